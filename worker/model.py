@@ -1,0 +1,122 @@
+"""The values that the layers hand to each other: frozen, without behaviour, known to every layer."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+Json: TypeAlias = Any
+"""A value that JSON can say: text, number, true, false, null, list or object."""
+
+
+class Outcome(StrEnum):
+    """What became of one row; the words stand in every report."""
+
+    REMOVED = "removed"
+    NOT_LEADER = "not_leader"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+class Row(NamedTuple):
+    """One usable row of a job file."""
+
+    line: int
+    """The physical line (CSV, JSONL) or the place in the array (JSON), counted from 1."""
+    room_id: str
+    user_id: str
+    extra: Mapping[str, Json]
+    """The job's further columns, untouched, in the order of the file."""
+
+
+class BadRow(NamedTuple):
+    """One row of a job file that cannot be used; it is told as `invalid` and never sent."""
+
+    line: int
+    room_id: str
+    """As it stood in the file; empty where there was none."""
+    user_id: str
+    reason: str
+    """A short stable word such as `missing_room_id`; it goes into the report's `reason`."""
+    message: str
+    """One sentence for a person."""
+    extra: Mapping[str, Json]
+
+
+class Pending(NamedTuple):
+    """A row that the ledger says is still to be done."""
+
+    key: int
+    """The row's key in its ledger."""
+    line: int
+    room_id: str
+    user_id: str
+    attempts: int
+    """Calls made for it before now, earlier sessions of the run included."""
+    doubtful: bool
+    """True when an earlier attempt may have been carried out although no answer is recorded."""
+
+
+class Reply(NamedTuple):
+    """An answer that arrived whole (its body cut at the client's limit)."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up without regard to case."""
+    body: bytes
+    sent_at: float
+    """When the request left, in seconds of the run's monotonic clock."""
+    received_at: float
+    """When the answer was read, in seconds of the run's monotonic clock."""
+
+
+class NoReply(NamedTuple):
+    """No usable answer: the connection failed, broke or stayed silent."""
+
+    reason: str
+    """A short stable word such as `timeout`; it goes into the report's `reason`."""
+    detail: str
+    """One sentence for a person, without credentials."""
+    maybe_sent: bool
+    """True when the request may have reached the workspace, so that it may have been carried out."""
+
+
+class Settled(NamedTuple):
+    """What the ledger keeps of a row that came to its end (or to `unknown`)."""
+
+    key: int
+    outcome: Outcome
+    reason: str
+    http_status: int | None
+    error_type: str
+    message: str
+    """The server's own words, or ours where there was no answer."""
+    finished_at: int
+    """UTC, milliseconds since the epoch."""
+    duration_ms: int | None
+    """How long the deciding call took; None where no call was made."""
+    doubtful: bool
+    """True when an attempt may have been carried out although the outcome does not say `removed`."""
+
+
+class Result(NamedTuple):
+    """One row of the report."""
+
+    line: int | None
+    """None for a row that an earlier version of the job file had and the present one does not."""
+    room_id: str
+    user_id: str
+    outcome: Outcome
+    reason: str
+    http_status: int | None
+    error_type: str
+    message: str
+    attempts: int
+    started_at: int | None
+    """When the first attempt left: UTC, milliseconds since the epoch."""
+    finished_at: int | None
+    duration_ms: int | None
+    """How long the deciding call took."""
+    extra: Mapping[str, Json]
