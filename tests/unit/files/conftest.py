@@ -1,0 +1,24 @@
+"""What the tests of job files and reports share: real files, read to their end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.files import open_job
+from worker.model import BadRow, Row
+
+Read = Callable[..., list[Row | BadRow]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Write a job file and read all its rows."""
+
+    def read(content: str | bytes, name: str = "job.csv") -> list[Row | BadRow]:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        with open_job(str(path)) as job:
+            return list(job.rows())
+
+    return read

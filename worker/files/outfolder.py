@@ -1,0 +1,91 @@
+"""Where a run keeps its files: a folder of its own that only its user can read."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker.files.source import safe_name
+from worker.plain import plain
+
+PRIVATE = 0o700
+_RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
+
+
+class UnusableFolder(Exception):
+    """The folder cannot hold a run: str() is one line that says which and why."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(plain(f"{path}: {why}", limit=2_000))
+
+
+def job_folder(base: Path, job_name: str) -> Path:
+    """Give the folder of all runs of a job, `<base>/runs/<job name>`; it need not be there."""
+    return base / "runs" / safe_name(job_name)
+
+
+def new_run_folder(base: Path, job_name: str, start: datetime) -> Path:
+    """Make and give `<base>/runs/<job name>/<YYYYMMDDTHHMMSSZ>`, mode 0700, with `-2`, `-3` ... when it is taken.
+
+    `start` has a time zone. Raises `UnusableFolder`.
+    """
+    parent = job_folder(base, job_name)
+    stamp = f"{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    with _explained(parent):
+        _make_missing(parent)
+        number = 1
+        while True:
+            folder = parent / (stamp if number == 1 else f"{stamp}-{number}")
+            try:
+                folder.mkdir(PRIVATE)
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+
+
+def runs_newest_first(base: Path, job_name: str) -> list[Path]:
+    """Give the folders that `new_run_folder` made for a job, the newest first; none is no error."""
+    parent = job_folder(base, job_name)
+    try:
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UnusableFolder(parent, f"it cannot be read: {error.strerror}") from error
+    found = [(run[1], int(run[2] or 1), run[0]) for run in map(_RUN, names) if run]
+    return [parent / name for *_, name in sorted(found, reverse=True)]
+
+
+def make_private(path: Path) -> Path:
+    """Make the folder that a user named, mode 0700 (missing ones above it too), and give it.
+
+    One that is there already, or that a link leads to, keeps its mode. Raises `UnusableFolder`.
+    """
+    with _explained(path):
+        _make_missing(path)
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise UnusableFolder(path, "there is no permission to write in it; choose another with --out")
+    return path
+
+
+def _make_missing(path: Path) -> None:
+    if path.is_dir():
+        return
+    if path.parent != path:
+        _make_missing(path.parent)
+    path.mkdir(PRIVATE, exist_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UnusableFolder(path, f"{error.filename or path} is there but is no folder") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UnusableFolder(path, f"the folder cannot be made: {why}") from error
