@@ -1,0 +1,286 @@
+"""What an answer means: one table, the only place that knows Rocket.Chat's error names.
+
+The first match wins: the error type (or, where that field is missing, the one in square brackets at the end of
+the error text) before the status, because very old servers sent 'too many requests' as a 400. Pure functions.
+"""
+
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+from worker.model import NoReply, Outcome, Reply
+from worker.workspace.body import json_object
+from worker.workspace.operations import Operation
+
+
+class Then(Enum):
+    """What to do after an answer."""
+
+    SETTLE = auto()
+    """The row has come to its end."""
+    RETRY = auto()
+    """Another attempt may bring a better answer."""
+    HOLD = auto()
+    """Rate limited: nothing was carried out; all rows wait, and the attempt does not count."""
+    STOP = auto()
+    """True for every further row: the run ends."""
+
+
+class Scope(Enum):
+    """How far an answer reaches beyond its row."""
+
+    ROW = auto()
+    ROOM = auto()
+    """The room itself is the trouble: its other rows would be told the same."""
+    WORKSPACE = auto()
+    """Rocket.Chat itself did not answer: enough of these in a row are an outage."""
+    CREDENTIALS = auto()
+    """The account or its token is the trouble."""
+    ROUTE = auto()
+    """The method is not there: wrong address or wrong server."""
+
+
+class Meaning(NamedTuple):
+    """One line of the table."""
+
+    reason: str
+    outcome: Outcome
+    """What the row is told when this is the last word."""
+    then: Then
+    hint: str
+    """What a person can do about it; empty where there is nothing to do."""
+    scope: Scope = Scope.ROW
+    maybe_done: bool = False
+    """True when the call may have been carried out all the same."""
+
+
+class Verdict(NamedTuple):
+    """What one call came to."""
+
+    meaning: Meaning
+    error_type: str
+    message: str
+    """The server's words, as they came (never shown without being cleaned)."""
+    status: int | None
+
+
+def _refusal(reason: str, hint: str, scope: Scope = Scope.ROW) -> Meaning:
+    return Meaning(reason, Outcome.FAILED, Then.SETTLE, hint, scope)
+
+
+def _fault(reason: str, hint: str, *, maybe_done: bool, scope: Scope = Scope.WORKSPACE) -> Meaning:
+    outcome = Outcome.UNKNOWN if maybe_done else Outcome.FAILED
+    return Meaning(reason, outcome, Then.RETRY, hint, scope, maybe_done)
+
+
+REMOVED = Meaning("", Outcome.REMOVED, Then.SETTLE, "")
+NOT_LEADER = Meaning("", Outcome.NOT_LEADER, Then.SETTLE, "")
+CONFIRMED_ON_RETRY = Meaning(
+    "confirmed_on_retry",
+    Outcome.REMOVED,
+    Then.SETTLE,
+    "an earlier attempt's answer was lost and the server now says 'not a leader': that attempt did it",
+)
+ROOM_NOT_FOUND = _refusal(
+    "room_not_found",
+    "no such private group, or the account is not a member of it; an admin too must join first",
+    Scope.ROOM,
+)
+ROOM_NOT_JOINED = _refusal(
+    "room_not_joined",
+    "the group exists, but the account is not a member of it; an admin too must join first",
+    Scope.ROOM,
+)
+ROOM_ARCHIVED = _refusal("room_archived", "unarchive the group, run these rows, archive it again", Scope.ROOM)
+USER_NOT_FOUND = _refusal("user_not_found", "no such user, or one without a username: check the id")
+USER_NOT_IN_ROOM = _refusal("user_not_in_room", "the user is not a member of the group, so leads nothing there")
+NOT_ALLOWED = _refusal(
+    "not_allowed",
+    "the account lacks 'set-leader' in this room: make it an owner of the room or an admin",
+    Scope.ROOM,
+)
+BAD_REQUEST = _refusal("bad_request", "the server did not accept the ids: check them for stray characters")
+TWO_FACTOR = _refusal(
+    "two_factor_required",
+    "the server asks for a second factor: use a personal access token made with 'Ignore Two Factor'",
+)
+FORBIDDEN = _refusal(
+    "forbidden",
+    "the account may not use this method at all: give its role the permission 'set-leader'",
+    Scope.CREDENTIALS,
+)
+REFUSED = _refusal("refused", "a refusal that Rolecall does not know: read the server's words in 'message'")
+RATE_LIMITED = Meaning(
+    "rate_limited",
+    Outcome.FAILED,
+    Then.HOLD,
+    "the workspace limits calls; the permission 'api-bypass-rate-limit' lifts that",
+)
+UNAUTHORIZED = Meaning(
+    "unauthorized",
+    Outcome.NOT_ATTEMPTED,
+    Then.STOP,
+    "the token or user id is wrong, expired or revoked: make a new personal access token",
+    Scope.CREDENTIALS,
+)
+NO_SUCH_ROUTE = Meaning(
+    "no_such_route",
+    Outcome.NOT_ATTEMPTED,
+    Then.STOP,
+    "the server does not know this method: check the workspace's address and version",
+    Scope.ROUTE,
+)
+SERVER_ERROR = _fault(
+    "server_error",
+    "the workspace failed on this row; look into its log, then run retry.csv",
+    maybe_done=True,
+    scope=Scope.ROW,
+)
+PROXY_ERROR = _fault("proxy_error", "the proxy in front of the workspace failed; run retry.csv", maybe_done=True)
+UNREACHABLE = _fault("unreachable", "the proxy could not reach the workspace; run retry.csv", maybe_done=False)
+REDIRECTED = _fault(
+    "redirected",
+    "the address leads elsewhere (a login page? http for https?): correct ROCKETCHAT_URL",
+    maybe_done=False,
+)
+UNTRUSTED = _fault(
+    "untrusted_answer",
+    "something answered that is not Rocket.Chat's JSON (a login page? a portal?); run retry.csv",
+    maybe_done=True,
+)
+CONNECT_FAILED = _fault("connect_failed", "no connection to the workspace: is it up, is the network?", maybe_done=False)
+ANSWER_LOST = _fault(
+    "answer_lost", "the connection broke before the answer came; run retry.csv to settle it", maybe_done=True
+)
+TIMEOUT = _fault("timeout", "no answer in time; run retry.csv to settle it", maybe_done=True)
+NOT_AWAITED = _fault(
+    "answer_not_awaited", "the run ended while the call was under way; the same command settles it", maybe_done=True
+)
+
+BY_ERROR_TYPE = {
+    "error-room-not-found": ROOM_NOT_FOUND,
+    "error-invalid-room": ROOM_NOT_FOUND,
+    "error-room-archived": ROOM_ARCHIVED,
+    "error-invalid-user": USER_NOT_FOUND,
+    "error-user-not-found": USER_NOT_FOUND,
+    "error-user-not-in-room": USER_NOT_IN_ROOM,
+    "error-not-allowed": NOT_ALLOWED,
+    "error-action-not-allowed": NOT_ALLOWED,
+    "error-room-param-not-provided": BAD_REQUEST,
+    "error-roomid-param-not-provided": BAD_REQUEST,
+    "error-user-param-not-provided": BAD_REQUEST,
+    "error-invalid-params": BAD_REQUEST,
+    "invalid-params": BAD_REQUEST,
+    "totp-required": TWO_FACTOR,
+    "error-unauthorized": FORBIDDEN,
+    "error-too-many-requests": RATE_LIMITED,
+}
+BY_STATUS = {
+    401: UNAUTHORIZED,
+    403: FORBIDDEN,
+    404: NO_SUCH_ROUTE,
+    429: RATE_LIMITED,
+    500: SERVER_ERROR,
+    502: PROXY_ERROR,
+    # A 503 can be a proxy's word on a connection that broke after the workspace had acted (Envoy does so).
+    503: PROXY_ERROR,
+    504: PROXY_ERROR,
+    520: PROXY_ERROR,
+    # Cloudflare's 521, 522, 523, 525, 526 say that no connection to the origin came about.
+    521: UNREACHABLE,
+    522: UNREACHABLE,
+    523: UNREACHABLE,
+    524: PROXY_ERROR,
+    525: UNREACHABLE,
+    526: UNREACHABLE,
+    527: PROXY_ERROR,
+}
+BY_NO_REPLY = {meaning.reason: meaning for meaning in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
+
+HINTS = {
+    meaning.reason: meaning.hint
+    for meaning in (
+        *BY_ERROR_TYPE.values(),
+        *BY_STATUS.values(),
+        *BY_NO_REPLY.values(),
+        CONFIRMED_ON_RETRY,
+        ROOM_NOT_JOINED,
+        REFUSED,
+        REDIRECTED,
+        UNTRUSTED,
+        NOT_AWAITED,
+    )
+}
+"""Every reason that an answer can give, with what a person can do about it."""
+
+_PLAIN_SUCCESS = b'{"success":true}'
+_SUCCESS = Verdict(REMOVED, "", "", 200)
+_BRACKETED = re.compile(r"\[([A-Za-z0-9_-]{1,80})\]\s*$")
+
+
+def classify(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) -> Verdict:
+    """Say what one call came to.
+
+    `doubtful`: an earlier attempt at this row may have been carried out, so that 'nothing to do' now means that
+    it was (a removal is idempotent in effect, but not in its answer).
+    """
+    if isinstance(reply, NoReply):
+        return _without_reply(reply)
+    if reply.status == 200 and reply.body == _PLAIN_SUCCESS:
+        return _SUCCESS
+    body = json_object(reply.body)
+    if reply.status == 200 and body is not None and body.get("success") is True:
+        return _SUCCESS
+    error_type = _error_type(body)
+    message = _words(body) if body is not None else _text(reply.body)
+    meaning = _meaning(reply.status, error_type, body is not None, operation)
+    if meaning is NOT_LEADER and doubtful:
+        meaning = CONFIRMED_ON_RETRY
+    return Verdict(meaning, error_type, message, reply.status)
+
+
+def _without_reply(reply: NoReply) -> Verdict:
+    meaning = BY_NO_REPLY[reply.reason]
+    if reply.maybe_sent != meaning.maybe_done:
+        outcome = Outcome.UNKNOWN if reply.maybe_sent else Outcome.FAILED
+        meaning = meaning._replace(maybe_done=reply.maybe_sent, outcome=outcome)
+    return Verdict(meaning, "", reply.detail, None)
+
+
+def _meaning(status: int, error_type: str, is_json: bool, operation: Operation) -> Meaning:
+    if error_type == operation.already_so:
+        return NOT_LEADER
+    if known := BY_ERROR_TYPE.get(error_type) or BY_STATUS.get(status):
+        return known
+    if 300 <= status < 400:
+        return REDIRECTED
+    if status >= 500:
+        return SERVER_ERROR
+    if error_type or (is_json and status >= 400):
+        return REFUSED
+    # A page that is not JSON, or a 2xx without `success: true`: nobody can say who answered, and what was done.
+    return UNTRUSTED
+
+
+def _error_type(body: dict[str, object] | None) -> str:
+    if body is None:
+        return ""
+    given = body.get("errorType")
+    if isinstance(given, str) and given:
+        return given[:100]
+    bracketed = _BRACKETED.search(_words(body))
+    return bracketed[1] if bracketed else ""
+
+
+def _words(body: dict[str, object]) -> str:
+    for name in ("error", "message"):
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            return value[:1000]
+    return ""
+
+
+def _text(body: bytes) -> str:
+    """Show the beginning of what is not JSON, without its tags."""
+    text = re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", body[:4096].decode(errors="replace"), flags=re.DOTALL)
+    return " ".join(text.split())[:200]

@@ -1,0 +1,167 @@
+"""The calls: turns everything that can happen on the wire into `Reply` or `NoReply`.
+
+The only module that imports aiohttp's client. It follows no redirect (that would hand the token to another host),
+reads at most 64 KiB of an answer, verifies TLS, and shows a token to nobody but the workspace.
+"""
+
+import asyncio
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from worker import __version__
+from worker.model import NoReply, Reply
+from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+
+ANSWER_LIMIT = 65_536
+"""Bytes of an answer that are read; Rocket.Chat's are some hundred."""
+
+
+class BadAuthorities(Exception):
+    """The file of certificate authorities cannot be used; the text is one line for a person."""
+
+
+class Credentials(NamedTuple):
+    """Who calls; the token is kept out of every representation."""
+
+    user_id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(user_id={self.user_id!r}, token=<hidden>)"
+
+
+class Transport(NamedTuple):
+    """How to reach the workspace."""
+
+    url: str
+    """The workspace's address without a slash at the end."""
+    connect_timeout: float = 10.0
+    """Seconds until a connection must stand."""
+    answer_timeout: float = 30.0
+    """Seconds until the whole answer must have come, once connected."""
+    proxy: str | None = None
+    ca_file: str | None = None
+    """A PEM file with the authorities to trust instead of the system's."""
+
+
+class Client:
+    """One session with one workspace: keep-alive connections, the same headers on each call."""
+
+    def __init__(
+        self, transport: Transport, credentials: Credentials, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._transport = transport
+        self._token = credentials.token.encode()
+        self._headers = {
+            "X-Auth-Token": credentials.token,
+            "X-User-Id": credentials.user_id,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"rolecall/{__version__}",
+        }
+        self._now = now
+        self._deadline = transport.connect_timeout + transport.answer_timeout
+        self._urls: dict[str, URL] = {}
+
+    async def __aenter__(self) -> Self:
+        tls = _tls_context(self._transport.ca_file)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
+            auto_decompress=False,
+            proxy=self._transport.proxy,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
+        """Send one change of a role: exactly `roomId` and `userId` (8.x refuses any other key)."""
+        return await self._call("POST", path, orjson.dumps({"roomId": room_id, "userId": user_id}))
+
+    async def get(self, path: str, **query: str) -> Reply | NoReply:
+        """Read something; the query is encoded here, so that no value can alter the address."""
+        return await self._call("GET", path, None, query)
+
+    async def _call(
+        self, method: str, path: str, body: bytes | None, query: dict[str, str] | None = None
+    ) -> Reply | NoReply:
+        sent_at = self._now()
+        try:
+            async with asyncio.timeout(self._deadline):
+                async with self._session.request(
+                    method, self._url(path), data=body, params=query, allow_redirects=False
+                ) as response:
+                    content = await _read_some(response)
+                return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _no_reply(error)
+
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._transport.url + path)
+        return url
+
+    def _hide(self, body: bytes) -> bytes:
+        """Take our own token out of an answer that echoes it, before anybody can log it."""
+        return body.replace(self._token, b"<hidden>") if self._token in body else body
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise BadAuthorities(f"{ca_file} is not a PEM file of certificate authorities: {error}.") from None
+
+
+async def _read_some(response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= ANSWER_LIMIT:
+        content = await response.read()
+    else:
+        content = b""
+        while len(content) < ANSWER_LIMIT and (chunk := await response.content.read(ANSWER_LIMIT - len(content))):
+            content += chunk
+        if not response.content.at_eof():
+            response.close()
+    encoding = response.headers.get("Content-Encoding")
+    return content if encoding is None else _inflated(content)
+
+
+def _inflated(content: bytes) -> bytes:
+    """Unpack what a server packed although we asked it not to, never beyond the limit."""
+    try:
+        return zlib.decompressobj(wbits=47).decompress(content, ANSWER_LIMIT)
+    except zlib.error:
+        return content
+
+
+def _no_reply(error: Exception) -> NoReply:
+    """Translate a foreign exception; what may have been sent is told so when in doubt."""
+    detail = str(error) or type(error).__name__
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return NoReply(CONNECT_FAILED.reason, f"certificate refused: {error.certificate_error}", False)
+        case aiohttp.ClientHttpProxyError() | aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+            return NoReply(CONNECT_FAILED.reason, detail, False)
+        case aiohttp.ConnectionTimeoutError():
+            return NoReply(CONNECT_FAILED.reason, "no connection in time", False)
+        case TimeoutError():
+            return NoReply(TIMEOUT.reason, "no answer in time", True)
+        case _:
+            return NoReply(ANSWER_LOST.reason, detail, True)

@@ -1,0 +1,70 @@
+"""The one call before the first row: is this Rocket.Chat, and does it know us?"""
+
+from typing import NamedTuple
+
+from worker.model import NoReply, Reply
+from worker.workspace.address import BadAddress
+from worker.workspace.body import json_object
+from worker.workspace.limits import Limits, read_limits
+
+
+class BadCredentials(Exception):
+    """The workspace does not accept the token; the text is one line for a person."""
+
+
+class WorkspaceAway(Exception):
+    """The workspace is there but cannot answer now; the text is one line for a person."""
+
+
+class Account(NamedTuple):
+    """Who the workspace says we are."""
+
+    user_id: str
+    username: str
+    roles: tuple[str, ...]
+    limits: Limits | None
+    """The window of the preflight route; None for an account that is not limited."""
+
+
+def read_account(reply: Reply | NoReply, url: str) -> Account:
+    """Read the answer to `GET /api/v1/me`.
+
+    Raises BadCredentials (401, 403), WorkspaceAway (5xx, 429) or BadAddress (anything that is not Rocket.Chat).
+    """
+    if isinstance(reply, NoReply):
+        raise BadAddress(f"Nothing usable answers at {url}: {reply.detail}. Check ROCKETCHAT_URL and the network.")
+    if reply.status in (401, 403):
+        raise BadCredentials(
+            f"{url} refuses the credentials ({reply.status}): check ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN; "
+            "a personal access token may have been revoked."
+        )
+    if reply.status == 429 or reply.status >= 500:
+        raise WorkspaceAway(f"{url} cannot answer now ({reply.status}); try again later.")
+    if 300 <= reply.status < 400:
+        target = reply.headers.get("Location", "elsewhere")
+        raise BadAddress(
+            f"{url} redirects to {target[:200]!r}, which is not followed, so that the token goes nowhere else; "
+            "give the workspace's final address as ROCKETCHAT_URL."
+        )
+    body = json_object(reply.body)
+    user_id = body.get("_id") if body is not None else None
+    if reply.status != 200 or body is None or not isinstance(user_id, str):
+        raise BadAddress(
+            f"{url} is not a Rocket.Chat workspace: /api/v1/me answered {reply.status} with {_kind(reply)}; "
+            "check ROCKETCHAT_URL (a missing path? a login page in front?)."
+        )
+    roles = body.get("roles")
+    return Account(
+        user_id,
+        str(body.get("username") or user_id),
+        tuple(str(role) for role in roles) if isinstance(roles, list) else (),
+        read_limits(reply.headers),
+    )
+
+
+def _kind(reply: Reply) -> str:
+    if not reply.body.strip():
+        return "an empty body"
+    if reply.body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    return "JSON of another kind" if json_object(reply.body) is not None else "something that is not JSON"
