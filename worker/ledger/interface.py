@@ -1,0 +1,116 @@
+"""What the engine and the reports need of a ledger, whatever database stands behind it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from worker.model import BadRow, Outcome, Pending, Result, Row, Settled
+
+
+class UnusableLedger(Exception):
+    """The ledger cannot be used for this run; the text is one line for a person."""
+
+
+class LedgerFailed(Exception):
+    """The ledger could not be written or read in the middle of a run; the text is one line for a person."""
+
+
+class Identity(NamedTuple):
+    """Which run a ledger belongs to."""
+
+    workspace: str
+    operation: str
+    job_digest: str
+
+
+class Intent(NamedTuple):
+    """A request is about to leave."""
+
+    key: int
+    attempt: int
+    """The number of this attempt, counted from 1 over all sessions of the run."""
+    at: int
+    """UTC, milliseconds since the epoch."""
+
+
+class Withdrawal(NamedTuple):
+    """An intended request did not leave, or was certainly not carried out: the intent is taken back."""
+
+    key: int
+    attempts: int
+    """The attempts that still count."""
+    doubtful: bool
+    """True when an earlier attempt may have been carried out."""
+
+
+class Batch(NamedTuple):
+    """What one transaction takes; outcomes and withdrawals first, so that a later intent of a row stands."""
+
+    settled: Sequence[Settled]
+    withdrawals: Sequence[Withdrawal]
+    intents: Sequence[Intent]
+
+
+class Count(NamedTuple):
+    """How many rows came to one outcome for one reason."""
+
+    outcome: Outcome
+    reason: str
+    rows: int
+
+
+class Session(NamedTuple):
+    """One start of the command on a run."""
+
+    started_at: int
+    """UTC, milliseconds since the epoch."""
+    ended_at: int | None
+    """None for a session that was killed, or that goes on."""
+    stop: str
+    """Why it stopped before the last row; empty when it reached it."""
+    account: str
+
+
+class Ledger(Protocol):
+    """The record of one run. Calls come one at a time; each is atomic. Raises LedgerFailed."""
+
+    def identity(self) -> Identity | None:
+        """Tell which run this is; None for a new ledger."""
+
+    def extra_columns(self) -> Sequence[str]:
+        """Name the job's further columns, in the order of their first appearance."""
+
+    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow]) -> None:
+        """Make the job's rows the ledger's, in one transaction; pairs that it knows keep what came of them."""
+
+    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
+        """Give the next rows to be done in job order, each with its place, beyond the place `after`."""
+
+    def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Count the rows to be done, and the rooms they are in."""
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable: a power cut after the return loses nothing of it."""
+
+    def open_session(self, account: str, at: int) -> None:
+        """Note that the command has started."""
+
+    def close_session(self, stop: str, at: int) -> None:
+        """Note that the command ends, and why when it ends early."""
+
+    def sessions(self) -> list[Session]:
+        """List the starts of the command on this run."""
+
+    def results(self) -> Iterator[Result]:
+        """Tell every row in job order; then the rows worked on that the present job file no longer has."""
+
+    def counts(self) -> list[Count]:
+        """Count the rows by outcome and reason."""
+
+    def note(self, **values: str) -> None:
+        """Keep facts about the run by name."""
+
+    def notes(self) -> Mapping[str, str]:
+        """Give the facts about the run."""
+
+    def close(self) -> None:
+        """Let go of the database."""

@@ -1,0 +1,223 @@
+"""The ledger in one SQLite file: WAL mode, each commit on disk before it returns."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from worker.ledger import statements as sql
+from worker.ledger.interface import Batch, Count, Identity, LedgerFailed, Session, UnusableLedger
+from worker.model import BadRow, Json, Outcome, Pending, Result, Row
+
+OLDEST_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
+
+
+class SqliteLedger:
+    """One run's ledger; one thread at a time may call it. Raises LedgerFailed where SQLite fails."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger at `path`, or make it; raises UnusableLedger for anything that is not one of ours."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise UnusableLedger(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
+        self.path = path
+        new = _create_private(path)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            if new:
+                self._db.executescript(sql.SETTINGS + sql.SCHEMA)
+            else:
+                self._recognise()
+                self._db.executescript(sql.SETTINGS)
+        except sqlite3.Error as error:
+            raise UnusableLedger(
+                f"{path} cannot be used as a ledger: {error}; move it away or name another --out."
+            ) from None
+
+    def _recognise(self) -> None:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if application != sql.APPLICATION_ID:
+            self._db.close()
+            raise UnusableLedger(f"{self.path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
+        if version != sql.SCHEMA_VERSION:
+            self._db.close()
+            raise UnusableLedger(
+                f"{self.path} was written by another version of Rolecall (ledger {version}, this one writes "
+                f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
+            )
+
+    def identity(self) -> Identity | None:
+        """Tell which run this is; None for a new ledger."""
+        notes = self.notes()
+        try:
+            return Identity(notes["workspace"], notes["operation"], notes["job_digest"])
+        except KeyError:
+            return None
+
+    def extra_columns(self) -> Sequence[str]:
+        """Name the job's further columns, in the order of their first appearance."""
+        return [str(name) for name in orjson.loads(self.notes().get("extra_columns", "[]"))]
+
+    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow]) -> None:
+        """Make the job's rows the ledger's, in one transaction; whatever the reading raises undoes it."""
+        columns: dict[str, None] = {}
+        with self._transaction():
+            self._db.execute(sql.FORGET_PLACES)
+            self._db.execute(sql.FORGET_UNSENT)
+            for place, row in enumerate(rows, start=1):
+                if row.extra:
+                    columns.update(dict.fromkeys(row.extra))
+                self._take_in_row(place, row)
+            self._db.execute(sql.DROP_UNTOUCHED)
+            self.note(**identity._asdict(), extra_columns=orjson.dumps(list(columns)).decode())
+
+    def _take_in_row(self, place: int, row: Row | BadRow) -> None:
+        extra = orjson.dumps(row.extra).decode() if row.extra else None
+        if isinstance(row, BadRow):
+            self._take_in_unsent(place, row, Outcome.INVALID, row.reason, row.message, extra)
+            return
+        taken = self._db.execute(sql.TAKE_IN, (row.room_id, row.user_id, place, row.line, extra)).rowcount
+        if not taken:
+            first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
+            message = f"the same pair stands in line {first}"
+            self._take_in_unsent(place, row, Outcome.DUPLICATE, "duplicate_of", message, extra)
+
+    def _take_in_unsent(
+        self, place: int, row: Row | BadRow, outcome: Outcome, reason: str, message: str, extra: str | None
+    ) -> None:
+        values = (place, row.line, row.room_id, row.user_id, outcome, reason, message, extra)
+        self._db.execute(sql.TAKE_IN_UNSENT, values)
+
+    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
+        """Give the next rows to be done in job order, each with its place, beyond the place `after`."""
+        with self._failures():
+            found = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
+            return [
+                (place, Pending(key, line, room, user, attempts, bool(doubt)))
+                for place, key, line, room, user, attempts, doubt in found
+            ]
+
+    def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Count the rows to be done, and the rooms they are in."""
+        with self._failures():
+            rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
+            return int(rows), int(rooms)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable: a power cut after the return loses nothing of it."""
+        with self._transaction():
+            for statement, part in (
+                (sql.SETTLE, batch.settled),
+                (sql.WITHDRAW, batch.withdrawals),
+                (sql.INTEND, batch.intents),
+            ):
+                if part:
+                    self._db.execute(statement, (orjson.dumps([tuple(entry) for entry in part]).decode(),))
+
+    def open_session(self, account: str, at: int) -> None:
+        """Note that the command has started."""
+        with self._transaction():
+            self._db.execute(sql.OPEN_SESSION, (account, at))
+
+    def close_session(self, stop: str, at: int) -> None:
+        """Note that the command ends, and why when it ends early."""
+        with self._transaction():
+            self._db.execute(sql.CLOSE_SESSION, (stop, at))
+
+    def sessions(self) -> list[Session]:
+        """List the starts of the command on this run."""
+        with self._failures():
+            return [Session(*row) for row in self._db.execute(sql.SESSIONS)]
+
+    def results(self) -> Iterator[Result]:
+        """Tell every row in job order; then the rows worked on that the present job file no longer has."""
+        stop = self._last_stop()
+        with self._failures():
+            for statement in (sql.RESULTS, sql.FORMER_RESULTS):
+                for row in self._db.execute(statement):
+                    yield _result(row, stop)
+
+    def counts(self) -> list[Count]:
+        """Count the rows by outcome and reason, the most frequent first within an outcome."""
+        stop = self._last_stop()
+        with self._failures():
+            found = [
+                Count(*_told(outcome, reason, doubt, stop), rows)
+                for outcome, reason, doubt, rows in self._db.execute(sql.COUNTS)
+            ]
+        order = list(Outcome)
+        return sorted(found, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+
+    def _last_stop(self) -> str:
+        sessions = self.sessions()
+        if not sessions:
+            return ""
+        return sessions[-1].stop or ("" if sessions[-1].ended_at else "killed")
+
+    def note(self, **values: str) -> None:
+        """Keep facts about the run by name."""
+        with self._failures():
+            self._db.executemany(sql.NOTE, values.items())
+
+    def notes(self) -> Mapping[str, str]:
+        """Give the facts about the run."""
+        with self._failures():
+            return dict(self._db.execute(sql.NOTES).fetchall())
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._db.close()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LedgerFailed(f"The ledger {self.path} failed: {error}.") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._failures():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+
+def _create_private(path: Path) -> bool:
+    """Make an empty file that only its owner can read; tell whether it is new. Symbolic links are refused."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.") from None
+        return path.stat().st_size == 0
+    except OSError as error:
+        raise UnusableLedger(f"{path} cannot be made: {error.strerror}.") from None
+    return True
+
+
+def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tuple[Outcome, str]:
+    """Say what a row is told, also where no outcome is recorded."""
+    if outcome is not None:
+        return Outcome(outcome), reason or ""
+    return (Outcome.UNKNOWN, "answer_not_recorded") if doubt else (Outcome.NOT_ATTEMPTED, stop)
+
+
+def _result(row: tuple[Any, ...], stop: str) -> Result:
+    _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, *rest = row
+    extra, doubt = rest
+    told, why = _told(outcome, reason, doubt, stop)
+    if outcome is None:  # what an earlier session wrote is not what the row is told now
+        status = error_type = message = finished = took = None
+    words = (error_type or "", message or "")
+    further: dict[str, Json] = orjson.loads(extra) if extra else {}
+    return Result(line, room, user, told, why, status, *words, attempts, started, finished, took, further)
