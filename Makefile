@@ -1,0 +1,56 @@
+# Everything runs in a virtual environment of its own, with the exact versions of .ci/constraints.txt.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install fmt lint type test e2e campaign bench demo docs audit check clean
+
+help: ## say what each target does
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(READY) ## make the virtual environment
+
+$(READY): pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
+	@touch $@
+
+fmt: $(READY) ## put the code into its form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: $(READY) ## look for mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(READY) ## check the types
+	$(BIN)/mypy
+
+test: $(READY) ## run all tests
+	$(BIN)/pytest -m 'not bench'
+
+e2e: $(READY) ## run only the tests that drive the installed command
+	$(BIN)/pytest -m e2e
+
+campaign: $(READY) ## mix faults, kills and resumes for SECONDS (60) with SEED (a new one)
+	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+bench: $(READY) ## measure speed, as ratios in one run
+	$(BIN)/pytest -m bench -s
+
+demo: $(READY) ## run the main job against the embedded workspace and show the report
+	@$(BIN)/rolecall demo --out demo-run
+	@echo; echo 'The first rows of demo-run/run/report.csv:'; head -n 8 demo-run/run/report.csv
+
+docs: $(READY) ## check that every command, option, outcome and reason is documented
+	$(BIN)/pytest tests/unit/test_docs.py
+
+audit: $(READY) ## look the exact versions up in the advisory database (needs the network)
+	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
+
+check: lint type test ## what must pass before a change goes in
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) demo-run dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

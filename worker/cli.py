@@ -1,0 +1,77 @@
+"""The command: finds the verb, runs it, turns its end into an exit code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from worker import __version__
+from worker.commands import console
+from worker.commands.credentials import load_dotenv_file, read_settings_file
+from worker.commands.exits import Exit, Refusal
+
+VERBS = ("run", "report", "demo", "sandbox")
+"""In the order of the help; each is a module of worker.commands, imported only when it is typed."""
+
+
+class Verbs(click.Group):
+    """Finds each verb in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = getattr(importlib.import_module(f"worker.commands.{cmd_name}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"worker.commands.{cmd_name} has no command of its name")
+        command.context_settings["auto_envvar_prefix"] = "ROLECALL"
+        return command
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rolecall")
+@click.pass_context
+def rolecall(ctx: click.Context) -> None:
+    """Take the leader role away in bulk from members of Rocket.Chat private groups."""
+    load_dotenv_file()
+    ctx.default_map = _flags(read_settings_file())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (the process's own when None); give the exit code."""
+    os.umask(0o077)
+    try:
+        code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
+    except Refusal as refusal:
+        console.tell(f"rolecall: {refusal}")
+        return refusal.code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "rolecall"
+        console.tell(f"{command}: {error.format_message()} ({command} --help)")
+        return Exit.USAGE
+    except click.ClickException as error:
+        console.tell(f"rolecall: {error.format_message()}")
+        return Exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.USAGE
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _flags(settings: Any) -> dict[str, Any]:
+    """Give the tables of rolecall.toml that hold a verb's flags, in click's spelling."""
+    return {
+        verb: {name.replace("-", "_"): value for name, value in table.items()}
+        for verb in VERBS
+        if isinstance(table := settings.get(verb), dict)
+    }

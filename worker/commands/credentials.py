@@ -1,0 +1,110 @@
+"""Who calls, and where: from the environment, a `.env` or a `rolecall.toml`; never from the command line.
+
+A flag's value stands in the shell's history and in the list of processes, for everybody on the machine to read.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from worker.commands.exits import Refusal
+from worker.plain import plain
+
+SETTINGS_FILE = Path("rolecall.toml")
+LONGEST_TOKEN = 4096
+
+IN_SETTINGS_FILE = {
+    "ROCKETCHAT_URL": "url",
+    "ROCKETCHAT_USER_ID": "user_id",
+    "ROCKETCHAT_AUTH_TOKEN": "auth_token",
+    "ROCKETCHAT_AUTH_TOKEN_FILE": "auth_token_file",
+}
+"""Keys of the table `[workspace]`, by the variable that they stand for."""
+
+
+class Login(NamedTuple):
+    """What is needed to call a workspace; the token is kept out of every representation."""
+
+    url: str
+    user_id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Login(url={self.url!r}, user_id={self.user_id!r}, token=<hidden>)"
+
+
+def read_settings_file(path: Path = SETTINGS_FILE) -> Mapping[str, Any]:
+    """Read `rolecall.toml`; an empty mapping where there is none. Raises Refusal."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Refusal(f"{path} cannot be used: {plain(str(error))}.") from None
+
+
+def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Callable[[str], None]) -> Login:
+    """Put together the workspace's address, the user id and the token. Raises Refusal, naming all that is missing."""
+    table = settings.get("workspace", {})
+    if not isinstance(table, dict):
+        raise Refusal(f"{SETTINGS_FILE}: 'workspace' must be a table, written [workspace].")
+
+    def value(name: str) -> str:
+        return (environ.get(name) or str(table.get(IN_SETTINGS_FILE[name], ""))).strip()
+
+    url, user_id, token = value("ROCKETCHAT_URL"), value("ROCKETCHAT_USER_ID"), value("ROCKETCHAT_AUTH_TOKEN")
+    token_file = value("ROCKETCHAT_AUTH_TOKEN_FILE")
+    if not token and token_file:
+        token = _read_token(Path(token_file), warn)
+    elif "auth_token" in table and token == str(table["auth_token"]).strip():
+        _warn_if_readable(SETTINGS_FILE, warn)
+    missing = [
+        name
+        for name, given in (
+            ("ROCKETCHAT_URL", url),
+            ("ROCKETCHAT_USER_ID", user_id),
+            ("ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE)", token),
+        )
+        if not given
+    ]
+    if missing:
+        raise Refusal(
+            f"{' and '.join(missing)} not set: put {'them' if len(missing) > 1 else 'it'} into the environment, "
+            "a .env or rolecall.toml; tokens are made in Rocket.Chat under Account, Personal Access Tokens."
+        )
+    for name, given in (("ROCKETCHAT_USER_ID", user_id), ("ROCKETCHAT_AUTH_TOKEN", token)):
+        if not (given.isascii() and given.isprintable()) or " " in given or len(given) > LONGEST_TOKEN:
+            raise Refusal(f"{name} has characters that no id or token has; copy it again.")
+    return Login(url, user_id, token)
+
+
+def load_dotenv_file(path: Path = Path(".env")) -> None:
+    """Take variables that are not set yet from a `.env`, where there is one."""
+    if not path.is_file():
+        return
+    from dotenv import dotenv_values
+
+    for name, value in dotenv_values(path, interpolate=False).items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
+def _read_token(path: Path, warn: Callable[[str], None]) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_TOKEN + 1)
+    except OSError as error:
+        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} cannot be read: {error.strerror}.") from None
+    _warn_if_readable(path, warn)
+    token = content.decode("utf-8", "replace").strip()
+    if not token:
+        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} is empty.")
+    return token
+
+
+def _warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{path} holds a token and can be read by others: chmod 600 {path}")

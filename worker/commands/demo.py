@@ -1,0 +1,43 @@
+"""`rolecall demo`: the main job against the embedded sandbox; no network, no account."""
+
+import csv
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of the job.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the report goes; without it, a new folder under the system's temporary one.",
+)
+def demo(rows: int, out: Path | None) -> int:
+    """Run a job of some hundred rows against a workspace inside this very process, and show the report.
+
+    There are leaders, people who lead nothing, every kind of refusal, and some answers that get lost.
+    """
+    from worker.commands import loop, mainjob
+    from worker.commands.credentials import Login
+    from worker.engine.settings import Settings
+    from worker.sandbox import Sandbox, demo_faults, demo_world
+
+    folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    world = demo_world(rows)
+    job = folder / "job.csv"
+    with job.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("roomId", "userId"))
+        table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)
+
+    async def run() -> int:
+        async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:
+            login = Login(sandbox.url, world.account.user_id, world.account.token)
+            request = mainjob.Request(job=str(job), out=folder / "run", settings=Settings(rate=100.0), assume_yes=True)
+            return await mainjob.perform(request, login, {})
+
+    return loop.run(run())

@@ -1,0 +1,95 @@
+"""Which folder a run lives in, and whether it is a new one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import rmtree
+
+from worker.files import Job, make_private, new_run_folder, runs_newest_first
+from worker.ledger.interface import Identity, UnusableLedger
+from worker.ledger.lock import RunLock
+from worker.ledger.sqlite import SqliteLedger
+
+LEDGER = "ledger.sqlite"
+
+
+def choose_folder(job: Job, identity: Identity, out: Path | None, *, base: Path) -> Path:
+    """Name the run's folder: the one asked for, the newest run of this very job if it is unfinished, or a new one.
+
+    Raises UnusableFolder, and UnusableLedger when `out` holds a run of another workspace or operation.
+    """
+    if out is not None:
+        return make_private(out)
+    newest = next((folder for folder in runs_newest_first(base, job.name) if _identity(folder) == identity), None)
+    if newest is not None and not _is_finished(newest):
+        return newest
+    return new_run_folder(base, job.name, datetime.now(UTC))
+
+
+@contextmanager
+def open_run(folder: Path, identity: Identity) -> Iterator[SqliteLedger]:
+    """Hold a run's lock and its ledger. Raises RunHeld and UnusableLedger.
+
+    A run that the block leaves by an exception before anything was put into it leaves nothing behind.
+    """
+    with RunLock(folder):
+        ledger = SqliteLedger(folder / LEDGER)
+        try:
+            _refuse_other_run(ledger, identity, folder)
+            yield ledger
+        finally:
+            untouched = not ledger.sessions()
+            ledger.close()
+            if untouched:
+                _remove_untouched(folder)
+
+
+def _remove_untouched(folder: Path) -> None:
+    """Take away what a run made that never sent anything: its ledger and lock, and the folder if that was all."""
+    for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "run.lock", "run.log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        rmtree(folder)
+
+
+def _refuse_other_run(ledger: SqliteLedger, identity: Identity, folder: Path) -> None:
+    known = ledger.identity()
+    if known is None:
+        return
+    for what, theirs, ours in (
+        ("workspace", known.workspace, identity.workspace),
+        ("operation", known.operation, identity.operation),
+    ):
+        if theirs != ours:
+            raise UnusableLedger(f"{folder} holds a run of another {what} ({theirs}, not {ours}); name another --out.")
+
+
+def _identity(folder: Path) -> Identity | None:
+    ledger = _look(folder)
+    if ledger is None:
+        return None
+    try:
+        return ledger.identity()
+    finally:
+        ledger.close()
+
+
+def _is_finished(folder: Path) -> bool:
+    ledger = _look(folder)
+    if ledger is None:
+        return False
+    try:
+        return ledger.notes().get("finished") == "yes"
+    finally:
+        ledger.close()
+
+
+def _look(folder: Path) -> SqliteLedger | None:
+    path = folder / LEDGER
+    if not path.is_file():
+        return None
+    try:
+        return SqliteLedger(path)
+    except UnusableLedger:
+        return None

@@ -1,0 +1,127 @@
+"""The options that verbs share, and their types: what cannot be read is refused before anything is sent."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.engine.failures import BadThreshold, Threshold
+from worker.engine.rate import BadRate, parse_rate
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Rate(click.ParamType[float | None]):
+    """Calls over time, such as `10/s`; None is unlimited."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Read the text."""
+        try:
+            return parse_rate(value) if isinstance(value, str) else value
+        except BadRate as error:
+            self.fail(str(error), param, ctx)
+
+
+class MaxFailures(click.ParamType[Threshold]):
+    """A number of rows, or a share of them."""
+
+    name = "n|p%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Threshold:
+        """Read the text."""
+        try:
+            return value if isinstance(value, Threshold) else Threshold.parse(str(value))
+        except BadThreshold as error:
+            self.fail(str(error), param, ctx)
+
+
+def run_options(command: Command) -> Command:
+    """Add the options of everything that sends."""
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+_RUN_OPTIONS = (
+    click.option(
+        "--rate",
+        type=Rate(),
+        default="10/s",
+        show_default=True,
+        metavar="10/s|600/m|unlimited",
+        help="Calls over time, at most, spread evenly. The workspace's own limit is kept in any case.",
+    ),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1000),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Calls under way at once, at most.",
+    ),
+    click.option(
+        "--attempts",
+        type=click.IntRange(1, 100),
+        default=5,
+        show_default=True,
+        metavar="N",
+        help="Calls for one row, at most. 'Too many requests' and outages do not count.",
+    ),
+    click.option(
+        "--max-failures",
+        type=MaxFailures(),
+        default="50%",
+        show_default=True,
+        metavar="N|P%",
+        help="Stop when more rows than this are failed or unknown; a share counts after 100 rows.",
+    ),
+    click.option(
+        "--outage-patience",
+        type=click.FloatRange(1, 86_400),
+        default=900,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait this long for a workspace that is away.",
+    ),
+    click.option(
+        "--grace",
+        type=click.FloatRange(0, 3600),
+        default=10,
+        show_default=True,
+        metavar="SECONDS",
+        help="Await the calls under way this long after Ctrl-C.",
+    ),
+    click.option(
+        "--connect-timeout",
+        type=click.FloatRange(0.1, 600),
+        default=10,
+        show_default=True,
+        metavar="SECONDS",
+        help="Until a connection must stand.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.1, 3600),
+        default=30,
+        show_default=True,
+        metavar="SECONDS",
+        help="Until an answer must have come.",
+    ),
+    click.option("--room-cache/--no-room-cache", default=True, help="Ask a room that cannot be worked in only once."),
+    click.option("--retry-failed", is_flag=True, help="Also send the rows that an earlier session was refused."),
+    click.option(
+        "--report-format",
+        type=click.Choice(["jsonl", "json"]),
+        multiple=True,
+        help="Write this beside report.csv; may be given twice.",
+    ),
+    click.option("--allow-http", is_flag=True, help="Send the token over http:// to a host that is not this machine."),
+    click.option(
+        "--ca-file",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="PEM",
+        help="Trust these certificate authorities instead of the system's.",
+    ),
+)

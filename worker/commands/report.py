@@ -1,0 +1,46 @@
+"""`rolecall report`: write the reports of a run again, from its ledger."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--report-format",
+    type=click.Choice(["jsonl", "json"]),
+    multiple=True,
+    help="Write this beside report.csv; may be given twice.",
+)
+def report(folder: Path, report_format: tuple[str, ...]) -> int:
+    """Write the reports of the run in DIR again."""
+    from worker.commands import reporting
+    from worker.commands.exits import Exit, Refusal
+    from worker.commands.folders import LEDGER
+    from worker.ledger.interface import LedgerFailed, UnusableLedger
+    from worker.ledger.lock import RunHeld, RunLock
+    from worker.ledger.sqlite import SqliteLedger
+
+    if not (folder / LEDGER).is_file():
+        raise Refusal(f"{folder} holds no run: there is no {LEDGER} in it.")
+    try:
+        with RunLock(folder):
+            ledger = SqliteLedger(folder / LEDGER)
+            try:
+                identity = ledger.identity()
+                if identity is None:
+                    raise Refusal(f"{folder} holds a run that has not begun.")
+                reporting.write_reports(ledger, identity, folder, report_format)
+                counts = ledger.counts()
+                reporting.show(ledger, folder, reporting.in_words(counts), sys.stdout)
+            finally:
+                ledger.close()
+    except RunHeld as held:
+        raise Refusal(str(held), Exit.HELD) from None
+    except UnusableLedger as refusal:
+        raise Refusal(str(refusal)) from None
+    except (LedgerFailed, OSError) as error:
+        raise Refusal(f"The report could not be written: {error}.", Exit.STOPPED) from None
+    return reporting.exit_code(counts, None)

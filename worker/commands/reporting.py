@@ -1,0 +1,94 @@
+"""The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from worker import __version__
+from worker.commands.exits import BY_STOP, Exit
+from worker.display.summary import Line, show_summary
+from worker.engine.stop import STOP_HINTS, StopReason
+from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
+from worker.ledger.interface import Count, Identity, Ledger, Session
+from worker.model import Json, Outcome
+from worker.workspace.answers import HINTS
+
+REASON_HINTS = {
+    **HINTS,
+    **BAD_ROW_REASONS,
+    **{reason.value: hint for reason, hint in STOP_HINTS.items()},
+    "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
+    "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
+}
+"""Every reason that a report can give, with what a person can do about it."""
+
+NOT_WELL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
+
+
+def exit_code(counts: Collection[Count], stop: StopReason | None) -> Exit:
+    """Say how the command ends: by what stopped it, else by the rows."""
+    if stop is not None:
+        return BY_STOP[stop]
+    return Exit.ROWS if any(count.outcome in NOT_WELL for count in counts) else Exit.DONE
+
+
+def write_reports(ledger: Ledger, identity: Identity, folder: Path, formats: Collection[str]) -> None:
+    """Write report.csv (and what `formats` names), retry.csv and summary.json. Raises OSError, LedgerFailed."""
+    write_report(folder, ledger.results(), ledger.extra_columns(), ("csv", *formats))
+    write_json(folder / "summary.json", _summary(ledger, identity))
+
+
+def show(ledger: Ledger, folder: Path, first: str, file: TextIO) -> None:
+    """Print the outcomes with their hints, one sentence, and where the files are."""
+    lines = [
+        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, "")) for count in ledger.counts()
+    ]
+    sentences = [first, f"Report: {folder / 'report.csv'}"]
+    if (folder / "retry.csv").is_file():
+        sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    show_summary(lines, sentences, file)
+
+
+def in_words(counts: Sequence[Count]) -> str:
+    """Count the outcomes in one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
+    totals: Counter[Outcome] = Counter()
+    for count in counts:
+        totals[count.outcome] += count.rows
+    parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
+    return f"{_plural(totals.total(), 'row')}: {parts}."
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _summary(ledger: Ledger, identity: Identity) -> Json:
+    counts, sessions = ledger.counts(), ledger.sessions()
+    outcomes: Counter[str] = Counter()
+    for count in counts:
+        outcomes[count.outcome.value] += count.rows
+    return {
+        "workspace": identity.workspace,
+        "operation": identity.operation,
+        "jobDigest": identity.job_digest,
+        "rows": outcomes.total(),
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        "reasons": [
+            {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
+            for count in counts
+            if count.reason
+        ],
+        "stop": sessions[-1].stop if sessions else "",
+        "sessions": [_session(session) for session in sessions],
+        "rolecall": __version__,
+    }
+
+
+def _session(session: Session) -> Json:
+    return {
+        "startedAt": rfc3339(session.started_at),
+        "endedAt": rfc3339(session.ended_at),
+        "account": session.account,
+        "stop": session.stop or ("" if session.ended_at else StopReason.KILLED.value),
+    }

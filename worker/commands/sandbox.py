@@ -1,0 +1,49 @@
+"""`rolecall sandbox`: serve the embedded workspace on loopback, for rehearsals."""
+
+import asyncio
+import csv
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
+@click.option(
+    "--job",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="sandbox-job.csv",
+    show_default=True,
+    help="Where to write a job file for it.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit calls to N in a window.")
+@click.option("--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds of that window.")
+@click.option("--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds for an answer.")
+@click.option("--faults/--no-faults", default=True, show_default=True, help="Lose and break some answers.")
+def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
+    """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
+    from worker.commands import loop
+    from worker.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
+
+    demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
+    with job.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("roomId", "userId"))
+        table.writerows((pair.room_id, pair.user_id) for pair in demo.pairs)
+
+    async def serve() -> None:
+        limiter = Limiter(limit, window) if limit else None
+        plan = demo_faults(demo) if faults else ()
+        async with Sandbox(demo.world, limiter=limiter, faults=plan, latency=latency, port=port) as served:
+            click.echo(f"export ROCKETCHAT_URL={served.url}")
+            click.echo(f"export ROCKETCHAT_USER_ID={ACCOUNT.user_id}")
+            click.echo(f"export ROCKETCHAT_AUTH_TOKEN={ACCOUNT.token}")
+            click.echo(f"rolecall run {job}")
+            await asyncio.Event().wait()
+
+    try:
+        loop.run(serve())
+    except KeyboardInterrupt:
+        return 0
+    return 0

@@ -1,0 +1,89 @@
+"""Another attempt, for rows that asked for one: tenacity over returned verdicts.
+
+Tenacity costs some 60 µs a call, so only a row whose first attempt has asked for another comes here. Backoff is
+exponential with full jitter (M. Brooker, 'Exponential Backoff And Jitter'); a budget for the whole run keeps retries
+a small part of the traffic, so that a sick server is not hammered.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_random_exponential
+
+from worker.engine.clock import Clock
+from worker.workspace.answers import Then, Verdict
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
+"""Seconds: the upper end of the first wait, doubled each time, and where doubling ends."""
+
+
+class RetryBudget:
+    """A token bucket of retries: filled by good answers and, slowly, by time; an empty one makes retries wait."""
+
+    def __init__(self, clock: Clock, *, most: float = 50.0, per_answer: float = 0.2, per_second: float = 2.0) -> None:
+        self._clock = clock
+        self._most = most
+        self._per_answer = per_answer
+        self._per_second = per_second
+        self._tokens = most
+        self._filled_at = clock.now()
+
+    def good_answer(self) -> None:
+        """Earn a part of a retry."""
+        self._tokens = min(self._most, self._tokens + self._per_answer)
+
+    def take(self) -> float:
+        """Spend a retry, and tell how many seconds it must wait for its token."""
+        now = self._clock.now()
+        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._per_second) - 1.0
+        self._filled_at = now
+        return max(0.0, -self._tokens / self._per_second)
+
+
+async def try_again(
+    first: Verdict,
+    attempt: Callable[[], Awaitable[Verdict]],
+    *,
+    most: int,
+    budget: RetryBudget,
+    on_retry: Callable[[Verdict, float], None],
+) -> Verdict:
+    """Attempt a row until its verdict asks for no more, at most `most` times with the first; give the last verdict.
+
+    `on_retry` is told each verdict that asks for another attempt, and the seconds until that.
+    """
+    made = [first]
+
+    async def next_attempt() -> Verdict:
+        return made.pop() if made else await attempt()
+
+    def tell(state: RetryCallState) -> None:
+        if state.outcome is not None and state.next_action is not None:
+            on_retry(state.outcome.result(), state.next_action.sleep)
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(seconds + budget.take())
+
+    # One for each row: tenacity keeps what it is about to do on the object, which concurrent calls would mix up.
+    retrying = AsyncRetrying(
+        stop=stop_after_attempt(most),
+        wait=wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),
+        retry=retry_if_result(asks_for_another),
+        sleep=pause,
+        before_sleep=tell,
+        retry_error_callback=last_verdict,
+    )
+    return await retrying(next_attempt)
+
+
+def asks_for_another(verdict: Verdict) -> bool:
+    """Tell whether a verdict asks for another attempt."""
+    return verdict.meaning.then is Then.RETRY
+
+
+def last_verdict(state: RetryCallState) -> Verdict:
+    """Give the verdict of the last attempt once no more are left."""
+    if state.outcome is None:
+        raise AssertionError("tenacity ends a retry only after an attempt")
+    verdict: Verdict = state.outcome.result()
+    return verdict

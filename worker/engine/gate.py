@@ -1,0 +1,85 @@
+"""What stands between a row and its call: concurrency, then the breaker, then the turn in time."""
+
+from collections.abc import Callable
+
+from worker.engine.breaker import Breaker
+from worker.engine.clock import Clock
+from worker.engine.concurrency import Concurrency
+from worker.engine.turnstile import Turnstile
+from worker.model import NoReply, Reply
+from worker.workspace.answers import Scope, Then, Verdict
+
+
+class Gate:
+    """Admits calls, and hands each answer to those who learn from it."""
+
+    def __init__(
+        self,
+        concurrency: Concurrency,
+        breaker: Breaker,
+        turnstile: Turnstile,
+        clock: Clock,
+        *,
+        patience: float,
+        on_give_up: Callable[[], None],
+        on_overload: Callable[[int], None],
+    ) -> None:
+        """Take the parts; `on_give_up` after `patience` seconds of refusals, `on_overload` with what is allowed."""
+        self._concurrency = concurrency
+        self._breaker = breaker
+        self._turnstile = turnstile
+        self._clock = clock
+        self._patience = patience
+        self._on_give_up = on_give_up
+        self._on_overload = on_overload
+        self._refused_since: float | None = None
+
+    async def enter(self) -> bool:
+        """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow."""
+        await self._concurrency.enter()
+        try:
+            probing = await self._breaker.admit()
+            try:
+                await self._turnstile.enter()
+            except BaseException:
+                self._breaker.withdraw(probing=probing)
+                raise
+        except BaseException:
+            self._concurrency.leave()
+            raise
+        return probing
+
+    def withdraw(self, *, probing: bool) -> None:
+        """Note that an admitted call did not leave."""
+        self._turnstile.withdraw()
+        self._breaker.withdraw(probing=probing)
+        self._concurrency.leave()
+
+    def leave(self, key: int, reply: Reply | NoReply, verdict: Verdict, *, probing: bool) -> None:
+        """Note a call's end, and what it said about the workspace."""
+        meaning = verdict.meaning
+        refused = meaning.then is Then.HOLD
+        self._turnstile.answered(reply, refused=refused)
+        if meaning.scope is Scope.WORKSPACE:
+            self._breaker.failed(key, reached=meaning.maybe_done, probing=probing)
+        else:
+            self._breaker.answered(probing=probing)
+        if meaning.then is Then.RETRY:
+            self._overloaded()
+        elif not refused:
+            self._concurrency.relaxed()
+            self._refused_since = None
+        if refused:
+            self._refused()
+        self._concurrency.leave()
+
+    def _overloaded(self) -> None:
+        if self._concurrency.overloaded(self._clock.now()):
+            self._on_overload(self._concurrency.allowed)
+
+    def _refused(self) -> None:
+        now = self._clock.now()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= self._patience:
+            self._on_give_up()

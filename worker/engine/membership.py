@@ -1,0 +1,30 @@
+"""Tells 'no such private group' from 'the account is not a member of it', by one call a room."""
+
+from worker.engine.turnstile import Turnstile
+from worker.workspace.answers import ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
+from worker.workspace.client import Client
+from worker.workspace.rooms import COUNTERS, is_joined, is_refused
+
+
+class Membership:
+    """Asks `groups.counters`, which needs no membership; costs nothing further once that is refused."""
+
+    def __init__(self, client: Client, turnstile: Turnstile) -> None:
+        """Take the client, and the turnstile of this route (each route has a window of its own)."""
+        self._client = client
+        self._turnstile = turnstile
+        self._refused = False
+
+    async def explain(self, verdict: Verdict, room_id: str) -> Verdict:
+        """Give the verdict again, with `room_not_joined` where the server knows the room."""
+        if verdict.meaning is not ROOM_NOT_FOUND or self._refused:
+            return verdict
+        await self._turnstile.enter()
+        try:
+            reply = await self._client.get(COUNTERS, roomId=room_id)
+        except BaseException:
+            self._turnstile.withdraw()
+            raise
+        self._turnstile.answered(reply, refused=False)
+        self._refused = is_refused(reply)
+        return verdict._replace(meaning=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict

@@ -1,0 +1,86 @@
+"""When the next call may leave: the run's own rate, the server's window, and holds, in one decision."""
+
+import math
+from enum import StrEnum
+from typing import NamedTuple
+
+from worker.engine.rate import EvenRate
+from worker.engine.window import NOW, ServerWindow
+from worker.model import NoReply, Reply
+from worker.workspace.limits import asked_wait, retry_after
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds to stay away after a 'too many requests' that does not say for how long: doubled each time in a row."""
+
+
+class Cause(StrEnum):
+    """Why a call must wait."""
+
+    RATE = "rate"
+    WINDOW = "window"
+    """The server's window is full."""
+    ANSWER = "answer"
+    """Only an answer that is under way can tell whether there is room."""
+    REFUSED = "refused"
+    """The server said 'too many requests', or to come back later."""
+
+
+class Wait(NamedTuple):
+    """The next call may not leave yet."""
+
+    until: float
+    """Seconds of the run's monotonic clock; infinite when an answer must come first."""
+    cause: Cause
+
+
+class Pacing:
+    """Decides for one route; told the time, every call and every answer. `patience` bounds each wait, in seconds."""
+
+    def __init__(self, per_second: float | None, *, patience: float = 900.0) -> None:
+        self.window = ServerWindow(patience)
+        self._rate = EvenRate(per_second)
+        self._patience = patience
+        self._held_until = -math.inf
+        self._refusals = 0
+
+    def take(self, now: float) -> Wait | None:
+        """Let the next call leave now and count it (None), or tell what it must wait for."""
+        if now < self._held_until:
+            return Wait(self._held_until, Cause.REFUSED)
+        opens = self.window.opens_at(now)
+        if opens != NOW:
+            return Wait(opens, Cause.ANSWER if opens == math.inf else Cause.WINDOW)
+        slot = self._rate.slot()
+        if slot > now:
+            return Wait(slot, Cause.RATE)
+        self._rate.take(now)
+        self.window.sent()
+        return None
+
+    def withdrawn(self) -> None:
+        """Note that a call that was let through did not leave after all."""
+        self.window.withdrawn()
+
+    def answered(self, reply: Reply | NoReply, *, refused: bool) -> None:
+        """Note a call's end; `refused` when it was 'too many requests'."""
+        self.window.answered(reply, refused=refused)
+        if isinstance(reply, NoReply):
+            return
+        if refused:
+            self._hold_after_refusal(reply)
+            return
+        if reply.status < 500:
+            self._refusals = 0
+        elif (wait := retry_after(reply)) is not None:
+            self._hold(reply.received_at, wait)
+
+    def _hold_after_refusal(self, reply: Reply) -> None:
+        wait = asked_wait(reply)
+        if wait is None:
+            wait = min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE)
+        if reply.received_at >= self._held_until:  # the calls in flight beside it are refused too, and say no more
+            self._refusals += 1
+        self._hold(reply.received_at, wait)
+
+    def _hold(self, now: float, wait: float) -> None:
+        self._held_until = max(self._held_until, now + min(wait, self._patience))

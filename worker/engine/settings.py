@@ -1,0 +1,26 @@
+"""How a run shall behave, as one frozen value."""
+
+from dataclasses import dataclass, field
+
+from worker.engine.failures import Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person can turn; each collaborator is given only the values that it needs."""
+
+    rate: float | None = 10.0
+    """Calls a second; None is unlimited. Where the workspace limits too, the slower of both holds."""
+    concurrency: int = 8
+    """Calls in flight at once, at most."""
+    attempts: int = 5
+    """Calls for one row in one session, at most."""
+    max_failures: Threshold = field(default_factory=lambda: Threshold(50, is_percent=True))
+    outage_patience: float = 900.0
+    """Seconds to wait for a workspace that is away, before the run gives up."""
+    grace: float = 10.0
+    """Seconds to await the answers under way once the run shall end."""
+    room_cache: bool = True
+    """Ask a room that cannot be worked in only once."""
+    retry_failed: bool = False
+    """Send the rows again that an earlier session was refused."""

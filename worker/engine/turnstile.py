@@ -1,0 +1,55 @@
+"""The one place where calls wait for their turn in time, first come first served."""
+
+import asyncio
+from collections.abc import Callable
+
+from worker.engine.clock import Clock
+from worker.engine.pacing import Cause, Pacing, Wait
+from worker.model import NoReply, Reply
+
+
+class Turnstile:
+    """Lets calls through as the pacing allows. Only the first in the queue watches the clock."""
+
+    def __init__(self, pacing: Pacing, clock: Clock, on_wait: Callable[[Wait], None]) -> None:
+        self._pacing = pacing
+        self._clock = clock
+        self._on_wait = on_wait
+        self._queued = 0
+        self._first = asyncio.Lock()
+        self._answer = asyncio.Event()
+
+    async def enter(self) -> None:
+        """Return when the call may leave; it is counted from then on."""
+        if not self._queued and self._pacing.take(self._clock.now()) is None:
+            return
+        self._queued += 1
+        try:
+            async with self._first:
+                while (wait := self._pacing.take(self._clock.now())) is not None:
+                    await self._wait(wait)
+        finally:
+            self._queued -= 1
+
+    def withdraw(self) -> None:
+        """Note that a call that was let through did not leave."""
+        self._pacing.withdrawn()
+        self._answer.set()
+
+    def answered(self, reply: Reply | NoReply, *, refused: bool) -> None:
+        """Note a call's end; whoever waits looks anew."""
+        self._pacing.answered(reply, refused=refused)
+        self._answer.set()
+
+    async def _wait(self, wait: Wait) -> None:
+        seconds = wait.until - self._clock.now()
+        if wait.cause is Cause.RATE:
+            await asyncio.sleep(seconds)
+            return
+        self._on_wait(wait)
+        self._answer.clear()
+        try:
+            async with asyncio.timeout(seconds if wait.cause is not Cause.ANSWER else None):
+                await self._answer.wait()
+        except TimeoutError:
+            pass
