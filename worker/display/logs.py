@@ -75,7 +75,9 @@ class _Renderer:
     """Gives the two forms of one event."""
 
     def __init__(self, *, colors: bool) -> None:
-        self._human = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=14, timestamp_key="clock", sort_keys=False)
+        self._human = structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=14, timestamp_key="clock", sort_keys=False
+        )
 
     def __call__(
         self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]

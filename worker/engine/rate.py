@@ -40,4 +40,5 @@ class EvenRate:
 
     def take(self, now: float) -> None:
         """Note that a call leaves now, in the next slot."""
-        self._next = max(self._next, now - LATENESS) + self._interval if self._interval else now
+        in_time = now - self._next <= LATENESS
+        self._next = (self._next if in_time else now) + self._interval

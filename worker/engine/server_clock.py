@@ -43,6 +43,12 @@ class ServerClock:
         self._starts: Bounds | None = None
         self._length: int | None = None
         self._guessing = True
+        self._proved = False
+
+    @property
+    def guess_is_open(self) -> bool:
+        """True while the window's length is a guess that no second window has borne out."""
+        return self._starts is not None and not self._proved
 
     def saw_date(self, date: float, sent_at: float, received_at: float) -> None:
         """Learn from a `Date` header: the server's clock stood within a second after `date` between the two moments."""
@@ -63,6 +69,7 @@ class ServerClock:
         if seen.high < dates.low - TOLERANCE or seen.low > dates.high + TOLERANCE:
             self.distrust_windows()
         else:
+            self._proved = self._starts is not None
             self._starts = seen if self._starts is None else self._starts.narrowed(seen)
 
     def distrust_windows(self) -> None:

@@ -61,8 +61,10 @@ class ServerWindow:
             return min(self._ends(window, now) for window in full) if full else NOW
         if self._learnt and self._limit is None:
             return NOW
-        # Unknown, or a new window of which no answer has told yet: the limit is what the last one had.
-        room = (self._limit or 0) - self._sent_since_reset
+        # Unknown, or a new window of which no answer has told yet: the limit is what the last one had. One call goes
+        # alone where it is not sure that the old window has ended.
+        sure = self._limit is not None and not self._clock.guess_is_open
+        room = (self._limit or 0) - self._sent_since_reset if sure else 0
         return NOW if room > 0 or self._in_flight == 0 else math.inf
 
     def sent(self) -> None:

@@ -1,0 +1,68 @@
+"""The installed command as a subprocess, with nothing of this process's environment but what it is given."""
+
+import asyncio
+import csv
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from worker.sandbox import ACCOUNT
+
+ROLECALL = Path(sys.executable).with_name("rolecall")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """Give the environment of a command that works on a sandbox."""
+    return {
+        "PATH": os.environ["PATH"],
+        "ROCKETCHAT_URL": url,
+        "ROCKETCHAT_USER_ID": ACCOUNT.user_id,
+        "ROCKETCHAT_AUTH_TOKEN": ACCOUNT.token,
+        **more,
+    }
+
+
+async def start(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start the command, its output piped and no terminal on its input."""
+    return await asyncio.create_subprocess_exec(
+        ROLECALL,
+        *map(str, words),
+        cwd=cwd,
+        env=dict(env),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def rolecall(*words: str | Path, cwd: Path, env: Mapping[str, str], stdin: bytes = b"") -> Ended:
+    """Run the command to its end."""
+    process = await start(*words, cwd=cwd, env=env)
+    stdout, stderr = await process.communicate(stdin)
+    assert process.returncode is not None
+    return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+
+def write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
+    """Write a CSV job file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("roomId", "userId"))
+        table.writerows(pairs)
+    return path
+
+
+def read_report(folder: Path) -> list[dict[str, str]]:
+    """Read a run's report.csv."""
+    with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

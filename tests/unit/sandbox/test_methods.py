@@ -1,0 +1,252 @@
+"""The checks of the role changes, in the server's order and with its exact answers."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from worker.sandbox import World
+from worker.sandbox.answers import Answer
+from worker.sandbox.methods import CHANGES, change_role
+from worker.sandbox.record import SystemMessage
+
+ROW = {"roomId": "ROOM", "userId": "USER"}
+
+
+def workspace(version: str = "8.1.0", *, roles: list[str] | None, type: Any = "p") -> World:
+    """Return a world with one room: BOT, an admin, is in it, and USER holds these roles."""
+    world = World(version=version)
+    world.add_account("BOT", "token")
+    world.add_user("USER", username="user.001")
+    world.add_user("NAMELESS", username=None)
+    world.add_user("STRANGER")
+    world.add_room("ROOM", name="finance-planning", type=type)
+    world.join("ROOM", "BOT")
+    world.join("ROOM", "USER", roles)
+    return world
+
+
+def call(world: World, body: Any, route: str = "groups.removeLeader", caller: str = "BOT") -> Answer:
+    """Make one call as the account BOT."""
+    return change_role(CHANGES[route], world, caller, body)
+
+
+def told(answer: Answer) -> tuple[int, str, str]:
+    """Return status, errorType and error of an answer."""
+    payload = orjson.loads(answer.body)
+    return answer.status, payload.get("errorType", ""), payload.get("error", "")
+
+
+def test_a_leader_loses_the_role_and_the_room_is_told() -> None:
+    """A removal answers 200, takes the role and posts one system message."""
+    world = workspace(roles=["leader", "owner"])
+    answer = call(world, ROW)
+    assert (answer.status, answer.body, answer.carried_out) == (200, b'{"success":true}', True)
+    assert world.rooms["ROOM"].members["USER"] == ["owner"]
+    assert world.record.messages == [SystemMessage("subscription-role-removed", "ROOM", "USER", "leader")]
+    assert world.removals("ROOM", "USER") == 1
+
+
+def test_the_second_removal_is_refused() -> None:
+    """A removal is idempotent in effect but not in answer."""
+    world = workspace(roles=["leader"])
+    call(world, ROW)
+    answer = call(world, ROW)
+    assert orjson.loads(answer.body) == {
+        "success": False,
+        "error": "User is not a leader [error-user-not-leader]",
+        "errorType": "error-user-not-leader",
+        "details": {"method": "removeRoomLeader"},
+    }
+    assert (answer.status, answer.carried_out, world.removals("ROOM", "USER")) == (400, False, 1)
+
+
+def test_a_member_without_a_roles_field_is_answered_200() -> None:
+    """The quirk: no `roles` field in the subscription passes for a leader, and the room is told."""
+    world = workspace(roles=None)
+    answer = call(world, ROW)
+    assert (answer.status, answer.carried_out, world.removals("ROOM", "USER")) == (200, True, 1)
+    assert world.rooms["ROOM"].members["USER"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "error_type", "error"),
+    [
+        (
+            "no_room",
+            "error-room-not-found",
+            'The required "roomId" or "roomName" param provided does not match any group [error-room-not-found]',
+        ),
+        (
+            "not_joined",
+            "error-room-not-found",
+            'The required "roomId" or "roomName" param provided does not match any group [error-room-not-found]',
+        ),
+        (
+            "archived",
+            "error-room-archived",
+            "The private group, finance-planning, is archived [error-room-archived]",
+        ),
+        ("no_user", "error-invalid-user", "Invalid user [error-invalid-user]"),
+        ("nameless", "error-invalid-user", "Invalid user [error-invalid-user]"),
+        ("plain_caller", "error-not-allowed", "Not allowed [error-not-allowed]"),
+        ("stranger", "error-user-not-in-room", "User is not in this room [error-user-not-in-room]"),
+        ("demoted", "error-user-not-leader", "User is not a leader [error-user-not-leader]"),
+    ],
+)
+def test_each_refusal_has_the_servers_words(change: str, error_type: str, error: str) -> None:
+    """Each single thing that is wrong is refused with its own type and text, and nothing changes."""
+    world = workspace(roles=["leader"])
+    body = dict(ROW)
+    match change:
+        case "no_room":
+            body["roomId"] = "NOWHERE"
+        case "not_joined":
+            del world.rooms["ROOM"].members["BOT"]
+        case "archived":
+            world.rooms["ROOM"].archived = True
+        case "no_user":
+            body["userId"] = "NOBODY"
+        case "nameless":
+            body["userId"] = "NAMELESS"
+        case "plain_caller":
+            world.users["BOT"].roles = ("user",)
+        case "stranger":
+            body["userId"] = "STRANGER"
+        case "demoted":
+            world.join("ROOM", "USER", [])
+    assert told(call(world, body)) == (400, error_type, error)
+    assert world.record.messages == []
+
+
+def test_the_checks_come_in_the_servers_order() -> None:
+    """With everything wrong at once, mending one thing after the other shows the next check."""
+    world = workspace(roles=[])
+    world.users["BOT"].roles = ("user",)
+    world.rooms["ROOM"].archived = True
+    del world.rooms["ROOM"].members["BOT"]
+    del world.rooms["ROOM"].members["USER"]
+    body: dict[str, str] = {"roomId": "ROOM", "userId": "NOBODY", "reason": "left"}
+    seen = [told(call(world, body))[1]]
+    del body["reason"]
+    seen.append(told(call(world, body))[1])
+    world.join("ROOM", "BOT")
+    seen.append(told(call(world, body))[1])
+    world.rooms["ROOM"].archived = False
+    seen.append(told(call(world, body))[1])
+    body["userId"] = "USER"
+    seen.append(told(call(world, body))[1])
+    world.join("ROOM", "BOT", ["owner"])
+    seen.append(told(call(world, body))[1])
+    world.join("ROOM", "USER", [])
+    seen.append(told(call(world, body))[1])
+    assert seen == [
+        "invalid-params",
+        "error-room-not-found",
+        "error-room-archived",
+        "error-invalid-user",
+        "error-not-allowed",
+        "error-user-not-in-room",
+        "error-user-not-leader",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"roomId": "ROOM", "userId": "USER"},
+        {"roomName": "finance-planning", "userId": "USER"},
+        {"roomId": "ROOM", "username": "user.001"},
+        {"roomId": "ROOM", "user": "USER"},
+        {"roomId": "ROOM", "user": "user.001"},
+    ],
+)
+def test_room_and_user_can_be_named_in_every_allowed_way(body: dict[str, str]) -> None:
+    """Ids and names find the same room and the same user."""
+    assert call(workspace(roles=["leader"]), body).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (None, "must be object"),
+        ([], "must be object"),
+        ({}, "must have required property 'roomId'"),
+        ({"roomId": "ROOM"}, "must have required property 'userId'"),
+        ({"roomId": 7, "userId": "USER"}, "must have required property 'roomId'"),
+        ({**ROW, "line": 3}, "must NOT have additional properties"),
+        ({**ROW, "roomName": "finance-planning"}, "must NOT have additional properties"),
+        ({"roomId": "ROOM", "userId": "USER", "username": "user.001"}, "must NOT have additional properties"),
+    ],
+)
+def test_8_x_takes_exactly_a_room_and_a_user(body: Any, text: str) -> None:
+    """The schema of 8.x refuses a missing, a wrong and a further key."""
+    assert told(call(workspace(roles=["leader"]), body)) == (
+        400,
+        "invalid-params",
+        f"{text} [invalid-params]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "error_type"),
+    [
+        (None, "error-room-param-not-provided"),
+        ({"userId": "USER"}, "error-room-param-not-provided"),
+        ({"roomId": "ROOM"}, "error-user-param-not-provided"),
+        ({**ROW, "line": 3}, ""),
+    ],
+)
+def test_older_servers_look_for_each_parameter(body: Any, error_type: str) -> None:
+    """Before 8.x there is no schema: missing parameters have their own errors, further keys are ignored."""
+    assert told(call(workspace("7.4.0", roles=["leader"]), body))[1] == error_type
+
+
+@pytest.mark.parametrize("route", sorted(CHANGES))
+def test_every_twin_changes_its_own_role_once(route: str) -> None:
+    """Each of the twelve calls succeeds once on a fitting member and is refused the second time."""
+    change = CHANGES[route]
+    world = workspace(roles=[] if change.gives else [change.role], type=change.family.type)
+    world.join("ROOM", "BOT", ["owner"])
+    assert call(world, ROW, route).status == 200
+    assert world.rooms["ROOM"].has_role("USER", change.role) is change.gives
+    already = f"error-user-{'already' if change.gives else 'not'}-{change.role}"
+    assert told(call(world, ROW, route))[1] == already
+
+
+def test_the_last_owner_stays() -> None:
+    """An only owner cannot be removed."""
+    world = workspace(roles=["owner"])
+    status, error_type, _ = told(call(world, ROW, "groups.removeOwner"))
+    assert (status, error_type) == (400, "error-remove-last-owner")
+    assert world.rooms["ROOM"].has_role("USER", "owner")
+
+
+@pytest.mark.parametrize(
+    ("route", "type", "noun"),
+    [("groups.removeLeader", "c", "group"), ("channels.removeLeader", "p", "channel")],
+)
+def test_each_family_knows_only_its_own_rooms(route: str, type: Any, noun: str) -> None:
+    """A channel is no group and a private group is no channel."""
+    status, error_type, error = told(call(workspace(roles=["leader"], type=type), ROW, route))
+    assert (status, error_type) == (400, "error-room-not-found")
+    assert f"any {noun} " in error
+
+
+def test_a_public_channel_is_visible_to_those_outside() -> None:
+    """An admin who has not joined a channel can still change roles in it."""
+    world = workspace(roles=["leader"], type="c")
+    del world.rooms["ROOM"].members["BOT"]
+    assert call(world, ROW, "channels.removeLeader").status == 200
+
+
+def test_an_owner_may_in_the_own_room_only() -> None:
+    """The permission of an owner is one of the room, not of the workspace."""
+    world = workspace(roles=["leader"])
+    world.users["BOT"].roles = ("user",)
+    world.join("ROOM", "BOT", ["owner"])
+    world.add_room("OTHER")
+    world.join("OTHER", "BOT")
+    world.join("OTHER", "USER", ["leader"])
+    assert told(call(world, {"roomId": "OTHER", "userId": "USER"}))[1] == "error-not-allowed"
+    assert call(world, ROW).status == 200

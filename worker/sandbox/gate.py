@@ -1,0 +1,92 @@
+"""What one call is answered, decided without I/O: token, rate limit, permission of the route, then the route."""
+
+import math
+from typing import Any, NamedTuple
+
+from worker.sandbox.answers import (
+    Answer,
+    forbidden,
+    html_answer,
+    no_such_route,
+    too_many_requests,
+    unauthenticated,
+)
+from worker.sandbox.limiter import Limiter, Ruling
+from worker.sandbox.methods import ROOM_KEYS, USER_KEYS
+from worker.sandbox.routes import ROUTES, Route
+from worker.sandbox.world import BYPASS_RATE_LIMIT, World
+
+
+class Incoming(NamedTuple):
+    """One request, read whole."""
+
+    verb: str
+    path: str
+    """Below the path that the workspace is mounted under."""
+    client: str
+    """The client's address."""
+    user_id: str
+    """Header `X-User-Id`."""
+    token: str
+    """Header `X-Auth-Token`."""
+    params: Any
+    """The query as an object, or the JSON body, whatever it is; None where the body is not JSON."""
+
+    @property
+    def route(self) -> str:
+        """The route's name, or the path where there is no such route."""
+        route = ROUTES.get((self.verb, self.path))
+        return route.name if route else self.path
+
+    @property
+    def room(self) -> str:
+        """How the request names the room; empty where it does not."""
+        return self._first(ROOM_KEYS)
+
+    @property
+    def user(self) -> str:
+        """How the request names the user; empty where it does not."""
+        return self._first(USER_KEYS)
+
+    def _first(self, keys: tuple[str, ...]) -> str:
+        params = self.params if isinstance(self.params, dict) else {}
+        return next((str(params[key]) for key in keys if params.get(key)), "")
+
+
+def answer_call(world: World, limiter: Limiter | None, call: Incoming, now: float, skew: float) -> Answer:
+    """Answer one call at `now` (seconds); a role change is carried out here.
+
+    A bad token is refused before the limiter counts, and accounts that may bypass the limiter get no headers.
+    `skew` is added to the reset time, which is told in the server's own clock.
+    """
+    route = ROUTES.get((call.verb, call.path))
+    if route is None:
+        return no_such_route() if call.path.startswith("/api/") else html_answer(404, "Not Found")
+    caller = world.caller(call.user_id, call.token)
+    if route.public:
+        return route.handle(world, caller or "", call.params)
+    if caller is None:
+        return unauthenticated(legacy=world.legacy)
+    if limiter is None or world.may(caller, BYPASS_RATE_LIMIT):
+        return _handle(world, route, caller, call)
+    ruling = limiter.take(call.client, route.name, now)
+    answer = (
+        _handle(world, route, caller, call) if ruling.allowed else too_many_requests(max(1, math.ceil(ruling.wait)))
+    )
+    return answer.with_headers(rate_limit_headers(ruling, skew))
+
+
+def rate_limit_headers(ruling: Ruling, skew: float) -> dict[str, str]:
+    """Return the three headers of a limited route; the reset is epoch milliseconds of the server's clock."""
+    return {
+        "X-RateLimit-Limit": str(ruling.limit),
+        "X-RateLimit-Remaining": str(ruling.remaining),
+        "X-RateLimit-Reset": str(math.ceil((ruling.reset + skew) * 1000)),
+    }
+
+
+def _handle(world: World, route: Route, caller: str, call: Incoming) -> Answer:
+    """Answer on the route itself unless the workspace forbids it as a whole."""
+    if status := world.forbidden.get(route.name):
+        return forbidden(status)
+    return route.handle(world, caller, call.params)

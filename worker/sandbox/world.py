@@ -1,0 +1,149 @@
+"""The state of one workspace: users, private groups and channels, who holds which role, and the record."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.sandbox.record import Call, Record
+
+RoomType = Literal["p", "c"]
+"""`p` is a private group, `c` a public channel."""
+
+BYPASS_RATE_LIMIT = "api-bypass-rate-limit"
+ROOM_ROLES = ("leader", "moderator", "owner")
+
+
+@dataclass(slots=True)
+class User:
+    """One user; `username` is None for one who never finished signing up."""
+
+    id: str
+    username: str | None
+    roles: tuple[str, ...]
+    """The roles that count in the whole workspace, such as `admin`."""
+    active: bool = True
+
+
+@dataclass(slots=True)
+class Room:
+    """One room and its members."""
+
+    id: str
+    name: str
+    type: RoomType
+    archived: bool = False
+    members: dict[str, list[str] | None] = field(default_factory=dict)
+    """User id to the roles of that subscription; None where it has no `roles` field at all."""
+
+    def has_role(self, user_id: str, role: str) -> bool:
+        """Return whether this member holds this role here."""
+        return role in (self.members.get(user_id) or ())
+
+    def holders(self, role: str) -> int:
+        """Return how many members hold this role here."""
+        return sum(role in (roles or ()) for roles in self.members.values())
+
+
+class World:
+    """A workspace's whole state, without a socket.
+
+    `version` decides how the server speaks: from 8.0.0 on it validates bodies against a schema and refuses a
+    bad token with `{"success": false}`; an older one looks for each parameter itself and refuses a bad token
+    with `{"status": "error"}`. Accounts that hold one of `bypass_roles` are not rate limited.
+    """
+
+    def __init__(self, *, version: str = "8.1.0", bypass_roles: Iterable[str] = ("admin", "bot", "app")) -> None:
+        self.version = version
+        self.users: dict[str, User] = {}
+        self.rooms: dict[str, Room] = {}
+        self.tokens: dict[str, str] = {}
+        self.forbidden: dict[str, int] = {}
+        self.permissions: dict[str, frozenset[str]] = {
+            **{f"set-{role}": frozenset({"admin", "owner"}) for role in ROOM_ROLES},
+            "view-statistics": frozenset({"admin"}),
+            BYPASS_RATE_LIMIT: frozenset(bypass_roles),
+        }
+        self.record = Record()
+
+    @property
+    def legacy(self) -> bool:
+        """Whether this is a server before 8.0.0."""
+        return int(self.version.partition(".")[0]) < 8
+
+    @property
+    def calls(self) -> list[Call]:
+        """Everything that reached the workspace, in the order of arrival."""
+        return self.record.calls
+
+    # Building a world
+
+    def add_user(
+        self, user_id: str, *, username: str | None = "", roles: Iterable[str] = ("user",), active: bool = True
+    ) -> User:
+        """Add a user; an empty `username` makes one from the id, None leaves the user without."""
+        name = user_id.lower() if username == "" else username
+        self.users[user_id] = user = User(user_id, name, tuple(roles), active)
+        return user
+
+    def add_account(
+        self, user_id: str, token: str, *, username: str | None = "", roles: Iterable[str] = ("user", "admin")
+    ) -> User:
+        """Add a user who can call the API with this token."""
+        self.tokens[token] = user_id
+        return self.add_user(user_id, username=username, roles=roles)
+
+    def add_room(self, room_id: str, *, name: str = "", type: RoomType = "p", archived: bool = False) -> Room:
+        """Add an empty room; an empty `name` makes one from the id."""
+        self.rooms[room_id] = room = Room(room_id, name or room_id.lower(), type, archived)
+        return room
+
+    def join(self, room_id: str, user_id: str, roles: Iterable[str] | None = ()) -> None:
+        """Make a user a member of a room with these roles; None means a subscription without `roles`."""
+        self.rooms[room_id].members[user_id] = None if roles is None else list(roles)
+
+    def revoke(self, token: str) -> None:
+        """Take a token back: every further call with it is unauthenticated."""
+        self.tokens.pop(token, None)
+
+    def forbid(self, route: str, status: int = 403) -> None:
+        """Refuse a whole route to everybody: 403 as most versions say it, 401 as some of 8.x do."""
+        self.forbidden[route] = status
+
+    # Asking it
+
+    def caller(self, user_id: str, token: str) -> str | None:
+        """Return the id of the account that this token and user id prove, or None."""
+        return user_id if user_id and self.tokens.get(token) == user_id else None
+
+    def may(self, user_id: str, permission: str, room: Room | None = None) -> bool:
+        """Return whether a user has a permission, in the workspace or through a role in this room."""
+        roles = {*self.users[user_id].roles, *(room.members.get(user_id) or () if room else ())}
+        return not roles.isdisjoint(self.permissions.get(permission, ()))
+
+    def find_room(self, params: Mapping[str, object]) -> Room | None:
+        """Return the room that `roomId` or `roomName` names."""
+        room_id, name = params.get("roomId"), params.get("roomName")
+        if room_id:
+            return self.rooms.get(str(room_id))
+        return next((room for room in self.rooms.values() if room.name == name), None)
+
+    def find_user(self, params: Mapping[str, object]) -> User | None:
+        """Return the user that `userId`, `username` or `user` (either of both) names."""
+        if user_id := params.get("userId"):
+            return self.users.get(str(user_id))
+        name = str(params.get("username") or params.get("user"))
+        if "user" in params and name in self.users:
+            return self.users[name]
+        return next((user for user in self.users.values() if user.username == name), None)
+
+    def is_leader(self, room_id: str, user_id: str) -> bool:
+        """Return whether this user leads this room now."""
+        return self.rooms[room_id].has_role(user_id, "leader")
+
+    def removals(self, room_id: str, user_id: str, role: str = "leader") -> int:
+        """Return how often members of the room saw this role being taken from this user."""
+        return self.record.removals(room_id, user_id, role)
+
+    def calls_for(self, room_id: str, user_id: str) -> list[Call]:
+        """Return the calls that named this room and this user, in the order of arrival."""
+        return self.record.calls_for(room_id, user_id)
