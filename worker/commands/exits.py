@@ -2,8 +2,6 @@
 
 from enum import IntEnum
 
-from worker.engine.stop import StopReason
-
 
 class Exit(IntEnum):
     """What the command's end says."""
@@ -22,16 +20,6 @@ class Exit(IntEnum):
     """Another run holds this folder."""
     INTERRUPTED = 130
     """Ctrl-C or a termination signal."""
-
-
-BY_STOP = {
-    StopReason.INTERRUPTED: Exit.INTERRUPTED,
-    StopReason.CREDENTIALS: Exit.CREDENTIALS,
-    StopReason.NO_SUCH_ROUTE: Exit.STOPPED,
-    StopReason.MAX_FAILURES: Exit.STOPPED,
-    StopReason.OUTAGE: Exit.STOPPED,
-    StopReason.LEDGER: Exit.STOPPED,
-}
 
 
 class Refusal(Exception):

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from worker import __version__
 from worker.commands import console, reporting
 from worker.commands.credentials import Login
-from worker.commands.exits import BY_STOP, Exit, Refusal
+from worker.commands.exits import Exit, Refusal
 from worker.commands.folders import choose_folder, open_run
 from worker.commands.signals import two_stage_interrupt
 from worker.display.logs import open_logs
@@ -25,10 +25,10 @@ from worker.engine.stop import STOP_HINTS, Stop, StopReason
 from worker.files import Job, UnusableFolder, UnusableJob, open_job
 from worker.ledger.interface import Count, Identity, Ledger, LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld
-from worker.model import Reply
+from worker.model import NoReply, Reply
 from worker.workspace.address import BadAddress, proxy_for, workspace_url
 from worker.workspace.client import BadAuthorities, Client, Credentials, Transport
-from worker.workspace.limits import server_date
+from worker.workspace.limits import asked_wait, server_date
 from worker.workspace.operations import REMOVE_LEADER, Operation
 from worker.workspace.preflight import Account, BadCredentials, WorkspaceAway, read_account
 
@@ -94,12 +94,23 @@ async def _perform(
         request.ca_file,
     )
     async with Client(transport, Credentials(login.user_id, login.token)) as client:
-        reply = await client.get(ME)
+        reply = await _preflight(client, request.settings.outage_patience)
         account = read_account(reply, identity.workspace)
         _confirm(request, identity, account, rows, rooms, reply if isinstance(reply, Reply) else None)
         log = open_logs(sys.stderr, folder / "run.log.jsonl", hide=login.token, colors=sys.stderr.isatty())
         with structlog.contextvars.bound_contextvars(run=folder.name):
             return await _run(request, client, ledger, identity, folder, account, rows, log)
+
+
+async def _preflight(client: Client, patience: float) -> Reply | NoReply:
+    """Ask who we are; where that route's own window is full, once more after it."""
+    reply = await client.get(ME)
+    if isinstance(reply, Reply) and reply.status == 429:
+        wait = min(asked_wait(reply) or 1.0, patience)
+        console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
+        await asyncio.sleep(wait)
+        reply = await client.get(ME)
+    return reply
 
 
 def _nothing_to_do(ledger: Ledger, identity: Identity, folder: Path, request: Request) -> Exit:
@@ -160,7 +171,7 @@ async def _run(
     _tell_end(log, stop, clock.now() - started, events)
     if counts is None or at_once:
         console.tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}")
-        return BY_STOP[stop.reason or StopReason.INTERRUPTED]
+        return reporting.BY_STOP[stop.reason or StopReason.INTERRUPTED]
     if not _write_reports(ledger, identity, folder, request):
         return Exit.STOPPED
     first = f"{STOP_HINTS[stop.reason].capitalize()}. " if stop.reason else ""

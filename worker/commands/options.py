@@ -70,6 +70,14 @@ _RUN_OPTIONS = (
         help="Calls for one row, at most. 'Too many requests' and outages do not count.",
     ),
     click.option(
+        "--backoff",
+        type=click.FloatRange(0.01, 60),
+        default=0.5,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait at most this long before a second attempt; doubled each time.",
+    ),
+    click.option(
         "--max-failures",
         type=MaxFailures(),
         default="50%",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from worker import __version__
-from worker.commands.exits import BY_STOP, Exit
+from worker.commands.exits import Exit
 from worker.display.summary import Line, show_summary
 from worker.engine.stop import STOP_HINTS, StopReason
 from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
@@ -22,6 +22,16 @@ REASON_HINTS = {
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
 """Every reason that a report can give, with what a person can do about it."""
+
+BY_STOP = {
+    StopReason.INTERRUPTED: Exit.INTERRUPTED,
+    StopReason.CREDENTIALS: Exit.CREDENTIALS,
+    StopReason.NO_SUCH_ROUTE: Exit.STOPPED,
+    StopReason.MAX_FAILURES: Exit.STOPPED,
+    StopReason.OUTAGE: Exit.STOPPED,
+    StopReason.LEDGER: Exit.STOPPED,
+}
+"""How the command ends for each reason to stop."""
 
 NOT_WELL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
 

@@ -13,8 +13,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from worker.engine.clock import Clock
 from worker.workspace.answers import Then, Verdict
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
-"""Seconds: the upper end of the first wait, doubled each time, and where doubling ends."""
+LONGEST_BACKOFF = 30.0
+"""Seconds at which the doubling of the waits ends."""
 
 
 class RetryBudget:
@@ -45,11 +45,13 @@ async def try_again(
     attempt: Callable[[], Awaitable[Verdict]],
     *,
     most: int,
+    backoff: float,
     budget: RetryBudget,
     on_retry: Callable[[Verdict, float], None],
 ) -> Verdict:
     """Attempt a row until its verdict asks for no more, at most `most` times with the first; give the last verdict.
 
+    `backoff`: seconds, the upper end of the first wait, doubled each time.
     `on_retry` is told each verdict that asks for another attempt, and the seconds until that.
     """
     made = [first]
@@ -67,7 +69,7 @@ async def try_again(
     # One for each row: tenacity keeps what it is about to do on the object, which concurrent calls would mix up.
     retrying = AsyncRetrying(
         stop=stop_after_attempt(most),
-        wait=wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),
+        wait=wait_random_exponential(multiplier=backoff, max=LONGEST_BACKOFF),
         retry=retry_if_result(asks_for_another),
         sleep=pause,
         before_sleep=tell,

@@ -11,8 +11,8 @@ from worker.engine.clock import Clock
 
 THRESHOLD = 5
 """Faults in a row that make an outage."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-"""Seconds between probes: doubled each time."""
+LONGEST_PAUSE = 15.0
+"""Seconds between probes at which doubling ends."""
 
 
 class Breaker:
@@ -23,18 +23,22 @@ class Breaker:
         clock: Clock,
         patience: float,
         *,
+        first_pause: float = 0.5,
         on_open: Callable[[], None],
         on_close: Callable[[float], None],
         on_give_up: Callable[[], None],
     ) -> None:
-        """Take the callbacks: outage begins, outage ended after so many seconds, patience is over."""
+        """Take the callbacks: outage begins, outage ended after so many seconds, patience is over.
+
+        `first_pause`: seconds before the first probe, doubled each time.
+        """
         self._clock = clock
         self._patience = patience
         self._on_open, self._on_close, self._on_give_up = on_open, on_close, on_give_up
         self._in_a_row = 0
         self._rows: set[int] = set()
         self._opened_at: float | None = None
-        self._pause = FIRST_PAUSE
+        self._first_pause = self._pause = first_pause
         self._probe = asyncio.Lock()
         self._closed = asyncio.Event()
 
@@ -85,7 +89,7 @@ class Breaker:
         if self._opened_at is None:
             if self._in_a_row >= THRESHOLD and (len(self._rows) > 1 or not reached):
                 self._opened_at = self._clock.now()
-                self._pause = FIRST_PAUSE
+                self._pause = self._first_pause
                 self._closed.clear()
                 self._on_open()
         elif self._clock.now() - self._opened_at >= self._patience:

@@ -57,6 +57,7 @@ class Delivery:
         journal: Journal,
         membership: Membership,
         attempts: int,
+        backoff: float,
         failures: Failures,
         stop: Stop,
         clock: Clock,
@@ -69,6 +70,7 @@ class Delivery:
         self._journal = journal
         self._membership = membership
         self._attempts = attempts
+        self._backoff = backoff
         self._failures = failures
         self._stop = stop
         self._clock = clock
@@ -103,7 +105,12 @@ class Delivery:
             self._events.retrying(row, verdict, seconds)
 
         return await try_again(
-            first, lambda: self._attempt(row, course), most=self._attempts, budget=self._budget, on_retry=tell
+            first,
+            lambda: self._attempt(row, course),
+            most=self._attempts,
+            backoff=self._backoff,
+            budget=self._budget,
+            on_retry=tell,
         )
 
     async def _attempt(self, row: Pending, course: Course) -> Verdict:

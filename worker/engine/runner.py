@@ -107,7 +107,14 @@ def _delivery(
     def turnstile() -> Turnstile:
         return Turnstile(Pacing(settings.rate, patience=patience), clock, events.held)
 
-    breaker = Breaker(clock, patience, on_open=events.outage, on_close=events.recovered, on_give_up=give_up)
+    breaker = Breaker(
+        clock,
+        patience,
+        first_pause=settings.backoff,
+        on_open=events.outage,
+        on_close=events.recovered,
+        on_give_up=give_up,
+    )
     gate = Gate(
         Concurrency(settings.concurrency),
         breaker,
@@ -125,6 +132,7 @@ def _delivery(
         journal=journal,
         membership=Membership(client, turnstile()),
         attempts=settings.attempts,
+        backoff=settings.backoff,
         failures=Failures(settings.max_failures),
         stop=stop,
         clock=clock,

@@ -15,6 +15,8 @@ class Settings:
     """Calls in flight at once, at most."""
     attempts: int = 5
     """Calls for one row in one session, at most."""
+    backoff: float = 0.5
+    """Seconds: the upper end of the first wait before another attempt, and the first pause between probes."""
     max_failures: Threshold = field(default_factory=lambda: Threshold(50, is_percent=True))
     outage_patience: float = 900.0
     """Seconds to wait for a workspace that is away, before the run gives up."""

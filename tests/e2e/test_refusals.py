@@ -1,0 +1,175 @@
+"""What a newcomer gets wrong: one clear line, the right exit code, nothing sent, never a traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import ROLECALL, Ended, environment, rolecall, write_job
+from worker.sandbox import ACCOUNT, EVERY_ROUTE, Fault, Kind, Sandbox, When, leader_world
+
+PAIRS = [("room", "user")]
+
+
+def assert_one_line(ended: Ended, code: int, *words: str) -> None:
+    """Check that a command was refused as it should be."""
+    assert ended.code == code, ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    for word in words:
+        assert word in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["job.csv", "no such file"]),
+        (b"", ["job.csv", "empty"]),
+        (b"roomId,userId\n", ["job.csv", "no rows"]),
+        (b"room,name\na,b\n", ["job.csv", "roomId"]),
+        (b"\x00\x01\x02", ["job.csv", "NUL"]),
+        (b'[{"roomId": "a", "userId": "b"}', ["job.csv"]),
+        (b'{"roomId": ', ["job.csv"]),
+        (b"\x1f\x8b\x08\x00broken", ["job.csv", "gzip"]),
+        (b"roomId,userId\na,\xff\xfe\n", ["job.csv", "line 2"]),
+    ],
+)
+async def test_unusable_job_files(tmp_path: Path, content: bytes | None, words: list[str]) -> None:
+    """A file that cannot be used is refused with its name and place, and nothing is left behind."""
+    if content is not None:
+        (tmp_path / "job.csv").write_bytes(content)
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall("run", "job.csv", cwd=tmp_path, env=environment(sandbox.url))
+    assert_one_line(ended, 2, *words)
+    assert world.calls == []
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "fast"], "not a rate"),
+        (["--rate", "0/s"], "not a rate"),
+        (["--concurrency", "0"], "--concurrency"),
+        (["--max-failures", "150%"], "not a threshold"),
+        (["--no-such-flag"], "--no-such-flag"),
+        (["--token", "secret"], "--token"),
+        (["--report-format", "xml"], "xml"),
+        (["--ca-file", "missing.pem"], "missing.pem"),
+        (["--ca-file", "job.csv"], "PEM"),
+        (["--out", "job.csv"], "job.csv"),
+        (["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+async def test_bad_flags(tmp_path: Path, words: list[str], said: str) -> None:
+    """A flag that cannot be used is named, and nothing is sent."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall("run", job, *words, cwd=tmp_path, env=environment(sandbox.url))
+    assert_one_line(ended, 2, said)
+    assert world.calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ROCKETCHAT_URL": ""}, "ROCKETCHAT_URL not set"),
+        ({"ROCKETCHAT_AUTH_TOKEN": ""}, "ROCKETCHAT_AUTH_TOKEN"),
+        ({"ROCKETCHAT_USER_ID": "", "ROCKETCHAT_AUTH_TOKEN": ""}, "ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN"),
+        ({"ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": "gone"}, "gone"),
+        ({"ROCKETCHAT_AUTH_TOKEN": "two words"}, "ROCKETCHAT_AUTH_TOKEN"),
+        ({"ROCKETCHAT_URL": "chat.example.org"}, "not an address"),
+        ({"ROCKETCHAT_URL": "ftp://chat.example.org"}, "not an address"),
+        ({"ROCKETCHAT_URL": "http://chat.example.org"}, "--allow-http"),
+        ({"ROCKETCHAT_URL": "https://me:pw@chat.example.org"}, "user or password"),
+        ({"ROCKETCHAT_URL": "http://127.0.0.1:9"}, "Nothing usable answers"),
+        ({"ROLECALL_RATE": "soon"}, "not a rate"),
+    ],
+)
+async def test_bad_settings(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    """Missing, half or wrong settings are named, by variable."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    ended = await rolecall("run", job, cwd=tmp_path, env=environment("http://127.0.0.1:9", **change))
+    assert_one_line(ended, 2, said)
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (Fault(Kind.HTML_200, When(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
+        (Fault(Kind.EMPTY_200, When(route=EVERY_ROUTE)), 2, "an empty body"),
+        (Fault(Kind.GARBAGE, When(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
+        (Fault(Kind.REDIRECT, When(route=EVERY_ROUTE)), 2, "redirects"),
+        (Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=404, html=True), 2, "404"),
+        (Fault(Kind.RESET_BEFORE, When(route=EVERY_ROUTE), times=None), 2, "Nothing usable answers"),
+        (Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=503), 4, "503"),
+        (Fault(Kind.REVOKE, When(route=EVERY_ROUTE)), 3, "credentials"),
+    ],
+)
+async def test_the_preflight_names_what_it_found(tmp_path: Path, fault: Fault, code: int, said: str) -> None:
+    """A wrong address, a login page or a dead token ends the run before the first row, and leaves no folder."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world, faults=[fault]) as sandbox:
+        ended = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url))
+    assert_one_line(ended, code, said)
+    assert all(call.route == "me" for call in world.calls)
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+async def test_a_workspace_under_a_path_is_found(tmp_path: Path) -> None:
+    """The API's path is appended to whatever address is given; without its path the address is refused."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world, base_path="/chat") as sandbox:
+        lost = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url.removesuffix("/chat")))
+        found = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url + "/"))
+    assert_one_line(lost, 2, "404")
+    assert found.code == 0, found.stderr
+
+
+async def test_an_empty_call_shows_the_verbs(tmp_path: Path) -> None:
+    """`rolecall` and `rolecall --help` name every verb."""
+    ended = await rolecall("--help", cwd=tmp_path, env={})
+    assert ended.code == 0
+    for verb in ("run", "report", "demo", "sandbox"):
+        assert f"  {verb} " in ended.stdout
+
+
+async def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    """A ledger that is somebody else's file is refused and left as it is."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/ledger.sqlite").write_bytes(b"somebody's notes, not a database at all")
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
+    assert_one_line(ended, 2, "ledger.sqlite")
+    assert (tmp_path / "o/ledger.sqlite").read_bytes() == b"somebody's notes, not a database at all"
+
+
+async def test_a_folder_of_another_workspace_is_refused(tmp_path: Path) -> None:
+    """A run goes on only against the workspace that it began with."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(leader_world(PAIRS)) as one, Sandbox(leader_world(PAIRS)) as other:
+        await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(one.url))
+        ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(other.url))
+    assert_one_line(ended, 2, "another workspace")
+
+
+async def test_settings_come_from_files_too(tmp_path: Path) -> None:
+    """A .env, a rolecall.toml and a token file do instead of the environment."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        (tmp_path / ".env").write_text(f"ROCKETCHAT_USER_ID={ACCOUNT.user_id}\nROLECALL_RATE=unlimited\n")
+        (tmp_path / "rolecall.toml").write_text(
+            f'[workspace]\nurl = "{sandbox.url}"\nauth_token_file = "token"\n[run]\nconcurrency = 2\n'
+        )
+        (tmp_path / "token").write_text(ACCOUNT.token + "\n")
+        (tmp_path / "token").chmod(0o600)
+        ended = await rolecall("run", job, cwd=tmp_path, env={"PATH": str(ROLECALL.parent)})
+    assert ended.code == 0, ended.stderr
+    assert "warning" not in ended.stderr.splitlines()[0]
