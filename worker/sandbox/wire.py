@@ -26,9 +26,12 @@ Play: TypeAlias = Callable[[web.BaseRequest, Fault, Answer, float], Awaitable[we
 async def send(request: web.BaseRequest, fault: Fault | None, answer: Answer, now: float) -> web.StreamResponse:
     """Put an answer on the wire, in the way its fault says; `now` is the server's clock in epoch seconds."""
     play = PLAYS.get(fault.kind) if fault else None
-    if fault and play:
+    if not fault or not play:
+        return response(answer, now)
+    try:
         return await play(request, fault, answer, now)
-    return response(answer, now)
+    except ConnectionError:  # the client has had enough; its leaving cancels this handler
+        await silence()
 
 
 def response(answer: Answer, now: float) -> web.Response:
