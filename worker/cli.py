@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         console.tell(f"rolecall: {refusal}")
         return refusal.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return Exit.DONE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
         console.tell(f"{command}: {error.format_message()} ({command} --help)")

@@ -75,7 +75,7 @@ async def test_bad_flags(tmp_path: Path, words: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"ROCKETCHAT_URL": ""}, "ROCKETCHAT_URL not set"),
+        ({"ROCKETCHAT_URL": ""}, "ROCKETCHAT_URL is not set"),
         ({"ROCKETCHAT_AUTH_TOKEN": ""}, "ROCKETCHAT_AUTH_TOKEN"),
         ({"ROCKETCHAT_USER_ID": "", "ROCKETCHAT_AUTH_TOKEN": ""}, "ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN"),
         ({"ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": "gone"}, "gone"),

@@ -6,7 +6,7 @@ A flag's value stands in the shell's history and in the list of processes, for e
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Ca
     ]
     if missing:
         raise Refusal(
-            f"{' and '.join(missing)} not set: put {'them' if len(missing) > 1 else 'it'} into the environment, "
+            f"{_listed(missing)} not set: put {'them' if len(missing) > 1 else 'it'} into the environment, "
             "a .env or rolecall.toml; tokens are made in Rocket.Chat under Account, Personal Access Tokens."
         )
     for name, given in (("ROCKETCHAT_USER_ID", user_id), ("ROCKETCHAT_AUTH_TOKEN", token)):
@@ -90,6 +90,11 @@ def load_dotenv_file(path: Path = Path(".env")) -> None:
     for name, value in dotenv_values(path, interpolate=False).items():
         if value is not None:
             os.environ.setdefault(name, value)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last} are" if most else f"{last} is"
 
 
 def _read_token(path: Path, warn: Callable[[str], None]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="See it work: a job of some hundred rows, no account needed.")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of the job.")
 @click.option(
     "--out",

@@ -1,12 +1,12 @@
 """Which folder a run lives in, and whether it is a new one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import rmtree
 
 from worker.files import Job, make_private, new_run_folder, runs_newest_first
+from worker.files.outfolder import RUNS
 from worker.ledger.interface import Identity, UnusableLedger
 from worker.ledger.lock import RunLock
 from worker.ledger.sqlite import SqliteLedger
@@ -49,8 +49,11 @@ def _remove_untouched(folder: Path) -> None:
     """Take away what a run made that never sent anything: its ledger and lock, and the folder if that was all."""
     for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "run.lock", "run.log.jsonl"):
         (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        rmtree(folder)
+    with suppress(OSError):  # the first one that holds something else stays, and all above it
+        folder.rmdir()
+        if folder.parent.parent.name == RUNS:
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
 
 
 def _refuse_other_run(ledger: SqliteLedger, identity: Identity, folder: Path) -> None:

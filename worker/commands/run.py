@@ -9,7 +9,7 @@ from worker.commands.options import run_options
 from worker.engine.failures import Threshold
 
 
-@click.command()
+@click.command(short_help="Take the role away from every pair of a job file.")
 @click.argument("job", metavar="JOB")
 @click.option(
     "--out",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
 @click.option(

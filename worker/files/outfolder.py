@@ -11,6 +11,8 @@ from worker.files.source import safe_name
 from worker.plain import plain
 
 PRIVATE = 0o700
+RUNS = "runs"
+"""The folder of all runs, in the working directory."""
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
 
 
@@ -23,7 +25,7 @@ class UnusableFolder(Exception):
 
 def job_folder(base: Path, job_name: str) -> Path:
     """Give the folder of all runs of a job, `<base>/runs/<job name>`; it need not be there."""
-    return base / "runs" / safe_name(job_name)
+    return base / RUNS / safe_name(job_name)
 
 
 def new_run_folder(base: Path, job_name: str, start: datetime) -> Path:

@@ -5,6 +5,7 @@ reads at most 64 KiB of an answer, verifies TLS, and shows a token to nobody but
 """
 
 import asyncio
+import os
 import ssl
 import time
 import zlib
@@ -157,7 +158,10 @@ def _no_reply(error: Exception) -> NoReply:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return NoReply(CONNECT_FAILED.reason, f"certificate refused: {error.certificate_error}", False)
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+        case aiohttp.ClientConnectorError():
+            where, cause = f"{error.host}:{error.port}", _cause(error.os_error)
+            return NoReply(CONNECT_FAILED.reason, f"no connection to {where}: {cause}", False)
+        case aiohttp.ClientHttpProxyError() | aiohttp.InvalidURL():
             return NoReply(CONNECT_FAILED.reason, detail, False)
         case aiohttp.ConnectionTimeoutError():
             return NoReply(CONNECT_FAILED.reason, "no connection in time", False)
@@ -165,3 +169,10 @@ def _no_reply(error: Exception) -> NoReply:
             return NoReply(TIMEOUT.reason, "no answer in time", True)
         case _:
             return NoReply(ANSWER_LOST.reason, detail, True)
+
+
+def _cause(error: OSError) -> str:
+    """Name a failed connection as the system does; a name that does not resolve has a number of another kind."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
