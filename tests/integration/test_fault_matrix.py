@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.engine import run_pairs
-from worker.engine.stop import StopReason
+from worker.engine.reasons import StopReason
 from worker.model import Outcome
 from worker.sandbox import Fault, Kind, Limiter, Nonsense, Sandbox, When, World, leader_world
 

@@ -4,14 +4,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from worker.files import Job, make_private, new_run_folder, runs_newest_first
 from worker.files.outfolder import RUNS
-from worker.ledger.interface import Identity, UnusableLedger
+from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunLock
 from worker.ledger.sqlite import SqliteLedger
 
 LEDGER = "ledger.sqlite"
+
+
+class Run(NamedTuple):
+    """One run that this process holds."""
+
+    folder: Path
+    identity: Identity
+    ledger: Ledger
 
 
 def choose_folder(job: Job, identity: Identity, out: Path | None, *, base: Path) -> Path:
@@ -28,7 +37,7 @@ def choose_folder(job: Job, identity: Identity, out: Path | None, *, base: Path)
 
 
 @contextmanager
-def open_run(folder: Path, identity: Identity) -> Iterator[SqliteLedger]:
+def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
     """Hold a run's lock and its ledger. Raises RunHeld and UnusableLedger.
 
     A run that the block leaves by an exception before anything was put into it leaves nothing behind.
@@ -37,12 +46,18 @@ def open_run(folder: Path, identity: Identity) -> Iterator[SqliteLedger]:
         ledger = SqliteLedger(folder / LEDGER)
         try:
             _refuse_other_run(ledger, identity, folder)
-            yield ledger
+            yield Run(folder, identity, ledger)
         finally:
-            untouched = not ledger.sessions()
+            untouched = _is_untouched(ledger)
             ledger.close()
             if untouched:
                 _remove_untouched(folder)
+
+
+def _is_untouched(ledger: Ledger) -> bool:
+    with suppress(LedgerFailed):
+        return not ledger.sessions()
+    return False
 
 
 def _remove_untouched(folder: Path) -> None:
@@ -83,7 +98,7 @@ def _is_finished(folder: Path) -> bool:
     if ledger is None:
         return False
     try:
-        return ledger.notes().get("finished") == "yes"
+        return ledger.count_due(retry_failed=False)[0] == 0
     finally:
         ledger.close()
 

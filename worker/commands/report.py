@@ -18,7 +18,7 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
     from worker.commands import reporting
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.folders import LEDGER
+    from worker.commands.folders import LEDGER, Run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
     from worker.ledger.lock import RunHeld, RunLock
     from worker.ledger.sqlite import SqliteLedger
@@ -32,9 +32,10 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
                 identity = ledger.identity()
                 if identity is None:
                     raise Refusal(f"{folder} holds a run that has not begun.")
-                reporting.write_reports(ledger, identity, folder, report_format)
+                run = Run(folder, identity, ledger)
+                reporting.write_reports(run, report_format)
                 counts = ledger.counts()
-                reporting.show(ledger, folder, reporting.in_words(counts), sys.stdout)
+                reporting.show(run, reporting.in_words(counts), sys.stdout)
             finally:
                 ledger.close()
     except RunHeld as held:

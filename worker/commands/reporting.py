@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TextIO
 
 from worker import __version__
 from worker.commands.exits import Exit
+from worker.commands.folders import Run
 from worker.display.summary import Line, show_summary
-from worker.engine.stop import STOP_HINTS, StopReason
+from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
 from worker.model import Json, Outcome
@@ -33,6 +33,9 @@ BY_STOP = {
 }
 """How the command ends for each reason to stop."""
 
+REPORTED = "reported"
+"""The ledger's note on whether the reports are up to date."""
+
 NOT_WELL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
 
 
@@ -43,16 +46,29 @@ def exit_code(counts: Collection[Count], stop: StopReason | None) -> Exit:
     return Exit.ROWS if any(count.outcome in NOT_WELL for count in counts) else Exit.DONE
 
 
-def write_reports(ledger: Ledger, identity: Identity, folder: Path, formats: Collection[str]) -> None:
+def are_current(run: Run) -> bool:
+    """Tell whether the reports say all that the ledger knows."""
+    return run.ledger.notes().get(REPORTED) == "yes" and (run.folder / "report.csv").is_file()
+
+
+def have_aged(run: Run) -> None:
+    """Note that the ledger is about to know more than the reports."""
+    run.ledger.note(**{REPORTED: "no"})
+
+
+def write_reports(run: Run, formats: Collection[str]) -> None:
     """Write report.csv (and what `formats` names), retry.csv and summary.json. Raises OSError, LedgerFailed."""
-    write_report(folder, ledger.results(), ledger.extra_columns(), ("csv", *formats))
-    write_json(folder / "summary.json", _summary(ledger, identity))
+    write_report(run.folder, run.ledger.results(), run.ledger.extra_columns(), ("csv", *formats))
+    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
+    run.ledger.note(**{REPORTED: "yes"})
 
 
-def show(ledger: Ledger, folder: Path, first: str, file: TextIO) -> None:
+def show(run: Run, first: str, file: TextIO) -> None:
     """Print the outcomes with their hints, one sentence, and where the files are."""
+    folder = run.folder
     lines = [
-        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, "")) for count in ledger.counts()
+        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        for count in run.ledger.counts()
     ]
     sentences = [first, f"Report: {folder / 'report.csv'}"]
     if (folder / "retry.csv").is_file():

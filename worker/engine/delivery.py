@@ -15,8 +15,9 @@ from worker.engine.failures import Failures
 from worker.engine.feed import Feed
 from worker.engine.gate import Gate
 from worker.engine.membership import Membership
+from worker.engine.reasons import StopReason
 from worker.engine.rooms import Closed
-from worker.engine.stop import Stop, StopReason
+from worker.engine.stop import Stop
 from worker.ledger.interface import Intent, Withdrawal
 from worker.ledger.journal import Journal
 from worker.model import NoReply, Outcome, Pending, Reply, Settled

@@ -13,9 +13,10 @@ from worker.engine.feed import Feed
 from worker.engine.gate import Gate
 from worker.engine.membership import Membership
 from worker.engine.pacing import Pacing
+from worker.engine.reasons import StopReason
 from worker.engine.rooms import Rooms
 from worker.engine.settings import Settings
-from worker.engine.stop import Stop, StopReason
+from worker.engine.stop import Stop
 from worker.engine.turnstile import Turnstile
 from worker.ledger.interface import Ledger, LedgerFailed
 from worker.ledger.journal import Journal

@@ -1,0 +1,119 @@
+"""One session of a run: from the first row that is due to the report, however it ends."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from typing import NamedTuple
+
+from structlog.typing import FilteringBoundLogger
+
+from worker import __version__
+from worker.commands import console, reporting
+from worker.commands.exits import Exit
+from worker.commands.folders import Run
+from worker.commands.signals import two_stage_interrupt
+from worker.engine.clock import Clock
+from worker.engine.events import Events
+from worker.engine.reasons import STOP_HINTS, StopReason
+from worker.engine.runner import work_through
+from worker.engine.settings import Settings
+from worker.engine.stop import Stop
+from worker.ledger.interface import Count, LedgerFailed
+from worker.workspace.client import Client
+from worker.workspace.operations import Operation
+
+
+class Sending(NamedTuple):
+    """What a session needs."""
+
+    run: Run
+    client: Client
+    operation: Operation
+    settings: Settings
+    formats: Sequence[str]
+    log: FilteringBoundLogger
+
+    async def send(self, account: str, rows: int) -> Exit:
+        """Send what is due, write the reports, show the summary."""
+        run, clock, stop = self.run, Clock(), Stop()
+        events = Events(self.log, clock)
+        self._open(account, rows, clock)
+        started = clock.now()
+        at_once = await _until_done_or_interrupted(
+            work_through(run.ledger, self.client, self.operation, self.settings, stop=stop, clock=clock, events=events),
+            stop,
+            self.settings.grace,
+        )
+        counts = self._close(stop, clock)
+        self._tell_end(stop, clock.now() - started, events)
+        if counts is None or at_once:
+            console.tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {run.folder}")
+            return reporting.BY_STOP[stop.reason or StopReason.INTERRUPTED]
+        if not self._write_reports():
+            return Exit.STOPPED
+        first = f"{STOP_HINTS[stop.reason].capitalize()}. " if stop.reason else ""
+        reporting.show(run, f"{first}{reporting.in_words(counts)}", sys.stdout)
+        return reporting.exit_code(counts, stop.reason)
+
+    def _open(self, account: str, rows: int, clock: Clock) -> None:
+        resumed = bool(self.run.ledger.sessions())
+        reporting.have_aged(self.run)
+        self.run.ledger.open_session(account, clock.wall_ms())
+        self.log.info(
+            "run resumed" if resumed else "run started",
+            workspace=self.run.identity.workspace,
+            operation=self.operation.name,
+            account=account,
+            rows=rows,
+            folder=str(self.run.folder),
+            version=__version__,
+        )
+
+    def _close(self, stop: Stop, clock: Clock) -> Sequence[Count] | None:
+        """Write down how the session ended; None where the ledger cannot be written any more."""
+        try:
+            self.run.ledger.close_session(stop.reason or "", clock.wall_ms())
+            return self.run.ledger.counts()
+        except LedgerFailed as failure:
+            stop.ask(StopReason.LEDGER, str(failure))
+            console.tell(f"{stop.detail or failure} The run stopped; rows without a recorded outcome are sent again.")
+            return None
+
+    def _tell_end(self, stop: Stop, seconds: float, events: Events) -> None:
+        done: Counter[str] = Counter()
+        for (outcome, _), rows in events.counts.items():
+            done[outcome.value] += rows
+        if stop.reason is None:
+            self.log.info("run ended", seconds=round(seconds, 1), **done)
+        else:
+            reason, detail = stop.reason.value, stop.detail
+            self.log.warning("run stopped", reason=reason, detail=detail, seconds=round(seconds, 1), **done)
+
+    def _write_reports(self) -> bool:
+        try:
+            reporting.write_reports(self.run, self.formats)
+        except (OSError, LedgerFailed) as error:
+            folder = self.run.folder
+            console.tell(
+                f"The report could not be written into {folder}: {error}. The ledger is safe: "
+                f"make room, then 'rolecall report {folder}' writes it."
+            )
+            return False
+        return True
+
+
+async def _until_done_or_interrupted(work: Coroutine[None, None, None], stop: Stop, grace: float) -> bool:
+    """Await the work; True when a second signal ended it at once."""
+    task = asyncio.ensure_future(work)
+
+    def first() -> None:
+        stop.ask(StopReason.INTERRUPTED)
+        console.tell(f"Stopping: the calls under way have {grace:g} s to be answered. Ctrl-C again ends at once.")
+
+    with two_stage_interrupt(first, task.cancel):
+        try:
+            await task
+        except asyncio.CancelledError:
+            return True
+    return False
