@@ -37,10 +37,11 @@ e2e: $(READY) ## run only the tests that drive the installed command
 campaign: $(READY) ## mix faults, kills and resumes for SECONDS (60) with SEED (a new one)
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## measure speed, as ratios in one run
-	$(BIN)/pytest -m bench -s
+bench: $(READY) ## measure speed, memory and pacing side by side (15 minutes); PART=... for one part
+	$(BIN)/python -m tests.bench $(PART)
 
 demo: $(READY) ## run the main job against the embedded workspace and show the report
+	@rm -rf demo-run
 	@$(BIN)/rolecall demo --out demo-run
 	@echo; echo 'The first rows of demo-run/run/report.csv:'; head -n 8 demo-run/run/report.csv
 

@@ -22,10 +22,13 @@ def demo(rows: int, out: Path | None) -> int:
     """
     from worker.commands import loop, mainjob
     from worker.commands.credentials import Login
+    from worker.commands.exits import Exit, Refusal
     from worker.engine.settings import Settings
     from worker.sandbox import Sandbox, demo_faults, demo_world
 
     folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
+    if (folder / "run").exists():
+        raise Refusal(f"{folder} has the report of an earlier demo; name another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     world = demo_world(rows)
     job = folder / "job.csv"
@@ -34,10 +37,11 @@ def demo(rows: int, out: Path | None) -> int:
         table.writerow(("roomId", "userId"))
         table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)
 
-    async def run() -> int:
+    async def run() -> Exit:
         async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:
             login = Login(sandbox.url, world.account.user_id, world.account.token)
             request = mainjob.Request(job=str(job), out=folder / "run", settings=Settings(rate=100.0), assume_yes=True)
             return await mainjob.perform(request, login, {})
 
-    return loop.run(run())
+    ended = loop.run(run())
+    return Exit.DONE if ended is Exit.ROWS else ended  # refused rows are what the demo is to show

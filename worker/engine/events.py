@@ -72,9 +72,10 @@ class Events:
         )
 
     def settled(self, row: Pending, settled: Settled) -> None:
-        """Count a row, and tell of it when it went wrong."""
+        """Count a row, and tell of it when its call went wrong; a row that was not asked is no news."""
         self.counts[settled.outcome, settled.reason] += 1
-        if settled.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
+        asked = settled.duration_ms is not None
+        if asked and settled.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
             self._log.warning(
                 f"row {settled.outcome.value}",
                 line=row.line,
