@@ -4,14 +4,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from worker import __version__
 from worker.commands import console
-from worker.commands.credentials import load_dotenv_file, read_settings_file
+from worker.commands.credentials import load_dotenv_file
 from worker.commands.exits import Exit, Refusal
+from worker.commands.settings_file import flags_by_verb, read_settings_file, refuse_unknown_flags
 
 VERBS = ("run", "report", "demo", "sandbox")
 """In the order of the help; each is a module of worker.commands, imported only when it is typed."""
@@ -40,8 +40,12 @@ class Verbs(click.Group):
 @click.pass_context
 def rolecall(ctx: click.Context) -> None:
     """Take the leader role away in bulk from members of Rocket.Chat private groups."""
-    load_dotenv_file()
-    ctx.default_map = _flags(read_settings_file())
+    load_dotenv_file(console.warn)
+    flags = flags_by_verb(read_settings_file(), VERBS)
+    verb = ctx.invoked_subcommand
+    if verb in flags and isinstance(command := rolecall.get_command(ctx, verb), click.Command):
+        refuse_unknown_flags(verb, flags[verb], [parameter.name for parameter in command.params])
+    ctx.default_map = flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,12 +73,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.USAGE
     return code if isinstance(code, int) else Exit.DONE
-
-
-def _flags(settings: Any) -> dict[str, Any]:
-    """Give the tables of rolecall.toml that hold a verb's flags, in click's spelling."""
-    return {
-        verb: {name.replace("-", "_"): value for name, value in table.items()}
-        for verb in VERBS
-        if isinstance(table := settings.get(verb), dict)
-    }

@@ -5,24 +5,14 @@ A flag's value stands in the shell's history and in the list of processes, for e
 
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from worker.commands.exits import Refusal
-from worker.plain import plain
+from worker.commands.settings_file import IN_SETTINGS_FILE, SETTINGS_FILE
 
-SETTINGS_FILE = Path("rolecall.toml")
 LONGEST_TOKEN = 4096
-
-IN_SETTINGS_FILE = {
-    "ROCKETCHAT_URL": "url",
-    "ROCKETCHAT_USER_ID": "user_id",
-    "ROCKETCHAT_AUTH_TOKEN": "auth_token",
-    "ROCKETCHAT_AUTH_TOKEN_FILE": "auth_token_file",
-}
-"""Keys of the table `[workspace]`, by the variable that they stand for."""
 
 
 class Login(NamedTuple):
@@ -36,16 +26,6 @@ class Login(NamedTuple):
         return f"Login(url={self.url!r}, user_id={self.user_id!r}, token=<hidden>)"
 
 
-def read_settings_file(path: Path = SETTINGS_FILE) -> Mapping[str, Any]:
-    """Read `rolecall.toml`; an empty mapping where there is none. Raises Refusal."""
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Refusal(f"{path} cannot be used: {plain(str(error))}.") from None
-
-
 def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Callable[[str], None]) -> Login:
     """Put together the workspace's address, the user id and the token. Raises Refusal, naming all that is missing."""
     table = settings.get("workspace", {})
@@ -57,9 +37,10 @@ def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Ca
 
     url, user_id, token = value("ROCKETCHAT_URL"), value("ROCKETCHAT_USER_ID"), value("ROCKETCHAT_AUTH_TOKEN")
     token_file = value("ROCKETCHAT_AUTH_TOKEN_FILE")
-    if not token and token_file:
+    named_by_environment = environ.get("ROCKETCHAT_AUTH_TOKEN_FILE") and not environ.get("ROCKETCHAT_AUTH_TOKEN")
+    if token_file and (not token or named_by_environment):
         token = _read_token(Path(token_file), warn)
-    elif "auth_token" in table and token == str(table["auth_token"]).strip():
+    elif token and not environ.get("ROCKETCHAT_AUTH_TOKEN"):
         _warn_if_readable(SETTINGS_FILE, warn)
     missing = [
         name
@@ -81,15 +62,20 @@ def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Ca
     return Login(url, user_id, token)
 
 
-def load_dotenv_file(path: Path = Path(".env")) -> None:
-    """Take variables that are not set yet from a `.env`, where there is one."""
+def load_dotenv_file(warn: Callable[[str], None], path: Path = Path(".env")) -> None:
+    """Take variables that are not set yet from a `.env`, where there is one. Raises Refusal."""
     if not path.is_file():
         return
     from dotenv import dotenv_values
 
-    for name, value in dotenv_values(path, interpolate=False).items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+    try:
+        for name, value in dotenv_values(path, interpolate=False).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
+                if name == "ROCKETCHAT_AUTH_TOKEN":
+                    _warn_if_readable(path, warn)
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{path} cannot be used: {error}.") from None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -101,8 +87,9 @@ def _read_token(path: Path, warn: Callable[[str], None]) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST_TOKEN + 1)
-    except OSError as error:
-        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} cannot be read: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} cannot be read: {why}.") from None
     _warn_if_readable(path, warn)
     token = content.decode("utf-8", "replace").strip()
     if not token:

@@ -23,15 +23,17 @@ class Run(NamedTuple):
     ledger: Ledger
 
 
-def choose_folder(job: Job, identity: Identity, out: Path | None, *, base: Path) -> Path:
+def choose_folder(job: Job, identity: Identity, out: Path | None, *, retry_failed: bool, base: Path) -> Path:
     """Name the run's folder: the one asked for, the newest run of this very job if it is unfinished, or a new one.
+
+    A run with refused rows is unfinished too where those shall be sent again.
 
     Raises UnusableFolder, and UnusableLedger when `out` holds a run of another workspace or operation.
     """
     if out is not None:
         return make_private(out)
     newest = next((folder for folder in runs_newest_first(base, job.name) if _identity(folder) == identity), None)
-    if newest is not None and not _is_finished(newest):
+    if newest is not None and _has_due(newest, retry_failed=retry_failed):
         return newest
     return new_run_folder(base, job.name, datetime.now(UTC))
 
@@ -93,12 +95,12 @@ def _identity(folder: Path) -> Identity | None:
         ledger.close()
 
 
-def _is_finished(folder: Path) -> bool:
+def _has_due(folder: Path, *, retry_failed: bool) -> bool:
     ledger = _look(folder)
     if ledger is None:
         return False
     try:
-        return ledger.count_due(retry_failed=False)[0] == 0
+        return ledger.count_due(retry_failed=retry_failed)[0] > 0
     finally:
         ledger.close()
 

@@ -52,7 +52,8 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
         url = workspace_url(login.url, allow_http=request.allow_http)
         with open_job(request.job) as job:
             identity = Identity(url, request.operation.name, job.digest)
-            folder = choose_folder(job, identity, request.out, base=Path())
+            retry_failed = request.settings.retry_failed
+            folder = choose_folder(job, identity, request.out, retry_failed=retry_failed, base=Path())
             with open_run(folder, identity) as run:
                 return await _perform(request, login, environ, job, run)
     except (UnusableJob, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:

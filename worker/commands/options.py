@@ -1,7 +1,8 @@
 """The options that verbs share, and their types: what cannot be read is refused before anything is sent."""
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,8 +11,14 @@ from worker.engine.rate import BadRate, parse_rate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets
+    RateType = click.ParamType[float | None]
+    ThresholdType = click.ParamType[Threshold]
+else:
+    RateType = ThresholdType = click.ParamType
 
-class Rate(click.ParamType[float | None]):
+
+class Rate(RateType):
     """Calls over time, such as `10/s`; None is unlimited."""
 
     name = "rate"
@@ -19,12 +26,25 @@ class Rate(click.ParamType[float | None]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
         """Read the text."""
         try:
-            return parse_rate(value) if isinstance(value, str) else value
+            return None if value is None else parse_rate(str(value))
         except BadRate as error:
             self.fail(str(error), param, ctx)
 
 
-class MaxFailures(click.ParamType[Threshold]):
+class Seconds(click.FloatRange):
+    """A span of time; `nan` is none, though no comparison refuses it."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
+class MaxFailures(ThresholdType):
     """A number of rows, or a share of them."""
 
     name = "n|p%"
@@ -71,7 +91,7 @@ _RUN_OPTIONS = (
     ),
     click.option(
         "--backoff",
-        type=click.FloatRange(0.01, 60),
+        type=Seconds(0.01, 60),
         default=0.5,
         show_default=True,
         metavar="SECONDS",
@@ -87,7 +107,7 @@ _RUN_OPTIONS = (
     ),
     click.option(
         "--outage-patience",
-        type=click.FloatRange(1, 86_400),
+        type=Seconds(1, 86_400),
         default=900,
         show_default=True,
         metavar="SECONDS",
@@ -95,7 +115,7 @@ _RUN_OPTIONS = (
     ),
     click.option(
         "--grace",
-        type=click.FloatRange(0, 3600),
+        type=Seconds(0, 3600),
         default=10,
         show_default=True,
         metavar="SECONDS",
@@ -103,7 +123,7 @@ _RUN_OPTIONS = (
     ),
     click.option(
         "--connect-timeout",
-        type=click.FloatRange(0.1, 600),
+        type=Seconds(0.1, 600),
         default=10,
         show_default=True,
         metavar="SECONDS",
@@ -111,7 +131,7 @@ _RUN_OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(0.1, 3600),
+        type=Seconds(0.1, 3600),
         default=30,
         show_default=True,
         metavar="SECONDS",

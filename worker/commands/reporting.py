@@ -16,7 +16,7 @@ from worker.workspace.answers import HINTS
 
 REASON_HINTS = {
     **HINTS,
-    **BAD_ROW_REASONS,
+    **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
     "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
@@ -105,7 +105,7 @@ def _summary(ledger: Ledger, identity: Identity) -> Json:
             for count in counts
             if count.reason
         ],
-        "stop": sessions[-1].stop if sessions else "",
+        "stop": _stop(sessions[-1]) if sessions else "",
         "sessions": [_session(session) for session in sessions],
         "rolecall": __version__,
     }
@@ -116,5 +116,9 @@ def _session(session: Session) -> Json:
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),
         "account": session.account,
-        "stop": session.stop or ("" if session.ended_at else StopReason.KILLED.value),
+        "stop": _stop(session),
     }
+
+
+def _stop(session: Session) -> str:
+    return session.stop or ("" if session.ended_at else StopReason.KILLED.value)

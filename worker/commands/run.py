@@ -45,10 +45,10 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from worker.commands import console, credentials, loop, mainjob
+    from worker.commands import console, credentials, loop, mainjob, settings_file
     from worker.engine.settings import Settings
 
-    login = credentials.find_login(os.environ, credentials.read_settings_file(), console.warn)
+    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
     settings = Settings(
         rate=rate,
         concurrency=concurrency,

@@ -2,9 +2,13 @@
 
 import asyncio
 import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
+from worker.commands.exits import Refusal
 
 
 @click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
@@ -27,10 +31,7 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
     from worker.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
 
     demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
-    with job.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("roomId", "userId"))
-        table.writerows((pair.room_id, pair.user_id) for pair in demo.pairs)
+    _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.pairs])
 
     async def serve() -> None:
         limiter = Limiter(limit, window) if limit else None
@@ -46,4 +47,22 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
         loop.run(serve())
     except KeyboardInterrupt:
         return 0
+    except OSError as error:
+        raise Refusal(f"The sandbox cannot listen on port {port}: {error.strerror}; name another --port.") from None
     return 0
+
+
+def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write the job file; one that is there already and says something else is nobody's to overwrite."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("roomId", "userId"))
+    table.writerows(pairs)
+    content = text.getvalue().encode()
+    try:
+        if not path.exists():
+            path.write_bytes(content)
+        elif path.read_bytes() != content:
+            raise Refusal(f"{path} is there already; name another --job.")
+    except OSError as error:
+        raise Refusal(f"{path} cannot be written: {error.strerror}; name another --job.") from None

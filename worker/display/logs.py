@@ -29,7 +29,10 @@ class Sinks:
     def msg(self, human: str, line: bytes) -> None:
         """Write one event; a disk that is full must not end a run for the sake of its log."""
         if self._terminal is not None:
-            print(human, file=self._terminal, flush=True)
+            try:
+                print(human, file=self._terminal, flush=True)
+            except OSError:
+                self._terminal = None
         if self._file is not None:
             try:
                 os.write(self._file, line)
@@ -65,9 +68,10 @@ class _Cleaner:
 
     def __call__(self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event.items():
-            if isinstance(value, str):
-                shown = value.replace(self._hide, "<hidden>") if self._hide else value
-                event[key] = plain(shown, limit=LONGEST_VALUE)
+            if value is None or isinstance(value, bool | int | float):
+                continue
+            text = str(value)
+            event[key] = plain(text.replace(self._hide, "<hidden>") if self._hide else text, limit=LONGEST_VALUE)
         return event
 
 

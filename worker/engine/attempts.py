@@ -55,16 +55,19 @@ async def try_again(
     `on_retry` is told each verdict that asks for another attempt, and the seconds until that.
     """
     made = [first]
+    token = 0.0  # seconds that the next retry waits for its token
 
     async def next_attempt() -> Verdict:
         return made.pop() if made else await attempt()
 
     def tell(state: RetryCallState) -> None:
+        nonlocal token
         if state.outcome is not None and state.next_action is not None:
-            on_retry(state.outcome.result(), state.next_action.sleep)
+            token = budget.take()
+            on_retry(state.outcome.result(), state.next_action.sleep + token)
 
     async def pause(seconds: float) -> None:
-        await asyncio.sleep(seconds + budget.take())
+        await asyncio.sleep(seconds + token)
 
     # One for each row: tenacity keeps what it is about to do on the object, which concurrent calls would mix up.
     retrying = AsyncRetrying(

@@ -42,6 +42,11 @@ class Breaker:
         self._probe = asyncio.Lock()
         self._closed = asyncio.Event()
 
+    @property
+    def is_open(self) -> bool:
+        """True during an outage."""
+        return self._opened_at is not None
+
     async def admit(self) -> bool:
         """Return when a call may leave; True when it is a probe, of which there is one at a time."""
         if self._opened_at is None:

@@ -115,7 +115,7 @@ class Delivery:
         )
 
     async def _attempt(self, row: Pending, course: Course) -> Verdict:
-        """Make one attempt that counts: 'too many requests' and probes of a workspace that is away do not."""
+        """Make one attempt that counts: 'too many requests' and faults of a workspace that is away do not."""
         while True:
             if self._stop.reason is not None:
                 raise Stopping
@@ -127,17 +127,21 @@ class Delivery:
                 raise
             verdict = classify(reply, self._operation, doubtful=course.doubtful)
             self._gate.leave(row.key, reply, verdict, probing=probing)
-            course.last = verdict
-            meaning = verdict.meaning
-            if meaning.maybe_done:
-                course.doubtful = True
-            counts = meaning.then is not Then.HOLD and not (probing and meaning.scope is Scope.WORKSPACE)
-            if not counts:
-                course.attempts -= 1
-            if meaning.then is not Then.SETTLE and not course.doubtful:
-                self._journal.withdraw(Withdrawal(row.key, course.attempts, doubtful=False))
-            if counts:
+            if self._note(row, course, verdict):
                 return await self._look_closer(row, course, verdict)
+
+    def _note(self, row: Pending, course: Course, verdict: Verdict) -> bool:
+        """Keep what an attempt came to; False when it does not count."""
+        meaning = verdict.meaning
+        course.doubtful = course.doubtful or meaning.maybe_done
+        counts = meaning.then is not Then.HOLD and not (self._gate.outage and meaning.scope is Scope.WORKSPACE)
+        if not counts:
+            course.attempts -= 1
+        if meaning.then is not Then.HOLD:
+            course.last = verdict
+        if not counts or (meaning.then is not Then.SETTLE and not course.doubtful):
+            self._journal.withdraw(Withdrawal(row.key, course.attempts, course.doubtful))
+        return counts
 
     async def _send(self, row: Pending, course: Course) -> Reply | NoReply:
         course.attempts += 1

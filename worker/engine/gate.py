@@ -34,6 +34,11 @@ class Gate:
         self._on_overload = on_overload
         self._refused_since: float | None = None
 
+    @property
+    def outage(self) -> bool:
+        """True while the workspace is away."""
+        return self._breaker.is_open
+
     async def enter(self) -> bool:
         """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow."""
         await self._concurrency.enter()

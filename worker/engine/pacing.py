@@ -76,11 +76,13 @@ class Pacing:
 
     def _hold_after_refusal(self, reply: Reply) -> None:
         wait = asked_wait(reply)
-        if wait is None:
-            wait = min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE)
-        if reply.received_at >= self._held_until:  # the calls in flight beside it are refused too, and say no more
+        first = reply.received_at >= self._held_until  # the calls in flight beside it are refused too: no more news
+        if wait is None and first:
+            wait = min(FIRST_PAUSE * 2 ** min(self._refusals, 10), LONGEST_PAUSE)
+        if first:
             self._refusals += 1
-        self._hold(reply.received_at, wait)
+        if wait is not None:
+            self._hold(reply.received_at, wait)
 
     def _hold(self, now: float, wait: float) -> None:
         self._held_until = max(self._held_until, now + min(wait, self._patience))

@@ -1,18 +1,20 @@
 """A room that cannot be worked in is asked once: its first row scouts, the others wait for what it is told.
 
-Memory stays flat: rooms that are known are forgotten again, the longest unused first; to ask one twice is harmless.
+Memory stays flat: rooms that are known are forgotten again, the longest known first; to ask one twice is harmless.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
-from worker.model import Pending
+from worker.model import Outcome, Pending
 from worker.workspace.answers import Scope, Verdict
 
 T = TypeVar("T")
 
 MOST_PARKED = 1000
 """Rows that may wait for scouts; more than that go themselves."""
+WORKED = (Outcome.REMOVED, Outcome.NOT_LEADER)
+"""Outcomes that show that a room can be worked in."""
 MOST_KNOWN = 10_000
 """Rooms of each kind that are remembered."""
 
@@ -54,8 +56,11 @@ class Rooms:
         """Learn from an answer; give the rows that need not wait any more."""
         if verdict.meaning.scope is Scope.ROOM:
             _remember(self._closed, row.room_id, Closed(verdict, row.line))
-        elif row.room_id not in self._open:
-            _remember(self._open, row.room_id, None)
+        else:
+            if verdict.meaning.outcome in WORKED:
+                self._closed.pop(row.room_id, None)
+            if row.room_id not in self._open:
+                _remember(self._open, row.room_id, None)
         released = self._scouted.pop(row.room_id, None)
         if not released:
             return []

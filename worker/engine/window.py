@@ -91,22 +91,23 @@ class ServerWindow:
         if limits is not None:
             if refused and self._last_ended is not None and _same(self._last_ended, limits):
                 self._clock.distrust_windows()  # it has not ended: what was concluded about the clock is wrong
-            self._learn(limits, reply)
+            self._learn(limits, reply, refused=refused)
         elif reply.status < 429:
             # Rocket.Chat itself has answered without a window: this account is not limited (any more).
             self._learnt, self._limit = True, None
             self._windows.clear()
 
-    def _learn(self, limits: Limits, reply: Reply) -> None:
+    def _learn(self, limits: Limits, reply: Reply, *, refused: bool) -> None:
         self._learnt, self._limit = True, limits.limit
-        if limits.remaining == limits.limit - 1:
+        if limits.remaining == limits.limit - 1 and not refused:
             self._clock.saw_window_open(limits.reset_at, reply.sent_at, reply.received_at)
         window = Window(limits.reset_at, limits.remaining, reply.received_at)
         if self._ends(window, reply.received_at) <= reply.received_at:
             return  # it had ended before its answer came
         for index, known in enumerate(self._windows):
             if _same(known, limits):
-                self._windows[index] = known._replace(left=min(known.left, limits.remaining))
+                last = max(known.reset_at, limits.reset_at)
+                self._windows[index] = known._replace(reset_at=last, left=min(known.left, limits.remaining))
                 return
         self._windows.append(window)
 

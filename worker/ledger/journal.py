@@ -40,7 +40,10 @@ class Journal:
         self._closing = True
         self._work.set()
         try:
+            await asyncio.shield(self._writer)
+        except asyncio.CancelledError:  # what was handed over is written all the same
             await self._writer
+            raise
         finally:
             self._thread.shutdown()
 
@@ -93,6 +96,8 @@ class Journal:
                 await self._loop.run_in_executor(self._thread, self._ledger.commit, batch)
         except LedgerFailed as failure:
             self._failure = failure
+        except Exception as error:  # whatever it is: those who wait must not wait for ever
+            self._failure = LedgerFailed(f"The ledger failed: {type(error).__name__}: {error}.")
         for waiter in waiters:
             if waiter.done():
                 continue

@@ -1,10 +1,12 @@
 """The ledger in one SQLite file: WAL mode, each commit on disk before it returns."""
 
+import json
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +27,17 @@ class SqliteLedger:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise UnusableLedger(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
         self.path = path
-        new = _create_private(path)
+        _recognise_or_make(path)
+        beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+        missing = [file for file in beside if not file.exists()]
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            if new:
-                self._db.executescript(sql.SETTINGS + sql.SCHEMA)
-            else:
-                self._recognise()
-                self._db.executescript(sql.SETTINGS)
+            self._db.executescript(sql.SETTINGS)
         except sqlite3.Error as error:
-            raise UnusableLedger(
-                f"{path} cannot be used as a ledger: {error}; move it away or name another --out."
-            ) from None
-
-    def _recognise(self) -> None:
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if application != sql.APPLICATION_ID:
             self._db.close()
-            raise UnusableLedger(f"{self.path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
-        if version != sql.SCHEMA_VERSION:
-            self._db.close()
-            raise UnusableLedger(
-                f"{self.path} was written by another version of Rolecall (ledger {version}, this one writes "
-                f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
-            )
+            for file in missing:
+                file.unlink(missing_ok=True)
+            raise UnusableLedger(f"{path} cannot be used as a ledger: {error}; name another --out.") from None
 
     def identity(self) -> Identity | None:
         """Tell which run this is; None for a new ledger."""
@@ -74,10 +62,10 @@ class SqliteLedger:
                     columns.update(dict.fromkeys(row.extra))
                 self._take_in_row(place, row)
             self._db.execute(sql.DROP_UNTOUCHED)
-            self.note(**identity._asdict(), extra_columns=orjson.dumps(list(columns)).decode())
+            self.note(**identity._asdict(), extra_columns=_json(list(columns)))
 
     def _take_in_row(self, place: int, row: Row | BadRow) -> None:
-        extra = orjson.dumps(row.extra).decode() if row.extra else None
+        extra = _json(row.extra) if row.extra else None
         if isinstance(row, BadRow):
             self._take_in_unsent(place, row, Outcome.INVALID, row.reason, row.message, extra)
             return
@@ -90,7 +78,7 @@ class SqliteLedger:
     def _take_in_unsent(
         self, place: int, row: Row | BadRow, outcome: Outcome, reason: str, message: str, extra: str | None
     ) -> None:
-        values = (place, row.line, row.room_id, row.user_id, outcome, reason, message, extra)
+        values = (place, row.line, _text(row.room_id), _text(row.user_id), outcome, reason, message, extra)
         self._db.execute(sql.TAKE_IN_UNSENT, values)
 
     def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
@@ -117,7 +105,7 @@ class SqliteLedger:
                 (sql.INTEND, batch.intents),
             ):
                 if part:
-                    self._db.execute(statement, (orjson.dumps([tuple(entry) for entry in part]).decode(),))
+                    self._db.execute(statement, (_batch_json(part),))
 
     def open_session(self, account: str, at: int) -> None:
         """Note that the command has started."""
@@ -192,17 +180,85 @@ class SqliteLedger:
                     self._db.execute("ROLLBACK")
 
 
-def _create_private(path: Path) -> bool:
-    """Make an empty file that only its owner can read; tell whether it is new. Symbolic links are refused."""
+def _recognise_or_make(path: Path) -> None:
+    """Look at the file's own header, without SQLite: to open a foreign database would already change it.
+
+    Raises UnusableLedger for anything but a ledger of this version, or nothing at all, which becomes one.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-    except FileExistsError:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.") from None
-        return path.stat().st_size == 0
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        _make(path)
+        return
     except OSError as error:
-        raise UnusableLedger(f"{path} cannot be made: {error.strerror}.") from None
-    return True
+        why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
+        raise UnusableLedger(f"{path} is {why}; it is left as it is. Name another --out.") from None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        header = os.read(descriptor, 100) if regular else b""
+    finally:
+        os.close(descriptor)
+    if not regular:
+        raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.")
+    if not header:
+        _make(path)
+        return
+    # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
+    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+    if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
+        raise UnusableLedger(f"{path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
+    if version != sql.SCHEMA_VERSION:
+        raise UnusableLedger(
+            f"{path} was written by another version of Rolecall (ledger {version}, this one writes "
+            f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
+        )
+
+
+def _make(path: Path) -> None:
+    """Make an empty ledger that only its owner can read; it takes its place once it is whole."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        for left_over in (new, new.with_name(f"{new.name}-journal")):
+            left_over.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        database = sqlite3.connect(new)
+        try:
+            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
+        finally:
+            database.close()
+        new.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnusableLedger(f"{path} cannot be made: {why}.") from None
+
+
+def _batch_json(part: Iterable[Sequence[object]]) -> str:
+    """Write a batch as one JSON text; zero bytes, at which `->>` ends a text, and lone surrogates are replaced."""
+    rows = [tuple(entry) for entry in part]
+    try:
+        text = orjson.dumps(rows).decode()
+    except TypeError:
+        text = ""
+    if text and "\\u0000" not in text:
+        return text
+    return orjson.dumps([[_text(value) if isinstance(value, str) else value for value in row] for row in rows]).decode()
+
+
+def _json(value: object) -> str:
+    """Write further columns as JSON; lone surrogates, which are no text, are replaced."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return _text(json.dumps(value, ensure_ascii=False))
+
+
+def _text(value: str) -> str:
+    return _NO_TEXT.sub("\ufffd", value)
+
+
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tuple[Outcome, str]:

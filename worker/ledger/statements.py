@@ -82,7 +82,7 @@ FIRST_LINE = "SELECT line FROM pair WHERE room_id = ? AND user_id = ?"
 TAKE_IN_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 # Drop the pairs that only an earlier version of the job file had, unless they were worked on.
-DROP_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND outcome IS NULL"
+DROP_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND doubt = 0 AND outcome IS NULL"
 
 # A row is due while it has no outcome, or one that another attempt can settle.
 _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_failed AND outcome = 'failed'))"

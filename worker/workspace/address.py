@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
+_EXAMPLE = " such as https://chat.example.org"
+
 
 class BadAddress(Exception):
     """The workspace's address cannot be used; the text is one line for a person."""
@@ -20,12 +22,12 @@ def workspace_url(given: str, *, allow_http: bool = False) -> str:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadAddress(f"ROCKETCHAT_URL is not an address: {error}.") from None
-    if parts.username is not None or parts.password is not None:
+    except ValueError:
+        raise BadAddress(f"ROCKETCHAT_URL is not an address{_EXAMPLE}.") from None
+    if "@" in text:  # nothing of it is shown: it may be a password
         raise BadAddress("ROCKETCHAT_URL must not carry a user or password; give a token instead.")
     if parts.scheme not in ("http", "https") or not host or _has_odd_characters(text):
-        raise BadAddress(f"ROCKETCHAT_URL is not an address such as https://chat.example.org: {text[:200]!r}.")
+        raise BadAddress(f"ROCKETCHAT_URL is not an address{_EXAMPLE}: {text[:200]!r}.")
     if parts.query or parts.fragment:
         raise BadAddress("ROCKETCHAT_URL must be the workspace's address alone, without '?' or '#'.")
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
@@ -34,7 +36,7 @@ def workspace_url(given: str, *, allow_http: bool = False) -> str:
             "or say --allow-http if you mean it."
         )
     name = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api")
+    path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api").rstrip("/")
     return urlunsplit((parts.scheme, name if port is None else f"{name}:{port}", path, "", ""))
 
 
@@ -51,13 +53,14 @@ def is_loopback(host: str) -> bool:
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """Name the proxy that the environment wants for this address; loopback never takes one.
 
-    Reads `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`, in small or capital letters, as curl does.
+    Reads `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`, in small or capital letters.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or _bypassed(host, _variable(environ, "no_proxy")):
         return None
-    return _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy") or None
+    proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
+    return proxy if "://" in proxy else f"http://{proxy}" if proxy else None
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
@@ -72,4 +75,4 @@ def _bypassed(host: str, no_proxy: str) -> bool:
 
 
 def _has_odd_characters(text: str) -> bool:
-    return any(character.isspace() or not character.isprintable() for character in text)
+    return any(character.isspace() or not character.isprintable() or character == "\\" for character in text)

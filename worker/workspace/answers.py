@@ -132,12 +132,16 @@ NO_SUCH_ROUTE = Meaning(
 )
 SERVER_ERROR = _fault(
     "server_error",
-    "the workspace failed on this row; look into its log, then run retry.csv",
+    "the workspace failed on this row; look into its log; the same command settles the row",
     maybe_done=True,
     scope=Scope.ROW,
 )
-PROXY_ERROR = _fault("proxy_error", "the proxy in front of the workspace failed; run retry.csv", maybe_done=True)
-UNREACHABLE = _fault("unreachable", "the proxy could not reach the workspace; run retry.csv", maybe_done=False)
+PROXY_ERROR = _fault(
+    "proxy_error", "the proxy in front of the workspace failed; the same command settles the row", maybe_done=True
+)
+UNREACHABLE = _fault(
+    "unreachable", "the proxy could not reach the workspace; send the row again with --retry-failed", maybe_done=False
+)
 REDIRECTED = _fault(
     "redirected",
     "the address leads elsewhere (a login page? http for https?): correct ROCKETCHAT_URL",
@@ -145,14 +149,14 @@ REDIRECTED = _fault(
 )
 UNTRUSTED = _fault(
     "untrusted_answer",
-    "something answered that is not Rocket.Chat's JSON (a login page? a portal?); run retry.csv",
+    "something answered that is not Rocket.Chat's JSON (a login page? a portal?); the same command settles the row",
     maybe_done=True,
 )
 CONNECT_FAILED = _fault("connect_failed", "no connection to the workspace: is it up, is the network?", maybe_done=False)
 ANSWER_LOST = _fault(
-    "answer_lost", "the connection broke before the answer came; run retry.csv to settle it", maybe_done=True
+    "answer_lost", "the connection broke before the answer came; the same command settles the row", maybe_done=True
 )
-TIMEOUT = _fault("timeout", "no answer in time; run retry.csv to settle it", maybe_done=True)
+TIMEOUT = _fault("timeout", "no answer in time; the same command settles the row", maybe_done=True)
 NOT_AWAITED = _fault(
     "answer_not_awaited", "the run ended while the call was under way; the same command settles it", maybe_done=True
 )
@@ -213,6 +217,9 @@ HINTS = {
 }
 """Every reason that an answer can give, with what a person can do about it."""
 
+LONGEST_MESSAGE = 1000
+"""Characters of the server's words that are kept."""
+
 _PLAIN_SUCCESS = b'{"success":true}'
 _SUCCESS = Verdict(REMOVED, "", "", 200)
 _BRACKETED = re.compile(r"\[([A-Za-z0-9_-]{1,80})\]\s*$")
@@ -232,7 +239,7 @@ def classify(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) ->
     if reply.status == 200 and body is not None and body.get("success") is True:
         return _SUCCESS
     error_type = _error_type(body)
-    message = _words(body) if body is not None else _text(reply.body)
+    message = _words(body)[:LONGEST_MESSAGE] if body is not None else _text(reply.body)
     meaning = _meaning(reply.status, error_type, body is not None, operation)
     if meaning is NOT_LEADER and doubtful:
         meaning = CONFIRMED_ON_RETRY
@@ -276,7 +283,7 @@ def _words(body: dict[str, object]) -> str:
     for name in ("error", "message"):
         value = body.get(name)
         if isinstance(value, str) and value:
-            return value[:1000]
+            return value
     return ""
 
 

@@ -19,10 +19,16 @@ from yarl import URL
 
 from worker import __version__
 from worker.model import NoReply, Reply
+from worker.plain import plain
 from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 
 ANSWER_LIMIT = 65_536
 """Bytes of an answer that are read; Rocket.Chat's are some hundred."""
+
+CERTIFICATE_REFUSED = "certificate refused"
+"""Begins the detail of a connection that was not made because nobody we trust vouches for the server."""
+HIDDEN = "<hidden>"
+"""Stands where our own token stood."""
 
 
 class BadAuthorities(Exception):
@@ -47,7 +53,7 @@ class Transport(NamedTuple):
     connect_timeout: float = 10.0
     """Seconds until a connection must stand."""
     answer_timeout: float = 30.0
-    """Seconds until the whole answer must have come, once connected."""
+    """Seconds until the whole answer must have come, beside those for connecting."""
     proxy: str | None = None
     ca_file: str | None = None
     """A PEM file with the authorities to trust instead of the system's."""
@@ -61,6 +67,7 @@ class Client:
     ) -> None:
         self._transport = transport
         self._token = credentials.token.encode()
+        # Given to each call and not to the session: a session's headers go to a proxy too, token and all.
         self._headers = {
             "X-Auth-Token": credentials.token,
             "X-User-Id": credentials.user_id,
@@ -78,7 +85,6 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
             auto_decompress=False,
             proxy=self._transport.proxy,
@@ -105,12 +111,13 @@ class Client:
         try:
             async with asyncio.timeout(self._deadline):
                 async with self._session.request(
-                    method, self._url(path), data=body, params=query, allow_redirects=False
+                    method, self._url(path), data=body, params=query, headers=self._headers, allow_redirects=False
                 ) as response:
                     content = await _read_some(response)
                 return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _no_reply(error)
+            reply = _no_reply(error)
+            return reply._replace(detail=plain(reply.detail.replace(self._token.decode(), HIDDEN)))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -120,7 +127,7 @@ class Client:
 
     def _hide(self, body: bytes) -> bytes:
         """Take our own token out of an answer that echoes it, before anybody can log it."""
-        return body.replace(self._token, b"<hidden>") if self._token in body else body
+        return body.replace(self._token, HIDDEN.encode()) if self._token in body else body
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -157,11 +164,13 @@ def _no_reply(error: Exception) -> NoReply:
     detail = str(error) or type(error).__name__
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return NoReply(CONNECT_FAILED.reason, f"certificate refused: {error.certificate_error}", False)
+            return NoReply(CONNECT_FAILED.reason, f"{CERTIFICATE_REFUSED}: {error.certificate_error}", False)
         case aiohttp.ClientConnectorError():
             where, cause = f"{error.host}:{error.port}", _cause(error.os_error)
             return NoReply(CONNECT_FAILED.reason, f"no connection to {where}: {cause}", False)
-        case aiohttp.ClientHttpProxyError() | aiohttp.InvalidURL():
+        case aiohttp.ClientHttpProxyError():  # its own text may name the proxy with its password
+            return NoReply(CONNECT_FAILED.reason, f"the proxy refused: {error.status} {error.message}", False)
+        case aiohttp.InvalidURL() | UnicodeError():
             return NoReply(CONNECT_FAILED.reason, detail, False)
         case aiohttp.ConnectionTimeoutError():
             return NoReply(CONNECT_FAILED.reason, "no connection in time", False)

@@ -16,6 +16,8 @@ from worker.model import Reply
 
 EPOCH_IN_MILLISECONDS = 1e11
 """A reset above this is in milliseconds (as seconds it would lie in the year 5138)."""
+LONGEST_NUMBER = 16
+"""Digits of a number that a header can mean."""
 LONGEST_WINDOW = 86_400.0
 """A reset further away than this many seconds is taken for nonsense and ignored."""
 
@@ -34,9 +36,7 @@ class Limits(NamedTuple):
 def read_limits(headers: Mapping[str, str]) -> Limits | None:
     """Read the rate-limit headers; None where they are absent or make no sense."""
     try:
-        limit = int(headers["X-RateLimit-Limit"])
-        remaining = int(headers["X-RateLimit-Remaining"])
-        reset = int(headers["X-RateLimit-Reset"])
+        limit, remaining, reset = (_number(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):
         return None
     if limit < 1 or remaining < 0 or reset <= 0:
@@ -46,6 +46,13 @@ def read_limits(headers: Mapping[str, str]) -> Limits | None:
     if date is not None and not -1.0 <= reset_at - date <= LONGEST_WINDOW:
         return None
     return Limits(limit, min(remaining, limit), reset_at)
+
+
+def _number(text: str) -> int:
+    """Read a whole number of a size that a count or a time can have; raises ValueError."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(text)
+    return int(text)
 
 
 def server_date(headers: Mapping[str, str]) -> float | None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from worker.model import NoReply, Reply
 from worker.workspace.address import BadAddress
 from worker.workspace.body import json_object
+from worker.workspace.client import CERTIFICATE_REFUSED
 from worker.workspace.limits import Limits, read_limits
 
 
@@ -32,6 +33,8 @@ def read_account(reply: Reply | NoReply, url: str) -> Account:
     Raises BadCredentials (401, 403), WorkspaceAway (5xx, 429) or BadAddress (anything that is not Rocket.Chat).
     """
     if isinstance(reply, NoReply):
+        if reply.detail.startswith(CERTIFICATE_REFUSED):
+            raise BadAddress(f"{url}: {reply.detail}. Name your own authority with --ca-file; it is never skipped.")
         raise BadAddress(f"Nothing usable answers at {url}: {reply.detail}. Check ROCKETCHAT_URL and the network.")
     if reply.status in (401, 403):
         raise BadCredentials(

@@ -1,0 +1,204 @@
+"""Runs on the virtual loop: a real ledger file, a client that follows a script."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from tests.unit.engine.answers import OK
+from tests.unit.engine.virtual import virtual_clock
+from worker.engine.events import Events
+from worker.engine.failures import Threshold
+from worker.engine.runner import work_through
+from worker.engine.settings import Settings
+from worker.engine.stop import Stop
+from worker.ledger.interface import Batch, Identity, LedgerFailed
+from worker.ledger.sqlite import SqliteLedger
+from worker.model import NoReply, Outcome, Pending, Reply, Result, Row
+from worker.workspace.client import Client
+from worker.workspace.operations import REMOVE_LEADER
+
+Step: TypeAlias = Reply | NoReply | float
+"""An answer, or seconds after which a good one comes."""
+TOOK = 0.05
+"""Seconds that a scripted answer takes."""
+NEVER = Threshold(100, is_percent=True)
+PLAIN = Settings(rate=None, attempts=3, max_failures=NEVER)
+
+
+class Scripted(Client):
+    """Answers from a script of steps for each user, or from a function of time; the last step stays."""
+
+    def __init__(self, ledger: "FailingLedger", script: Mapping[str, Sequence[Step]] | Callable[[float], Step]) -> None:
+        self._ledger = ledger
+        self._script = script
+        self._next: Counter[str] = Counter()
+        self.calls: list[tuple[str, float]] = []
+        """Which user was asked for, and when."""
+        self.answered: dict[str, Reply | NoReply] = {}
+        """The last answer that was handed back for each user."""
+        self.counters: list[str] = []
+        """The rooms that `groups.counters` was asked for."""
+        self.counters_answer: Reply | NoReply = OK
+        self.in_flight = self.most_in_flight = 0
+
+    def _step(self, user: str, now: float) -> Step:
+        if not isinstance(self._script, Mapping):
+            return self._script(now)
+        steps = self._script.get(user, (OK,))
+        self._next[user] += 1
+        return steps[min(self._next[user], len(steps)) - 1]
+
+    async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
+        """Answer by the script, after making sure that the intent is on disk."""
+        assert path == "/api/v1/groups.removeLeader"
+        assert not self._ledger.failed, "the request leaves after the ledger has failed"
+        assert on_disk(self._ledger.path)[user_id][0] == 1, "the request leaves before its intent is on disk"
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        self.calls.append((user_id, sent_at))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            step = self._step(user_id, sent_at)
+            await asyncio.sleep(step if isinstance(step, float) else TOOK)
+        finally:
+            self.in_flight -= 1
+        answer = OK if isinstance(step, float) else step
+        if isinstance(answer, Reply):
+            answer = answer._replace(sent_at=sent_at, received_at=loop.time())
+        self.answered[user_id] = answer
+        return answer
+
+    async def get(self, path: str, **query: str) -> Reply | NoReply:
+        """Answer `groups.counters`."""
+        assert path == "/api/v1/groups.counters"
+        self.counters.append(query["roomId"])
+        await asyncio.sleep(TOOK)
+        return self.counters_answer
+
+
+def on_disk(path: Path) -> dict[str, tuple[int, int, str | None]]:
+    """Read each user's doubt, attempts and outcome through a connection of its own."""
+    with sqlite3.connect(path) as db:
+        found = db.execute("SELECT user_id, doubt, attempts, outcome FROM pair").fetchall()
+    db.close()
+    return {user: (doubt, attempts, outcome) for user, doubt, attempts, outcome in found}
+
+
+class FailingLedger(SqliteLedger):
+    """Fails for good after so many commits, as on a disk that is full."""
+
+    commits_left = 10**9
+    failed = False
+    reads = 0
+    before_commit: Callable[[], None] = staticmethod(lambda: None)
+    """Called on the ledger's thread."""
+
+    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
+        """Read, and count how often."""
+        self.reads += 1
+        return super().due(after, count, retry_failed=retry_failed)
+
+    def commit(self, batch: Batch) -> None:
+        """Commit, or fail."""
+        self.before_commit()
+        self.commits_left -= 1
+        if self.commits_left < 0:
+            self.failed = True
+            raise LedgerFailed("disk full")
+        super().commit(batch)
+
+
+class Lines:
+    """A log that keeps its events' names."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def info(self, event: str, **values: object) -> None:
+        """Keep one."""
+        self.told.append(event)
+
+    warning = info
+
+
+class Run:
+    """One run's ledger and script; `go` is one session."""
+
+    def __init__(
+        self,
+        path: Path,
+        users: Iterable[str | tuple[str, str]],
+        script: Mapping[str, Sequence[Step]] | Callable[[float], Step],
+        settings: Settings = PLAIN,
+    ) -> None:
+        """Take (room, user) pairs, or users who each stand in a room of their own."""
+        self.path = path
+        self.ledger = FailingLedger(path)
+        pairs = [user if isinstance(user, tuple) else (f"room-{user}", user) for user in users]
+        rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
+        self.ledger.take_in(Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)
+        self.client = Scripted(self.ledger, script)
+        self.settings = settings
+        self.stop = Stop()
+        self.log = Lines()
+
+    @classmethod
+    def resumed(
+        cls,
+        earlier: "Run",
+        script: Mapping[str, Sequence[Step]] | Callable[[float], Step] | None = None,
+        *,
+        retry_failed: bool = False,
+    ) -> "Run":
+        """Give another session of a run; without a script every call is well."""
+        run = cls.__new__(cls)
+        run.path, run.ledger, run.log, run.stop = earlier.path, earlier.ledger, Lines(), Stop()
+        run.client = Scripted(run.ledger, script or {})
+        run.settings = replace(earlier.settings, retry_failed=retry_failed)
+        return run
+
+    async def go(self) -> None:
+        """Work through the rows, as far as the stop lets it."""
+        clock = virtual_clock()
+        self.ledger.open_session("bulk.bot", clock.wall_ms())
+        events = Events(self.log, clock)
+        await work_through(
+            self.ledger, self.client, REMOVE_LEADER, self.settings, stop=self.stop, clock=clock, events=events
+        )
+        self.ledger.close_session(self.stop.reason or "", clock.wall_ms())
+
+    def results(self) -> dict[str, Result]:
+        """Give each user's result as the report would tell it."""
+        return {result.user_id: result for result in self.ledger.results()}
+
+    def outcomes(self) -> Counter[tuple[Outcome, str]]:
+        """Count outcomes and reasons."""
+        return Counter((result.outcome, result.reason) for result in self.ledger.results())
+
+
+class Start:
+    """Starts runs in one place, and closes their ledgers in the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runs: list[Run] = []
+
+    def __call__(
+        self,
+        users: Iterable[str | tuple[str, str]],
+        script: Mapping[str, Sequence[Step]] | Callable[[float], Step],
+        settings: Settings = PLAIN,
+    ) -> Run:
+        """Start one; see Run."""
+        self._runs.append(Run(self._path, users, script, settings))
+        return self._runs[-1]
+
+    def done(self) -> None:
+        """Close what was opened."""
+        for run in self._runs:
+            run.ledger.close()

@@ -1,0 +1,96 @@
+"""What is told of a run, and how often."""
+
+import pytest
+
+from tests.unit.engine.answers import SERVER_ERROR, pending, verdict_of
+from worker.engine.clock import Clock
+from worker.engine.events import Events
+from worker.engine.pacing import Cause, Wait
+from worker.model import Outcome, Settled
+
+NOON = 1_700_049_600.0
+
+
+class Told:
+    """A log that keeps its events."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def info(self, event: str, **values: object) -> None:
+        self.lines.append(("info", event, values))
+
+    def warning(self, event: str, **values: object) -> None:
+        self.lines.append(("warning", event, values))
+
+
+def told_of(waits: list[Wait], now: float = 100.0) -> list[tuple[str, str, dict[str, object]]]:
+    """Return what is told when these waits begin."""
+    log = Told()
+    events = Events(log, Clock(now=lambda: now, wall=lambda: NOON))
+    for wait in waits:
+        events.held(wait)
+    return log.lines
+
+
+def test_a_hold_is_told_with_its_end() -> None:
+    """A hold names its cause, its length and its end as people read the clock."""
+    values = {"cause": "window", "seconds": 60.0, "until": "2023-11-15T12:01:00+00:00"}
+    assert told_of([Wait(160.0, Cause.WINDOW)]) == [("info", "held", values)]
+
+
+@pytest.mark.parametrize(
+    ("waits", "times"),
+    [
+        ([Wait(160.0, Cause.WINDOW)] * 5, 1),
+        ([Wait(160.0, Cause.WINDOW), Wait(160.9, Cause.WINDOW), Wait(160.5, Cause.REFUSED)], 1),
+        ([Wait(160.0, Cause.WINDOW), Wait(130.0, Cause.WINDOW)], 1),
+        ([Wait(160.0, Cause.WINDOW), Wait(220.0, Cause.WINDOW)], 2),
+        ([Wait(160.0, Cause.REFUSED), Wait(161.5, Cause.REFUSED)], 2),
+        ([Wait(100.9, Cause.WINDOW), Wait(101.0, Cause.WINDOW)], 1),
+        ([Wait(100.9, Cause.REFUSED)], 0),
+        ([Wait(160.0, Cause.RATE)], 0),
+        ([Wait(float("inf"), Cause.ANSWER)], 0),
+    ],
+)
+def test_a_hold_is_told_once(waits: list[Wait], times: int) -> None:
+    """One line for each hold of a second or more by the server; none for the own rate or an answer awaited."""
+    assert len(told_of(waits)) == times
+
+
+def settled(outcome: Outcome, reason: str = "") -> Settled:
+    """Make an outcome of row 3."""
+    return Settled(3, outcome, reason, 400, "", "words", 0, 5, doubtful=False)
+
+
+def test_only_rows_that_went_wrong_are_told() -> None:
+    """All rows are counted, `failed` and `unknown` ones are told with what a person needs to find them."""
+    log = Told()
+    events = Events(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
+    for outcome in Outcome:
+        events.settled(pending(3), settled(outcome, "why"))
+    events.settled(pending(3), settled(Outcome.FAILED, "other"))
+    row = {"line": 4, "room_id": "room", "user_id": "user3", "status": 400, "message": "words"}
+    assert log.lines == [
+        ("warning", "row failed", {**row, "reason": "why"}),
+        ("warning", "row unknown", {**row, "reason": "why"}),
+        ("warning", "row failed", {**row, "reason": "other"}),
+    ]
+    assert events.counts == {**{(outcome, "why"): 1 for outcome in Outcome}, (Outcome.FAILED, "other"): 1}
+
+
+def test_the_other_events() -> None:
+    """Outage, recovery, overload and retries are told with their numbers."""
+    log = Told()
+    events = Events(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
+    events.outage()
+    events.recovered(12.345)
+    events.overloaded(4)
+    events.retrying(pending(3), verdict_of(SERVER_ERROR), 0.4567)
+    row = {"line": 4, "room_id": "room", "user_id": "user3"}
+    assert log.lines == [
+        ("warning", "outage began", {}),
+        ("info", "outage ended", {"seconds": 12.3}),
+        ("warning", "overload", {"concurrency": 4}),
+        ("info", "retrying", {**row, "reason": "server_error", "status": 500, "seconds": 0.46}),
+    ]

@@ -1,0 +1,194 @@
+"""The documentation: what a person can type or read in a report is written down, and nothing points nowhere."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import worker
+from worker.cli import VERBS, rolecall
+from worker.commands.exits import Exit
+from worker.commands.reporting import REASON_HINTS
+from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
+from worker.model import Outcome
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "jobs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
+LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def section(title: str, text: str = REFERENCE) -> str:
+    """Give what stands under a heading, the headings below it included."""
+    found = re.search(rf"^(#+) {re.escape(title)}$\n(.*?)(?=^#{{1,6}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no heading {title!r}"
+    depth = len(found[1])
+    rest = text[found.start(2) :]
+    end = re.search(rf"^#{{1,{depth}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def table_rows(text: str) -> Iterator[list[str]]:
+    """Give the cells of each table row; a `|` behind a backslash parts no cells."""
+    for line in text.splitlines():
+        if line.startswith("|") and not re.match(r"\|\s*-", line):
+            yield [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def first_cells(title: str) -> set[str]:
+    """Give what stands in backticks in the first cells of a section's tables."""
+    return {name for row in table_rows(section(title)) for name in re.findall(r"`([^`]+)`", row[0])}
+
+
+def command(verb: str) -> click.Command:
+    """Give a verb's command."""
+    found = rolecall.get_command(click.Context(rolecall), verb)
+    assert found is not None
+    return found
+
+
+def section_of(verb: str) -> str:
+    """Give the section of a command, whose heading also names its argument."""
+    heading = re.search(rf"^### (rolecall {verb}\b.*)$", REFERENCE, re.MULTILINE)
+    assert heading, f"there is no section on rolecall {verb}"
+    return section(heading[1])
+
+
+def slug(heading: str) -> str:
+    """Give the anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def events_told() -> Iterator[str]:
+    """Give the name of each event that the code logs."""
+    for path in sorted(Path(worker.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                owner = ast.unparse(node.func.value)
+                if node.func.attr in ("info", "warning", "error") and owner.endswith("log"):
+                    yield from names_in(node.args[0])
+
+
+def names_in(node: ast.expr) -> Iterator[str]:
+    """Give every event name that an expression can come to."""
+    match node:
+        case ast.Constant(value=str(name)):
+            yield name
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from names_in(body)
+            yield from names_in(orelse)
+        case ast.JoinedStr(values=[ast.Constant(value=str(before)), ast.FormattedValue()]):
+            yield from (before + outcome.value for outcome in (Outcome.FAILED, Outcome.UNKNOWN))
+        case _:
+            raise AssertionError(f"the name of an event cannot be told: {ast.unparse(node)}")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_and_option_is_documented(verb: str) -> None:
+    """Each option of each command stands in its section with its variable and its key."""
+    rows = list(table_rows(section_of(verb)))
+    for option in command(verb).params:
+        if not isinstance(option, click.Option):
+            continue
+        row = next((row for row in rows if re.search(rf"`{option.opts[0]}(?![\w-])", row[0])), None)
+        assert row, f"{option.opts[0]} of rolecall {verb} is not documented"
+        assert all(f"`{other}" in row[0] for other in option.secondary_opts)
+        assert row[1] == f"`ROLECALL_{(option.name or '').upper()}`"
+        assert row[2] == f"`{(option.name or '').replace('_', '-')}`"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_option_is_documented_that_is_none(verb: str) -> None:
+    """Each option in a command's table is one of the command."""
+    known = {
+        name
+        for option in command(verb).params
+        if isinstance(option, click.Option)
+        for name in (*option.opts, *option.secondary_opts)
+    }
+    told = {name for row in table_rows(section_of(verb)) for name in re.findall(r"`(--[\w-]+)", row[0])}
+    assert told == known
+
+
+def test_every_outcome_is_documented() -> None:
+    """The reference and the README have each outcome and no other."""
+    told = {row[0].strip("`") for row in table_rows(section("What the outcomes mean", PAGES[0].read_text("utf-8")))}
+    assert first_cells("Outcomes") == {outcome.value for outcome in Outcome} == told - {"outcome"}
+
+
+def test_every_reason_is_documented_with_its_hint() -> None:
+    """The reference has each reason, no other, and the hint that the summary gives."""
+    told = {row[0].strip("`"): row[-1] for row in table_rows(section("Reasons")) if row[0].startswith("`")}
+    assert told == {reason: hint for reason, hint in REASON_HINTS.items() if reason}
+
+
+def test_every_reason_of_an_invalid_row_is_documented() -> None:
+    """The reference and the page on job files have each reason against a row and no other."""
+    jobs = (ROOT / "jobs/README.md").read_text("utf-8")
+    told = {name for row in table_rows(section("Rows told as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
+    assert first_cells("Rows that cannot be used (`invalid`)") == set(BAD_ROW_REASONS) == told
+
+
+@pytest.mark.parametrize(("page", "title"), [("README.md", "Exit codes"), ("docs/reference.md", "Exit codes")])
+def test_every_exit_code_is_documented(page: str, title: str) -> None:
+    """The tables of exit codes have each code and no other."""
+    rows = table_rows(section(title, (ROOT / page).read_text("utf-8")))
+    assert [row[0] for row in rows if row[0].isdecimal()] == [str(code.value) for code in Exit]
+
+
+def test_every_report_column_is_documented() -> None:
+    """The reference has each column of the report, in its order, and no other."""
+    told = [name for row in table_rows(section("Report columns")) for name in re.findall(r"`(\w+)`", row[0])]
+    assert told == list(REPORT_COLUMNS)
+
+
+def test_every_log_event_is_documented() -> None:
+    """The reference has each event that the code logs and no other."""
+    told = first_cells("Log events")
+    assert told == set(events_told())
+    assert len(told) > 5
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_readme_names_the_first_commands(target: str) -> None:
+    """A newcomer finds `make demo` and `make test` in the README, and they exist."""
+    assert f"make {target}" in PAGES[0].read_text("utf-8")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    """Each link to a file of the project finds it, and each anchor its heading."""
+    for link in LINK.findall(page.read_text("utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_relative_to(ROOT), f"{link} leads out of the project"
+        assert target.exists(), f"{link} leads nowhere"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), f"{link} names no heading"
+
+
+def test_every_test_named_as_a_proof_exists() -> None:
+    """Each test that the page on reliability names is there, in the file that it names."""
+    named = TEST_LINE.findall((ROOT / "docs/reliability.md").read_text("utf-8"))
+    assert len(named) > 10
+    for path, names in named:
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        there = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        wanted = set(re.findall(r"`(test_\w+)`", names))
+        assert wanted, f"no test is named for {path}"
+        assert wanted <= there, f"{path} has no {wanted - there}"
+
+
+def test_the_picture_loads_nothing_from_the_network() -> None:
+    """The README's picture names no font, style or image elsewhere."""
+    picture = (ROOT / "docs/demo.svg").read_text("utf-8")
+    for loader in ("@font-face", "@import", "url(http", "href="):
+        assert loader not in picture

@@ -1,0 +1,99 @@
+"""The house: imports point down only, and the heavy libraries stay behind their one door."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import worker
+
+PACKAGE = Path(worker.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+FOUR = {"workspace", "ledger", "files", "display"}
+VALUES = {"model", "plain", "__version__"}
+MAY_IMPORT = {
+    "": set[str](),
+    "__main__": {"cli"},
+    "cli": {"commands", "engine", *FOUR, *VALUES},
+    "commands": {"commands", "engine", "sandbox", *FOUR, *VALUES},
+    "engine": {"engine", *FOUR, *VALUES},
+    **{layer: {layer, *VALUES} for layer in FOUR},
+    "sandbox": {"sandbox"},
+    "model": set[str](),
+    "plain": set[str](),
+}
+"""For each layer the layers that its modules may import."""
+
+
+def imported(path: Path, module: str) -> Iterator[str]:
+    """Tell the full name of everything that a module imports, wherever in it the import stands."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def layer(name: str) -> str:
+    """Give the layer of a name below `worker`; empty for the package itself."""
+    return [*name.split("."), ""][1]
+
+
+IMPORTS = {module: list(imported(path, module)) for module, path in MODULES.items()}
+
+
+def test_every_module_is_looked_at() -> None:
+    """The table knows every layer that there is, and the modules were found."""
+    assert {layer(module) for module in MODULES} <= set(MAY_IMPORT)
+    assert len(MODULES) > 60
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down_only(module: str) -> None:
+    """A module imports from its own layer and from those below, nothing else of ours."""
+    ours = [name for name in IMPORTS[module] if name == "worker" or name.startswith("worker.")]
+    wrong = [name for name in ours if layer(name) not in MAY_IMPORT[layer(module)]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("library", "door"),
+    [
+        ("aiohttp", "worker.workspace.client"),
+        ("sqlite3", "worker.ledger.sqlite"),
+        ("tenacity", "worker.engine.attempts"),
+    ],
+)
+def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
+    """One module alone imports the library; the sandbox, a server of its own, is not asked."""
+    users = {
+        module
+        for module, names in IMPORTS.items()
+        if layer(module) != "sandbox" and any(name.split(".")[0] == library for name in names)
+    }
+    assert users == {door}
+
+
+HEAVY = ("aiohttp", "structlog", "tenacity", "rich", "orjson", "ijson", "sqlite3", "uvloop")
+
+
+def test_usage_needs_none_of_the_heavy_libraries() -> None:
+    """Loading the command and its `run` verb, as `--help` and usage errors do, imports no heavy library."""
+    program = (
+        "import json, sys, click, worker.cli as cli\n"
+        "command = cli.rolecall.get_command(click.Context(cli.rolecall), 'run')\n"
+        "assert command.name == 'run'\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
