@@ -139,9 +139,6 @@ SERVER_ERROR = _fault(
 PROXY_ERROR = _fault(
     "proxy_error", "the proxy in front of the workspace failed; the same command settles the row", maybe_done=True
 )
-UNREACHABLE = _fault(
-    "unreachable", "the proxy could not reach the workspace; send the row again with --retry-failed", maybe_done=False
-)
 REDIRECTED = _fault(
     "redirected",
     "the address leads elsewhere (a login page? http for https?): correct ROCKETCHAT_URL",
@@ -185,19 +182,9 @@ BY_STATUS = {
     404: NO_SUCH_ROUTE,
     429: RATE_LIMITED,
     500: SERVER_ERROR,
-    502: PROXY_ERROR,
-    # A 503 can be a proxy's word on a connection that broke after the workspace had acted (Envoy does so).
-    503: PROXY_ERROR,
-    504: PROXY_ERROR,
-    520: PROXY_ERROR,
-    # Cloudflare's 521, 522, 523, 525, 526 say that no connection to the origin came about.
-    521: UNREACHABLE,
-    522: UNREACHABLE,
-    523: UNREACHABLE,
-    524: PROXY_ERROR,
-    525: UNREACHABLE,
-    526: UNREACHABLE,
-    527: PROXY_ERROR,
+    # A proxy's word never proves that nothing was done: Envoy says 503 of a connection that broke after the workspace
+    # had acted, Cloudflare says 522 also when an established one stays silent.
+    **dict.fromkeys((502, 503, 504, *range(520, 528)), PROXY_ERROR),
 }
 BY_NO_REPLY = {meaning.reason: meaning for meaning in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
 

@@ -92,7 +92,7 @@ def now() -> float:
         ([TIMEOUT, NO_CONNECTION], UNKNOWN, "connect_failed", 3),
         ([NO_CONNECTION], FAILED, "connect_failed", 3),
         ([MOVED], FAILED, "redirected", 3),
-        ([reply(522, b"")], FAILED, "unreachable", 3),
+        ([reply(522, b"")], UNKNOWN, "proxy_error", 3),
         ([NO_CONNECTION, TIMEOUT, NO_SUCH_USER], FAILED, "user_not_found", 3),
     ],
 )
