@@ -1,6 +1,7 @@
 """Job files that are JSON: an array, lines, or one object; of objects or of `[roomId, userId]` pairs."""
 
 import decimal
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -135,6 +136,11 @@ def _refuse_first(source: Source, element: Json, where: str) -> None:
         raise source.unusable(f"{where}: this is neither an object nor a pair; {EXPECTED}")
 
 
+MOST_DIGITS = 1000
+"""Digits in a row that a JSON array may have, also inside a text."""
+_ENDLESS_NUMBER = re.compile(rb"[0-9]{%d}" % (MOST_DIGITS + 1))
+
+
 class _Metered:
     """Hands bytes to the parser, and refuses when an element has too many of them."""
 
@@ -142,13 +148,19 @@ class _Metered:
         self._stream = stream
         self._source = source
         self._since_element = 0
+        self._tail = b""
         self.elements = 0
 
     def read(self, size: int) -> bytes:
         self._since_element += size
         if self._since_element > LONGEST_LINE + CHUNK:
             raise self._source.unusable(f"after element {self.elements}: the next one is longer than 1 MiB")
-        return self._stream.read(size)
+        chunk = self._stream.read(size)
+        # Python refuses to read a number of 4,300 digits, and the parser in C would crash over that refusal.
+        if _ENDLESS_NUMBER.search(self._tail + chunk):
+            raise self._source.unusable(f"after element {self.elements}: a number that is far too large")
+        self._tail = chunk[-MOST_DIGITS:]
+        return chunk
 
     def delivered(self) -> None:
         self.elements += 1
@@ -164,8 +176,8 @@ def _elements(source: Source) -> Iterator[Json]:
         for element in _built(ijson.basic_parse(metered, buf_size=CHUNK), source, metered):
             metered.delivered()
             yield element
-    # A number of 5,000 digits comes as SystemError, an exponent of 20 as ArithmeticError, bad UTF-8 as ValueError.
-    except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
+    # An exponent of 20 digits comes as ArithmeticError, bad UTF-8 as ValueError.
+    except (ijson.JSONError, ValueError, ArithmeticError) as error:
         raise source.unusable(f"after element {metered.elements}: {_explained(error)}") from error
 
 
@@ -208,6 +220,6 @@ def _explained(error: Exception) -> str:
         return "the JSON array is cut off; make or copy the file again"
     if "UTF8" in text or isinstance(error, UnicodeError):
         return "bytes that are not text; expected UTF-8, or UTF-16 with a byte order mark"
-    if isinstance(error, ArithmeticError | SystemError):
+    if isinstance(error, ArithmeticError):
         return "a number that is far too large"
     return f"not JSON ({text.removeprefix(chr(98) + chr(39)).splitlines()[0]})"
