@@ -2,11 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from worker.commands.options import run_options
-from worker.engine.failures import Threshold
 
 
 @click.command(short_help="Take the role away from every pair of a job file.")
@@ -23,20 +23,12 @@ def run(
     job: str,
     out: Path | None,
     yes: bool,
-    rate: float | None,
-    concurrency: int,
-    attempts: int,
-    backoff: float,
-    max_failures: Threshold,
-    outage_patience: float,
-    grace: float,
-    connect_timeout: float,
-    timeout: float,
-    room_cache: bool,
-    retry_failed: bool,
     report_format: tuple[str, ...],
     allow_http: bool,
     ca_file: str | None,
+    connect_timeout: float,
+    timeout: float,
+    **settings: Any,
 ) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB.
 
@@ -49,21 +41,10 @@ def run(
     from worker.engine.settings import Settings
 
     login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
-    settings = Settings(
-        rate=rate,
-        concurrency=concurrency,
-        attempts=attempts,
-        backoff=backoff,
-        max_failures=max_failures,
-        outage_patience=outage_patience,
-        grace=grace,
-        room_cache=room_cache,
-        retry_failed=retry_failed,
-    )
     request = mainjob.Request(
         job=job,
         out=out,
-        settings=settings,
+        settings=Settings(**settings),  # the other flags bear the names of its fields
         formats=report_format,
         assume_yes=yes,
         allow_http=allow_http,
