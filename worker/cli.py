@@ -51,6 +51,7 @@ def rolecall(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own when None); give the exit code."""
     os.umask(0o077)
+    console.hold_standard_streams()
     try:
         code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
     except Refusal as refusal:

@@ -1,5 +1,6 @@
 """`rolecall run`: a job file in, a truthful report out, and the exit codes of the contract."""
 
+import asyncio
 import codecs
 import csv
 import gzip
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import environment, read_report, rolecall, start, write_job
+from tests.support.command import ROLECALL, environment, read_report, rolecall, start, write_job
 from worker.sandbox import ACCOUNT, Fault, FaultPlan, Kind, Limiter, Sandbox, Truth, When, demo_world, leader_world
 
 Pairs = Sequence[tuple[str, str]]
@@ -263,3 +264,16 @@ async def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> Non
     assert second.code == 5
     assert second.stderr.count("\n") == 1
     assert len(world.calls) == 2
+
+
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full", "2>&- | true"])
+async def test_nobody_listens(tmp_path: Path, streams: str) -> None:
+    """Closed, full or broken streams change nothing about the run: the ledger is none of them, the report is written."""
+    pairs = [("room", f"user{number}") for number in range(5)]
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(world) as sandbox:
+        line = f"{ROLECALL} run {job} --out o --rate unlimited {streams}"
+        process = await asyncio.create_subprocess_shell(line, cwd=tmp_path, env=environment(sandbox.url))
+        assert await process.wait() == 0
+    assert [row["outcome"] for row in read_report(tmp_path / "o")] == ["removed"] * 5

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import TextIO
 
 from worker import __version__
+from worker.commands import console
 from worker.commands.exits import Exit
 from worker.commands.folders import Run
 from worker.display.summary import Line, show_summary
@@ -73,7 +74,10 @@ def show(run: Run, first: str, file: TextIO) -> None:
     sentences = [first, f"Report: {folder / 'report.csv'}"]
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
-    show_summary(lines, sentences, file)
+    try:
+        show_summary(lines, sentences, file)
+    except OSError as error:  # the reports are written: only the one who reads along has gone, or has no room
+        console.tell(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
 
 
 def in_words(counts: Sequence[Count]) -> str:
