@@ -2,13 +2,12 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 
 import click
 
 from worker import __version__
-from worker.commands import console
+from worker.commands import console, streams
 from worker.commands.credentials import load_dotenv_file
 from worker.commands.exits import Exit, Refusal
 from worker.commands.settings_file import flags_by_verb, read_settings_file, refuse_unknown_flags
@@ -51,7 +50,14 @@ def rolecall(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own when None); give the exit code."""
     os.umask(0o077)
-    console.hold_standard_streams()
+    streams.hold_open()
+    try:
+        return _run(argv)
+    finally:
+        streams.let_go_of_dead()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
     except Refusal as refusal:
@@ -69,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.USAGE
+    except Exception as error:  # no traceback at a user
+        what = f"{type(error).__name__}: {error}"
+        console.tell(f"rolecall: a defect: {what}. What was recorded is safe; please report it.")
+        return Exit.STOPPED
     return code if isinstance(code, int) else Exit.DONE

@@ -85,6 +85,7 @@ async def _session(sandbox: Sandbox, scenario: Scenario, folder: Path, kill: Kil
         killer.cancel()
         await asyncio.gather(killer, return_exceptions=True)
     assert b"Traceback" not in stderr, stderr.decode()
+    assert b"a defect" not in stderr, stderr.decode()
     return worker.returncode if worker.returncode is not None else -1
 
 

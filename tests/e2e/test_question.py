@@ -21,7 +21,8 @@ async def on_a_terminal(tmp_path: Path, world: World, typed: bytes, *words: str)
     ours, theirs = pty.openpty()
     async with Sandbox(world, limiter=Limiter(10, 60.0)) as sandbox:
         process = await asyncio.create_subprocess_exec(
-            *(ROLECALL, "run", str(job), *words),
+            ROLECALL,
+            *("run", str(job), *words),
             cwd=tmp_path,
             env=environment(sandbox.url, TERM="dumb"),
             stdin=theirs,

@@ -268,7 +268,7 @@ async def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full", "2>&- | true"])
 async def test_nobody_listens(tmp_path: Path, streams: str) -> None:
-    """Closed, full or broken streams change nothing about the run: the ledger is none of them, the report is written."""
+    """Closed, full or broken streams change nothing: no ledger takes their numbers, the report is written."""
     pairs = [("room", f"user{number}") for number in range(5)]
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)

@@ -26,13 +26,15 @@ def demo(rows: int, out: Path | None) -> int:
     from worker.engine.settings import Settings
     from worker.sandbox import Sandbox, demo_faults, demo_world
 
+    if out is not None and (out / "job.csv").exists():
+        raise Refusal(f"{out} has a job.csv already; name another --out.")
     folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
     if (folder / "run").exists():
         raise Refusal(f"{folder} has the report of an earlier demo; name another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     world = demo_world(rows)
     job = folder / "job.csv"
-    with job.open("w", newline="", encoding="utf-8") as file:
+    with job.open("x", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("roomId", "userId"))
         table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)

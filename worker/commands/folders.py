@@ -9,7 +9,7 @@ from typing import NamedTuple
 from worker.files import Job, make_private, new_run_folder, runs_newest_first
 from worker.files.outfolder import RUNS
 from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
-from worker.ledger.lock import RunLock
+from worker.ledger.lock import RunHeld, RunLock
 from worker.ledger.sqlite import SqliteLedger
 
 LEDGER = "ledger.sqlite"
@@ -33,6 +33,8 @@ def choose_folder(job: Job, identity: Identity, out: Path | None, *, retry_faile
     if out is not None:
         return make_private(out)
     newest = next((folder for folder in runs_newest_first(base, job.name) if _identity(folder) == identity), None)
+    if newest is None and any(_is_starting(folder) for folder in runs_newest_first(base, job.name)):
+        raise RunHeld(f"Another run of {job.name} is just being started; wait for it.")
     if newest is not None and _has_due(newest, retry_failed=retry_failed):
         return newest
     return new_run_folder(base, job.name, datetime.now(UTC))
@@ -49,11 +51,13 @@ def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
         try:
             _refuse_other_run(ledger, identity, folder)
             yield Run(folder, identity, ledger)
-        finally:
+        except BaseException:
             untouched = _is_untouched(ledger)
             ledger.close()
             if untouched:
                 _remove_untouched(folder)
+            raise
+        ledger.close()
 
 
 def _is_untouched(ledger: Ledger) -> bool:
@@ -85,12 +89,27 @@ def _refuse_other_run(ledger: SqliteLedger, identity: Identity, folder: Path) ->
             raise UnusableLedger(f"{folder} holds a run of another {what} ({theirs}, not {ours}); name another --out.")
 
 
+def _is_starting(folder: Path) -> bool:
+    """Tell whether another process holds a run whose job it has not taken in yet."""
+    if _identity(folder) is not None:
+        return False
+    try:
+        with RunLock(folder):
+            return False
+    except RunHeld:
+        return True
+    except OSError:
+        return False
+
+
 def _identity(folder: Path) -> Identity | None:
     ledger = _look(folder)
     if ledger is None:
         return None
     try:
         return ledger.identity()
+    except LedgerFailed:
+        return None
     finally:
         ledger.close()
 
@@ -101,15 +120,15 @@ def _has_due(folder: Path, *, retry_failed: bool) -> bool:
         return False
     try:
         return ledger.count_due(retry_failed=retry_failed)[0] > 0
+    except LedgerFailed:
+        return False
     finally:
         ledger.close()
 
 
 def _look(folder: Path) -> SqliteLedger | None:
     path = folder / LEDGER
-    if not path.is_file():
-        return None
     try:
-        return SqliteLedger(path)
-    except UnusableLedger:
+        return SqliteLedger(path) if path.is_file() else None
+    except (OSError, UnusableLedger):
         return None

@@ -13,6 +13,7 @@ from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.folders import Run, choose_folder, open_run
 from worker.commands.sending import Sending
+from worker.commands.signals import end_at_once
 from worker.display.logs import open_logs
 from worker.engine.estimate import Estimate, estimate
 from worker.engine.settings import Settings
@@ -24,9 +25,7 @@ from worker.workspace.address import BadAddress, proxy_for, workspace_url
 from worker.workspace.client import BadAuthorities, Client, Credentials, Transport
 from worker.workspace.limits import asked_wait, server_date
 from worker.workspace.operations import REMOVE_LEADER, Operation
-from worker.workspace.preflight import Account, BadCredentials, WorkspaceAway, read_account
-
-ME = "/api/v1/me"
+from worker.workspace.preflight import ME, Account, BadCredentials, WorkspaceAway, read_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,9 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
 
 async def _perform(request: Request, login: Login, environ: Mapping[str, str], job: Job, run: Run) -> Exit:
     if run.ledger.identity() != run.identity:
-        run.ledger.take_in(run.identity, job.rows())
         reporting.have_aged(run)
+        with end_at_once():
+            run.ledger.take_in(run.identity, job.rows())
     rows, rooms = run.ledger.count_due(retry_failed=request.settings.retry_failed)
     if not rows:
         return _nothing_to_do(run, request.formats)

@@ -22,6 +22,7 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     from worker.ledger.interface import LedgerFailed, UnusableLedger
     from worker.ledger.lock import RunHeld, RunLock
     from worker.ledger.sqlite import SqliteLedger
+    from worker.model import Outcome
 
     if not (folder / LEDGER).is_file():
         raise Refusal(f"{folder} holds no run: there is no {LEDGER} in it.")
@@ -44,4 +45,6 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
         raise Refusal(str(refusal)) from None
     except (LedgerFailed, OSError) as error:
         raise Refusal(f"The report could not be written: {error}.", Exit.STOPPED) from None
+    if any(count.outcome is Outcome.NOT_ATTEMPTED for count in counts):
+        return Exit.STOPPED
     return reporting.exit_code(counts, None)

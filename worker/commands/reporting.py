@@ -76,7 +76,10 @@ def show(run: Run, first: str, file: TextIO) -> None:
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
         show_summary(lines, sentences, file)
-    except OSError as error:  # the reports are written: only the one who reads along has gone, or has no room
+        file.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:  # the reports are written all the same
         console.tell(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
 
 

@@ -17,10 +17,25 @@ def two_stage_interrupt(first: Callable[[], None], second: Callable[[], object])
     def on_signal() -> None:
         next(stages, second)()
 
-    for number in SIGNALS:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup stays nohup
+    for number in ours:
         loop.add_signal_handler(number, on_signal)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in ours:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def end_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the block at once: the event loop would keep it until its next turn."""
+    kept = signal.getsignal(signal.SIGINT)
+    if kept is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)

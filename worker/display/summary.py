@@ -30,9 +30,16 @@ class Line(NamedTuple):
     hint: str
 
 
+class _Console(Console):
+    """Rich ends the whole process with code 1 when its reader has gone; the exit code says what the rows came to."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show_summary(lines: Sequence[Line], sentences: Sequence[str], file: TextIO) -> None:
     """Print the table of outcomes, then the sentences, each on a line of its own; colours only on a terminal."""
-    console = Console(file=file, highlight=False, soft_wrap=False)
+    console = _Console(file=file, highlight=False, soft_wrap=False)
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)

@@ -44,6 +44,12 @@ class Course:
     started_at: float = 0.0
     """When the last call left, on the run's monotonic clock."""
 
+    def learn(self, verdict: Verdict) -> None:
+        """Keep what an answer says of the row; a hold says nothing of it."""
+        self.doubtful = self.doubtful or verdict.meaning.maybe_done
+        if verdict.meaning.then is not Then.HOLD:
+            self.last = verdict
+
 
 class Delivery:
     """Takes rows to their outcomes; one for the run, shared by its workers."""
@@ -55,6 +61,7 @@ class Delivery:
         *,
         feed: Feed,
         gate: Gate,
+        is_there: Callable[[], Awaitable[bool]],
         journal: Journal,
         membership: Membership,
         attempts: int,
@@ -68,6 +75,7 @@ class Delivery:
         self._operation = operation
         self._feed = feed
         self._gate = gate
+        self._is_there = is_there
         self._journal = journal
         self._membership = membership
         self._attempts = attempts
@@ -127,18 +135,26 @@ class Delivery:
                 raise
             verdict = classify(reply, self._operation, doubtful=course.doubtful)
             self._gate.leave(row.key, reply, verdict, probing=probing)
+            course.learn(verdict)
+            if probing and self._feed.is_empty and verdict.meaning.scope is Scope.WORKSPACE:
+                await self._suspect_the_row()
             if self._note(row, course, verdict):
                 return await self._look_closer(row, course, verdict)
 
+    async def _suspect_the_row(self) -> None:
+        """Close the breaker where the workspace answers elsewhere: it is the row that is sick.
+
+        While other rows wait, one of them shows it as the next probe; the last rows of a job have no others.
+        """
+        if await self._is_there():
+            self._gate.workspace_is_there()
+
     def _note(self, row: Pending, course: Course, verdict: Verdict) -> bool:
-        """Keep what an attempt came to; False when it does not count."""
+        """Write down what an attempt came to; False when it does not count."""
         meaning = verdict.meaning
-        course.doubtful = course.doubtful or meaning.maybe_done
         counts = meaning.then is not Then.HOLD and not (self._gate.outage and meaning.scope is Scope.WORKSPACE)
         if not counts:
             course.attempts -= 1
-        if meaning.then is not Then.HOLD:
-            course.last = verdict
         if not counts or (meaning.then is not Then.SETTLE and not course.doubtful):
             self._journal.withdraw(Withdrawal(row.key, course.attempts, course.doubtful))
         return counts

@@ -41,6 +41,11 @@ class Feed:
             else:
                 return None
 
+    @property
+    def is_empty(self) -> bool:
+        """True when every row has been handed out."""
+        return self._exhausted and not self._ready and not (self._rooms is not None and self._rooms.parked)
+
     def closed(self, row: Pending) -> Closed | None:
         """Tell why a row need not be asked; None where it must be."""
         return None if self._rooms is None else self._rooms.closed(row)

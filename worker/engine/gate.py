@@ -24,7 +24,10 @@ class Gate:
         on_give_up: Callable[[], None],
         on_overload: Callable[[int], None],
     ) -> None:
-        """Take the parts; `on_give_up` after `patience` seconds of refusals, `on_overload` with what is allowed."""
+        """Take the parts.
+
+        `on_give_up` is told after `patience` seconds without one good answer, `on_overload` what is allowed now.
+        """
         self._concurrency = concurrency
         self._breaker = breaker
         self._turnstile = turnstile
@@ -32,12 +35,16 @@ class Gate:
         self._patience = patience
         self._on_give_up = on_give_up
         self._on_overload = on_overload
-        self._refused_since: float | None = None
+        self._troubled_since: float | None = None
 
     @property
     def outage(self) -> bool:
         """True while the workspace is away."""
         return self._breaker.is_open
+
+    def workspace_is_there(self) -> None:
+        """Note that the workspace has answered elsewhere: the fault was the row's, not an outage."""
+        self._breaker.answered(probing=False)
 
     async def enter(self) -> bool:
         """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow."""
@@ -73,18 +80,18 @@ class Gate:
             self._overloaded()
         elif not refused:
             self._concurrency.relaxed()
-            self._refused_since = None
-        if refused:
-            self._refused()
+            self._troubled_since = None
+        if refused or meaning.then is Then.RETRY:
+            self._troubled()
         self._concurrency.leave()
 
     def _overloaded(self) -> None:
         if self._concurrency.overloaded(self._clock.now()):
             self._on_overload(self._concurrency.allowed)
 
-    def _refused(self) -> None:
+    def _troubled(self) -> None:
         now = self._clock.now()
-        if self._refused_since is None:
-            self._refused_since = now
-        elif now - self._refused_since >= self._patience:
+        if self._troubled_since is None:
+            self._troubled_since = now
+        elif now - self._troubled_since >= self._patience:
             self._on_give_up()

@@ -1,9 +1,14 @@
 """Tells 'no such private group' from 'the account is not a member of it', by one call a room."""
 
 from worker.engine.turnstile import Turnstile
+from worker.model import Reply
 from worker.workspace.answers import ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
 from worker.workspace.client import Client
 from worker.workspace.rooms import COUNTERS, is_joined, is_refused
+
+TOO_MANY = 429
+MOST_UNANSWERED = 3
+"""Questions in a row without an answer, after which no more are put: what they tell is not worth a stall."""
 
 
 class Membership:
@@ -14,6 +19,7 @@ class Membership:
         self._client = client
         self._turnstile = turnstile
         self._refused = False
+        self._unanswered = 0
 
     async def explain(self, verdict: Verdict, room_id: str) -> Verdict:
         """Give the verdict again, with `room_not_joined` where the server knows the room."""
@@ -26,5 +32,7 @@ class Membership:
             self._turnstile.withdraw()
             raise
         self._turnstile.answered(reply, refused=False)
-        self._refused = is_refused(reply)
+        answered = isinstance(reply, Reply) and reply.status < TOO_MANY
+        self._unanswered = 0 if answered else self._unanswered + 1
+        self._refused = is_refused(reply) or self._unanswered >= MOST_UNANSWERED
         return verdict._replace(meaning=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict

@@ -36,9 +36,10 @@ class Wait(NamedTuple):
 class Pacing:
     """Decides for one route; told the time, every call and every answer. `patience` bounds each wait, in seconds."""
 
-    def __init__(self, per_second: float | None, *, patience: float = 900.0) -> None:
+    def __init__(self, rate: EvenRate | float | None, *, patience: float = 900.0) -> None:
+        """Take the own rate: calls a second, None for unlimited, or one that several routes share."""
         self.window = ServerWindow(patience)
-        self._rate = EvenRate(per_second)
+        self._rate = rate if isinstance(rate, EvenRate) else EvenRate(rate)
         self._patience = patience
         self._held_until = -math.inf
         self._refusals = 0

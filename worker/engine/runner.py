@@ -13,6 +13,7 @@ from worker.engine.feed import Feed
 from worker.engine.gate import Gate
 from worker.engine.membership import Membership
 from worker.engine.pacing import Pacing
+from worker.engine.rate import EvenRate
 from worker.engine.reasons import StopReason
 from worker.engine.rooms import Rooms
 from worker.engine.settings import Settings
@@ -22,6 +23,7 @@ from worker.ledger.interface import Ledger, LedgerFailed
 from worker.ledger.journal import Journal
 from worker.workspace.client import Client
 from worker.workspace.operations import Operation
+from worker.workspace.preflight import ME, is_rocket_chat
 
 
 async def work_through(
@@ -105,8 +107,14 @@ def _delivery(
 
     patience = settings.outage_patience
 
+    rate = EvenRate(settings.rate)
+
     def turnstile() -> Turnstile:
-        return Turnstile(Pacing(settings.rate, patience=patience), clock, events.held)
+        """Make one for a route: its window is its own, the rate is the run's."""
+        return Turnstile(Pacing(rate, patience=patience), clock, events.held)
+
+    async def is_there() -> bool:
+        return is_rocket_chat(await client.get(ME))
 
     breaker = Breaker(
         clock,
@@ -130,6 +138,7 @@ def _delivery(
         operation,
         feed=feed,
         gate=gate,
+        is_there=is_there,
         journal=journal,
         membership=Membership(client, turnstile()),
         attempts=settings.attempts,

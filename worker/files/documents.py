@@ -141,6 +141,10 @@ MOST_DIGITS = 1000
 _ENDLESS_NUMBER = re.compile(rb"[0-9]{%d}" % (MOST_DIGITS + 1))
 
 
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF_PAIR = re.compile(rb"%b(?=[\s\S]{6})(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+
+
 class _Metered:
     """Hands bytes to the parser, and refuses when an element has too many of them."""
 
@@ -159,6 +163,9 @@ class _Metered:
         # Python refuses to read a number of 4,300 digits, and the parser in C would crash over that refusal.
         if _ENDLESS_NUMBER.search(self._tail + chunk):
             raise self._source.unusable(f"after element {self.elements}: a number that is far too large")
+        # The parser would put a question mark for half a surrogate pair, and so make another id of it.
+        if _HALF_PAIR.search(self._tail + chunk, max(0, len(self._tail) - 12)):
+            raise self._source.unusable(f"after element {self.elements}: an escape that is half a character")
         self._tail = chunk[-MOST_DIGITS:]
         return chunk
 

@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO, cast
 
@@ -181,14 +182,19 @@ class _Guarded(io.RawIOBase):
 
 
 def _spooled(stream: BinaryIO, label: str, name: str) -> Source:
-    spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - handed on to the Source, which closes it
+    # Buffered, because one bare write to a disk that is nearly full takes a part of a chunk and says nothing.
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed on to the Source, which closes it
     digest = hashlib.sha256()
+    with suppress(OSError, ValueError):
+        os.set_blocking(stream.fileno(), True)  # else 'nothing there yet' looks like the end
     try:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
             spool.write(chunk)
+        spool.flush()
     except OSError as error:
-        spool.close()
+        with suppress(OSError):
+            spool.close()
         raise UnusableJob(f"{label}: it cannot be read: {error.strerror}") from error
     except BaseException:
         spool.close()

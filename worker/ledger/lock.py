@@ -24,7 +24,16 @@ class RunLock:
         except BlockingIOError:
             os.close(self._descriptor)
             raise RunHeld(f"Another run holds {self._path.parent}; wait for it to end.") from None
+        if not self._is_at_its_place():  # its holder has just taken the whole run away
+            os.close(self._descriptor)
+            raise RunHeld(f"Another run in {self._path.parent} is just ending; start again.")
         return self
+
+    def _is_at_its_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
+        except FileNotFoundError:
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

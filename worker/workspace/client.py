@@ -170,8 +170,8 @@ def _no_reply(error: Exception) -> NoReply:
             return NoReply(CONNECT_FAILED.reason, f"no connection to {where}: {cause}", False)
         case aiohttp.ClientHttpProxyError():  # its own text may name the proxy with its password
             return NoReply(CONNECT_FAILED.reason, f"the proxy refused: {error.status} {error.message}", False)
-        case aiohttp.InvalidURL() | UnicodeError():
-            return NoReply(CONNECT_FAILED.reason, detail, False)
+        case aiohttp.InvalidURL() | UnicodeError():  # not shown: a proxy's address may carry a password
+            return NoReply(CONNECT_FAILED.reason, "the address of the workspace or its proxy cannot be used", False)
         case aiohttp.ConnectionTimeoutError():
             return NoReply(CONNECT_FAILED.reason, "no connection in time", False)
         case TimeoutError():

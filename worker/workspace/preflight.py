@@ -8,6 +8,8 @@ from worker.workspace.body import json_object
 from worker.workspace.client import CERTIFICATE_REFUSED
 from worker.workspace.limits import Limits, read_limits
 
+ME = "/api/v1/me"
+
 
 class BadCredentials(Exception):
     """The workspace does not accept the token; the text is one line for a person."""
@@ -25,6 +27,11 @@ class Account(NamedTuple):
     roles: tuple[str, ...]
     limits: Limits | None
     """The window of the preflight route; None for an account that is not limited."""
+
+
+def is_rocket_chat(reply: Reply | NoReply) -> bool:
+    """Tell whether Rocket.Chat itself has answered, whatever it said: JSON, and no fault of a server."""
+    return isinstance(reply, Reply) and reply.status < 500 and json_object(reply.body) is not None
 
 
 def read_account(reply: Reply | NoReply, url: str) -> Account:
