@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 from yarl import URL
 
 from worker import __version__
@@ -67,10 +68,9 @@ class Client:
     ) -> None:
         self._transport = transport
         self._token = credentials.token.encode()
-        # Given to each call and not to the session: a session's headers go to a proxy too, token and all.
+        # Given to each call and not to the session: a session's headers go to a proxy too.
+        self._secrets = CIMultiDict({"X-Auth-Token": credentials.token, "X-User-Id": credentials.user_id})
         self._headers = {
-            "X-Auth-Token": credentials.token,
-            "X-User-Id": credentials.user_id,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -85,6 +85,7 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
             auto_decompress=False,
             proxy=self._transport.proxy,
@@ -111,7 +112,7 @@ class Client:
         try:
             async with asyncio.timeout(self._deadline):
                 async with self._session.request(
-                    method, self._url(path), data=body, params=query, headers=self._headers, allow_redirects=False
+                    method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 ) as response:
                     content = await _read_some(response)
                 return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())

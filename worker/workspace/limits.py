@@ -35,6 +35,8 @@ class Limits(NamedTuple):
 
 def read_limits(headers: Mapping[str, str]) -> Limits | None:
     """Read the rate-limit headers; None where they are absent or make no sense."""
+    if "X-RateLimit-Limit" not in headers:  # an account without a limit: the fast path of a run
+        return None
     try:
         limit, remaining, reset = (_number(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):

@@ -1,0 +1,184 @@
+"""What one row costs in each part: the real code of each, alone in a loop, in microseconds of processor time."""
+
+import asyncio
+import gc
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import measure
+from tests.bench.jobs import pair, write_job
+from worker.commands import loop
+from worker.engine.breaker import Breaker
+from worker.engine.clock import Clock
+from worker.engine.concurrency import Concurrency
+from worker.engine.gate import Gate
+from worker.engine.pacing import Pacing
+from worker.engine.turnstile import Turnstile
+from worker.files import open_job, write_report
+from worker.ledger.interface import Batch, Identity, Intent
+from worker.ledger.journal import Journal
+from worker.ledger.sqlite import SqliteLedger
+from worker.model import Outcome, Reply, Settled
+from worker.workspace.answers import REMOVED, Verdict, classify
+from worker.workspace.client import Client, Credentials, Transport
+from worker.workspace.operations import REMOVE_LEADER
+
+Say = Callable[[str], None]
+Part = Callable[[], None]
+IN_FLIGHT = 64
+IDENTITY = Identity("http://127.0.0.1", REMOVE_LEADER.name, "")
+HEADERS = {"Content-Type": "application/json", "Date": "Mon, 23 Nov 2026 12:00:00 GMT", "Content-Length": "16"}
+GOOD = Reply(200, HEADERS, b'{"success":true}', 1.0, 1.0)
+
+
+def parts(rows: int, rounds: int, say: Say) -> list[dict[str, Any]]:
+    """Measure each part `rounds` times over `rows` rows; medians, with the least and the greatest."""
+    with measure.running_target() as target, measure.scratch() as folder:
+        stock = _Stock(folder, rows, target)
+        known: list[tuple[str, Part]] = [
+            ("reading the job file", stock.read),
+            ("taking the rows into the ledger", stock.take_in),
+            ("reading what is due", stock.due),
+            ("gate: concurrency, breaker, pacing", stock.gate),
+            ("journal: intents and outcomes, on disk", stock.journal),
+            ("of which SQLite alone, 64 rows a batch", stock.commit),
+            ("request and answer", stock.request),
+            ("classification", stock.classify),
+            ("report", stock.report),
+        ]
+        found = []
+        for name, part in known:
+            costs = [_microseconds(part, rows) for _ in range(rounds)]
+            cpu, wall = [one[0] for one in costs], [one[1] for one in costs]
+            found.append({"part": name, "cpu": median(cpu), "least": min(cpu), "most": max(cpu), "wall": median(wall)})
+            say(f"{name}: {median(cpu):.2f} µs of processor time, {median(wall):.2f} µs in all")
+        return found
+
+
+def _microseconds(part: Part, rows: int) -> tuple[float, float]:
+    gc.collect()
+    cpu, wall = time.process_time(), time.perf_counter()
+    part()
+    return (time.process_time() - cpu) / rows * 1e6, (time.perf_counter() - wall) / rows * 1e6
+
+
+class _Stock:
+    """What the parts work on: a job, ledgers, the target."""
+
+    def __init__(self, folder: Path, rows: int, target: measure.Target) -> None:
+        self._folder, self._rows, self._target = folder, rows, target
+        self._numbers = itertools.count()
+        self._job = write_job(folder / "job.csv", rows)
+        self._full = self._taken_in()
+        batch = [Settled(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False) for key in range(1, rows + 1)]
+        self._full.commit(Batch(batch, [], []))
+
+    def read(self) -> None:
+        """Read the whole file as `run` does."""
+        with open_job(str(self._job)) as job:
+            for _ in job.rows():
+                pass
+
+    def take_in(self) -> None:
+        """Make the rows the ledger's; its reading of the file is part of it."""
+        self._taken_in().close()
+
+    def due(self) -> None:
+        """Read the rows in the feed's portions."""
+        ledger, place = self._open(), 0
+        while found := ledger.due(place, 512, retry_failed=True):
+            place = found[-1][0]
+        ledger.close()
+
+    def gate(self) -> None:
+        """Enter and leave, nobody waiting."""
+        clock = Clock()
+        breaker = Breaker(clock, 900, on_open=_nothing, on_close=_nothing, on_give_up=_nothing)
+        turnstile = Turnstile(Pacing(None), clock, _nothing)
+        gate = Gate(
+            Concurrency(IN_FLIGHT), breaker, turnstile, clock, patience=900, on_give_up=_nothing, on_overload=_nothing
+        )
+        verdict = Verdict(REMOVED, "", "", 200)
+
+        async def one(number: int) -> None:
+            probing = await gate.enter()
+            gate.leave(number, GOOD, verdict, probing=probing)
+
+        loop.run(self._by_workers(one, workers=1))
+
+    def journal(self) -> None:
+        """Hand an outcome over and wait for the next intent, 64 rows at once."""
+        ledger = self._open()
+
+        async def main() -> None:
+            async with Journal(ledger) as journal:
+
+                async def one(number: int) -> None:
+                    await journal.intend(Intent(number + 1, 1, 1))
+                    journal.settle(_settled(number + 1))
+
+                await self._by_workers(one)
+
+        loop.run(main())
+        ledger.close()
+
+    def commit(self) -> None:
+        """Commit batches of 64 intents and 64 outcomes on this thread."""
+        ledger = self._open()
+        for first in range(1, self._rows + 1, IN_FLIGHT):
+            keys = range(first, min(first + IN_FLIGHT, self._rows + 1))
+            ledger.commit(Batch([_settled(key) for key in keys], [], [Intent(key, 1, 1) for key in keys]))
+        ledger.close()
+
+    def request(self) -> None:
+        """Post to the target, 64 calls in flight."""
+
+        async def main() -> None:
+            async with Client(Transport(self._target.url), Credentials("bench", "token")) as client:
+
+                async def one(number: int) -> None:
+                    await client.post_pair(REMOVE_LEADER.path, *pair(number))
+
+                await self._by_workers(one)
+
+        self._target.reset()
+        loop.run(main())
+        measure.check_rows(self._target, self._rows, "the client")
+
+    def classify(self) -> None:
+        """Classify good answers."""
+        for _ in range(self._rows):
+            classify(GOOD, REMOVE_LEADER, doubtful=False)
+
+    def report(self) -> None:
+        """Write report.csv from the ledger."""
+        write_report(self._folder, self._full.results(), self._full.extra_columns())
+
+    def _open(self) -> SqliteLedger:
+        return SqliteLedger(self._full.path)
+
+    def _taken_in(self) -> SqliteLedger:
+        ledger = SqliteLedger(self._folder / f"ledger-{next(self._numbers)}.sqlite")
+        with open_job(str(self._job)) as job:
+            ledger.take_in(IDENTITY, job.rows())
+        return ledger
+
+    async def _by_workers(self, one: Callable[[int], Awaitable[None]], workers: int = IN_FLIGHT) -> None:
+        async def work(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                await one(number)
+
+        numbers = iter(range(self._rows))
+        await asyncio.gather(*(work(numbers) for _ in range(workers)))
+
+
+def _settled(key: int) -> Settled:
+    return Settled(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False)
+
+
+def _nothing(*_: object) -> None:
+    """Take whatever is told."""

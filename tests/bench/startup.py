@@ -1,0 +1,27 @@
+"""How long the command takes to answer, and a run to send its first request."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench import measure
+from tests.bench.jobs import write_job
+
+Say = Callable[[str], None]
+
+
+def startup(rounds: int, say: Say) -> dict[str, Any]:
+    """Start the command again and again; seconds from its start, each in turn."""
+    taken: dict[str, list[float]] = {"--version": [], "--help": [], "run --help": [], "preflight": [], "first row": []}
+    with measure.running_target() as target, measure.scratch() as folder:
+        job = write_job(folder / "job.csv", 100)
+        for number in range(rounds):
+            for words in ("--version", "--help", "run --help"):
+                command = [str(measure.ROLECALL), *words.split()]
+                taken[words].append(measure.run(command, cwd=folder, env=measure.environment()).seconds)
+            target.reset()
+            measured = measure.rolecall(target, job, folder / f"out-{number}")
+            counted = measure.check_rows(target, 100, "rolecall")
+            taken["preflight"].append(counted.first_request - measured.started)
+            taken["first row"].append(counted.first_post - measured.started)
+            say(f"round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3f} s" for name, times in taken.items()))
+    return taken
