@@ -83,7 +83,7 @@ async def test_a_killed_run_is_reported_as_it_stands(tmp_path: Path) -> None:
         worker.kill()
         await worker.communicate()
         report = await rolecall("report", "o", cwd=tmp_path, env={})
-    assert report.code == 1, report.stderr
+    assert report.code == 4, report.stderr
     assert outcomes(tmp_path / "o") == {
         ("removed", ""): 5,
         ("unknown", "answer_not_recorded"): 1,
@@ -290,3 +290,77 @@ async def test_a_full_disk_stops_the_run_cleanly(tmp_path: Path) -> None:
     assert again.code == 0, again.stderr
     assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"removed"}
     assert all(world.removals(*pair) == 1 for pair in pairs)
+
+
+async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:
+    """Where the workspace answers elsewhere, the last rows come to their end; the run does not wait for patience."""
+    pairs = many(30)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    sick = [Fault(Kind.STATUS, When(user=user), times=None, status=504, html=True) for _, user in pairs[-2:]]
+    async with Sandbox(world, faults=sick) as sandbox:
+        words = ("run", job, "--out", "o", *FAST, "--attempts", "4")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 1, ended.stderr
+    assert outcomes(tmp_path / "o") == {("removed", ""): 28, ("unknown", "proxy_error"): 2}
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_server_that_asks_to_come_back_for_ever_is_left(tmp_path: Path, status: int) -> None:
+    """`Retry-After` on every answer stalls the run for the patience and one hold, not for one hold a row."""
+    pairs = many(20)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=status, retry_after="60")])
+    async with Sandbox(world, faults=plan) as sandbox:
+        words = ("run", job, "--out", "o", *FAST, "--outage-patience", "1", "--attempts", "50")
+        async with asyncio.timeout(30):
+            ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 4, ended.stderr
+    assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"unknown", "not_attempted"}
+
+
+async def test_a_corrupt_old_run_blocks_no_new_one(tmp_path: Path) -> None:
+    """A ledger of an earlier night that cannot be read is left alone, and the job runs."""
+    pairs = many(5)
+    job = write_job(tmp_path / "nightly.csv", pairs)
+    async with Sandbox(leader_world(pairs)) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, *FAST, cwd=tmp_path, env=env)
+        (old,) = (tmp_path / "runs/nightly").iterdir()
+        content = bytearray((old / "ledger.sqlite").read_bytes())
+        content[200:8000] = b"x" * 7800
+        (old / "ledger.sqlite").write_bytes(content)
+        ended = await rolecall("run", job, *FAST, cwd=tmp_path, env=env)
+    assert ended.code == 0, ended.stderr
+    assert (old / "ledger.sqlite").read_bytes() == content
+
+
+async def test_two_starts_in_one_instant_send_nothing_twice(tmp_path: Path) -> None:
+    """Of two starts of the same job without --out one works, and the other one is told so."""
+    pairs = many(60)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(world, latency=0.02) as sandbox:
+        env = environment(sandbox.url)
+        first = await start("run", job, *FAST, cwd=tmp_path, env=env)
+        second = await start("run", job, *FAST, cwd=tmp_path, env=env)
+        ends = sorted([(await finish(first)).code, (await finish(second)).code])
+    assert ends == [0, 5]
+    assert all(len(world.calls_for(*pair)) == 1 for pair in pairs)
+
+
+async def test_nohup_stays_nohup(tmp_path: Path) -> None:
+    """A run that was started to survive its terminal is not ended by the terminal's going."""
+    pairs = many(200)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(world, latency=0.01) as sandbox:
+        line = f"trap '' HUP; exec {ROLECALL} run {job} --out o --rate unlimited"
+        worker = await asyncio.create_subprocess_shell(
+            line, cwd=tmp_path, env=environment(sandbox.url), stdout=asyncio.subprocess.DEVNULL
+        )
+        await sandbox.reached(30)
+        worker.send_signal(signal.SIGHUP)
+        assert await worker.wait() == 0
+    assert outcomes(tmp_path / "o") == {("removed", ""): 200}

@@ -3,10 +3,14 @@
 import asyncio
 import codecs
 import csv
+import fcntl
 import gzip
 import io
 import json
+import os
 import stat
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -277,3 +281,30 @@ async def test_nobody_listens(tmp_path: Path, streams: str) -> None:
         process = await asyncio.create_subprocess_shell(line, cwd=tmp_path, env=environment(sandbox.url))
         assert await process.wait() == 0
     assert [row["outcome"] for row in read_report(tmp_path / "o")] == ["removed"] * 5
+
+
+async def test_a_slow_sender_on_stdin_loses_no_row(tmp_path: Path) -> None:
+    """Rows that come after a pause are read too, also where stdin does not wait for them."""
+    pairs = [("room", f"user{number}") for number in range(4)]
+    world = leader_world(pairs)
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    async with Sandbox(world) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            ROLECALL, "run", "-", "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url), stdin=ours
+        )
+        os.close(ours)
+        lines = as_csv(pairs).splitlines(keepends=True)
+        os.write(theirs, b"".join(lines[:3]))
+        await asyncio.to_thread(wait_until_read, theirs)
+        os.write(theirs, b"".join(lines[3:]))
+        os.close(theirs)
+        assert await process.wait() == 0
+    assert [row["outcome"] for row in read_report(tmp_path / "o")] == ["removed"] * 4
+
+
+def wait_until_read(pipe: int) -> None:
+    """Return once a pipe's reader has taken all that was written: its room is whole again."""
+    waiting = 1
+    while waiting:
+        (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))

@@ -141,8 +141,10 @@ MOST_DIGITS = 1000
 _ENDLESS_NUMBER = re.compile(rb"[0-9]{%d}" % (MOST_DIGITS + 1))
 
 
+PAIR = 12
+"""Bytes of two escapes that make one character."""
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF_PAIR = re.compile(rb"%b(?=[\s\S]{6})(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_HALF_PAIR = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
 class _Metered:
@@ -160,14 +162,17 @@ class _Metered:
         if self._since_element > LONGEST_LINE + CHUNK:
             raise self._source.unusable(f"after element {self.elements}: the next one is longer than 1 MiB")
         chunk = self._stream.read(size)
-        # Python refuses to read a number of 4,300 digits, and the parser in C would crash over that refusal.
-        if _ENDLESS_NUMBER.search(self._tail + chunk):
-            raise self._source.unusable(f"after element {self.elements}: a number that is far too large")
-        # The parser would put a question mark for half a surrogate pair, and so make another id of it.
-        if _HALF_PAIR.search(self._tail + chunk, max(0, len(self._tail) - 12)):
-            raise self._source.unusable(f"after element {self.elements}: an escape that is half a character")
+        self._refuse_traps(self._tail + chunk, max(0, len(self._tail) - PAIR), at_end=not chunk)
         self._tail = chunk[-MOST_DIGITS:]
         return chunk
+
+    def _refuse_traps(self, text: bytes, begin: int, *, at_end: bool) -> None:
+        """Refuse what the parser would make a crash of, or another id; the end of a text is looked at once more."""
+        if _ENDLESS_NUMBER.search(text):  # Python refuses to read a number of 4,300 digits, the parser falls over that
+            raise self._source.unusable(f"after element {self.elements}: a number that is far too large")
+        half = _HALF_PAIR.search(text, begin)  # the parser puts a question mark for half a surrogate pair
+        if half and (at_end or half.end() + PAIR <= len(text)):
+            raise self._source.unusable(f"after element {self.elements}: an escape that is half a character")
 
     def delivered(self) -> None:
         self.elements += 1

@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import orjson
@@ -83,7 +83,7 @@ class Client:
     async def __aenter__(self) -> Self:
         tls = _tls_context(self._transport.ca_file)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30),
+            connector=_CleanConnections(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
@@ -129,6 +129,21 @@ class Client:
     def _hide(self, body: bytes) -> bytes:
         """Take our own token out of an answer that echoes it, before anybody can log it."""
         return body.replace(self._token, HIDDEN.encode()) if self._token in body else body
+
+
+class _CleanConnections(aiohttp.TCPConnector):
+    """Reuses no connection on which something came that nobody had asked for.
+
+    aiohttp would take it for the answer to the next call: a row would be told by another one's answer. It looks for
+    such bytes when a connection is given back, but not when it is taken again; and it has no public hook there.
+    """
+
+    async def _get(self, *asked: Any) -> Any:
+        while (connection := await super()._get(*asked)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ import pytest
 
 from worker.files import BAD_ROW_REASONS
 from worker.files.columns import role_of
+from worker.files.problems import UnusableJob
 from worker.model import BadRow, Row
 
 Read = Callable[..., list[Row | BadRow]]
@@ -156,3 +157,21 @@ def test_a_swallowing_quote_says_which_lines_it_took(read: Read) -> None:
     bad = read('rid,uid\nr,"u\nq,v\n"x,y\na,b\n')[0]
     assert isinstance(bad, BadRow)
     assert "lines 2 to 4" in bad.message
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udc00x", r"\uD83Dx", r"\ude00\ud83d"])
+@pytest.mark.parametrize("before", ["", "x" * 65_500])
+def test_half_a_character_in_an_array_is_no_id(read: Read, half: str, before: str) -> None:
+    """The parser would make another id of an unpaired surrogate; the file is refused, also where blocks meet."""
+    with pytest.raises(UnusableJob, match="half a character|not text"):
+        read(f'[["a","b"],{" " * len(before)}["abc{half}","u"],["c","d"]]')
+    with pytest.raises(UnusableJob, match="half a character|not text"):
+        read(f'[["a","b"],{" " * len(before)}["u","abc{half}"]]')
+
+
+@pytest.mark.parametrize("blanks", range(65_505, 65_540, 3))
+def test_a_pair_of_escapes_is_one_character_wherever_blocks_meet(read: Read, blanks: int) -> None:
+    """A whole surrogate pair is read as its character, wherever in the file it stands."""
+    (_, row) = read(f'[["a","b"],{" " * blanks}' + r'["\ud83d\ude00","u"]]')
+    assert isinstance(row, Row)
+    assert row.room_id == "\U0001f600"

@@ -20,6 +20,7 @@ PATH = "/api/v1/groups.removeLeader"
 TOKEN = "s3cr3t-T0ken"
 WHO = Credentials("bulkBotId", TOKEN)
 GOOD = b'{"success":true}'
+REFUSAL = b'{"success":false,"error":"no"}'
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -78,6 +79,31 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         for _ in range(2):
             assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
         assert seen.connections == 2
+
+
+async def test_an_answer_that_nobody_asked_for_is_no_rows_answer() -> None:
+    """What comes on an idle connection is thrown away with it: no row is told by another one's success."""
+    late = asyncio.Event()
+
+    async def speak(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await seen.hear(reader)
+        first = len(seen.requests) == 1
+        writer.write(answer(GOOD if first else REFUSAL, status="200 OK" if first else "400 Bad Request"))
+        await writer.drain()
+        if first:
+            await late.wait()
+            writer.write(answer(GOOD))
+            await writer.drain()
+        await reader.read()
+
+    async with serving(speak) as seen, Client(Transport(seen.url), WHO) as client:
+        assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
+        late.set()
+        for _ in range(20):  # the late bytes cross the loopback in some turns of this loop
+            await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: None)
+        assert body_of(await client.post_pair(PATH, "ROOM", "OTHER")) == REFUSAL
+        assert (seen.connections, len(seen.requests)) == (2, 2)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
