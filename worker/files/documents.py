@@ -162,8 +162,9 @@ class _Metered:
         if self._since_element > LONGEST_LINE + CHUNK:
             raise self._source.unusable(f"after element {self.elements}: the next one is longer than 1 MiB")
         chunk = self._stream.read(size)
-        self._refuse_traps(self._tail + chunk, max(0, len(self._tail) - PAIR), at_end=not chunk)
-        self._tail = chunk[-MOST_DIGITS:]
+        text = self._tail + chunk
+        self._refuse_traps(text, max(0, len(self._tail) - PAIR), at_end=not chunk)
+        self._tail = text[-MOST_DIGITS:]
         return chunk
 
     def _refuse_traps(self, text: bytes, begin: int, *, at_end: bool) -> None:

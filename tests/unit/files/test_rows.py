@@ -163,9 +163,9 @@ def test_a_swallowing_quote_says_which_lines_it_took(read: Read) -> None:
 @pytest.mark.parametrize("before", ["", "x" * 65_500])
 def test_half_a_character_in_an_array_is_no_id(read: Read, half: str, before: str) -> None:
     """The parser would make another id of an unpaired surrogate; the file is refused, also where blocks meet."""
-    with pytest.raises(UnusableJob, match="half a character|not text"):
+    with pytest.raises(UnusableJob, match=r"half a character|not text"):
         read(f'[["a","b"],{" " * len(before)}["abc{half}","u"],["c","d"]]')
-    with pytest.raises(UnusableJob, match="half a character|not text"):
+    with pytest.raises(UnusableJob, match=r"half a character|not text"):
         read(f'[["a","b"],{" " * len(before)}["u","abc{half}"]]')
 
 
