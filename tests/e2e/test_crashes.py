@@ -1,35 +1,17 @@
-"""The worker is killed, interrupted, starved of disk, or loses its workspace: nothing is lost, nothing told wrongly."""
+"""The worker is killed, interrupted or starved of disk: nothing is lost, nothing told wrongly."""
 
 import asyncio
 import resource
 import signal
 import sqlite3
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROLECALL, Ended, environment, read_report, rolecall, start, write_job
+from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
 from worker.sandbox import Fault, FaultPlan, Kind, Sandbox, When, leader_world
 
 FAST = ("--rate", "unlimited", "--backoff", "0.02")
-
-
-def many(rows: int, rooms: int = 7) -> list[tuple[str, str]]:
-    """Give the pairs of a job."""
-    return [(f"room{number % rooms}", f"user{number:04}") for number in range(rows)]
-
-
-async def finish(process: asyncio.subprocess.Process) -> Ended:
-    """Await a started command."""
-    stdout, stderr = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
-
-
-def outcomes(folder: Path) -> Counter[tuple[str, str]]:
-    """Count a report's outcomes and reasons."""
-    return Counter((row["outcome"], row["reason"]) for row in read_report(folder))
 
 
 async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
@@ -156,108 +138,6 @@ async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
     assert [len(world.calls_for(*pair)) for pair in pairs] == [1] * 20 + [2] + [1] * 39
 
 
-async def test_an_outage_in_the_middle_costs_no_row(tmp_path: Path) -> None:
-    """The server disappears for 6 seconds in the middle of 600 rows: all 600 are removed and none is failed."""
-    pairs = many(600)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, latency=0.005) as sandbox:
-        worker = await start(
-            "run", job, "--out", "o", "--rate", "unlimited", cwd=tmp_path, env=environment(sandbox.url)
-        )
-        await sandbox.reached(250)
-        await sandbox.vanish()
-        await asyncio.sleep(6)
-        await sandbox.reappear()
-        ended = await finish(worker)
-    assert ended.code == 0, ended.stderr
-    assert sum(outcomes(tmp_path / "o").values()) == 600
-    assert set(outcomes(tmp_path / "o")) <= {("removed", ""), ("removed", "confirmed_on_retry")}
-    assert all(world.removals(*pair) == 1 for pair in pairs)
-    assert "outage began" in ended.stderr
-    assert "outage ended" in ended.stderr
-
-
-async def test_a_workspace_that_stays_away_ends_the_run(tmp_path: Path) -> None:
-    """When the patience is over the run ends with exit 4, and the rows are told as not attempted for the outage."""
-    pairs = many(100)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, latency=0.005) as sandbox:
-        env = environment(sandbox.url)
-        words = ("run", job, "--out", "o", *FAST, "--outage-patience", "1")
-        worker = await start(*words, cwd=tmp_path, env=env)
-        await sandbox.reached(40)
-        await sandbox.vanish()
-        ended = await finish(worker)
-        told = outcomes(tmp_path / "o")
-        await sandbox.reappear()
-        again = await rolecall(*words, cwd=tmp_path, env=env)
-    assert ended.code == 4, ended.stderr
-    assert told["not_attempted", "outage"] >= 50
-    assert not [outcome for outcome, _ in told if outcome == "failed"]
-    assert again.code == 0
-    assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"removed"}
-
-
-async def test_a_revoked_token_stops_within_the_calls_in_flight(tmp_path: Path) -> None:
-    """Exit 3; the rows that got the 401 and all others are not attempted, and few more calls were made."""
-    pairs = many(200)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.REVOKE, When(nth=50))])
-    async with Sandbox(world, faults=plan, latency=0.005) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--concurrency", "8")
-        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 3, ended.stderr
-    told = outcomes(tmp_path / "o")
-    removed = sum(world.removals(*pair) for pair in pairs)
-    assert told == {("removed", ""): removed, ("not_attempted", "credentials"): 200 - removed}
-    assert Counter(call.status for call in world.calls)[401] <= 8
-
-
-async def test_the_failure_threshold_stops_the_run(tmp_path: Path) -> None:
-    """More failed rows than allowed end the run with exit 4; the others are told as not attempted."""
-    pairs = many(100)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=500)])
-    async with Sandbox(world, faults=plan) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--attempts", "1", "--max-failures", "5", "--concurrency", "2")
-        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 4, ended.stderr
-    told = outcomes(tmp_path / "o")
-    assert 6 <= told["unknown", "server_error"] <= 8
-    assert told["not_attempted", "max_failures"] == 100 - told["unknown", "server_error"]
-
-
-async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path) -> None:
-    """A 404 on the route itself ends the run with exit 4, and no row is told as failed."""
-    pairs = many(50)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404, html=True)])
-    async with Sandbox(world, faults=plan) as sandbox:
-        ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 4, ended.stderr
-    assert outcomes(tmp_path / "o") == {("not_attempted", "no_such_route"): 50}
-
-
-async def test_a_bad_room_is_asked_once(tmp_path: Path) -> None:
-    """Of a room that cannot be worked in one row is sent; the others are told the same and name that row."""
-    pairs = many(60, rooms=3)
-    world = leader_world(pairs)
-    world.rooms["room1"].archived = True
-    job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, latency=0.002) as sandbox:
-        ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 1, ended.stderr
-    told = [row for row in read_report(tmp_path / "o") if row["roomId"] == "room1"]
-    assert {(row["outcome"], row["reason"]) for row in told} == {("failed", "room_archived")}
-    assert sum(len(world.calls_for("room1", user)) for room, user in pairs if room == "room1") == 1
-    assert [row["message"] for row in told[1:]] == ["not asked: line 3 was told so for the whole room"] * 19
-
-
 async def test_a_full_disk_stops_the_run_cleanly(tmp_path: Path) -> None:
     """When the ledger cannot grow the run ends with exit 4 and one line; nothing unrecorded is claimed afterwards."""
     pairs = many(3000)
@@ -290,34 +170,6 @@ async def test_a_full_disk_stops_the_run_cleanly(tmp_path: Path) -> None:
     assert again.code == 0, again.stderr
     assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"removed"}
     assert all(world.removals(*pair) == 1 for pair in pairs)
-
-
-async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:
-    """Where the workspace answers elsewhere, the last rows come to their end; the run does not wait for patience."""
-    pairs = many(30)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    sick = [Fault(Kind.STATUS, When(user=user), times=None, status=504, html=True) for _, user in pairs[-2:]]
-    async with Sandbox(world, faults=sick) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--attempts", "4")
-        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 1, ended.stderr
-    assert outcomes(tmp_path / "o") == {("removed", ""): 28, ("unknown", "proxy_error"): 2}
-
-
-@pytest.mark.parametrize("status", [500, 503])
-async def test_a_server_that_asks_to_come_back_for_ever_is_left(tmp_path: Path, status: int) -> None:
-    """`Retry-After` on every answer stalls the run for the patience and one hold, not for one hold a row."""
-    pairs = many(20)
-    world = leader_world(pairs)
-    job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=status, retry_after="60")])
-    async with Sandbox(world, faults=plan) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--outage-patience", "1", "--attempts", "50")
-        async with asyncio.timeout(30):
-            ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 4, ended.stderr
-    assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"unknown", "not_attempted"}
 
 
 async def test_a_corrupt_old_run_blocks_no_new_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -66,3 +67,20 @@ def read_report(folder: Path) -> list[dict[str, str]]:
     """Read a run's report.csv."""
     with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def many(rows: int, rooms: int = 7) -> list[tuple[str, str]]:
+    """Give the pairs of a job."""
+    return [(f"room{number % rooms}", f"user{number:04}") for number in range(rows)]
+
+
+async def finish(process: asyncio.subprocess.Process) -> Ended:
+    """Await a started command."""
+    stdout, stderr = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+
+def outcomes(folder: Path) -> Counter[tuple[str, str]]:
+    """Count a report's outcomes and reasons."""
+    return Counter((row["outcome"], row["reason"]) for row in read_report(folder))
