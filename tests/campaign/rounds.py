@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -74,14 +75,16 @@ async def _session(sandbox: Sandbox, scenario: Scenario, folder: Path, kill: Kil
     words = (
         *("run", "job.csv", "--out", "o", "--rate", "unlimited", "--concurrency", scenario.concurrency),
         *("--attempts", 3, "--backoff", 0.02, "--timeout", ANSWER_TIMEOUT - 0.5, "--connect-timeout", 0.5),
-        *("--max-failures", "100%", "--outage-patience", 3, "--grace", 0.3),
+        *("--max-failures", "100%", "--outage-patience", 3, "--grace", 5),
         "--room-cache" if scenario.room_cache else "--no-room-cache",
     )
     worker = await start(*map(str, words), cwd=folder, env=environment(sandbox.url))
     killer = asyncio.create_task(_kill(worker, sandbox, kill)) if kill else None
     _, stderr = await worker.communicate()
     if killer is not None:
-        ends.append(time.time())
+        at_once = len(kill.signals) > 1 or worker.returncode == -signal.SIGKILL if kill else False
+        if at_once:  # the first SIGINT or SIGTERM alone awaits every answer, and excuses nothing
+            ends.append(time.time())
         killer.cancel()
         await asyncio.gather(killer, return_exceptions=True)
     assert b"Traceback" not in stderr, stderr.decode()

@@ -2,21 +2,25 @@
 
 import asyncio
 import resource
+import secrets
 import signal
 import sqlite3
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
-from worker.sandbox import Fault, FaultPlan, Kind, Sandbox, When, leader_world
+from worker.sandbox import EVERY_ROUTE, Fault, FaultPlan, Kind, Sandbox, When, leader_world
 
 FAST = ("--rate", "unlimited", "--backoff", "0.02")
 
 
 async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
-    """After SIGKILL at five moments of one job, every row is removed, and few rows were sent a second time."""
+    """After SIGKILL at five random moments of one job, every row is removed, and few rows were sent a second time."""
     pairs, concurrency = many(400), 8
+    seed = secrets.randbelow(10**9)
+    random = Random(seed)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
     words = ("run", job, "--out", "o", *FAST, "--concurrency", str(concurrency))
@@ -24,15 +28,15 @@ async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
         env = environment(sandbox.url)
         for _ in range(5):
             worker = await start(*words, cwd=tmp_path, env=env)
-            await sandbox.reached(len(world.calls) + 60)
+            await sandbox.reached(len(world.calls) + random.randint(1, 75))
             worker.kill()
             await worker.communicate()
         ended = await rolecall(*words, cwd=tmp_path, env=env)
-    assert ended.code == 0, ended.stderr
+    assert ended.code == 0, (seed, ended.stderr)
     assert set(outcomes(tmp_path / "o")) <= {("removed", ""), ("removed", "confirmed_on_retry")}
     assert all(world.removals(*pair) == 1 for pair in pairs)
     again = sum(len(world.calls_for(*pair)) - 1 for pair in pairs)
-    assert again <= 5 * concurrency
+    assert again <= 5 * concurrency, seed
     assert "run resumed" in ended.stderr
 
 
@@ -216,3 +220,18 @@ async def test_nohup_stays_nohup(tmp_path: Path) -> None:
         worker.send_signal(signal.SIGHUP)
         assert await worker.wait() == 0
     assert outcomes(tmp_path / "o") == {("removed", ""): 200}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_before_the_first_row_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """While the workspace has not said who we are, a signal ends with 130; nothing was sent, and no folder is left."""
+    pairs = many(5)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(world, faults=[Fault(Kind.HANG_BEFORE, When(route=EVERY_ROUTE), times=None)]) as sandbox:
+        worker = await start("run", job, *FAST, cwd=tmp_path, env=environment(sandbox.url))
+        await sandbox.reached(1)
+        worker.send_signal(number)
+        ended = await finish(worker)
+    assert ended.code == 130, ended.stderr
+    assert not (tmp_path / "runs").exists()

@@ -33,6 +33,10 @@ class Told(NamedTuple):
 class SilentLog:
     """Takes every event and shows none."""
 
+    def bind(self, **values: object) -> "SilentLog":
+        """Add nothing."""
+        return self
+
     def info(self, event: str, **values: object) -> None:
         """Take one."""
 

@@ -70,11 +70,11 @@ def _remove_untouched(folder: Path) -> None:
     """Take away what a run made that never sent anything: its ledger and lock, and the folder if that was all."""
     for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "run.lock", "run.log.jsonl"):
         (folder / name).unlink(missing_ok=True)
+    if folder.parent.parent.name != RUNS:
+        return  # a folder that a person has named stays
     with suppress(OSError):  # the first one that holds something else stays, and all above it
-        folder.rmdir()
-        if folder.parent.parent.name == RUNS:
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+        for made in (folder, folder.parent, folder.parent.parent):
+            made.rmdir()
 
 
 def _refuse_other_run(ledger: SqliteLedger, identity: Identity, folder: Path) -> None:

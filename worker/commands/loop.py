@@ -10,12 +10,15 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a new event loop."""
+    """Run a coroutine to its end on a new event loop; raises KeyboardInterrupt when a signal cancelled it."""
     # What is imported stays, so the collector need not look at it; and it may look at the rest less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=_factory()) as runner:
-        return runner.run(main)
+        try:
+            return runner.run(main)
+        except asyncio.CancelledError:  # a signal, before there was anything to end in stages
+            raise KeyboardInterrupt from None
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

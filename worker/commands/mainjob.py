@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.folders import Run, choose_folder, open_run
 from worker.commands.sending import Sending
-from worker.commands.signals import end_at_once
+from worker.commands.signals import cancelled_by_signals, end_at_once
 from worker.display.logs import open_logs
 from worker.engine.estimate import Estimate, estimate
 from worker.engine.settings import Settings
@@ -92,13 +93,15 @@ async def _perform(request: Request, login: Login, environ: Mapping[str, str], j
 
 async def _preflight(client: Client, patience: float) -> Reply | NoReply:
     """Ask who we are; where that route's own window is full, once more after it."""
-    reply = await client.get(ME)
-    if isinstance(reply, Reply) and reply.status == 429:
-        wait = min(asked_wait(reply) or 1.0, patience)
-        console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
-        await asyncio.sleep(wait)
+    task = asyncio.current_task()
+    with cancelled_by_signals(task) if task is not None else nullcontext():
         reply = await client.get(ME)
-    return reply
+        if isinstance(reply, Reply) and reply.status == 429:
+            wait = min(asked_wait(reply) or 1.0, patience)
+            console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
+            await asyncio.sleep(wait)
+            reply = await client.get(ME)
+        return reply
 
 
 def _nothing_to_do(run: Run, formats: Collection[str]) -> Exit:

@@ -97,7 +97,7 @@ class Sending(NamedTuple):
             folder = self.run.folder
             console.tell(
                 f"The report could not be written into {folder}: {error}. The ledger is safe: "
-                f"make room, then 'rolecall report {folder}' writes it."
+                f"mend that, then 'rolecall report {folder}' writes it."
             )
             return False
         return True

@@ -3,13 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def two_stage_interrupt(first: Callable[[], None], second: Callable[[], object]) -> Iterator[None]:
+def two_stage_interrupt(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
     """Call `first` on the first of the signals, and `second` on each later one, while the block runs."""
     loop = asyncio.get_running_loop()
     stages = iter((first,))
@@ -31,11 +31,18 @@ def two_stage_interrupt(first: Callable[[], None], second: Callable[[], object])
 
 @contextmanager
 def end_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the block at once: the event loop would keep it until its next turn."""
-    kept = signal.getsignal(signal.SIGINT)
-    if kept is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let each of the signals end the block at once, by KeyboardInterrupt: the loop would keep it for its next turn."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, kept)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def cancelled_by_signals(task: asyncio.Task[object]) -> AbstractContextManager[None]:
+    """Cancel a task on the first of the signals while the block runs."""
+    return two_stage_interrupt(task.cancel, task.cancel)

@@ -19,6 +19,9 @@ WORTH_TELLING = 1.0
 class Log(Protocol):
     """The part of a structlog logger that the engine uses."""
 
+    def bind(self, **values: object) -> "Log":
+        """Give a logger that adds these values to each of its events."""
+
     def info(self, event: str, **values: object) -> object:
         """Tell of something that was to be expected."""
 
@@ -61,27 +64,22 @@ class Events:
 
     def retrying(self, row: Pending, verdict: Verdict, seconds: float) -> None:
         """Tell that a row will be attempted again."""
-        self._log.info(
-            "retrying",
-            line=row.line,
-            room_id=row.room_id,
-            user_id=row.user_id,
-            reason=verdict.meaning.reason,
-            status=verdict.status,
-            seconds=round(seconds, 2),
-        )
+        reason, status = verdict.meaning.reason, verdict.status
+        log = self._about(row)
+        log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
     def settled(self, row: Pending, settled: Settled) -> None:
         """Count a row, and tell of it when its call went wrong; a row that was not asked is no news."""
         self.counts[settled.outcome, settled.reason] += 1
         asked = settled.duration_ms is not None
         if asked and settled.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
-            self._log.warning(
+            log = self._about(row)
+            log.warning(
                 f"row {settled.outcome.value}",
-                line=row.line,
-                room_id=row.room_id,
-                user_id=row.user_id,
                 reason=settled.reason,
                 status=settled.http_status,
                 message=settled.message,
             )
+
+    def _about(self, row: Pending) -> Log:
+        return self._log.bind(line=row.line, room_id=row.room_id, user_id=row.user_id)

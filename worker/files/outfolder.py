@@ -65,10 +65,12 @@ def runs_newest_first(base: Path, job_name: str) -> list[Path]:
 def make_private(path: Path) -> Path:
     """Make the folder that a user named, mode 0700 (missing ones above it too), and give it.
 
-    One that is there already, or that a link leads to, keeps its mode. Raises `UnusableFolder`.
+    An empty one of the user's becomes 0700; one that holds something already keeps its mode. Raises `UnusableFolder`.
     """
     with _explained(path):
         _make_missing(path)
+        if path.stat().st_uid == os.geteuid() and not any(path.iterdir()):
+            path.chmod(PRIVATE)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise UnusableFolder(path, "there is no permission to write in it; choose another with --out")
     return path

@@ -119,6 +119,10 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
+    def bind(self, **values: object) -> "Lines":
+        """Keep no values."""
+        return self
+
     def info(self, event: str, **values: object) -> None:
         """Keep one."""
         self.told.append(event)

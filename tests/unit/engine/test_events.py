@@ -14,14 +14,18 @@ NOON = 1_700_049_600.0
 class Told:
     """A log that keeps its events."""
 
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, dict[str, object]]] = []
+    def __init__(self, lines: list[tuple[str, str, dict[str, object]]] | None = None, **bound: object) -> None:
+        self.lines = [] if lines is None else lines
+        self._bound = bound
+
+    def bind(self, **values: object) -> "Told":
+        return Told(self.lines, **self._bound, **values)
 
     def info(self, event: str, **values: object) -> None:
-        self.lines.append(("info", event, values))
+        self.lines.append(("info", event, {**self._bound, **values}))
 
     def warning(self, event: str, **values: object) -> None:
-        self.lines.append(("warning", event, values))
+        self.lines.append(("warning", event, {**self._bound, **values}))
 
 
 def told_of(waits: list[Wait], now: float = 100.0) -> list[tuple[str, str, dict[str, object]]]:

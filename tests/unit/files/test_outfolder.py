@@ -53,12 +53,16 @@ def test_a_folder_that_is_made_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path, linked: bool) -> None:
-    """An existing folder, given as itself or through a link, keeps its mode."""
+    """A folder that holds something, given as itself or through a link, keeps its mode; an empty one becomes 0700."""
     folder, link = tmp_path / "out", tmp_path / "link"
     folder.mkdir(0o755)
     link.symlink_to(folder)
+    (folder / "theirs").write_text("x")
     make_private(link if linked else folder)
     assert mode_of(folder) == 0o755
+    (folder / "theirs").unlink()
+    make_private(link if linked else folder)
+    assert mode_of(folder) == 0o700
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "broken", "x\0y"])
