@@ -82,11 +82,10 @@ async def _session(sandbox: Sandbox, scenario: Scenario, folder: Path, kill: Kil
     killer = asyncio.create_task(_kill(worker, sandbox, kill)) if kill else None
     _, stderr = await worker.communicate()
     if killer is not None:
-        at_once = len(kill.signals) > 1 or worker.returncode == -signal.SIGKILL if kill else False
-        if at_once:  # the first SIGINT or SIGTERM alone awaits every answer, and excuses nothing
-            ends.append(time.time())
         killer.cancel()
         await asyncio.gather(killer, return_exceptions=True)
+    if kill is not None and (worker.returncode == -signal.SIGKILL or len(kill.signals) > 1):
+        ends.append(time.time())  # one SIGINT or SIGTERM alone awaits every answer, and excuses nothing
     assert b"Traceback" not in stderr, stderr.decode()
     assert b"a defect" not in stderr, stderr.decode()
     return worker.returncode if worker.returncode is not None else -1

@@ -197,7 +197,7 @@ async def test_two_starts_in_one_instant_send_nothing_twice(tmp_path: Path) -> N
     pairs = many(60)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, latency=0.02) as sandbox:
+    async with Sandbox(world, latency=0.5) as sandbox:  # the first goes on for seconds after the second has begun
         env = environment(sandbox.url)
         first = await start("run", job, *FAST, cwd=tmp_path, env=env)
         second = await start("run", job, *FAST, cwd=tmp_path, env=env)

@@ -1,12 +1,14 @@
 """Which folder a run lives in, and whether it is a new one."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.files import Job, make_private, new_run_folder, runs_newest_first
+from worker.files import Job, job_folder, make_private, new_run_folder, runs_newest_first
 from worker.files.outfolder import RUNS
 from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld, RunLock
@@ -38,6 +40,20 @@ def choose_folder(job: Job, identity: Identity, out: Path | None, *, retry_faile
     if newest is not None and _has_due(newest, retry_failed=retry_failed):
         return newest
     return new_run_folder(base, job.name, datetime.now(UTC))
+
+
+@contextmanager
+def starting(job: Job, out: Path | None, *, base: Path) -> Iterator[None]:
+    """Let one start at a time choose among a job's runs, until it holds its own; a named folder needs no choice."""
+    if out is not None:
+        yield
+        return
+    descriptor = os.open(make_private(job_folder(base, job.name)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import structlog
 from worker.commands import console, reporting
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import Run, choose_folder, open_run
+from worker.commands.folders import Run, choose_folder, open_run, starting
 from worker.commands.sending import Sending
 from worker.commands.signals import cancelled_by_signals, end_at_once
 from worker.display.logs import open_logs
@@ -53,8 +53,10 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
         with open_job(request.job) as job:
             identity = Identity(url, request.operation.name, job.digest)
             retry_failed = request.settings.retry_failed
-            folder = choose_folder(job, identity, request.out, retry_failed=retry_failed, base=Path())
-            with open_run(folder, identity) as run:
+            with ExitStack() as held:
+                with starting(job, request.out, base=Path()):
+                    folder = choose_folder(job, identity, request.out, retry_failed=retry_failed, base=Path())
+                    run = held.enter_context(open_run(folder, identity))
                 return await _perform(request, login, environ, job, run)
     except (UnusableJob, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:
         raise Refusal(str(refusal)) from None
@@ -93,8 +95,7 @@ async def _perform(request: Request, login: Login, environ: Mapping[str, str], j
 
 async def _preflight(client: Client, patience: float) -> Reply | NoReply:
     """Ask who we are; where that route's own window is full, once more after it."""
-    task = asyncio.current_task()
-    with cancelled_by_signals(task) if task is not None else nullcontext():
+    with cancelled_by_signals():
         reply = await client.get(ME)
         if isinstance(reply, Reply) and reply.status == 429:
             wait = min(asked_wait(reply) or 1.0, patience)

@@ -43,6 +43,9 @@ def end_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def cancelled_by_signals(task: asyncio.Task[object]) -> AbstractContextManager[None]:
-    """Cancel a task on the first of the signals while the block runs."""
+def cancelled_by_signals() -> AbstractContextManager[None]:
+    """Cancel the current task on each of the signals while the block runs."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("only a task can be cancelled")
     return two_stage_interrupt(task.cancel, task.cancel)

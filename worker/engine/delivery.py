@@ -190,6 +190,8 @@ class Delivery:
             return
         if course.last.meaning.then is Then.SETTLE or course.doubtful:
             self._settle(row, course, course.last)
+        else:
+            self._journal.withdraw(Withdrawal(row.key, course.attempts, doubtful=False))
 
     def _conclude(self, row: Pending, course: Course, verdict: Verdict) -> None:
         meaning = verdict.meaning
