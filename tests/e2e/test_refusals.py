@@ -159,6 +159,16 @@ async def test_a_folder_of_another_workspace_is_refused(tmp_path: Path) -> None:
     assert_one_line(ended, 2, "another workspace")
 
 
+async def test_a_refused_folder_keeps_a_run_that_sent_nothing(tmp_path: Path) -> None:
+    """The ledger of another workspace's run is left as it is, also where that run had no row to send."""
+    (tmp_path / "job.csv").write_text("roomId,userId\n,nobody\n")
+    async with Sandbox(leader_world(PAIRS)) as one, Sandbox(leader_world(PAIRS)) as other:
+        await rolecall("run", "job.csv", "--out", "o", cwd=tmp_path, env=environment(one.url))
+        ended = await rolecall("run", "job.csv", "--out", "o", cwd=tmp_path, env=environment(other.url))
+    assert_one_line(ended, 2, "another workspace")
+    assert (tmp_path / "o/ledger.sqlite").is_file()
+
+
 async def test_settings_come_from_files_too(tmp_path: Path) -> None:
     """A .env, a rolecall.toml and a token file do instead of the environment."""
     job = write_job(tmp_path / "job.csv", PAIRS)

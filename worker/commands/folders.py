@@ -2,17 +2,19 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from worker.files import Job, job_folder, make_private, new_run_folder, runs_newest_first
 from worker.files.outfolder import RUNS
 from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld, RunLock
 from worker.ledger.sqlite import SqliteLedger
+
+T = TypeVar("T")
 
 LEDGER = "ledger.sqlite"
 
@@ -62,18 +64,15 @@ def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
 
     A run that the block leaves by an exception before anything was put into it leaves nothing behind.
     """
-    with RunLock(folder):
-        ledger = SqliteLedger(folder / LEDGER)
+    with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
+        _refuse_other_run(ledger, identity, folder)
         try:
-            _refuse_other_run(ledger, identity, folder)
             yield Run(folder, identity, ledger)
         except BaseException:
-            untouched = _is_untouched(ledger)
-            ledger.close()
-            if untouched:
+            if _is_untouched(ledger):
+                ledger.close()
                 _remove_untouched(folder)
             raise
-        ledger.close()
 
 
 def _is_untouched(ledger: Ledger) -> bool:
@@ -119,32 +118,21 @@ def _is_starting(folder: Path) -> bool:
 
 
 def _identity(folder: Path) -> Identity | None:
-    ledger = _look(folder)
-    if ledger is None:
-        return None
-    try:
-        return ledger.identity()
-    except LedgerFailed:
-        return None
-    finally:
-        ledger.close()
+    return _ask(folder, SqliteLedger.identity)
 
 
 def _has_due(folder: Path, *, retry_failed: bool) -> bool:
-    ledger = _look(folder)
-    if ledger is None:
-        return False
-    try:
-        return ledger.count_due(retry_failed=retry_failed)[0] > 0
-    except LedgerFailed:
-        return False
-    finally:
-        ledger.close()
+    due = _ask(folder, lambda ledger: ledger.count_due(retry_failed=retry_failed))
+    return due is not None and due[0] > 0
 
 
-def _look(folder: Path) -> SqliteLedger | None:
+def _ask(folder: Path, question: Callable[[SqliteLedger], T]) -> T | None:
+    """Put a question to the ledger of a run; None where there is none that can answer."""
     path = folder / LEDGER
     try:
-        return SqliteLedger(path) if path.is_file() else None
-    except (OSError, UnusableLedger):
+        if not path.is_file():
+            return None
+        with closing(SqliteLedger(path)) as ledger:
+            return question(ledger)
+    except (OSError, UnusableLedger, LedgerFailed):
         return None

@@ -53,10 +53,10 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
         with open_job(request.job) as job:
             identity = Identity(url, request.operation.name, job.digest)
             retry_failed = request.settings.retry_failed
-            with ExitStack() as held:
+            with ExitStack() as stack:
                 with starting(job, request.out, base=Path()):
                     folder = choose_folder(job, identity, request.out, retry_failed=retry_failed, base=Path())
-                    run = held.enter_context(open_run(folder, identity))
+                    run = stack.enter_context(open_run(folder, identity))
                 return await _perform(request, login, environ, job, run)
     except (UnusableJob, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:
         raise Refusal(str(refusal)) from None

@@ -1,6 +1,7 @@
 """`rolecall report`: write the reports of a run again, from its ledger."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -27,18 +28,14 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     if not (folder / LEDGER).is_file():
         raise Refusal(f"{folder} holds no run: there is no {LEDGER} in it.")
     try:
-        with RunLock(folder):
-            ledger = SqliteLedger(folder / LEDGER)
-            try:
-                identity = ledger.identity()
-                if identity is None:
-                    raise Refusal(f"{folder} holds a run that has not begun.")
-                run = Run(folder, identity, ledger)
-                reporting.write_reports(run, report_format)
-                counts = ledger.counts()
-                reporting.show(run, reporting.in_words(counts), sys.stdout)
-            finally:
-                ledger.close()
+        with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
+            identity = ledger.identity()
+            if identity is None:
+                raise Refusal(f"{folder} holds a run that has not begun.")
+            run = Run(folder, identity, ledger)
+            reporting.write_reports(run, report_format)
+            counts = ledger.counts()
+            reporting.show(run, reporting.in_words(counts), sys.stdout)
     except RunHeld as held:
         raise Refusal(str(held), Exit.HELD) from None
     except UnusableLedger as refusal:
