@@ -45,8 +45,18 @@ def success(**payload: Any) -> Answer:
 
 def refusal(error_type: str, text: str, method: str = "") -> Answer:
     """Return a 400 with an `errorType`; errors of the room methods also tell the method in `details`."""
-    payload = {"success": False, "error": f"{text} [{error_type}]", "errorType": error_type}
+    payload = {"success": False, "error": f"{text} [{error_type}]".strip(), "errorType": error_type}
     return json_answer(400, {**payload, "details": {"method": method}} if method else payload)
+
+
+def plain_refusal(text: str) -> Answer:
+    """Return a 400 that has a text alone: no `errorType`, no brackets."""
+    return json_answer(400, {"success": False, "error": text})
+
+
+def invalid_params(text: str) -> Answer:
+    """Return the 400 for parameters that do not fit the schema of their route."""
+    return refusal("invalid-params", text)
 
 
 def unauthenticated(*, legacy: bool) -> Answer:

@@ -13,8 +13,9 @@ from worker.sandbox.answers import (
 )
 from worker.sandbox.limiter import Limiter, Ruling
 from worker.sandbox.methods import ROOM_KEYS, USER_KEYS
-from worker.sandbox.routes import ROUTES, Route
-from worker.sandbox.world import BYPASS_RATE_LIMIT, World
+from worker.sandbox.permissions import BYPASS_RATE_LIMIT
+from worker.sandbox.routes import Route, find_route
+from worker.sandbox.world import World
 
 
 class Incoming(NamedTuple):
@@ -35,13 +36,13 @@ class Incoming(NamedTuple):
     @property
     def route(self) -> str:
         """The route's name, or the path where there is no such route."""
-        route = ROUTES.get((self.verb, self.path))
+        route = find_route(self.verb, self.path)
         return route.name if route else self.path
 
     @property
     def room(self) -> str:
         """How the request names the room; empty where it does not."""
-        return self._first(ROOM_KEYS)
+        return self._first((*ROOM_KEYS, "channel"))
 
     @property
     def user(self) -> str:
@@ -59,20 +60,17 @@ def answer_call(world: World, limiter: Limiter | None, call: Incoming, now: floa
     A bad token is refused before the limiter counts, and accounts that may bypass the limiter get no headers.
     `skew` is added to the reset time, which is told in the server's own clock.
     """
-    route = ROUTES.get((call.verb, call.path))
-    if route is None:
+    route = find_route(call.verb, call.path)
+    if route is None or world.release < route.since:
         return no_such_route() if call.path.startswith("/api/") else html_answer(404, "Not Found")
     caller = world.caller(call.user_id, call.token)
-    if route.public:
-        return route.handle(world, caller or "", call.params)
-    if caller is None:
+    if caller is None and not route.public:
         return unauthenticated(legacy=world.legacy)
-    if limiter is None or world.may(caller, BYPASS_RATE_LIMIT):
-        return _handle(world, route, caller, call)
+    if limiter is None or not route.limited or _bypasses(world, route, caller):
+        return _handle(world, route, caller or "", call)
     ruling = limiter.take(call.client, route.name, now)
-    answer = (
-        _handle(world, route, caller, call) if ruling.allowed else too_many_requests(max(1, math.ceil(ruling.wait)))
-    )
+    wait = max(1, math.ceil(ruling.wait))
+    answer = _handle(world, route, caller or "", call) if ruling.allowed else too_many_requests(wait)
     return answer.with_headers(rate_limit_headers(ruling, skew))
 
 
@@ -85,8 +83,18 @@ def rate_limit_headers(ruling: Ruling, skew: float) -> dict[str, str]:
     }
 
 
+def _bypasses(world: World, route: Route, caller: str | None) -> bool:
+    """Return whether the limiter lets this caller be; on a public route nobody is known yet."""
+    return caller is not None and not route.public and world.may(caller, BYPASS_RATE_LIMIT)
+
+
 def _handle(world: World, route: Route, caller: str, call: Incoming) -> Answer:
-    """Answer on the route itself unless the workspace forbids it as a whole."""
+    """Answer on the route itself unless the workspace forbids it, to everybody or to this account."""
     if status := world.forbidden.get(route.name):
         return forbidden(status)
-    return route.handle(world, caller, call.params)
+    if route.needs and not any(world.may(caller, permission) for permission in route.needs):
+        return forbidden(403)
+    answer = route.handle(world, caller, call.params)
+    if route.ends_session:
+        world.revoke(call.token)
+    return answer

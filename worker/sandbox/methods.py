@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from worker.sandbox.answers import Answer, refusal, success
+from worker.sandbox.answers import Answer, invalid_params, refusal, success
 from worker.sandbox.record import SystemMessage
 from worker.sandbox.rooms import FAMILIES, Family, locate
 from worker.sandbox.world import ROOM_ROLES, Room, User, World
@@ -66,13 +66,13 @@ def _refuse_body(world: World, params: Any) -> Answer | None:
     if world.legacy:
         return _refuse_missing(params if isinstance(params, dict) else {})
     if not isinstance(params, dict):
-        return refusal("invalid-params", "must be object")
+        return invalid_params("must be object")
     for keys in (ROOM_KEYS, USER_KEYS):
         if not any(isinstance(params.get(key), str) and params[key] for key in keys):
-            return refusal("invalid-params", f"must have required property '{keys[0]}'")
+            return invalid_params(f"must have required property '{keys[0]}'")
     rooms, users = (sum(key in params for key in keys) for keys in (ROOM_KEYS, USER_KEYS))
     if len(params) != 2 or rooms != 1 or users != 1:
-        return refusal("invalid-params", "must NOT have additional properties")
+        return invalid_params("must NOT have additional properties")
     return None
 
 

@@ -34,12 +34,26 @@ class SystemMessage(NamedTuple):
     role: str
 
 
+class Post(NamedTuple):
+    """One message that somebody wrote into a room through the API."""
+
+    room_id: str
+    user_id: str
+    """The account that posted it, for a webhook the one that it was made for."""
+    text: str
+    alias: str
+    """The name that it was posted under; empty for the account's own."""
+    route: str
+    """`chat.postMessage` or `hooks`."""
+
+
 class Record:
-    """The append-only record of one workspace: its calls and its system messages."""
+    """The append-only record of one workspace: its calls, its system messages and what was posted."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.messages: list[SystemMessage] = []
+        self.posts: list[Post] = []
 
     def calls_for(self, room_id: str, user_id: str) -> list[Call]:
         """Return the calls that named this room and this user, in the order of arrival."""

@@ -24,8 +24,10 @@ CHANNELS = Family("channels", "c", "channel", "The channel")
 FAMILIES = (GROUPS, CHANNELS)
 
 
-def locate(world: World, family: Family, caller: str, params: Mapping[str, object]) -> Room | Answer:
-    """Return the open room that `params` names, or the refusal.
+def locate(
+    world: World, family: Family, caller: str, params: Mapping[str, object], *, archived: bool = False
+) -> Room | Answer:
+    """Return the room that `params` names, or the refusal; an archived one only where the route takes these.
 
     A private group is visible to its members only: an admin who has not joined it is told that there is none.
     """
@@ -34,7 +36,7 @@ def locate(world: World, family: Family, caller: str, params: Mapping[str, objec
         return room
     if room.type == "p" and caller not in room.members:
         return not_found(family)
-    return opened(family, room)
+    return room if archived else opened(family, room)
 
 
 def named(world: World, family: Family, params: Mapping[str, object]) -> Room | Answer:

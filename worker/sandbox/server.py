@@ -128,7 +128,7 @@ class Sandbox:
             client=request.remote or "",
             user_id=headers.get("X-User-Id", ""),
             token=headers.get("X-Auth-Token", ""),
-            params=dict(request.query) if request.method == "GET" else _parsed(body),
+            params=_query(request) if request.method == "GET" else _parsed(body),
         )
 
     def _decide(self, call: Incoming) -> tuple[Fault | None, Answer, float]:
@@ -152,6 +152,15 @@ class Sandbox:
         done, status = answer.carried_out, answer.status
         calls.append(Call(len(calls) + 1, now, call.route, call.room, call.user, done, status, kind))
         self._noted.set()
+
+
+def _query(request: web.BaseRequest) -> dict[str, str | list[str]]:
+    """Return the query; a name that comes twice or ends in `[]` has a list."""
+    query: dict[str, str | list[str]] = {}
+    for name in request.query:
+        values = request.query.getall(name)
+        query[name.removesuffix("[]")] = values if name.endswith("[]") or len(values) > 1 else values[0]
+    return query
 
 
 def _parsed(body: bytes) -> Any:
