@@ -5,11 +5,32 @@ of what really happened is what a run is judged by. Build a `World`, serve it wi
 
     async with Sandbox(world, limiter=Limiter(), faults=[Fault(Kind.DROP_AFTER)]) as sandbox:
         ...  # call sandbox.url, then look at world.calls
+
+What is modelled, as servers from 6.0 to 9.0 do it (`routes` has the table):
+
+- the twelve calls that give and take a room role, with their checks in the server's order, the 200 for a member
+  without `roles`, and system messages;
+- `users.info` with rooms (`includeUserRooms` from 7.0 on, `fields={"userRooms":1}` before, each refused or ignored
+  where it does not belong; `email` from 8.4 on), `users.list` with `query` where the version obeys it,
+  `users.listByStatus` from 6.8 on;
+- `groups.` and `channels.` `info`, `members` (active ones only), `roles`, `counters` and `list`, `groups.listAll`,
+  `rooms.adminRooms`, `permissions.listAll`, `me`, `info`;
+- `login` (password, second factor), `logout`, `chat.postMessage` and incoming webhooks;
+- permissions by role as they ship (`permissions`), pages (`paging`), deactivated users, direct conversations, and the
+  limiter with a window for each address and route, webhooks sharing one.
+
+What is not: sorting by `sort`, `fields` other than `userRooms`, and in `users.list` the parameter `email`, in
+`users.listByStatus` the filters `type`, `hasLoggedIn` and `inactiveReason`, which change nothing; looking a user up by
+import id; custom and per-room settings such as broadcast or read-only; teams, discussions and their roles; attachments;
+histories (every time in an answer is the same). `counters` tells numbers where the server tells `null` to those
+outside, and `permissions.listAll` asks for `access-permissions`, where recent servers ask for nothing.
 """
 
 from worker.sandbox.faults import EVERY_ROUTE, Fault, FaultPlan, Kind, Nonsense, When
 from worker.sandbox.limiter import Limiter, Ruling
-from worker.sandbox.record import Call, Record, SystemMessage
+from worker.sandbox.organisation import Organisation, organisation_world
+from worker.sandbox.paging import Paging
+from worker.sandbox.record import Call, Post, Record, SystemMessage
 from worker.sandbox.seed import (
     ACCOUNT,
     Account,
@@ -21,7 +42,7 @@ from worker.sandbox.seed import (
     leader_world,
 )
 from worker.sandbox.server import Sandbox
-from worker.sandbox.world import Room, User, World
+from worker.sandbox.world import Hook, Room, User, World
 
 __all__ = [
     "ACCOUNT",
@@ -32,9 +53,13 @@ __all__ = [
     "Expected",
     "Fault",
     "FaultPlan",
+    "Hook",
     "Kind",
     "Limiter",
     "Nonsense",
+    "Organisation",
+    "Paging",
+    "Post",
     "Record",
     "Room",
     "Ruling",
@@ -47,4 +72,5 @@ __all__ = [
     "demo_faults",
     "demo_world",
     "leader_world",
+    "organisation_world",
 ]

@@ -137,11 +137,18 @@ class World:
         return user
 
     def add_account(
-        self, user_id: str, token: str, *, username: str | None = "", roles: Iterable[str] = ("user", "admin")
+        self,
+        user_id: str,
+        token: str,
+        *,
+        username: str | None = "",
+        roles: Iterable[str] = ("user", "admin"),
+        name: str = "",
+        email: str = "",
     ) -> User:
         """Add a user who can call the API with this token."""
         self.tokens[token] = user_id
-        return self.add_user(user_id, username=username, roles=roles)
+        return self.add_user(user_id, username=username, roles=roles, name=name, email=email)
 
     def set_login(self, user_id: str, password: str, *, code: str = "") -> None:
         """Let a user log in with this password and, where it is given, this second factor."""

@@ -1,0 +1,254 @@
+"""The routes about users: who sees what of whom, in the words of each version."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.sandbox.asking import FORBIDDEN, ask, workspace
+from worker.sandbox import ACCOUNT, World
+
+ROOMS_OF_OLD = '{"userRooms":1}'
+
+
+def inhabited(version: str = "8.4.0", *, roles: tuple[str, ...] = ("user", "admin"), **settings: Any) -> World:
+    """Return a world with one leader in four rooms, somebody deactivated, and somebody without a name."""
+    world = workspace(version, roles=roles, **settings)
+    world.add_user("LEAD", username="finance.lead", name="Finance Lead", email="Lead@example.org")
+    world.add_user("GONE", username="sales.lead", name="Sales Lead", email="gone@example.org", roles=("user", "guest"))
+    world.add_user("NAMELESS", username=None)
+    for room_id, kind, held in (("P2", "p", ["leader"]), ("P1", "p", None), ("C1", "c", []), ("D1", "d", None)):
+        world.add_room(room_id, type=kind)  # type: ignore[arg-type]  # the table's literals
+        world.join(room_id, "LEAD", held)
+        world.join(room_id, "GONE", held)
+    world.join("C1", ACCOUNT.user_id)
+    world.deactivate("GONE")
+    return world
+
+
+def usernames(body: Any) -> list[str | None]:
+    """Return the names in a list of users, None for one without."""
+    return [user.get("username") for user in body["users"]]
+
+
+@pytest.mark.parametrize(
+    "by", [{"userId": "LEAD"}, {"username": "finance.lead"}, {"userId": "finance.lead"}, {"email": " lead@EXAMPLE.org"}]
+)
+def test_a_user_is_found_by_id_name_and_address(by: dict[str, str]) -> None:
+    """Id and name are looked for in both places, an address without regard to case."""
+    status, body = ask(inhabited(), "users.info", **by)
+    assert (status, body["user"]["_id"]) == (200, "LEAD")
+
+
+def test_rooms_come_with_their_roles_joined_or_not() -> None:
+    """Every membership is told, by type and name; `roles` is absent where the subscription has none."""
+    _, body = ask(inhabited(), "users.info", userId="LEAD", includeUserRooms="true")
+    rooms = [(room["rid"], room["name"], room["t"], room.get("roles")) for room in body["user"]["rooms"]]
+    assert rooms == [
+        ("C1", "c1", "c", []),
+        ("D1", "d1", "d", None),
+        ("P1", "p1", "p", None),
+        ("P2", "p2", "p", ["leader"]),
+    ]
+
+
+def test_a_deactivated_user_keeps_rooms_and_roles() -> None:
+    """Who left is told with `active: false`, still leading; the role can be taken once the account is in the room."""
+    world = inhabited()
+    _, body = ask(world, "users.info", userId="GONE", includeUserRooms="true")
+    assert body["user"]["active"] is False
+    assert ["leader"] in [room.get("roles") for room in body["user"]["rooms"]]
+    world.join("P2", ACCOUNT.user_id)
+    assert ask(world, "groups.removeLeader", post={"roomId": "P2", "userId": "GONE"}) == (200, {"success": True})
+    assert not world.is_leader("P2", "GONE")
+
+
+@pytest.mark.parametrize(
+    ("version", "params", "told"),
+    [
+        ("6.13.0", {"fields": ROOMS_OF_OLD}, True),
+        ("6.13.0", {"fields": '{"userRooms":0}'}, False),
+        ("6.13.0", {}, False),
+        ("7.0.0", {"fields": ROOMS_OF_OLD}, False),
+        ("8.1.0", {"fields": ROOMS_OF_OLD}, False),
+        ("7.0.0", {"includeUserRooms": "true"}, True),
+        ("7.0.0", {"includeUserRooms": "true", "fields": ROOMS_OF_OLD}, True),
+        ("8.1.0", {"includeUserRooms": "false"}, False),
+        ("9.0.0", {"includeUserRooms": "true"}, True),
+    ],
+)
+def test_each_version_asks_for_rooms_in_its_own_way(version: str, params: dict[str, str], told: bool) -> None:
+    """Before 7.0 it is `fields`, from then on `includeUserRooms`; the other's word means nothing."""
+    status, body = ask(inhabited(version), "users.info", userId="LEAD", **params)
+    assert (status, "rooms" in body["user"]) == (200, told)
+
+
+@pytest.mark.parametrize(
+    ("version", "params", "error"),
+    [
+        ("8.1.0", {}, "must have required property 'userId'\n must have required property 'username'"),
+        ("8.1.0", {"userId": "LEAD", "username": "finance.lead"}, "must NOT have additional properties"),
+        ("8.1.0", {"userId": "LEAD", "roomId": "P1"}, "must NOT have additional properties"),
+        ("8.3.0", {"email": "lead@example.org"}, "must have required property 'userId'"),
+        ("6.13.0", {"userId": "LEAD", "includeUserRooms": "true"}, "must NOT have additional properties"),
+        ("9.0.0", {"userId": "LEAD", "fields": ROOMS_OF_OLD}, "must NOT have additional properties"),
+    ],
+)
+def test_parameters_that_a_version_does_not_know_are_refused(version: str, params: dict[str, str], error: str) -> None:
+    """The schema of the route takes exactly one way to name the user, and what belongs to the version."""
+    status, body = ask(inhabited(version), "users.info", **params)
+    assert (status, body["errorType"]) == (400, "invalid-params")
+    assert body["error"].startswith(error)
+
+
+@pytest.mark.parametrize("by", [{"userId": "NOBODY"}, {"username": "no.body"}, {"email": "x@y"}, {"importId": "7"}])
+def test_an_unknown_user_is_refused_without_an_error_type(by: dict[str, str]) -> None:
+    """The refusal is a text alone."""
+    assert ask(inhabited(), "users.info", **by) == (400, {"success": False, "error": "User not found."})
+
+
+def test_fields_that_are_no_json_are_refused() -> None:
+    """Where `fields` is obeyed it must be an object."""
+    status, body = ask(inhabited("6.13.0"), "users.info", userId="LEAD", fields="rooms")
+    assert (status, body["errorType"]) == (400, "error-invalid-fields")
+
+
+def test_without_permission_an_answer_has_no_rooms_and_no_addresses() -> None:
+    """The call succeeds for everybody; what the account may not see is simply missing."""
+    world = inhabited(roles=("user",))
+    _, body = ask(world, "users.info", userId="LEAD", includeUserRooms="true")
+    assert not {"rooms", "emails", "roles"} & body["user"].keys()
+    assert body["user"]["canViewAllInfo"] is False
+    assert ask(world, "users.info", email="lead@example.org")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "missing"),
+    [("view-other-user-channels", {"rooms"}), ("view-full-other-user-info", {"emails", "roles"})],
+)
+def test_each_permission_shows_its_own_part(withdrawn: str, missing: set[str]) -> None:
+    """An admin who lacks one of the two permissions still sees what the other one shows."""
+    world = inhabited()
+    world.withdraw(withdrawn)
+    _, body = ask(world, "users.info", userId="LEAD", includeUserRooms="true")
+    assert {"rooms", "emails", "roles"} - body["user"].keys() == missing
+
+
+def test_an_account_sees_everything_of_itself() -> None:
+    """No permission is needed for one's own rooms and roles."""
+    _, body = ask(inhabited(roles=("user",)), "users.info", userId=ACCOUNT.user_id, includeUserRooms="true")
+    assert ([room["rid"] for room in body["user"]["rooms"]], body["user"]["roles"]) == (["C1"], ["user"])
+
+
+def test_all_users_are_listed_by_name_with_their_state() -> None:
+    """Deactivated users are in the list and said to be so; who has no name comes first."""
+    status, body = ask(inhabited(), "users.list")
+    assert (status, usernames(body)) == (200, [None, "bulk.bot", "finance.lead", "sales.lead"])
+    assert [user["active"] for user in body["users"]] == [True, True, True, False]
+    assert (body["count"], body["offset"], body["total"]) == (4, 0, 4)
+
+
+@pytest.mark.parametrize("route", ["users.list", "users.listByStatus"])
+def test_the_directory_needs_its_permission(route: str) -> None:
+    """Without `view-d-room` both lists are refused as a whole."""
+    world = inhabited()
+    world.withdraw("view-d-room")
+    assert ask(world, route) == (403, {"success": False, "error": FORBIDDEN})
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ('{"active":false}', ["sales.lead"]),
+        ('{"username":"finance.lead"}', ["finance.lead"]),
+        ('{"emails.address":"gone@example.org"}', ["sales.lead"]),
+        ('{"roles":"guest","active":false}', ["sales.lead"]),
+        (
+            '{"$or":[{"username":"bulk.bot"},{"name":{"$regex":"^finance","$options":"i"}}]}',
+            ["bulk.bot", "finance.lead"],
+        ),
+        ('{"$and":[{"active":true},{"active":false}]}', []),
+    ],
+)
+@pytest.mark.parametrize("world", [inhabited("6.13.0"), inhabited("8.1.0", unsafe_queries=True)], ids=["6.13", "8.1"])
+def test_a_query_chooses_where_it_is_obeyed(world: World, query: str, names: list[str]) -> None:
+    """Before 7.0, and later where the workspace allows it, conditions on users work."""
+    _, body = ask(world, "users.list", query=query)
+    assert (usernames(body), body["total"]) == (names, len(names))
+
+
+@pytest.mark.parametrize("version", ["7.0.0", "8.8.1"])
+def test_newer_servers_ignore_queries_silently(version: str) -> None:
+    """From 7.0 on a query changes nothing, and nothing says so."""
+    status, body = ask(inhabited(version), "users.list", query='{"active":false}', fields='{"name":1}')
+    assert (status, body["total"]) == (200, 4)
+
+
+@pytest.mark.parametrize("unsafe_queries", [False, True])
+@pytest.mark.parametrize("name", ["query", "fields"])
+def test_servers_from_9_on_refuse_queries(name: str, unsafe_queries: bool) -> None:
+    """There is no way left to allow them."""
+    status, body = ask(inhabited("9.0.0", unsafe_queries=unsafe_queries), "users.list", **{name: "{}"})
+    assert (status, body["errorType"]) == (400, "error-invalid-params")
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("active", "Invalid query parameter provided"),
+        ("[]", "Invalid query parameter provided"),
+        ('{"services.password":"x"}', "Invalid attribute: services.password"),
+        ('{"$or":[{"e2e":1}]}', "Invalid attribute: e2e"),
+        ('{"$or":["x"]}', "Invalid query"),
+        ('{"username":{"$where":"1"}}', "Invalid operation: $where"),
+        ('{"username":{"$regex":"("}}', "Invalid operation: $regex"),
+    ],
+)
+def test_a_query_beyond_the_rules_is_refused(query: str, error: str) -> None:
+    """Only known attributes and operators may be asked for."""
+    status, body = ask(inhabited("6.13.0"), "users.list", query=query)
+    assert (status, body["errorType"]) == (400, "error-invalid-query")
+    assert body["error"].startswith(error)
+
+
+def test_conditions_on_hidden_fields_are_dropped_silently() -> None:
+    """An account that may not see addresses gets everybody when it asks for one."""
+    _, body = ask(inhabited("6.13.0", roles=("user",)), "users.list", query='{"emails.address":"gone@example.org"}')
+    assert body["total"] == 4
+    assert not any({"emails", "roles"} & user.keys() for user in body["users"])
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"status": "deactivated"}, ["sales.lead"]),
+        ({"status": "active"}, [None, "bulk.bot", "finance.lead"]),
+        ({}, [None, "bulk.bot", "finance.lead", "sales.lead"]),
+        ({"searchTerm": "LEAD"}, ["finance.lead", "sales.lead"]),
+        ({"searchTerm": "gone@"}, ["sales.lead"]),
+        ({"roles": ["guest", "admin"]}, ["bulk.bot", "sales.lead"]),
+        ({"roles": "all", "status": "deactivated"}, ["sales.lead"]),
+    ],
+)
+def test_users_are_listed_by_status(params: dict[str, Any], names: list[str]) -> None:
+    """Status, search term and roles choose together."""
+    assert usernames(ask(inhabited(), "users.listByStatus", **params)[1]) == names
+
+
+def test_addresses_are_searched_by_those_who_see_them_only() -> None:
+    """For others a search looks at names alone, though the answer shows addresses to all."""
+    world = inhabited(roles=("user",))
+    assert usernames(ask(world, "users.listByStatus", searchTerm="gone@")[1]) == []
+    assert "emails" in ask(world, "users.listByStatus", status="deactivated")[1]["users"][0]
+
+
+@pytest.mark.parametrize("params", [{"status": "left"}, {"query": "{}"}])
+def test_a_status_or_a_parameter_that_is_not_known_is_refused(params: dict[str, str]) -> None:
+    """The route validates what it is asked."""
+    status, body = ask(inhabited(), "users.listByStatus", **params)
+    assert (status, body["errorType"]) == (400, "invalid-params")
+
+
+@pytest.mark.parametrize(("version", "status"), [("6.7.2", 404), ("6.8.0", 200)])
+def test_older_servers_have_no_list_by_status(version: str, status: int) -> None:
+    """Before 6.8 there is no such route."""
+    assert ask(inhabited(version), "users.listByStatus")[0] == status
