@@ -19,11 +19,14 @@ What is modelled, as servers from 6.0 to 9.0 do it (`routes` has the table):
 - permissions by role as they ship (`permissions`), pages (`paging`), deactivated users, direct conversations, and the
   limiter with a window for each address and route, webhooks sharing one.
 
-What is not: sorting by `sort`, `fields` other than `userRooms`, and in `users.list` the parameter `email`, in
-`users.listByStatus` the filters `type`, `hasLoggedIn` and `inactiveReason`, which change nothing; looking a user up by
-import id; custom and per-room settings such as broadcast or read-only; teams, discussions and their roles; attachments;
-histories (every time in an answer is the same). `counters` tells numbers where the server tells `null` to those
-outside, and `permissions.listAll` asks for `access-permissions`, where recent servers ask for nothing.
+What is not:
+
+- sorting by `sort`, `fields` other than `userRooms`; the parameter `email` of `users.list`, and `type`, `hasLoggedIn`
+  and `inactiveReason` of `users.listByStatus`, which change nothing; looking a user up by import id;
+- who may see a public channel, except in `channels.list`; settings of a room such as broadcast or read-only; teams and
+  discussions; attachments; histories (every time in an answer is the same);
+- `counters` tells numbers where the server tells `null` to those outside, and `permissions.listAll` asks for
+  `access-permissions`, where recent servers ask for nothing.
 """
 
 from worker.sandbox.faults import EVERY_ROUTE, Fault, FaultPlan, Kind, Nonsense, When

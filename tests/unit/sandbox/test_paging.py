@@ -25,7 +25,7 @@ def crowded(items: int, paging: Paging | None = None) -> World:
         world.add_user(f"U{number:03}")
     for number in range(items):
         for kind in ("p", "c"):
-            world.add_room(f"{kind}{number:03}", type=kind)  # type: ignore[arg-type]  # one of the two
+            world.add_room(f"{kind}{number:03}", type=kind)
             world.join(f"{kind}{number:03}", ACCOUNT.user_id)
     for room_id in ("p000", "c000"):
         for user_id in world.users:

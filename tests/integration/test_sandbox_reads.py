@@ -1,0 +1,159 @@
+"""The sandbox's reading routes over a real socket: queries, windows, faults, sessions and webhooks."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from worker.sandbox import (
+    ACCOUNT,
+    EVERY_ROUTE,
+    Fault,
+    FaultPlan,
+    Kind,
+    Limiter,
+    Post,
+    Sandbox,
+    When,
+    World,
+    organisation_world,
+)
+from worker.sandbox.organisation import group, user
+
+NOW = 1_700_000_000.0
+LEAD = user("finance.lead")
+
+
+async def get(http: aiohttp.ClientSession, sandbox: Sandbox, route: str) -> tuple[int, Any]:
+    """Ask a reading route and return status and body."""
+    async with http.get(f"{sandbox.url}/api/v1/{route}") as response:
+        return response.status, await response.json()
+
+
+def session() -> aiohttp.ClientSession:
+    """Return a client that calls as the account."""
+    return aiohttp.ClientSession(headers=ACCOUNT.headers)
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [("types[]=p&types[]=c", 28), ("types=p&types=c", 28), ("types=c", 4), ("types[]=d", 1), ("", 29)],
+)
+async def test_lists_in_a_query_come_in_both_spellings(query: str, total: int) -> None:
+    """A name that comes twice and a name with brackets are lists."""
+    async with Sandbox(organisation_world().world) as sandbox, session() as http:
+        status, body = await get(http, sandbox, f"rooms.adminRooms?{query}")
+    assert (status, body["total"]) == (200, total)
+
+
+async def test_each_reading_route_has_its_own_window() -> None:
+    """Two calls pass on each route, the third does not; whoever else asks from this address shares the window."""
+    world = organisation_world(roles=("user",)).world
+    routes = (
+        "users.info?username=finance.lead",
+        "users.list",
+        "groups.list",
+        f"groups.roles?roomId={group('sales-budget')}",
+    )
+    async with Sandbox(world, limiter=Limiter(2), clock=lambda: NOW) as sandbox, session() as http:
+        statuses = [[(await get(http, sandbox, route))[0] for route in routes] for _ in range(3)]
+        async with http.get(f"{sandbox.url}/api/v1/users.list") as response:
+            assert response.headers["X-RateLimit-Remaining"] == "0"
+    assert statuses == [[200] * 4, [200] * 4, [429] * 4]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sick"),
+    [
+        (Fault(Kind.STATUS, When(route="users.info"), status=502, html=True), lambda status: status == 502),
+        (Fault(Kind.TOO_MANY, When(route="users.info", user=LEAD)), lambda status: status == 429),
+        (Fault(Kind.REVOKE, When(route=EVERY_ROUTE)), lambda status: status == 401),
+        (Fault(Kind.HTML_200, When(route="users.info", nth=1)), lambda status: status == 200),
+    ],
+)
+async def test_faults_play_on_reading_routes(fault: Fault, sick: Callable[[int], bool]) -> None:
+    """A fault for a reading route spoils that route and leaves its mark in the record."""
+    world = organisation_world().world
+    async with (
+        Sandbox(world, faults=FaultPlan([fault])) as sandbox,
+        session() as http,
+        http.get(f"{sandbox.url}/api/v1/users.info?userId={LEAD}") as response,
+    ):
+        assert sick(response.status)
+        if fault.kind is Kind.HTML_200:
+            assert response.content_type == "text/html"
+    assert [(call.route, call.user_id, call.fault) for call in world.calls] == [("users.info", LEAD, fault.kind.value)]
+
+
+async def test_a_fault_without_a_route_leaves_reading_alone() -> None:
+    """Faults are for role changes unless they say otherwise."""
+    world = organisation_world().world
+    async with Sandbox(world, faults=[Fault(Kind.DROP_AFTER, times=None)]) as sandbox, session() as http:
+        assert (await get(http, sandbox, "users.list"))[0] == 200
+
+
+async def test_a_page_that_is_lost_can_be_asked_for_again() -> None:
+    """A torn answer to a read changes nothing: the next try gets the same page."""
+    world = organisation_world().world
+    torn = Fault(Kind.TRUNCATED, When(route="groups.listAll"))
+    async with Sandbox(world, faults=[torn]) as sandbox, session() as http:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await get(http, sandbox, "groups.listAll?count=10")
+        assert (await get(http, sandbox, "groups.listAll?count=10"))[1]["count"] == 10
+
+
+async def test_a_login_opens_a_session_that_a_logout_ends() -> None:
+    """The token of a login is good for calls until it is given back."""
+    world = organisation_world().world
+    world.set_login(LEAD, "correct horse")
+    async with Sandbox(world) as sandbox, aiohttp.ClientSession() as http:
+        body = {"user": "finance.lead@example.org", "password": "correct horse"}
+        async with http.post(f"{sandbox.url}/api/v1/login", json=body) as response:
+            data = (await response.json())["data"]
+        headers = {"X-User-Id": data["userId"], "X-Auth-Token": data["authToken"]}
+        for status in (200, 401):
+            async with http.post(f"{sandbox.url}/api/v1/logout", headers=headers) as response:
+                assert response.status == status
+
+
+async def test_a_webhook_posts_below_a_base_path() -> None:
+    """What a webhook says is in the record, and needs no account."""
+    world = organisation_world().world
+    world.add_hook("hook1", "secret", group("general"), ACCOUNT.user_id)
+    async with Sandbox(world, base_path="/chat") as sandbox, aiohttp.ClientSession() as http:
+        async with http.post(f"{sandbox.url}/hooks/hook1/secret", json={"text": "420 removed"}) as response:
+            assert (response.status, await response.json()) == (200, {"success": True})
+        async with http.get(f"{sandbox.url}/hooks/hook1/secret") as response:
+            assert response.status == 404
+    assert world.record.posts == [Post(group("general"), ACCOUNT.user_id, "420 removed", "", "hooks")]
+    assert world.calls[0].route == "hooks"
+
+
+def found_by_rooms(bodies: list[Any]) -> set[tuple[str, str]]:
+    """Return the leaders that the answers of `groups.roles` tell."""
+    entries = [entry for body in bodies for entry in body["roles"]]
+    return {(entry["rid"], entry["u"]["_id"]) for entry in entries if "leader" in entry["roles"]}
+
+
+async def test_leaders_found_through_people_and_through_rooms_are_the_same() -> None:
+    """Both ways lead to the truth: people show every room, rooms show those that the account has joined."""
+    made = organisation_world()
+    world: World = made.world
+    truth = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
+    async with Sandbox(world) as sandbox, session() as http:
+        users = (await get(http, sandbox, "users.list"))[1]["users"]
+        asked = [get(http, sandbox, f"users.info?userId={person['_id']}&includeUserRooms=true") for person in users]
+        people = [body["user"] for _, body in await asyncio.gather(*asked)]
+        rooms = (await get(http, sandbox, "groups.listAll"))[1]["groups"]
+        answers = await asyncio.gather(*(get(http, sandbox, f"groups.roles?roomId={room['_id']}") for room in rooms))
+    through_people = {
+        (room["rid"], person["_id"])
+        for person in people
+        for room in person["rooms"]
+        if room["t"] == "p" and "leader" in room.get("roles", ())
+    }
+    through_rooms = found_by_rooms([body for status, body in answers if status == 200])
+    assert through_people == truth
+    assert through_rooms == {pair for pair in truth if pair[0] not in (made.unjoined, made.archived)}
