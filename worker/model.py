@@ -12,7 +12,13 @@ class Outcome(StrEnum):
     """What became of one row; the words stand in every report."""
 
     REMOVED = "removed"
+    ADDED = "added"
     NOT_LEADER = "not_leader"
+    NOT_MODERATOR = "not_moderator"
+    NOT_OWNER = "not_owner"
+    ALREADY_LEADER = "already_leader"
+    ALREADY_MODERATOR = "already_moderator"
+    ALREADY_OWNER = "already_owner"
     FAILED = "failed"
     UNKNOWN = "unknown"
     INVALID = "invalid"
@@ -98,7 +104,7 @@ class Settled(NamedTuple):
     duration_ms: int | None
     """How long the deciding call took; None where no call was made."""
     doubtful: bool
-    """True when an attempt may have been carried out although the outcome does not say `removed`."""
+    """True when an attempt may have been carried out although the outcome does not say so."""
 
 
 class Result(NamedTuple):

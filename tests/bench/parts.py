@@ -23,7 +23,7 @@ from worker.ledger.interface import Batch, Identity, Intent
 from worker.ledger.journal import Journal
 from worker.ledger.sqlite import SqliteLedger
 from worker.model import Outcome, Reply, Settled
-from worker.workspace.answers import REMOVED, Verdict, classify
+from worker.workspace.answers import Meaning, Then, Verdict, classify
 from worker.workspace.client import Client, Credentials, Transport
 from worker.workspace.operations import REMOVE_LEADER
 
@@ -102,7 +102,7 @@ class _Stock:
         gate = Gate(
             Concurrency(IN_FLIGHT), breaker, turnstile, clock, patience=900, on_give_up=_nothing, on_overload=_nothing
         )
-        verdict = Verdict(REMOVED, "", "", 200)
+        verdict = Verdict(Meaning("", Outcome.REMOVED, Then.SETTLE, ""), "", "", 200)
 
         async def one(number: int) -> None:
             probing = await gate.enter()

@@ -42,8 +42,8 @@ def demo(rows: int, out: Path | None) -> int:
     async def run() -> Exit:
         async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:
             login = Login(sandbox.url, world.account.user_id, world.account.token)
-            request = mainjob.Request(job=str(job), out=folder / "run", settings=Settings(rate=100.0), assume_yes=True)
-            return await mainjob.perform(request, login, {})
+            request = mainjob.Request(Settings(rate=100.0), assume_yes=True)
+            return await mainjob.perform(str(job), folder / "run", request, login, {})
 
     ended = loop.run(run())
     return Exit.DONE if ended is Exit.ROWS else ended  # refused rows are what the demo is to show

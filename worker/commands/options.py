@@ -8,6 +8,7 @@ import click
 
 from worker.engine.failures import BadThreshold, Threshold
 from worker.engine.rate import BadRate, parse_rate
+from worker.workspace.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,6 +56,16 @@ class MaxFailures(ThresholdType):
             return value if isinstance(value, Threshold) else Threshold.parse(str(value))
         except BadThreshold as error:
             self.fail(str(error), param, ctx)
+
+
+operation_option = click.option(
+    "--operation",
+    type=click.Choice(list(OPERATIONS)),
+    default=REMOVE_LEADER.name,
+    show_default=True,
+    metavar="METHOD",
+    help="Another method of the same kind: groups|channels.remove|addLeader|Moderator|Owner.",
+)
 
 
 def run_options(command: Command) -> Command:

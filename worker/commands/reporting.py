@@ -14,6 +14,7 @@ from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
 from worker.model import Json, Outcome
 from worker.workspace.answers import HINTS
+from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
 
 REASON_HINTS = {
     **HINTS,
@@ -89,10 +90,11 @@ def in_words(counts: Sequence[Count]) -> str:
     for count in counts:
         totals[count.outcome] += count.rows
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
-    return f"{_plural(totals.total(), 'row')}: {parts}."
+    return f"{plural(totals.total(), 'row')}: {parts}."
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """Count something: `1 row`, `1,200 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -106,7 +108,7 @@ def _summary(ledger: Ledger, identity: Identity) -> Json:
         "operation": identity.operation,
         "jobDigest": identity.job_digest,
         "rows": outcomes.total(),
-        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in _outcomes_of(identity.operation)},
         "reasons": [
             {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
             for count in counts
@@ -116,6 +118,13 @@ def _summary(ledger: Ledger, identity: Identity) -> Json:
         "sessions": [_session(session) for session in sessions],
         "rolecall": __version__,
     }
+
+
+def _outcomes_of(operation: str) -> list[Outcome]:
+    """Give the outcomes that rows of an operation can come to, in the order of the reference."""
+    own = OPERATIONS[operation]
+    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
+    return [outcome for outcome in Outcome if outcome not in other]
 
 
 def _session(session: Session) -> Json:

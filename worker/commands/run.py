@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from worker.commands.options import run_options
+from worker.commands.options import operation_option, run_options
+from worker.workspace.operations import OPERATIONS
 
 
 @click.command(short_help="Take the role away from every pair of a job file.")
@@ -17,6 +18,7 @@ from worker.commands.options import run_options
     metavar="DIR",
     help="The run's folder. Without it: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
+@operation_option
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def run(
@@ -24,13 +26,14 @@ def run(
     out: Path | None,
     yes: bool,
     report_format: tuple[str, ...],
+    operation: str,
     allow_http: bool,
     ca_file: str | None,
     connect_timeout: float,
     timeout: float,
     **settings: Any,
 ) -> int:
-    """Take the leader role away from every (roomId, userId) pair in JOB.
+    """Take the leader role away from every (roomId, userId) pair in JOB, or do another --operation.
 
     JOB is a CSV file with a header, a JSON array or JSONL, also gzipped, or - for stdin. The same command again goes
     on with an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
@@ -38,18 +41,15 @@ def run(
     such as ROLECALL_RATE.
     """
     from worker.commands import console, credentials, loop, mainjob, settings_file
+    from worker.commands.connection import Reach
     from worker.engine.settings import Settings
 
     login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
     request = mainjob.Request(
-        job=job,
-        out=out,
-        settings=Settings(**settings),  # the other flags bear the names of its fields
-        formats=report_format,
+        Settings(**settings),  # the other flags bear the names of its fields
+        OPERATIONS[operation],
+        report_format,
         assume_yes=yes,
-        allow_http=allow_http,
-        connect_timeout=connect_timeout,
-        timeout=timeout,
-        ca_file=ca_file,
+        reach=Reach(allow_http, connect_timeout, timeout, ca_file),
     )
-    return loop.run(mainjob.perform(request, login, os.environ))
+    return loop.run(mainjob.perform(job, out, request, login, os.environ))

@@ -12,7 +12,13 @@ from worker.plain import plain
 
 STYLES = {
     Outcome.REMOVED: "green",
+    Outcome.ADDED: "green",
     Outcome.NOT_LEADER: "cyan",
+    Outcome.NOT_MODERATOR: "cyan",
+    Outcome.NOT_OWNER: "cyan",
+    Outcome.ALREADY_LEADER: "cyan",
+    Outcome.ALREADY_MODERATOR: "cyan",
+    Outcome.ALREADY_OWNER: "cyan",
     Outcome.FAILED: "bold red",
     Outcome.UNKNOWN: "bold yellow",
     Outcome.INVALID: "magenta",

@@ -63,7 +63,7 @@ class Delivery:
         gate: Gate,
         is_there: Callable[[], Awaitable[bool]],
         journal: Journal,
-        membership: Membership,
+        membership: Membership | None,
         attempts: int,
         backoff: float,
         failures: Failures,
@@ -179,7 +179,7 @@ class Delivery:
             self.calling.discard(worker)
 
     async def _look_closer(self, row: Pending, course: Course, verdict: Verdict) -> Verdict:
-        if self._stop.reason is None:
+        if self._membership is not None and self._stop.reason is None:
             verdict = course.last = await self._membership.explain(verdict, row.room_id)
         self._feed.answered(row, verdict)
         return verdict

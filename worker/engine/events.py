@@ -68,6 +68,11 @@ class Events:
         log = self._about(row)
         log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
+    def reading_again(self, path: str, verdict: Verdict, seconds: float) -> None:
+        """Tell that something will be read again."""
+        reason, status = verdict.meaning.reason, verdict.status
+        self._log.info("reading again", path=path, reason=reason, status=status, seconds=round(seconds, 2))
+
     def settled(self, row: Pending, settled: Settled) -> None:
         """Count a row, and tell of it when its call went wrong; a row that was not asked is no news."""
         self.counts[settled.outcome, settled.reason] += 1

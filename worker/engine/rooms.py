@@ -6,14 +6,15 @@ Memory stays flat: rooms that are known are forgotten again, the longest known f
 from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
-from worker.model import Outcome, Pending
+from worker.model import Pending
 from worker.workspace.answers import Scope, Verdict
+from worker.workspace.operations import DONE, NOTHING_TO_DO
 
 T = TypeVar("T")
 
 MOST_PARKED = 1000
 """Rows that may wait for scouts; more than that go themselves."""
-WORKED = (Outcome.REMOVED, Outcome.NOT_LEADER)
+WORKED = DONE | NOTHING_TO_DO
 """Outcomes that show that a room can be worked in."""
 MOST_KNOWN = 10_000
 """Rooms of each kind that are remembered."""

@@ -140,7 +140,8 @@ def _delivery(
         gate=gate,
         is_there=is_there,
         journal=journal,
-        membership=Membership(client, turnstile()),
+        # A public channel is seen by everybody: there is nothing to explain.
+        membership=Membership(client, turnstile()) if operation.kind == "groups" else None,
         attempts=settings.attempts,
         backoff=settings.backoff,
         failures=Failures(settings.max_failures),

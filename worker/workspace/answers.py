@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from worker.model import NoReply, Outcome, Reply
 from worker.workspace.body import json_object
-from worker.workspace.operations import Operation
+from worker.workspace.operations import DONE, NOTHING_TO_DO, Operation
 
 
 class Then(Enum):
@@ -73,17 +73,15 @@ def _fault(reason: str, hint: str, *, maybe_done: bool, scope: Scope = Scope.WOR
     return Meaning(reason, outcome, Then.RETRY, hint, scope, maybe_done)
 
 
-REMOVED = Meaning("", Outcome.REMOVED, Then.SETTLE, "")
-NOT_LEADER = Meaning("", Outcome.NOT_LEADER, Then.SETTLE, "")
 CONFIRMED_ON_RETRY = Meaning(
     "confirmed_on_retry",
     Outcome.REMOVED,
     Then.SETTLE,
-    "an earlier attempt's answer was lost and the server now says 'not a leader': that attempt did it",
+    "an earlier attempt's answer was lost and the server now says 'nothing to do': that attempt did it",
 )
 ROOM_NOT_FOUND = _refusal(
     "room_not_found",
-    "no such private group, or the account is not a member of it; an admin too must join first",
+    "no such room of this kind, or a private group that the account is not a member of; an admin too must join first",
     Scope.ROOM,
 )
 ROOM_NOT_JOINED = _refusal(
@@ -96,9 +94,10 @@ USER_NOT_FOUND = _refusal("user_not_found", "no such user, or one without a user
 USER_NOT_IN_ROOM = _refusal("user_not_in_room", "the user is not a member of the group, so leads nothing there")
 NOT_ALLOWED = _refusal(
     "not_allowed",
-    "the account lacks 'set-leader' in this room: make it an owner of the room or an admin",
+    "the account lacks 'set-leader' (or its like) in this room: make it an owner of the room or an admin",
     Scope.ROOM,
 )
+LAST_OWNER = _refusal("last_owner", "the user is the room's last owner: make somebody else an owner first")
 BAD_REQUEST = _refusal("bad_request", "the server did not accept the ids: check them for stray characters")
 TWO_FACTOR = _refusal(
     "two_factor_required",
@@ -106,7 +105,7 @@ TWO_FACTOR = _refusal(
 )
 FORBIDDEN = _refusal(
     "forbidden",
-    "the account may not use this method at all: give its role the permission 'set-leader'",
+    "the account may not use this method at all: give its role the permission 'set-leader' (or its like)",
     Scope.CREDENTIALS,
 )
 REFUSED = _refusal("refused", "a refusal that Rolecall does not know: read the server's words in 'message'")
@@ -167,6 +166,7 @@ BY_ERROR_TYPE = {
     "error-user-not-in-room": USER_NOT_IN_ROOM,
     "error-not-allowed": NOT_ALLOWED,
     "error-action-not-allowed": NOT_ALLOWED,
+    "error-remove-last-owner": LAST_OWNER,
     "error-room-param-not-provided": BAD_REQUEST,
     "error-roomid-param-not-provided": BAD_REQUEST,
     "error-user-param-not-provided": BAD_REQUEST,
@@ -208,7 +208,11 @@ LONGEST_MESSAGE = 1000
 """Characters of the server's words that are kept."""
 
 _PLAIN_SUCCESS = b'{"success":true}'
-_SUCCESS = Verdict(REMOVED, "", "", 200)
+_DONE = {outcome: Verdict(Meaning("", outcome, Then.SETTLE, ""), "", "", 200) for outcome in DONE}
+_NOTHING_TO_DO = {outcome: Meaning("", outcome, Then.SETTLE, "") for outcome in NOTHING_TO_DO}
+_READ = Verdict(Meaning("", Outcome.NOT_ATTEMPTED, Then.SETTLE, ""), "", "", 200)
+_NOT_READ = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, then=Then.SETTLE)
+_CONFIRMED = {outcome: CONFIRMED_ON_RETRY._replace(outcome=outcome) for outcome in DONE}
 _BRACKETED = re.compile(r"\[([A-Za-z0-9_-]{1,80})\]\s*$")
 
 
@@ -216,21 +220,51 @@ def classify(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) ->
     """Say what one call came to.
 
     `doubtful`: an earlier attempt at this row may have been carried out, so that 'nothing to do' now means that
-    it was (a removal is idempotent in effect, but not in its answer).
+    it was (a change of a role is idempotent in effect, but not in its answer).
     """
     if isinstance(reply, NoReply):
         return _without_reply(reply)
     if reply.status == 200 and reply.body == _PLAIN_SUCCESS:
-        return _SUCCESS
+        return _DONE[operation.done]
     body = json_object(reply.body)
-    if reply.status == 200 and body is not None and body.get("success") is True:
-        return _SUCCESS
+    if _is_success(reply, body):
+        return _DONE[operation.done]
+    verdict = _refused(reply, body)
+    if verdict.error_type != operation.already_so:
+        return verdict
+    return verdict._replace(meaning=_CONFIRMED[operation.done] if doubtful else _NOTHING_TO_DO[operation.nothing_to_do])
+
+
+class Reading(NamedTuple):
+    """What one reading call came to."""
+
+    verdict: Verdict
+    body: dict[str, object] | None
+    """What was read; None where the verdict says why there is nothing."""
+
+
+def classify_reading(reply: Reply | NoReply) -> Reading:
+    """Say what a reading call came to.
+
+    A missing route (an older server) is no reason to stop: what cannot be read is told so.
+    """
+    if isinstance(reply, NoReply):
+        return Reading(_without_reply(reply), None)
+    body = json_object(reply.body)
+    if _is_success(reply, body):
+        return Reading(_READ, body)
+    verdict = _refused(reply, body)
+    return Reading(verdict._replace(meaning=_NOT_READ) if verdict.meaning is NO_SUCH_ROUTE else verdict, None)
+
+
+def _is_success(reply: Reply, body: dict[str, object] | None) -> bool:
+    return reply.status == 200 and body is not None and body.get("success") is True
+
+
+def _refused(reply: Reply, body: dict[str, object] | None) -> Verdict:
     error_type = _error_type(body)
     message = _words(body)[:LONGEST_MESSAGE] if body is not None else _text(reply.body)
-    meaning = _meaning(reply.status, error_type, body is not None, operation)
-    if meaning is NOT_LEADER and doubtful:
-        meaning = CONFIRMED_ON_RETRY
-    return Verdict(meaning, error_type, message, reply.status)
+    return Verdict(_meaning(reply.status, error_type, body is not None), error_type, message, reply.status)
 
 
 def _without_reply(reply: NoReply) -> Verdict:
@@ -241,9 +275,7 @@ def _without_reply(reply: NoReply) -> Verdict:
     return Verdict(meaning, "", reply.detail, None)
 
 
-def _meaning(status: int, error_type: str, is_json: bool, operation: Operation) -> Meaning:
-    if error_type == operation.already_so:
-        return NOT_LEADER
+def _meaning(status: int, error_type: str, is_json: bool) -> Meaning:
     if known := BY_ERROR_TYPE.get(error_type) or BY_STATUS.get(status):
         return known
     if 300 <= status < 400:

@@ -25,6 +25,8 @@ from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 
 ANSWER_LIMIT = 65_536
 """Bytes of an answer that are read; Rocket.Chat's are some hundred."""
+LISTING_LIMIT = 16_777_216
+"""Bytes of a listing that are read: a user's thousands of rooms, or the members of a large one."""
 
 CERTIFICATE_REFUSED = "certificate refused"
 """Begins the detail of a connection that was not made because nobody we trust vouches for the server."""
@@ -105,8 +107,17 @@ class Client:
         """Read something; the query is encoded here, so that no value can alter the address."""
         return await self._call("GET", path, None, query)
 
+    async def get_listing(self, path: str, **query: str) -> Reply | NoReply:
+        """Read something that may be long."""
+        return await self._call("GET", path, None, query, LISTING_LIMIT)
+
     async def _call(
-        self, method: str, path: str, body: bytes | None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: dict[str, str] | None = None,
+        limit: int = ANSWER_LIMIT,
     ) -> Reply | NoReply:
         sent_at = self._now()
         try:
@@ -114,7 +125,7 @@ class Client:
                 async with self._session.request(
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 ) as response:
-                    content = await _read_some(response)
+                    content = await _read_some(response, limit)
                 return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _no_reply(error)
@@ -153,24 +164,29 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
         raise BadAuthorities(f"{ca_file} is not a PEM file of certificate authorities: {error}.") from None
 
 
-async def _read_some(response: aiohttp.ClientResponse) -> bytes:
+async def _read_some(response: aiohttp.ClientResponse, limit: int) -> bytes:
     length = response.content_length
-    if length is not None and length <= ANSWER_LIMIT:
+    if length is not None and length <= limit:
         content = await response.read()
     else:
-        content = b""
-        while len(content) < ANSWER_LIMIT and (chunk := await response.content.read(ANSWER_LIMIT - len(content))):
-            content += chunk
-        if not response.content.at_eof():
-            response.close()
+        content = await _read_up_to(response, limit)
     encoding = response.headers.get("Content-Encoding")
-    return content if encoding is None else _inflated(content)
+    return content if encoding is None else _inflated(content, limit)
 
 
-def _inflated(content: bytes) -> bytes:
+async def _read_up_to(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    content = bytearray()
+    while len(content) < limit and (chunk := await response.content.read(limit - len(content))):
+        content += chunk
+    if not response.content.at_eof():
+        response.close()
+    return bytes(content)
+
+
+def _inflated(content: bytes, limit: int) -> bytes:
     """Unpack what a server packed although we asked it not to, never beyond the limit."""
     try:
-        return zlib.decompressobj(wbits=47).decompress(content, ANSWER_LIMIT)
+        return zlib.decompressobj(wbits=47).decompress(content, limit)
     except zlib.error:
         return content
 

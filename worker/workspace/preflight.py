@@ -34,6 +34,11 @@ def is_rocket_chat(reply: Reply | NoReply) -> bool:
     return isinstance(reply, Reply) and reply.status < 500 and json_object(reply.body) is not None
 
 
+def knows_us(reply: Reply | NoReply) -> bool:
+    """Tell whether the workspace has accepted the credentials in an answer to `GET /api/v1/me`."""
+    return isinstance(reply, Reply) and reply.status == 200 and is_rocket_chat(reply)
+
+
 def read_account(reply: Reply | NoReply, url: str) -> Account:
     """Read the answer to `GET /api/v1/me`.
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.workspace.replies import reply
-from worker.model import Json, NoReply, Outcome
+from worker.model import Json, NoReply, Outcome, Reply
 from worker.workspace.answers import (
     BY_ERROR_TYPE,
     BY_NO_REPLY,
@@ -20,8 +20,9 @@ from worker.workspace.answers import (
     Then,
     Verdict,
     classify,
+    classify_reading,
 )
-from worker.workspace.operations import REMOVE_LEADER, Operation
+from worker.workspace.operations import OPERATIONS, REMOVE_LEADER, Operation
 
 FAILED, UNKNOWN, NOT_ATTEMPTED = Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED
 
@@ -115,10 +116,54 @@ def test_not_a_leader_confirms_an_attempt_whose_answer_was_lost(
 
 def test_already_so_belongs_to_the_operation() -> None:
     """Another operation's 'already so' is nothing but an unknown refusal for this one, and the other way round."""
-    add = Operation("groups.addLeader", already_so="error-user-already-leader")
+    add = OPERATIONS["groups.addLeader"]
     answer = reply(400, {"success": False, "errorType": "error-user-not-leader"})
     assert classify(answer, add, doubtful=True).meaning is REFUSED
     assert told(400, {"success": False, "errorType": "error-user-already-leader"}) == (FAILED, "refused", Then.SETTLE)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+def test_each_operation_has_its_own_words(operation: Operation) -> None:
+    """Done, nothing to do and confirmed on a retry are told in the words of the operation that was asked for."""
+    nothing = reply(400, {"success": False, "errorType": operation.already_so})
+    assert classify(reply(200, {"success": True}), operation, doubtful=False).meaning.outcome is operation.done
+    assert classify(nothing, operation, doubtful=False).meaning.outcome is operation.nothing_to_do
+    confirmed = classify(nothing, operation, doubtful=True).meaning
+    assert (confirmed.outcome, confirmed.reason) == (operation.done, "confirmed_on_retry")
+
+
+def test_the_last_owner_has_a_reason_of_its_own() -> None:
+    """A room keeps its last owner, and the row says so."""
+    answer = reply(400, {"success": False, "errorType": "error-remove-last-owner", "error": "last owner"})
+    meaning = classify(answer, OPERATIONS["groups.removeOwner"], doubtful=False).meaning
+    assert (meaning.outcome, meaning.reason, meaning.scope) == (FAILED, "last_owner", Scope.ROW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "then"),
+    [
+        (reply(401, {"success": False, "error": "You must be logged in to do this."}), "unauthorized", Then.STOP),
+        (reply(403, {"success": False, "error": "unauthorized"}), "forbidden", Then.SETTLE),
+        (reply(404, {"success": False, "error": "API endpoint not found"}), "no_such_route", Then.SETTLE),
+        (reply(429, {"success": False, "error": TOO_MANY}), "rate_limited", Then.HOLD),
+        (reply(200, b"<html>"), "untrusted_answer", Then.RETRY),
+        (reply(200, {"success": False}), "untrusted_answer", Then.RETRY),
+        (reply(500, {"success": False}), "server_error", Then.RETRY),
+        (reply(400, {"success": False, "errorType": "error-room-not-found"}), "room_not_found", Then.SETTLE),
+        (NoReply("timeout", "no answer in time", True), "timeout", Then.RETRY),
+    ],
+)
+def test_what_could_not_be_read_is_told(answer: Reply | NoReply, reason: str, then: Then) -> None:
+    """A reading call that brings nothing says why; a missing route does not end the reading."""
+    verdict, body = classify_reading(answer)
+    assert body is None
+    assert (verdict.meaning.reason, verdict.meaning.then) == (reason, then)
+
+
+def test_what_was_read_is_given() -> None:
+    """A reading call gives the JSON object that the server answered."""
+    read = classify_reading(reply(200, {"success": True, "roles": []}))
+    assert (read.body, read.verdict.meaning.then) == ({"success": True, "roles": []}, Then.SETTLE)
 
 
 @pytest.mark.parametrize(
