@@ -176,6 +176,8 @@ BY_ERROR_TYPE = {
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
+BY_WORDS = {"User not found.": USER_NOT_FOUND}
+"""Refusals that have no error type; `users.info` has one."""
 BY_STATUS = {
     401: UNAUTHORIZED,
     403: FORBIDDEN,
@@ -264,7 +266,10 @@ def _is_success(reply: Reply, body: dict[str, object] | None) -> bool:
 def _refused(reply: Reply, body: dict[str, object] | None) -> Verdict:
     error_type = _error_type(body)
     message = _words(body)[:LONGEST_MESSAGE] if body is not None else _text(reply.body)
-    return Verdict(_meaning(reply.status, error_type, body is not None), error_type, message, reply.status)
+    meaning = _meaning(reply.status, error_type, body is not None)
+    if meaning is REFUSED and not error_type:
+        meaning = BY_WORDS.get(message, REFUSED)
+    return Verdict(meaning, error_type, message, reply.status)
 
 
 def _without_reply(reply: NoReply) -> Verdict:

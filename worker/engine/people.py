@@ -1,0 +1,47 @@
+"""Asks for users and their rooms, in the way that this server understands."""
+
+from collections.abc import Mapping, Sequence
+
+from worker.engine.reading import Reader
+from worker.workspace.answers import BAD_REQUEST, USER_NOT_FOUND, Verdict
+from worker.workspace.roles import USER_INFO, WITH_ROOMS, Person, read_person
+
+
+class People:
+    """What `users.info` tells; learns from the first answers how the rooms must be asked for."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._ways: Sequence[Mapping[str, str]] = WITH_ROOMS
+
+    async def by_id(self, user_id: str) -> Person | Verdict:
+        """Ask for a user by id; a Verdict says why there is none. Raises Stopped."""
+        return await self._ask(userId=user_id)
+
+    async def by_username(self, username: str) -> Person | Verdict:
+        """Ask for a user by username, without the `@`; a Verdict says why there is none. Raises Stopped."""
+        return await self._ask(username=username)
+
+    async def _ask(self, **who: str) -> Person | Verdict:
+        """Ask in the ways that may still be the server's; the first user that is found shows which it is."""
+        refused: Verdict | None = None
+        without_rooms: tuple[Mapping[str, str], Person] | None = None
+        for way in self._ways:
+            read = await self._reader.read(USER_INFO, **who, **way)
+            person = read_person(read.body) if read.body is not None else None
+            if person is not None and person.rooms is not None:
+                self._ways = [way]
+                return person
+            if person is not None:
+                without_rooms = without_rooms or (way, person)
+            elif read.verdict.meaning in (BAD_REQUEST, USER_NOT_FOUND):
+                refused = read.verdict
+            else:
+                return read.verdict
+        if without_rooms is not None:  # nobody's rooms are shown to this account, in whatever way it asks
+            way, person = without_rooms
+            self._ways = [way]
+            return person
+        if refused is None:
+            raise AssertionError("there is always a way left")
+        return refused
