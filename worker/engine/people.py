@@ -1,10 +1,8 @@
 """Asks for users and their rooms, in the way that this server understands."""
 
-from collections.abc import Mapping, Sequence
-
 from worker.engine.reading import Reader
 from worker.workspace.answers import BAD_REQUEST, USER_NOT_FOUND, Verdict
-from worker.workspace.roles import USER_INFO, WITH_ROOMS, Person, read_person
+from worker.workspace.roles import USER_INFO, WITH_ROOMS, Person, Way, Ways, read_person
 
 
 class People:
@@ -12,7 +10,7 @@ class People:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._ways: Sequence[Mapping[str, str]] = WITH_ROOMS
+        self._ways: Ways = WITH_ROOMS
 
     async def by_id(self, user_id: str) -> Person | Verdict:
         """Ask for a user by id; a Verdict says why there is none. Raises Stopped."""
@@ -25,7 +23,7 @@ class People:
     async def _ask(self, **who: str) -> Person | Verdict:
         """Ask in the ways that may still be the server's; the first user that is found shows which it is."""
         refused: Verdict | None = None
-        without_rooms: tuple[Mapping[str, str], Person] | None = None
+        without_rooms: tuple[Way, Person] | None = None
         for way in self._ways:
             read = await self._reader.read(USER_INFO, **who, **way)
             person = read_person(read.body) if read.body is not None else None

@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+Way: TypeAlias = Mapping[str, str]
+Ways: TypeAlias = Sequence[Way]
+"""Queries that ask for the same thing of servers of different age."""
+
 ROOM_ROLES = {"groups": "/api/v1/groups.roles", "channels": "/api/v1/channels.roles"}
 """`GET ...?roomId=`: every member of a room who has any role; for a private group only to its members."""
 USER_INFO = "/api/v1/users.info"
 """`GET ...?userId=`: a user; with their rooms and roles, also in rooms that the account has not joined."""
-WITH_ROOMS: Sequence[Mapping[str, str]] = ({"includeUserRooms": "true"}, {"fields": '{"userRooms":1}'})
+WITH_ROOMS: Ways = ({"includeUserRooms": "true"}, {"fields": '{"userRooms":1}'})
 """How 7.x is asked for the rooms, and how the servers before it were."""
 PERMISSIONS = "/api/v1/permissions.listAll"
 
