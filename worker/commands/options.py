@@ -70,13 +70,20 @@ operation_option = click.option(
 
 def run_options(command: Command) -> Command:
     """Add the options of everything that sends."""
-    for option in reversed(_RUN_OPTIONS):
-        command = option(command)
+    for name in reversed(_RUN_OPTIONS):
+        command = _OPTIONS[name](command)
     return command
 
 
-_RUN_OPTIONS = (
-    click.option(
+def reading_options(command: Command) -> Command:
+    """Add the options of everything that only reads: a part of those of what sends."""
+    for name in reversed(_READING_OPTIONS):
+        command = _OPTIONS[name](command)
+    return command
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "rate": click.option(
         "--rate",
         type=Rate(),
         default="10/s",
@@ -84,7 +91,7 @@ _RUN_OPTIONS = (
         metavar="10/s|600/m|unlimited",
         help="Calls over time, at most, spread evenly. The workspace's own limit is kept in any case.",
     ),
-    click.option(
+    "concurrency": click.option(
         "--concurrency",
         type=click.IntRange(1, 1000),
         default=8,
@@ -92,7 +99,7 @@ _RUN_OPTIONS = (
         metavar="N",
         help="Calls under way at once, at most.",
     ),
-    click.option(
+    "attempts": click.option(
         "--attempts",
         type=click.IntRange(1, 100),
         default=5,
@@ -100,7 +107,7 @@ _RUN_OPTIONS = (
         metavar="N",
         help="Calls for one row, at most. 'Too many requests' and outages do not count.",
     ),
-    click.option(
+    "backoff": click.option(
         "--backoff",
         type=Seconds(0.01, 60),
         default=0.5,
@@ -108,7 +115,7 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Wait at most this long before a second attempt; doubled each time.",
     ),
-    click.option(
+    "max-failures": click.option(
         "--max-failures",
         type=MaxFailures(),
         default="50%",
@@ -116,7 +123,7 @@ _RUN_OPTIONS = (
         metavar="N|P%",
         help="Stop when more rows than this are failed or unknown; a share counts after 100 rows.",
     ),
-    click.option(
+    "outage-patience": click.option(
         "--outage-patience",
         type=Seconds(1, 86_400),
         default=900,
@@ -124,7 +131,7 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Wait this long for a workspace that is away.",
     ),
-    click.option(
+    "grace": click.option(
         "--grace",
         type=Seconds(0, 3600),
         default=10,
@@ -132,7 +139,7 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Await the calls under way this long after Ctrl-C.",
     ),
-    click.option(
+    "connect-timeout": click.option(
         "--connect-timeout",
         type=Seconds(0.1, 600),
         default=10,
@@ -140,7 +147,7 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Until a connection must stand.",
     ),
-    click.option(
+    "timeout": click.option(
         "--timeout",
         type=Seconds(0.1, 3600),
         default=30,
@@ -148,19 +155,38 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Until an answer must have come.",
     ),
-    click.option("--room-cache/--no-room-cache", default=True, help="Ask a room that cannot be worked in only once."),
-    click.option("--retry-failed", is_flag=True, help="Also send the rows that an earlier session was refused."),
-    click.option(
+    "room-cache": click.option(
+        "--room-cache/--no-room-cache", default=True, help="Ask a room that cannot be worked in only once."
+    ),
+    "retry-failed": click.option(
+        "--retry-failed", is_flag=True, help="Also send the rows that an earlier session was refused."
+    ),
+    "report-format": click.option(
         "--report-format",
         type=click.Choice(["jsonl", "json"]),
         multiple=True,
         help="Write this beside report.csv; may be given twice.",
     ),
-    click.option("--allow-http", is_flag=True, help="Send the token over http:// to a host that is not this machine."),
-    click.option(
+    "allow-http": click.option(
+        "--allow-http", is_flag=True, help="Send the token over http:// to a host that is not this machine."
+    ),
+    "ca-file": click.option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False),
         metavar="PEM",
         help="Trust these certificate authorities instead of the system's.",
     ),
+}
+"""Every option of what sends, by its name."""
+_RUN_OPTIONS = tuple(_OPTIONS)
+_READING_OPTIONS = (
+    "rate",
+    "concurrency",
+    "attempts",
+    "backoff",
+    "outage-patience",
+    "connect-timeout",
+    "timeout",
+    "allow-http",
+    "ca-file",
 )
