@@ -1,6 +1,6 @@
 """What the engine and the reports need of a ledger, whatever database stands behind it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from worker.model import BadRow, Outcome, Pending, Result, Row, Settled
@@ -50,6 +50,29 @@ class Batch(NamedTuple):
     intents: Sequence[Intent]
 
 
+class Known(NamedTuple):
+    """What is known of a pair before anything is sent: it is told so, and never sent."""
+
+    room_id: str
+    user_id: str
+    outcome: Outcome
+    reason: str
+    message: str
+    at: int
+    """When it was found out: UTC, milliseconds since the epoch."""
+
+
+class Pair(NamedTuple):
+    """One pair of the present job file, and what it is told."""
+
+    key: int
+    line: int
+    room_id: str
+    user_id: str
+    outcome: Outcome | None
+    reason: str
+
+
 class Count(NamedTuple):
     """How many rows came to one outcome for one reason."""
 
@@ -79,14 +102,29 @@ class Ledger(Protocol):
     def extra_columns(self) -> Sequence[str]:
         """Name the job's further columns, in the order of their first appearance."""
 
-    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow]) -> None:
-        """Make the job's rows the ledger's, in one transaction; pairs that it knows keep what came of them."""
+    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow], known: Iterable[Known] = ()) -> None:
+        """Make the job's rows the ledger's, in one transaction; pairs that it knows keep what came of them.
+
+        What is `known` of pairs that nothing has been tried for becomes their outcome.
+        """
 
     def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
         """Give the next rows to be done in job order, each with its place, beyond the place `after`."""
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Count the rows to be done, and the rooms they are in."""
+
+    def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Give the next pairs of the job beyond `after`, a room and a user, in the order of these."""
+
+    def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Give the next pairs of the job beyond `after`, a user and a room, in the order of these."""
+
+    def count_rooms_and_users(self, outcomes: Collection[Outcome]) -> tuple[int, int]:
+        """Count the rooms and the users of the job's pairs that have one of these outcomes."""
+
+    def forget_outcomes(self) -> None:
+        """Forget what came of every pair."""
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""

@@ -5,7 +5,7 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from worker.ledger import statements as sql
-from worker.ledger.interface import Batch, Count, Identity, LedgerFailed, Session, UnusableLedger
+from worker.ledger.interface import Batch, Count, Identity, Known, LedgerFailed, Pair, Session, UnusableLedger
 from worker.model import BadRow, Json, Outcome, Pending, Result, Row
 
 OLDEST_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
@@ -51,7 +51,7 @@ class SqliteLedger:
         """Name the job's further columns, in the order of their first appearance."""
         return [str(name) for name in orjson.loads(self.notes().get("extra_columns", "[]"))]
 
-    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow]) -> None:
+    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow], known: Iterable[Known] = ()) -> None:
         """Make the job's rows the ledger's, in one transaction; whatever the reading raises undoes it."""
         columns: dict[str, None] = {}
         with self._transaction():
@@ -62,6 +62,7 @@ class SqliteLedger:
                     columns.update(dict.fromkeys(row.extra))
                 self._take_in_row(place, row)
             self._db.execute(sql.DROP_UNTOUCHED)
+            self._db.executemany(sql.KNOW, known)
             self.note(**identity._asdict(), extra_columns=_json(list(columns)))
 
     def _take_in_row(self, place: int, row: Row | BadRow) -> None:
@@ -95,6 +96,29 @@ class SqliteLedger:
         with self._failures():
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
+
+    def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Give the next pairs beyond a room and a user, in the order of these."""
+        with self._failures():
+            return [_pair(row) for row in self._db.execute(sql.PAIRS_BY_ROOM, (*after, count))]
+
+    def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Give the next pairs beyond a user and a room, in the order of these."""
+        with self._failures():
+            self._db.execute(sql.INDEX_BY_USER)
+            return [_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
+
+    def count_rooms_and_users(self, outcomes: Collection[Outcome]) -> tuple[int, int]:
+        """Count the rooms and the users of the pairs that have one of these outcomes."""
+        with self._failures():
+            words = orjson.dumps(sorted(outcomes)).decode()
+            rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words,)).fetchone()
+            return int(rooms), int(users)
+
+    def forget_outcomes(self) -> None:
+        """Forget what came of every pair."""
+        with self._transaction():
+            self._db.execute(sql.FORGET_OUTCOMES)
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""
@@ -266,6 +290,11 @@ def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tup
     if outcome is not None:
         return Outcome(outcome), reason or ""
     return (Outcome.UNKNOWN, "answer_not_recorded") if doubt else (Outcome.NOT_ATTEMPTED, stop)
+
+
+def _pair(row: tuple[Any, ...]) -> Pair:
+    key, line, room, user, outcome, reason = row
+    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "")
 
 
 def _result(row: tuple[Any, ...], stop: str) -> Result:

@@ -84,6 +84,32 @@ TAKE_IN_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 # Drop the pairs that only an earlier version of the job file had, unless they were worked on.
 DROP_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND doubt = 0 AND outcome IS NULL"
 
+# What is known of a pair before anything is sent for it.
+KNOW = """
+    UPDATE pair SET outcome = ?3, reason = ?4, error_type = '', message = ?5, finished_at = ?6
+    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND doubt = 0
+"""
+
+_PAIR = "SELECT key, line, room_id, user_id, outcome, reason FROM pair WHERE place IS NOT NULL"
+
+# The pairs room by room, along the index that makes them unique.
+PAIRS_BY_ROOM = f"{_PAIR} AND (room_id, user_id) > (?, ?) ORDER BY room_id, user_id LIMIT ?"
+
+# The pairs user by user, along an index that is made when it is first wanted: a run itself has no use for it.
+INDEX_BY_USER = "CREATE INDEX IF NOT EXISTS pair_by_user ON pair (user_id, room_id)"
+PAIRS_BY_USER = f"{_PAIR} AND (user_id, room_id) > (?, ?) ORDER BY user_id, room_id LIMIT ?"
+
+# How many rooms and users have pairs of some outcomes.
+COUNT_ROOMS_AND_USERS = """
+    SELECT count(DISTINCT room_id), count(DISTINCT user_id) FROM pair
+    WHERE place IS NOT NULL AND outcome IN (SELECT value FROM json_each(?))
+"""
+
+# Forget what came of every pair: for a check, which is made anew.
+FORGET_OUTCOMES = """
+    UPDATE pair SET outcome = NULL, reason = NULL, message = NULL, finished_at = NULL WHERE outcome IS NOT NULL
+"""
+
 # A row is due while it has no outcome, or one that another attempt can settle.
 _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_failed AND outcome = 'failed'))"
 

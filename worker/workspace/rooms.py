@@ -1,5 +1,7 @@
 """What the workspace says about a room itself."""
 
+from collections.abc import Mapping
+
 from worker.model import NoReply, Reply
 from worker.workspace.body import json_object
 
@@ -12,7 +14,12 @@ def is_joined(reply: Reply | NoReply) -> bool | None:
     if isinstance(reply, NoReply) or reply.status != 200:
         return None
     body = json_object(reply.body)
-    joined = body.get("joined") if body is not None and body.get("success") is True else None
+    return read_joined(body) if body is not None and body.get("success") is True else None
+
+
+def read_joined(body: Mapping[str, object]) -> bool | None:
+    """Read what was told of a room that exists: True or False, None where it is not said."""
+    joined = body.get("joined")
     return joined if isinstance(joined, bool) else None
 
 
