@@ -11,6 +11,7 @@ from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.signals import cancelled_by_signals
 from worker.files import UnusableFolder, UnusableJob
+from worker.files.plan import UnusablePlan
 from worker.ledger.interface import LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld
 from worker.model import NoReply, Reply
@@ -71,7 +72,7 @@ def refusals() -> Iterator[None]:
     """Turn whatever can end a command before its work into a Refusal with its exit code."""
     try:
         yield
-    except (UnusableJob, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:
+    except (UnusableJob, UnusablePlan, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:
         raise Refusal(str(refusal)) from None
     except RunHeld as held:
         raise Refusal(str(held), Exit.HELD) from None

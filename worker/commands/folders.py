@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from worker.files import Job, job_folder, make_private, new_run_folder, runs_newest_first
-from worker.files.outfolder import RUNS
+from worker.files.outfolder import CHECKS, RUNS
 from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld, RunLock
 from worker.ledger.sqlite import SqliteLedger
@@ -27,30 +27,32 @@ class Run(NamedTuple):
     ledger: Ledger
 
 
-def choose_folder(job: Job, identity: Identity, out: Path | None, *, retry_failed: bool, base: Path) -> Path:
+def choose_folder(
+    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False, kind: str = RUNS
+) -> Path:
     """Name the run's folder: the one asked for, the newest run of this very job if it is unfinished, or a new one.
 
-    A run with refused rows is unfinished too where those shall be sent again.
+    A run with refused rows is unfinished too where those shall be sent again. `kind`: RUNS or CHECKS.
 
     Raises UnusableFolder, and UnusableLedger when `out` holds a run of another workspace or operation.
     """
     if out is not None:
         return make_private(out)
-    newest = next((folder for folder in runs_newest_first(base, job.name) if _identity(folder) == identity), None)
-    if newest is None and any(_is_starting(folder) for folder in runs_newest_first(base, job.name)):
+    newest = next((folder for folder in runs_newest_first(base, job.name, kind) if _identity(folder) == identity), None)
+    if newest is None and any(_is_starting(folder) for folder in runs_newest_first(base, job.name, kind)):
         raise RunHeld(f"Another run of {job.name} is just being started; wait for it.")
     if newest is not None and _has_due(newest, retry_failed=retry_failed):
         return newest
-    return new_run_folder(base, job.name, datetime.now(UTC))
+    return new_run_folder(base, job.name, datetime.now(UTC), kind)
 
 
 @contextmanager
-def starting(job: Job, out: Path | None, *, base: Path) -> Iterator[None]:
+def starting(job: Job, out: Path | None, *, base: Path, kind: str = RUNS) -> Iterator[None]:
     """Let one start at a time choose among a job's runs, until it holds its own; a named folder needs no choice."""
     if out is not None:
         yield
         return
-    descriptor = os.open(make_private(job_folder(base, job.name)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(make_private(job_folder(base, job.name, kind)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -85,7 +87,7 @@ def _remove_untouched(folder: Path) -> None:
     """Take away what a run made that never sent anything: its ledger and lock, and the folder if that was all."""
     for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "run.lock", "run.log.jsonl"):
         (folder / name).unlink(missing_ok=True)
-    if folder.parent.parent.name != RUNS:
+    if folder.parent.parent.name not in (RUNS, CHECKS):
         return  # a folder that a person has named stays
     with suppress(OSError):  # the first one that holds something else stays, and all above it
         for made in (folder, folder.parent, folder.parent.parent):

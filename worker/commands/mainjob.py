@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from worker.commands import console, reporting
+from worker.commands import console, planning, reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
@@ -19,6 +19,7 @@ from worker.display.logs import open_logs
 from worker.engine.estimate import Estimate, estimate
 from worker.engine.settings import Settings
 from worker.files import open_job
+from worker.files.plan import Plan
 from worker.ledger.interface import Identity
 from worker.model import BadRow, Row
 from worker.workspace.address import workspace_url
@@ -34,6 +35,8 @@ class Request:
     formats: tuple[str, ...] = ()
     assume_yes: bool = False
     reach: Reach = field(default_factory=Reach)
+    plan: Plan | None = None
+    """What a check has planned, and the run keeps to."""
 
 
 async def perform(job_file: str, out: Path | None, request: Request, login: Login, environ: Mapping[str, str]) -> Exit:
@@ -42,6 +45,8 @@ async def perform(job_file: str, out: Path | None, request: Request, login: Logi
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
         with open_job(job_file) as job:
             identity = Identity(url, request.operation.name, job.digest)
+            if request.plan is not None:
+                planning.refuse_other_run(request.plan, identity)
             retry_failed = request.settings.retry_failed
             with ExitStack() as stack:
                 with starting(job, out, base=Path()):
@@ -54,21 +59,34 @@ async def work_on(
     run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: Request, login: Login, environ: Mapping[str, str]
 ) -> Exit:
     """Take the rows in where the run does not know them yet, and take all that are due to their outcomes."""
+    planning.refuse_other_plan(request.plan, run)
     if run.ledger.identity() != run.identity:
-        reporting.have_aged(run)
-        with end_at_once():
-            run.ledger.take_in(run.identity, rows())
+        _take_in(run, rows(), request)
     due, rooms = run.ledger.count_due(retry_failed=request.settings.retry_failed)
     if not due:
         return _nothing_to_do(run, request.formats)
     patience = request.settings.outage_patience
     async with connected(run.identity.workspace, login, request.reach, environ, patience) as connection:
+        if request.plan is not None:
+            planning.refuse_other_account(request.plan, connection.account)
         if not request.assume_yes and console.can_ask():
             _confirm(request, run, connection, due, rooms)
         log = open_logs(sys.stderr, run.folder / "run.log.jsonl", hide=login.token, colors=sys.stderr.isatty())
         with structlog.contextvars.bound_contextvars(run=run.folder.name):
             sending = Sending(run, connection.client, request.operation, request.settings, request.formats, log)
             return await sending.send(connection.account.username, due)
+
+
+def _take_in(run: Run, rows: Iterable[Row | BadRow], request: Request) -> None:
+    reporting.have_aged(run)
+    plan = request.plan
+    with end_at_once():
+        if plan is None:
+            run.ledger.take_in(run.identity, rows)
+        else:
+            run.ledger.take_in(
+                run.identity, rows, planning.known(plan, request.operation), {planning.PLAN: plan.digest}
+            )
 
 
 def _nothing_to_do(run: Run, formats: Collection[str]) -> Exit:

@@ -1,7 +1,7 @@
 """The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
 
 from worker import __version__
@@ -9,6 +9,7 @@ from worker.commands import console
 from worker.commands.exits import Exit
 from worker.commands.folders import Run
 from worker.display.summary import Line, show_summary
+from worker.engine.prediction import PREDICTION_HINTS
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
@@ -16,10 +17,15 @@ from worker.model import Json, Outcome
 from worker.workspace.answers import HINTS
 from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
 
+READ_BEFORE = "read_before"
+"""Reason of a row for which there is nothing to do by the roles that a check has read."""
+
 REASON_HINTS = {
     **HINTS,
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
+    **PREDICTION_HINTS,
+    READ_BEFORE: "the roles were read before the run: there is nothing to do, so nothing was sent",
     "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
@@ -65,14 +71,21 @@ def write_reports(run: Run, formats: Collection[str]) -> None:
     run.ledger.note(**{REPORTED: "yes"})
 
 
-def show(run: Run, first: str, file: TextIO) -> None:
-    """Print the outcomes with their hints, one sentence, and where the files are."""
+def write_predictions(run: Run, formats: Collection[str]) -> None:
+    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, LedgerFailed."""
+    columns = run.ledger.extra_columns()
+    write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
+    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
+
+
+def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
+    """Print the outcomes with their hints, the sentences, and where the files are."""
     folder = run.folder
     lines = [
         Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
         for count in run.ledger.counts()
     ]
-    sentences = [first, f"Report: {folder / 'report.csv'}"]
+    sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
@@ -122,7 +135,7 @@ def _summary(ledger: Ledger, identity: Identity) -> Json:
 
 def _outcomes_of(operation: str) -> list[Outcome]:
     """Give the outcomes that rows of an operation can come to, in the order of the reference."""
-    own = OPERATIONS[operation]
+    own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
     other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
     return [outcome for outcome in Outcome if outcome not in other]
 

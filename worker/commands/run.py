@@ -19,11 +19,20 @@ from worker.workspace.operations import OPERATIONS
     help="The run's folder. Without it: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
 @operation_option
+@click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
+@click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Do only what 'rolecall check JOB --save-plan FILE' has planned.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def run(
     job: str,
     out: Path | None,
+    dry_run: bool,
+    plan: Path | None,
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
@@ -40,16 +49,20 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from worker.commands import console, credentials, loop, mainjob, settings_file
-    from worker.commands.connection import Reach
+    from worker.commands import checking, console, credentials, loop, mainjob, settings_file
+    from worker.commands.connection import Reach, refusals
     from worker.engine.settings import Settings
+    from worker.files.plan import open_plan
 
+    if plan is not None and (dry_run or settings["retry_failed"]):
+        raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
-    request = mainjob.Request(
-        Settings(**settings),  # the other flags bear the names of its fields
-        OPERATIONS[operation],
-        report_format,
-        assume_yes=yes,
-        reach=Reach(allow_http, connect_timeout, timeout, ca_file),
-    )
+    chosen = Settings(**settings)  # the other flags bear the names of its fields
+    reach = Reach(allow_http, connect_timeout, timeout, ca_file)
+    if dry_run:
+        question = checking.Question(chosen, OPERATIONS[operation], report_format, reach=reach)
+        return loop.run(checking.check(job, out, question, login, os.environ))
+    with refusals():
+        planned = open_plan(plan) if plan else None
+    request = mainjob.Request(chosen, OPERATIONS[operation], report_format, assume_yes=yes, reach=reach, plan=planned)
     return loop.run(mainjob.perform(job, out, request, login, os.environ))

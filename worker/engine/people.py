@@ -14,7 +14,10 @@ class People:
 
     async def by_id(self, user_id: str) -> Person | Verdict:
         """Ask for a user by id; a Verdict says why there is none. Raises Stopped."""
-        return await self._ask(userId=user_id)
+        person = await self._ask(userId=user_id)
+        if isinstance(person, Person) and person.user_id != user_id:  # the server also looks among the usernames
+            return Verdict(USER_NOT_FOUND, "", f"no id, but the username of {person.user_id}", None)
+        return person
 
     async def by_username(self, username: str) -> Person | Verdict:
         """Ask for a user by username, without the `@`; a Verdict says why there is none. Raises Stopped."""

@@ -13,6 +13,8 @@ from worker.plain import plain
 PRIVATE = 0o700
 RUNS = "runs"
 """The folder of all runs, in the working directory."""
+CHECKS = "checks"
+"""The folder of all checks, beside it."""
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
 
 
@@ -23,17 +25,17 @@ class UnusableFolder(Exception):
         super().__init__(plain(f"{path}: {why}", limit=2_000))
 
 
-def job_folder(base: Path, job_name: str) -> Path:
-    """Give the folder of all runs of a job, `<base>/runs/<job name>`; it need not be there."""
-    return base / RUNS / safe_name(job_name)
+def job_folder(base: Path, job_name: str, kind: str = RUNS) -> Path:
+    """Give the folder of all runs (or checks) of a job, `<base>/runs/<job name>`; it need not be there."""
+    return base / kind / safe_name(job_name)
 
 
-def new_run_folder(base: Path, job_name: str, start: datetime) -> Path:
+def new_run_folder(base: Path, job_name: str, start: datetime, kind: str = RUNS) -> Path:
     """Make and give `<base>/runs/<job name>/<YYYYMMDDTHHMMSSZ>`, mode 0700, with `-2`, `-3` ... when it is taken.
 
     `start` has a time zone. Raises `UnusableFolder`.
     """
-    parent = job_folder(base, job_name)
+    parent = job_folder(base, job_name, kind)
     stamp = f"{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     with _explained(parent):
         _make_missing(parent)
@@ -48,9 +50,9 @@ def new_run_folder(base: Path, job_name: str, start: datetime) -> Path:
                 return folder
 
 
-def runs_newest_first(base: Path, job_name: str) -> list[Path]:
+def runs_newest_first(base: Path, job_name: str, kind: str = RUNS) -> list[Path]:
     """Give the folders that `new_run_folder` made for a job, the newest first; none is no error."""
-    parent = job_folder(base, job_name)
+    parent = job_folder(base, job_name, kind)
     try:
         with os.scandir(parent) as entries:
             names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -48,13 +48,15 @@ def write_report(
     results: Iterable[Result],
     extra_columns: Sequence[str],
     formats: Collection[str] = ("csv",),
+    *,
+    retry: bool = True,
 ) -> None:
     """Write the reports of a run into `folder`, reading `results` once and holding one at a time.
 
     `extra_columns` are the job's further columns. `report.csv` is always written, `report.jsonl` and `report.json`
-    when `formats` names them. `retry.csv` has the rows that are worth another run, those left out that the job no
-    longer has; where there are none, an old one is removed. Each file takes its place only when all rows are written.
-    CSV is RFC 4180 (CRLF) in UTF-8. Raises `OSError`.
+    when `formats` names them. `retry.csv`, where it is wanted, has the rows that are worth another run, those left out
+    that the job no longer has; where there are none, an old one is removed. Each file takes its place only when all
+    rows are written. CSV is RFC 4180 (CRLF) in UTF-8. Raises `OSError`.
     """
     with ExitStack() as files:
         writers = [files.enter_context(_csv_report(folder / "report.csv", extra_columns))]
@@ -62,7 +64,8 @@ def write_report(
             writers.append(files.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
         if "json" in formats:
             writers.append(files.enter_context(_json_report(folder / "report.json", extra_columns)))
-        writers.append(files.enter_context(_retry(folder / "retry.csv", extra_columns)))
+        if retry:
+            writers.append(files.enter_context(_retry(folder / "retry.csv", extra_columns)))
         for result in results:
             for write in writers:
                 write(result)

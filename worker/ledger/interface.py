@@ -1,6 +1,7 @@
 """What the engine and the reports need of a ledger, whatever database stands behind it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from worker.model import BadRow, Outcome, Pending, Result, Row, Settled
@@ -102,10 +103,16 @@ class Ledger(Protocol):
     def extra_columns(self) -> Sequence[str]:
         """Name the job's further columns, in the order of their first appearance."""
 
-    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow], known: Iterable[Known] = ()) -> None:
+    def take_in(
+        self,
+        identity: Identity,
+        rows: Iterable[Row | BadRow],
+        known: Iterable[Known] = (),
+        notes: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Make the job's rows the ledger's, in one transaction; pairs that it knows keep what came of them.
 
-        What is `known` of pairs that nothing has been tried for becomes their outcome.
+        What is `known` of pairs that nothing has been tried for becomes their outcome; the notes are kept beside it.
         """
 
     def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
@@ -120,8 +127,8 @@ class Ledger(Protocol):
     def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Give the next pairs of the job beyond `after`, a user and a room, in the order of these."""
 
-    def count_rooms_and_users(self, outcomes: Collection[Outcome]) -> tuple[int, int]:
-        """Count the rooms and the users of the job's pairs that have one of these outcomes."""
+    def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
+        """Count the rooms and the users of the job's pairs that have one of these outcomes, and this reason."""
 
     def forget_outcomes(self) -> None:
         """Forget what came of every pair."""

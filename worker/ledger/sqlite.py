@@ -8,6 +8,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -51,7 +52,13 @@ class SqliteLedger:
         """Name the job's further columns, in the order of their first appearance."""
         return [str(name) for name in orjson.loads(self.notes().get("extra_columns", "[]"))]
 
-    def take_in(self, identity: Identity, rows: Iterable[Row | BadRow], known: Iterable[Known] = ()) -> None:
+    def take_in(
+        self,
+        identity: Identity,
+        rows: Iterable[Row | BadRow],
+        known: Iterable[Known] = (),
+        notes: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Make the job's rows the ledger's, in one transaction; whatever the reading raises undoes it."""
         columns: dict[str, None] = {}
         with self._transaction():
@@ -63,7 +70,7 @@ class SqliteLedger:
                 self._take_in_row(place, row)
             self._db.execute(sql.DROP_UNTOUCHED)
             self._db.executemany(sql.KNOW, known)
-            self.note(**identity._asdict(), extra_columns=_json(list(columns)))
+            self.note(**identity._asdict(), **notes, extra_columns=_json(list(columns)))
 
     def _take_in_row(self, place: int, row: Row | BadRow) -> None:
         extra = _json(row.extra) if row.extra else None
@@ -108,11 +115,11 @@ class SqliteLedger:
             self._db.execute(sql.INDEX_BY_USER)
             return [_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
 
-    def count_rooms_and_users(self, outcomes: Collection[Outcome]) -> tuple[int, int]:
-        """Count the rooms and the users of the pairs that have one of these outcomes."""
+    def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
+        """Count the rooms and the users of the pairs that have one of these outcomes, and this reason."""
         with self._failures():
             words = orjson.dumps(sorted(outcomes)).decode()
-            rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words,)).fetchone()
+            rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
             return int(rooms), int(users)
 
     def forget_outcomes(self) -> None:

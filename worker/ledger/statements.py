@@ -102,7 +102,7 @@ PAIRS_BY_USER = f"{_PAIR} AND (user_id, room_id) > (?, ?) ORDER BY user_id, room
 # How many rooms and users have pairs of some outcomes.
 COUNT_ROOMS_AND_USERS = """
     SELECT count(DISTINCT room_id), count(DISTINCT user_id) FROM pair
-    WHERE place IS NOT NULL AND outcome IN (SELECT value FROM json_each(?))
+    WHERE place IS NOT NULL AND outcome IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR reason = ?2)
 """
 
 # Forget what came of every pair: for a check, which is made anew.

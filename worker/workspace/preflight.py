@@ -1,5 +1,6 @@
 """The one call before the first row: is this Rocket.Chat, and does it know us?"""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from worker.model import NoReply, Reply
@@ -9,6 +10,8 @@ from worker.workspace.client import CERTIFICATE_REFUSED
 from worker.workspace.limits import Limits, read_limits
 
 ME = "/api/v1/me"
+INFO = "/api/info"
+"""Answers with the server's version; shortened for accounts without `view-statistics`."""
 
 
 class BadCredentials(Exception):
@@ -32,6 +35,13 @@ class Account(NamedTuple):
 def is_rocket_chat(reply: Reply | NoReply) -> bool:
     """Tell whether Rocket.Chat itself has answered, whatever it said: JSON, and no fault of a server."""
     return isinstance(reply, Reply) and reply.status < 500 and json_object(reply.body) is not None
+
+
+def read_version(body: Mapping[str, object]) -> str:
+    """Read the server's version from the answer of `GET /api/info`; empty where it is not told."""
+    info = body.get("info")
+    version = body.get("version") or (info.get("version") if isinstance(info, Mapping) else None)
+    return version if isinstance(version, str) else ""
 
 
 def knows_us(reply: Reply | NoReply) -> bool:

@@ -1,0 +1,63 @@
+"""`rolecall check`: predict what a run would come to; changes nothing."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.commands.options import operation_option, reading_options
+from worker.workspace.operations import OPERATIONS
+
+
+@click.command(short_help="Predict what a run would come to; changes nothing.")
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The check's folder. Without it: checks/<job name>/<start>/, or the newest unfinished check of this job.",
+)
+@click.option(
+    "--save-plan",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan that 'rolecall run JOB --plan FILE' keeps to.",
+)
+@operation_option
+@click.option(
+    "--report-format",
+    type=click.Choice(["jsonl", "json"]),
+    multiple=True,
+    help="Write this beside report.csv; may be given twice.",
+)
+@reading_options
+def check(
+    job: str,
+    out: Path | None,
+    save_plan: Path | None,
+    operation: str,
+    report_format: tuple[str, ...],
+    allow_http: bool,
+    ca_file: str | None,
+    connect_timeout: float,
+    timeout: float,
+    **settings: Any,
+) -> int:
+    """Read JOB, ask the workspace who has which role, and predict the outcome of each row; change nothing.
+
+    The prediction has the form of a run's report. Each room is read once, users only where their membership matters.
+    """
+    from worker.commands import checking, console, credentials, loop, settings_file
+    from worker.commands.connection import Reach
+    from worker.engine.settings import Settings
+
+    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    question = checking.Question(
+        Settings(**settings),
+        OPERATIONS[operation],
+        report_format,
+        save_plan,
+        Reach(allow_http, connect_timeout, timeout, ca_file),
+    )
+    return loop.run(checking.check(job, out, question, login, os.environ))

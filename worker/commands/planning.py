@@ -1,0 +1,57 @@
+"""A plan and the run that keeps to it: it refuses another job, workspace, operation or account."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from worker.commands.exits import Refusal
+from worker.commands.folders import Run
+from worker.commands.reporting import READ_BEFORE
+from worker.files.plan import Plan
+from worker.ledger.interface import Identity, Known
+from worker.model import Outcome
+from worker.workspace.operations import NOTHING_TO_DO, Operation
+from worker.workspace.preflight import Account
+
+PLAN = "plan"
+"""The ledger's note of the plan that the run keeps to, by its digest."""
+
+
+def refuse_other_run(plan: Plan, identity: Identity) -> None:
+    """Refuse a plan that was made for something else. Raises Refusal."""
+    header = plan.header
+    for what, planned, ours in (
+        ("workspace", header.workspace, identity.workspace),
+        ("operation", header.operation, identity.operation),
+        ("job file", header.job_digest, identity.job_digest),
+    ):
+        if planned != ours:
+            told = "its content differs" if what == "job file" else f"{planned}, not {ours}"
+            raise Refusal(f"{plan.path} was made for another {what} ({told}): check the job again. Nothing was sent.")
+
+
+def refuse_other_account(plan: Plan, account: Account) -> None:
+    """Refuse a plan that was made by another account: it may see and do other things. Raises Refusal."""
+    if plan.header.account_id != account.user_id:
+        raise Refusal(
+            f"{plan.path} was made as {plan.header.account}, not {account.username}: check the job as the account "
+            "that runs it. Nothing was sent."
+        )
+
+
+def refuse_other_plan(plan: Plan | None, run: Run) -> None:
+    """Refuse to go on with a run that was begun by another plan, or by none. Raises Refusal."""
+    begun = run.ledger.notes().get(PLAN, "")
+    if run.ledger.identity() is not None and begun != (plan.digest if plan else ""):
+        how = "with a plan: name it with --plan" if plan is None else "without this plan"
+        raise Refusal(f"The run in {run.folder} was begun {how}, or name another --out. Nothing was sent.")
+
+
+def known(plan: Plan, operation: Operation) -> Iterator[Known]:
+    """Give the pairs that shall not be sent, with what they are told. Raises UnusablePlan."""
+    checked_at = plan.header.checked_at
+    at = round(datetime.fromisoformat(checked_at).timestamp() * 1000)
+    for pair in plan.pairs():
+        if pair.outcome in (operation.done, Outcome.NOT_ATTEMPTED):
+            continue
+        reason = READ_BEFORE if pair.outcome in NOTHING_TO_DO else pair.reason
+        yield Known(pair.room_id, pair.user_id, pair.outcome, reason, f"not sent: so checked at {checked_at}", at)

@@ -1,0 +1,128 @@
+"""The plan of a run: what a check predicts for each pair, for a second person to look at and for the run to keep to.
+
+JSON Lines: the first line says which run was planned, every other one is a pair with its predicted outcome.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from worker.files.atomic import replace_atomically
+from worker.files.cells import json_text, scrubbed
+from worker.model import Json, Outcome, Result
+from worker.plain import plain
+
+VERSION = 1
+_NAMES = ("workspace", "operation", "accountId", "account", "jobDigest", "checkedAt")
+"""The header's fields as the file spells them."""
+
+
+class UnusablePlan(Exception):
+    """The file is no plan, or a broken one: str() is one line that says which and where."""
+
+
+class Header(NamedTuple):
+    """Which run was planned."""
+
+    workspace: str
+    operation: str
+    account_id: str
+    account: str
+    job_digest: str
+    checked_at: str
+    """UTC, RFC 3339."""
+
+
+class Planned(NamedTuple):
+    """What a check predicts for one pair."""
+
+    room_id: str
+    user_id: str
+    outcome: Outcome
+    reason: str
+
+
+class Plan(NamedTuple):
+    """An opened plan."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the file, in hex."""
+    header: Header
+
+    def pairs(self) -> Iterator[Planned]:
+        """Give the pairs, one by one; may be called again. Raises UnusablePlan."""
+        with self.path.open("rb") as file:
+            next(file)
+            for number, line in enumerate(file, start=2):
+                yield _planned(self.path, number, line)
+
+
+def write_plan(path: Path, header: Header, results: Iterable[Result]) -> None:
+    """Write a plan that takes its place at `path` once it is whole, mode 0600. Raises OSError.
+
+    Rows that are never sent in any case (invalid, duplicate) are left out.
+    """
+    with replace_atomically(path) as file:
+        told = dict(zip(_NAMES, header, strict=True))
+        file.write(json_text({"rolecallPlan": VERSION, **told}) + "\n")
+        for result in results:
+            if result.outcome in (Outcome.INVALID, Outcome.DUPLICATE):
+                continue
+            pair: Json = {"roomId": scrubbed(result.room_id), "userId": scrubbed(result.user_id)}
+            file.write(json_text({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
+
+
+def open_plan(path: Path) -> Plan:
+    """Read a plan's first line and its digest, and look at every line of it. Raises UnusablePlan."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnusablePlan(f"{path} cannot be read: {error.strerror}") from None
+    plan = Plan(path, digest, _read_header(path, first))
+    for _ in plan.pairs():
+        pass
+    return plan
+
+
+def _read_header(path: Path, line: bytes) -> Header:
+    told = _object(line)
+    if told is None or "rolecallPlan" not in told:
+        raise UnusablePlan(f"{path} is no plan; write one with 'rolecall check JOB --save-plan {path}'")
+    if told["rolecallPlan"] != VERSION:
+        raise UnusablePlan(f"{path} is a plan of another version of Rolecall; check the job again")
+    texts = [told.get(name) for name in _NAMES]
+    if missing := [name for name, text in zip(_NAMES, texts, strict=True) if not isinstance(text, str)]:
+        raise UnusablePlan(f"{path}: line 1 has no {missing[0]!r}; check the job again")
+    header = Header(*map(str, texts))
+    try:
+        datetime.fromisoformat(header.checked_at)
+    except ValueError:
+        raise UnusablePlan(f"{path}: line 1 has no time in 'checkedAt'; check the job again") from None
+    return header
+
+
+def _planned(path: Path, number: int, line: bytes) -> Planned:
+    told = _object(line) or {}
+    try:
+        pair = Planned(told["roomId"], told["userId"], Outcome(told["outcome"]), told["reason"])
+    except (KeyError, ValueError):
+        pair = None
+    if pair is None or not all(isinstance(text, str) for text in pair):
+        raise UnusablePlan(f"{path}: line {number} is damaged: {plain(line.decode(errors='replace'), limit=80)}")
+    return pair
+
+
+def _object(line: bytes) -> dict[str, Json] | None:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
