@@ -7,6 +7,12 @@ from worker.commands.signals import end_at_once
 from worker.plain import plain
 
 
+def say(line: str) -> None:
+    """Say one line of a result on stdout."""
+    with suppress(OSError, ValueError):
+        print(plain(line), flush=True)  # noqa: T201 - this is the place that prints
+
+
 def tell(line: str) -> None:
     """Say one line on stderr, beside the results."""
     with suppress(OSError, ValueError):  # nobody reads it any more; the run goes on

@@ -18,6 +18,8 @@ class Exit(IntEnum):
     """Stopped by the failure threshold or a ledger that cannot be written, or the workspace stayed away."""
     HELD = 5
     """Another run holds this folder."""
+    DIFFERS = 6
+    """The workspace is no longer as the report says (verify)."""
     INTERRUPTED = 130
     """Ctrl-C or a termination signal."""
 

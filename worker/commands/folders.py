@@ -77,6 +77,18 @@ def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
             raise
 
 
+@contextmanager
+def existing_run(folder: Path) -> Iterator[Run]:
+    """Hold the lock and the ledger of a run that is there. Raises RunHeld and UnusableLedger."""
+    if not (folder / LEDGER).is_file():
+        raise UnusableLedger(f"{folder} holds no run: there is no {LEDGER} in it.")
+    with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
+        identity = ledger.identity()
+        if identity is None:
+            raise UnusableLedger(f"{folder} holds a run that has not begun.")
+        yield Run(folder, identity, ledger)
+
+
 def _is_untouched(ledger: Ledger) -> bool:
     with suppress(LedgerFailed):
         return not ledger.sessions()

@@ -1,7 +1,6 @@
 """`rolecall report`: write the reports of a run again, from its ledger."""
 
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -19,22 +18,15 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
     from worker.commands import reporting
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.folders import LEDGER, Run
+    from worker.commands.folders import existing_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
-    from worker.ledger.lock import RunHeld, RunLock
-    from worker.ledger.sqlite import SqliteLedger
+    from worker.ledger.lock import RunHeld
     from worker.model import Outcome
 
-    if not (folder / LEDGER).is_file():
-        raise Refusal(f"{folder} holds no run: there is no {LEDGER} in it.")
     try:
-        with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
-            identity = ledger.identity()
-            if identity is None:
-                raise Refusal(f"{folder} holds a run that has not begun.")
-            run = Run(folder, identity, ledger)
+        with existing_run(folder) as run:
             reporting.write_reports(run, report_format)
-            counts = ledger.counts()
+            counts = run.ledger.counts()
             reporting.show(run, reporting.in_words(counts), sys.stdout)
     except RunHeld as held:
         raise Refusal(str(held), Exit.HELD) from None

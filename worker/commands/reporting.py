@@ -11,6 +11,7 @@ from worker.commands.folders import Run
 from worker.display.summary import Line, show_summary
 from worker.engine.prediction import PREDICTION_HINTS
 from worker.engine.reasons import STOP_HINTS, StopReason
+from worker.engine.verifying import VERIFICATION_HINTS
 from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
 from worker.model import Json, Outcome
@@ -25,6 +26,7 @@ REASON_HINTS = {
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
     **PREDICTION_HINTS,
+    **VERIFICATION_HINTS,
     READ_BEFORE: "the roles were read before the run: there is nothing to do, so nothing was sent",
     "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",

@@ -72,6 +72,8 @@ class Pair(NamedTuple):
     user_id: str
     outcome: Outcome | None
     reason: str
+    doubtful: bool
+    """True when an attempt may have been carried out whose outcome is not recorded."""
 
 
 class Count(NamedTuple):

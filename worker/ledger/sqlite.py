@@ -300,8 +300,8 @@ def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tup
 
 
 def _pair(row: tuple[Any, ...]) -> Pair:
-    key, line, room, user, outcome, reason = row
-    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "")
+    key, line, room, user, outcome, reason, doubt = row
+    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "", bool(doubt))
 
 
 def _result(row: tuple[Any, ...], stop: str) -> Result:

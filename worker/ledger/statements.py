@@ -90,7 +90,7 @@ KNOW = """
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND doubt = 0
 """
 
-_PAIR = "SELECT key, line, room_id, user_id, outcome, reason FROM pair WHERE place IS NOT NULL"
+_PAIR = "SELECT key, line, room_id, user_id, outcome, reason, doubt FROM pair WHERE place IS NOT NULL"
 
 # The pairs room by room, along the index that makes them unique.
 PAIRS_BY_ROOM = f"{_PAIR} AND (room_id, user_id) > (?, ?) ORDER BY room_id, user_id LIMIT ?"

@@ -1,0 +1,44 @@
+"""`rolecall undo`: give back exactly what a run took."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.commands.options import run_options
+
+
+@click.command(short_help="Give the role back to exactly those a run took it from.")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--include-inferred",
+    is_flag=True,
+    help="Also the rows whose answers were lost and that were found to be done (confirmed_on_retry).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
+@run_options
+def undo(
+    folder: Path,
+    include_inferred: bool,
+    yes: bool,
+    report_format: tuple[str, ...],
+    allow_http: bool,
+    ca_file: str | None,
+    connect_timeout: float,
+    timeout: float,
+    **settings: Any,
+) -> int:
+    """Give the role back to the rows that the run in DIR is known to have taken it from.
+
+    The undo is a run of its own in DIR/undo, with ledger and report: the same command goes on with it, and once it is
+    done it is refused.
+    """
+    from worker.commands import console, credentials, loop, mainjob, settings_file, undoing
+    from worker.commands.connection import Reach
+    from worker.engine.settings import Settings
+
+    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    reach = Reach(allow_http, connect_timeout, timeout, ca_file)
+    request = mainjob.Request(Settings(**settings), formats=report_format, assume_yes=yes, reach=reach)
+    return loop.run(undoing.undo(folder, request, login, os.environ, inferred=include_inferred))

@@ -1,0 +1,28 @@
+"""`rolecall verify`: read the roles back and compare them with a run's report."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.commands.options import reading_options
+
+
+@click.command(short_help="Read the roles back and compare them with the report.")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@reading_options
+def verify(
+    folder: Path, allow_http: bool, ca_file: str | None, connect_timeout: float, timeout: float, **settings: Any
+) -> int:
+    """Read the roles back for the run in DIR, once per room or per user, and list each row that is otherwise.
+
+    Rows that the run left unknown are settled by what is read. Ends with 6 where the workspace is not as reported.
+    """
+    from worker.commands import console, credentials, loop, settings_file, verifying
+    from worker.commands.connection import Reach
+    from worker.engine.settings import Settings
+
+    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    request = verifying.Request(Settings(**settings), Reach(allow_http, connect_timeout, timeout, ca_file))
+    return loop.run(verifying.verify(folder, request, login, os.environ))

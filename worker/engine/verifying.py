@@ -1,0 +1,152 @@
+"""Reads the roles back and compares them with what a run's ledger says; settles what the run could not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from worker.engine import grouping
+from worker.engine.checking import read_room
+from worker.engine.clock import Clock
+from worker.engine.people import People
+from worker.engine.reading import Reader
+from worker.ledger.interface import Batch, Ledger, Pair
+from worker.model import Outcome, Settled
+from worker.workspace.answers import USER_NOT_FOUND, Verdict
+from worker.workspace.operations import DONE, NOTHING_TO_DO, Operation
+from worker.workspace.roles import Person
+
+CONFIRMED_BY_READING = "confirmed_by_reading"
+"""Reason of a row whose answer was lost, and whose role was read back to be as wanted."""
+READ_UNCHANGED = "read_unchanged"
+"""Reason of a row whose answer was lost, and whose role was read back to be as before."""
+VERIFICATION_HINTS = {
+    CONFIRMED_BY_READING: "an answer was lost, and the roles read back are as wanted: that attempt did it",
+    READ_UNCHANGED: "an answer was lost, and the roles read back are as before: run again with --retry-failed",
+}
+"""What a person can do about each."""
+
+
+class Finding(StrEnum):
+    """How a row stands to the workspace."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    SETTLED = "settled"
+    """The run did not know what became of it; now it is known."""
+    UNREAD = "unread"
+    """The roles could not be read back."""
+
+
+class Verified(NamedTuple):
+    """One row and what was read back for it."""
+
+    pair: Pair
+    finding: Finding
+    has_role: bool | None
+    """None where it could not be read."""
+    why: str = ""
+    """Why it could not be read."""
+
+
+def verified(pair: Pair, has_role: bool, operation: Operation) -> Verified:
+    """Compare one row with what was read back; the row has an outcome that says something of the role, or a doubt."""
+    as_wanted = has_role is operation.gives
+    if is_unsure(pair):
+        return Verified(pair, Finding.SETTLED, has_role)
+    return Verified(pair, Finding.AGREES if as_wanted else Finding.DIFFERS, has_role)
+
+
+def settlement(row: Verified, operation: Operation, now: int) -> Settled:
+    """Say what an unsure row is told from now on. `now`: UTC, milliseconds since the epoch."""
+    done = row.has_role is operation.gives
+    outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, READ_UNCHANGED)
+    return Settled(row.pair.key, outcome, reason, None, "", "", now, None, doubtful=False)
+
+
+def is_unsure(pair: Pair) -> bool:
+    """Tell whether the run does not know what became of a row."""
+    return pair.outcome is Outcome.UNKNOWN or (pair.outcome is None and pair.doubtful)
+
+
+def says_something(pair: Pair) -> bool:
+    """Tell whether a row's outcome says how the role must be, or whether reading it back settles the row."""
+    return pair.outcome in DONE or pair.outcome in NOTHING_TO_DO or is_unsure(pair)
+
+
+class Verification:
+    """Verifies one run; each row is told to `on_row` once, room by room or user by user."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reader: Reader,
+        operation: Operation,
+        *,
+        at_once: int,
+        clock: Clock,
+        on_row: Callable[[Verified], object],
+    ) -> None:
+        """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
+        self._ledger = ledger
+        self._reader = reader
+        self._people = People(reader)
+        self._operation = operation
+        self._at_once = at_once
+        self._clock = clock
+        self._on_row = on_row
+
+    async def run(self) -> None:
+        """Read back every row that says something, in whichever way takes fewer calls. Raises Stopped, LedgerFailed."""
+        rooms, users = self._ledger.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
+        if users < rooms and await self._rooms_are_shown():
+            by_user = grouping.users(self._ledger, says_something)
+            await grouping.for_each(by_user, self._verify_user, self._at_once)
+        else:
+            by_room = grouping.rooms(self._ledger, says_something)
+            await grouping.for_each(by_room, self._verify_room, self._at_once)
+
+    async def _rooms_are_shown(self) -> bool:
+        """Ask for the first user that there still is: an account may be shown all rooms of users, or none."""
+        for pairs in grouping.users(self._ledger, says_something):
+            person = await self._people.by_id(pairs[0].user_id)
+            if isinstance(person, Person):
+                return person.rooms is not None
+            if person.meaning is not USER_NOT_FOUND:
+                return False
+        return False
+
+    async def _verify_user(self, pairs: Sequence[Pair]) -> None:
+        person = await self._people.by_id(pairs[0].user_id)
+        if isinstance(person, Verdict):
+            if person.meaning is USER_NOT_FOUND:  # who is not there has no role
+                self._compare(pairs, {})
+            else:
+                self._tell_unread(pairs, person.meaning.reason)
+        elif person.rooms is None:
+            self._tell_unread(pairs, "rooms_not_shown")
+        else:
+            self._compare(pairs, {(room.room_id, person.user_id): room.roles for room in person.rooms})
+
+    async def _verify_room(self, pairs: Sequence[Pair]) -> None:
+        room_id = pairs[0].room_id
+        found = await read_room(self._reader, self._operation.kind, room_id)
+        if isinstance(found, Verdict):
+            self._tell_unread(pairs, found.meaning.reason)
+        else:
+            self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
+
+    def _compare(self, pairs: Sequence[Pair], held: Mapping[tuple[str, str], frozenset[str]]) -> None:
+        role, operation = self._operation.role, self._operation
+        rows = [
+            verified(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation) for pair in pairs
+        ]
+        now = self._clock.wall_ms()
+        settled = [settlement(row, operation, now) for row in rows if row.finding is Finding.SETTLED]
+        if settled:
+            self._ledger.commit(Batch(settled, (), ()))
+        for row in rows:
+            self._on_row(row)
+
+    def _tell_unread(self, pairs: Sequence[Pair], why: str) -> None:
+        for pair in pairs:
+            self._on_row(Verified(pair, Finding.UNREAD, None, why))
