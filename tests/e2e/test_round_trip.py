@@ -1,0 +1,246 @@
+"""Check, run, verify and undo with the installed command: what was planned is done, seen, and taken back."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Ended, environment, outcomes, read_report, rolecall, write_job
+from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World
+from worker.sandbox.organisation import group, organisation_world, user
+
+pytestmark = pytest.mark.e2e
+
+FAST = ("--rate", "unlimited")
+RUN = (*FAST, "--yes", "--backoff", "0.01")
+LEADERS = [(group("finance-planning"), user("finance.lead")), (group("sales-budget"), user("sales.lead"))]
+NO_LEADER = (group("finance-planning"), user("finance.deputy"))
+NO_ROLE = (group("finance-planning"), user("finance.analyst"))
+"""A member without roles, of whom the server says 200 to anything."""
+
+
+def organisation() -> World:
+    """Give a world to reorganise."""
+    return organisation_world().world
+
+
+def changes(world: World) -> list[tuple[str, str, str]]:
+    """Give every change of a role that was asked for."""
+    return [
+        (call.route, call.room_id, call.user_id)
+        for call in world.calls
+        if ".remove" in call.route or ".add" in call.route
+    ]
+
+
+async def test_check_changes_nothing_and_dry_run_is_the_same(tmp_path: Path) -> None:
+    """`check` and `run --dry-run` give one prediction, in the form of a report, and send no change."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_ROLE, LEADERS[0]])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        checked = await rolecall("check", job, "--out", "a", *FAST, cwd=tmp_path, env=env)
+        dry = await rolecall("run", job, "--dry-run", "--out", "b", *FAST, cwd=tmp_path, env=env)
+    assert (checked.code, dry.code) == (0, 0)
+    assert "Predicted; nothing was changed. 4 rows: 2 removed, 1 not_leader, 1 duplicate." in checked.stdout
+    assert "Members will see 2 system messages in 2 groups" in checked.stdout
+    assert changes(world) == []
+    expected = Counter({("removed", ""): 2, ("not_leader", ""): 1, ("duplicate", "duplicate_of"): 1})
+    assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b") == expected
+    assert not (tmp_path / "a/retry.csv").exists()
+
+
+async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
+    """Rows that the check found to be nothing, or refused, are told so and not sent; the others are sent once."""
+    world = organisation()
+    job = write_job(tmp_path / "job.csv", [*LEADERS, NO_ROLE, ("noSuchRoom", user("sales.lead"))])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
+        done = await rolecall("run", job, "--plan", "plan.jsonl", "--out", "out", *RUN, cwd=tmp_path, env=env)
+        again = await rolecall("run", job, "--plan", "plan.jsonl", "--out", "out", *RUN, cwd=tmp_path, env=env)
+    assert done.code == again.code == 1
+    assert changes(world) == [("groups.removeLeader", *pair) for pair in LEADERS]
+    assert [(row["outcome"], row["reason"], row["attempts"]) for row in read_report(tmp_path / "out")] == [
+        ("removed", "", "1"),
+        ("removed", "", "1"),
+        ("not_leader", "read_before", "0"),
+        ("failed", "room_not_found", "0"),
+    ]
+    assert "Nothing left to do" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("job", "made for another job file"),
+        ("operation", "made for another operation"),
+        ("account", "made as bulk.bot, not second.bot"),
+        ("workspace", "made for another workspace"),
+        ("begun", "was begun without this plan"),
+        ("retry", "leave out --dry-run and --retry-failed"),
+    ],
+)
+async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_path: Path) -> None:
+    """Another job, operation, account or workspace than the plan's ends the run before anything is sent."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    world.add_account("secondBot", "second-token", username="second.bot", roles=("user", "admin"))
+    async with Sandbox(world) as sandbox, Sandbox(organisation()) as other:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
+        more: tuple[str, ...] = ()
+        match change:
+            case "job":
+                write_job(job, LEADERS[:1])
+            case "operation":
+                more = ("--operation", "groups.removeOwner")
+            case "account":
+                env |= {"ROCKETCHAT_USER_ID": "secondBot", "ROCKETCHAT_AUTH_TOKEN": "second-token"}
+            case "workspace":
+                env |= {"ROCKETCHAT_URL": other.url}
+            case "begun":
+                one = Fault(Kind.STATUS, When(user=LEADERS[1][1]), times=None, status=500)
+                sandbox.faults.add(one)
+                await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
+                world.record.calls.clear()
+            case "retry":
+                more = ("--retry-failed",)
+        words = ("--plan", "plan.jsonl", "--out", "out", *RUN, *more)
+        refused = await rolecall("run", job, *words, cwd=tmp_path, env=env)
+    assert refused.code == 2
+    assert told in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert changes(world) == []
+
+
+async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
+    """Unknown rows become what is read back: removed where the role is gone, failed where it is still there."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    faults = [
+        Fault(Kind.DROP_AFTER, When(user=LEADERS[0][1]), times=None),
+        Fault(Kind.STATUS, When(user=LEADERS[1][1]), times=None, status=502, html=True),
+    ]
+    async with Sandbox(world, faults=faults) as sandbox:
+        env = environment(sandbox.url)
+        words = ("--out", "out", "--attempts", "1", "--concurrency", "1", *RUN)
+        await rolecall("run", job, *words, cwd=tmp_path, env=env)
+        before = outcomes(tmp_path / "out")
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+    assert sum(rows for (outcome, _), rows in before.items() if outcome == "unknown") == 2
+    assert verified.code == 0, verified.stderr
+    assert "2 rows read back: 2 unknown until now and settled." in verified.stdout
+    assert [(row["outcome"], row["reason"]) for row in read_report(tmp_path / "out")] == [
+        ("removed", "confirmed_by_reading"),
+        ("failed", "read_unchanged"),
+    ]
+
+
+async def test_verify_lists_what_is_otherwise(tmp_path: Path) -> None:
+    """A role that somebody gave back after the run is listed, with exit code 6."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        world.join(*LEADERS[1], ("leader",))
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+    assert verified.code == 6
+    assert f"line 3, {LEADERS[1][1]} in {LEADERS[1][0]}: reported removed, but is leader now" in verified.stdout
+    assert "2 rows read back: 1 as the report says, 1 otherwise." in verified.stdout
+    assert [row["finding"] for row in read_rows(tmp_path / "out/verify.csv")] == ["differs"]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+async def test_verify_asks_by_user_where_that_is_fewer_calls(tmp_path: Path) -> None:
+    """One user in many rooms is read back with one call, deactivated or not."""
+    world = organisation()
+    pairs = sorted(pair for pair in world.holding("leader") if pair[1] == user("sales.lead"))
+    job = write_job(tmp_path / "job.csv", [pair for pair in pairs if world.rooms[pair[0]].type == "p"])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        world.record.calls.clear()
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+    assert verified.code == 0, verified.stdout
+    routes = Counter(call.route for call in world.calls)
+    assert routes["users.info"] <= 2
+    assert routes["groups.roles"] == 0
+
+
+async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
+    """Only rows that the run removed get their role back; inferred ones only when asked for; and only once."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_LEADER])
+    before = world.holding("leader")
+    lost = Fault(Kind.DROP_AFTER, When(user=LEADERS[1][1], route="groups.removeLeader"))
+    async with Sandbox(world, faults=[lost]) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        assert world.holding("leader") == before - set(LEADERS)
+        world.record.calls.clear()
+        undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        assert changes(world) == [("groups.addLeader", *LEADERS[0])]
+        twice = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        inferred = await rolecall("undo", "out", "--include-inferred", *RUN, cwd=tmp_path, env=env)
+        verified = await rolecall("verify", "out/undo", *FAST, cwd=tmp_path, env=env)
+    assert (undone.code, twice.code, inferred.code, verified.code) == (0, 2, 0, 0)
+    assert "undone already" in twice.stderr
+    assert changes(world) == [("groups.addLeader", *pair) for pair in LEADERS]
+    assert world.holding("leader") == before
+    assert outcomes(tmp_path / "out/undo") == Counter({("added", ""): 2})
+
+
+@pytest.mark.parametrize("verb", ["undo", "verify"])
+async def test_what_changed_nothing_is_not_undone(verb: str, tmp_path: Path) -> None:
+    """A check's folder, an empty folder, and credentials for another workspace are refused in one line."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    (tmp_path / "empty").mkdir()
+
+    async def refused(folder: str, url: str) -> Ended:
+        return await rolecall(verb, folder, *FAST, cwd=tmp_path, env=environment(url))
+
+    async with Sandbox(world) as sandbox, Sandbox(organisation()) as other:
+        await rolecall("check", job, "--out", "checked", *FAST, cwd=tmp_path, env=environment(sandbox.url))
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=environment(sandbox.url))
+        world.record.calls.clear()
+        ended = [
+            await refused("checked", sandbox.url),
+            await refused("empty", sandbox.url),
+            await refused("out", other.url),
+        ]
+    assert [(end.code, len(end.stderr.splitlines())) for end in ended] == [(2, 1)] * 3
+    assert [
+        told in end.stderr for told, end in zip(("changed nothing", "holds no run", "not http"), ended, strict=True)
+    ]
+    assert world.calls == []
+
+
+async def test_a_run_that_removed_nothing_has_nothing_to_undo(tmp_path: Path) -> None:
+    """Where no row was removed the undo says so and makes no folder of its own."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", [NO_LEADER])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        refused = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+    assert refused.code == 2
+    assert "nothing to undo" in refused.stderr
+    assert not (tmp_path / "out/undo").exists()
+
+
+async def test_another_operation_is_told_in_its_own_words(tmp_path: Path) -> None:
+    """Taking the moderator role in channels and groups is one job each, with its own outcomes in report and summary."""
+    world = organisation()
+    job = write_job(tmp_path / "job.csv", [NO_LEADER, LEADERS[0]])
+    words = ("--operation", "groups.removeModerator", "--out", "out", *RUN)
+    async with Sandbox(world) as sandbox:
+        done = await rolecall("run", job, *words, cwd=tmp_path, env=environment(sandbox.url))
+    assert done.code == 0
+    assert outcomes(tmp_path / "out") == Counter({("removed", ""): 1, ("not_moderator", ""): 1})
+    told = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
+    assert told["operation"] == "groups.removeModerator"
+    assert (told["outcomes"]["not_moderator"], "not_leader" in told["outcomes"]) == (1, False)
+    assert ACCOUNT.token not in done.stdout + done.stderr

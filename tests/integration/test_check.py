@@ -1,0 +1,153 @@
+"""A check over a socket: what it predicts is what the run then comes to, and it changes nothing."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.support.desk import desk
+from tests.support.engine import QUICK, SilentLog
+from worker.engine.checking import Check
+from worker.engine.clock import Clock
+from worker.engine.events import Events
+from worker.engine.runner import work_through
+from worker.engine.settings import Settings
+from worker.engine.stop import Stop
+from worker.ledger.interface import Identity
+from worker.ledger.sqlite import SqliteLedger
+from worker.model import Outcome, Row
+from worker.sandbox import ACCOUNT, Limiter, Sandbox, World
+from worker.sandbox.organisation import group, organisation_world, user
+from worker.workspace.operations import OPERATIONS, REMOVE_LEADER, Operation
+
+Told = dict[tuple[str, str], tuple[Outcome, str]]
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+
+
+def pairs_of(world: World) -> list[tuple[str, str]]:
+    """Give pairs of every kind: each role, no role, no member, and ids that nobody has."""
+    rooms = [group("finance-planning"), group("legal-incidents"), group("support-incidents"), group("announcements")]
+    people = [user(f"{place}") for place in ("finance.lead", "finance.deputy", "finance.planner", "finance.analyst")]
+    people += [user("legal.lead"), user("support.lead"), user("sales.deputy"), ACCOUNT.user_id, "nobody"]
+    return [(room, person) for room in [*rooms, "noSuchRoom"] for person in people]
+
+
+def take_in(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteLedger:
+    """Make a ledger of these pairs."""
+    ledger = SqliteLedger(path)
+    rows = (Row(line, room, person, {}) for line, (room, person) in enumerate(pairs, start=2))
+    ledger.take_in(Identity("http://127.0.0.1", operation.name, ""), rows)
+    return ledger
+
+
+def told(ledger: SqliteLedger) -> Told:
+    """Give what each pair of a ledger is told."""
+    return {(row.room_id, row.user_id): (row.outcome, row.reason) for row in ledger.results()}
+
+
+async def predict(
+    url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation, settings: Settings = QUICK
+) -> Told:
+    """Check the pairs and give the predictions."""
+    ledger = take_in(path, pairs, operation)
+    try:
+        async with desk(url, settings) as at:
+            await Check(ledger, at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+        return told(ledger)
+    finally:
+        ledger.close()
+
+
+async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation) -> Told:
+    """Run the pairs, one after the other, and give what became of them."""
+    ledger, clock = take_in(path, pairs, operation), Clock()
+    try:
+        ledger.open_session("tester", clock.wall_ms())
+        async with desk(url) as at:
+            events = Events(SilentLog(), clock)
+            settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
+            await work_through(ledger, at.client, operation, settings, stop=Stop(), clock=clock, events=events)
+        return told(ledger)
+    finally:
+        ledger.close()
+
+
+@every_operation
+async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_path: Path) -> None:
+    """For each operation and each kind of pair the prediction is the run's outcome, the 200 for nothing apart."""
+    world = organisation_world().world
+    pairs = pairs_of(world)
+    async with Sandbox(world) as sandbox:
+        predicted = await predict(sandbox.url, pairs, tmp_path / "check.sqlite", operation)
+        before = [call.route for call in world.calls]
+        assert not any(call.carried_out for call in world.calls)
+        done = await carry_out(sandbox.url, pairs, tmp_path / "run.sqlite", operation)
+    assert operation.name not in before
+    # A member who never had a role is removed from nothing, says the server; who has read the roles knows better.
+    quirk = {
+        pair
+        for pair, (outcome, _) in done.items()
+        if outcome is Outcome.REMOVED and world.rooms[pair[0]].members[pair[1]] is None
+    }
+    assert {pair: what for pair, what in predicted.items() if pair not in quirk} == {
+        pair: what for pair, what in done.items() if pair not in quirk
+    }
+    assert {predicted[pair] for pair in quirk} <= {(operation.nothing_to_do, "")}
+
+
+async def test_each_room_is_read_once(tmp_path: Path) -> None:
+    """However many rows a room has, its roles are asked for once, and its users' memberships only where they matter."""
+    world = organisation_world().world
+    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    async with Sandbox(world) as sandbox:
+        await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
+    routes = [call.route for call in world.calls]
+    assert routes.count("groups.roles") == len({room for room, _ in pairs})
+    assert routes.count("users.info") == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "room", "expected"),
+    [
+        (lambda world: world.withdraw("view-other-user-channels"), "finance-planning", "membership_not_seen"),
+        (lambda world: world.forbid("groups.roles"), "finance-planning", "not_readable"),
+        (lambda world: world.forbid("groups.roles", 401), "finance-planning", "not_readable"),
+        (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
+        (lambda world: world.forbid("groups.counters"), "legal-incidents", "room_not_found"),
+        (lambda world: None, "legal-incidents", "room_not_joined"),
+    ],
+)
+async def test_what_may_not_be_read_is_told(
+    spoil: Callable[[World], object], room: str, expected: str, tmp_path: Path
+) -> None:
+    """A permission that is missing makes a row less certain, and its reason says so; nothing is invented."""
+    world = organisation_world(roles=("user", "admin")).world
+    spoil(world)
+    pair = (group(room), user("finance.planner"))
+    async with Sandbox(world) as sandbox:
+        predicted = await predict(sandbox.url, [pair], tmp_path / "check.sqlite", REMOVE_LEADER)
+    assert predicted[pair][1] == expected
+
+
+async def test_an_account_without_the_permission_is_foretold(tmp_path: Path) -> None:
+    """Who is neither admin nor owner of the room may not change roles there, and the check knows."""
+    organisation = organisation_world(roles=("user",))
+    world, room = organisation.world, group("finance-planning")
+    world.rooms[room].members[ACCOUNT.user_id] = []
+    pair = (room, user("finance.lead"))
+    async with Sandbox(world) as sandbox:
+        predicted = await predict(sandbox.url, [pair], tmp_path / "check.sqlite", REMOVE_LEADER)
+    assert predicted == {pair: (Outcome.FAILED, "not_allowed")}
+
+
+async def test_reading_keeps_to_each_routes_window(tmp_path: Path) -> None:
+    """A check that needs more calls than a window takes waits for the next, and never hears 'too many requests'."""
+    world = organisation_world(roles=("user", "owner")).world
+    world.withdraw("api-bypass-rate-limit")
+    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
+        path, patient = tmp_path / "check.sqlite", Settings(rate=None)
+        predicted = await predict(sandbox.url, pairs, path, REMOVE_LEADER, patient)
+    assert len(predicted) == len(pairs)
+    assert 429 not in {call.status for call in world.calls}
