@@ -1,7 +1,9 @@
 """The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TextIO
 
 from worker import __version__
@@ -12,9 +14,9 @@ from worker.display.summary import Line, show_summary
 from worker.engine.prediction import PREDICTION_HINTS
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.engine.verifying import VERIFICATION_HINTS
-from worker.files import BAD_ROW_REASONS, rfc3339, write_json, write_report
+from worker.files import BAD_ROW_REASONS, is_worth_another_run, read_events, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
-from worker.model import Json, Outcome
+from worker.model import Json, Outcome, Result
 from worker.workspace.answers import HINTS
 from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
 
@@ -67,10 +69,33 @@ def have_aged(run: Run) -> None:
 
 
 def write_reports(run: Run, formats: Collection[str]) -> None:
-    """Write report.csv (and what `formats` names), retry.csv and summary.json. Raises OSError, LedgerFailed."""
-    write_report(run.folder, run.ledger.results(), run.ledger.extra_columns(), ("csv", *formats))
+    """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
+
+    Raises OSError, LedgerFailed.
+    """
+    ledger = run.ledger
+    further = {"report.html": _page(run, formats)}
+    write_report(run.folder, ledger.results(), ledger.extra_columns(), ("csv", *formats), further)
     write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
     run.ledger.note(**{REPORTED: "yes"})
+
+
+def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractContextManager[Callable[[Result], object]]]:
+    from worker.display.page import WAITING, Facts, Span, page  # heavy, and needed at the very end only
+
+    facts = Facts(
+        workspace=run.identity.workspace,
+        operation=run.identity.operation,
+        run=run.folder.resolve().name,
+        rows=sum(count.rows for count in run.ledger.counts()),
+        spans=[Span(*session) for session in run.ledger.sessions()],
+        hints=REASON_HINTS,
+        links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
+        events=read_events(run.folder / "run.log.jsonl", WAITING),
+        worth_another_run=is_worth_another_run,
+        version=__version__,
+    )
+    return partial(page, facts=facts)
 
 
 def write_predictions(run: Run, formats: Collection[str]) -> None:

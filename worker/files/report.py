@@ -1,8 +1,8 @@
 """The reports of a run: every row in `report.csv` (and JSON beside it), those worth another run in `retry.csv`."""
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +34,8 @@ WORTH_ANOTHER_RUN = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTE
 LONGEST_MESSAGE = 2_000
 
 Write = Callable[[Result], object]
+Further = Callable[[TextIO], AbstractContextManager[Write]]
+"""Writes a report of another form into an open file: a block that takes each result."""
 
 
 class CsvWriter(Protocol):
@@ -48,6 +50,7 @@ def write_report(
     results: Iterable[Result],
     extra_columns: Sequence[str],
     formats: Collection[str] = ("csv",),
+    further: Mapping[str, Further] | None = None,
     *,
     retry: bool = True,
 ) -> None:
@@ -56,10 +59,14 @@ def write_report(
     `extra_columns` are the job's further columns. `report.csv` is always written, `report.jsonl` and `report.json`
     when `formats` names them. `retry.csv`, where it is wanted, has the rows that are worth another run, those left out
     that the job no longer has; where there are none, an old one is removed. Each file takes its place only when all
-    rows are written. CSV is RFC 4180 (CRLF) in UTF-8. Raises `OSError`.
+    rows are written. CSV is RFC 4180 (CRLF) in UTF-8. `further` has, by file name, reports that are written elsewhere;
+    they end last, so that the tables are there even if one of them fails. Raises `OSError`.
     """
     with ExitStack() as files:
-        writers = [files.enter_context(_csv_report(folder / "report.csv", extra_columns))]
+        writers = [
+            files.enter_context(_further_report(folder / name, report)) for name, report in (further or {}).items()
+        ]
+        writers.append(files.enter_context(_csv_report(folder / "report.csv", extra_columns)))
         if "jsonl" in formats:
             writers.append(files.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
         if "json" in formats:
@@ -125,6 +132,12 @@ def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[Write]:
 
         yield write
         file.write("\n]\n" if before == ",\n" else "[]\n")
+
+
+@contextmanager
+def _further_report(path: Path, report: Further) -> Iterator[Write]:
+    with replace_atomically(path) as file, report(file) as write:
+        yield write
 
 
 @contextmanager

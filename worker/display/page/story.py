@@ -1,0 +1,217 @@
+"""What the page says, put together from what was counted; the template only lays it out."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from markupsafe import Markup
+
+from worker.display.page import charts, words
+from worker.display.page.scales import bars
+from worker.display.page.tally import MOST_ROOMS, NOT_WELL, Room, Tally, quantile
+from worker.display.page.timeline import Timeline, Waits, timeline
+from worker.model import Outcome
+from worker.plain import plain
+
+MOST_WORST_ROOMS = 12
+KILLED = "killed"
+"""How the hints name the end of a session that did not end itself."""
+
+
+class Session(Protocol):
+    """One start of the command on the run, as the page is told of it."""
+
+    started_at: int
+    ended_at: int | None
+    stop: str
+    account: str
+
+
+class Figure(NamedTuple):
+    """One number that says much."""
+
+    name: str
+    value: str
+    more: str
+
+
+class Reason(NamedTuple):
+    """How many rows came to one outcome for one reason."""
+
+    outcome: Outcome
+    reason: str
+    rows: int
+    share: float
+    """Of the most frequent one, in percent: the length of its bar."""
+    hint: str
+
+
+class Told(NamedTuple):
+    """One session in words."""
+
+    started: str
+    took: str
+    account: str
+    ended: str
+
+
+class Picture(NamedTuple):
+    """A picture in the sizes it is drawn in, what it says in one sentence, and its values as a table."""
+
+    drawn: Sequence[Markup]
+    sentence: str
+    columns: Sequence[str]
+    values: Sequence[Sequence[str]]
+
+
+class Story(NamedTuple):
+    """All that the page says of the run as a whole."""
+
+    state: str
+    stopped: bool
+    outcomes: Sequence[tuple[Outcome, int, str]]
+    figures: Sequence[Figure]
+    sessions: Sequence[Told]
+    ring: Markup
+    throughput: Picture | None
+    latency: Picture | None
+    troubles: Sequence[Reason]
+    notes: Sequence[Reason]
+    rooms: Sequence[Room]
+    all_rooms: int
+    other_rooms: int
+
+
+def story(sessions: Sequence[Session], hints: Mapping[str, str], tally: Tally, waits: Waits) -> Story:
+    """Tell of a run what was counted of it."""
+    spans = _spans(sessions, tally)
+    waits.close(spans[-1][1] if spans else None)
+    outcomes, total = tally.outcomes, tally.reasons.total()
+    line = timeline(spans, tally, waits) if tally.last is not None else None
+    reasons = _reasons(tally, hints)
+    sentence = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in outcomes.items()) or "no rows"
+    state, stopped = _state(sessions, hints, sum(outcomes[outcome] for outcome in NOT_WELL))
+    return Story(
+        state=state,
+        stopped=stopped,
+        outcomes=[(outcome, outcomes[outcome], words.share(outcomes[outcome], total)) for outcome in Outcome],
+        figures=_figures(tally, waits, spans),
+        sessions=[_told(session, hints) for session in sessions],
+        ring=charts.outcomes(outcomes, "Outcomes", f"{words.plural(total, 'row')}: {sentence}."),
+        throughput=_throughput(line, waits) if line else None,
+        latency=_latency(tally) if line else None,
+        troubles=[reason for reason in reasons if reason.outcome in NOT_WELL],
+        notes=[reason for reason in reasons if reason.outcome not in NOT_WELL],
+        rooms=[room._replace(room_id=plain(room.room_id, limit=100)) for room in tally.worst_rooms(MOST_WORST_ROOMS)],
+        all_rooms=tally.rooms,
+        other_rooms=tally.other_rooms if tally.rooms >= MOST_ROOMS else 0,
+    )
+
+
+def _spans(sessions: Sequence[Session], tally: Tally) -> list[tuple[int, int]]:
+    """Give begin and end of each session; one that was killed lasts at most until the next, or the last answer."""
+    spans = []
+    for number, session in enumerate(sessions):
+        last = max(tally.last or 0, session.started_at)
+        following = sessions[number + 1].started_at if number + 1 < len(sessions) else last
+        end = session.ended_at if session.ended_at is not None else min(last, following)
+        spans.append((session.started_at, max(end, session.started_at)))
+    return spans
+
+
+def _state(sessions: Sequence[Session], hints: Mapping[str, str], not_well: int) -> tuple[str, bool]:
+    if not sessions:
+        return "Not started", True
+    stop = _stop(sessions[-1])
+    if stop:
+        return _sentence(hints.get(stop, stop)), True
+    return (f"Finished; {words.plural(not_well, 'row')} not done", True) if not_well else ("Finished", False)
+
+
+def _stop(session: Session) -> str:
+    return session.stop or ("" if session.ended_at is not None else KILLED)
+
+
+def _told(session: Session, hints: Mapping[str, str]) -> Told:
+    stop = _stop(session)
+    took = words.duration(session.ended_at - session.started_at) if session.ended_at is not None else "not known"
+    ended = _sentence(hints.get(stop, stop)) if stop else "reached the last row"
+    return Told(words.moment(session.started_at), took, plain(session.account, limit=100), ended)
+
+
+def _figures(tally: Tally, waits: Waits, spans: Sequence[tuple[int, int]]) -> list[Figure]:
+    outcomes, total = tally.outcomes, tally.reasons.total()
+    not_well = sum(outcomes[outcome] for outcome in NOT_WELL)
+    working = sum(end - begin for begin, end in spans)
+    calls = tally.durations.total()
+    rate, unit = _rate(1_000 * calls / working if working and calls else 0.0)
+    figures = [
+        Figure("rows done", f"{total - not_well:,}", f"{words.share(total - not_well, total)} of {total:,}"),
+        Figure("not done", f"{not_well:,}", words.share(not_well, total) if not_well else "nothing to look at"),
+        Figure("working time", words.duration(working), words.plural(len(spans), "session")),
+        Figure("throughput", f"{words.number(rate)}/{unit}", f"{words.plural(calls, 'row')} answered"),
+    ]
+    if calls:
+        usual, worst = quantile(tally.durations, 0.5), quantile(tally.durations, 0.95)
+        figures.append(Figure("call, median", words.duration(usual or 0), f"95 % within {words.duration(worst or 0)}"))
+    if waits.holds or waits.outages:
+        counts = ((waits.holds, "hold"), (waits.outages, "outage"))
+        why = ", ".join(words.plural(count, noun) for count, noun in counts if count)
+        figures.append(Figure("time waited", words.duration(waits.held_ms + waits.away_ms), why))
+    return figures
+
+
+def _rate(a_second: float) -> tuple[float, str]:
+    return (a_second, "s") if a_second >= 1 else (60 * a_second, "min")
+
+
+def _reasons(tally: Tally, hints: Mapping[str, str]) -> list[Reason]:
+    order = [Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED, *Outcome]
+    found = [
+        (outcome, reason, rows) for (outcome, reason), rows in tally.reasons.items() if reason or outcome in NOT_WELL
+    ]
+    longest = max((rows for _, _, rows in found), default=1)
+    found.sort(key=lambda each: (order.index(each[0]), -each[2]))
+    return [
+        Reason(outcome, plain(reason), rows, 100 * rows / longest, _sentence(hints.get(reason, "")))
+        for outcome, reason, rows in found
+    ]
+
+
+def _throughput(line: Timeline, waits: Waits) -> Picture:
+    peak = max(cell.rows for cell in line.cells)
+    unit = 1.0 if peak >= 1 else 60.0
+    per = "second" if unit == 1 else "minute"
+    sentence = f"Up to {words.number(peak * unit)} rows a {per}."
+    if waits.holds:
+        sentence += f" Held {words.plural(waits.holds, 'time')}, {words.duration(waits.held_ms)} in all."
+    if waits.outages:
+        sentence += f" {words.plural(waits.outages, 'outage').capitalize()}, {words.duration(waits.away_ms)} in all."
+    title = f"Rows a {per}, over the run's working time"
+    drawn = [charts.throughput(line, size, unit, title, sentence) for size in (charts.WIDE, charts.NARROW)]
+    values = [
+        (
+            words.moment(line.axis.time(number * line.width)),
+            words.number(cell.rows * unit),
+            words.number(cell.not_well * unit),
+            f"{cell.held:.0%}",
+            f"{cell.away:.0%}",
+        )
+        for number, cell in enumerate(line.cells)
+    ]
+    columns = ("from", f"rows/{per}", f"not done/{per}", "held", "workspace away")
+    return Picture(drawn, sentence, columns, values)
+
+
+def _latency(tally: Tally) -> Picture:
+    of = bars(tally.durations)
+    shares = ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+    told = ", ".join(f"{name} within {words.duration(quantile(tally.durations, share) or 0)}" for share, name in shares)
+    sentence = f"{told.capitalize()}; the longest took {words.duration(max(tally.durations))}."
+    title = "Calls by how long the deciding one took"
+    drawn = [charts.latency(of, size, title, sentence) for size in (charts.WIDE, charts.NARROW)]
+    values = [(words.duration(bar.low), words.duration(bar.high), f"{bar.calls:,}") for bar in of]
+    return Picture(drawn, sentence, ("from", "below", "calls"), values)
+
+
+def _sentence(hint: str) -> str:
+    return hint[:1].upper() + hint[1:]
