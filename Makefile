@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e campaign bench demo docs audit check clean
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs audit check clean
 
 help: ## say what each target does
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,10 +29,23 @@ type: $(READY) ## check the types
 	$(BIN)/mypy
 
 test: $(READY) ## run all tests
-	$(BIN)/pytest -m 'not bench'
+	$(BIN)/pytest -m 'not bench and not browser'
 
 e2e: $(READY) ## run only the tests that drive the installed command
 	$(BIN)/pytest -m e2e
+
+browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium where it may)
+	BROWSER_TESTS=required $(BIN)/pytest -m browser
+
+pictures: $(VENV)/.browser ## make docs/report-*.png again, from a real run against the sandbox
+	$(BIN)/python -m tests.browser.pictures
+
+$(VENV)/.browser: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[browser]'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq --no-install-recommends chromium; } \
+		|| { echo 'These tests need Chromium: apt-get install chromium' >&2; exit 1; }
+	@touch $@
 
 campaign: $(READY) ## mix faults, kills and resumes for SECONDS (60) with SEED (a new one)
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))

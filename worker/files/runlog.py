@@ -34,4 +34,4 @@ def _event(line: bytes) -> Mapping[str, Json]:
         event = orjson.loads(line)
     except orjson.JSONDecodeError:
         return {}
-    return event if isinstance(event, dict) else {}
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else {}

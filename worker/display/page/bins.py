@@ -21,7 +21,7 @@ class Bins:
     def add(self, time: int, amount: int = 1) -> None:
         """Count something that happened at one moment."""
         self.at[int(time // self.width)] += amount
-        if len(self.at) > self._most:
+        while len(self.at) > self._most:
             self.widen()
 
     def spread(self, begin: int, end: int) -> None:

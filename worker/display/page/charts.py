@@ -4,6 +4,7 @@ pygal's own styles, scripts and tooltips are taken out. The page's style colours
 they follow light and dark; a shape's `<title>` is what a browser shows under the pointer.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from worker.display.page.scales import Bar, bar_ticks, ticks
 from worker.display.page.timeline import Timeline
 from worker.display.page.words import duration, hour, number
 from worker.model import Outcome
+
+# pygal's hook for map plugins, which are not used, is one that Python warns of at every later import.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 _PLAIN = {"css": [], "js": [], "show_legend": False, "disable_xml_declaration": True, "spacing": 8}
 _DROPPED = frozenset({"overlay", "text-overlay", "tooltip-overlay", "background", "titles"})

@@ -52,7 +52,11 @@
     show();
   }
 
-  const time = (milliseconds) => milliseconds === null ? "" : new Date(milliseconds).toISOString().slice(0, 19).replace("T", " ");
+  const stamp = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19).replace("T", " ");
+  const finished = rows.map((row) => row[FINISHED]).filter((at) => at !== null);
+  const day = (at) => Math.floor(at / 86400000);
+  const oneDay = finished.length > 0 && finished.every((at) => day(at) === day(finished[0]));
+  const time = (milliseconds) => milliseconds === null ? "" : stamp(milliseconds).slice(oneDay ? 11 : 0);
   const length = (milliseconds) => milliseconds === null ? "" : `${count.format(milliseconds)} ms`;
 
   function cell(tr, name, label, text) {

@@ -11,25 +11,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from worker.display.page.rows import COLUMNS, RowWriter, script_json
-from worker.display.page.story import story
+from worker.display.page.story import Span, story
 from worker.display.page.tally import Tally, is_plain
 from worker.display.page.timeline import Waits
 from worker.model import Json, Outcome, Result
+from worker.plain import plain
 
 MOST_ROWS = 100_000
 """Rows that the page's table holds."""
-
-
-class Span(NamedTuple):
-    """One session of the run."""
-
-    started_at: int
-    """UTC, milliseconds since the epoch."""
-    ended_at: int | None
-    """None for a session that was killed."""
-    stop: str
-    """Why it stopped before the last row; empty when it reached it."""
-    account: str
 
 
 class Facts(NamedTuple):
@@ -56,6 +45,8 @@ class Facts(NamedTuple):
 @contextmanager
 def page(file: TextIO, facts: Facts, most_rows: int = MOST_ROWS) -> Iterator[Callable[[Result], object]]:
     """Write a run's page into `file`: give a function that takes each result; the end of the block completes it."""
+    workspace, operation, run = (plain(text, limit=500) for text in (facts.workspace, facts.operation, facts.run))
+    facts = facts._replace(workspace=workspace, operation=operation, run=run)
     style, script = _asset("page.css"), _asset("page.js")
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
@@ -69,10 +60,10 @@ def page(file: TextIO, facts: Facts, most_rows: int = MOST_ROWS) -> Iterator[Cal
     def take(result: Result) -> None:
         nonlocal retries
         tally.add(result)
-        plain = is_plain(result)
-        if not plain:
+        done = is_plain(result)
+        if not done:
             retries += facts.worth_another_run(result)
-        if rows.rows < most_rows and (all_rows or not plain):
+        if rows.rows < most_rows and (all_rows or not done):
             rows.write(result)
 
     yield take
@@ -87,7 +78,7 @@ def page(file: TextIO, facts: Facts, most_rows: int = MOST_ROWS) -> Iterator[Cal
     links = ["retry.csv", *facts.links] if retries else facts.links
     values = {"facts": facts, "told": told, "links": links, "retries": retries, "columns": COLUMNS}
     ended = {"shown": rows.rows, "most_rows": most_rows, "script": Markup(script)}  # noqa: S704 - ours
-    body.stream(**values, **ended).dump(file)
+    file.writelines(body.generate(**values, **ended))
     file.write("\n")
 
 

@@ -53,8 +53,9 @@ def bar_ticks(of: Sequence[Bar], parts: int) -> list[tuple[float, str]]:
         size = max(1, round(step(high - low, parts)))
         values = list(range(-(-low // size) * size, high + 1, size))
     else:
-        values = [factor * 10**power for power in range(9) for factor in (1, 2, 5)]
-        values = [value for value in values if low <= value <= high]
+        values = _round_ones(low, high, (1, 1.5, 2, 3, 5, 7))
+        if len(values) > parts:
+            values = _round_ones(low, high, (1, 2, 5))
         values = values[:: -(-len(values) // parts) or 1]
     return [(_place(of, value), duration(value)) for value in values]
 
@@ -62,6 +63,11 @@ def bar_ticks(of: Sequence[Bar], parts: int) -> list[tuple[float, str]]:
 def is_even(low: int, high: int) -> bool:
     """Tell whether durations are so much alike that bars of equal width show them best."""
     return high <= 4 * max(1, low)
+
+
+def _round_ones(low: int, high: int, factors: Sequence[float]) -> list[int]:
+    found = {round(factor * 10**power) for power in range(9) for factor in factors}
+    return sorted(value for value in found if low <= value <= high)
 
 
 def _place(of: Sequence[Bar], value: int) -> float:

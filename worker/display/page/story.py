@@ -1,7 +1,7 @@
 """What the page says, put together from what was counted; the template only lays it out."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -17,12 +17,15 @@ KILLED = "killed"
 """How the hints name the end of a session that did not end itself."""
 
 
-class Session(Protocol):
-    """One start of the command on the run, as the page is told of it."""
+class Span(NamedTuple):
+    """One session of the run."""
 
     started_at: int
+    """UTC, milliseconds since the epoch."""
     ended_at: int | None
+    """None for a session that was killed."""
     stop: str
+    """Why it stopped before the last row; empty when it reached it."""
     account: str
 
 
@@ -81,7 +84,7 @@ class Story(NamedTuple):
     other_rooms: int
 
 
-def story(sessions: Sequence[Session], hints: Mapping[str, str], tally: Tally, waits: Waits) -> Story:
+def story(sessions: Sequence[Span], hints: Mapping[str, str], tally: Tally, waits: Waits) -> Story:
     """Tell of a run what was counted of it."""
     spans = _spans(sessions, tally)
     waits.close(spans[-1][1] if spans else None)
@@ -107,7 +110,7 @@ def story(sessions: Sequence[Session], hints: Mapping[str, str], tally: Tally, w
     )
 
 
-def _spans(sessions: Sequence[Session], tally: Tally) -> list[tuple[int, int]]:
+def _spans(sessions: Sequence[Span], tally: Tally) -> list[tuple[int, int]]:
     """Give begin and end of each session; one that was killed lasts at most until the next, or the last answer."""
     spans = []
     for number, session in enumerate(sessions):
@@ -118,7 +121,7 @@ def _spans(sessions: Sequence[Session], tally: Tally) -> list[tuple[int, int]]:
     return spans
 
 
-def _state(sessions: Sequence[Session], hints: Mapping[str, str], not_well: int) -> tuple[str, bool]:
+def _state(sessions: Sequence[Span], hints: Mapping[str, str], not_well: int) -> tuple[str, bool]:
     if not sessions:
         return "Not started", True
     stop = _stop(sessions[-1])
@@ -127,11 +130,11 @@ def _state(sessions: Sequence[Session], hints: Mapping[str, str], not_well: int)
     return (f"Finished; {words.plural(not_well, 'row')} not done", True) if not_well else ("Finished", False)
 
 
-def _stop(session: Session) -> str:
+def _stop(session: Span) -> str:
     return session.stop or ("" if session.ended_at is not None else KILLED)
 
 
-def _told(session: Session, hints: Mapping[str, str]) -> Told:
+def _told(session: Span, hints: Mapping[str, str]) -> Told:
     stop = _stop(session)
     took = words.duration(session.ended_at - session.started_at) if session.ended_at is not None else "not known"
     ended = _sentence(hints.get(stop, stop)) if stop else "reached the last row"

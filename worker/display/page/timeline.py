@@ -1,7 +1,7 @@
 """When the run worked, and when it had to wait: its sessions put end to end, with holds and outages from its log."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ class Waits:
         """Take one event of the log, in its order."""
         at = _milliseconds(event.get("timestamp"))
         name = event.get("event")
-        if at is None:
+        if at is None or not isinstance(name, str):
             return
         if name == "held":
             self._hold(at, event.get("seconds"))
@@ -105,19 +105,18 @@ class Axis:
         number = min(len(self.spans) - 1, max(0, bisect_right(self.offsets, place) - 1))
         return round(self.spans[number][0] + place - self.offsets[number])
 
-
     def marks(self, most: int) -> list[tuple[float, str]]:
         """Give about `most` places at most with the round time of day at each; a new day is named with its first."""
         size = next(step for step in _STEPS if self._count(step) <= most or step == _STEPS[-1])
         found, before = list[tuple[float, str]](), self.spans[0][0] // _DAY
         for (begin, end), offset in zip(self.spans, self.offsets, strict=False):
             for at in range(-(-begin // size) * size, end + 1, size):
-                text = hour(at, seconds=size < 60_000)
-                if at // _DAY != before:
-                    before, text = at // _DAY, f"{day(at)} {text}"
                 place = float(offset + at - begin)
-                if not found or place - found[-1][0] >= 0.75 * self.length / most:
-                    found.append((place, text))
+                if found and place - found[-1][0] < 0.75 * self.length / most:
+                    continue
+                text = hour(at, seconds=size < 60_000)
+                found.append((place, text if at // _DAY == before else f"{day(at)} {text}"))
+                before = at // _DAY
         return found
 
     def _count(self, step: int) -> int:
