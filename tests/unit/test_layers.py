@@ -72,6 +72,8 @@ def test_imports_point_down_only(module: str) -> None:
         ("aiohttp", "worker.workspace.client"),
         ("sqlite3", "worker.ledger.sqlite"),
         ("tenacity", "worker.engine.attempts"),
+        ("pygal", "worker.display.page.charts"),
+        ("jinja2", "worker.display.page.render"),
     ],
 )
 def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
@@ -84,7 +86,7 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
     assert users == {door}
 
 
-HEAVY = ("aiohttp", "structlog", "tenacity", "rich", "orjson", "ijson", "sqlite3", "uvloop")
+HEAVY = ("aiohttp", "structlog", "tenacity", "rich", "orjson", "ijson", "sqlite3", "uvloop", "jinja2", "pygal")
 
 
 def test_usage_needs_none_of_the_heavy_libraries() -> None:

@@ -60,7 +60,8 @@ def exit_code(counts: Collection[Count], stop: StopReason | None) -> Exit:
 
 def are_current(run: Run) -> bool:
     """Tell whether the reports say all that the ledger knows."""
-    return run.ledger.notes().get(REPORTED) == "yes" and (run.folder / "report.csv").is_file()
+    there = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
+    return there and run.ledger.notes().get(REPORTED) == "yes"
 
 
 def have_aged(run: Run) -> None:

@@ -141,7 +141,10 @@ def _prune(node: Any) -> None:
 
 
 def _round(node: Any) -> None:
-    """Write places with one digit: the page is smaller, and nobody sees a hundredth of a unit."""
+    """Write places with one digit: the page is smaller. Bars are rounded at both edges, so that neighbours meet."""
+    if node.get("width"):
+        begin, end = float(node.get("x")), float(node.get("x")) + float(node.get("width"))
+        node.set("width", str(round(end, 1) - round(begin, 1)))
     for name in ("x", "y", "width", "height"):
         if name in node.attrib:
             node.set(name, f"{float(node.get(name)):.1f}".removesuffix(".0"))

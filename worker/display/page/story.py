@@ -77,6 +77,8 @@ class Story(NamedTuple):
     ring: Markup
     throughput: Picture | None
     latency: Picture | None
+    held: bool
+    away: bool
     troubles: Sequence[Reason]
     notes: Sequence[Reason]
     rooms: Sequence[Room]
@@ -102,6 +104,8 @@ def story(sessions: Sequence[Span], hints: Mapping[str, str], tally: Tally, wait
         ring=charts.outcomes(outcomes, "Outcomes", f"{words.plural(total, 'row')}: {sentence}."),
         throughput=_throughput(line, waits) if line else None,
         latency=_latency(tally) if line else None,
+        held=waits.held_ms > 0,
+        away=waits.away_ms > 0,
         troubles=[reason for reason in reasons if reason.outcome in NOT_WELL],
         notes=[reason for reason in reasons if reason.outcome not in NOT_WELL],
         rooms=[room._replace(room_id=plain(room.room_id, limit=100)) for room in tally.worst_rooms(MOST_WORST_ROOMS)],

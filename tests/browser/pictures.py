@@ -1,0 +1,79 @@
+"""Make docs/report-*.png again: the page of a real run with holds, an interrupt and an outage, as a browser shows it.
+
+Run it with `make pictures`; it takes about two minutes.
+"""
+
+import asyncio
+import io
+import signal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tests.browser.chromium import opened
+from tests.support.command import environment, finish, start, write_job
+from worker.sandbox import Fault, Kind, Limiter, Sandbox, When, demo_faults, demo_world
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+DOCS = Path(__file__).parents[2] / "docs"
+PORT = 3000
+"""The port that the sandbox's own command has, so that the address in the pictures stays the same."""
+DESKTOP, PHONE = {"width": 1_200, "height": 955}, {"width": 390, "height": 844}
+COLOURS = 128
+PICTURES: tuple[tuple[str, Any, dict[str, int], int], ...] = (
+    ("report-light.png", "light", DESKTOP, 1),
+    ("report-dark.png", "dark", DESKTOP, 1),
+    ("report-phone.png", "light", PHONE, 2),
+)
+"""Name, colour scheme, size in CSS pixels, pixels for each of them."""
+
+
+async def real_run(folder: Path) -> Path:
+    """Run the installed command: 1,200 rows, 100 calls in 3 s, Ctrl-C after 350 calls, 5 s away after 750."""
+    demo = demo_world(1_200, seed=3, roles=("user",))
+    job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.pairs))
+    faults = [*demo_faults(demo), Fault(Kind.SLOW, When(chance=0.3), seconds=0.02)]
+    words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--backoff", "0.1")
+    limiter = Limiter(100, 3.0)
+    async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, port=PORT) as sandbox:
+        env = environment(sandbox.url)
+        first = await start(*words, cwd=folder, env=env)
+        await sandbox.reached(350)
+        first.send_signal(signal.SIGINT)
+        await finish(first)
+        second = await start(*words, cwd=folder, env=env)
+        await sandbox.reached(750)
+        await sandbox.vanish()
+        await asyncio.sleep(5)
+        await sandbox.reappear()
+        await finish(second)
+    return folder / "reorganisation/report.html"
+
+
+def take(context: "BrowserContext", page: Path, name: str, scheme: Any, size: dict[str, int]) -> None:
+    """Write one picture, with few colours so that it stays small."""
+    from PIL import Image
+
+    shown = context.pages[0]
+    shown.emulate_media(color_scheme=scheme)
+    shown.goto(page.as_uri())
+    image = Image.open(io.BytesIO(shown.screenshot(clip={"x": 0, "y": 0, **size})))
+    image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
+
+
+def main() -> None:
+    """Make all pictures."""
+    from playwright.sync_api import sync_playwright
+
+    with TemporaryDirectory() as folder:
+        page = asyncio.run(real_run(Path(folder)))
+        with sync_playwright() as playwright:
+            for name, scheme, size, pixels in PICTURES:
+                with opened(playwright, viewport=size, device_scale_factor=pixels) as context:
+                    take(context, page, name, scheme, size)
+
+
+if __name__ == "__main__":
+    main()
