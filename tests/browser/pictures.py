@@ -22,7 +22,7 @@ PORT = 3000
 """The port that the sandbox's own command has, so that the address in the pictures stays the same."""
 DESKTOP, PHONE = {"width": 1_200, "height": 955}, {"width": 390, "height": 844}
 COLOURS = 128
-PICTURES: tuple[tuple[str, Any, dict[str, int], int], ...] = (
+PICTURES: tuple[tuple[str, Any, Any, int], ...] = (
     ("report-light.png", "light", DESKTOP, 1),
     ("report-dark.png", "dark", DESKTOP, 1),
     ("report-phone.png", "light", PHONE, 2),
@@ -52,14 +52,14 @@ async def real_run(folder: Path) -> Path:
     return folder / "reorganisation/report.html"
 
 
-def take(context: "BrowserContext", page: Path, name: str, scheme: Any, size: dict[str, int]) -> None:
+def take(context: "BrowserContext", page: Path, name: str, scheme: Any) -> None:
     """Write one picture, with few colours so that it stays small."""
     from PIL import Image
 
     shown = context.pages[0]
     shown.emulate_media(color_scheme=scheme)
     shown.goto(page.as_uri())
-    image = Image.open(io.BytesIO(shown.screenshot(clip={"x": 0, "y": 0, **size})))
+    image = Image.open(io.BytesIO(shown.screenshot()))
     image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
 
 
@@ -72,7 +72,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             for name, scheme, size, pixels in PICTURES:
                 with opened(playwright, viewport=size, device_scale_factor=pixels) as context:
-                    take(context, page, name, scheme, size)
+                    take(context, page, name, scheme)
 
 
 if __name__ == "__main__":

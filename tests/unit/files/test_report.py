@@ -2,10 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import pytest
@@ -64,6 +65,22 @@ def test_only_the_formats_asked_for_are_written(tmp_path: Path) -> None:
     """Without a wish there is `report.csv`, and `retry.csv` only where it is of use."""
     write_report(tmp_path, [result()], [])
     assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+
+
+def test_a_further_report_that_fails_costs_no_table(tmp_path: Path) -> None:
+    """A report of another form takes every row; when it fails at its end, the tables are there and it is not."""
+    taken: list[Result] = []
+
+    @contextmanager
+    def failing(file: TextIO) -> Iterator[Callable[[Result], object]]:
+        yield taken.append
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_report(tmp_path, [result()], [], further={"report.html": failing})
+    assert taken == [result()]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+    assert len(rows_of(tmp_path / "report.csv")) == 1
 
 
 @pytest.mark.parametrize(
