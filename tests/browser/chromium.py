@@ -73,7 +73,7 @@ class Visit:
 
     def count(self) -> str:
         """Give the sentence on how many rows there are."""
-        return self.page.inner_text("#count")
+        return str(self.page.inner_text("#count"))
 
     def search(self, text: str) -> str:
         """Type into the search field; give the sentence on how many rows were found, once it is another one."""

@@ -39,7 +39,7 @@ WIDE, NARROW = Size("wide", 940, 250, 8), Size("narrow", 340, 220, 4)
 
 
 def outcomes(rows: Mapping[Outcome, int], title: str, description: str) -> Markup:
-    """Draw a ring with a part for each outcome, `color-0` to `color-6` in the order of `Outcome`."""
+    """Draw a ring with a part for each outcome, `color-0` and so on in the order of `Outcome`."""
     chart = pygal.Pie(**_PLAIN, inner_radius=0.72, width=220, height=220, margin=0)
     total = sum(rows.values())
     for outcome in Outcome:

@@ -9,7 +9,7 @@ from worker.model import Outcome, Result
 
 NOT_WELL = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED})
 """Outcomes that somebody has to look at."""
-PLAIN = frozenset({Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.DUPLICATE})
+PLAIN = frozenset(Outcome) - NOT_WELL
 MOST_ROOMS = 10_000
 """Rooms with rows that did not go well; of any further ones the rows are counted together."""
 EXACT = 1_000
