@@ -126,3 +126,65 @@ class Result(NamedTuple):
     duration_ms: int | None
     """How long the deciding call took."""
     extra: Mapping[str, Json]
+
+
+class Allowance(NamedTuple):
+    """What the workspace's limit still allows."""
+
+    limit: int
+    """Calls in a window."""
+    seconds: float | None
+    """Length of a window; None while it is not known."""
+    left: int
+    """Calls that the present window still takes."""
+    ends_in: float
+    """Seconds until the next window."""
+
+
+class Hold(NamedTuple):
+    """All calls wait, because the workspace says so."""
+
+    seconds: float
+    """Until they go on."""
+    refused: bool
+    """True after 'too many requests' or 'come back later'; False where the window is simply full."""
+
+
+class Outage(NamedTuple):
+    """The workspace is away; one probe at a time asks for it."""
+
+    seconds: float
+    """Since it began."""
+    probe_in: float
+    """Seconds until the next probe; 0 while one is under way."""
+    gives_up_in: float
+    """Seconds until the run gives up."""
+
+
+class Progress(NamedTuple):
+    """How far a run is at one moment, as a display shows it."""
+
+    at: float
+    """The moment: UTC, seconds since the epoch."""
+    total: int
+    """Rows of the job."""
+    done: int
+    """Rows that need nothing more, those of earlier sessions included."""
+    outcomes: Mapping[Outcome, int]
+    """How many rows came to what, those of earlier sessions included."""
+    per_second: float | None = None
+    """Calls a second, lately; None before anything can be said."""
+    rate: float | None = None
+    """Calls a second that the run allows itself; None where it does not limit itself."""
+    allowance: Allowance | None = None
+    """None where the workspace does not limit this account, as far as is known."""
+    hold: Hold | None = None
+    outage: Outage | None = None
+    under_way: int = 0
+    """Calls that await their answers."""
+    overloaded_to: int | None = None
+    """Calls that may be under way at once since the workspace showed overload; None where that is not so."""
+    stopping_in: float | None = None
+    """Seconds until calls under way are given up, once the run shall end; None while it goes on."""
+    remaining: float | None = None
+    """Seconds until the last row; None where nothing can be said."""

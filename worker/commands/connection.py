@@ -42,7 +42,7 @@ class Connected(NamedTuple):
 
 @asynccontextmanager
 async def connected(
-    url: str, login: Login, reach: Reach, environ: Mapping[str, str], patience: float
+    url: str, login: Login, reach: Reach, environ: Mapping[str, str], patience: float, *, quiet: bool = False
 ) -> AsyncIterator[Connected]:
     """Open a session with the workspace at `url` and ask who we are; a full window is waited for up to `patience`.
 
@@ -50,18 +50,19 @@ async def connected(
     """
     transport = Transport(url, reach.connect_timeout, reach.timeout, proxy_for(url, environ), reach.ca_file)
     async with Client(transport, Credentials(login.user_id, login.token)) as client:
-        reply = await _preflight(client, patience)
+        reply = await _preflight(client, patience, quiet=quiet)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
         yield Connected(client, read_account(reply, url), date)
 
 
-async def _preflight(client: Client, patience: float) -> Reply | NoReply:
+async def _preflight(client: Client, patience: float, *, quiet: bool) -> Reply | NoReply:
     """Ask who we are; where that route's own window is full, once more after it."""
     with cancelled_by_signals():
         reply = await client.get(ME)
         if isinstance(reply, Reply) and reply.status == 429:
             wait = min(asked_wait(reply) or 1.0, patience)
-            console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
+            if not quiet:
+                console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
             await asyncio.sleep(wait)
             reply = await client.get(ME)
         return reply

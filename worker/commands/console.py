@@ -26,8 +26,8 @@ def warn(line: str) -> None:
 
 def ask(question: str) -> bool:
     """Put a question to a person; anything but yes is no."""
-    print(plain(question), end=" [y/N] ", file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
     with end_at_once(), suppress(OSError, ValueError):
+        print(plain(question), end=" [y/N] ", file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     return False
 

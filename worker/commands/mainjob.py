@@ -1,5 +1,6 @@
 """The main job from its rows to its exit code, as `run`, `undo` and `demo` do it."""
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
@@ -14,8 +15,8 @@ from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.folders import Run, choose_folder, open_run, starting
 from worker.commands.sending import Sending
+from worker.commands.showing import Showing, Voice
 from worker.commands.signals import end_at_once
-from worker.display.logs import open_logs
 from worker.engine.estimate import Estimate, estimate
 from worker.engine.settings import Settings
 from worker.files import open_job
@@ -35,6 +36,7 @@ class Request:
     formats: tuple[str, ...] = ()
     assume_yes: bool = False
     reach: Reach = field(default_factory=Reach)
+    voice: Voice = field(default_factory=Voice)
     plan: Plan | None = None
     """What a check has planned, and the run keeps to."""
 
@@ -64,16 +66,18 @@ async def work_on(
         _take_in(run, rows(), request)
     due, rooms = run.ledger.count_due(retry_failed=request.settings.retry_failed)
     if not due:
-        return _nothing_to_do(run, request.formats)
-    patience = request.settings.outage_patience
-    async with connected(run.identity.workspace, login, request.reach, environ, patience) as connection:
+        return _nothing_to_do(run, request.formats, quiet=request.voice.quiet)
+    patience, quiet = request.settings.outage_patience, request.voice.quiet
+    async with connected(run.identity.workspace, login, request.reach, environ, patience, quiet=quiet) as connection:
         if request.plan is not None:
             planning.refuse_other_account(request.plan, connection.account)
         if not request.assume_yes and console.can_ask():
             _confirm(request, run, connection, due, rooms)
-        log = open_logs(sys.stderr, run.folder / "run.log.jsonl", hide=login.token, colors=sys.stderr.isatty())
+        showing = Showing.choose(request.voice, os.environ)
+        log = showing.open_log(run.folder / "run.log.jsonl", hide=login.token)
         with structlog.contextvars.bound_contextvars(run=run.folder.name):
-            sending = Sending(run, connection.client, request.operation, request.settings, request.formats, log)
+            client, formats = connection.client, request.formats
+            sending = Sending(run, client, request.operation, request.settings, formats, log, showing)
             return await sending.send(connection.account.username, due)
 
 
@@ -89,12 +93,14 @@ def _take_in(run: Run, rows: Iterable[Row | BadRow], request: Request) -> None:
             )
 
 
-def _nothing_to_do(run: Run, formats: Collection[str]) -> Exit:
+def _nothing_to_do(run: Run, formats: Collection[str], *, quiet: bool) -> Exit:
     counts = run.ledger.counts()
     if formats or not reporting.are_current(run):
         reporting.write_reports(run, formats)
-    reporting.show(run, f"Nothing left to do, nothing was sent. {reporting.in_words(counts)}", sys.stdout)
-    return reporting.exit_code(counts, None)
+    code = reporting.exit_code(counts, None)
+    if code is not Exit.DONE or not quiet:
+        reporting.show(run, f"Nothing left to do, nothing was sent. {reporting.in_words(counts)}", sys.stdout)
+    return code
 
 
 def _confirm(request: Request, run: Run, connection: Connected, rows: int, rooms: int) -> None:

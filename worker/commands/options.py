@@ -176,6 +176,16 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="PEM",
         help="Trust these certificate authorities instead of the system's.",
     ),
+    "quiet": click.option(
+        "--quiet", "-q", is_flag=True, help="Say nothing unless the command ends with another code than 0."
+    ),
+    "log-format": click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        default="console",
+        show_default=True,
+        help="Of the log lines on stderr; run.log.jsonl is always JSON. With json nothing else is drawn.",
+    ),
 }
 """Every option of what sends, by its name."""
 _RUN_OPTIONS = tuple(_OPTIONS)

@@ -40,6 +40,8 @@ def run(
     ca_file: str | None,
     connect_timeout: float,
     timeout: float,
+    quiet: bool,
+    log_format: str,
     **settings: Any,
 ) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or do another --operation.
@@ -51,6 +53,7 @@ def run(
     """
     from worker.commands import checking, console, credentials, loop, mainjob, settings_file
     from worker.commands.connection import Reach, refusals
+    from worker.commands.showing import Voice
     from worker.engine.settings import Settings
     from worker.files.plan import open_plan
 
@@ -64,5 +67,6 @@ def run(
         return loop.run(checking.check(job, out, question, login, os.environ))
     with refusals():
         planned = open_plan(plan) if plan else None
-    request = mainjob.Request(chosen, OPERATIONS[operation], report_format, assume_yes=yes, reach=reach, plan=planned)
+    voice = Voice(quiet, log_format)
+    request = mainjob.Request(chosen, OPERATIONS[operation], report_format, yes, reach, voice, planned)
     return loop.run(mainjob.perform(job, out, request, login, os.environ))

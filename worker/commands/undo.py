@@ -27,6 +27,8 @@ def undo(
     ca_file: str | None,
     connect_timeout: float,
     timeout: float,
+    quiet: bool,
+    log_format: str,
     **settings: Any,
 ) -> int:
     """Give the role back to the rows that the run in DIR is known to have taken it from.
@@ -36,9 +38,11 @@ def undo(
     """
     from worker.commands import console, credentials, loop, mainjob, settings_file, undoing
     from worker.commands.connection import Reach
+    from worker.commands.showing import Voice
     from worker.engine.settings import Settings
 
     login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
     reach = Reach(allow_http, connect_timeout, timeout, ca_file)
-    request = mainjob.Request(Settings(**settings), formats=report_format, assume_yes=yes, reach=reach)
+    voice = Voice(quiet, log_format)
+    request = mainjob.Request(Settings(**settings), formats=report_format, assume_yes=yes, reach=reach, voice=voice)
     return loop.run(undoing.undo(folder, request, login, os.environ, inferred=include_inferred))

@@ -6,8 +6,9 @@ terminal, and the token is taken out wherever it should turn up.
 
 import os
 from collections.abc import MutableMapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -19,10 +20,20 @@ LONGEST_VALUE = 300
 """Characters of a value that a log line shows."""
 
 
+class Terminal(Protocol):
+    """A text file, as far as log lines need one."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text. Raises OSError."""
+
+    def flush(self) -> object:
+        """Show it. Raises OSError."""
+
+
 class Sinks:
     """Where each event goes: a terminal (or what stands in for it), and the run's own file."""
 
-    def __init__(self, terminal: TextIO | None, path: Path | None) -> None:
+    def __init__(self, terminal: Terminal | None, path: Path | None) -> None:
         self._terminal = terminal
         self._file = _open_private(path) if path is not None else None
 
@@ -42,14 +53,19 @@ class Sinks:
     info = warning = error = msg
 
 
-def open_logs(terminal: TextIO | None, path: Path | None, *, hide: str, colors: bool = False) -> FilteringBoundLogger:
-    """Make the logger of one run. `hide` is the token; `path` the file for JSON lines, appended to, mode 0600."""
+def open_logs(
+    terminal: Terminal | None, path: Path | None, *, hide: str, colors: bool = False, as_json: bool = False
+) -> FilteringBoundLogger:
+    """Make the logger of one run. `hide` is the token; `path` the file for JSON lines, appended to, mode 0600.
+
+    With `as_json` the terminal gets the file's lines.
+    """
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Cleaner(hide),
-        _Renderer(colors=colors),
+        _Renderer(colors=colors, as_json=as_json),
     ]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         Sinks(terminal, path),
@@ -78,7 +94,8 @@ class _Cleaner:
 class _Renderer:
     """Gives the two forms of one event."""
 
-    def __init__(self, *, colors: bool) -> None:
+    def __init__(self, *, colors: bool, as_json: bool) -> None:
+        self._as_json = as_json
         self._human = structlog.dev.ConsoleRenderer(
             colors=colors, pad_event_to=14, timestamp_key="clock", sort_keys=False
         )
@@ -87,10 +104,12 @@ class _Renderer:
         self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]
     ) -> tuple[tuple[str, bytes], dict[str, Any]]:
         line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        if self._as_json:
+            return (line.decode().removesuffix("\n"), line), {}
         shown = {
             key: value for key, value in event.items() if key not in ("timestamp", "run") and value not in ("", None)
         }
-        shown["clock"] = str(event["timestamp"])[11:19]
+        shown["clock"] = f"{datetime.fromisoformat(str(event['timestamp'])).astimezone():%H:%M:%S}"
         return (str(self._human(logger, name, shown)), line), {}
 
 

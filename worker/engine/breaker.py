@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from worker.engine.clock import Clock
+from worker.model import Outage
 
 THRESHOLD = 5
 """Faults in a row that make an outage."""
@@ -39,6 +40,7 @@ class Breaker:
         self._rows: set[int] = set()
         self._opened_at: float | None = None
         self._first_pause = self._pause = first_pause
+        self._probe_at = 0.0
         self._probe = asyncio.Lock()
         self._closed = asyncio.Event()
 
@@ -47,11 +49,19 @@ class Breaker:
         """True during an outage."""
         return self._opened_at is not None
 
+    def outage(self, now: float) -> Outage | None:
+        """Tell of the outage, for those who show it; None where there is none."""
+        if self._opened_at is None:
+            return None
+        away = now - self._opened_at
+        return Outage(away, max(0.0, self._probe_at - now), max(0.0, self._patience - away))
+
     async def admit(self) -> bool:
         """Return when a call may leave; True when it is a probe, of which there is one at a time."""
         if self._opened_at is None:
             return False
         await self._probe.acquire()
+        self._probe_at = self._clock.now() + self._pause
         try:
             async with asyncio.timeout(self._pause):
                 await self._closed.wait()

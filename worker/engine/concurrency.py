@@ -17,7 +17,8 @@ class Concurrency:
     """At most `most` calls in flight; fewer after an overload, one more for each round of good answers."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
+        """What was asked for."""
         self._allowed = float(most)
         self._busy = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -64,5 +65,5 @@ class Concurrency:
 
     def relaxed(self) -> None:
         """Allow one call more after as many good answers as there are calls in flight."""
-        if self._allowed < self._most:
-            self._allowed = min(float(self._most), self._allowed + 1.0 / self._allowed)
+        if self._allowed < self.most:
+            self._allowed = min(float(self.most), self._allowed + 1.0 / self._allowed)

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from worker.engine.clock import Clock
+from worker.engine.gate import Gate, View
 from worker.engine.pacing import Cause, Wait
-from worker.model import Outcome, Pending, Settled
+from worker.model import Hold, Outcome, Pending, Settled
 from worker.workspace.answers import Verdict
 
 WORTH_TELLING = 1.0
@@ -36,7 +37,24 @@ class Events:
         self._log = log
         self._clock = clock
         self._held_until = float("-inf")
+        self._held_by = Cause.WINDOW
+        self._gate: Gate | None = None
         self.counts: Counter[tuple[Outcome, str]] = Counter()
+
+    def watch(self, gate: Gate) -> None:
+        """Take the gate of the run, so that others can be shown how things stand there."""
+        self._gate = gate
+
+    def view(self) -> View | None:
+        """Tell how things stand at the gate; None before the run has one."""
+        if self._gate is None:
+            return None
+        now = self._clock.now()
+        view = self._gate.view(now)
+        if view.hold is None and not view.under_way and now < self._held_until:
+            # Another route's window: the rows wait there before they come to this gate again.
+            return view._replace(hold=Hold(self._held_until - now, self._held_by is Cause.REFUSED))
+        return view
 
     def held(self, wait: Wait) -> None:
         """Tell that all calls wait for the server's window, once for each hold."""
@@ -44,11 +62,22 @@ class Events:
             return
         seconds = wait.until - self._clock.now()
         if seconds >= WORTH_TELLING:
-            self._held_until = wait.until
+            self._held_until, self._held_by = wait.until, wait.cause
             until = datetime.fromtimestamp(self._clock.wall() + seconds, UTC)
             self._log.info(
-                "held", cause=wait.cause.value, seconds=round(seconds, 1), until=until.isoformat(timespec="seconds")
+                "held",
+                cause=wait.cause.value,
+                seconds=round(seconds, 1),
+                until=until.isoformat(timespec="seconds"),
+                **self._allowance(),
             )
+
+    def _allowance(self) -> dict[str, object]:
+        """Give the limit that holds the calls of the run's own route; nothing where that is not what holds them."""
+        view = self._gate.view(self._clock.now()) if self._gate is not None else None
+        if view is None or view.hold is None or view.allowance is None:
+            return {}
+        return {"limit": view.allowance.limit, "window": view.allowance.seconds}
 
     def outage(self) -> None:
         """Tell that the workspace is away: probes only, from now on."""

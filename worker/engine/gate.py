@@ -1,13 +1,28 @@
 """What stands between a row and its call: concurrency, then the breaker, then the turn in time."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from worker.engine.breaker import Breaker
 from worker.engine.clock import Clock
 from worker.engine.concurrency import Concurrency
 from worker.engine.turnstile import Turnstile
-from worker.model import NoReply, Reply
+from worker.model import Allowance, Hold, NoReply, Outage, Reply
 from worker.workspace.answers import Scope, Then, Verdict
+
+
+class View(NamedTuple):
+    """What stands at the gate at one moment."""
+
+    hold: Hold | None
+    allowance: Allowance | None
+    outage: Outage | None
+    calls: int
+    """Calls that have left, in all."""
+    under_way: int
+    """Calls that await their answers."""
+    overloaded_to: int | None
+    """Calls that may be under way at once, where that is less than asked for."""
 
 
 class Gate:
@@ -41,6 +56,18 @@ class Gate:
     def outage(self) -> bool:
         """True while the workspace is away."""
         return self._breaker.is_open
+
+    def view(self, now: float) -> View:
+        """Tell how things stand, for those who show it; changes nothing."""
+        turnstile, allowed = self._turnstile, self._concurrency.allowed
+        return View(
+            turnstile.hold(now),
+            turnstile.allowance(now),
+            self._breaker.outage(now),
+            turnstile.calls,
+            turnstile.in_flight,
+            allowed if allowed < self._concurrency.most else None,
+        )
 
     def workspace_is_there(self) -> None:
         """Note that the workspace has answered elsewhere: the fault was the row's, not an outage."""

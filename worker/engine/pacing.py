@@ -44,13 +44,18 @@ class Pacing:
         self._held_until = -math.inf
         self._refusals = 0
 
-    def take(self, now: float) -> Wait | None:
-        """Let the next call leave now and count it (None), or tell what it must wait for."""
+    def hold(self, now: float) -> Wait | None:
+        """Tell what the server makes the next call wait for; counts nothing, and leaves the own rate aside."""
         if now < self._held_until:
             return Wait(self._held_until, Cause.REFUSED)
         opens = self.window.opens_at(now)
-        if opens != NOW:
-            return Wait(opens, Cause.ANSWER if opens == math.inf else Cause.WINDOW)
+        return None if opens == NOW else Wait(opens, Cause.ANSWER if opens == math.inf else Cause.WINDOW)
+
+    def take(self, now: float) -> Wait | None:
+        """Let the next call leave now and count it (None), or tell what it must wait for."""
+        held = self.hold(now)
+        if held is not None:
+            return held
         slot = self._rate.slot()
         if slot > now:
             return Wait(slot, Cause.RATE)

@@ -133,6 +133,7 @@ def _delivery(
         on_give_up=give_up,
         on_overload=events.overloaded,
     )
+    events.watch(gate)
     return Delivery(
         lambda room_id, user_id: client.post_pair(operation.path, room_id, user_id),
         operation,

@@ -46,6 +46,11 @@ class ServerClock:
         self._proved = False
 
     @property
+    def window_length(self) -> int | None:
+        """Seconds of the server's window as far as it could be told; a guess, good enough to show."""
+        return self._length
+
+    @property
     def guess_is_open(self) -> bool:
         """True while the window's length is a guess that no second window has borne out."""
         return self._starts is not None and not self._proved

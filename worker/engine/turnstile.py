@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from worker.engine.clock import Clock
 from worker.engine.pacing import Cause, Pacing, Wait
-from worker.model import NoReply, Reply
+from worker.model import Allowance, Hold, NoReply, Reply
 
 
 class Turnstile:
@@ -18,6 +18,27 @@ class Turnstile:
         self._queued = 0
         self._first = asyncio.Lock()
         self._answer = asyncio.Event()
+
+    @property
+    def calls(self) -> int:
+        """Calls that were let through, in all."""
+        return self._pacing.window.calls
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that await their answers."""
+        return self._pacing.window.in_flight
+
+    def allowance(self, now: float) -> Allowance | None:
+        """Tell what the server's window still takes; None where no limit is known."""
+        return self._pacing.window.allowance(now)
+
+    def hold(self, now: float) -> Hold | None:
+        """Tell how long the server makes calls wait that are queued here; None where none does."""
+        wait = self._pacing.hold(now) if self._queued else None
+        if wait is None or wait.cause is Cause.ANSWER:
+            return None
+        return Hold(wait.until - now, refused=wait.cause is Cause.REFUSED)
 
     async def enter(self) -> None:
         """Return when the call may leave; it is counted from then on."""

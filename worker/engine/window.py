@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 from worker.engine.server_clock import ServerClock
-from worker.model import NoReply, Reply
+from worker.model import Allowance, NoReply, Reply
 from worker.workspace.limits import Limits, read_limits, server_date
 
 SAME_WINDOW = 0.1
@@ -47,11 +47,31 @@ class ServerWindow:
         self._learnt = False
         self._limit: int | None = None
         self._sent_since_reset = 0
+        self.calls = 0
+        """Calls that have left, in all."""
 
     @property
     def limit(self) -> int | None:
         """Calls in a window; None while none is known."""
         return self._limit
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that await their answers."""
+        return self._in_flight
+
+    def allowance(self, now: float) -> Allowance | None:
+        """Tell what the fullest known window still takes, for those who show it; None where no limit is known."""
+        if self._limit is None:
+            return None
+        self._drop_ended(now)
+        length = self._clock.window_length
+        if not self._windows:
+            return Allowance(self._limit, length, max(0, self._limit - self._sent_since_reset), length or 0.0)
+        window = min(self._windows, key=lambda known: known.left)
+        return Allowance(
+            self._limit, length, max(0, window.left - self._in_flight), max(0.0, self._ends(window, now) - now)
+        )
 
     def opens_at(self, now: float) -> float:
         """Tell when the next call may leave: NOW, a moment of our clock, or infinity when an answer must come first."""
@@ -71,11 +91,13 @@ class ServerWindow:
         """Note that a call leaves."""
         self._in_flight += 1
         self._sent_since_reset += 1
+        self.calls += 1
 
     def withdrawn(self) -> None:
         """Note that a call did not leave after all."""
         self._in_flight -= 1
         self._sent_since_reset -= 1
+        self.calls -= 1
 
     def answered(self, reply: Reply | NoReply, *, refused: bool = False) -> None:
         """Note that a call has come to its end, and learn from its headers; `refused` by 'too many requests'."""
