@@ -155,10 +155,10 @@ class Outage(NamedTuple):
 
     seconds: float
     """Since it began."""
-    probe_in: float
-    """Seconds until the next probe; 0 while one is under way."""
-    gives_up_in: float
-    """Seconds until the run gives up."""
+    probe_in: float | None = None
+    """Seconds until the next probe; 0 while one is under way; None where that is not known."""
+    gives_up_in: float | None = None
+    """Seconds until the run gives up; None where that is not known."""
 
 
 class Progress(NamedTuple):

@@ -19,7 +19,7 @@ NARROWEST_BAR = 10
 def picture(progress: Progress, width: int, zone: tzinfo | None = None) -> RenderableType:
     """Draw a run in `width` columns, in some three lines. `zone`: of the times of day; None is this machine's."""
     state, style = state_in_words(progress, zone)
-    lines: list[RenderableType] = [_bar(progress, width), Text(state, style)]
+    lines: list[RenderableType] = [bar(progress, width), Text(state, style)]
     if (ending := ending_in_words(progress, zone)) and progress.stopping_in is None:
         lines.append(Text(ending))
     if counts := outcomes_in_words(progress.outcomes):
@@ -27,7 +27,8 @@ def picture(progress: Progress, width: int, zone: tzinfo | None = None) -> Rende
     return Group(*lines)
 
 
-def _bar(progress: Progress, width: int) -> RenderableType:
+def bar(progress: Progress, width: int) -> RenderableType:
+    """Draw how many rows are done; the numbers alone where there is no room for more."""
     share = progress.done / progress.total if progress.total else 1.0
     told = f"{progress.done:,} of {progress.total:,} rows, {int(share * 100)} %"
     room = width - len(told) - 2
@@ -36,8 +37,8 @@ def _bar(progress: Progress, width: int) -> RenderableType:
     line = Table.grid(padding=(0, 2, 0, 0))
     line.add_column(width=room)
     line.add_column(no_wrap=True)
-    bar = ProgressBar(total=max(1, progress.total), completed=progress.done, width=room, complete_style="cyan")
-    line.add_row(bar, Text(told, "bold"))
+    drawn = ProgressBar(total=max(1, progress.total), completed=progress.done, width=room, complete_style="cyan")
+    line.add_row(drawn, Text(told, "bold"))
     return line
 
 
@@ -79,8 +80,12 @@ def _pace(progress: Progress) -> Iterator[str]:
 
 def outage_in_words(outage: Outage) -> str:
     """Say that the workspace is away, and what is done about it."""
-    probe = f"next probe in {span(outage.probe_in)}" if outage.probe_in > 0 else "probing"
-    return f"No answer from the workspace for {span(outage.seconds)}: {probe}, giving up in {span(outage.gives_up_in)}"
+    parts = [f"No answer from the workspace for {span(outage.seconds)}"]
+    if outage.probe_in is not None:
+        parts.append(f"next probe in {span(outage.probe_in)}" if outage.probe_in > 0 else "probing")
+    if outage.gives_up_in is not None:
+        parts.append(f"giving up in {span(outage.gives_up_in)}")
+    return ", ".join(parts)
 
 
 def allowance_in_words(allowance: Allowance) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -39,6 +39,27 @@ class SqliteLedger:
             for file in missing:
                 file.unlink(missing_ok=True)
             raise UnusableLedger(f"{path} cannot be used as a ledger: {error}; name another --out.") from None
+
+    @classmethod
+    def for_reading(cls, path: Path) -> Self:
+        """Open the ledger at `path` as it is now, whether its run goes on or not. Raises UnusableLedger.
+
+        Nothing is left behind: a ledger at rest is read without SQLite's helper files, which would have to be made.
+        One that is in use has them, and a reader beside the run, which it never keeps waiting, then shares in their
+        care: when the run ends meanwhile, the reader is the last to go and clears them away.
+        """
+        if not _recognise(path):
+            raise UnusableLedger(f"{path} holds nothing yet.")
+        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        ledger = cls.__new__(cls)
+        ledger.path = path
+        how = "mode=ro&immutable=1" if at_rest else "mode=rw"
+        try:
+            ledger._db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+            ledger._db.executescript(sql.SNAPSHOT)
+        except sqlite3.Error as error:
+            raise UnusableLedger(f"{path} cannot be read: {error}.") from None
+        return ledger
 
     def identity(self) -> Identity | None:
         """Tell which run this is; None for a new ledger."""
@@ -178,6 +199,11 @@ class SqliteLedger:
             return ""
         return sessions[-1].stop or ("" if sessions[-1].ended_at else "killed")
 
+    def count_settled(self, since: int) -> int:
+        """Count the rows that came to their outcome at `since` (UTC, milliseconds since the epoch) or later."""
+        with self._failures():
+            return int(self._db.execute(sql.COUNT_SETTLED, (since,)).fetchone()[0])
+
     def note(self, **values: str) -> None:
         """Keep facts about the run by name."""
         with self._failures():
@@ -212,15 +238,20 @@ class SqliteLedger:
 
 
 def _recognise_or_make(path: Path) -> None:
+    """Make a ledger where there is nothing at all. Raises UnusableLedger for anything that is not one of ours."""
+    if not _recognise(path):
+        _make(path)
+
+
+def _recognise(path: Path) -> bool:
     """Look at the file's own header, without SQLite: to open a foreign database would already change it.
 
-    Raises UnusableLedger for anything but a ledger of this version, or nothing at all, which becomes one.
+    False where there is nothing yet. Raises UnusableLedger for anything but a ledger of this version.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        _make(path)
-        return
+        return False
     except OSError as error:
         why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
         raise UnusableLedger(f"{path} is {why}; it is left as it is. Name another --out.") from None
@@ -232,8 +263,7 @@ def _recognise_or_make(path: Path) -> None:
     if not regular:
         raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.")
     if not header:
-        _make(path)
-        return
+        return False
     # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
@@ -243,6 +273,7 @@ def _recognise_or_make(path: Path) -> None:
             f"{path} was written by another version of Rolecall (ledger {version}, this one writes "
             f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
         )
+    return True
 
 
 def _make(path: Path) -> None:

@@ -18,6 +18,9 @@ SETTINGS = """
     PRAGMA journal_size_limit = 16777216;
 """
 
+# What a reader beside a run sees: one moment of it, and nothing that it could change.
+SNAPSHOT = "PRAGMA query_only = ON; BEGIN;"
+
 SCHEMA = f"""
     PRAGMA application_id = {APPLICATION_ID};
     PRAGMA user_version = {SCHEMA_VERSION};
@@ -176,3 +179,6 @@ COUNTS = """
     GROUP BY outcome, reason, CASE WHEN outcome IS NULL THEN doubt END
     UNION ALL SELECT outcome, reason, 0, count(*) FROM unsent GROUP BY outcome, reason
 """
+
+# How many rows came to their outcome since a moment: how fast a run is, for those who look at it from outside.
+COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ?"
