@@ -63,16 +63,16 @@ def state_in_words(progress: Progress, zone: tzinfo | None = None) -> tuple[str,
 
 
 def _pace(progress: Progress) -> Iterator[str]:
-    """Say how fast the run is and what limits that, in parts."""
+    """Say how fast the run is and what limits that, in parts; the slower of both limits is the one that counts."""
     allowance, rate, now = progress.allowance, progress.rate, progress.per_second
-    window = allowance.limit / allowance.seconds if allowance and allowance.seconds else None
-    if now is not None or rate is not None:
-        lately = "starting" if now is None else f"{now:,.1f}/s"
-        own = f" of {_rate(rate)}" if rate is not None and now is not None else ""
-        yield f"{lately}{own}"
-    if allowance is not None and (rate is None or window is None or window <= rate):
+    window = allowance.limit / allowance.seconds if allowance and allowance.seconds else 0.0
+    if allowance is not None and (rate is None or window <= rate):
         used = allowance.limit - allowance.left
-        yield f"{used:,} of the workspace's {_calls(allowance.limit)} {_window(allowance)}"
+        yield f"{used:,} of the {_calls(allowance.limit)} {_window(allowance)} that the workspace allows"
+    elif now is None:
+        yield "starting"
+    else:
+        yield f"{now:,.1f}/s" + (f" of {_rate(rate)}" if rate is not None else "")
     yield f"{_calls(progress.under_way)} under way"
     if progress.overloaded_to is not None:
         yield f"at most {progress.overloaded_to:,}, for the workspace shows overload"
@@ -98,7 +98,7 @@ def ending_in_words(progress: Progress, zone: tzinfo | None = None) -> str:
     if not progress.remaining:
         return ""
     until = clock_time(progress.at + progress.remaining, progress.at, zone)
-    return f"about {span(progress.remaining)} left, until {until}"
+    return f"About {span(progress.remaining)} left, until {until}"
 
 
 def outcomes_in_words(outcomes: Mapping[Outcome, int]) -> Text:
