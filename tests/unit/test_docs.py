@@ -110,7 +110,7 @@ def test_no_option_is_documented_that_is_none(verb: str) -> None:
         if isinstance(option, click.Option)
         for name in (*option.opts, *option.secondary_opts)
     }
-    told = {name for row in table_rows(section_of(verb)) for name in re.findall(r"`(--[\w-]+)", row[0])}
+    told = {name for row in table_rows(section_of(verb)) for name in re.findall(r"`(--?[\w-]+)", row[0])}
     assert told == known
 
 
@@ -187,8 +187,9 @@ def test_every_test_named_as_a_proof_exists() -> None:
         assert wanted <= there, f"{path} has no {wanted - there}"
 
 
-def test_the_picture_loads_nothing_from_the_network() -> None:
-    """The README's picture names no font, style or image elsewhere."""
-    picture = (ROOT / "docs/demo.svg").read_text("utf-8")
+@pytest.mark.parametrize("name", ["demo.svg", "progress.svg"])
+def test_the_picture_loads_nothing_from_the_network(name: str) -> None:
+    """The README's pictures name no font, style or image elsewhere."""
+    picture = (ROOT / "docs" / name).read_text("utf-8")
     for loader in ("@font-face", "@import", "url(http", "href="):
         assert loader not in picture

@@ -19,12 +19,13 @@ def last_events(path: Path) -> list[dict[str, Json]]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return []
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        try:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - MOST))
-            return list(_events(file.read(MOST)))
-        except OSError:
-            return []
+    try:
+        size = os.fstat(descriptor).st_size
+        return list(_events(os.pread(descriptor, MOST, max(0, size - MOST))))
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def _events(text: bytes) -> Iterator[dict[str, Json]]:
