@@ -8,8 +8,8 @@ import click
 
 @click.command(short_help="Look at a run that goes on, or at one that has ended.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def status(folder: Path, as_json: bool) -> int:
+@click.option("--json", is_flag=True, help="One JSON object, for programs.")
+def status(folder: Path, json: bool) -> int:
     """Show how the run in DIR stands: how far it is, what it waits for, how long it will take, how it ended."""
     import time
 
@@ -29,7 +29,7 @@ def status(folder: Path, as_json: bool) -> int:
         raise Refusal(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
         raise Refusal(f"{folder} holds a run that has not begun.")
-    if as_json:
+    if json:
         click.echo(as_text(found))
     else:
         show(found, sys.stdout)

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,22 @@ def test_an_event_has_two_forms(tmp_path: Path) -> None:
     assert (event["rows"], event["detail"], event["empty"], event["missing"]) == (3, "words", "", None)
     assert event["timestamp"].endswith("Z")
     assert "something" in human
-    assert event["timestamp"][11:19] in human
+    assert f"{datetime.fromisoformat(event['timestamp']).astimezone():%H:%M:%S}" in human
     assert "rows=3" in human
     assert "detail=words" in human
     assert "empty" not in human
     assert "missing" not in human
     assert "\x1b" not in human
+
+
+def test_json_for_the_terminal_too(tmp_path: Path) -> None:
+    """With `as_json` the terminal gets the very lines of the file."""
+    terminal = io.StringIO()
+    log = open_logs(terminal, tmp_path / "log", hide=TOKEN, as_json=True)
+    log.info("something", rows=3)
+    log.warning("else", detail=f"two\nlines {TOKEN}")
+    assert terminal.getvalue() == (tmp_path / "log").read_text("utf-8")
+    assert [json.loads(line)["event"] for line in terminal.getvalue().splitlines()] == ["something", "else"]
 
 
 def test_what_is_bound_is_in_every_line(tmp_path: Path) -> None:
