@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "jobs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
+SHARED = ("Options of every verb that calls", "Further options of what sends")
+"""Headings of the tables of options that several commands have."""
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -52,10 +54,11 @@ def command(verb: str) -> click.Command:
 
 
 def section_of(verb: str) -> str:
-    """Give the section of a command, whose heading also names its argument."""
+    """Give the section of a command, whose heading also names its argument, and the shared ones that it links to."""
     heading = re.search(rf"^### (rolecall {verb}\b.*)$", REFERENCE, re.MULTILINE)
     assert heading, f"there is no section on rolecall {verb}"
-    return section(heading[1])
+    own = section(heading[1])
+    return own + "".join(section(title) for title in SHARED if f"(#{slug(title)})" in own)
 
 
 def slug(heading: str) -> str:
