@@ -180,7 +180,8 @@ def test_a_value_out_of_range_is_wrong_usage(command: tuple[click.Command, dict[
 def test_the_exit_codes_are_the_contract() -> None:
     """Scripts and schedulers rely on these numbers."""
     assert {code.name: code.value for code in Exit} == {
-        "DONE": 0, "ROWS": 1, "USAGE": 2, "CREDENTIALS": 3, "STOPPED": 4, "HELD": 5, "INTERRUPTED": 130
+        "DONE": 0, "ROWS": 1, "USAGE": 2, "CREDENTIALS": 3, "STOPPED": 4, "HELD": 5,
+        "DIFFERS": 6, "INTERRUPTED": 130,
     }  # fmt: skip
 
 

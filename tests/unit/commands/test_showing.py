@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.virtual import run_virtual, virtual_clock
-from worker.commands.showing import LINE_EVERY, Showing, fields
+from worker.commands.showing import LINE_EVERY, Showing, Voice, fields
 from worker.engine.events import Events
 from worker.engine.settings import Settings
 from worker.engine.stop import Stop
@@ -67,7 +67,7 @@ def test_where_a_picture_is_drawn(
 ) -> None:
     """On a terminal that can, among lines for people, and not where silence was asked for."""
     monkeypatch.setattr(sys, "stderr", stderr)
-    showing = Showing.choose(log_format=log_format, quiet=quiet, environ=environ)
+    showing = Showing.choose(Voice(quiet, log_format), environ)
     assert (showing.screen is not None, showing.colors) == (draws, colors)
 
 
