@@ -1,0 +1,1 @@
+"""Finds who has a role where: user by user, or room by room."""
