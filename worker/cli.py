@@ -12,7 +12,7 @@ from worker.commands.credentials import load_dotenv_file
 from worker.commands.exits import Exit, Refusal
 from worker.commands.settings_file import flags_by_verb, read_settings_file, refuse_unknown_flags
 
-VERBS = ("run", "check", "verify", "undo", "report", "status", "demo", "sandbox")
+VERBS = ("find", "check", "run", "verify", "undo", "report", "status", "demo", "sandbox")
 """In the order of the help; each is a module of worker.commands, imported only when it is typed."""
 
 

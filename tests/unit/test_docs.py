@@ -12,7 +12,9 @@ import worker
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
 from worker.commands.reporting import REASON_HINTS
+from worker.engine.finding.unseen import UNSEEN_HINTS
 from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
+from worker.files.found import FOUND_COLUMNS
 from worker.model import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,19 @@ def test_every_reason_is_documented_with_its_hint() -> None:
     """The reference has each reason, no other, and the hint that the summary gives."""
     told = {row[0].strip("`"): row[-1] for row in table_rows(section("Reasons")) if row[0].startswith("`")}
     assert told == {reason: hint for reason, hint in REASON_HINTS.items() if reason}
+
+
+def test_everything_that_cannot_be_seen_is_documented_with_its_hint() -> None:
+    """The reference has each reason why rows may be missing, no other, and the hint that `find` gives."""
+    rows = table_rows(section("What could not be seen"))
+    assert {row[0].strip("`"): row[-1] for row in rows if row[0].startswith("`")} == UNSEEN_HINTS
+
+
+def test_the_columns_of_a_found_job_are_documented() -> None:
+    """The reference names each column that `find` writes."""
+    told = re.search(r"has the columns (.*?)\. The last", section_of("find"), re.DOTALL)
+    assert told
+    assert [name for name in re.findall(r"`(\w+)`", told[1]) if name not in ("yes", "no")] == list(FOUND_COLUMNS)
 
 
 def test_every_reason_of_an_invalid_row_is_documented() -> None:

@@ -1,0 +1,152 @@
+"""`find` from its question to its exit code: read, keep what was read, write the job file."""
+
+import codecs
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TextIO, cast
+
+from worker.commands import console
+from worker.commands.connection import Connected, Reach, connected, refusals
+from worker.commands.credentials import Login
+from worker.commands.exits import Exit, Refusal
+from worker.commands.mainjob import expected
+from worker.commands.reading import open_desk, to_its_end
+from worker.commands.reporting import BY_STOP, plural
+from worker.commands.tally import Tally
+from worker.engine.finding.question import Exceptions, Question
+from worker.engine.finding.search import search
+from worker.engine.reasons import StopReason
+from worker.engine.settings import Settings
+from worker.engine.stop import Stop
+from worker.files import replace_atomically
+from worker.files.chosen import Columns, fault_of, read_chosen
+from worker.files.found import FoundRow, write_found
+from worker.files.part import Part, PartHeld, UnusablePart
+from worker.workspace.address import workspace_url
+
+WORTH_TELLING = 10.0
+"""Seconds that reading must take before anybody is told how long."""
+WHY_STOPPED = {
+    StopReason.INTERRUPTED: "Interrupted.",
+    StopReason.CREDENTIALS: "The workspace refused the credentials; make a new token.",
+    StopReason.OUTAGE: "The workspace stayed away.",
+}
+
+
+class Request(NamedTuple):
+    """What was asked for, options and all."""
+
+    question: Question
+    out: Path | None
+    left_out: tuple[str, ...]
+    settings: Settings
+    reach: Reach
+
+
+def usable(words: Iterable[str]) -> tuple[str, ...]:
+    """Give the words of the command line, each once. Raises Refusal for one that can be no id or name."""
+    trimmed = tuple(dict.fromkeys(word.strip() for word in words))
+    for word in trimmed:
+        if fault := "is empty" if word in ("", "@", "#") else fault_of(word):
+            raise Refusal(f"{word[:40]!r} {fault}: give an id or a name.")
+    return trimmed
+
+
+def chosen(words: Iterable[str], path: str | None, columns: Columns) -> tuple[str, ...]:
+    """Put together what the command line names and what a list has. Raises Refusal and UnusableJob."""
+    from_file = read_chosen(path, columns) if path is not None else []
+    return tuple(dict.fromkeys((*usable(words), *from_file)))
+
+
+async def perform(request: Request, login: Login, environ: Mapping[str, str]) -> Exit:
+    """Find and write. Raises Refusal for whatever ends it before its work."""
+    with _refusals():
+        url = workspace_url(login.url, allow_http=request.reach.allow_http)
+        patience = request.settings.outage_patience
+        async with connected(url, login, request.reach, environ, patience) as connection:
+            with Part(_part(request.out), url, request.question.digest) as part:
+                stop = await _read(request, connection, part, hide=login.token)
+                part.sync()
+                if stop.reason is not None:
+                    _tell_stop(stop, request.out)
+                    return BY_STOP[stop.reason]
+                return _write(request, part)
+
+
+def _part(out: Path | None) -> Path | None:
+    return None if out is None else out.with_name(f"{out.name}.part")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        with refusals():
+            yield
+    except UnusablePart as refusal:
+        raise Refusal(str(refusal)) from None
+    except PartHeld as held:
+        raise Refusal(str(held), Exit.HELD) from None
+
+
+async def _read(request: Request, connection: Connected, part: Part, *, hide: str) -> Stop:
+    """Ask for everything that is not known yet; the stop tells why it ended early."""
+    done = {finding.unit for finding in part.findings()}
+    _tell_start(request, connection, len(done))
+    desk = open_desk(connection, request.settings, None, hide=hide)
+    work = search(desk.reader, request.question, part.add, done=done, at_once=request.settings.concurrency)
+    await to_its_end(work, desk.stop)
+    return desk.stop
+
+
+def _tell_start(request: Request, connection: Connected, done: int) -> None:
+    """Say what is known already, and how long the rest takes where that is worth a word."""
+    if done:
+        console.tell(f"Going on with {_part(request.out)}: {done:,} answers are known.")
+    noun = "user" if request.question.by_person else "room"
+    left = (request.question.units or 0) - done
+    expectation = expected(request.settings, connection, left) if left > 0 else None
+    if expectation is not None and expectation.seconds >= WORTH_TELLING:
+        console.tell(f"Asking for {plural(left, noun)}; {expectation}.")
+
+
+def _tell_stop(stop: Stop, out: Path | None) -> None:
+    kept = (
+        "Nothing was written; with --out FILE the same command could go on."
+        if out is None
+        else f"What was read is kept in {_part(out)}; the same command goes on."
+    )
+    why = WHY_STOPPED.get(stop.reason, "Stopped.") if stop.reason is not None else ""
+    console.tell(f"{why} {kept}")
+
+
+def _write(request: Request, part: Part) -> Exit:
+    """Write the job file, then say what is in it and what could not be seen."""
+    exceptions = Exceptions(request.left_out)
+    tally = Tally(request.question, exceptions)
+    rows = tally.rows_of(part.findings())
+    if request.out is None:
+        _write_to_stdout(rows)
+    else:
+        if os.path.lexists(request.out):
+            raise Refusal(f"{request.out} has appeared meanwhile and is left as it is; move it, then the same command.")
+        with replace_atomically(request.out) as file:
+            write_found(file, rows)
+        part.remove()
+    for line in tally.warnings():
+        console.tell(line)
+    say = console.say if request.out is not None else console.tell
+    for line in tally.sentences(request.out):
+        say(line)
+    return Exit.ROWS if tally.unseen else Exit.DONE
+
+
+def _write_to_stdout(rows: Iterable[FoundRow]) -> None:
+    """Write the job as UTF-8, whatever the terminal's encoding. Raises Refusal where nobody reads it."""
+    try:
+        write_found(cast(TextIO, codecs.getwriter("utf-8")(sys.stdout.buffer)), rows)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise Refusal("Nobody read the job to its end.", Exit.STOPPED) from None
