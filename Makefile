@@ -3,9 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
+CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs audit check clean
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs audit check dist notes clean
 
 help: ## say what each target does
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +66,13 @@ audit: $(READY) ## look the exact versions up in the advisory database (needs th
 	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
 
 check: lint type test ## what must pass before a change goes in
+
+dist: $(READY) ## build the wheel and the source archive into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+
+notes: ## print the newest version's section of the changelog: the release notes
+	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
