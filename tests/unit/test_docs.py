@@ -19,7 +19,11 @@ from worker.model import Outcome
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "jobs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "jobs").rglob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
 SHARED = ("Options of every verb that calls", "Further options of what sends")
 """Headings of the tables of options that several commands have."""
