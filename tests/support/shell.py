@@ -11,7 +11,7 @@ import yaml
 
 IMAGE = re.compile(r"rolecall:\d[\w.]*").fullmatch
 FENCED = re.compile(r"^ *```(?:sh)?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"(?<!`)`(rolecall [^`\n]+)`(?!`)")
+INLINE = re.compile(r"(?<!`)`(rolecall\s[^`]+)`(?!`)")
 CRON_LINE = re.compile(r"^(?:[\d*/,-]+ +){5}(.+)$", re.MULTILINE)
 
 
@@ -73,7 +73,7 @@ def scripts_in_markdown(text: str, *, inline: bool) -> Iterator[str]:
     """Give what stands in fenced blocks without another language and, if asked for, in `rolecall ...` spans."""
     yield from FENCED.findall(text)
     if inline:
-        yield from INLINE.findall(FENCED.sub("", text))
+        yield from (span.replace("\n", " ") for span in INLINE.findall(FENCED.sub("", text)))
 
 
 def scripts_in_crontab(text: str) -> list[str]:
