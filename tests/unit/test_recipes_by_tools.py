@@ -95,11 +95,14 @@ def test_the_schedule_is_one(schedule: str) -> None:
         assert field == "*" or least <= int(field) <= most
 
 
+SOMEBODY, NOBODY = "roomId,userId\nr,u\n", "roomId,userId\n"
 NIGHT = {
-    "somebody": ("roomId,userId\nr,u\n", 0, 0, "find run leavers.csv", 0),
-    "rows failed": ("roomId,userId\nr,u\n", 0, 1, "find run leavers.csv", 1),
-    "nobody": ("roomId,userId\n", 0, 1, "find", 0),
-    "find failed": ("roomId,userId\nr,u\n", 3, 0, "find", 3),
+    "somebody": (SOMEBODY, 0, 0, "find run leavers.csv", 0),
+    "rows failed": (SOMEBODY, 0, 1, "find run leavers.csv", 1),
+    "nobody": (NOBODY, 0, 1, "find", 0),
+    "not everybody was seen": (SOMEBODY, 1, 0, "find run leavers.csv", 0),
+    "nobody of those seen": (NOBODY, 1, 0, "find", 1),
+    "find failed": (SOMEBODY, 3, 0, "find", 3),
 }
 
 
@@ -107,7 +110,7 @@ NIGHT = {
 def test_the_night_goes_on_only_with_somebody_to_take_out(
     tmp_path: Path, found: str, of_find: int, of_run: int, called: str, code: int
 ) -> None:
-    """The steps of the schedulers end where nobody is found or `find` fails, and with the code of what came last.
+    """The steps of the schedulers end where nobody is found or `find` fails, with a code that tells what happened.
 
     The shell is what is tested here: in place of rolecall a script says what it was called with.
     """
