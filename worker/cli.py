@@ -8,11 +8,24 @@ import click
 
 from worker import __version__
 from worker.commands import console, streams
-from worker.commands.credentials import load_dotenv_file
 from worker.commands.exits import Exit, Refusal
-from worker.commands.settings_file import flags_by_verb, read_settings_file, refuse_unknown_flags
+from worker.commands.hints import explained, flags_of, no_such_verb
+from worker.commands.sources import read_sources
 
-VERBS = ("find", "check", "run", "verify", "undo", "report", "status", "demo", "sandbox")
+VERBS = (
+    "find",
+    "check",
+    "run",
+    "verify",
+    "undo",
+    "report",
+    "status",
+    "template",
+    "config",
+    "completion",
+    "demo",
+    "sandbox",
+)
 """In the order of the help; each is a module of worker.commands, imported only when it is typed."""
 
 
@@ -33,18 +46,34 @@ class Verbs(click.Group):
         command.context_settings["auto_envvar_prefix"] = "ROLECALL"
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; where there is none of that name, say which may have been meant."""
+        if args[0] not in VERBS and not ctx.resilient_parsing and not args[0].startswith("-"):
+            ctx.fail(no_such_verb(args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rolecall")
+@click.option("--profile", metavar="NAME", help="Work on the workspace of this profile of rolecall.toml.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Read this rolecall.toml, not that of the working directory or of ~/.config/rolecall.",
+)
 @click.pass_context
-def rolecall(ctx: click.Context) -> None:
+def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> None:
     """Take the leader role away in bulk from members of Rocket.Chat private groups."""
-    load_dotenv_file(console.warn)
-    flags = flags_by_verb(read_settings_file(), VERBS)
     verb = ctx.invoked_subcommand
-    if verb in flags and isinstance(command := rolecall.get_command(ctx, verb), click.Command):
-        refuse_unknown_flags(verb, flags[verb], [parameter.name for parameter in command.params])
-    ctx.default_map = flags
+    if verb is None or verb == "completion":  # what a shell reads at its start has nothing to do with a folder
+        return
+    ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, console.warn)
+    if isinstance(command := rolecall.get_command(ctx, verb), click.Command):
+        sources.file.refuse_unknown_flags(verb, flags_of(command))
+    ctx.default_map = {verb: sources.file.flags_of(verb)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +97,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return Exit.DONE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
-        console.tell(f"{command}: {error.format_message()} ({command} --help)")
+        console.tell(f"{command}: {explained(error)} ({command} --help)")
         return Exit.USAGE
     except click.ClickException as error:
         console.tell(f"rolecall: {error.format_message()}")

@@ -11,7 +11,7 @@ from worker.workspace.operations import OPERATIONS
 
 
 @click.command(short_help="Predict what a run would come to; changes nothing.")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -48,11 +48,11 @@ def check(
 
     The prediction has the form of a run's report. Each room is read once, users only where their membership matters.
     """
-    from worker.commands import checking, console, credentials, loop, settings_file
+    from worker.commands import checking, console, credentials, loop
     from worker.commands.connection import Reach
     from worker.engine.settings import Settings
 
-    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    login = credentials.asked_login(console.warn)
     question = checking.Question(
         Settings(**settings),
         OPERATIONS[operation],

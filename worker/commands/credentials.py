@@ -4,15 +4,17 @@ A flag's value stands in the shell's history and in the list of processes, for e
 """
 
 import os
-import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.commands.exits import Refusal
-from worker.commands.settings_file import IN_SETTINGS_FILE, SETTINGS_FILE
+from worker.commands.settings_file import IN_SETTINGS_FILE
+from worker.commands.sources import Sources, of_this_command, warn_if_readable
+from worker.workspace.address import BadAddress, workspace_url
 
 LONGEST_TOKEN = 4096
+TOKEN, TOKEN_FILE = "ROCKETCHAT_AUTH_TOKEN", "ROCKETCHAT_AUTH_TOKEN_FILE"
 
 
 class Login(NamedTuple):
@@ -26,56 +28,103 @@ class Login(NamedTuple):
         return f"Login(url={self.url!r}, user_id={self.user_id!r}, token=<hidden>)"
 
 
-def find_login(environ: Mapping[str, str], settings: Mapping[str, Any], warn: Callable[[str], None]) -> Login:
+class Given(NamedTuple):
+    """One value of a login, kept out of every representation; it may be a token."""
+
+    variable: str
+    value: str
+    place: str
+    """Where it stands, for a person."""
+    in_file: bool
+    """Whether that is the settings file."""
+
+    def __repr__(self) -> str:
+        return f"Given(variable={self.variable!r}, place={self.place!r})"
+
+
+def asked_login(warn: Callable[[str], None]) -> Login:
+    """Give the login for the command that is under way, with the profile that was asked for. Raises Refusal."""
+    return find_login(os.environ, of_this_command(), warn)
+
+
+def find_login(environ: Mapping[str, str], sources: Sources, warn: Callable[[str], None]) -> Login:
     """Put together the workspace's address, the user id and the token. Raises Refusal, naming all that is missing."""
-    table = settings.get("workspace", {})
-    if not isinstance(table, dict):
-        raise Refusal(f"{SETTINGS_FILE}: 'workspace' must be a table, written [workspace].")
-
-    def value(name: str) -> str:
-        return (environ.get(name) or str(table.get(IN_SETTINGS_FILE[name], ""))).strip()
-
-    url, user_id, token = value("ROCKETCHAT_URL"), value("ROCKETCHAT_USER_ID"), value("ROCKETCHAT_AUTH_TOKEN")
-    token_file = value("ROCKETCHAT_AUTH_TOKEN_FILE")
-    named_by_environment = environ.get("ROCKETCHAT_AUTH_TOKEN_FILE") and not environ.get("ROCKETCHAT_AUTH_TOKEN")
-    if token_file and (not token or named_by_environment):
-        token = _read_token(Path(token_file), warn)
-    elif token and not environ.get("ROCKETCHAT_AUTH_TOKEN"):
-        _warn_if_readable(SETTINGS_FILE, warn)
-    missing = [
-        name
-        for name, given in (
-            ("ROCKETCHAT_URL", url),
-            ("ROCKETCHAT_USER_ID", user_id),
-            ("ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE)", token),
-        )
-        if not given
-    ]
-    if missing:
-        raise Refusal(
-            f"{_listed(missing)} not set: put {'them' if len(missing) > 1 else 'it'} into the environment, "
-            "a .env or rolecall.toml; tokens are made in Rocket.Chat under Account, Personal Access Tokens."
-        )
-    for name, given in (("ROCKETCHAT_USER_ID", user_id), ("ROCKETCHAT_AUTH_TOKEN", token)):
+    refuse_two_workspaces(environ, sources)
+    url, user_id, secret = (given_first(environ, sources, *names) for names in _WANTED)
+    missing = [names for names, found in zip(_WANTED, (url, user_id, secret), strict=True) if found is None]
+    if url is None or user_id is None or secret is None:
+        raise Refusal(_say_missing([" (or ".join(names) + ")" * (len(names) - 1) for names in missing], sources))
+    token = secret.value
+    if secret.variable == TOKEN_FILE:
+        token = _read_token(Path(token), warn)
+    elif secret.in_file:
+        warn_if_readable(sources.file.path, warn)
+    for name, given in (("ROCKETCHAT_USER_ID", user_id.value), (TOKEN, token)):
         if not (given.isascii() and given.isprintable()) or " " in given or len(given) > LONGEST_TOKEN:
             raise Refusal(f"{name} has characters that no id or token has; copy it again.")
-    return Login(url, user_id, token)
+    return Login(url.value, user_id.value, token)
 
 
-def load_dotenv_file(warn: Callable[[str], None], path: Path = Path(".env")) -> None:
-    """Take variables that are not set yet from a `.env`, where there is one. Raises Refusal."""
-    if not path.is_file():
+_WANTED = (("ROCKETCHAT_URL",), ("ROCKETCHAT_USER_ID",), (TOKEN, TOKEN_FILE))
+"""The three values of a login, each with the variables that give it."""
+
+
+def given_first(environ: Mapping[str, str], sources: Sources, *names: str) -> Given | None:
+    """Find the value of the first place that has one of these variables: environment, `.env`, settings file."""
+    return next(_given(environ, sources, names), None)
+
+
+def refuse_two_workspaces(environ: Mapping[str, str], sources: Sources) -> None:
+    """Refuse variables that say something else than the profile asked for: either may be the one that is meant."""
+    if sources.file.profile is None:
         return
-    from dotenv import dotenv_values
+    for names in _WANTED:
+        said = list(_given(environ, sources, names))
+        own = next((given for given in said if given.in_file), None)
+        other = next((given for given in said if not given.in_file and own and not _agree(given, own)), None)
+        if own and other:
+            what = f" is {_shown(other)}, the profile {sources.file.profile!r} says {_shown(own)}"
+            if TOKEN in names:
+                what = f" is a token, and the profile {sources.file.profile!r} has another"
+            remedy = "take it out of .env" if other.variable in sources.dotenv else "unset it"
+            raise Refusal(f"{other.variable} in {other.place}{what}: {remedy}, or ask for no profile.")
 
-    try:
-        for name, value in dotenv_values(path, interpolate=False).items():
-            if value is not None:
-                os.environ.setdefault(name, value)
-                if name == "ROCKETCHAT_AUTH_TOKEN":
-                    _warn_if_readable(path, warn)
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{path} cannot be used: {error}.") from None
+
+def _given(environ: Mapping[str, str], sources: Sources, names: Sequence[str]) -> Iterator[Given]:
+    for in_dotenv in (False, True):
+        for name in names:
+            if (value := environ.get(name, "").strip()) and (name in sources.dotenv) is in_dotenv:
+                yield Given(name, value, sources.of_variable(name), in_file=False)
+    for name in names:
+        if value := str(sources.file.workspace.get(IN_SETTINGS_FILE[name], "")).strip():
+            if name == TOKEN_FILE:  # beside the file that names it
+                value = str(sources.file.path.parent / value)
+            yield Given(name, value, sources.file.of_workspace, in_file=True)
+
+
+def _agree(one: Given, other: Given) -> bool:
+    if one.variable == "ROCKETCHAT_URL":
+        try:
+            return workspace_url(one.value, allow_http=True) == workspace_url(other.value, allow_http=True)
+        except BadAddress:
+            pass
+    return one.variable == other.variable and one.value == other.value
+
+
+def _shown(given: Given) -> str:
+    """Give the value of what is no token; an address with a password in it is none that may be shown."""
+    return "an address" if "@" in given.value else given.value
+
+
+def _say_missing(names: Sequence[str], sources: Sources) -> str:
+    file = sources.file
+    places = f"a .env or {file.path}" if file.profile is None else f"a .env or {file.of_workspace}"
+    others = () if file.profile else sorted(file.profiles)
+    profiles = f", or choose a --profile ({', '.join(others)})" if others else ""
+    return (
+        f"{_listed(names)} not set: put {'them' if len(names) > 1 else 'it'} into the environment, "
+        f"{places}{profiles}; tokens are made in Rocket.Chat under Account, Personal Access Tokens."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -90,13 +139,8 @@ def _read_token(path: Path, warn: Callable[[str], None]) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} cannot be read: {why}.") from None
-    _warn_if_readable(path, warn)
+    warn_if_readable(path, warn)
     token = content.decode("utf-8", "replace").strip()
     if not token:
         raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} is empty.")
     return token
-
-
-def _warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:
-    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warn(f"{path} holds a token and can be read by others: chmod 600 {path}")

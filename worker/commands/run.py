@@ -11,7 +11,7 @@ from worker.workspace.operations import OPERATIONS
 
 
 @click.command(short_help="Take the role away from every pair of a job file.")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,7 +51,7 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from worker.commands import checking, console, credentials, loop, mainjob, settings_file
+    from worker.commands import checking, console, credentials, loop, mainjob
     from worker.commands.connection import Reach, refusals
     from worker.commands.showing import Voice
     from worker.engine.settings import Settings
@@ -59,7 +59,7 @@ def run(
 
     if plan is not None and (dry_run or settings["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    login = credentials.asked_login(console.warn)
     chosen = Settings(**settings)  # the other flags bear the names of its fields
     reach = Reach(allow_http, connect_timeout, timeout, ca_file)
     if dry_run:

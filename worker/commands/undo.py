@@ -36,12 +36,12 @@ def undo(
     The undo is a run of its own in DIR/undo, with ledger and report: the same command goes on with it, and once it is
     done it is refused.
     """
-    from worker.commands import console, credentials, loop, mainjob, settings_file, undoing
+    from worker.commands import console, credentials, loop, mainjob, undoing
     from worker.commands.connection import Reach
     from worker.commands.showing import Voice
     from worker.engine.settings import Settings
 
-    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    login = credentials.asked_login(console.warn)
     reach = Reach(allow_http, connect_timeout, timeout, ca_file)
     voice = Voice(quiet, log_format)
     request = mainjob.Request(Settings(**settings), formats=report_format, assume_yes=yes, reach=reach, voice=voice)

@@ -19,10 +19,10 @@ def verify(
 
     Rows that the run left unknown are settled by what is read. Ends with 6 where the workspace is not as reported.
     """
-    from worker.commands import console, credentials, loop, settings_file, verifying
+    from worker.commands import console, credentials, loop, verifying
     from worker.commands.connection import Reach
     from worker.engine.settings import Settings
 
-    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    login = credentials.asked_login(console.warn)
     request = verifying.Request(Settings(**settings), Reach(allow_http, connect_timeout, timeout, ca_file))
     return loop.run(verifying.verify(folder, request, login, os.environ))

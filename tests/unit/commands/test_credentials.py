@@ -2,14 +2,16 @@
 
 import os
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker.commands.credentials import Login, find_login, load_dotenv_file
+from worker.commands.credentials import Given, Login, find_login
 from worker.commands.exits import Exit, Refusal
-from worker.commands.settings_file import read_settings_file
+from worker.commands.settings_file import SETTINGS_FILE, SettingsFile, read_settings_file
+from worker.commands.sources import Sources, load_dotenv_file
 
 URL, USER, TOKEN = "https://chat.example.org", "bulkBotId", "s3cr3t-T0ken"
 ENVIRON = {"ROCKETCHAT_URL": URL, "ROCKETCHAT_USER_ID": USER, "ROCKETCHAT_AUTH_TOKEN": TOKEN}
@@ -24,10 +26,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def find(environ: dict[str, str], settings: dict[str, Any] | None = None) -> tuple[Login, list[str]]:
+def find(
+    environ: dict[str, str], workspace: Mapping[str, Any] | None = None, dotenv: Collection[str] = ()
+) -> tuple[Login, list[str]]:
     """Find the login, and the warnings on the way."""
     warnings: list[str] = []
-    return find_login(environ, settings or {}, warnings.append), warnings
+    sources = Sources(SettingsFile(SETTINGS_FILE, workspace=workspace or {}), frozenset(dotenv))
+    return find_login(environ, sources, warnings.append), warnings
 
 
 def settings_file(folder: Path, mode: int = 0o600) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def settings_file(folder: Path, mode: int = 0o600) -> dict[str, Any]:
     path = folder / "rolecall.toml"
     path.write_text(f'[workspace]\nurl = "{URL}"\nuser_id = "{USER}"\nauth_token = "{TOKEN}"\n')
     path.chmod(mode)
-    return dict(read_settings_file())
+    return dict(read_settings_file(path, None, ()).workspace)
 
 
 def test_from_the_environment() -> None:
@@ -64,7 +69,7 @@ def test_from_a_token_file(folder: Path, content: str, in_settings: bool) -> Non
     path.chmod(0o400)
     environ = {"ROCKETCHAT_URL": URL, "ROCKETCHAT_USER_ID": USER}
     if in_settings:
-        assert find(environ, {"workspace": {"auth_token_file": str(path)}}) == (WHO, [])
+        assert find(environ, {"auth_token_file": str(path)}) == (WHO, [])
     else:
         assert find({**environ, "ROCKETCHAT_AUTH_TOKEN_FILE": str(path)}) == (WHO, [])
 
@@ -94,8 +99,8 @@ def test_a_readable_settings_file_with_a_token_warns(folder: Path, mode: int, wa
     _, warnings = find({}, settings_file(folder, mode))
     assert bool(warnings) is warned
     assert all(TOKEN not in warning for warning in warnings)
-    del (table := settings_file(folder, mode)["workspace"])["auth_token"]
-    assert find(ENVIRON, {"workspace": table})[1] == []
+    del (table := settings_file(folder, mode))["auth_token"]
+    assert find(ENVIRON, table)[1] == []
 
 
 @pytest.mark.parametrize("blank", [None, "", "  "])
@@ -143,16 +148,8 @@ def test_a_token_file_that_holds_no_token_is_refused(folder: Path, content: byte
 def test_a_token_file_that_cannot_be_read_is_refused(folder: Path, name: str) -> None:
     """A missing file, a folder, an impossible name: one line with the reason."""
     (folder / "token").write_text(TOKEN)
-    settings = {"workspace": {"url": URL, "user_id": USER, "auth_token_file": name}}
     with pytest.raises(Refusal, match="ROCKETCHAT_AUTH_TOKEN_FILE"):
-        find({}, settings)
-
-
-@pytest.mark.parametrize("table", ["text", 1, ["list"], True])
-def test_a_workspace_that_is_no_table_is_refused(table: object) -> None:
-    """`workspace = "..."` is told how it must be written."""
-    with pytest.raises(Refusal, match=r"\[workspace\]"):
-        find({}, {"workspace": table})
+        find({}, {"url": URL, "user_id": USER, "auth_token_file": name})
 
 
 @pytest.mark.parametrize(
@@ -171,7 +168,7 @@ def test_a_broken_settings_file_is_refused(folder: Path, content: bytes) -> None
     """What is no TOML is refused by its name in one plain line."""
     (folder / "rolecall.toml").write_bytes(content)
     with pytest.raises(Refusal, match=r"rolecall\.toml") as refusal:
-        read_settings_file()
+        read_settings_file(SETTINGS_FILE, None, ())
     assert str(refusal.value).replace("\ufffd", "").isprintable()
 
 
@@ -179,12 +176,33 @@ def test_a_settings_file_that_is_a_folder_is_refused(folder: Path) -> None:
     """A folder of that name is told, not passed over."""
     (folder / "rolecall.toml").mkdir()
     with pytest.raises(Refusal, match=r"rolecall\.toml"):
-        read_settings_file()
+        read_settings_file(SETTINGS_FILE, None, ())
 
 
 def test_no_settings_file_is_no_settings() -> None:
     """The file is not needed."""
-    assert read_settings_file() == {}
+    assert read_settings_file(None, None, ()) == SettingsFile(SETTINGS_FILE)
+
+
+@pytest.mark.parametrize(
+    ("environ", "dotenv", "workspace", "token"),
+    [
+        ({"ROCKETCHAT_AUTH_TOKEN": "one", "ROCKETCHAT_AUTH_TOKEN_FILE": "two"}, [], {}, "one"),
+        ({"ROCKETCHAT_AUTH_TOKEN": "one", "ROCKETCHAT_AUTH_TOKEN_FILE": "two"}, ["ROCKETCHAT_AUTH_TOKEN"], {}, "2"),
+        ({"ROCKETCHAT_AUTH_TOKEN_FILE": "two"}, [], {"auth_token": "three"}, "2"),
+        ({"ROCKETCHAT_AUTH_TOKEN": ""}, [], {"auth_token": "three", "auth_token_file": "two"}, "three"),
+        ({}, [], {"auth_token_file": "two"}, "2"),
+    ],
+)
+def test_the_nearer_place_gives_the_token(
+    folder: Path, environ: dict[str, str], dotenv: list[str], workspace: dict[str, str], token: str
+) -> None:
+    """The environment goes before `.env`, `.env` before the file; in one place the token before its file."""
+    (folder / "two").write_text("2")
+    (folder / "two").chmod(0o600)
+    (folder / "rolecall.toml").touch(0o600)
+    who = {"ROCKETCHAT_URL": URL, "ROCKETCHAT_USER_ID": USER}
+    assert find({**who, **environ}, workspace, dotenv) == (Login(URL, USER, token), [])
 
 
 def test_a_dotenv_file_fills_what_is_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +220,8 @@ def test_a_dotenv_file_fills_what_is_not_set(folder: Path, monkeypatch: pytest.M
     )
     warnings: list[str] = []
     (folder / ".env").chmod(0o644)
-    load_dotenv_file(warnings.append)
+    taken = load_dotenv_file(os.environ, warnings.append)
+    assert taken == {"ROCKETCHAT_URL", "ROCKETCHAT_AUTH_TOKEN"}
     assert [warning for warning in warnings if ".env" in warning]
     assert os.environ["ROCKETCHAT_URL"] == URL
     assert os.environ["ROCKETCHAT_AUTH_TOKEN"] == "a$HOME${USER}"
@@ -212,9 +231,9 @@ def test_a_dotenv_file_fills_what_is_not_set(folder: Path, monkeypatch: pytest.M
 
 def test_no_dotenv_file_is_no_fault(folder: Path) -> None:
     """Neither a missing `.env` nor a folder of that name matters."""
-    load_dotenv_file(print)
+    load_dotenv_file(os.environ, print)
     (folder / ".env").mkdir()
-    load_dotenv_file(print)
+    load_dotenv_file(os.environ, print)
 
 
 @pytest.mark.parametrize("content", [b"ROLECALL_X=caf\xe9\n", b"\xff\xfeA\x00", b"ROLECALL_X=a\x00b\n"])
@@ -226,7 +245,7 @@ def test_a_dotenv_file_that_is_no_text_is_refused(
     monkeypatch.delenv("ROLECALL_X")
     (folder / ".env").write_bytes(content)
     with pytest.raises(Refusal, match=r"\.env"):
-        load_dotenv_file(print)
+        load_dotenv_file(os.environ, print)
 
 
 @pytest.mark.parametrize("shown", [repr(WHO), str(WHO), f"{WHO}", f"{[WHO]}", f"{WHO!r:>9}"])
@@ -234,3 +253,8 @@ def test_the_token_is_in_no_representation(shown: str) -> None:
     """A login can be shown without its token."""
     assert TOKEN not in shown
     assert USER in shown
+
+
+def test_no_value_is_in_the_representation_of_where_it_stands() -> None:
+    """What was found for a variable may be a token, and is not shown with its place."""
+    assert TOKEN not in f"{Given('ROCKETCHAT_AUTH_TOKEN', TOKEN, '.env', in_file=False)}"

@@ -1,0 +1,23 @@
+"""`rolecall completion`: the script that makes a shell complete commands, options, their values and files."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(short_help="Print the script for completion in a shell.")
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that makes a shell complete commands, options, their values and files.
+
+    \b
+    bash: source <(rolecall completion bash)          in ~/.bashrc
+    zsh:  source <(rolecall completion zsh)           in ~/.zshrc, after compinit
+    fish: rolecall completion fish > ~/.config/fish/completions/rolecall.fish
+    """  # noqa: D301 - that character is click's mark for lines to be left as they are
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise RuntimeError(f"click completes nothing in {shell}")
+    click.echo(kind(ctx.find_root().command, {}, "rolecall", "_ROLECALL_COMPLETE").source(), nl=False)
