@@ -20,4 +20,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise RuntimeError(f"click completes nothing in {shell}")
-    click.echo(kind(ctx.find_root().command, {}, "rolecall", "_ROLECALL_COMPLETE").source(), nl=False)
+    script = kind(ctx.find_root().command, {}, "rolecall", "_ROLECALL_COMPLETE").source()
+    # In fish the help stands behind the word, and would end at its first comma.
+    click.echo(script.replace('string split ","', 'string split --max 1 ","'), nl=False)
