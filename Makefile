@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs audit check dist notes clean
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
+.PHONY: clean
 
 help: ## say what each target does
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +62,9 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
+
+docs-help: $(READY) ## write every --help text into docs/reference.md
+	$(BIN)/python -m tests.docs_help
 
 audit: $(READY) ## look the exact versions up in the advisory database (needs the network)
 	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip

@@ -9,9 +9,11 @@ import click
 import pytest
 
 import worker
+from tests.docs_help import with_help
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
 from worker.commands.reporting import REASON_HINTS
+from worker.commands.settings_view import OTHER_VARIABLES
 from worker.engine.finding.unseen import UNSEEN_HINTS
 from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
 from worker.files.found import FOUND_COLUMNS
@@ -118,9 +120,30 @@ def test_no_option_is_documented_that_is_none(verb: str) -> None:
         for option in command(verb).params
         if isinstance(option, click.Option)
         for name in (*option.opts, *option.secondary_opts)
+        if name.startswith("--")
     }
     told = {name for row in table_rows(section_of(verb)) for name in re.findall(r"`(--?[\w-]+)", row[0])}
     assert told == known
+
+
+def test_every_option_before_the_command_is_documented() -> None:
+    """The options of `rolecall` itself stand in their own table, each with its variable, and no others."""
+    rows = {
+        row[0].split("`")[1].split()[0]: row[1] for row in table_rows(section("Before the command")) if "--" in row[0]
+    }
+    options = [option for option in rolecall.params if isinstance(option, click.Option) and option.expose_value]
+    assert rows == {option.opts[0]: f"`ROLECALL_{(option.name or '').upper()}`" for option in options}
+
+
+def test_every_variable_that_is_no_option_is_documented() -> None:
+    """What is only a variable is in the reference, too."""
+    settings = section("Where settings come from")
+    assert all(variable in settings for variable in OTHER_VARIABLES)
+
+
+def test_the_help_texts_are_those_of_the_command() -> None:
+    """What the reference quotes is what `--help` says; `make docs-help` writes it again."""
+    assert with_help(REFERENCE) == REFERENCE, "docs/reference.md has old help texts: make docs-help"
 
 
 def test_every_outcome_is_documented() -> None:
