@@ -11,6 +11,8 @@ import sys
 import tempfile
 import zlib
 from contextlib import suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO, cast
 
@@ -120,7 +122,7 @@ def open_source(path: str, stdin: BinaryIO | None = None) -> Source:
     try:
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - handed on to the Source, which closes it
     except (OSError, ValueError) as error:
-        raise UnusableJob(f"{path}: {_why_not_opened(error)}") from error
+        raise UnusableJob(f"{path}: {_why_not_opened(error)}{_name_meant(path, error)}") from error
     mode = os.fstat(file.fileno()).st_mode
     if stat.S_ISREG(mode):
         return Source(cast(BinaryIO, file), path, name, _digest(file, path))
@@ -215,6 +217,17 @@ def _byte_order_mark(start: bytes) -> tuple[bytes, str]:
         if start.startswith(mark):
             return mark, encoding
     return b"", "utf-8"
+
+
+def _name_meant(path: str, error: OSError | ValueError) -> str:
+    """Name the file beside a missing one whose name is nearest, if one is near."""
+    if not isinstance(error, FileNotFoundError):
+        return ""
+    with suppress(OSError), os.scandir(Path(path).parent) as entries:
+        names = [entry.name for entry in islice(entries, 1000) if entry.is_file()]
+        if near := get_close_matches(Path(path).name, names, n=1):
+            return f"; did you mean {Path(path).parent / near[0]}?"
+    return ""
 
 
 def _why_not_opened(error: OSError | ValueError) -> str:

@@ -223,6 +223,22 @@ def test_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
             open_job(path)
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("jb.csv", r"no such file; did you mean .*/job\.csv\?$"),
+        ("zzz", "no such file$"),
+        ("no/job.csv", "no such file$"),
+    ],
+)
+def test_a_file_of_nearly_that_name_is_named(tmp_path: Path, typed: str, said: str) -> None:
+    """A misspelt name is answered with the file that was probably meant, if one lies there."""
+    (tmp_path / "job.csv").write_text(CSV)
+    (tmp_path / "jb.csv.d").mkdir()
+    with pytest.raises(UnusableJob, match=said):
+        open_job(str(tmp_path / typed))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission_is_refused(tmp_path: Path) -> None:
     """A file that may not be read is told as that."""
