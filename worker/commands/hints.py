@@ -24,7 +24,7 @@ def explained(error: click.UsageError) -> str:
         case click.NoSuchOption(option_name=name, ctx=click.Context() as ctx):
             return f"No such option {name!r}; {_option_meant(name, ctx)}"
         case click.BadParameter(param=click.Option() as option, ctx=click.Context() as ctx):
-            return message + _place(ctx, option)
+            return message if not (place := _place(ctx, option)) else f"{message.rstrip('.')}; it stands in {place}."
     return message
 
 
@@ -50,13 +50,13 @@ def _names_of_options(command: click.Command) -> list[str]:
 
 
 def _place(ctx: click.Context, option: click.Option) -> str:
-    """Say where a value stands that is not on the command line."""
+    """Say where a value stands; empty where that is the command line, which the user sees."""
     sources = ctx.find_object(Sources)
     if sources is None:
         return ""
     match ctx.get_parameter_source(option.name or ""):
         case ParameterSource.ENVIRONMENT:
-            return f" It stands in {sources.of_variable(variable_of(option))}, {variable_of(option)}."
+            return f"{sources.of_variable(variable_of(option))}, {variable_of(option)}"
         case ParameterSource.DEFAULT_MAP:
-            return f" It stands in {sources.file.of_flag(ctx.info_name or '', option.name or '')}."
+            return sources.file.of_flag(ctx.info_name or "", option.name or "")
     return ""
