@@ -11,11 +11,12 @@ from worker.commands import reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit
-from worker.commands.folders import Run, choose_folder, open_run, starting
+from worker.commands.folders import choose_folder, starting
 from worker.commands.mainjob import expected
 from worker.commands.reading import Desk, open_desk, to_its_end
 from worker.commands.signals import end_at_once
 from worker.engine.checking import Check
+from worker.engine.holding import Run, open_run
 from worker.engine.reasons import STOP_HINTS
 from worker.engine.settings import Settings
 from worker.files import Job, open_job, rfc3339

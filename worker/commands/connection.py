@@ -1,6 +1,5 @@
 """The way to the workspace: its address checked, a session with it, and the one call that tells who we are."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from worker.files import UnusableFolder, UnusableJob
 from worker.files.plan import UnusablePlan
 from worker.ledger.interface import LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld
-from worker.model import NoReply, Reply
+from worker.model import Reply
 from worker.workspace.address import BadAddress, proxy_for
 from worker.workspace.client import BadAuthorities, Client, Credentials, Transport
-from worker.workspace.limits import asked_wait, server_date
-from worker.workspace.preflight import ME, Account, BadCredentials, WorkspaceAway, read_account
+from worker.workspace.limits import server_date
+from worker.workspace.preflight import Account, BadCredentials, WorkspaceAway, ask_who_we_are, read_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +47,17 @@ async def connected(
 
     Raises BadAuthorities, BadAddress, BadCredentials and WorkspaceAway.
     """
+
+    def tell_of_wait(seconds: float) -> None:
+        if not quiet:
+            console.tell(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
+
     transport = Transport(url, reach.connect_timeout, reach.timeout, proxy_for(url, environ), reach.ca_file)
     async with Client(transport, Credentials(login.user_id, login.token)) as client:
-        reply = await _preflight(client, patience, quiet=quiet)
+        with cancelled_by_signals():
+            reply = await ask_who_we_are(client, patience, tell_of_wait)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
         yield Connected(client, read_account(reply, url), date)
-
-
-async def _preflight(client: Client, patience: float, *, quiet: bool) -> Reply | NoReply:
-    """Ask who we are; where that route's own window is full, once more after it."""
-    with cancelled_by_signals():
-        reply = await client.get(ME)
-        if isinstance(reply, Reply) and reply.status == 429:
-            wait = min(asked_wait(reply) or 1.0, patience)
-            if not quiet:
-                console.tell(f"The workspace limits calls; waiting {wait:.0f} s before the first.")
-            await asyncio.sleep(wait)
-            reply = await client.get(ME)
-        return reply
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from worker.commands import console, planning, reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import Run, choose_folder, open_run, starting
+from worker.commands.folders import choose_folder, starting
 from worker.commands.sending import Sending
 from worker.commands.showing import Showing, Voice
 from worker.commands.signals import end_at_once
 from worker.engine.estimate import Estimate, estimate
+from worker.engine.holding import Run, open_run
 from worker.engine.settings import Settings
 from worker.files import open_job
 from worker.files.plan import Plan

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from worker.commands.exits import Refusal
-from worker.commands.folders import Run
 from worker.commands.reporting import READ_BEFORE
+from worker.engine.holding import Run
 from worker.files.plan import Plan
 from worker.ledger.interface import Identity, Known
 from worker.model import Outcome

@@ -9,8 +9,8 @@ from typing import TextIO
 from worker import __version__
 from worker.commands import console
 from worker.commands.exits import Exit
-from worker.commands.folders import Run
 from worker.display.summary import Line, show_summary
+from worker.engine.holding import REPORTED, Run
 from worker.engine.prediction import PREDICTION_HINTS
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.engine.verifying import VERIFICATION_HINTS
@@ -44,9 +44,6 @@ BY_STOP = {
     StopReason.LEDGER: Exit.STOPPED,
 }
 """How the command ends for each reason to stop."""
-
-REPORTED = "reported"
-"""The ledger's note on whether the reports are up to date."""
 
 NOT_WELL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
 

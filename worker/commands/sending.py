@@ -11,11 +11,11 @@ from structlog.typing import FilteringBoundLogger
 from worker import __version__
 from worker.commands import reporting
 from worker.commands.exits import Exit
-from worker.commands.folders import Run
 from worker.commands.showing import Showing
 from worker.commands.signals import two_stage_interrupt
 from worker.engine.clock import Clock
 from worker.engine.events import Events
+from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.engine.runner import work_through
 from worker.engine.settings import Settings

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.commands.folders import LEDGER
+from worker.engine.holding import LEDGER
 from worker.engine.reasons import StopReason
 from worker.engine.remaining import remaining
 from worker.files.logtail import last_events

@@ -15,8 +15,8 @@ def status(folder: Path, json: bool) -> int:
 
     from worker.commands import standing
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.folders import LEDGER
     from worker.commands.statusview import as_text, show
+    from worker.engine.holding import LEDGER
     from worker.ledger.interface import LedgerFailed, UnusableLedger
 
     if not (folder / LEDGER).is_file():

@@ -9,9 +9,9 @@ from worker.commands import reporting
 from worker.commands.connection import refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import Run, existing_run, open_run
 from worker.commands.mainjob import Request, work_on
 from worker.commands.verifying import UNDO_FOLDER, operation_of, refuse_other_workspace
+from worker.engine.holding import Run, existing_run, open_run
 from worker.engine.verifying import CONFIRMED_BY_READING
 from worker.files import make_private, rfc3339
 from worker.ledger.interface import Identity

@@ -9,8 +9,8 @@ from worker.commands import console, reporting
 from worker.commands.connection import Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import LEDGER, Run, existing_run
 from worker.commands.reading import Desk, open_desk, to_its_end
+from worker.engine.holding import LEDGER, Run, existing_run
 from worker.engine.reasons import STOP_HINTS
 from worker.engine.settings import Settings
 from worker.engine.verifying import Finding, Verification, Verified

@@ -1,7 +1,7 @@
 """The run: a feed, workers, and an end in stages (no new rows, grace for the calls under way, cancel, flush)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from worker.engine.breaker import Breaker
 from worker.engine.clock import Clock
@@ -21,6 +21,7 @@ from worker.engine.stop import Stop
 from worker.engine.turnstile import Turnstile
 from worker.ledger.interface import Ledger, LedgerFailed
 from worker.ledger.journal import Journal
+from worker.model import Settled
 from worker.workspace.client import Client
 from worker.workspace.operations import Operation
 from worker.workspace.preflight import ME, is_rocket_chat
@@ -35,18 +36,22 @@ async def work_through(
     stop: Stop,
     clock: Clock,
     events: Events,
+    ready: Callable[[], Awaitable[object]] | None = None,
+    on_durable: Callable[[Sequence[Settled]], None] | None = None,
 ) -> None:
     """Take every row that is due to its outcome, or as far as `stop` lets it; all is in the ledger on return.
+
+    `ready` is awaited before each row is begun; `on_durable` is told outcomes once the ledger has them on disk.
 
     A ledger that cannot be written ends the run with StopReason.LEDGER.
     """
     try:
-        async with Journal(ledger) as journal:
+        async with Journal(ledger, on_durable) as journal:
             rooms = Rooms() if settings.room_cache else None
             feed = Feed(journal, rooms, retry_failed=settings.retry_failed)
             delivery = _delivery(client, operation, settings, feed, journal, stop, clock, events)
             workers = [
-                asyncio.create_task(_work(feed, delivery, stop), name=f"worker-{number}")
+                asyncio.create_task(_work(feed, delivery, stop, ready), name=f"worker-{number}")
                 for number in range(settings.concurrency)
             ]
             await _end_in_stages(workers, delivery, stop, settings.grace)
@@ -54,8 +59,12 @@ async def work_through(
         stop.ask(StopReason.LEDGER, str(failure))
 
 
-async def _work(feed: Feed, delivery: Delivery, stop: Stop) -> None:
-    while stop.reason is None and (row := await feed.next()) is not None:
+async def _work(feed: Feed, delivery: Delivery, stop: Stop, ready: Callable[[], Awaitable[object]] | None) -> None:
+    while stop.reason is None:
+        if ready is not None:
+            await ready()
+        if (row := await feed.next()) is None:
+            break
         await delivery.deliver(row)
 
 

@@ -150,6 +150,9 @@ class Ledger(Protocol):
     def results(self) -> Iterator[Result]:
         """Tell every row in job order; then the rows worked on that the present job file no longer has."""
 
+    def results_of(self, keys: Sequence[int]) -> list[Result]:
+        """Tell single rows, known by their keys, in job order."""
+
     def counts(self) -> list[Count]:
         """Count the rows by outcome and reason."""
 

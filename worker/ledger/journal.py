@@ -6,6 +6,7 @@ that holds it; so after a crash at most `concurrency` rows are in doubt.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -17,8 +18,10 @@ from worker.model import Pending, Settled
 class Journal:
     """The event loop's way to the ledger; every call that touches the disk runs on one thread of its own."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, on_durable: Callable[[Sequence[Settled]], None] | None = None) -> None:
+        """Take the ledger, and who is told of outcomes once they are on disk."""
         self._ledger = ledger
+        self._on_durable = on_durable
         self._settled: list[Settled] = []
         self._withdrawals: list[Withdrawal] = []
         self._intents: list[Intent] = []
@@ -98,6 +101,8 @@ class Journal:
             self._failure = failure
         except Exception as error:  # whatever it is: those who wait must not wait for ever
             self._failure = LedgerFailed(f"The ledger failed: {type(error).__name__}: {error}.")
+        if self._failure is None and self._on_durable is not None and batch.settled:
+            self._on_durable(batch.settled)
         for waiter in waiters:
             if waiter.done():
                 continue

@@ -182,6 +182,12 @@ class SqliteLedger:
                 for row in self._db.execute(statement):
                     yield _result(row, stop)
 
+    def results_of(self, keys: Sequence[int]) -> list[Result]:
+        """Tell single rows, known by their keys, in job order."""
+        stop = self._last_stop()
+        with self._failures():
+            return [_result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (_json(keys),))]
+
     def counts(self) -> list[Count]:
         """Count the rows by outcome and reason, the most frequent first within an outcome."""
         stop = self._last_stop()

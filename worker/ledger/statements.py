@@ -173,6 +173,13 @@ FORMER_RESULTS = """
     FROM pair WHERE place IS NULL ORDER BY key
 """
 
+# Single rows, by their keys.
+RESULTS_OF = """
+    SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
+        started_at, finished_at, duration_ms, extra, doubt
+    FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
+"""
+
 # How many rows came to what; rows without an outcome are told by their doubt.
 COUNTS = """
     SELECT outcome, reason, doubt, count(*) FROM pair

@@ -1,13 +1,14 @@
 """The one call before the first row: is this Rocket.Chat, and does it know us?"""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from worker.model import NoReply, Reply
 from worker.workspace.address import BadAddress
 from worker.workspace.body import json_object
-from worker.workspace.client import CERTIFICATE_REFUSED
-from worker.workspace.limits import Limits, read_limits
+from worker.workspace.client import CERTIFICATE_REFUSED, Client
+from worker.workspace.limits import Limits, asked_wait, read_limits
 
 ME = "/api/v1/me"
 INFO = "/api/info"
@@ -30,6 +31,20 @@ class Account(NamedTuple):
     roles: tuple[str, ...]
     limits: Limits | None
     """The window of the preflight route; None for an account that is not limited."""
+
+
+async def ask_who_we_are(client: Client, patience: float, on_wait: Callable[[float], None]) -> Reply | NoReply:
+    """Make the call; where that route's own window is full, once more after it, at most `patience` seconds later.
+
+    `on_wait` is told the seconds before they are waited.
+    """
+    reply = await client.get(ME)
+    if isinstance(reply, Reply) and reply.status == 429:
+        wait = min(asked_wait(reply) or 1.0, patience)
+        on_wait(wait)
+        await asyncio.sleep(wait)
+        reply = await client.get(ME)
+    return reply
 
 
 def is_rocket_chat(reply: Reply | NoReply) -> bool:

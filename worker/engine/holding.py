@@ -1,0 +1,81 @@
+"""A run that this process holds: its folder, the lock on it, its ledger."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from worker.files.outfolder import CHECKS, RUNS
+from worker.ledger.interface import Identity, Ledger, LedgerFailed, UnusableLedger
+from worker.ledger.lock import RunLock
+from worker.ledger.sqlite import SqliteLedger
+
+LEDGER = "ledger.sqlite"
+REPORTED = "reported"
+"""The ledger's note on whether the reports say all that it knows: `yes` or `no`."""
+
+
+class Run(NamedTuple):
+    """One run that this process holds."""
+
+    folder: Path
+    identity: Identity
+    ledger: Ledger
+
+
+@contextmanager
+def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
+    """Hold a run's lock and its ledger. Raises RunHeld and UnusableLedger.
+
+    A run that the block leaves by an exception before anything was put into it leaves nothing behind.
+    """
+    with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
+        _refuse_other_run(ledger, identity, folder)
+        try:
+            yield Run(folder, identity, ledger)
+        except BaseException:
+            if _is_untouched(ledger):
+                ledger.close()
+                _remove_untouched(folder)
+            raise
+
+
+@contextmanager
+def existing_run(folder: Path) -> Iterator[Run]:
+    """Hold the lock and the ledger of a run that is there. Raises RunHeld and UnusableLedger."""
+    if not (folder / LEDGER).is_file():
+        raise UnusableLedger(f"{folder} holds no run: there is no {LEDGER} in it.")
+    with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
+        identity = ledger.identity()
+        if identity is None:
+            raise UnusableLedger(f"{folder} holds a run that has not begun.")
+        yield Run(folder, identity, ledger)
+
+
+def _is_untouched(ledger: Ledger) -> bool:
+    with suppress(LedgerFailed):
+        return not ledger.sessions()
+    return False
+
+
+def _remove_untouched(folder: Path) -> None:
+    """Take away what a run made that never sent anything: its ledger and lock, and the folder if that was all."""
+    for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "run.lock", "run.log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    if folder.parent.parent.name not in (RUNS, CHECKS):
+        return  # a folder that a person has named stays
+    with suppress(OSError):  # the first one that holds something else stays, and all above it
+        for made in (folder, folder.parent, folder.parent.parent):
+            made.rmdir()
+
+
+def _refuse_other_run(ledger: SqliteLedger, identity: Identity, folder: Path) -> None:
+    known = ledger.identity()
+    if known is None:
+        return
+    for what, theirs, ours in (
+        ("workspace", known.workspace, identity.workspace),
+        ("operation", known.operation, identity.operation),
+    ):
+        if theirs != ours:
+            raise UnusableLedger(f"{folder} holds a run of another {what} ({theirs}, not {ours}); name another --out.")
