@@ -19,10 +19,11 @@ MODULES = {
 FOUR = {"workspace", "ledger", "files", "display"}
 VALUES = {"model", "plain", "__version__"}
 MAY_IMPORT = {
-    "": set[str](),
+    "": {"library"},
     "__main__": {"cli"},
     "cli": {"commands", "engine", *FOUR, *VALUES},
     "commands": {"commands", "engine", "sandbox", *FOUR, *VALUES},
+    "library": {"library", "engine", *FOUR, *VALUES},
     "engine": {"engine", *FOUR, *VALUES},
     **{layer: {layer, *VALUES} for layer in FOUR},
     "sandbox": {"sandbox"},

@@ -1,0 +1,35 @@
+"""The library at work on a sandbox."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from tests.support.engine import NEVER
+from worker import Result, Settings, Workspace
+from worker.ledger.sqlite import SqliteLedger
+from worker.model import Outcome
+from worker.sandbox import ACCOUNT, Sandbox
+
+FAST = Settings(rate=None, attempts=3, backoff=0.01, outage_patience=0.4, max_failures=NEVER, grace=5.0)
+"""Everything as in a real run, only sooner."""
+HASTY = Settings(rate=None, attempts=3, backoff=0.01, outage_patience=0.4, max_failures=NEVER, grace=0.05)
+"""The same with hardly any patience at the end."""
+
+
+def workspace(sandbox: Sandbox, *, token: str = ACCOUNT.token, timeout: float = 30.0) -> Workspace:
+    """Name a sandbox as a program names a workspace."""
+    return Workspace(sandbox.url, ACCOUNT.user_id, token, timeout=timeout)
+
+
+async def first(run: AsyncGenerator[Result, None], number: int) -> list[Result]:
+    """Take so many results and leave."""
+    results: list[Result] = []
+    async with aclosing(run):
+        while len(results) < number:
+            results.append(await anext(run))
+    return results
+
+
+def recorded(ledger: SqliteLedger, result: Result) -> Outcome:
+    """Tell what a ledger has on disk of a row."""
+    pair = (result.room_id, result.user_id)
+    return next(row.outcome for row in ledger.results() if (row.room_id, row.user_id) == pair)

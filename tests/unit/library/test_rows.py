@@ -1,0 +1,175 @@
+"""The rows that a program gives: which are usable, and how they reach the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.ledger.interface import Identity, LedgerFailed
+from worker.ledger.sqlite import SqliteLedger
+from worker.library.disk import Disk
+from worker.library.rows import CHUNK, row_from, take_in
+from worker.model import BadRow, Outcome, Row
+
+LEAVES = st.none() | st.text() | st.integers() | st.binary()
+KEYS = st.text() | st.integers() | st.sampled_from(["roomId", "rid", "userId"])
+ANYTHING = st.recursive(
+    LEAVES, lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(KEYS, inner), max_leaves=8
+)
+RUN = Identity("https://chat.example.org", "groups.removeLeader", "")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    """Return a new ledger."""
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (("R", "u"), Row(3, "R", "u", {})),
+        (["R", " u "], Row(3, "R", "u", {})),
+        ({"roomId": "R", "userId": "u"}, Row(3, "R", "u", {})),
+        ({"Room ID": "R", "uid": "u", "ticket": 7}, Row(3, "R", "u", {"ticket": 7})),
+        (Row(12, "R", "u", {"ticket": 7}), Row(12, "R", "u", {"ticket": 7})),
+    ],
+)
+def test_usable_rows(row: object, expected: Row) -> None:
+    """Pairs, mappings with any of the known names, and Rows are taken as they are in job files."""
+    assert row_from(row, 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (("R",), "not_a_pair"),
+        (("R", "u", "more"), "not_a_pair"),
+        (("R", None), "missing_user_id"),
+        (("", "u"), "missing_room_id"),
+        (("R", 7), "not_text"),
+        (("R", datetime(2026, 3, 1, tzinfo=UTC)), "not_text"),
+        (("R", object()), "not_text"),
+        (("R\n", "u\x00"), "user_id_control_character"),
+        (Row(3, "R", "u" * 300, {}), "user_id_too_long"),
+        ({"roomId": "R"}, "missing_user_id"),
+        ({"roomId": "R", "rid": "S", "userId": "u"}, "two_room_ids"),
+        ({"roomId": "R", "userId": "u", "note": object()}, "unreportable_value"),
+        ({1: "R", 2: "u"}, "not_an_object"),
+        ("Ru", "not_an_object"),
+        (None, "not_an_object"),
+    ],
+)
+def test_rows_that_cannot_be_used(row: object, reason: str) -> None:
+    """Whatever is no row is told as invalid, with the reason that a job file would have."""
+    bad = row_from(row, 3)
+    assert isinstance(bad, BadRow)
+    assert (bad.line, bad.reason) == (3, reason)
+    assert bad.message
+
+
+@given(ANYTHING)
+def test_nothing_that_is_given_is_an_error(row: object) -> None:
+    """Any value at all becomes a row or a row that cannot be used."""
+    assert row_from(row, 1).line == 1
+
+
+async def taken(ledger: SqliteLedger, rows: object) -> None:
+    """Take rows in as a session does."""
+    async with Disk() as disk:
+        await take_in(disk, ledger, RUN, rows)  # type: ignore[arg-type] # tests give whatever they like
+
+
+@pytest.mark.parametrize("number", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+async def test_all_rows_are_taken_in_in_their_order(ledger: SqliteLedger, number: int) -> None:
+    """Around the borders of a chunk no row is lost, doubled or moved."""
+    await taken(ledger, ((f"R{n}", "u") for n in range(number)))
+    assert [result.room_id for result in ledger.results()] == [f"R{n}" for n in range(number)]
+
+
+async def test_an_async_iterable_is_iterated_by_one_task(ledger: SqliteLedger) -> None:
+    """An async generator may hold what belongs to a task, such as a timeout: every step of it runs in the same one."""
+    tasks = set()
+
+    async def rows() -> AsyncIterator[tuple[str, str]]:
+        async with asyncio.timeout(30):
+            for n in range(2 * CHUNK):
+                tasks.add(asyncio.current_task())
+                await asyncio.sleep(0)
+                yield f"R{n}", "u"
+
+    await taken(ledger, rows())
+    assert len(list(ledger.results())) == 2 * CHUNK
+    assert tasks == {asyncio.current_task()}
+
+
+async def test_the_loop_goes_on_meanwhile(ledger: SqliteLedger) -> None:
+    """A long list does not hold the event loop until its end."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(turn())
+    await taken(ledger, [(f"R{n}", "u") for n in range(20 * CHUNK)])
+    other.cancel()
+    assert turns >= 20
+
+
+async def test_rows_that_raise_leave_nothing(ledger: SqliteLedger) -> None:
+    """What the iterable raises is raised, and no row is taken in."""
+
+    def rows() -> Iterator[tuple[str, str]]:
+        yield from ((f"R{n}", "u") for n in range(2 * CHUNK + 5))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await taken(ledger, rows())
+    assert list(ledger.results()) == []
+
+
+async def test_a_cancelled_wait_for_rows_leaves_nothing(ledger: SqliteLedger) -> None:
+    """Rows that never come to their end can be given up."""
+    waiting = asyncio.Event()
+
+    async def rows() -> AsyncIterator[tuple[str, str]]:
+        for n in range(CHUNK + 1):
+            yield f"R{n}", "u"
+        waiting.set()
+        await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(taken(ledger, rows()))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(ledger.results()) == []
+
+
+async def test_a_failing_ledger_ends_endless_rows(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that fails in the middle is told at once, however many rows there are still to come."""
+
+    def take_in_a_few(identity: Identity, rows: Iterator[Row | BadRow]) -> None:
+        for row in rows:
+            if row.line > CHUNK:
+                raise LedgerFailed("full")
+
+    monkeypatch.setattr(ledger, "take_in", take_in_a_few)
+    with pytest.raises(LedgerFailed, match="full"):
+        await taken(ledger, ((f"R{n}", "u") for n in count()))
+
+
+async def test_what_no_text_can_hold_is_replaced(ledger: SqliteLedger) -> None:
+    """Half a character or a zero byte in an id makes the row invalid and breaks nothing."""
+    await taken(ledger, [("R\ud800", "u"), ("R", "u\x00u"), ("R", "u")])
+    assert [result.outcome for result in ledger.results()] == [Outcome.INVALID, Outcome.INVALID, Outcome.NOT_ATTEMPTED]
