@@ -96,6 +96,16 @@ async def test_why_it_stopped_comes_after_a_result_for_every_row(tmp_path: Path,
     assert 0 < removed < 50
 
 
+async def test_a_row_told_as_unknown_is_not_told_again_at_the_end() -> None:
+    """A row without a trustworthy answer stays due, but a run that is stopped later tells it only once."""
+    pairs = many(50)
+    faults = [Fault(Kind.GARBAGE, When(user="user0003"), times=None), Fault(Kind.REVOKE, When(nth=30))]
+    async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
+        results, _ = await until_stopped(change_roles(pairs, workspace=workspace(sandbox), settings=FAST))
+    assert [each.outcome for each in results if each.line == 4] == [Outcome.UNKNOWN]
+    assert sorted(each.line or 0 for each in results) == list(range(1, 51))
+
+
 async def test_a_threshold_stops_it() -> None:
     """Too many failures raise too, after the last result."""
     pairs = many(30, rooms=30)
@@ -125,7 +135,8 @@ async def test_the_servers_window_is_kept() -> None:
     """A limited account is held to the window as by the command, without a single refusal."""
     pairs = many(12)
     async with Sandbox(leader_world(pairs, roles=("user",)), limiter=Limiter(calls=5, seconds=1.0)) as sandbox:
-        results = [each async for each in change_roles(pairs, workspace=workspace(sandbox), settings=FAST)]
+        patient = Settings(rate=None)  # a window that lasts beyond the patience for outages is not believed
+        results = [each async for each in change_roles(pairs, workspace=workspace(sandbox), settings=patient)]
         assert 429 not in {call.status for call in sandbox.world.calls}
     assert {each.outcome for each in results} == {Outcome.REMOVED}
 

@@ -224,9 +224,21 @@ async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytes
                     assert recorded(ledger, each) is each.outcome
 
 
-async def test_an_outcome_that_cannot_be_written_is_never_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk fails, rows that were carried out are told as unknown, then why it stopped."""
+@pytest.mark.parametrize("recovers", [True, False])
+async def test_an_outcome_that_cannot_be_written_is_never_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recovers: bool
+) -> None:
+    """Where the disk fails, rows that were carried out are told as unknown, then why it stopped.
+
+    The same where not even the session's end can be written.
+    """
     brake = Brake(monkeypatch)
+
+    def fail(ledger: SqliteLedger, stop: str, at: int) -> None:
+        raise LedgerFailed("The disk is full.")
+
+    if not recovers:
+        monkeypatch.setattr(SqliteLedger, "close_session", fail)
     brake.failure = LedgerFailed("The disk is full.")
     brake.free.set()
     async with Sandbox(leader_world(PAIRS)) as sandbox:
