@@ -23,7 +23,7 @@ from tests.support.shell import (
 from worker import __version__
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
-from worker.commands.settings_file import IN_SETTINGS_FILE, flags_by_verb, read_settings_file, refuse_unknown_flags
+from worker.commands.settings_file import IN_SETTINGS_FILE, read_settings_file
 from worker.files import open_job
 from worker.model import Row
 
@@ -144,9 +144,10 @@ def test_the_variables_of_the_offboarding_have_values_that_can_be_read() -> None
 
 def test_the_settings_of_the_migration_are_ones_that_are_read() -> None:
     """The migration's `rolecall.toml` has only tables, keys and values that the command takes."""
-    for verb, flags in flags_by_verb(read_settings_file(JOBS / "migration/rolecall.toml"), VERBS).items():
-        refuse_unknown_flags(verb, flags, options(verb))
-        for name, value in flags.items():
+    settings = read_settings_file(JOBS / "migration/rolecall.toml", None, VERBS)
+    for verb in settings.flags:
+        settings.refuse_unknown_flags(verb, list(options(verb)))
+        for name, value in settings.flags_of(verb).items():
             options(verb)[name].type_cast_value(click.Context(command(verb)), value)
 
 

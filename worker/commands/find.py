@@ -60,7 +60,7 @@ def find(
     rooms alone it asks room by room, which the account must be a member of. With both it finds what is in both.
     What could not be seen is told on stderr, with the permission that would show it, and by exit code 1.
     """
-    from worker.commands import console, credentials, finding, loop, settings_file
+    from worker.commands import console, credentials, finding, loop
     from worker.commands.connection import Reach, refusals
     from worker.engine.finding.question import Question
     from worker.engine.settings import Settings
@@ -77,7 +77,7 @@ def find(
         people, places = finding.chosen(user, users, PEOPLE), finding.chosen(room, rooms, ROOMS)
     if out is not None:
         _refuse_out(out)
-    login = credentials.find_login(os.environ, settings_file.read_settings_file(), console.warn)
+    login = credentials.asked_login(console.warn)
     question = Question(Role(role), kind, people, places, all_rooms, deactivated)
     request = finding.Request(
         question, out, left_out, Settings(**more), Reach(allow_http, connect_timeout, timeout, ca_file)
