@@ -4,12 +4,11 @@ The first match wins: the error type (or, where that field is missing, the one i
 the error text) before the status, because very old servers sent 'too many requests' as a 400. Pure functions.
 """
 
-import re
 from enum import Enum, auto
 from typing import NamedTuple
 
 from worker.model import NoReply, Outcome, Reply
-from worker.workspace.body import json_object
+from worker.workspace.body import Named, json_object, named_error, page_text, words
 from worker.workspace.operations import DONE, NOTHING_TO_DO, Operation
 
 
@@ -62,6 +61,34 @@ class Verdict(NamedTuple):
     message: str
     """The server's words, as they came (never shown without being cleaned)."""
     status: int | None
+
+
+class Ground(Enum):
+    """What of an answer decided its meaning."""
+
+    SUCCESS = auto()
+    """A 200 with `success: true`."""
+    FIELD = auto()
+    """The error type in its field."""
+    BRACKETS = auto()
+    """The error type in square brackets at the end of the words; the field is missing."""
+    WORDS = auto()
+    """The words themselves; they have no error type."""
+    STATUS = auto()
+    """The HTTP status; an error type is missing or not known."""
+    UNKNOWN_REFUSAL = auto()
+    """It is Rocket.Chat's refusal, but the table knows neither its error type nor its status."""
+    UNTRUSTED = auto()
+    """Nothing: neither a success nor a refusal that Rocket.Chat would send."""
+    NO_REPLY = auto()
+    """There was no answer."""
+
+
+class Explained(NamedTuple):
+    """What one call came to, and why."""
+
+    verdict: Verdict
+    ground: Ground
 
 
 def _refusal(reason: str, hint: str, scope: Scope = Scope.ROW) -> Meaning:
@@ -215,7 +242,6 @@ _NOTHING_TO_DO = {outcome: Meaning("", outcome, Then.SETTLE, "") for outcome in 
 _READ = Verdict(Meaning("", Outcome.NOT_ATTEMPTED, Then.SETTLE, ""), "", "", 200)
 _NOT_READ = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, then=Then.SETTLE)
 _CONFIRMED = {outcome: CONFIRMED_ON_RETRY._replace(outcome=outcome) for outcome in DONE}
-_BRACKETED = re.compile(r"\[([A-Za-z0-9_-]{1,80})\]\s*$")
 
 
 def classify(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) -> Verdict:
@@ -224,17 +250,23 @@ def classify(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) ->
     `doubtful`: an earlier attempt at this row may have been carried out, so that 'nothing to do' now means that
     it was (a change of a role is idempotent in effect, but not in its answer).
     """
-    if isinstance(reply, NoReply):
-        return _without_reply(reply)
-    if reply.status == 200 and reply.body == _PLAIN_SUCCESS:
+    if isinstance(reply, Reply) and reply.status == 200 and reply.body == _PLAIN_SUCCESS:
         return _DONE[operation.done]
+    return explain(reply, operation, doubtful=doubtful).verdict
+
+
+def explain(reply: Reply | NoReply, operation: Operation, *, doubtful: bool) -> Explained:
+    """Say what one call came to, as `classify` does, and what of the answer decided that."""
+    if isinstance(reply, NoReply):
+        return Explained(_without_reply(reply), Ground.NO_REPLY)
     body = json_object(reply.body)
     if _is_success(reply, body):
-        return _DONE[operation.done]
-    verdict = _refused(reply, body)
-    if verdict.error_type != operation.already_so:
-        return verdict
-    return verdict._replace(meaning=_CONFIRMED[operation.done] if doubtful else _NOTHING_TO_DO[operation.nothing_to_do])
+        return Explained(_DONE[operation.done], Ground.SUCCESS)
+    named = named_error(body)
+    if named.error_type != operation.already_so:
+        return _refused(reply, body, named)
+    meaning = _CONFIRMED[operation.done] if doubtful else _NOTHING_TO_DO[operation.nothing_to_do]
+    return Explained(_told(reply, body, named, meaning), _ground_of(named))
 
 
 class Reading(NamedTuple):
@@ -255,7 +287,7 @@ def classify_reading(reply: Reply | NoReply) -> Reading:
     body = json_object(reply.body)
     if _is_success(reply, body):
         return Reading(_READ, body)
-    verdict = _refused(reply, body)
+    verdict = _refused(reply, body, named_error(body)).verdict
     return Reading(verdict._replace(meaning=_NOT_READ) if verdict.meaning is NO_SUCH_ROUTE else verdict, None)
 
 
@@ -263,13 +295,17 @@ def _is_success(reply: Reply, body: dict[str, object] | None) -> bool:
     return reply.status == 200 and body is not None and body.get("success") is True
 
 
-def _refused(reply: Reply, body: dict[str, object] | None) -> Verdict:
-    error_type = _error_type(body)
-    message = _words(body)[:LONGEST_MESSAGE] if body is not None else _text(reply.body)
-    meaning = _meaning(reply.status, error_type, body is not None)
-    if meaning is REFUSED and not error_type:
-        meaning = BY_WORDS.get(message, REFUSED)
-    return Verdict(meaning, error_type, message, reply.status)
+def _refused(reply: Reply, body: dict[str, object] | None, named: Named) -> Explained:
+    meaning, ground = _meaning(reply.status, named, is_json=body is not None)
+    verdict = _told(reply, body, named, meaning)
+    if meaning is REFUSED and not named.error_type and (known := BY_WORDS.get(verdict.message)):
+        return Explained(verdict._replace(meaning=known), Ground.WORDS)
+    return Explained(verdict, ground)
+
+
+def _told(reply: Reply, body: dict[str, object] | None, named: Named, meaning: Meaning) -> Verdict:
+    message = page_text(reply.body) if body is None else words(body)[:LONGEST_MESSAGE]
+    return Verdict(meaning, named.error_type, message, reply.status)
 
 
 def _without_reply(reply: NoReply) -> Verdict:
@@ -280,38 +316,22 @@ def _without_reply(reply: NoReply) -> Verdict:
     return Verdict(meaning, "", reply.detail, None)
 
 
-def _meaning(status: int, error_type: str, is_json: bool) -> Meaning:
-    if known := BY_ERROR_TYPE.get(error_type) or BY_STATUS.get(status):
-        return known
+def _meaning(status: int, named: Named, *, is_json: bool) -> tuple[Meaning, Ground]:
+    if by_type := BY_ERROR_TYPE.get(named.error_type):
+        return by_type, _ground_of(named)
+    if by_status := _by_status(status):
+        return by_status, Ground.STATUS
+    if named.error_type or (is_json and status >= 400):
+        return REFUSED, Ground.UNKNOWN_REFUSAL
+    # A page that is not JSON, or a 2xx without `success: true`: nobody can say who answered, and what was done.
+    return UNTRUSTED, Ground.UNTRUSTED
+
+
+def _by_status(status: int) -> Meaning | None:
     if 300 <= status < 400:
         return REDIRECTED
-    if status >= 500:
-        return SERVER_ERROR
-    if error_type or (is_json and status >= 400):
-        return REFUSED
-    # A page that is not JSON, or a 2xx without `success: true`: nobody can say who answered, and what was done.
-    return UNTRUSTED
+    return BY_STATUS.get(status) or (SERVER_ERROR if status >= 500 else None)
 
 
-def _error_type(body: dict[str, object] | None) -> str:
-    if body is None:
-        return ""
-    given = body.get("errorType")
-    if isinstance(given, str) and given:
-        return given[:100]
-    bracketed = _BRACKETED.search(_words(body))
-    return bracketed[1] if bracketed else ""
-
-
-def _words(body: dict[str, object]) -> str:
-    for name in ("error", "message"):
-        value = body.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""
-
-
-def _text(body: bytes) -> str:
-    """Show the beginning of what is not JSON, without its tags."""
-    text = re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", body[:4096].decode(errors="replace"), flags=re.DOTALL)
-    return " ".join(text.split())[:200]
+def _ground_of(named: Named) -> Ground:
+    return Ground.FIELD if named.in_field else Ground.BRACKETS
