@@ -20,6 +20,7 @@ VERBS = (
     "undo",
     "report",
     "status",
+    "explain",
     "template",
     "config",
     "completion",
