@@ -9,11 +9,12 @@ from pathlib import Path
 
 import structlog
 
-from worker.commands import console, planning, reporting
+from worker.commands import console, notifying, planning, reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.folders import choose_folder, starting
+from worker.commands.monitoring import Monitor
 from worker.commands.sending import Sending
 from worker.commands.showing import Showing, Voice
 from worker.commands.signals import end_at_once
@@ -40,6 +41,8 @@ class Request:
     voice: Voice = field(default_factory=Voice)
     plan: Plan | None = None
     """What a check has planned, and the run keeps to."""
+    notice: notifying.Notice = field(default_factory=notifying.Notice)
+    monitor: Monitor | None = None
 
 
 async def perform(job_file: str, out: Path | None, request: Request, login: Login, environ: Mapping[str, str]) -> Exit:
@@ -62,6 +65,15 @@ async def work_on(
     run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: Request, login: Login, environ: Mapping[str, str]
 ) -> Exit:
     """Take the rows in where the run does not know them yet, and take all that are due to their outcomes."""
+    code = await _work_on(run, rows, request, login, environ)
+    if request.monitor is not None:
+        request.monitor.ended(code, run)
+    return code
+
+
+async def _work_on(
+    run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: Request, login: Login, environ: Mapping[str, str]
+) -> Exit:
     planning.refuse_other_plan(request.plan, run)
     if run.ledger.identity() != run.identity:
         _take_in(run, rows(), request)
@@ -79,7 +91,10 @@ async def work_on(
         with structlog.contextvars.bound_contextvars(run=run.folder.name):
             client, formats = connection.client, request.formats
             sending = Sending(run, client, request.operation, request.settings, formats, log, showing)
-            return await sending.send(connection.account.username, due)
+            code = await sending.send(connection.account.username, due)
+            way = notifying.Way(connection.client, request.reach, environ)
+            await notifying.tell_end(run, request.notice, code, way, log)
+            return code
 
 
 def _take_in(run: Run, rows: Iterable[Row | BadRow], request: Request) -> None:

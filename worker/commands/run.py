@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from worker.commands.options import operation_option, run_options
 from worker.workspace.operations import OPERATIONS
@@ -26,6 +27,26 @@ from worker.workspace.operations import OPERATIONS
     metavar="FILE",
     help="Do only what 'rolecall check JOB --save-plan FILE' has planned.",
 )
+@click.option("--notify", metavar="ROOM", help="Tell the end to #channel, @user or a room id, as the run's account.")
+@click.option(
+    "--notify-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file with that target, which may then also be the address of an incoming webhook.",
+)
+@click.option(
+    "--notify-on",
+    type=click.Choice(["always", "trouble"]),
+    default="always",
+    show_default=True,
+    help="Tell every end, or only those with another exit code than 0.",
+)
+@click.option(
+    "--metrics-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write how it ended in Prometheus' text format (name it *.prom for node_exporter).",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def run(
@@ -33,6 +54,10 @@ def run(
     out: Path | None,
     dry_run: bool,
     plan: Path | None,
+    notify: str | None,
+    notify_file: Path | None,
+    notify_on: str,
+    metrics_file: Path | None,
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
@@ -51,8 +76,9 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from worker.commands import checking, console, credentials, loop, mainjob
+    from worker.commands import checking, console, credentials, loop, mainjob, monitoring, notifying
     from worker.commands.connection import Reach, refusals
+    from worker.commands.exits import Refusal
     from worker.commands.showing import Voice
     from worker.engine.settings import Settings
     from worker.files.plan import open_plan
@@ -65,8 +91,19 @@ def run(
     if dry_run:
         question = checking.Question(chosen, OPERATIONS[operation], report_format, reach=reach)
         return loop.run(checking.check(job, out, question, login, os.environ))
-    with refusals():
-        planned = open_plan(plan) if plan else None
+    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
+    target = notifying.choose_target(notify, notify_file, typed=typed, allow_http=allow_http)
+    notice = notifying.Notice(target, only_trouble=notify_on == "trouble")
+    monitor = monitoring.watch(metrics_file, login.url, operation, job, allow_http=allow_http)
     voice = Voice(quiet, log_format)
-    request = mainjob.Request(chosen, OPERATIONS[operation], report_format, yes, reach, voice, planned)
-    return loop.run(mainjob.perform(job, out, request, login, os.environ))
+    try:
+        with refusals():
+            planned = open_plan(plan) if plan else None
+        request = mainjob.Request(
+            chosen, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
+        )
+        return loop.run(mainjob.perform(job, out, request, login, os.environ))
+    except Refusal as refusal:
+        if monitor is not None:
+            monitor.ended(refusal.code)
+        raise

@@ -1,4 +1,4 @@
-"""Files that are never half there, and that nobody else can read."""
+"""Files that are never half there, and that nobody else can read unless it is said."""
 
 import os
 import stat
@@ -16,8 +16,8 @@ class UnsafePath(OSError):
 
 
 @contextmanager
-def replace_atomically(path: Path) -> Iterator[TextIO]:
-    """Open a UTF-8 text file (mode 0600, line breaks as written) that becomes `path` when the block ends well.
+def replace_atomically(path: Path, *, mode: int = 0o600) -> Iterator[TextIO]:
+    """Open a UTF-8 text file (line breaks as written) that becomes `path`, with this mode, when the block ends well.
 
     When the block raises, `path` stays as it was. Raises `UnsafePath` when `path` is a symbolic link.
     """
@@ -31,6 +31,7 @@ def replace_atomically(path: Path) -> Iterator[TextIO]:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor
                 yield file
                 file.flush()
+                os.fchmod(descriptor, mode)  # the umask has no say in it
                 os.fsync(descriptor)
             _refuse_symlink(path, folder)
             os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)

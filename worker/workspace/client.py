@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from worker import __version__
-from worker.model import NoReply, Reply
+from worker.model import Json, NoReply, Reply
 from worker.plain import plain
 from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 
@@ -66,12 +66,15 @@ class Client:
     """One session with one workspace: keep-alive connections, the same headers on each call."""
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, *, now: Callable[[], float] = time.monotonic
+        self, transport: Transport, credentials: Credentials | None, *, now: Callable[[], float] = time.monotonic
     ) -> None:
+        """Take the way and who calls; without credentials nobody is told who we are."""
         self._transport = transport
-        self._token = credentials.token.encode()
+        self._token = credentials.token.encode() if credentials else b""
         # Given to each call and not to the session: a session's headers go to a proxy too.
-        self._secrets = CIMultiDict({"X-Auth-Token": credentials.token, "X-User-Id": credentials.user_id})
+        self._secrets = CIMultiDict[str]()
+        if credentials:
+            self._secrets.update({"X-Auth-Token": credentials.token, "X-User-Id": credentials.user_id})
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -103,6 +106,10 @@ class Client:
         """Send one change of a role: exactly `roomId` and `userId` (8.x refuses any other key)."""
         return await self._call("POST", path, orjson.dumps({"roomId": room_id, "userId": user_id}))
 
+    async def post_json(self, path: str, payload: Json) -> Reply | NoReply:
+        """Send something else, such as a message."""
+        return await self._call("POST", path, orjson.dumps(payload))
+
     async def get(self, path: str, **query: str) -> Reply | NoReply:
         """Read something; the query is encoded here, so that no value can alter the address."""
         return await self._call("GET", path, None, query)
@@ -129,7 +136,7 @@ class Client:
                 return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _no_reply(error)
-            return reply._replace(detail=plain(reply.detail.replace(self._token.decode(), HIDDEN)))
+            return reply._replace(detail=plain(self._hide(reply.detail.encode(errors="replace")).decode()))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -139,7 +146,7 @@ class Client:
 
     def _hide(self, body: bytes) -> bytes:
         """Take our own token out of an answer that echoes it, before anybody can log it."""
-        return body.replace(self._token, HIDDEN.encode()) if self._token in body else body
+        return body.replace(self._token, HIDDEN.encode()) if self._token and self._token in body else body
 
 
 class _CleanConnections(aiohttp.TCPConnector):
