@@ -212,4 +212,5 @@ def _limits(case: Case) -> str:
 def _window(limits: Limits, date: float | None) -> str:
     until = datetime.fromtimestamp(limits.reset_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     after = "" if date is None else f", {max(0.0, limits.reset_at - date):.0f} s after this answer"
-    return f"{limits.limit} calls in a window, {limits.remaining} left; it ends {until}{after} (the server's clock)"
+    calls = "1 call" if limits.limit == 1 else f"{limits.limit} calls"
+    return f"{calls} in a window, {limits.remaining} left; it ends {until}{after} (the server's clock)"
