@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.commands import console
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import Run
+from worker.engine.holding import Run
 from worker.files.metrics import EndedRun, write_metrics
 from worker.ledger.interface import Count, LedgerFailed
 from worker.workspace.address import BadAddress, workspace_url

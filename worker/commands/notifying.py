@@ -12,10 +12,10 @@ from typing import NamedTuple
 from worker.commands import console, reporting
 from worker.commands.connection import Reach
 from worker.commands.exits import Exit, Refusal
-from worker.commands.folders import Run
 from worker.commands.signals import two_stage_interrupt
 from worker.engine.clock import Clock
 from worker.engine.events import Log
+from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.model import NoReply, Reply
 from worker.workspace.address import proxy_for

@@ -7,8 +7,8 @@ import pytest
 
 from worker.commands.connection import Reach
 from worker.commands.exits import Exit
-from worker.commands.folders import Run
 from worker.commands.notifying import Notice, Way, tell_end
+from worker.engine.holding import Run
 from worker.ledger.interface import Identity
 from worker.ledger.sqlite import SqliteLedger
 from worker.model import Row
