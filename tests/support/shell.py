@@ -15,6 +15,10 @@ INLINE = re.compile(r"(?<!`)`(rolecall\s[^`]+)`(?!`)")
 CRON_LINE = re.compile(r"^(?:[\d*/,-]+ +){5}(.+)$", re.MULTILINE)
 
 
+BEFORE_THE_VERB = ("--profile", "--config")
+"""Options of the command itself; each has a value."""
+
+
 class Called(NamedTuple):
     """One call of the command."""
 
@@ -57,7 +61,8 @@ def calls(file: str, script: str) -> Iterator[Called]:
     """Give the calls of the command in a script."""
     for words in map(_command_proper, simple_commands(script)):
         if len(words) > 1 and (words[0].rpartition("/")[2] == "rolecall" or IMAGE(words[0])):
-            yield Called(file, words[1], tuple(words[2:]))
+            verb = 3 if words[1] in BEFORE_THE_VERB else 1
+            yield Called(file, words[verb], tuple(words[verb + 1 :]))
 
 
 def _command_proper(words: list[str]) -> list[str]:

@@ -90,7 +90,7 @@ def test_every_command_line_is_one_that_the_command_takes(called: Called) -> Non
     found = command(called.verb)
     if {"--help", "-h"} & set(called.words):
         return
-    context = click.Context(found, info_name=called.verb)
+    context = click.Context(found, info_name=called.verb, help_option_names=["-h", "--help"])
     given, left, _ = found.make_parser(context).parse_args(list(called.words))
     assert not left, f"{left} is too much"
     for name, parameter in options(called.verb).items():
