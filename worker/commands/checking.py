@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.commands import reporting
+from worker.commands import console, reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit
@@ -65,7 +65,7 @@ async def check(job_file: str, out: Path | None, question: Question, login: Logi
                 _take_in(run, job)
                 async with connected(url, login, question.reach, environ, question.settings.outage_patience) as there:
                     desk = open_desk(there, question.settings, folder / "run.log.jsonl", hide=login.token)
-                    return await _check(run, there, desk, question)
+                    return await _check(run, there, desk, question, job_file)
 
 
 def _take_in(run: Run, job: Job) -> None:
@@ -77,7 +77,7 @@ def _take_in(run: Run, job: Job) -> None:
         run.ledger.forget_outcomes()
 
 
-async def _check(run: Run, there: Connected, desk: Desk, question: Question) -> Exit:
+async def _check(run: Run, there: Connected, desk: Desk, question: Question, job_file: str) -> Exit:
     reader, stop, clock = desk
     run.ledger.open_session(there.account.username, clock.wall_ms())
     version = ""
@@ -101,6 +101,8 @@ async def _check(run: Run, there: Connected, desk: Desk, question: Question) -> 
         _write_plan(run, there, question)
         sentences.append(f"Plan: {question.plan}")
     reporting.show(run, f"Predicted; nothing was changed. {reporting.in_words(counts)}", sys.stdout, sentences)
+    if question.plan is not None:
+        console.say(f"Next: rolecall run {job_file} --plan {question.plan}")
     return _exit_code(counts)
 
 

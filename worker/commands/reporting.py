@@ -111,6 +111,8 @@ def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> Non
         for count in run.ledger.counts()
     ]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
+    if (folder / "report.html").is_file():
+        sentences.append(f"On one page: {folder / 'report.html'}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
