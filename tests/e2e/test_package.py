@@ -108,7 +108,9 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
         names = set(archive.namelist())
     assert {name.split("/")[0] for name in names} == {"worker", f"{NAME}.dist-info"}
     assert names >= {"worker/py.typed", f"{NAME}.dist-info/licenses/LICENSE"}
-    assert {name.rpartition(".")[2] for name in names if name.startswith("worker/")} == {"py", "typed"}
+    data = {name for name in names if name.startswith("worker/") and not name.endswith((".py", "py.typed"))}
+    assert {name.rpartition("/")[0] for name in data} == {"worker/display/page"}
+    assert {name.rpartition(".")[2] for name in data} == {"html", "css", "js"}
 
 
 def test_the_metadata_is_complete(wheel: Path) -> None:
