@@ -4,7 +4,6 @@ The only module that imports aiohttp's client. It follows no redirect (that woul
 reads at most 64 KiB of an answer, verifies TLS, and shows a token to nobody but the workspace.
 """
 
-import asyncio
 import os
 import ssl
 import time
@@ -22,6 +21,7 @@ from worker import __version__
 from worker.model import Json, NoReply, Reply
 from worker.plain import plain
 from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+from worker.workspace.deadlines import Deadlines
 
 ANSWER_LIMIT = 65_536
 """Bytes of an answer that are read; Rocket.Chat's are some hundred."""
@@ -82,11 +82,11 @@ class Client:
             "User-Agent": f"rolecall/{__version__}",
         }
         self._now = now
-        self._deadline = transport.connect_timeout + transport.answer_timeout
         self._urls: dict[str, URL] = {}
 
     async def __aenter__(self) -> Self:
         tls = _tls_context(self._transport.ca_file)
+        self._deadlines = Deadlines(self._transport.connect_timeout + self._transport.answer_timeout)
         self._session = aiohttp.ClientSession(
             connector=_CleanConnections(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -100,6 +100,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._deadlines.close()
         await self._session.close()
 
     async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
@@ -128,12 +129,12 @@ class Client:
     ) -> Reply | NoReply:
         sent_at = self._now()
         try:
-            async with asyncio.timeout(self._deadline):
-                async with self._session.request(
+            with self._deadlines.begin():
+                response = await self._session.request(
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
-                ) as response:
-                    content = await _read_some(response, limit)
-                return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
+                )
+                content = await _read(response, limit)
+            return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _no_reply(error)
             return reply._replace(detail=plain(self._hide(reply.detail.encode(errors="replace")).decode()))
@@ -171,20 +172,24 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
         raise BadAuthorities(f"{ca_file} is not a PEM file of certificate authorities: {error}.") from None
 
 
-async def _read_some(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    length = response.content_length
-    if length is not None and length <= limit:
-        content = await response.read()
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read an answer's body, at most `limit` bytes; its connection is free or closed afterwards, whatever happens."""
+    stream = response.content
+    if stream.is_eof() and stream.total_bytes <= limit:  # the usual answer has come whole, and freed its connection
+        content = stream.read_nowait()
     else:
-        content = await _read_up_to(response, limit)
-    encoding = response.headers.get("Content-Encoding")
-    return content if encoding is None else _inflated(content, limit)
+        content = await _read_on(response, limit)
+    return content if "Content-Encoding" not in response.headers else _inflated(content, limit)
 
 
-async def _read_up_to(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def _read_on(response: aiohttp.ClientResponse, limit: int) -> bytes:
     content = bytearray()
-    while len(content) < limit and (chunk := await response.content.read(limit - len(content))):
-        content += chunk
+    try:
+        while len(content) < limit and (chunk := await response.content.read(limit - len(content))):
+            content += chunk
+    except BaseException:
+        response.close()
+        raise
     if not response.content.at_eof():
         response.close()
     return bytes(content)

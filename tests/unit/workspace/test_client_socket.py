@@ -296,6 +296,56 @@ async def test_a_cancelled_call_is_cancelled() -> None:
             await seen.client_left.wait()
 
 
+async def test_a_call_that_is_cancelled_within_its_body_closes_its_connection() -> None:
+    """Half an answer is left alone, and its connection with it: the next call has one of its own."""
+    begun = asyncio.Event()
+
+    async def half(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await seen.hear(reader)
+        if len(seen.requests) > 1:
+            writer.write(answer(GOOD))
+        else:
+            writer.write(answer(GOOD)[:-3])
+            begun.set()
+        await reader.read()
+        seen.client_left.set()
+
+    async with serving(half) as seen, Client(Transport(seen.url), WHO) as client:
+        call = asyncio.create_task(client.post_pair(PATH, "ROOM", "USER"))
+        await begun.wait()
+        for _ in range(20):  # the half answer crosses the loopback in some turns of this loop
+            await asyncio.to_thread(lambda: None)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(30):
+            await seen.client_left.wait()
+        assert body_of(await client.post_pair(PATH, "ROOM", "OTHER")) == GOOD
+        assert seen.connections == 2
+
+
+async def test_a_deadline_ends_only_its_own_call() -> None:
+    """Of calls under way at once the silent one is late; the others, before it and after it, have their answers."""
+
+    async def silent_to_one(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await seen.hear(reader):
+            if b"SILENT" not in request:
+                writer.write(answer(GOOD))
+
+    async with (
+        serving(silent_to_one) as seen,
+        Client(Transport(seen.url, connect_timeout=0.1, answer_timeout=0.1), WHO) as client,
+    ):
+
+        async def worker(*users: str) -> list[Reply | NoReply]:
+            return [await client.post_pair(PATH, "ROOM", user) for user in users]
+
+        (first, late, after), others = await asyncio.gather(worker("A", "SILENT", "B"), worker(*"CDEFGH"))
+    assert isinstance(late, NoReply)
+    assert (late.reason, late.maybe_sent) == ("timeout", True)
+    assert [body_of(came) for came in (first, after, *others)] == [GOOD] * 8
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     """Make a self-signed certificate for 127.0.0.1; give its file and a server's context."""
