@@ -114,6 +114,7 @@ class Simulation:
                 return
             client.left -= 1
             client.in_flight += 1
+            client.pacing.leave(self._now)
             self._later(client, self._now, None)
 
     def _later(self, client: _Client, sent_at: float, reply: Reply | None) -> None:

@@ -127,7 +127,7 @@ class Delivery:
         while True:
             if self._stop.reason is not None:
                 raise Stopping
-            probing = await self._gate.enter()
+            probing = await self._enter(row, course)
             try:
                 reply = await self._send(row, course)
             except BaseException:
@@ -159,14 +159,23 @@ class Delivery:
             self._journal.withdraw(Withdrawal(row.key, course.attempts, course.doubtful))
         return counts
 
-    async def _send(self, row: Pending, course: Course) -> Reply | NoReply:
-        course.attempts += 1
-        try:
+    async def _enter(self, row: Pending, course: Course) -> bool:
+        """Return when the call may leave, its intent on disk; True when it is a probe."""
+        before = course.attempts
+
+        async def intend() -> None:
+            course.attempts = before + 1
             await self._journal.intend(Intent(row.key, course.attempts, self._clock.wall_ms()))
+
+        try:
+            return await self._gate.enter(intend)
         except BaseException:
-            course.attempts -= 1
-            self._journal.withdraw(Withdrawal(row.key, course.attempts, course.doubtful))
+            if course.attempts > before:
+                course.attempts = before
+                self._journal.withdraw(Withdrawal(row.key, before, course.doubtful))
             raise
+
+    async def _send(self, row: Pending, course: Course) -> Reply | NoReply:
         worker = asyncio.current_task()
         self.calling.add(worker)
         course.started_at = self._clock.now()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from worker.engine.breaker import Breaker
 from worker.engine.clock import Clock
 from worker.engine.concurrency import Concurrency
-from worker.engine.turnstile import Turnstile
+from worker.engine.turnstile import Ready, Turnstile
 from worker.model import Allowance, Hold, NoReply, Outage, Reply
 from worker.workspace.answers import Scope, Then, Verdict
 
@@ -73,13 +73,16 @@ class Gate:
         """Note that the workspace has answered elsewhere: the fault was the row's, not an outage."""
         self._breaker.answered(probing=False)
 
-    async def enter(self) -> bool:
-        """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow."""
+    async def enter(self, ready: Ready | None = None) -> bool:
+        """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow.
+
+        `ready` makes the call ready; it is awaited when all but its slot of the own rate has come.
+        """
         await self._concurrency.enter()
         try:
             probing = await self._breaker.admit()
             try:
-                await self._turnstile.enter()
+                await self._turnstile.enter(ready)
             except BaseException:
                 self._breaker.withdraw(probing=probing)
                 raise

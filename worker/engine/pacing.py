@@ -52,19 +52,36 @@ class Pacing:
         return None if opens == NOW else Wait(opens, Cause.ANSWER if opens == math.inf else Cause.WINDOW)
 
     def take(self, now: float) -> Wait | None:
-        """Let the next call leave now and count it (None), or tell what it must wait for."""
+        """Admit the next call and count it (None), or tell what it must wait for; `leave` or `forfeited` must follow.
+
+        It may be admitted a little before its slot of the own rate, to be made ready meanwhile.
+        """
         held = self.hold(now)
         if held is not None:
             return held
-        slot = self._rate.slot()
-        if slot > now:
-            return Wait(slot, Cause.RATE)
-        self._rate.take(now)
+        admitted = self._rate.slot(now) - self._rate.lead
+        if admitted > now:
+            return Wait(admitted, Cause.RATE)
+        self._rate.reserve(now)
         self.window.sent()
         return None
 
+    def leave(self, now: float, made_ready: float | None = None) -> float:
+        """Give an admitted call its slot, once it is ready: it leaves then, or now where that has passed.
+
+        `made_ready`: seconds that it took to make it ready; None where there was nothing to do.
+        """
+        if made_ready is not None:
+            self._rate.was_ready_after(made_ready)
+        return self._rate.take(now)
+
+    def forfeited(self) -> None:
+        """Note that an admitted call could not be made ready."""
+        self._rate.forfeit()
+        self.window.withdrawn()
+
     def withdrawn(self) -> None:
-        """Note that a call that was let through did not leave after all."""
+        """Note that a call that had its slot did not leave after all."""
         self.window.withdrawn()
 
     def answered(self, reply: Reply | NoReply, *, refused: bool) -> None:

@@ -1,12 +1,31 @@
 """The run's own rate: calls spread evenly, without a burst above it."""
 
 import re
+from typing import NamedTuple
 
-HEADROOM = 1.003
-"""Slots lie this much further apart than asked, so that timers that fire late by some milliseconds cannot put one
-call too many into a second."""
-LATENESS = 0.010
-"""Seconds by which a call may leave after its slot without moving the later slots; event loops wake up late."""
+
+class Slack(NamedTuple):
+    """What lateness may do to the slots: a call is some milliseconds late by its timer, its commit or its way."""
+
+    headroom: float
+    """Slots lie this much further apart than asked, as a share."""
+    caught_up: float
+    """Seconds of lateness that later slots make up for."""
+
+
+EXACT = Slack(0.005, 0.003)
+"""Makes up for less than the headroom has in a second, so that no second has a call too many."""
+MANY = 50.0
+"""Calls a second, from which on a fiftieth more is a whole call."""
+NEARLY = Slack(0.002, 0.013)
+"""No second has a fiftieth too many, and less of the rate is lost."""
+IDLE = 0.010
+"""Seconds after a slot from which on nobody wanted it; a timer that fires late is less late than that."""
+LONGEST_LEAD = 0.100
+"""Seconds before its slot at which a call is made ready, at most."""
+
+USUAL_SHARE = 0.125
+"""Share of the newest time in what is usual (as TCP smooths its round trips)."""
 
 
 class BadRate(ValueError):
@@ -28,17 +47,47 @@ class EvenRate:
     """Next-slot pacing: each call has its slot, one interval after the slot before; idle time is not saved up.
 
     A token bucket would let twice the limit through in its first window, and so break a fixed-window server.
+
+    A call is admitted (`reserve`) a little before its slot, so that it can be made ready, and given the next slot when
+    it is (`take`, else `forfeit`). So calls leave evenly however unevenly they are made ready.
     """
 
     def __init__(self, per_second: float | None) -> None:
-        self._interval = 0.0 if per_second is None else HEADROOM / per_second
+        slack = EXACT if per_second is not None and per_second < MANY else NEARLY
+        self._interval = 0.0 if per_second is None else (1.0 + slack.headroom) / per_second
+        self._caught_up = slack.caught_up
         self._next = float("-inf")
+        self._reserved = 0
+        self._usual = 0.0
 
-    def slot(self) -> float:
-        """Tell when the next call may leave."""
-        return self._next
+    @property
+    def lead(self) -> float:
+        """Seconds before its slot at which a call may be admitted: twice what it usually takes to make one ready."""
+        return min(2 * self._usual, LONGEST_LEAD)
 
-    def take(self, now: float) -> None:
-        """Note that a call leaves now, in the next slot."""
-        in_time = now - self._next <= LATENESS
-        self._next = (self._next if in_time else now) + self._interval
+    def was_ready_after(self, seconds: float) -> None:
+        """Learn how long it took to make a call ready."""
+        self._usual += (seconds - self._usual) * (USUAL_SHARE if self._usual else 1)
+
+    def slot(self, now: float) -> float:
+        """Tell when the next call may leave, behind those that are being made ready."""
+        if not self._reserved:
+            return self._next
+        return max(self._next, now) + self._reserved * self._interval
+
+    def reserve(self, now: float) -> None:
+        """Note that a call is admitted; slots that passed while there was none are lost."""
+        if not self._reserved and now - self._next > IDLE:
+            self._next = now
+        self._reserved += 1
+
+    def forfeit(self) -> None:
+        """Note that an admitted call will not leave."""
+        self._reserved -= 1
+
+    def take(self, now: float) -> float:
+        """Give the next slot to an admitted call that is ready: it may leave then, or now where that has passed."""
+        self._reserved -= 1
+        slot = max(self._next, now - self._caught_up)
+        self._next = slot + self._interval
+        return slot

@@ -1,11 +1,18 @@
 """The one place where calls wait for their turn in time, first come first served."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from worker.engine.clock import Clock
 from worker.engine.pacing import Cause, Pacing, Wait
 from worker.model import Allowance, Hold, NoReply, Reply
+
+Ready = Callable[[], Awaitable[object]]
+"""Does what must be done before a call leaves."""
+
+
+SHORTEST_WAIT = 0.001
+"""Seconds; for uvloop's timers, which count whole milliseconds, a shorter wait may be none."""
 
 
 class Turnstile:
@@ -40,8 +47,32 @@ class Turnstile:
             return None
         return Hold(wait.until - now, refused=wait.cause is Cause.REFUSED)
 
-    async def enter(self) -> None:
-        """Return when the call may leave; it is counted from then on."""
+    async def enter(self, ready: Ready | None = None) -> None:
+        """Return when the call may leave; it is counted from then on.
+
+        `ready` makes the call ready. It is awaited a little before the call's turn comes, so that the call leaves in
+        its slot, however long that took. What it raises is raised, and the turn is the next one's.
+        """
+        await self._be_admitted()
+        began = self._clock.now()
+        try:
+            if ready is not None:
+                await ready()
+        except BaseException:
+            self._pacing.forfeited()
+            self._answer.set()
+            raise
+        now = self._clock.now()
+        slot = self._pacing.leave(now, None if ready is None else now - began)
+        try:
+            while slot > now:
+                await asyncio.sleep(slot - now)
+                now = self._clock.now()
+        except BaseException:
+            self.withdraw()
+            raise
+
+    async def _be_admitted(self) -> None:
         if not self._queued and self._pacing.take(self._clock.now()) is None:
             return
         self._queued += 1
@@ -65,7 +96,7 @@ class Turnstile:
     async def _wait(self, wait: Wait) -> None:
         seconds = wait.until - self._clock.now()
         if wait.cause is Cause.RATE:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(max(seconds, SHORTEST_WAIT))
             return
         self._on_wait(wait)
         self._answer.clear()

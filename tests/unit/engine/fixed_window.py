@@ -129,11 +129,12 @@ def simulate(rows: int, pacing: Pacing, server: Server, callers: Callers, random
                 assert wait.until == math.inf or wait.until - now <= callers.patience + 1e-6, "longer than patience"
                 wake = wait.until + random.uniform(0, callers.lateness)
                 break
-            left, in_flight = left - 1, in_flight + 1
-            course.sent.append(now - BEGINNING)
+            left, in_flight, leaves = left - 1, in_flight + 1, max(now, pacing.leave(now))
+            course.sent.append(leaves - BEGINNING)
             course.alone += not answered
             course.most_in_flight = max(course.most_in_flight, in_flight)
-            heapq.heappush(events, (now + random.uniform(*callers.delay), next(order), "arrive", now, len(course.sent)))
+            arrives = leaves + random.uniform(*callers.delay)
+            heapq.heappush(events, (arrives, next(order), "arrive", leaves, len(course.sent)))
         if not events or wake < events[0][0]:
             now = wake
             continue

@@ -29,6 +29,7 @@ class Gated:
         )
         pacing = Pacing(2.0)
         pacing.take(0.0)
+        pacing.leave(0.0)
         pacing.answered(OK, refused=False)
         self.gate = Gate(
             Concurrency(2),

@@ -230,8 +230,10 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
     """Calls that the window holds back take no slot of the own rate."""
     pacing = Pacing(10.0)
     pacing.take(-0.3)
+    pacing.leave(-0.3)
     pacing.answered(windowed(2, 0, SERVER + 60, SERVER, at=0.0)._replace(sent_at=-0.3), refused=False)
     now = opening(pacing, 0.05)
+    pacing.leave(now)
     wait = pacing.take(now)
     assert wait is not None
     assert wait.cause is Cause.RATE

@@ -28,6 +28,7 @@ class CountingPacing(Pacing):
 def unlimited(pacing: Pacing) -> None:
     """Let a pacing know that the server has no limit."""
     pacing.take(0.0)
+    pacing.leave(0.0)
     pacing.answered(OK, refused=False)
 
 

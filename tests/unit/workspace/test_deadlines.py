@@ -289,4 +289,4 @@ def test_it_works_on_uvloop() -> None:
         return await asyncio.gather(*(call(deadlines) for _ in range(100)))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert min(runner.run(main())) >= 0.05
+        assert min(runner.run(main())) > 0.049
