@@ -1,27 +1,45 @@
 """The ledger in one SQLite file: WAL mode, each commit on disk before it returns."""
 
-import json
 import os
-import re
 import sqlite3
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
 from worker.ledger import statements as sql
+from worker.ledger.encoding import batch_json, json_text, whole_text
 from worker.ledger.interface import Batch, Count, Identity, Known, LedgerFailed, Pair, Session, UnusableLedger
 from worker.model import BadRow, Json, Outcome, Pending, Result, Row
 
 OLDEST_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 
 
+class _Group(NamedTuple):
+    """Rows that are told the same."""
+
+    outcome: str | None
+    reason: str | None
+    doubt: int
+    in_job: int
+    rows: int
+
+    def is_due(self, *, retry_failed: bool) -> bool:
+        """Tell whether these rows are to be done; the same as the SQL says of a row."""
+        again = (None, Outcome.UNKNOWN, Outcome.FAILED) if retry_failed else (None, Outcome.UNKNOWN)
+        return bool(self.in_job) and self.outcome in again
+
+
 class SqliteLedger:
     """One run's ledger; one thread at a time may call it. Raises LedgerFailed where SQLite fails."""
+
+    _has_tally = True
+    """False once it is known that the tally is empty."""
 
     def __init__(self, path: Path) -> None:
         """Open the ledger at `path`, or make it; raises UnusableLedger for anything that is not one of ours."""
@@ -91,10 +109,10 @@ class SqliteLedger:
                 self._take_in_row(place, row)
             self._db.execute(sql.DROP_UNTOUCHED)
             self._db.executemany(sql.KNOW, known)
-            self.note(**identity._asdict(), **notes, extra_columns=_json(list(columns)))
+            self.note(**identity._asdict(), **notes, extra_columns=json_text(list(columns)))
 
     def _take_in_row(self, place: int, row: Row | BadRow) -> None:
-        extra = _json(row.extra) if row.extra else None
+        extra = json_text(row.extra) if row.extra else None
         if isinstance(row, BadRow):
             self._take_in_unsent(place, row, Outcome.INVALID, row.reason, row.message, extra)
             return
@@ -107,7 +125,7 @@ class SqliteLedger:
     def _take_in_unsent(
         self, place: int, row: Row | BadRow, outcome: Outcome, reason: str, message: str, extra: str | None
     ) -> None:
-        values = (place, row.line, _text(row.room_id), _text(row.user_id), outcome, reason, message, extra)
+        values = (place, row.line, whole_text(row.room_id), whole_text(row.user_id), outcome, reason, message, extra)
         self._db.execute(sql.TAKE_IN_UNSENT, values)
 
     def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
@@ -122,6 +140,8 @@ class SqliteLedger:
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Count the rows to be done, and the rooms they are in."""
         with self._failures():
+            if not any(group.is_due(retry_failed=retry_failed) for group in self._groups()):
+                return 0, 0
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
 
@@ -157,7 +177,7 @@ class SqliteLedger:
                 (sql.INTEND, batch.intents),
             ):
                 if part:
-                    self._db.execute(statement, (_batch_json(part),))
+                    self._db.execute(statement, (batch_json(part),))
 
     def open_session(self, account: str, at: int) -> None:
         """Note that the command has started."""
@@ -168,6 +188,8 @@ class SqliteLedger:
         """Note that the command ends, and why when it ends early."""
         with self._transaction():
             self._db.execute(sql.CLOSE_SESSION, (stop, at))
+            self._db.execute(sql.KEEP_TALLY)
+        self._has_tally = True
 
     def sessions(self) -> list[Session]:
         """List the starts of the command on this run."""
@@ -186,18 +208,23 @@ class SqliteLedger:
         """Tell single rows, known by their keys, in job order."""
         stop = self._last_stop()
         with self._failures():
-            return [_result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (_json(keys),))]
+            return [_result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (json_text(keys),))]
 
     def counts(self) -> list[Count]:
         """Count the rows by outcome and reason, the most frequent first within an outcome."""
         stop = self._last_stop()
+        rows: Counter[tuple[Outcome, str]] = Counter()
         with self._failures():
-            found = [
-                Count(*_told(outcome, reason, doubt, stop), rows)
-                for outcome, reason, doubt, rows in self._db.execute(sql.COUNTS)
-            ]
+            for group in self._groups():
+                rows[_told(group.outcome, group.reason, group.doubt, stop)] += group.rows
         order = list(Outcome)
+        found = [Count(*told, number) for told, number in rows.items()]
         return sorted(found, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+
+    def _groups(self) -> list["_Group"]:
+        """Group the rows, at once where nothing has changed since a session closed."""
+        kept = self._db.execute(sql.TALLY).fetchall()
+        return [_Group(*group) for group in kept or self._db.execute(sql.GROUPS)]
 
     def _last_stop(self) -> str:
         sessions = self.sessions()
@@ -233,11 +260,15 @@ class SqliteLedger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """Make a change whole; the tally of what was before goes with it."""
         with self._failures():
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                if self._has_tally:
+                    self._db.execute(sql.FORGET_TALLY)
                 yield
                 self._db.execute("COMMIT")
+                self._has_tally = False
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -300,33 +331,6 @@ def _make(path: Path) -> None:
             new.unlink(missing_ok=True)
         why = error.strerror if isinstance(error, OSError) else error
         raise UnusableLedger(f"{path} cannot be made: {why}.") from None
-
-
-def _batch_json(part: Iterable[Sequence[object]]) -> str:
-    """Write a batch as one JSON text; zero bytes, at which `->>` ends a text, and lone surrogates are replaced."""
-    rows = [tuple(entry) for entry in part]
-    try:
-        text = orjson.dumps(rows).decode()
-    except TypeError:
-        text = ""
-    if text and "\\u0000" not in text:
-        return text
-    return orjson.dumps([[_text(value) if isinstance(value, str) else value for value in row] for row in rows]).decode()
-
-
-def _json(value: object) -> str:
-    """Write further columns as JSON; lone surrogates, which are no text, are replaced."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return _text(json.dumps(value, ensure_ascii=False))
-
-
-def _text(value: str) -> str:
-    return _NO_TEXT.sub("\ufffd", value)
-
-
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tuple[Outcome, str]:

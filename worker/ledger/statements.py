@@ -69,6 +69,15 @@ SCHEMA = f"""
         message TEXT NOT NULL,
         extra TEXT
     );
+
+    -- The groups of the rows (see GROUPS) when the last session closed; empty as soon as anything has changed since.
+    CREATE TABLE tally (
+        outcome TEXT,
+        reason TEXT,
+        doubt INTEGER NOT NULL,
+        in_job INTEGER NOT NULL,
+        rows INTEGER NOT NULL
+    );
 """
 
 # Forget where the rows stood in an earlier version of the job file, but not what came of them.
@@ -180,12 +189,19 @@ RESULTS_OF = """
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
-# How many rows came to what; rows without an outcome are told by their doubt.
-COUNTS = """
-    SELECT outcome, reason, doubt, count(*) FROM pair
-    GROUP BY outcome, reason, CASE WHEN outcome IS NULL THEN doubt END
-    UNION ALL SELECT outcome, reason, 0, count(*) FROM unsent GROUP BY outcome, reason
+# How many rows came to what; rows without an outcome are told by their doubt. What is never sent is not `in_job`, nor
+# is a pair that only an earlier version of the job file has.
+GROUPS = """
+    SELECT outcome, reason, CASE WHEN outcome IS NULL THEN doubt ELSE 0 END AS doubt, place IS NOT NULL AS in_job,
+        count(*) AS rows
+    FROM pair GROUP BY 1, 2, 3, 4
+    UNION ALL SELECT outcome, reason, 0, 0, count(*) FROM unsent GROUP BY outcome, reason
 """
+
+# All rows must be looked at to group them, a second for a million; so that is kept until something changes.
+KEEP_TALLY = f"INSERT INTO tally {GROUPS}"
+FORGET_TALLY = "DELETE FROM tally"
+TALLY = "SELECT outcome, reason, doubt, in_job, rows FROM tally"
 
 # How many rows came to their outcome since a moment: how fast a run is, for those who look at it from outside.
 COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ?"

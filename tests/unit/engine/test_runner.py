@@ -33,7 +33,9 @@ from tests.unit.engine.runs import PLAIN, TOOK, Run, Scripted, Start, Step, on_d
 from tests.unit.engine.virtual import BEGINNING, run_virtual, turns
 from worker.engine.failures import Threshold
 from worker.engine.feed import CHUNK
+from worker.engine.rate import EvenRate
 from worker.engine.reasons import StopReason
+from worker.ledger.interface import LedgerFailed
 from worker.model import NoReply, Outcome, Reply
 
 REMOVED, NOT_LEADER, FAILED, UNKNOWN = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED, Outcome.UNKNOWN
@@ -212,6 +214,23 @@ async def test_the_own_rate_is_kept(start: Start) -> None:
     run = start(users(30), {}, replace(PLAIN, rate=10.0))
     await run.go()
     assert now() == pytest.approx(29 * 0.1 + TOOK, rel=0.02)
+
+
+async def test_a_row_that_waits_for_its_slot_with_its_intent_on_disk_takes_it_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between the commit of its intent and its slot, a row was not sent, and the ledger says so."""
+    monkeypatch.setattr(EvenRate, "lead", 0.5)
+    run = start(users(4), {}, replace(PLAIN, rate=1.0))
+
+    async def stop() -> None:
+        await asyncio.sleep(1.005 - 0.25)
+        assert [doubt for doubt, _, _ in on_disk(run.path).values()] == [0, 1, 0, 0]
+        run.stop.ask(StopReason.INTERRUPTED)
+
+    await asyncio.gather(run.go(), stop())
+    assert [user for user, _ in run.client.calls] == ["u0"]
+    assert list(on_disk(run.path).values()) == [(0, 1, "removed"), (0, 0, None), (0, 0, None), (0, 0, None)]
 
 
 async def test_the_servers_window_is_filled_and_never_passed(start: Start) -> None:
@@ -491,7 +510,8 @@ async def test_a_ledger_that_cannot_be_read_ends_the_run(start: Start) -> None:
     with sqlite3.connect(run.path) as db:
         db.execute("ALTER TABLE pair RENAME TO gone")
     db.close()
-    await run.go()
+    with pytest.raises(LedgerFailed, match="no such table"):  # the session cannot be closed either
+        await run.go()
     assert run.stop.reason is StopReason.LEDGER
     assert run.client.calls == []
 

@@ -1,5 +1,6 @@
 """The ledger in a real SQLite file: taking in jobs, what is due, commits, doubts, results, sessions."""
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -467,3 +468,40 @@ def test_a_ledger_that_is_gone_fails_in_its_own_way(ledger: SqliteLedger, call: 
     }
     with pytest.raises(LedgerFailed, match=r"ledger\.sqlite"):
         calls[call]()
+
+
+def test_a_closed_session_keeps_its_counts(ledger: SqliteLedger) -> None:
+    """While nothing changes, all rows need not be looked at again to count them; whatever changes them ends that."""
+    ledger.take_in(RUN, [row(1), row(2), row(3), bad(4)])
+    ledger.open_session("bulk.bot", 1)
+    ledger.commit(outcomes(settled(1), settled(2)))
+    ledger.close_session("", 2)
+    told = [Count(REMOVED, "", 2), Count(INVALID, "missing_room_id", 1), Count(NOT_ATTEMPTED, "", 1)]
+    with sqlite3.connect(ledger.path) as behind:
+        behind.execute("UPDATE pair SET outcome = 'failed', reason = 'x' WHERE key = 1")
+    behind.close()
+    assert ledger.counts() == told
+    assert ledger.count_due(retry_failed=False) == (1, 1)
+    ledger.commit(outcomes(settled(3)))
+    assert ledger.counts() == [Count(REMOVED, "", 2), Count(FAILED, "x", 1), Count(INVALID, "missing_room_id", 1)]
+    assert ledger.count_due(retry_failed=False) == (0, 0)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_change_that_fails_leaves_the_counts(ledger: SqliteLedger, kept: bool) -> None:
+    """A transaction that is undone takes nothing with it, whether counts were kept or not."""
+    ledger.take_in(RUN, [row(1), row(2)])
+    ledger.open_session("bulk.bot", 1)
+    if kept:
+        ledger.close_session("", 2)
+    before = ledger.counts()
+
+    def broken() -> Iterator[Row]:
+        yield row(9)
+        raise ValueError("half a file")
+
+    with pytest.raises(ValueError, match="half a file"):
+        ledger.take_in(RUN, broken())
+    assert ledger.counts() == before
+    ledger.commit(outcomes(settled(1), settled(2)))
+    assert ledger.counts() == [Count(REMOVED, "", 2)]
