@@ -12,6 +12,8 @@ _FORMULA = "[\\s\ufeff\u200b-\u200f\u2060]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 """The ASCII and the full-width characters that start a formula, after blanks seen and unseen."""
 _begins_formula = re.compile(rf"[\t\r]|{_FORMULA}").match
 _begins_guarded = re.compile(rf"'+{_FORMULA}").match
+LONGEST_ID = 300
+"""Characters of an id that are shown."""
 _DEL_AND_BEYOND = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -20,6 +22,8 @@ def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
 
     Unsafe characters that are not in `keep` become U+FFFD; a text is cut at `limit` characters.
     """
+    if value is None or value == "":  # most cells of most rows
+        return ""
     text = plain(_text_of(value), limit=limit, keep=keep)
     return f"'{text}" if _begins_formula(text) else text
 
@@ -29,7 +33,9 @@ def id_cell(text: str) -> str:
 
     What is no usable id stays none: a cut one stays too long, and U+FFFD is refused when the cell is read.
     """
-    text = plain(text, limit=300)
+    if text.isalnum() and text.isascii() and len(text) <= LONGEST_ID:  # as Rocket.Chat's own are
+        return text
+    text = plain(text, limit=LONGEST_ID)
     return f"'{text}" if _begins_formula(text) or _begins_guarded(text) else text
 
 
@@ -51,6 +57,4 @@ def scrubbed(text: str) -> str:
 
 
 def _text_of(value: Json) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
