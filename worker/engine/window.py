@@ -106,10 +106,11 @@ class ServerWindow:
             if reply.maybe_sent:  # the server may have counted it
                 self._windows = [window._replace(left=window.left - 1) for window in self._windows]
             return
-        date = server_date(reply.headers)
-        if date is not None:
-            self._clock.saw_date(date, reply.sent_at, reply.received_at)
         limits = read_limits(reply.headers)
+        if limits is not None or self._limit is not None:
+            date = server_date(reply.headers)
+            if date is not None:
+                self._clock.saw_date(date, reply.sent_at, reply.received_at)
         if limits is not None:
             if refused and self._last_ended is not None and _same(self._last_ended, limits):
                 self._clock.distrust_windows()  # it has not ended: what was concluded about the clock is wrong

@@ -161,6 +161,17 @@ def test_instances_that_take_turns_refuse_nothing(case: Case, instances: int) ->
     assert course.ended <= case.certain(rows) + case.length
 
 
+@pytest.mark.parametrize("instances", [2, 3, 5])
+@pytest.mark.parametrize("limit", [10, 60])
+def test_instances_that_take_turns_are_filled_but_for_one_call_each(limit: int, instances: int) -> None:
+    """All but one instance keep one call: once a window is full, nobody knows whom the next call would meet."""
+    server = Server(limit, 60.0, steady(12.3), instances=instances, random=Random(1))
+    a_window = instances * limit - (instances - 1)
+    course = simulate(a_window * 6, Pacing(None), server, Callers(), Random(1))
+    assert course.refused == []
+    assert course.ended <= 5 * (60.0 + 0.1) + 2.0
+
+
 @given(cases(), st.floats(0.2, 50.0))
 @settings(deadline=None)
 def test_the_slower_of_rate_and_window_holds(case: Case, rate: float) -> None:
