@@ -8,31 +8,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import orjson
 
 from worker.ledger import statements as sql
 from worker.ledger.encoding import batch_json, json_text, whole_text
 from worker.ledger.interface import Batch, Count, Identity, Known, LedgerFailed, Pair, Session, UnusableLedger
-from worker.model import BadRow, Json, Outcome, Pending, Result, Row
+from worker.ledger.records import Group, pair, result, told
+from worker.model import BadRow, Outcome, Pending, Result, Row
 
 OLDEST_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
-
-
-class _Group(NamedTuple):
-    """Rows that are told the same."""
-
-    outcome: str | None
-    reason: str | None
-    doubt: int
-    in_job: int
-    rows: int
-
-    def is_due(self, *, retry_failed: bool) -> bool:
-        """Tell whether these rows are to be done; the same as the SQL says of a row."""
-        again = (None, Outcome.UNKNOWN, Outcome.FAILED) if retry_failed else (None, Outcome.UNKNOWN)
-        return bool(self.in_job) and self.outcome in again
 
 
 class SqliteLedger:
@@ -148,13 +134,13 @@ class SqliteLedger:
     def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Give the next pairs beyond a room and a user, in the order of these."""
         with self._failures():
-            return [_pair(row) for row in self._db.execute(sql.PAIRS_BY_ROOM, (*after, count))]
+            return [pair(row) for row in self._db.execute(sql.PAIRS_BY_ROOM, (*after, count))]
 
     def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Give the next pairs beyond a user and a room, in the order of these."""
         with self._failures():
             self._db.execute(sql.INDEX_BY_USER)
-            return [_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
+            return [pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
 
     def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
         """Count the rooms and the users of the pairs that have one of these outcomes, and this reason."""
@@ -202,13 +188,13 @@ class SqliteLedger:
         with self._failures():
             for statement in (sql.RESULTS, sql.FORMER_RESULTS):
                 for row in self._db.execute(statement):
-                    yield _result(row, stop)
+                    yield result(row, stop)
 
     def results_of(self, keys: Sequence[int]) -> list[Result]:
         """Tell single rows, known by their keys, in job order."""
         stop = self._last_stop()
         with self._failures():
-            return [_result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (json_text(keys),))]
+            return [result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (json_text(keys),))]
 
     def counts(self) -> list[Count]:
         """Count the rows by outcome and reason, the most frequent first within an outcome."""
@@ -216,15 +202,15 @@ class SqliteLedger:
         rows: Counter[tuple[Outcome, str]] = Counter()
         with self._failures():
             for group in self._groups():
-                rows[_told(group.outcome, group.reason, group.doubt, stop)] += group.rows
+                rows[told(group.outcome, group.reason, group.doubt, stop)] += group.rows
         order = list(Outcome)
-        found = [Count(*told, number) for told, number in rows.items()]
+        found = [Count(*words, number) for words, number in rows.items()]
         return sorted(found, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
 
-    def _groups(self) -> list["_Group"]:
+    def _groups(self) -> list[Group]:
         """Group the rows, at once where nothing has changed since a session closed."""
         kept = self._db.execute(sql.TALLY).fetchall()
-        return [_Group(*group) for group in kept or self._db.execute(sql.GROUPS)]
+        return [Group(*group) for group in kept or self._db.execute(sql.GROUPS)]
 
     def _last_stop(self) -> str:
         sessions = self.sessions()
@@ -331,26 +317,3 @@ def _make(path: Path) -> None:
             new.unlink(missing_ok=True)
         why = error.strerror if isinstance(error, OSError) else error
         raise UnusableLedger(f"{path} cannot be made: {why}.") from None
-
-
-def _told(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tuple[Outcome, str]:
-    """Say what a row is told, also where no outcome is recorded."""
-    if outcome is not None:
-        return Outcome(outcome), reason or ""
-    return (Outcome.UNKNOWN, "answer_not_recorded") if doubt else (Outcome.NOT_ATTEMPTED, stop)
-
-
-def _pair(row: tuple[Any, ...]) -> Pair:
-    key, line, room, user, outcome, reason, doubt = row
-    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "", bool(doubt))
-
-
-def _result(row: tuple[Any, ...], stop: str) -> Result:
-    _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, *rest = row
-    extra, doubt = rest
-    told, why = _told(outcome, reason, doubt, stop)
-    if outcome is None:  # what an earlier session wrote is not what the row is told now
-        status = error_type = message = finished = took = None
-    words = (error_type or "", message or "")
-    further: dict[str, Json] = orjson.loads(extra) if extra else {}
-    return Result(line, room, user, told, why, status, *words, attempts, started, finished, took, further)
