@@ -4,7 +4,7 @@ A batch arrives as one JSON text and is unpacked by `json_each`, so that one sta
 single statement of an `executemany` would fight for the interpreter's lock anew (7 µs a row against 50).
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x526F6C65  # 'Role': tells a ledger from any other SQLite file
 
 # FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
