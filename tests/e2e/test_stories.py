@@ -42,7 +42,7 @@ async def test_a_reorganisation(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
         found = await rolecall(
-            *("find", "--rooms", "rooms.txt", "--except", "@facilities.lead", "--out", "job.csv", *FAST),
+            *("find", "--rooms", "rooms.txt", "--except", "@facilities.lead", "--output", "job.csv", *FAST),
             cwd=tmp_path,
             env=env,
         )

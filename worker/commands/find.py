@@ -32,7 +32,8 @@ from worker.workspace.operations import Role
     "--except", multiple=True, metavar="ID|@NAME|#NAME", help="Leave out this user or room; may be given often."
 )
 @click.option(
-    "--out",
+    "--output",
+    "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="The job file to write; the same command goes on with it. Without it: stdout.",
@@ -47,7 +48,7 @@ def find(
     deactivated: bool,
     role: str,
     kind: str,
-    out: Path | None,
+    output: Path | None,
     allow_http: bool,
     ca_file: str | None,
     connect_timeout: float,
@@ -75,19 +76,19 @@ def find(
     left_out = finding.usable(more.pop("except"))
     with refusals():
         people, places = finding.chosen(user, users, PEOPLE), finding.chosen(room, rooms, ROOMS)
-    if out is not None:
-        _refuse_out(out)
+    if output is not None:
+        _refuse_taken(output)
     login = credentials.asked_login(console.warn)
     question = Question(Role(role), kind, people, places, all_rooms, deactivated)
     request = finding.Request(
-        question, out, left_out, Settings(**more), Reach(allow_http, connect_timeout, timeout, ca_file)
+        question, output, left_out, Settings(**more), Reach(allow_http, connect_timeout, timeout, ca_file)
     )
     return loop.run(finding.perform(request, login, os.environ))
 
 
-def _refuse_out(out: Path) -> None:
+def _refuse_taken(output: Path) -> None:
     """Refuse a file that is there already, or can never be. Raises Refusal."""
-    if os.path.lexists(out):
-        raise Refusal(f"{out} exists and is left as it is; remove it, or name another file with --out.")
-    if not out.parent.is_dir():
-        raise Refusal(f"{out} cannot be written: there is no folder {out.parent}.")
+    if os.path.lexists(output):
+        raise Refusal(f"{output} exists and is left as it is; remove it, or name another file with --output.")
+    if not output.parent.is_dir():
+        raise Refusal(f"{output} cannot be written: there is no folder {output.parent}.")

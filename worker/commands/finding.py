@@ -40,7 +40,7 @@ class Request(NamedTuple):
     """What was asked for, options and all."""
 
     question: Question
-    out: Path | None
+    output: Path | None
     left_out: tuple[str, ...]
     settings: Settings
     reach: Reach
@@ -67,17 +67,17 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
         patience = request.settings.outage_patience
         async with connected(url, login, request.reach, environ, patience) as connection:
-            with Part(_part(request.out), url, request.question.digest) as part:
+            with Part(_part(request.output), url, request.question.digest) as part:
                 stop = await _read(request, connection, part, hide=login.token)
                 part.sync()
                 if stop.reason is not None:
-                    _tell_stop(stop, request.out)
+                    _tell_stop(stop, request.output)
                     return BY_STOP[stop.reason]
                 return _write(request, part)
 
 
-def _part(out: Path | None) -> Path | None:
-    return None if out is None else out.with_name(f"{out.name}.part")
+def _part(output: Path | None) -> Path | None:
+    return None if output is None else output.with_name(f"{output.name}.part")
 
 
 @contextmanager
@@ -104,7 +104,7 @@ async def _read(request: Request, connection: Connected, part: Part, *, hide: st
 def _tell_start(request: Request, connection: Connected, done: int) -> None:
     """Say what is known already, and how long the rest takes where that is worth a word."""
     if done:
-        console.tell(f"Going on with {_part(request.out)}: {done:,} answers are known.")
+        console.tell(f"Going on with {_part(request.output)}: {done:,} answers are known.")
     noun = "user" if request.question.by_person else "room"
     left = (request.question.units or 0) - done
     expectation = expected(request.settings, connection, left) if left > 0 else None
@@ -112,11 +112,11 @@ def _tell_start(request: Request, connection: Connected, done: int) -> None:
         console.tell(f"Asking for {plural(left, noun)}; {expectation}.")
 
 
-def _tell_stop(stop: Stop, out: Path | None) -> None:
+def _tell_stop(stop: Stop, output: Path | None) -> None:
     kept = (
-        "Nothing was written; with --out FILE the same command could go on."
-        if out is None
-        else f"What was read is kept in {_part(out)}; the same command goes on."
+        "Nothing was written; with --output FILE the same command could go on."
+        if output is None
+        else f"What was read is kept in {_part(output)}; the same command goes on."
     )
     why = WHY_STOPPED.get(stop.reason, "Stopped.") if stop.reason is not None else ""
     console.tell(f"{why} {kept}")
@@ -127,18 +127,20 @@ def _write(request: Request, part: Part) -> Exit:
     exceptions = Exceptions(request.left_out)
     tally = Tally(request.question, exceptions)
     rows = tally.rows_of(part.findings())
-    if request.out is None:
+    if request.output is None:
         _write_to_stdout(rows)
     else:
-        if os.path.lexists(request.out):
-            raise Refusal(f"{request.out} has appeared meanwhile and is left as it is; move it, then the same command.")
-        with replace_atomically(request.out) as file:
+        if os.path.lexists(request.output):
+            raise Refusal(
+                f"{request.output} has appeared meanwhile and is left as it is; move it, then the same command."
+            )
+        with replace_atomically(request.output) as file:
             write_found(file, rows)
         part.remove()
     for line in tally.warnings():
         console.tell(line)
-    say = console.say if request.out is not None else console.tell
-    for line in tally.sentences(request.out):
+    say = console.say if request.output is not None else console.tell
+    for line in tally.sentences(request.output):
         say(line)
     return Exit.ROWS if tally.unseen else Exit.DONE
 
