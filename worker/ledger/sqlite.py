@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ import orjson
 
 from worker.ledger import statements as sql
 from worker.ledger.encoding import batch_json, json_text, whole_text
+from worker.ledger.header import is_ledger
 from worker.ledger.interface import Batch, Count, Identity, Known, LedgerFailed, Pair, Session, UnusableLedger
 from worker.ledger.records import Group, pair, result, told
 from worker.model import BadRow, Outcome, Pending, Result, Row
@@ -52,7 +52,7 @@ class SqliteLedger:
         One that is in use has them, and a reader beside the run, which it never keeps waiting, then shares in their
         care: when the run ends meanwhile, the reader is the last to go and clears them away.
         """
-        if not _recognise(path):
+        if not is_ledger(path):
             raise UnusableLedger(f"{path} holds nothing yet.")
         at_rest = not path.with_name(f"{path.name}-wal").exists()
         ledger = cls.__new__(cls)
@@ -262,41 +262,8 @@ class SqliteLedger:
 
 def _recognise_or_make(path: Path) -> None:
     """Make a ledger where there is nothing at all. Raises UnusableLedger for anything that is not one of ours."""
-    if not _recognise(path):
+    if not is_ledger(path):
         _make(path)
-
-
-def _recognise(path: Path) -> bool:
-    """Look at the file's own header, without SQLite: to open a foreign database would already change it.
-
-    False where there is nothing yet. Raises UnusableLedger for anything but a ledger of this version.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
-        raise UnusableLedger(f"{path} is {why}; it is left as it is. Name another --out.") from None
-    try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        header = os.read(descriptor, 100) if regular else b""
-    finally:
-        os.close(descriptor)
-    if not regular:
-        raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.")
-    if not header:
-        return False
-    # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
-    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
-        raise UnusableLedger(f"{path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
-    if version != sql.SCHEMA_VERSION:
-        raise UnusableLedger(
-            f"{path} was written by another version of Rolecall (ledger {version}, this one writes "
-            f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
-        )
-    return True
 
 
 def _make(path: Path) -> None:

@@ -1,0 +1,38 @@
+"""The first bytes of a ledger's file, read without SQLite: to open a foreign database would already change it."""
+
+import os
+import stat
+from pathlib import Path
+
+from worker.ledger import statements as sql
+from worker.ledger.interface import UnusableLedger
+
+
+def is_ledger(path: Path) -> bool:
+    """Tell a ledger of this version from nothing at all (False). Raises UnusableLedger for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
+        raise UnusableLedger(f"{path} is {why}; it is left as it is. Name another --out.") from None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        header = os.read(descriptor, 100) if regular else b""
+    finally:
+        os.close(descriptor)
+    if not regular:
+        raise UnusableLedger(f"{path} is not a regular file; it is left as it is. Name another --out.")
+    if not header:
+        return False
+    # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
+    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+    if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
+        raise UnusableLedger(f"{path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
+    if version != sql.SCHEMA_VERSION:
+        raise UnusableLedger(
+            f"{path} was written by another version of Rolecall (ledger {version}, this one writes "
+            f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
+        )
+    return True
