@@ -13,19 +13,16 @@ class Slack(NamedTuple):
     """Seconds of lateness that later slots make up for."""
 
 
-EXACT = Slack(0.005, 0.003)
+EXACT = Slack(0.007, 0.003)
 """Makes up for less than the headroom has in a second, so that no second has a call too many."""
 MANY = 50.0
 """Calls a second, from which on a fiftieth more is a whole call."""
-NEARLY = Slack(0.002, 0.013)
+NEARLY = Slack(0.002, 0.016)
 """No second has a fiftieth too many, and less of the rate is lost."""
 IDLE = 0.010
 """Seconds after a slot from which on nobody wanted it; a timer that fires late is less late than that."""
 LONGEST_LEAD = 0.100
 """Seconds before its slot at which a call is made ready, at most."""
-
-USUAL_SHARE = 0.125
-"""Share of the newest time in what is usual (as TCP smooths its round trips)."""
 
 
 class BadRate(ValueError):
@@ -58,22 +55,29 @@ class EvenRate:
         self._caught_up = slack.caught_up
         self._next = float("-inf")
         self._reserved = 0
-        self._usual = 0.0
+        self._usual = self._deviation = 0.0
 
     @property
     def lead(self) -> float:
-        """Seconds before its slot at which a call may be admitted: twice what it usually takes to make one ready."""
-        return min(2 * self._usual, LONGEST_LEAD)
+        """Seconds before its slot at which a call may be admitted: what making it ready takes, but for rare times.
+
+        The usual time and four of its deviations, as TCP waits for an answer (RFC 6298).
+        """
+        return min(self._usual + 4 * self._deviation, LONGEST_LEAD)
 
     def was_ready_after(self, seconds: float) -> None:
         """Learn how long it took to make a call ready."""
-        self._usual += (seconds - self._usual) * (USUAL_SHARE if self._usual else 1)
+        if not self._usual:
+            self._usual, self._deviation = seconds, seconds / 2
+            return
+        self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
+        self._usual += (seconds - self._usual) / 8
 
     def slot(self, now: float) -> float:
         """Tell when the next call may leave, behind those that are being made ready."""
         if not self._reserved:
             return self._next
-        return max(self._next, now) + self._reserved * self._interval
+        return max(self._next, now - self._caught_up) + self._reserved * self._interval
 
     def reserve(self, now: float) -> None:
         """Note that a call is admitted; slots that passed while there was none are lost."""

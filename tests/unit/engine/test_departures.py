@@ -111,8 +111,8 @@ def most(per_second: float) -> int:
 @RATES
 @pytest.mark.parametrize("jitter", [steady, uneven, slow, stalling])
 def test_no_second_holds_too_many(per_second: float, jitter: Jitter) -> None:
-    """However unevenly intents come to disk, and with 2 ms of lateness on the way, no second has a call too many."""
-    departures = work(per_second, max(60, int(per_second * 6)), jitter, late=0.002)
+    """However unevenly intents come to disk, and with 4 ms of lateness on the way, no second has a call too many."""
+    departures = work(per_second, max(60, int(per_second * 6)), jitter, late=0.004)
     assert departures.worst_second <= most(per_second)
 
 
@@ -174,7 +174,7 @@ def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
         async def ready() -> None:
             await asyncio.sleep(0.002)
 
-        admitted = loop.time() + 1.005 - 0.025
+        admitted = loop.time() + 1.007 - 0.025
         doomed = asyncio.create_task(turnstile.enter(ready))
         loop.call_at(admitted + after if after < 0.1 else admitted - after, doomed.cancel)
         with pytest.raises(asyncio.CancelledError):
@@ -182,4 +182,4 @@ def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
         await turnstile.enter(ready)
         return loop.time()
 
-    assert run_virtual(main()) <= 1000.0 + 2 * 1.005 + 0.001
+    assert run_virtual(main()) <= 1000.0 + 2 * 1.007 + 0.001

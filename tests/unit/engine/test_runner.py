@@ -224,7 +224,7 @@ async def test_a_row_that_waits_for_its_slot_with_its_intent_on_disk_takes_it_ba
     run = start(users(4), {}, replace(PLAIN, rate=1.0))
 
     async def stop() -> None:
-        await asyncio.sleep(1.005 - 0.25)
+        await asyncio.sleep(1.007 - 0.25)
         assert [doubt for doubt, _, _ in on_disk(run.path).values()] == [0, 1, 0, 0]
         run.stop.ask(StopReason.INTERRUPTED)
 
