@@ -1,5 +1,6 @@
 """Reading calls over a socket: each fault is retried, waited out or told, and none is taken for an answer."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -155,3 +156,30 @@ async def test_an_id_that_nobody_has_is_no_user(user_id: str) -> None:
         found = await People(at.reader).by_id(user_id)
     assert isinstance(found, Verdict)
     assert found.meaning is USER_NOT_FOUND
+
+
+async def test_an_entry_that_moves_up_between_two_pages_is_not_lost() -> None:
+    """When the list loses entries of a page that was read already, those that move up on to it come all the same."""
+    world = organisation()
+    for number in range(2 * PAGE):
+        world.add_user(f"extra{number:04}", username=f"extra.{number:04}")
+    found = set()
+    async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
+        async for entry in at.reader.entries("/api/v1/users.list", "users"):
+            assert not isinstance(entry, Verdict)
+            found.add(str(entry["_id"]))
+            if len(found) in (PAGE, 2 * PAGE):  # the last entry of a page: the next one has not been asked for
+                del world.users[min(found & set(world.users) - {ACCOUNT.user_id})]
+    assert set(world.users) <= found
+
+
+async def test_listings_that_never_come_are_no_outage() -> None:
+    """Where `me` answers, listings that a proxy always gives up on are told as unread, and the reading goes on."""
+    fault = Fault(Kind.STATUS, When(route="users.info"), times=None, status=504, html=True)
+    settings = replace(QUICK, attempts=5, outage_patience=60.0)
+    async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
+        reads = [at.reader.read("/api/v1/users.info", userId=user(name)) for name in ("sales.lead", "legal.lead")]
+        async with asyncio.timeout(30):
+            told = [read.verdict.meaning.reason for read in await asyncio.gather(*reads)]
+    assert told == ["proxy_error", "proxy_error"]
+    assert at.stop.reason is None

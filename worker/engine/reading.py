@@ -22,7 +22,7 @@ from worker.engine.stop import Stop
 from worker.engine.turnstile import Turnstile
 from worker.workspace.answers import FORBIDDEN, Reading, Scope, Then, Verdict, classify_reading
 from worker.workspace.client import Client
-from worker.workspace.preflight import ME, knows_us
+from worker.workspace.preflight import ME, is_rocket_chat, knows_us
 
 T = TypeVar("T")
 
@@ -59,11 +59,12 @@ class Reader:
 
     async def read(self, path: str, **query: str) -> Reading:
         """Read one thing; the verdict says why where there is no body. Raises Stopped."""
-        read = await self._attempt(path, query)
+        number = next(self._calls)
+        read = await self._attempt(number, path, query)
 
         async def again() -> Verdict:
             nonlocal read
-            read = await self._attempt(path, query)
+            read = await self._attempt(number, path, query)
             return read.verdict
 
         if read.verdict.meaning.then is Then.RETRY:
@@ -82,7 +83,8 @@ class Reader:
     async def entries(self, path: str, key: str, **query: str) -> AsyncIterator[dict[str, object] | Verdict]:
         """Read a paged list, the array `key` of each answer, entry by entry; a Verdict is the last where it broke off.
 
-        An entry that moves between two pages while they are read may come twice.
+        A list that has become shorter is read again from so much before: entries have moved up, some of them to a page
+        that was read already. So an entry may come twice.
         """
         offset, total = 0, 1
         while offset < total:
@@ -90,6 +92,10 @@ class Reader:
             if read.body is None:
                 yield read.verdict
                 return
+            gone = total - told if offset and isinstance(told := read.body.get("total"), int) else 0
+            if gone > 0:
+                offset, total = max(0, offset - gone), total - gone
+                continue
             page = read.body.get(key)
             found = [entry for entry in page if isinstance(entry, dict)] if isinstance(page, list) else []
             if not found:
@@ -100,9 +106,12 @@ class Reader:
             told = read.body.get("total")
             total = told if isinstance(told, int) else offset
 
-    async def _attempt(self, path: str, query: dict[str, str]) -> Reading:
-        """Make one attempt that counts: 'too many requests' and faults of a workspace that is away do not."""
-        gate, number = self._gate(path), next(self._calls)
+    async def _attempt(self, number: int, path: str, query: dict[str, str]) -> Reading:
+        """Make one attempt that counts: 'too many requests' and faults of a workspace that is away do not.
+
+        `number`: of the thing that is read, the same for each of its attempts.
+        """
+        gate = self._gate(path)
         while True:
             if self._stop.reason is not None:
                 raise Stopped
@@ -115,6 +124,8 @@ class Reader:
             read = classify_reading(reply)
             meaning = read.verdict.meaning
             gate.leave(number, reply, read.verdict, probing=probing)
+            if probing and meaning.scope is Scope.WORKSPACE and is_rocket_chat(await self._client.get(ME)):
+                gate.workspace_is_there()  # it is this listing that is sick: too long, or too slow for a proxy
             if meaning.then is Then.STOP:
                 return await self._without_permission(read)
             if meaning.then is not Then.HOLD and not (gate.outage and meaning.scope is Scope.WORKSPACE):
