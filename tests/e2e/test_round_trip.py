@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -112,6 +113,32 @@ async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_
     assert told in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert changes(world) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (r"^.*userSalesLead.*\n", "", "plan.jsonl: line 3 is not the job's pair"),
+        (r"(^.*userSalesLead.*\n)", r"\1\1", "plan.jsonl: line 4 is not the job's pair"),
+        ("userSalesLead", "userSalesDeputy", "plan.jsonl: line 3 is not the job's pair"),
+        ('"removed"', '"added"', "plan.jsonl: line 2: no row of groups.removeLeader is added"),
+        ('"removed"', '"unknown"', "plan.jsonl: line 2: no row of groups.removeLeader is unknown"),
+    ],
+    ids=["a pair left out", "a pair twice", "another pair", "another operation's outcome", "no prediction"],
+)
+async def test_a_plan_that_was_changed_is_refused(old: str, new: str, told: str, tmp_path: Path) -> None:
+    """A pair that somebody has struck out of the plan is not sent as if it were planned, and no outcome is made up."""
+    world, job, plan = organisation(), write_job(tmp_path / "job.csv", LEADERS), tmp_path / "plan.jsonl"
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--save-plan", plan, *FAST, cwd=tmp_path, env=env)
+        plan.write_text(re.sub(old, new, plan.read_text("utf-8"), count=1, flags=re.MULTILINE), "utf-8")
+        refused = await rolecall("run", job, "--plan", plan, "--out", "out", *RUN, cwd=tmp_path, env=env)
+    assert refused.code == 2
+    assert told in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert changes(world) == []
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:

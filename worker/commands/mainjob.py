@@ -77,6 +77,8 @@ async def _work_on(
     planning.refuse_other_plan(request.plan, run)
     if run.ledger.identity() != run.identity:
         _take_in(run, rows(), request)
+    if request.plan is not None and not run.ledger.sessions():
+        planning.refuse_gaps(request.plan, run, request.operation)
     due, rooms = run.ledger.count_due(retry_failed=request.settings.retry_failed)
     if not due:
         return _nothing_to_do(run, request.formats, quiet=request.voice.quiet)

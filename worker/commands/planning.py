@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import zip_longest
 
 from worker.commands.exits import Refusal
 from worker.commands.reporting import READ_BEFORE
@@ -14,6 +15,8 @@ from worker.workspace.preflight import Account
 
 PLAN = "plan"
 """The ledger's note of the plan that the run keeps to, by its digest."""
+NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
+"""Outcomes of rows that have no place in a plan."""
 
 
 def refuse_other_run(plan: Plan, identity: Identity) -> None:
@@ -44,6 +47,24 @@ def refuse_other_plan(plan: Plan | None, run: Run) -> None:
     if run.ledger.identity() is not None and begun != (plan.digest if plan else ""):
         how = "with a plan: name it with --plan" if plan is None else "without this plan"
         raise Refusal(f"The run in {run.folder} was begun {how}, or name another --out. Nothing was sent.")
+
+
+def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
+    """Refuse a plan that does not have the job's pairs, each once and in the job's order. Raises Refusal, UnusablePlan.
+
+    A pair that stands in no plan is not planned, and yet it would be sent: so nothing is.
+    """
+    pairs = (result for result in run.ledger.results() if result.outcome not in NEVER_SENT)
+    for line, (planned, pair) in enumerate(zip_longest(plan.pairs(), pairs), start=2):
+        if planned is None or pair is None or planned[:2] != (pair.room_id, pair.user_id):
+            raise Refusal(
+                f"{plan.path}: line {line} is not the job's pair in this place: check again. Nothing was sent."
+            )
+        if planned.outcome not in (operation.done, operation.nothing_to_do, Outcome.FAILED, Outcome.NOT_ATTEMPTED):
+            raise Refusal(
+                f"{plan.path}: line {line}: no row of {operation.name} is {planned.outcome}: check the job again. "
+                "Nothing was sent."
+            )
 
 
 def known(plan: Plan, operation: Operation) -> Iterator[Known]:

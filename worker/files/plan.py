@@ -5,7 +5,7 @@ JSON Lines: the first line says which run was planned, every other one is a pair
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,9 +103,11 @@ def _read_header(path: Path, line: bytes) -> Header:
         raise UnusablePlan(f"{path}: line 1 has no {missing[0]!r}; check the job again")
     header = Header(*map(str, texts))
     try:
-        datetime.fromisoformat(header.checked_at)
+        moment = datetime.fromisoformat(header.checked_at)
     except ValueError:
-        raise UnusablePlan(f"{path}: line 1 has no time in 'checkedAt'; check the job again") from None
+        moment = None
+    if moment is None or moment.utcoffset() != timedelta():
+        raise UnusablePlan(f"{path}: line 1 has no time of UTC in 'checkedAt'; check the job again") from None
     return header
 
 

@@ -80,10 +80,11 @@ def test_what_is_no_plan_is_refused(content: bytes, told: str, tmp_path: Path) -
     assert "\n" not in str(refused.value)
 
 
-def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
-    """A header whose time cannot be read is refused."""
+@pytest.mark.parametrize("time", ["yesterday", "0001-01-01", "9999-12-31T23:59:59-23:00"])
+def test_a_time_that_is_none_is_refused(time: str, tmp_path: Path) -> None:
+    """A header whose time cannot be read, or is not of UTC, is refused."""
     path = written(tmp_path)
-    header = {**json.loads(path.read_text("utf-8")), "checkedAt": "yesterday"}
+    header = {**json.loads(path.read_text("utf-8")), "checkedAt": time}
     path.write_text(json.dumps(header) + "\n", "utf-8")
     with pytest.raises(UnusablePlan, match="no time"):
         open_plan(path)
