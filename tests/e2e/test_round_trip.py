@@ -163,6 +163,32 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     ]
 
 
+async def test_verify_settles_no_row_of_somebody_who_is_no_member(tmp_path: Path) -> None:
+    """A lost answer for a user who is not there, or not in the room, is not taken for a role that was removed."""
+    world = organisation()
+    outsider, nobody = (group("finance-planning"), user("sales.analyst")), (group("finance-planning"), "nobody")
+    job = write_job(tmp_path / "job.csv", [outsider, nobody, LEADERS[0]])
+    proxy = Fault(Kind.STATUS, When(route="groups.removeLeader"), times=1, status=502, html=True)
+    async with Sandbox(world, faults=[proxy]) as sandbox:
+        env = environment(sandbox.url)
+        words = ("--out", "out", "--attempts", "1", "--concurrency", "1", *RUN)
+        await rolecall("run", job, *words, cwd=tmp_path, env=env)
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+        seen = read_report(tmp_path / "out")
+        await rolecall("run", job, *words, cwd=tmp_path, env=env)
+    assert verified.code == 1
+    assert {(row["finding"], row["line"], row["why"]) for row in read_rows(tmp_path / "out/verify.csv")} == {
+        ("unread", "2", "user_not_in_room"),
+        ("unread", "3", "user_not_found"),
+    }
+    assert [row["outcome"] for row in seen] == ["unknown", "unknown", "failed"]
+    assert [row["reason"] for row in read_report(tmp_path / "out")] == [
+        "user_not_in_room",
+        "user_not_found",
+        "read_unchanged",
+    ]
+
+
 async def test_verify_lists_what_is_otherwise(tmp_path: Path) -> None:
     """A role that somebody gave back after the run is listed, with exit code 6."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)

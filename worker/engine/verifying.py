@@ -11,7 +11,7 @@ from worker.engine.people import People
 from worker.engine.reading import Reader
 from worker.ledger.interface import Batch, Ledger, Pair
 from worker.model import Outcome, Settled
-from worker.workspace.answers import USER_NOT_FOUND, Verdict
+from worker.workspace.answers import USER_NOT_FOUND, USER_NOT_IN_ROOM, Verdict
 from worker.workspace.operations import DONE, NOTHING_TO_DO, Operation
 from worker.workspace.roles import Person
 
@@ -119,13 +119,13 @@ class Verification:
         person = await self._people.by_id(pairs[0].user_id)
         if isinstance(person, Verdict):
             if person.meaning is USER_NOT_FOUND:  # who is not there has no role
-                self._compare(pairs, {})
+                await self._compare(pairs, {})
             else:
                 self._tell_unread(pairs, person.meaning.reason)
         elif person.rooms is None:
             self._tell_unread(pairs, "rooms_not_shown")
         else:
-            self._compare(pairs, {(room.room_id, person.user_id): room.roles for room in person.rooms})
+            await self._compare(pairs, {(room.room_id, person.user_id): room.roles for room in person.rooms})
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
@@ -133,19 +133,31 @@ class Verification:
         if isinstance(found, Verdict):
             self._tell_unread(pairs, found.meaning.reason)
         else:
-            self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
+            await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
-    def _compare(self, pairs: Sequence[Pair], held: Mapping[tuple[str, str], frozenset[str]]) -> None:
+    async def _compare(self, pairs: Sequence[Pair], held: Mapping[tuple[str, str], frozenset[str]]) -> None:
         role, operation = self._operation.role, self._operation
-        rows = [
-            verified(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation) for pair in pairs
-        ]
+        rows = []
+        for pair in pairs:
+            row = verified(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation)
+            taken = row.finding is Finding.SETTLED and not operation.gives and not row.has_role
+            no_proof = await self._why_no_member(pair) if taken else ""
+            rows.append(Verified(pair, Finding.UNREAD, None, no_proof) if no_proof else row)
         now = self._clock.wall_ms()
         settled = [settlement(row, operation, now) for row in rows if row.finding is Finding.SETTLED]
         if settled:
             self._ledger.commit(Batch(settled, (), ()))
         for row in rows:
             self._on_row(row)
+
+    async def _why_no_member(self, pair: Pair) -> str:
+        """Say why a user without the role proves nothing: the server may have refused the row. Empty for a member."""
+        person = await self._people.by_id(pair.user_id)
+        if isinstance(person, Verdict):
+            return person.meaning.reason if person.meaning is USER_NOT_FOUND else ""
+        if person.rooms is None or any(room.room_id == pair.room_id for room in person.rooms):
+            return ""
+        return USER_NOT_IN_ROOM.reason
 
     def _tell_unread(self, pairs: Sequence[Pair], why: str) -> None:
         for pair in pairs:
