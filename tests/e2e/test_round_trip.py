@@ -203,6 +203,35 @@ async def test_verify_lists_what_is_otherwise(tmp_path: Path) -> None:
     assert [row["finding"] for row in read_rows(tmp_path / "out/verify.csv")] == ["differs"]
 
 
+async def test_verify_looks_at_rows_that_the_job_no_longer_has(tmp_path: Path) -> None:
+    """A row that the run removed is read back also after it was taken out of the job file."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        write_job(job, LEADERS[:1])
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        world.join(*LEADERS[1], ("leader",))
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+    assert verified.code == 6
+    assert f"no longer in the job, {LEADERS[1][1]} in {LEADERS[1][0]}: reported removed, but" in verified.stdout
+    assert [row["line"] for row in read_rows(tmp_path / "out/verify.csv")] == [""]
+
+
+async def test_a_check_tells_only_of_the_present_job(tmp_path: Path) -> None:
+    """A row that was taken out of the job file is in neither the report nor the plan of a later check."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--out", "checked", *FAST, cwd=tmp_path, env=env)
+        write_job(job, LEADERS[:1])
+        words = ("--out", "checked", "--save-plan", "plan.jsonl", *FAST)
+        again = await rolecall("check", job, *words, cwd=tmp_path, env=env)
+    assert again.code == 0
+    assert outcomes(tmp_path / "checked") == Counter({("removed", ""): 1})
+    assert len((tmp_path / "plan.jsonl").read_text("utf-8").splitlines()) == 2
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Read a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:

@@ -72,6 +72,7 @@ def _take_in(run: Run, job: Job) -> None:
     """Make the job's rows the ledger's; a check that came to its end is made anew."""
     with end_at_once():
         run.ledger.take_in(run.identity, job.rows())
+        run.ledger.drop_former()
     sessions = run.ledger.sessions()
     if sessions and _is_complete(sessions[-1]):
         run.ledger.forget_outcomes()

@@ -111,7 +111,8 @@ def _odd(row: Verified) -> Odd:
 def _sentences(run: Run, operation: Operation, tally: Tally) -> Iterator[str]:
     for row in tally.first:
         pair, told = row.pair, row.pair.outcome or Outcome.UNKNOWN
-        yield f"line {pair.line}, {pair.user_id} in {pair.room_id}: reported {told}, but {_read_back(operation, row)}"
+        where = "no longer in the job" if pair.line is None else f"line {pair.line}"
+        yield f"{where}, {pair.user_id} in {pair.room_id}: reported {told}, but {_read_back(operation, row)}"
     odd = tally.found[Finding.DIFFERS] + tally.found[Finding.UNREAD]
     if odd > len(tally.first):
         yield f"... and {odd - len(tally.first):,} more"

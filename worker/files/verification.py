@@ -15,7 +15,8 @@ VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "f
 class Odd(NamedTuple):
     """One row of the file."""
 
-    line: int
+    line: int | None
+    """None for a row that the job file no longer has."""
     room_id: str
     user_id: str
     outcome: str

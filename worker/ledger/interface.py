@@ -64,10 +64,11 @@ class Known(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One pair of the present job file, and what it is told."""
+    """One pair, and what it is told."""
 
     key: int
-    line: int
+    line: int | None
+    """None for a pair that an earlier version of the job file had and the present one does not."""
     room_id: str
     user_id: str
     outcome: Outcome | None
@@ -124,13 +125,16 @@ class Ledger(Protocol):
         """Count the rows to be done, and the rooms they are in."""
 
     def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs of the job beyond `after`, a room and a user, in the order of these."""
+        """Give the next pairs beyond `after`, a room and a user, in the order of these."""
 
     def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs of the job beyond `after`, a user and a room, in the order of these."""
+        """Give the next pairs beyond `after`, a user and a room, in the order of these."""
 
     def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
-        """Count the rooms and the users of the job's pairs that have one of these outcomes, and this reason."""
+        """Count the rooms and the users of the pairs that have one of these outcomes, and this reason."""
+
+    def drop_former(self) -> None:
+        """Drop the pairs that the present job file no longer has, and what came of them."""
 
     def forget_outcomes(self) -> None:
         """Forget what came of every pair."""

@@ -149,6 +149,11 @@ class SqliteLedger:
             rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
             return int(rooms), int(users)
 
+    def drop_former(self) -> None:
+        """Drop the pairs that the present job file no longer has, and what came of them."""
+        with self._transaction():
+            self._db.execute(sql.DROP_FORMER)
+
     def forget_outcomes(self) -> None:
         """Forget what came of every pair."""
         with self._transaction():

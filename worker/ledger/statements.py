@@ -102,20 +102,24 @@ KNOW = """
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND doubt = 0
 """
 
-_PAIR = "SELECT key, line, room_id, user_id, outcome, reason, doubt FROM pair WHERE place IS NOT NULL"
+_PAIR = "SELECT key, line, room_id, user_id, outcome, reason, doubt FROM pair"
 
 # The pairs room by room, along the index that makes them unique.
-PAIRS_BY_ROOM = f"{_PAIR} AND (room_id, user_id) > (?, ?) ORDER BY room_id, user_id LIMIT ?"
+PAIRS_BY_ROOM = f"{_PAIR} WHERE (room_id, user_id) > (?, ?) ORDER BY room_id, user_id LIMIT ?"
 
 # The pairs user by user, along an index that is made when it is first wanted: a run itself has no use for it.
 INDEX_BY_USER = "CREATE INDEX IF NOT EXISTS pair_by_user ON pair (user_id, room_id)"
-PAIRS_BY_USER = f"{_PAIR} AND (user_id, room_id) > (?, ?) ORDER BY user_id, room_id LIMIT ?"
+PAIRS_BY_USER = f"{_PAIR} WHERE (user_id, room_id) > (?, ?) ORDER BY user_id, room_id LIMIT ?"
 
 # How many rooms and users have pairs of some outcomes.
 COUNT_ROOMS_AND_USERS = """
     SELECT count(DISTINCT room_id), count(DISTINCT user_id) FROM pair
-    WHERE place IS NOT NULL AND outcome IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR reason = ?2)
+    WHERE outcome IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR reason = ?2)
 """
+
+# Drop the pairs that only an earlier version of the job file had, whatever was told of them: for a check, which has
+# worked on none.
+DROP_FORMER = "DELETE FROM pair WHERE place IS NULL"
 
 # Forget what came of every pair: for a check, which is made anew.
 FORGET_OUTCOMES = """
