@@ -270,10 +270,29 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
         inferred = await rolecall("undo", "out", "--include-inferred", *RUN, cwd=tmp_path, env=env)
         verified = await rolecall("verify", "out/undo", *FAST, cwd=tmp_path, env=env)
     assert (undone.code, twice.code, inferred.code, verified.code) == (0, 2, 0, 0)
+    assert undone.stderr.startswith("Not undone: 1 removed by inference (--include-inferred).\n")
+    assert "Not undone" not in inferred.stderr
     assert "undone already" in twice.stderr
     assert changes(world) == [("groups.addLeader", *pair) for pair in LEADERS]
     assert world.holding("leader") == before
     assert outcomes(tmp_path / "out/undo") == Counter({("added", ""): 2})
+
+
+async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_path: Path) -> None:
+    """Where rows could not be given back, the second undo says how many; unknown rows are named as not undone."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    lost = Fault(Kind.STATUS, When(user=LEADERS[1][1], route="groups.removeLeader"), status=502, html=True)
+    async with Sandbox(world, faults=[lost]) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
+        world.withdraw("set-leader")
+        undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        again = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+    assert (undone.code, again.code) == (1, 2)
+    assert undone.stderr.startswith("Not undone: 1 unknown ('rolecall verify out' settles them).\n")
+    assert ", but for 1 row that failed: out/undo holds the report" in again.stderr
+    assert "was undone" not in verified.stdout
 
 
 @pytest.mark.parametrize("verb", ["undo", "verify"])

@@ -117,7 +117,7 @@ async def test_a_mistake_undone(tmp_path: Path) -> None:
     assert (undone.code, shown.code, compared.code) == (0, 0, 6)
     assert "3 rows read back: 3 as the report says." in shown.stdout
     assert "4 rows read back: 1 as the report says, 3 otherwise." in compared.stdout
-    assert "This run was undone" in compared.stdout
+    assert "There is an undo of this run" in compared.stdout
     assert world.holding("leader") == before
     assert Counter(call.route for call in world.calls if call.carried_out) == Counter(
         {"groups.removeLeader": 3, "groups.addLeader": 3}

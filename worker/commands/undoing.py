@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from worker.commands import reporting
+from worker.commands import console, reporting
 from worker.commands.connection import refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
@@ -36,6 +36,8 @@ async def undo(folder: Path, request: Request, login: Login, environ: Mapping[st
             raise Refusal(f"{_nothing(done, operation.done)} Nothing was sent.")
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
         with open_run(make_private(folder / UNDO_FOLDER), identity) as run:
+            if not request.voice.quiet and (left := _left_out(done, operation.done, inferred=inferred)):
+                console.tell(left)
             asked = replace(request, operation=operation.inverse)
             _refuse_done_twice(run, identity, retry_failed=asked.settings.retry_failed)
             return await work_on(run, lambda: _rows(done, operation.done, inferred=inferred), asked, login, environ)
@@ -47,10 +49,25 @@ def _refuse_done_twice(run: Run, identity: Identity, *, retry_failed: bool) -> N
     due, _ = run.ledger.count_due(retry_failed=retry_failed)
     if run.ledger.identity() == identity and sessions and not due:
         when = rfc3339(sessions[-1].ended_at or sessions[-1].started_at)
+        refused = sum(count.rows for count in run.ledger.counts() if count.outcome is Outcome.FAILED)
+        but = f", but for {reporting.plural(refused, 'row')} that failed" if refused else ""
         raise Refusal(
-            f"This run was undone already, at {when}: {run.folder} holds the report. Nothing was sent; "
+            f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent; "
             "--retry-failed sends the rows again that were refused."
         )
+
+
+def _left_out(run: Run, outcome: Outcome, *, inferred: bool) -> str:
+    """Say which rows the run may have changed that are not undone; empty where there are none."""
+    counts = run.ledger.counts()
+    unsure = sum(count.rows for count in counts if count.outcome is Outcome.UNKNOWN)
+    by_inference = sum(count.rows for count in counts if count.outcome is outcome and count.reason in INFERRED)
+    left = []
+    if by_inference and not inferred:
+        left.append(f"{by_inference:,} {outcome} by inference (--include-inferred)")
+    if unsure:
+        left.append(f"{unsure:,} unknown ('rolecall verify {run.folder}' settles them)")
+    return f"Not undone: {', '.join(left)}." if left else ""
 
 
 def _nothing(run: Run, outcome: Outcome) -> str:

@@ -91,8 +91,9 @@ async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int) -> E
         reporting.have_aged(run)
         reporting.write_reports(run, ())
     if not complete and stop.reason is not None:
-        console.tell(f"{STOP_HINTS[stop.reason].replace('the run', 'the verification').capitalize()}.")
-    for sentence in _sentences(run, operation, tally):
+        hint = STOP_HINTS[stop.reason].replace("the run", "the verification")
+        console.tell(f"{hint.replace('goes on', 'begins it anew').capitalize()}.")
+    for sentence in _sentences(run, operation, tally, complete=complete):
         console.say(sentence)
     return reporting.BY_STOP[stop.reason] if not complete and stop.reason is not None else _exit_code(tally)
 
@@ -108,7 +109,7 @@ def _odd(row: Verified) -> Odd:
     return Odd(line, room_id, user_id, outcome or Outcome.UNKNOWN, reason, row.has_role, row.finding, row.why)
 
 
-def _sentences(run: Run, operation: Operation, tally: Tally) -> Iterator[str]:
+def _sentences(run: Run, operation: Operation, tally: Tally, *, complete: bool) -> Iterator[str]:
     for row in tally.first:
         pair, told = row.pair, row.pair.outcome or Outcome.UNKNOWN
         where = "no longer in the job" if pair.line is None else f"line {pair.line}"
@@ -117,9 +118,10 @@ def _sentences(run: Run, operation: Operation, tally: Tally) -> Iterator[str]:
     if odd > len(tally.first):
         yield f"... and {odd - len(tally.first):,} more"
     parts = ", ".join(f"{rows:,} {words}" for finding, words in IN_WORDS.items() if (rows := tally.found[finding]))
-    yield f"{reporting.plural(tally.found.total(), 'row')} read back: {parts or 'none says anything of a role'}."
+    nothing = "none says anything of a role" if complete else "none so far"
+    yield f"{reporting.plural(tally.found.total(), 'row')} read back: {parts or nothing}."
     if (run.folder / UNDO_FOLDER / LEDGER).is_file():
-        yield f"This run was undone; the run that did so: {run.folder / UNDO_FOLDER}"
+        yield f"There is an undo of this run: {run.folder / UNDO_FOLDER}"
     if odd:
         yield f"Rows to look at: {run.folder / VERIFY_FILE}"
 
