@@ -105,6 +105,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
+    except OSError as error:
+        console.tell(f"rolecall: a file, or the output, cannot be read or written: {error.strerror or error}.")
+        return Exit.STOPPED
     except Exception as error:  # no traceback at a user
         what = f"{type(error).__name__}: {error}"
         console.tell(f"rolecall: a defect: {what}. What was recorded is safe; please report it.")

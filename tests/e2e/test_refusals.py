@@ -1,5 +1,6 @@
 """What a newcomer gets wrong: one clear line, the right exit code, nothing sent, never a traceback."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,13 @@ async def test_settings_come_from_files_too(tmp_path: Path) -> None:
         ended = await rolecall("run", job, cwd=tmp_path, env={"PATH": str(ROLECALL.parent)})
     assert ended.code == 0, ended.stderr
     assert "warning" not in ended.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", [("config",), ("template", "csv")])
+def test_output_that_cannot_be_written_is_told(words: tuple[str, ...], tmp_path: Path) -> None:
+    """What goes to a full disk ends in one line that says so, and not as a defect."""
+    env = environment("http://127.0.0.1")
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run([ROLECALL, *words], cwd=tmp_path, env=env, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 4
+    assert ended.stderr == b"rolecall: a file, or the output, cannot be read or written: No space left on device.\n"

@@ -218,6 +218,19 @@ async def test_verify_looks_at_rows_that_the_job_no_longer_has(tmp_path: Path) -
     assert [row["line"] for row in read_rows(tmp_path / "out/verify.csv")] == [""]
 
 
+async def test_the_report_of_a_check_stays_a_prediction(tmp_path: Path) -> None:
+    """`report` on a check's folder says that nothing was changed, and makes neither a page nor rows to send again."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, ("noSuchRoom", "nobody")])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--out", "checked", *FAST, cwd=tmp_path, env=env)
+        before = {path.name for path in (tmp_path / "checked").iterdir()}
+        told = await rolecall("report", "checked", cwd=tmp_path, env=env)
+    assert told.code == 1
+    assert "Predicted; nothing was changed. 3 rows: 2 removed, 1 failed." in told.stdout
+    assert {path.name for path in (tmp_path / "checked").iterdir()} == before
+
+
 async def test_a_check_tells_only_of_the_present_job(tmp_path: Path) -> None:
     """A row that was taken out of the job file is in neither the report nor the plan of a later check."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)

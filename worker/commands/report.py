@@ -22,12 +22,16 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     from worker.ledger.interface import LedgerFailed, UnusableLedger
     from worker.ledger.lock import RunHeld
     from worker.model import Outcome
+    from worker.workspace.operations import OPERATIONS
 
     try:
         with existing_run(folder) as run:
-            reporting.write_reports(run, report_format)
+            is_check = run.identity.operation not in OPERATIONS
+            write = reporting.write_predictions if is_check else reporting.write_reports
+            write(run, report_format)
             counts = run.ledger.counts()
-            reporting.show(run, reporting.in_words(counts), sys.stdout)
+            first = "Predicted; nothing was changed. " if is_check else ""
+            reporting.show(run, f"{first}{reporting.in_words(counts)}", sys.stdout)
     except RunHeld as held:
         raise Refusal(str(held), Exit.HELD) from None
     except UnusableLedger as refusal:
