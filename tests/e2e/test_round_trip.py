@@ -358,3 +358,28 @@ async def test_another_operation_is_told_in_its_own_words(tmp_path: Path) -> Non
     assert told["operation"] == "groups.removeModerator"
     assert (told["outcomes"]["not_moderator"], "not_leader" in told["outcomes"]) == (1, False)
     assert ACCOUNT.token not in done.stdout + done.stderr
+
+
+async def test_quiet_says_nothing_of_what_is_well(tmp_path: Path) -> None:
+    """With --quiet find, check and verify are silent where they end with 0, so that a scheduler has nothing to mail."""
+    world = organisation()
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url, ROLECALL_QUIET="1")
+        words = ("find", "--room", LEADERS[0][0], "--output", "job.csv", *FAST)
+        ended = [await rolecall(*words, cwd=tmp_path, env=env)]
+        ended.append(await rolecall("check", "job.csv", *FAST, cwd=tmp_path, env=env))
+        ended.append(await rolecall("run", "job.csv", "--out", "out", *RUN, cwd=tmp_path, env=env))
+        ended.append(await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env))
+    assert ended == [Ended(0, "", "")] * 4
+    assert outcomes(tmp_path / "out") == Counter({("removed", ""): 1})
+
+
+async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
+    """With --log-format json each line that a check says on stderr while it reads is one JSON object."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    once = Fault(Kind.STATUS, When(route="groups.roles", room=LEADERS[0][0]), status=500)
+    async with Sandbox(world, faults=[once]) as sandbox:
+        words = ("check", job, "--log-format", "json", "--backoff", "0.01", *FAST)
+        checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert checked.code == 0
+    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]

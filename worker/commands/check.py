@@ -42,6 +42,8 @@ def check(
     ca_file: str | None,
     connect_timeout: float,
     timeout: float,
+    quiet: bool,
+    log_format: str,
     **settings: Any,
 ) -> int:
     """Read JOB, ask the workspace who has which role, and predict the outcome of each row; change nothing.
@@ -50,6 +52,7 @@ def check(
     """
     from worker.commands import checking, console, credentials, loop
     from worker.commands.connection import Reach
+    from worker.commands.showing import Voice
     from worker.engine.settings import Settings
 
     login = credentials.asked_login(console.warn)
@@ -59,5 +62,6 @@ def check(
         report_format,
         save_plan,
         Reach(allow_http, connect_timeout, timeout, ca_file),
+        Voice(quiet, log_format),
     )
     return loop.run(checking.check(job, out, question, login, os.environ))

@@ -14,6 +14,7 @@ from worker.commands.exits import Exit
 from worker.commands.folders import choose_folder, starting
 from worker.commands.mainjob import expected
 from worker.commands.reading import Desk, open_desk, to_its_end
+from worker.commands.showing import Voice
 from worker.commands.signals import end_at_once
 from worker.engine.checking import Check
 from worker.engine.holding import Run, open_run
@@ -43,6 +44,7 @@ class Question:
     plan: Path | None = None
     """Where the plan shall be written."""
     reach: Reach = field(default_factory=Reach)
+    voice: Voice = field(default_factory=Voice)
 
 
 class Preflight(NamedTuple):
@@ -63,8 +65,9 @@ async def check(job_file: str, out: Path | None, question: Question, login: Logi
                     folder = choose_folder(job, identity, out, base=Path(), kind=CHECKS)
                     run = stack.enter_context(open_run(folder, identity))
                 _take_in(run, job)
-                async with connected(url, login, question.reach, environ, question.settings.outage_patience) as there:
-                    desk = open_desk(there, question.settings, folder / "run.log.jsonl", hide=login.token)
+                patience, voice = question.settings.outage_patience, question.voice
+                async with connected(url, login, question.reach, environ, patience, quiet=voice.quiet) as there:
+                    desk = open_desk(there, question.settings, voice, folder / "run.log.jsonl", hide=login.token)
                     return await _check(run, there, desk, question, job_file)
 
 
@@ -101,10 +104,12 @@ async def _check(run: Run, there: Connected, desk: Desk, question: Question, job
     if question.plan is not None:
         _write_plan(run, there, question)
         sentences.append(f"Plan: {question.plan}")
-    reporting.show(run, f"Predicted; nothing was changed. {reporting.in_words(counts)}", sys.stdout, sentences)
-    if question.plan is not None:
-        console.say(f"Next: rolecall run {job_file} --plan {question.plan}")
-    return _exit_code(counts)
+    code = _exit_code(counts)
+    if code is not Exit.DONE or not question.voice.quiet:
+        reporting.show(run, f"Predicted; nothing was changed. {reporting.in_words(counts)}", sys.stdout, sentences)
+        if question.plan is not None:
+            console.say(f"Next: rolecall run {job_file} --plan {question.plan}")
+    return code
 
 
 def _exit_code(counts: Sequence[Count]) -> Exit:

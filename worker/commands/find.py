@@ -53,6 +53,8 @@ def find(
     ca_file: str | None,
     connect_timeout: float,
     timeout: float,
+    quiet: bool,
+    log_format: str,
     **more: Any,
 ) -> int:
     """Find who has a role in which rooms, and write it as a job file for run and check. Changes nothing.
@@ -63,6 +65,7 @@ def find(
     """
     from worker.commands import console, credentials, finding, loop
     from worker.commands.connection import Reach, refusals
+    from worker.commands.showing import Voice
     from worker.engine.finding.question import Question
     from worker.engine.settings import Settings
     from worker.files.chosen import PEOPLE, ROOMS
@@ -80,9 +83,8 @@ def find(
         _refuse_taken(output)
     login = credentials.asked_login(console.warn)
     question = Question(Role(role), kind, people, places, all_rooms, deactivated)
-    request = finding.Request(
-        question, output, left_out, Settings(**more), Reach(allow_http, connect_timeout, timeout, ca_file)
-    )
+    reach, voice = Reach(allow_http, connect_timeout, timeout, ca_file), Voice(quiet, log_format)
+    request = finding.Request(question, output, left_out, Settings(**more), reach, voice)
     return loop.run(finding.perform(request, login, os.environ))
 
 

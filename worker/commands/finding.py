@@ -15,6 +15,7 @@ from worker.commands.exits import Exit, Refusal
 from worker.commands.mainjob import expected
 from worker.commands.reading import open_desk, to_its_end
 from worker.commands.reporting import BY_STOP, plural
+from worker.commands.showing import Voice
 from worker.commands.tally import Tally
 from worker.engine.finding.question import Exceptions, Question
 from worker.engine.finding.search import search
@@ -44,6 +45,7 @@ class Request(NamedTuple):
     left_out: tuple[str, ...]
     settings: Settings
     reach: Reach
+    voice: Voice
 
 
 def usable(words: Iterable[str]) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
     with _refusals():
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
         patience = request.settings.outage_patience
-        async with connected(url, login, request.reach, environ, patience) as connection:
+        async with connected(url, login, request.reach, environ, patience, quiet=request.voice.quiet) as connection:
             with Part(_part(request.output), url, request.question.digest) as part:
                 stop = await _read(request, connection, part, hide=login.token)
                 part.sync()
@@ -94,8 +96,9 @@ def _refusals() -> Iterator[None]:
 async def _read(request: Request, connection: Connected, part: Part, *, hide: str) -> Stop:
     """Ask for everything that is not known yet; the stop tells why it ended early."""
     done = {finding.unit for finding in part.findings()}
-    _tell_start(request, connection, len(done))
-    desk = open_desk(connection, request.settings, None, hide=hide)
+    if not request.voice.quiet:
+        _tell_start(request, connection, len(done))
+    desk = open_desk(connection, request.settings, request.voice, None, hide=hide)
     work = search(desk.reader, request.question, part.add, done=done, at_once=request.settings.concurrency)
     await to_its_end(work, desk.stop)
     return desk.stop
@@ -139,10 +142,12 @@ def _write(request: Request, part: Part) -> Exit:
         part.remove()
     for line in tally.warnings():
         console.tell(line)
-    say = console.say if request.output is not None else console.tell
-    for line in tally.sentences(request.output):
-        say(line)
-    return Exit.ROWS if tally.unseen else Exit.DONE
+    code = Exit.ROWS if tally.unseen else Exit.DONE
+    if code is not Exit.DONE or not request.voice.quiet:
+        say = console.say if request.output is not None else console.tell
+        for line in tally.sentences(request.output):
+            say(line)
+    return code
 
 
 def _write_to_stdout(rows: Iterable[FoundRow]) -> None:

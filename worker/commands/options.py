@@ -199,4 +199,6 @@ _READING_OPTIONS = (
     "timeout",
     "allow-http",
     "ca-file",
+    "quiet",
+    "log-format",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from worker.commands.connection import Connected
+from worker.commands.showing import JSON, Voice
 from worker.commands.signals import two_stage_interrupt
 from worker.display.logs import open_logs
 from worker.engine.clock import Clock
@@ -25,10 +26,12 @@ class Desk(NamedTuple):
     clock: Clock
 
 
-def open_desk(connection: Connected, settings: Settings, log_file: Path | None, *, hide: str) -> Desk:
-    """Make a reader whose events go to stderr and into `log_file`. `hide` is the token."""
+def open_desk(connection: Connected, settings: Settings, voice: Voice, log_file: Path | None, *, hide: str) -> Desk:
+    """Make a reader whose events go to stderr, as `voice` says, and into `log_file`. `hide` is the token."""
     stop, clock = Stop(), Clock()
-    log = open_logs(sys.stderr, log_file, hide=hide, colors=sys.stderr.isatty())
+    terminal = None if voice.quiet else sys.stderr
+    as_json = voice.log_format == JSON
+    log = open_logs(terminal, log_file, hide=hide, colors=sys.stderr.isatty(), as_json=as_json)
     return Desk(Reader(connection.client, settings, stop=stop, clock=clock, events=Events(log, clock)), stop, clock)
 
 

@@ -89,7 +89,8 @@ def run(
     chosen = Settings(**settings)  # the other flags bear the names of its fields
     reach = Reach(allow_http, connect_timeout, timeout, ca_file)
     if dry_run:
-        question = checking.Question(chosen, OPERATIONS[operation], report_format, reach=reach)
+        voice = Voice(quiet, log_format)
+        question = checking.Question(chosen, OPERATIONS[operation], report_format, reach=reach, voice=voice)
         return loop.run(checking.check(job, out, question, login, os.environ))
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
     target = notifying.choose_target(notify, notify_file, typed=typed, allow_http=allow_http)

@@ -13,7 +13,14 @@ from worker.commands.options import reading_options
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @reading_options
 def verify(
-    folder: Path, allow_http: bool, ca_file: str | None, connect_timeout: float, timeout: float, **settings: Any
+    folder: Path,
+    allow_http: bool,
+    ca_file: str | None,
+    connect_timeout: float,
+    timeout: float,
+    quiet: bool,
+    log_format: str,
+    **settings: Any,
 ) -> int:
     """Read the roles back for the run in DIR, once per room or per user, and list each row that is otherwise.
 
@@ -21,8 +28,10 @@ def verify(
     """
     from worker.commands import console, credentials, loop, verifying
     from worker.commands.connection import Reach
+    from worker.commands.showing import Voice
     from worker.engine.settings import Settings
 
     login = credentials.asked_login(console.warn)
-    request = verifying.Request(Settings(**settings), Reach(allow_http, connect_timeout, timeout, ca_file))
+    reach, voice = Reach(allow_http, connect_timeout, timeout, ca_file), Voice(quiet, log_format)
+    request = verifying.Request(Settings(**settings), reach, voice)
     return loop.run(verifying.verify(folder, request, login, os.environ))

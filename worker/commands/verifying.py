@@ -10,6 +10,7 @@ from worker.commands.connection import Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit, Refusal
 from worker.commands.reading import Desk, open_desk, to_its_end
+from worker.commands.showing import Voice
 from worker.engine.holding import LEDGER, Run, existing_run
 from worker.engine.reasons import STOP_HINTS
 from worker.engine.settings import Settings
@@ -38,6 +39,7 @@ class Request:
 
     settings: Settings
     reach: Reach = field(default_factory=Reach)
+    voice: Voice = field(default_factory=Voice)
 
 
 @dataclass(slots=True)
@@ -54,9 +56,10 @@ async def verify(folder: Path, request: Request, login: Login, environ: Mapping[
         operation = operation_of(run)
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
         refuse_other_workspace(run, url)
-        async with connected(url, login, request.reach, environ, request.settings.outage_patience) as there:
-            desk = open_desk(there, request.settings, folder / "run.log.jsonl", hide=login.token)
-            return await _verify(run, operation, desk, request.settings.concurrency)
+        patience, quiet = request.settings.outage_patience, request.voice.quiet
+        async with connected(url, login, request.reach, environ, patience, quiet=quiet) as there:
+            desk = open_desk(there, request.settings, request.voice, folder / "run.log.jsonl", hide=login.token)
+            return await _verify(run, operation, desk, request.settings.concurrency, quiet=quiet)
 
 
 def operation_of(run: Run) -> Operation:
@@ -73,7 +76,7 @@ def refuse_other_workspace(run: Run, url: str) -> None:
         raise Refusal(f"{run.folder} holds a run at {run.identity.workspace}, not {url}: set ROCKETCHAT_URL to it.")
 
 
-async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int) -> Exit:
+async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int, *, quiet: bool) -> Exit:
     reader, stop, clock = desk
     tally = Tally()
     with verification(run.folder / VERIFY_FILE) as write:
@@ -93,9 +96,11 @@ async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int) -> E
     if not complete and stop.reason is not None:
         hint = STOP_HINTS[stop.reason].replace("the run", "the verification")
         console.tell(f"{hint.replace('goes on', 'begins it anew').capitalize()}.")
-    for sentence in _sentences(run, operation, tally, complete=complete):
-        console.say(sentence)
-    return reporting.BY_STOP[stop.reason] if not complete and stop.reason is not None else _exit_code(tally)
+    code = reporting.BY_STOP[stop.reason] if not complete and stop.reason is not None else _exit_code(tally)
+    if code is not Exit.DONE or not quiet:
+        for sentence in _sentences(run, operation, tally, complete=complete):
+            console.say(sentence)
+    return code
 
 
 def _exit_code(tally: Tally) -> Exit:
