@@ -1,14 +1,16 @@
 """Check, run, verify and undo with the installed command: what was planned is done, seen, and taken back."""
 
+import asyncio
 import csv
 import json
+import signal
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Ended, environment, outcomes, read_report, rolecall, write_job
+from tests.support.command import Ended, environment, finish, outcomes, read_report, rolecall, start, write_job
 from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World
 from worker.sandbox.organisation import group, organisation_world, user
 
@@ -383,3 +385,50 @@ async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
         checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert checked.code == 0
     assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]
+
+
+@pytest.mark.parametrize("taken", ["job.csv", "no/plan.jsonl"])
+async def test_a_plan_overwrites_nothing_but_a_plan(taken: str, tmp_path: Path) -> None:
+    """A plan takes the place of an older plan only; that it can be written is looked at before anything is read."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    before = job.read_bytes()
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        refused = await rolecall("check", job, "--save-plan", taken, *FAST, cwd=tmp_path, env=env)
+        assert world.calls == []
+        twice = [await rolecall("check", job, "--save-plan", "p", *FAST, cwd=tmp_path, env=env) for _ in range(2)]
+    assert (refused.code, len(refused.stderr.splitlines())) == (2, 1)
+    assert [end.code for end in twice] == [0, 0]
+    assert job.read_bytes() == before
+
+
+async def test_an_undo_that_may_not_begin_leaves_nothing(tmp_path: Path) -> None:
+    """With a token that is not accepted the undo ends with 3, and no folder of its own stays."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        dead = env | {"ROCKETCHAT_AUTH_TOKEN": "revoked"}
+        refused = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=dead)
+    assert refused.code == 3
+    assert not (tmp_path / "out/undo").exists()
+
+
+async def test_a_verification_that_is_stopped_keeps_the_earlier_one(tmp_path: Path) -> None:
+    """After Ctrl-C in the middle, verify ends with 130 and the file of the last complete verification stays."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        world.join(*LEADERS[1], ("leader",))
+        await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+        before = (tmp_path / "out/verify.csv").read_bytes()
+        world.record.calls.clear()
+        sandbox.faults.add(Fault(Kind.HANG_BEFORE, When(room=LEADERS[1][0], route="groups.roles"), times=None))
+        verifying = await start("verify", "out", *FAST, cwd=tmp_path, env=env)
+        while not any(call.route == "groups.roles" for call in world.calls):
+            await asyncio.sleep(0)
+        verifying.send_signal(signal.SIGINT)
+        stopped = await finish(verifying)
+    assert stopped.code == 130, stopped
+    assert (tmp_path / "out/verify.csv").read_bytes() == before

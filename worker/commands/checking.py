@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.commands import console, reporting
+from worker.commands import console, planning, reporting
 from worker.commands.connection import Connected, Reach, connected, refusals
 from worker.commands.credentials import Login
 from worker.commands.exits import Exit
@@ -57,6 +57,8 @@ class Preflight(NamedTuple):
 async def check(job_file: str, out: Path | None, question: Question, login: Login, environ: Mapping[str, str]) -> Exit:
     """Predict what a run would come to. Raises Refusal for whatever ends it before the first room is read."""
     with refusals():
+        if question.plan is not None:
+            planning.refuse_taken(question.plan)
         url = workspace_url(login.url, allow_http=question.reach.allow_http)
         with open_job(job_file) as job:
             identity = Identity(url, CHECK_OF + question.operation.name, job.digest)

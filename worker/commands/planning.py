@@ -1,13 +1,15 @@
 """A plan and the run that keeps to it: it refuses another job, workspace, operation or account."""
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import zip_longest
+from pathlib import Path
 
 from worker.commands.exits import Refusal
 from worker.commands.reporting import READ_BEFORE
 from worker.engine.holding import Run
-from worker.files.plan import Plan
+from worker.files.plan import Plan, is_plan
 from worker.ledger.interface import Identity, Known
 from worker.model import Outcome
 from worker.workspace.operations import NOTHING_TO_DO, Operation
@@ -17,6 +19,14 @@ PLAN = "plan"
 """The ledger's note of the plan that the run keeps to, by its digest."""
 NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
 """Outcomes of rows that have no place in a plan."""
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse to write a plan where anything but an older plan stands, or where none can be written. Raises Refusal."""
+    if os.path.lexists(path) and not is_plan(path):
+        raise Refusal(f"{path} is there already and is no plan; it is left as it is. Name another --save-plan.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise Refusal(f"{path} cannot be written: there is no folder {path.parent}, or no permission to write in it.")
 
 
 def refuse_other_run(plan: Plan, identity: Identity) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,12 +36,23 @@ async def undo(folder: Path, request: Request, login: Login, environ: Mapping[st
         if not rows:
             raise Refusal(f"{_nothing(done, operation.done)} Nothing was sent.")
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-        with open_run(make_private(folder / UNDO_FOLDER), identity) as run:
+        with _own_folder(folder / UNDO_FOLDER), open_run(folder / UNDO_FOLDER, identity) as run:
             if not request.voice.quiet and (left := _left_out(done, operation.done, inferred=inferred)):
                 console.tell(left)
             asked = replace(request, operation=operation.inverse)
             _refuse_done_twice(run, identity, retry_failed=asked.settings.retry_failed)
             return await work_on(run, lambda: _rows(done, operation.done, inferred=inferred), asked, login, environ)
+
+
+@contextmanager
+def _own_folder(path: Path) -> Iterator[None]:
+    """Make the undo's folder; one in which nothing was begun does not stay."""
+    make_private(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it holds a run
+            path.rmdir()
 
 
 def _refuse_done_twice(run: Run, identity: Identity, *, retry_failed: bool) -> None:

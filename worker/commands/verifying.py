@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,10 @@ IN_WORDS = {
 }
 SHOWN = 20
 """Rows that are shown on the terminal; the file has them all."""
+
+
+class _Incomplete(Exception):
+    """Not every row was read back: what an earlier verification has written stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,8 @@ def refuse_other_workspace(run: Run, url: str) -> None:
 
 async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int, *, quiet: bool) -> Exit:
     reader, stop, clock = desk
-    tally = Tally()
-    with verification(run.folder / VERIFY_FILE) as write:
+    tally, complete = Tally(), False
+    with suppress(_Incomplete), verification(run.folder / VERIFY_FILE) as write:
 
         def on_row(row: Verified) -> None:
             tally.found[row.finding] += 1
@@ -90,13 +95,16 @@ async def _verify(run: Run, operation: Operation, desk: Desk, at_once: int, *, q
 
         work = Verification(run.ledger, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
         complete = await to_its_end(work.run(), stop)
+        if not complete:
+            raise _Incomplete
     if tally.found[Finding.SETTLED]:
         reporting.have_aged(run)
         reporting.write_reports(run, ())
-    if not complete and stop.reason is not None:
-        hint = STOP_HINTS[stop.reason].replace("the run", "the verification")
+    stopped = None if complete else stop.reason
+    if stopped is not None:
+        hint = STOP_HINTS[stopped].replace("the run", "the verification")
         console.tell(f"{hint.replace('goes on', 'begins it anew').capitalize()}.")
-    code = reporting.BY_STOP[stop.reason] if not complete and stop.reason is not None else _exit_code(tally)
+    code = reporting.BY_STOP[stopped] if stopped is not None else _exit_code(tally)
     if code is not Exit.DONE or not quiet:
         for sentence in _sentences(run, operation, tally, complete=complete):
             console.say(sentence)
@@ -127,7 +135,7 @@ def _sentences(run: Run, operation: Operation, tally: Tally, *, complete: bool) 
     yield f"{reporting.plural(tally.found.total(), 'row')} read back: {parts or nothing}."
     if (run.folder / UNDO_FOLDER / LEDGER).is_file():
         yield f"There is an undo of this run: {run.folder / UNDO_FOLDER}"
-    if odd:
+    if odd and complete:
         yield f"Rows to look at: {run.folder / VERIFY_FILE}"
 
 

@@ -16,7 +16,7 @@ from worker.engine.prediction import (
 )
 from worker.engine.reading import Reader
 from worker.ledger.interface import Batch, Ledger, Pair
-from worker.model import Settled
+from worker.model import Outcome, Settled
 from worker.workspace.answers import ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
 from worker.workspace.operations import Operation
 from worker.workspace.preflight import Account
@@ -40,9 +40,9 @@ class Check:
         self._clock = clock
 
     async def run(self) -> None:
-        """Predict every row that has no prediction yet. Raises Stopped and LedgerFailed."""
+        """Predict every row of which nothing could be said yet. Raises Stopped and LedgerFailed."""
         allowed = await self._allowed()
-        rooms = grouping.rooms(self._ledger, lambda pair: pair.outcome is None)
+        rooms = grouping.rooms(self._ledger, lambda pair: pair.outcome in (None, Outcome.NOT_ATTEMPTED))
         await grouping.for_each(rooms, lambda pairs: self._predict_room(pairs, allowed), self._at_once)
         users = grouping.users(self._ledger, lambda pair: pair.reason == MEMBERSHIP_NOT_SEEN)
         await grouping.for_each(users, self._look_for_memberships, self._at_once)

@@ -20,7 +20,7 @@ CONFIRMED_BY_READING = "confirmed_by_reading"
 READ_UNCHANGED = "read_unchanged"
 """Reason of a row whose answer was lost, and whose role was read back to be as before."""
 VERIFICATION_HINTS = {
-    CONFIRMED_BY_READING: "an answer was lost, and the roles read back are as wanted: that attempt did it",
+    CONFIRMED_BY_READING: "an answer was lost; the roles read back are as wanted: that attempt most probably did it",
     READ_UNCHANGED: "an answer was lost, and the roles read back are as before: run again with --retry-failed",
 }
 """What a person can do about each."""

@@ -17,6 +17,8 @@ from worker.model import Json, Outcome, Result
 from worker.plain import plain
 
 VERSION = 1
+LONGEST_HEADER = 100_000
+"""Bytes of a first line; one that is longer belongs to no plan."""
 _NAMES = ("workspace", "operation", "accountId", "account", "jobDigest", "checkedAt")
 """The header's fields as the file spells them."""
 
@@ -75,6 +77,16 @@ def write_plan(path: Path, header: Header, results: Iterable[Result]) -> None:
                 continue
             pair: Json = {"roomId": scrubbed(result.room_id), "userId": scrubbed(result.user_id)}
             file.write(json_text({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
+
+
+def is_plan(path: Path) -> bool:
+    """Tell whether a file begins as a plan does, of whatever version."""
+    try:
+        with path.open("rb") as file:
+            told = _object(file.readline(LONGEST_HEADER))
+    except OSError:
+        return False
+    return told is not None and "rolecallPlan" in told
 
 
 def open_plan(path: Path) -> Plan:

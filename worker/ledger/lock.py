@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PAUSES = (0.001, 0.005, 0.02, 0.05)
+PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08)
 """Seconds between tries to take the lock: `is_held` may have it for some microseconds, and must refuse nobody."""
 
 

@@ -104,7 +104,7 @@ CONFIRMED_ON_RETRY = Meaning(
     "confirmed_on_retry",
     Outcome.REMOVED,
     Then.SETTLE,
-    "an earlier attempt's answer was lost and the server now says 'nothing to do': that attempt did it",
+    "an earlier attempt's answer was lost and the server now says 'nothing to do': that attempt most probably did it",
 )
 ROOM_NOT_FOUND = _refusal(
     "room_not_found",
