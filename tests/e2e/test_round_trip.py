@@ -1,10 +1,9 @@
 """Check, run, verify and undo with the installed command: what was planned is done, seen, and taken back."""
 
-import asyncio
 import csv
 import json
-import signal
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -426,8 +425,7 @@ async def test_a_verification_that_is_stopped_keeps_the_earlier_one(tmp_path: Pa
         world.record.calls.clear()
         sandbox.faults.add(Fault(Kind.HANG_BEFORE, When(room=LEADERS[1][0], route="groups.roles"), times=None))
         verifying = await start("verify", "out", *FAST, cwd=tmp_path, env=env)
-        while not any(call.route == "groups.roles" for call in world.calls):
-            await asyncio.sleep(0)
+        await sandbox.reached(3)  # who we are, and the roles of two rooms
         verifying.send_signal(signal.SIGINT)
         stopped = await finish(verifying)
     assert stopped.code == 130, stopped
