@@ -23,8 +23,9 @@ from worker.ledger.interface import Batch, Identity, Intent
 from worker.ledger.journal import Journal
 from worker.ledger.sqlite import SqliteLedger
 from worker.model import Outcome, Reply, Settled
-from worker.workspace.answers import Meaning, Then, Verdict, classify
+from worker.workspace.answers import Verdict, classify
 from worker.workspace.client import Client, Credentials, Transport
+from worker.workspace.meanings import Meaning, Then
 from worker.workspace.operations import REMOVE_LEADER
 
 Say = Callable[[str], None]

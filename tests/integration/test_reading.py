@@ -13,7 +13,8 @@ from worker.engine.reasons import StopReason
 from worker.engine.settings import Settings
 from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World
 from worker.sandbox.organisation import group, organisation_world, user
-from worker.workspace.answers import USER_NOT_FOUND, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import USER_NOT_FOUND
 from worker.workspace.preflight import INFO, read_version
 from worker.workspace.roles import ROOM_ROLES, Person, read_holders
 

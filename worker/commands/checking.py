@@ -26,7 +26,7 @@ from worker.files.plan import Header, write_plan
 from worker.ledger.interface import Count, Identity, Session
 from worker.model import Outcome
 from worker.workspace.address import workspace_url
-from worker.workspace.answers import ROOM_NOT_JOINED
+from worker.workspace.meanings import ROOM_NOT_JOINED
 from worker.workspace.operations import REMOVE_LEADER, Operation
 from worker.workspace.preflight import INFO, read_version
 

@@ -11,9 +11,10 @@ from worker.engine.failures import FORBIDDEN_IN_A_ROW
 from worker.engine.pacing import FIRST_PAUSE
 from worker.model import Json, Outcome, Reply
 from worker.plain import plain
-from worker.workspace.answers import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Explained, Ground, Meaning, Scope, Then
+from worker.workspace.answers import Explained, Ground
 from worker.workspace.body import json_object, named_error
 from worker.workspace.limits import Limits, asked_wait, read_limits, retry_after, server_date
+from worker.workspace.meanings import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Meaning, Scope, Then
 from worker.workspace.operations import DONE, NOTHING_TO_DO
 
 WIDTH = 100

@@ -19,9 +19,10 @@ from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.model import NoReply, Reply
 from worker.workspace.address import proxy_for
-from worker.workspace.answers import TIMEOUT, Reading, Then, classify_reading
+from worker.workspace.answers import Reading, classify_reading
 from worker.workspace.client import Client, Transport
 from worker.workspace.limits import asked_wait
+from worker.workspace.meanings import TIMEOUT, Then
 from worker.workspace.messages import (
     POST_MESSAGE,
     BadTarget,

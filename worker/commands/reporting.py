@@ -17,7 +17,7 @@ from worker.engine.verifying import VERIFICATION_HINTS
 from worker.files import BAD_ROW_REASONS, is_worth_another_run, read_events, rfc3339, write_json, write_report
 from worker.ledger.interface import Count, Identity, Ledger, Session
 from worker.model import Json, Outcome, Result
-from worker.workspace.answers import HINTS
+from worker.workspace.meanings import HINTS
 from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
 
 READ_BEFORE = "read_before"

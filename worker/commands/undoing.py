@@ -18,7 +18,7 @@ from worker.files import make_private, rfc3339
 from worker.ledger.interface import Identity
 from worker.model import Outcome, Row
 from worker.workspace.address import workspace_url
-from worker.workspace.answers import CONFIRMED_ON_RETRY
+from worker.workspace.meanings import CONFIRMED_ON_RETRY
 
 INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
 """Reasons of rows that most probably this run has changed: their answers were lost."""

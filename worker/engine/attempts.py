@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from worker.engine.clock import Clock
-from worker.workspace.answers import Then, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import Then
 
 LONGEST_BACKOFF = 30.0
 """Seconds at which the doubling of the waits ends."""

@@ -17,7 +17,8 @@ from worker.engine.prediction import (
 from worker.engine.reading import Reader
 from worker.ledger.interface import Batch, Ledger, Pair
 from worker.model import Outcome, Settled
-from worker.workspace.answers import ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from worker.workspace.operations import Operation
 from worker.workspace.preflight import Account
 from worker.workspace.roles import PERMISSIONS, ROOM_ROLES, Holder, read_holders, read_permission

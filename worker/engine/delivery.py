@@ -21,7 +21,8 @@ from worker.engine.stop import Stop
 from worker.ledger.interface import Intent, Withdrawal
 from worker.ledger.journal import Journal
 from worker.model import NoReply, Outcome, Pending, Reply, Settled
-from worker.workspace.answers import NOT_AWAITED, Scope, Then, Verdict, classify
+from worker.workspace.answers import Verdict, classify
+from worker.workspace.meanings import NOT_AWAITED, Scope, Then
 from worker.workspace.operations import Operation
 
 Call = Callable[[str, str], Awaitable[Reply | NoReply]]

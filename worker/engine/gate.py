@@ -8,7 +8,8 @@ from worker.engine.clock import Clock
 from worker.engine.concurrency import Concurrency
 from worker.engine.turnstile import Ready, Turnstile
 from worker.model import Allowance, Hold, NoReply, Outage, Reply
-from worker.workspace.answers import Scope, Then, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import Scope, Then
 
 
 class View(NamedTuple):

@@ -2,8 +2,9 @@
 
 from worker.engine.turnstile import Turnstile
 from worker.model import Reply
-from worker.workspace.answers import ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
+from worker.workspace.answers import Verdict
 from worker.workspace.client import Client
+from worker.workspace.meanings import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from worker.workspace.rooms import COUNTERS, is_joined, is_refused
 
 TOO_MANY = 429

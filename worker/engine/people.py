@@ -1,7 +1,8 @@
 """Asks for users and their rooms, in the way that this server understands."""
 
 from worker.engine.reading import Reader
-from worker.workspace.answers import BAD_REQUEST, USER_NOT_FOUND, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import BAD_REQUEST, USER_NOT_FOUND
 from worker.workspace.roles import USER_INFO, WITH_ROOMS, Person, Way, Ways, read_person
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from worker.model import Outcome
-from worker.workspace.answers import LAST_OWNER, NOT_ALLOWED, USER_NOT_FOUND, USER_NOT_IN_ROOM, Scope, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import LAST_OWNER, NOT_ALLOWED, USER_NOT_FOUND, USER_NOT_IN_ROOM, Scope
 from worker.workspace.operations import Operation, Role
 from worker.workspace.preflight import Account
 from worker.workspace.roles import Holder, Person

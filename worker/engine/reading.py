@@ -20,8 +20,9 @@ from worker.engine.reasons import StopReason
 from worker.engine.settings import Settings
 from worker.engine.stop import Stop
 from worker.engine.turnstile import Turnstile
-from worker.workspace.answers import FORBIDDEN, Reading, Scope, Then, Verdict, classify_reading
+from worker.workspace.answers import Reading, Verdict, classify_reading
 from worker.workspace.client import Client
+from worker.workspace.meanings import FORBIDDEN, Scope, Then
 from worker.workspace.preflight import ME, is_rocket_chat, knows_us
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
 from worker.model import Pending
-from worker.workspace.answers import Scope, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import Scope
 from worker.workspace.operations import DONE, NOTHING_TO_DO
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from worker.engine.people import People
 from worker.engine.reading import Reader
 from worker.ledger.interface import Batch, Ledger, Pair
 from worker.model import Outcome, Settled
-from worker.workspace.answers import USER_NOT_FOUND, USER_NOT_IN_ROOM, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import USER_NOT_FOUND, USER_NOT_IN_ROOM
 from worker.workspace.operations import DONE, NOTHING_TO_DO, Operation
 from worker.workspace.roles import Person
 

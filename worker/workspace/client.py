@@ -20,8 +20,8 @@ from yarl import URL
 from worker import __version__
 from worker.model import Json, NoReply, Reply
 from worker.plain import plain
-from worker.workspace.answers import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from worker.workspace.deadlines import Deadlines
+from worker.workspace.meanings import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 
 ANSWER_LIMIT = 65_536
 """Bytes of an answer that are read; Rocket.Chat's are some hundred."""

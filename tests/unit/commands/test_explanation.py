@@ -12,7 +12,8 @@ from tests.unit.workspace.raw_server import answer, serving
 from tests.unit.workspace.replies import reply
 from worker.commands.explanation import LABEL, WIDTH, Case, as_json, as_lines, outcome_told, status_in
 from worker.model import Json, Outcome, Reply
-from worker.workspace.answers import BY_ERROR_TYPE, BY_STATUS, BY_WORDS, Ground, Then, classify, explain
+from worker.workspace.answers import Ground, classify, explain
+from worker.workspace.meanings import BY_ERROR_TYPE, BY_STATUS, BY_WORDS, Then
 from worker.workspace.operations import OPERATIONS, REMOVE_LEADER
 
 NOT_LEADER = {"success": False, "error": "User is not a leader [error-user-not-leader]"}

@@ -10,7 +10,8 @@ import pytest
 from worker.engine.finding.ordered import in_order
 from worker.engine.finding.question import Exceptions, Question
 from worker.engine.finding.unseen import UNSEEN_HINTS, why_not
-from worker.workspace.answers import PROXY_ERROR, ROOM_ARCHIVED, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import PROXY_ERROR, ROOM_ARCHIVED
 from worker.workspace.operations import Role
 
 

@@ -9,19 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.workspace.replies import reply
 from worker.model import Json, NoReply, Outcome, Reply
-from worker.workspace.answers import (
-    BY_ERROR_TYPE,
-    BY_NO_REPLY,
-    BY_STATUS,
-    HINTS,
-    REFUSED,
-    Meaning,
-    Scope,
-    Then,
-    Verdict,
-    classify,
-    classify_reading,
-)
+from worker.workspace.answers import Verdict, classify, classify_reading
+from worker.workspace.meanings import BY_ERROR_TYPE, BY_NO_REPLY, BY_STATUS, HINTS, REFUSED, Meaning, Scope, Then
 from worker.workspace.operations import OPERATIONS, REMOVE_LEADER, Operation
 
 FAILED, UNKNOWN, NOT_ATTEMPTED = Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED

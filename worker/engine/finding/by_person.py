@@ -10,8 +10,9 @@ from worker.engine.finding.unseen import ADDRESS_NOT_FOUND, ROOMS_NOT_SHOWN, USE
 from worker.engine.people import People
 from worker.engine.reading import PAGE, Reader
 from worker.files.found import Finding, FoundRow, Unseen
-from worker.workspace.answers import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND, Verdict
+from worker.workspace.answers import Verdict
 from worker.workspace.directory import ROOM_TYPES, USERS, USERS_BY_STATUS, read_listed_user
+from worker.workspace.meanings import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from worker.workspace.roles import Held, Person
 
 DEACTIVATED = "deactivated users"

@@ -9,8 +9,9 @@ from worker.engine.finding.unit import Unit
 from worker.engine.finding.unseen import ROOMS_NOT_LISTED, why_not
 from worker.engine.reading import Reader
 from worker.files.found import Finding, FoundRow, Unseen
-from worker.workspace.answers import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED, Verdict
+from worker.workspace.answers import Verdict
 from worker.workspace.directory import EVERY_GROUP, ROOM_INFO, ROOM_LISTS, ListedRoom, read_listed_room, read_room_info
+from worker.workspace.meanings import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from worker.workspace.roles import USER_INFO, Holder, Person, read_person
 from worker.workspace.rooms import COUNTERS, read_joined
 

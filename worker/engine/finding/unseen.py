@@ -1,7 +1,8 @@
 """What cannot be seen, and what would show it."""
 
 from worker.files.found import Unseen
-from worker.workspace.answers import FORBIDDEN, ROOM_ARCHIVED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND, Verdict
+from worker.workspace.answers import Verdict
+from worker.workspace.meanings import FORBIDDEN, ROOM_ARCHIVED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
 
 ROOMS_NOT_SHOWN = "rooms_not_shown"
 ADDRESS_NOT_FOUND = "address_not_found"
