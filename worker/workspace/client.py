@@ -225,7 +225,10 @@ def _no_reply(error: Exception) -> NoReply:
 
 
 def _cause(error: OSError) -> str:
-    """Name a failed connection as the system does; a name that does not resolve has a number of another kind."""
+    """Name a failed connection as the system does; names that do not resolve, and TLS, have numbers of other kinds."""
+    if isinstance(error, ssl.SSLError):
+        reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+        return f"TLS failed ({reason}); perhaps the address begins with http://"
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)

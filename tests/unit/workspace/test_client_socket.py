@@ -371,6 +371,22 @@ async def test_an_unknown_certificate_is_refused(certificate: tuple[Path, ssl.SS
         assert seen.requests == []
 
 
+async def test_a_server_without_tls_is_told_as_that() -> None:
+    """Where `https://` meets plain HTTP the detail names TLS and the address to try, not a number of OpenSSL's."""
+
+    async def speak(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer(REFUSAL))
+        await writer.drain()
+
+    async with serving(speak) as seen:
+        came = await ask(seen, url=seen.url.replace("http://", "https://"))
+    assert isinstance(came, NoReply)
+    assert (came.reason, came.maybe_sent) == ("connect_failed", False)
+    assert "TLS failed (" in came.detail
+    assert came.detail.endswith("; perhaps the address begins with http://")
+
+
 async def test_a_certificate_of_ones_own_is_trusted(certificate: tuple[Path, ssl.SSLContext]) -> None:
     """`--ca-file` lets a workspace with its own authority be called; its name is still checked."""
     cert, context = certificate
