@@ -72,14 +72,14 @@ def look(folder: Path, at: float) -> Standing | None:
     with closing(SqliteLedger.for_reading(folder / LEDGER)) as ledger:
         held = is_held(folder)  # asked after the ledger is open: a run that ends in between is told as it was
         identity, sessions, counts = ledger.identity(), ledger.sessions(), ledger.counts()
-        lately = ledger.count_settled(int((at - LATELY) * 1000)) if held else 0
+        seen = min(LATELY, at - sessions[-1].started_at / 1000) if held and sessions else 0.0
+        lately = ledger.count_settled(int((at - seen) * 1000)) if held else 0
     if identity is None:
         return None
     state = _state(sessions, held=held)
     if state is not State.RUNNING:
         return Standing(folder, identity, state, sessions, progress_at_rest(counts, at))
     news = read_news(last_events(folder / "run.log.jsonl"), at)
-    seen = min(LATELY, at - sessions[-1].started_at / 1000)
     return Standing(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
 
 

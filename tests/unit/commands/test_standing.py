@@ -1,15 +1,19 @@
 """How a run stands, from its counts and its log."""
 
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.commands.standing import News, progress_at_rest, progress_under_way, read_news
-from worker.ledger.interface import Count
-from worker.model import Allowance, Hold, Outage, Outcome
+from worker.commands.standing import News, look, progress_at_rest, progress_under_way, read_news
+from worker.ledger.interface import Batch, Count, Identity
+from worker.ledger.lock import RunLock
+from worker.ledger.sqlite import SqliteLedger
+from worker.model import Allowance, Hold, Outage, Outcome, Row, Settled
 
 NOON = 1_772_366_400.0
 COUNTS = [
@@ -103,3 +107,26 @@ def test_a_run_on_which_nobody_works() -> None:
     progress = progress_at_rest(COUNTS, NOON)
     assert (progress.total, progress.done, progress.under_way) == (100, 30, 0)
     assert progress.outcomes[Outcome.UNKNOWN] == 4
+
+
+def test_the_speed_is_that_of_the_present_session(tmp_path: Path) -> None:
+    """Rows of a session that ended some seconds ago do not make the one that goes on look fast."""
+
+    def settle(key: int, seconds: float) -> Batch:
+        at = round((NOON + seconds) * 1000)
+        return Batch([Settled(key, Outcome.REMOVED, "", 200, "", "", at, 12, False)], [], [])
+
+    with RunLock(tmp_path), closing(SqliteLedger(tmp_path / "ledger.sqlite")) as ledger:
+        identity = Identity("https://chat.example.org", "groups.removeLeader", "digest")
+        ledger.take_in(identity, (Row(line, "R", f"u{line}", {}) for line in range(1, 101)))
+        ledger.open_session("bulk.bot", round((NOON - 40) * 1000))
+        for key in range(1, 31):
+            ledger.commit(settle(key, -30))
+        ledger.close_session("interrupted", round((NOON - 20) * 1000))
+        ledger.open_session("bulk.bot", round((NOON - 10) * 1000))
+        ledger.commit(settle(31, -5))
+        standing = look(tmp_path, NOON)
+    assert standing is not None
+    assert standing.progress.done == 31
+    assert standing.progress.per_second == pytest.approx(0.1)
+    assert standing.progress.remaining == pytest.approx(690.0)
