@@ -219,6 +219,20 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "o").iterdir()} == before
 
 
+async def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
+    """Who names the folder above the runs is told the newest of them, by whatever reads a run."""
+    job = write_job(tmp_path / "job.csv", many(1))
+    async with Sandbox(leader_world(many(1))) as sandbox:
+        await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url))
+        (run,) = (tmp_path / "runs/job").iterdir()
+        for verb in ("status", "report", "verify"):
+            for folder in ("runs", "runs/job"):
+                ended = await rolecall(verb, folder, cwd=tmp_path, env=environment(sandbox.url))
+                assert ended.code == 2
+                told = f"{folder} holds no run: there is no ledger.sqlite in it; did you mean runs/job/{run.name}?"
+                assert ended.stderr == f"rolecall: {told}\n"
+
+
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\x00 of somebody else"])
 async def test_a_folder_without_a_run(tmp_path: Path, content: bytes | None) -> None:
     """Exit 2 and one line; nothing is made, and nothing of others is touched."""

@@ -16,11 +16,11 @@ def status(folder: Path, json: bool) -> int:
     from worker.commands import standing
     from worker.commands.exits import Exit, Refusal
     from worker.commands.statusview import as_text, show
-    from worker.engine.holding import LEDGER
+    from worker.engine.holding import LEDGER, no_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
 
     if not (folder / LEDGER).is_file():
-        raise Refusal(f"{folder} holds no run: there is no {LEDGER} in it.")
+        raise Refusal(no_run(folder))
     try:
         found = standing.look(folder, time.time())
     except UnusableLedger as refusal:

@@ -44,12 +44,20 @@ def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
 def existing_run(folder: Path) -> Iterator[Run]:
     """Hold the lock and the ledger of a run that is there. Raises RunHeld and UnusableLedger."""
     if not (folder / LEDGER).is_file():
-        raise UnusableLedger(f"{folder} holds no run: there is no {LEDGER} in it.")
+        raise UnusableLedger(no_run(folder))
     with RunLock(folder), closing(SqliteLedger(folder / LEDGER)) as ledger:
         identity = ledger.identity()
         if identity is None:
             raise UnusableLedger(f"{folder} holds a run that has not begun.")
         yield Run(folder, identity, ledger)
+
+
+def no_run(folder: Path) -> str:
+    """Say that a folder holds no run; the newest run below it, where there is one, is what was meant."""
+    below = [*folder.glob(f"*/{LEDGER}"), *folder.glob(f"*/*/{LEDGER}")]
+    newest = max(below, key=lambda ledger: ledger.stat().st_mtime, default=None)
+    meant = f"; did you mean {newest.parent}?" if newest else "."
+    return f"{folder} holds no run: there is no {LEDGER} in it{meant}"
 
 
 def _is_untouched(ledger: Ledger) -> bool:
