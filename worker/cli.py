@@ -106,7 +106,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except OSError as error:
-        console.tell(f"rolecall: a file, or the output, cannot be read or written: {error.strerror or error}.")
+        what = error.filename or "a file, or the output,"
+        console.tell(f"rolecall: {what} cannot be read or written: {error.strerror or error}.")
         return Exit.STOPPED
     except Exception as error:  # no traceback at a user
         what = f"{type(error).__name__}: {error}"

@@ -140,6 +140,18 @@ async def test_an_empty_call_shows_the_verbs(tmp_path: Path) -> None:
         assert f"  {verb} " in ended.stdout
 
 
+@pytest.mark.parametrize("verb", ["demo", "sandbox"])
+async def test_a_place_that_cannot_be_used_is_named(verb: str, tmp_path: Path) -> None:
+    """A demo's folder that cannot be made, and a sandbox's port that is taken, are told; nothing is left behind."""
+    (tmp_path / "file").write_bytes(b"")
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        port = sandbox.url.rpartition(":")[2]
+        words = {"demo": ("--out", "file/demo"), "sandbox": ("--port", port)}[verb]
+        ended = await rolecall(verb, *words, cwd=tmp_path, env=environment(sandbox.url))
+    assert_one_line(ended, 2, {"demo": "name another --out.", "sandbox": "name another --port."}[verb])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 async def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     """A ledger that is somebody else's file is refused and left as it is."""
     job = write_job(tmp_path / "job.csv", PAIRS)

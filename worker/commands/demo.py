@@ -31,13 +31,16 @@ def demo(rows: int, out: Path | None) -> int:
     folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
     if (folder / "run").exists():
         raise Refusal(f"{folder} has the report of an earlier demo; name another --out.")
-    folder.mkdir(parents=True, exist_ok=True)
     world = demo_world(rows)
     job = folder / "job.csv"
-    with job.open("x", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("roomId", "userId"))
-        table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with job.open("x", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("roomId", "userId"))
+            table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)
+    except OSError as error:
+        raise Refusal(f"{job} cannot be written: {error.strerror}; name another --out.") from None
 
     async def run() -> Exit:
         async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:

@@ -31,12 +31,12 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
     from worker.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
 
     demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
-    _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.pairs])
 
     async def serve() -> None:
         limiter = Limiter(limit, window) if limit else None
         plan = demo_faults(demo) if faults else ()
         async with Sandbox(demo.world, limiter=limiter, faults=plan, latency=latency, port=port) as served:
+            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.pairs])  # not for a port that is taken
             click.echo(f"export ROCKETCHAT_URL={served.url}")
             click.echo(f"export ROCKETCHAT_USER_ID={ACCOUNT.user_id}")
             click.echo(f"export ROCKETCHAT_AUTH_TOKEN={ACCOUNT.token}")
