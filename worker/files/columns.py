@@ -67,7 +67,7 @@ def missing_columns(names: Collection[str]) -> str:
     """Say which id columns are missing among `names`, and which name looks near."""
     missing = [r for r in (Role.ROOM, Role.USER) if not any(role_of(name) is r for name in names)]
     wanted = " and no ".join(f"{role.value} column" for role in missing)
-    near = [f"did you mean {listed([name])} as {role.value}?" for role in missing for name in _near(role, names)]
+    near = [f"{listed([name])} looks like {role.value}" for role in missing for name in _near(role, names)]
     return f"there is no {wanted}; the columns found are {listed(names)}" + "".join(f"; {n}" for n in near)
 
 

@@ -107,7 +107,7 @@ def open_plan(path: Path) -> Plan:
 def _read_header(path: Path, line: bytes) -> Header:
     told = _object(line)
     if told is None or "rolecallPlan" not in told:
-        raise UnusablePlan(f"{path} is no plan; write one with 'rolecall check JOB --save-plan {path}'")
+        raise UnusablePlan(f"{path} is no plan; write one with 'rolecall check JOB --save-plan FILE'")
     if told["rolecallPlan"] != VERSION:
         raise UnusablePlan(f"{path} is a plan of another version of Rolecall; check the job again")
     texts = [told.get(name) for name in _NAMES]

@@ -141,7 +141,7 @@ REFUSED = {
     "header only": (b"roomId,userId\n\n,\n", "there are no rows"),
     "no columns": (b"a,b\n1,2\n", "no roomId column and no userId column; the columns found are 'a', 'b'"),
     "one column missing": (b"roomId,x\n1,2\n", "there is no userId column"),
-    "near miss": (b"room,user_idd\n1,2\n", "did you mean 'room' as roomId?; did you mean 'user_idd' as userId?"),
+    "near miss": (b"room,user_idd\n1,2\n", "'room' looks like roomId; 'user_idd' looks like userId;"),
     "two room columns": (b"roomId,userId,rid\n1,2,3\n", "two columns name the roomId: 'roomId', 'rid'"),
     "too many columns": (
         ("rid,uid," + ",".join(f"c{n}" for n in range(201)) + "\n1,2\n").encode(),
