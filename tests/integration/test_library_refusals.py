@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import many
-from tests.support.library import FAST, first, workspace
+from tests.support.library import FAST, HASTY, first, workspace
 from worker import (
     BadAddress,
     BadAuthorities,
@@ -89,8 +89,9 @@ async def test_authorities_that_are_none(tmp_path: Path) -> None:
 
 async def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
     """While a run goes on its folder is refused to another, which sends nothing; afterwards it is free."""
-    async with Sandbox(leader_world(PAIRS)) as sandbox:
-        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
+    silent = Fault(Kind.HANG_BEFORE, When(user=PAIRS[-1][1]))  # so that the run cannot come to its end
+    async with Sandbox(leader_world(PAIRS), faults=[silent]) as sandbox:
+        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
         async with aclosing(run):
             await anext(run)
             with pytest.raises(RunHeld, match="Another run holds"):
