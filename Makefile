@@ -15,6 +15,7 @@ help: ## say what each target does
 install: $(READY) ## make the virtual environment
 
 $(READY): pyproject.toml .ci/constraints.txt
+	@echo 'Making the virtual environment $(VENV): about a minute, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
 	@touch $@
@@ -31,7 +32,7 @@ type: $(READY) ## check the types
 	$(BIN)/mypy
 
 test: $(READY) ## run all tests
-	$(BIN)/pytest -m 'not bench and not browser'
+	$(BIN)/pytest -m 'not bench and not browser' --numprocesses auto --maxprocesses 4 --dist loadfile
 
 e2e: $(READY) ## run only the tests that drive the installed command
 	$(BIN)/pytest -m e2e
