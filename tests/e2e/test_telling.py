@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.test_refusals import assert_one_line
-from tests.support.command import Ended, environment, finish, outcomes, rolecall, start, write_job
+from tests.support.command import Ended, environment, finish, many, outcomes, rolecall, start, write_job
 from tests.unit.workspace.raw_server import answer, saying, serving
 from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World, leader_world
 
@@ -318,3 +318,18 @@ async def test_a_dry_run_tells_nobody(tmp_path: Path) -> None:
     assert ended.code == 0, ended.stderr
     assert texts(world) == []
     assert not (tmp_path / "m.prom").exists()
+
+
+async def test_a_foreign_file_is_no_place_for_metrics(tmp_path: Path) -> None:
+    """A file that no run has written is refused before anything is sent; one of an earlier run is replaced."""
+    world, job = leader_world(many(3)), write_job(tmp_path / "job.csv", many(3))
+    (tmp_path / "all.prom").write_text("node_load1 0.5\n")
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        refused = await rolecall("run", job, "--metrics-file", "all.prom", cwd=tmp_path, env=env)
+        assert world.calls == []
+        words = ("run", job, "--yes", "--rate", "unlimited", "--metrics-file", "own.prom")
+        twice = [await rolecall(*words, cwd=tmp_path, env=env) for _ in range(2)]
+    assert (refused.code, len(refused.stderr.splitlines())) == (2, 1)
+    assert (tmp_path / "all.prom").read_text() == "node_load1 0.5\n"
+    assert [end.code for end in twice] == [0, 0]

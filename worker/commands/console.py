@@ -8,8 +8,8 @@ from worker.plain import plain
 
 
 def say(line: str) -> None:
-    """Say one line of a result on stdout."""
-    with suppress(OSError, ValueError):
+    """Say one line of a result on stdout. Raises OSError where it cannot be written; a reader who has left is none."""
+    with suppress(BrokenPipeError, ValueError):
         print(plain(line), flush=True)  # noqa: T201 - this is the place that prints
 
 

@@ -56,7 +56,7 @@ def find_login(environ: Mapping[str, str], sources: Sources, warn: Callable[[str
         raise Refusal(_say_missing([" (or ".join(names) + ")" * (len(names) - 1) for names in missing], sources))
     token = secret.value
     if secret.variable == TOKEN_FILE:
-        token = _read_token(Path(token), warn)
+        token = _read_token(secret, warn)
     elif secret.in_file:
         warn_if_readable(sources.file.path, warn)
     for name, given in (("ROCKETCHAT_USER_ID", user_id.value), (TOKEN, token)):
@@ -132,15 +132,16 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last} are" if most else f"{last} is"
 
 
-def _read_token(path: Path, warn: Callable[[str], None]) -> str:
+def _read_token(given: Given, warn: Callable[[str], None]) -> str:
+    path = Path(given.value)
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST_TOKEN + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} cannot be read: {why}.") from None
+        raise Refusal(f"The token file {path} ({given.place}) cannot be read: {why}.") from None
     warn_if_readable(path, warn)
     token = content.decode("utf-8", "replace").strip()
     if not token:
-        raise Refusal(f"ROCKETCHAT_AUTH_TOKEN_FILE {path} is empty.")
+        raise Refusal(f"The token file {path} ({given.place}) is empty.")
     return token

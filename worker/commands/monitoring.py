@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.commands import console
 from worker.commands.exits import Exit, Refusal
 from worker.engine.holding import Run
-from worker.files.metrics import EndedRun, write_metrics
+from worker.files.metrics import EndedRun, is_foreign, write_metrics
 from worker.ledger.interface import Count, LedgerFailed
 from worker.workspace.address import BadAddress, workspace_url
 
@@ -42,6 +42,8 @@ def watch(file: Path | None, url: str, operation: str, job: str, *, allow_http: 
         return None
     if not file.parent.is_dir():
         raise Refusal(f"--metrics-file {file}: there is no folder {file.parent}.")
+    if is_foreign(file):
+        raise Refusal(f"--metrics-file {file} is there already and has no metrics of Rolecall; it is left as it is.")
     try:
         workspace = workspace_url(url, allow_http=allow_http)
     except BadAddress:  # told in a moment; what it may hold is nobody's to read

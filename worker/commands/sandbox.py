@@ -10,6 +10,15 @@ import click
 
 from worker.commands.exits import Refusal
 
+TO_REHEARSE = (
+    "access-permissions",
+    "view-full-other-user-info",
+    "view-other-user-channels",
+    "view-room-administration",
+    "view-statistics",
+)
+"""Permissions beyond those of its roles, so that the account can find and check everything."""
+
 
 @click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
@@ -31,6 +40,8 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
     from worker.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
 
     demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
+    for permission in TO_REHEARSE:
+        demo.world.grant(permission, "user")
 
     async def serve() -> None:
         limiter = Limiter(limit, window) if limit else None

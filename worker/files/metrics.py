@@ -10,6 +10,8 @@ from worker.plain import plain
 READABLE = 0o644
 """The collector is another user: the one file of ours that others may read. It has counts and no ids."""
 LONGEST_LABEL = 300
+_FIRST = b"# HELP rolecall_"
+"""How the file begins."""
 
 
 class EndedRun(NamedTuple):
@@ -34,6 +36,17 @@ class Metric(NamedTuple):
     help: str
     samples: Sequence[tuple[Mapping[str, str], float]]
     """Labels beside those that all have, and the value."""
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether something stands there that no run has written."""
+    try:
+        with path.open("rb") as file:
+            return not file.read(len(_FIRST)).startswith(_FIRST)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def write_metrics(path: Path, run: EndedRun) -> None:

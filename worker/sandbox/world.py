@@ -180,6 +180,10 @@ class World:
         self.users[user_id].active = False
         self.tokens = {token: owner for token, owner in self.tokens.items() if owner != user_id}
 
+    def grant(self, permission: str, role: str) -> None:
+        """Give a permission to a role."""
+        self.permissions[permission] = self.permissions[permission] | {role}
+
     def withdraw(self, permission: str) -> None:
         """Take a permission from every role."""
         self.permissions[permission] = frozenset()
