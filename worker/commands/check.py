@@ -38,30 +38,16 @@ def check(
     save_plan: Path | None,
     operation: str,
     report_format: tuple[str, ...],
-    allow_http: bool,
-    ca_file: str | None,
-    connect_timeout: float,
-    timeout: float,
-    quiet: bool,
-    log_format: str,
-    **settings: Any,
+    **shared: Any,
 ) -> int:
     """Read JOB, ask the workspace who has which role, and predict the outcome of each row; change nothing.
 
     The prediction has the form of a run's report. Each room is read once, users only where their membership matters.
     """
     from worker.commands import checking, console, credentials, loop
-    from worker.commands.connection import Reach
-    from worker.commands.showing import Voice
-    from worker.engine.settings import Settings
+    from worker.commands.manner import manner
 
     login = credentials.asked_login(console.warn)
-    question = checking.Question(
-        Settings(**settings),
-        OPERATIONS[operation],
-        report_format,
-        save_plan,
-        Reach(allow_http, connect_timeout, timeout, ca_file),
-        Voice(quiet, log_format),
-    )
+    settings, reach, voice = manner(shared)
+    question = checking.Question(settings, OPERATIONS[operation], report_format, save_plan, reach, voice)
     return loop.run(checking.check(job, out, question, login, os.environ))

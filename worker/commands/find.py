@@ -49,12 +49,6 @@ def find(
     role: str,
     kind: str,
     output: Path | None,
-    allow_http: bool,
-    ca_file: str | None,
-    connect_timeout: float,
-    timeout: float,
-    quiet: bool,
-    log_format: str,
     **more: Any,
 ) -> int:
     """Find who has a role in which rooms, and write it as a job file for run and check. Changes nothing.
@@ -64,10 +58,9 @@ def find(
     What could not be seen is told on stderr, with the permission that would show it, and by exit code 1.
     """
     from worker.commands import console, credentials, finding, loop
-    from worker.commands.connection import Reach, refusals
-    from worker.commands.showing import Voice
+    from worker.commands.connection import refusals
+    from worker.commands.manner import manner
     from worker.engine.finding.question import Question
-    from worker.engine.settings import Settings
     from worker.files.chosen import PEOPLE, ROOMS
 
     if not (user or users or room or rooms or all_rooms or deactivated):
@@ -83,8 +76,7 @@ def find(
         _refuse_taken(output)
     login = credentials.asked_login(console.warn)
     question = Question(Role(role), kind, people, places, all_rooms, deactivated)
-    reach, voice = Reach(allow_http, connect_timeout, timeout, ca_file), Voice(quiet, log_format)
-    request = finding.Request(question, output, left_out, Settings(**more), reach, voice)
+    request = finding.Request(question, output, left_out, *manner(more))
     return loop.run(finding.perform(request, login, os.environ))
 
 

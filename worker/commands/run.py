@@ -61,13 +61,7 @@ def run(
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
-    allow_http: bool,
-    ca_file: str | None,
-    connect_timeout: float,
-    timeout: float,
-    quiet: bool,
-    log_format: str,
-    **settings: Any,
+    **shared: Any,
 ) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or do another --operation.
 
@@ -77,31 +71,27 @@ def run(
     such as ROLECALL_RATE.
     """
     from worker.commands import checking, console, credentials, loop, mainjob, monitoring, notifying
-    from worker.commands.connection import Reach, refusals
+    from worker.commands.connection import refusals
     from worker.commands.exits import Refusal
-    from worker.commands.showing import Voice
-    from worker.engine.settings import Settings
+    from worker.commands.manner import manner
     from worker.files.plan import open_plan
 
-    if plan is not None and (dry_run or settings["retry_failed"]):
+    if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     login = credentials.asked_login(console.warn)
-    chosen = Settings(**settings)  # the other flags bear the names of its fields
-    reach = Reach(allow_http, connect_timeout, timeout, ca_file)
+    settings, reach, voice = manner(shared)
     if dry_run:
-        voice = Voice(quiet, log_format)
-        question = checking.Question(chosen, OPERATIONS[operation], report_format, reach=reach, voice=voice)
+        question = checking.Question(settings, OPERATIONS[operation], report_format, reach=reach, voice=voice)
         return loop.run(checking.check(job, out, question, login, os.environ))
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = notifying.choose_target(notify, notify_file, typed=typed, allow_http=allow_http)
+    target = notifying.choose_target(notify, notify_file, typed=typed, allow_http=reach.allow_http)
     notice = notifying.Notice(target, only_trouble=notify_on == "trouble")
-    monitor = monitoring.watch(metrics_file, login.url, operation, job, allow_http=allow_http)
-    voice = Voice(quiet, log_format)
+    monitor = monitoring.watch(metrics_file, login.url, operation, job, allow_http=reach.allow_http)
     try:
         with refusals():
             planned = open_plan(plan) if plan else None
         request = mainjob.Request(
-            chosen, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
+            settings, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
         )
         return loop.run(mainjob.perform(job, out, request, login, os.environ))
     except Refusal as refusal:

@@ -23,13 +23,7 @@ def undo(
     include_inferred: bool,
     yes: bool,
     report_format: tuple[str, ...],
-    allow_http: bool,
-    ca_file: str | None,
-    connect_timeout: float,
-    timeout: float,
-    quiet: bool,
-    log_format: str,
-    **settings: Any,
+    **shared: Any,
 ) -> int:
     """Give the role back to the rows that the run in DIR is known to have taken it from.
 
@@ -37,12 +31,9 @@ def undo(
     done it is refused.
     """
     from worker.commands import console, credentials, loop, mainjob, undoing
-    from worker.commands.connection import Reach
-    from worker.commands.showing import Voice
-    from worker.engine.settings import Settings
+    from worker.commands.manner import manner
 
     login = credentials.asked_login(console.warn)
-    reach = Reach(allow_http, connect_timeout, timeout, ca_file)
-    voice = Voice(quiet, log_format)
-    request = mainjob.Request(Settings(**settings), formats=report_format, assume_yes=yes, reach=reach, voice=voice)
+    settings, reach, voice = manner(shared)
+    request = mainjob.Request(settings, formats=report_format, assume_yes=yes, reach=reach, voice=voice)
     return loop.run(undoing.undo(folder, request, login, os.environ, inferred=include_inferred))

@@ -12,26 +12,14 @@ from worker.commands.options import reading_options
 @click.command(short_help="Read the roles back and compare them with the report.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @reading_options
-def verify(
-    folder: Path,
-    allow_http: bool,
-    ca_file: str | None,
-    connect_timeout: float,
-    timeout: float,
-    quiet: bool,
-    log_format: str,
-    **settings: Any,
-) -> int:
+def verify(folder: Path, **shared: Any) -> int:
     """Read the roles back for the run in DIR, once per room or per user, and list each row that is otherwise.
 
     Rows that the run left unknown are settled by what is read. Ends with 6 where the workspace is not as reported.
     """
     from worker.commands import console, credentials, loop, verifying
-    from worker.commands.connection import Reach
-    from worker.commands.showing import Voice
-    from worker.engine.settings import Settings
+    from worker.commands.manner import manner
 
     login = credentials.asked_login(console.warn)
-    reach, voice = Reach(allow_http, connect_timeout, timeout, ca_file), Voice(quiet, log_format)
-    request = verifying.Request(Settings(**settings), reach, voice)
+    request = verifying.Request(*manner(shared))
     return loop.run(verifying.verify(folder, request, login, os.environ))
