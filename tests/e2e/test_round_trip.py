@@ -1,8 +1,6 @@
-"""Check, run, verify and undo with the installed command: what was planned is done, seen, and taken back."""
+"""Run, verify and undo with the installed command: what was done is seen, and taken back."""
 
-import csv
 import json
-import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -10,136 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Ended, environment, finish, outcomes, read_report, rolecall, start, write_job
-from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World
-from worker.sandbox.organisation import group, organisation_world, user
+from tests.support.organisation import FAST, LEADERS, NO_LEADER, RUN, changes, organisation, read_rows
+from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When
+from worker.sandbox.organisation import group, user
 
 pytestmark = pytest.mark.e2e
-
-FAST = ("--rate", "unlimited")
-RUN = (*FAST, "--yes", "--backoff", "0.01")
-LEADERS = [(group("finance-planning"), user("finance.lead")), (group("sales-budget"), user("sales.lead"))]
-NO_LEADER = (group("finance-planning"), user("finance.deputy"))
-NO_ROLE = (group("finance-planning"), user("finance.analyst"))
-"""A member without roles, of whom the server says 200 to anything."""
-
-
-def organisation() -> World:
-    """Give a world to reorganise."""
-    return organisation_world().world
-
-
-def changes(world: World) -> list[tuple[str, str, str]]:
-    """Give every change of a role that was asked for."""
-    return [
-        (call.route, call.room_id, call.user_id)
-        for call in world.calls
-        if ".remove" in call.route or ".add" in call.route
-    ]
-
-
-async def test_check_changes_nothing_and_dry_run_is_the_same(tmp_path: Path) -> None:
-    """`check` and `run --dry-run` give one prediction, in the form of a report, and send no change."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_ROLE, LEADERS[0]])
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        checked = await rolecall("check", job, "--out", "a", *FAST, cwd=tmp_path, env=env)
-        dry = await rolecall("run", job, "--dry-run", "--out", "b", *FAST, cwd=tmp_path, env=env)
-    assert (checked.code, dry.code) == (0, 0)
-    assert "Predicted; nothing was changed. 4 rows: 2 removed, 1 not_leader, 1 duplicate." in checked.stdout
-    assert "Members will see 2 system messages in 2 groups" in checked.stdout
-    assert changes(world) == []
-    expected = Counter({("removed", ""): 2, ("not_leader", ""): 1, ("duplicate", "duplicate_of"): 1})
-    assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b") == expected
-    assert not (tmp_path / "a/retry.csv").exists()
-
-
-async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
-    """Rows that the check found to be nothing, or refused, are told so and not sent; the others are sent once."""
-    world = organisation()
-    job = write_job(tmp_path / "job.csv", [*LEADERS, NO_ROLE, ("noSuchRoom", user("sales.lead"))])
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        await rolecall("check", job, "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
-        done = await rolecall("run", job, "--plan", "plan.jsonl", "--out", "out", *RUN, cwd=tmp_path, env=env)
-        again = await rolecall("run", job, "--plan", "plan.jsonl", "--out", "out", *RUN, cwd=tmp_path, env=env)
-    assert done.code == again.code == 1
-    assert changes(world) == [("groups.removeLeader", *pair) for pair in LEADERS]
-    assert [(row["outcome"], row["reason"], row["attempts"]) for row in read_report(tmp_path / "out")] == [
-        ("removed", "", "1"),
-        ("removed", "", "1"),
-        ("not_leader", "read_before", "0"),
-        ("failed", "room_not_found", "0"),
-    ]
-    assert "Nothing left to do" in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ("job", "made for another job file"),
-        ("operation", "made for another operation"),
-        ("account", "made as bulk.bot, not second.bot"),
-        ("workspace", "made for another workspace"),
-        ("begun", "was begun without this plan"),
-        ("retry", "leave out --dry-run and --retry-failed"),
-    ],
-)
-async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_path: Path) -> None:
-    """Another job, operation, account or workspace than the plan's ends the run before anything is sent."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    world.add_account("secondBot", "second-token", username="second.bot", roles=("user", "admin"))
-    async with Sandbox(world) as sandbox, Sandbox(organisation()) as other:
-        env = environment(sandbox.url)
-        await rolecall("check", job, "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
-        more: tuple[str, ...] = ()
-        match change:
-            case "job":
-                write_job(job, LEADERS[:1])
-            case "operation":
-                more = ("--operation", "groups.removeOwner")
-            case "account":
-                env |= {"ROCKETCHAT_USER_ID": "secondBot", "ROCKETCHAT_AUTH_TOKEN": "second-token"}
-            case "workspace":
-                env |= {"ROCKETCHAT_URL": other.url}
-            case "begun":
-                one = Fault(Kind.STATUS, When(user=LEADERS[1][1]), times=None, status=500)
-                sandbox.faults.add(one)
-                await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
-                world.record.calls.clear()
-            case "retry":
-                more = ("--retry-failed",)
-        words = ("--plan", "plan.jsonl", "--out", "out", *RUN, *more)
-        refused = await rolecall("run", job, *words, cwd=tmp_path, env=env)
-    assert refused.code == 2
-    assert told in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert changes(world) == []
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        (r"^.*userSalesLead.*\n", "", "plan.jsonl: line 3 is not the job's pair"),
-        (r"(^.*userSalesLead.*\n)", r"\1\1", "plan.jsonl: line 4 is not the job's pair"),
-        ("userSalesLead", "userSalesDeputy", "plan.jsonl: line 3 is not the job's pair"),
-        ('"removed"', '"added"', "plan.jsonl: line 2: no row of groups.removeLeader is added"),
-        ('"removed"', '"unknown"', "plan.jsonl: line 2: no row of groups.removeLeader is unknown"),
-    ],
-    ids=["a pair left out", "a pair twice", "another pair", "another operation's outcome", "no prediction"],
-)
-async def test_a_plan_that_was_changed_is_refused(old: str, new: str, told: str, tmp_path: Path) -> None:
-    """A pair that somebody has struck out of the plan is not sent as if it were planned, and no outcome is made up."""
-    world, job, plan = organisation(), write_job(tmp_path / "job.csv", LEADERS), tmp_path / "plan.jsonl"
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        await rolecall("check", job, "--save-plan", plan, *FAST, cwd=tmp_path, env=env)
-        plan.write_text(re.sub(old, new, plan.read_text("utf-8"), count=1, flags=re.MULTILINE), "utf-8")
-        refused = await rolecall("run", job, "--plan", plan, "--out", "out", *RUN, cwd=tmp_path, env=env)
-    assert refused.code == 2
-    assert told in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert changes(world) == []
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
@@ -217,39 +90,6 @@ async def test_verify_looks_at_rows_that_the_job_no_longer_has(tmp_path: Path) -
     assert verified.code == 6
     assert f"no longer in the job, {LEADERS[1][1]} in {LEADERS[1][0]}: reported removed, but" in verified.stdout
     assert [row["line"] for row in read_rows(tmp_path / "out/verify.csv")] == [""]
-
-
-async def test_the_report_of_a_check_stays_a_prediction(tmp_path: Path) -> None:
-    """`report` on a check's folder says that nothing was changed, and makes neither a page nor rows to send again."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, ("noSuchRoom", "nobody")])
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        await rolecall("check", job, "--out", "checked", *FAST, cwd=tmp_path, env=env)
-        before = {path.name for path in (tmp_path / "checked").iterdir()}
-        told = await rolecall("report", "checked", cwd=tmp_path, env=env)
-    assert told.code == 1
-    assert "Predicted; nothing was changed. 3 rows: 2 removed, 1 failed." in told.stdout
-    assert {path.name for path in (tmp_path / "checked").iterdir()} == before
-
-
-async def test_a_check_tells_only_of_the_present_job(tmp_path: Path) -> None:
-    """A row that was taken out of the job file is in neither the report nor the plan of a later check."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        await rolecall("check", job, "--out", "checked", *FAST, cwd=tmp_path, env=env)
-        write_job(job, LEADERS[:1])
-        words = ("--out", "checked", "--save-plan", "plan.jsonl", *FAST)
-        again = await rolecall("check", job, *words, cwd=tmp_path, env=env)
-    assert again.code == 0
-    assert outcomes(tmp_path / "checked") == Counter({("removed", ""): 1})
-    assert len((tmp_path / "plan.jsonl").read_text("utf-8").splitlines()) == 2
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 async def test_verify_asks_by_user_where_that_is_fewer_calls(tmp_path: Path) -> None:
@@ -373,32 +213,6 @@ async def test_quiet_says_nothing_of_what_is_well(tmp_path: Path) -> None:
         ended.append(await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env))
     assert ended == [Ended(0, "", "")] * 4
     assert outcomes(tmp_path / "out") == Counter({("removed", ""): 1})
-
-
-async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
-    """With --log-format json each line that a check says on stderr while it reads is one JSON object."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    once = Fault(Kind.STATUS, When(route="groups.roles", room=LEADERS[0][0]), status=500)
-    async with Sandbox(world, faults=[once]) as sandbox:
-        words = ("check", job, "--log-format", "json", "--backoff", "0.01", *FAST)
-        checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert checked.code == 0
-    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]
-
-
-@pytest.mark.parametrize("taken", ["job.csv", "no/plan.jsonl"])
-async def test_a_plan_overwrites_nothing_but_a_plan(taken: str, tmp_path: Path) -> None:
-    """A plan takes the place of an older plan only; that it can be written is looked at before anything is read."""
-    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    before = job.read_bytes()
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        refused = await rolecall("check", job, "--save-plan", taken, *FAST, cwd=tmp_path, env=env)
-        assert world.calls == []
-        twice = [await rolecall("check", job, "--save-plan", "p", *FAST, cwd=tmp_path, env=env) for _ in range(2)]
-    assert (refused.code, len(refused.stderr.splitlines())) == (2, 1)
-    assert [end.code for end in twice] == [0, 0]
-    assert job.read_bytes() == before
 
 
 async def test_an_undo_that_may_not_begin_leaves_nothing(tmp_path: Path) -> None:
