@@ -25,7 +25,9 @@ def help_texts() -> Iterator[tuple[str, str]]:
 def with_help(page: str) -> str:
     """Give the page with every help text as it is now; one that is not there yet goes to the end of its section."""
     for name, text in help_texts():
-        block = f"<!-- help: {name} -->\n```\n{text.strip()}\n```\n<!-- /help -->"
+        asked = "rolecall --help" if name == "rolecall" else f"rolecall {name} --help"
+        folded = f"<details>\n<summary>{asked}</summary>\n\n```\n{text.strip()}\n```\n\n</details>"
+        block = f"<!-- help: {name} -->\n{folded}\n<!-- /help -->"
         there = re.compile(rf"<!-- help: {name} -->\n.*?<!-- /help -->", re.DOTALL)
         if there.search(page):
             page = there.sub(block.replace("\\", r"\\"), page)
