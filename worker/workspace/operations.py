@@ -44,11 +44,6 @@ class Operation(NamedTuple):
         """The permission that the account needs in the room."""
         return f"set-{self.role}"
 
-    @property
-    def in_words(self) -> str:
-        """What it does, for a sentence: `Take the leader role from`, `Give the owner role to`."""
-        return f"{'Give' if self.gives else 'Take'} the {self.role} role {'to' if self.gives else 'from'}"
-
 
 def _name(kind: str, gives: bool, role: Role) -> str:
     return f"{kind}.{'add' if gives else 'remove'}{role.title()}"
