@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import click
 
 from worker import __version__
-from worker.commands import console, streams
 from worker.commands.exits import Exit, Refusal
-from worker.commands.hints import explained, flags_of, no_such_verb
-from worker.commands.sources import read_sources
+from worker.commands.settings.hints import explained, flags_of, no_such_verb
+from worker.commands.settings.sources import read_sources
+from worker.commands.terminal import console, streams
 
 VERBS = (
     "find",

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
-from worker.commands import loop
+from worker.commands.terminal import loop
 from worker.engine.breaker import Breaker
 from worker.engine.clock import Clock
 from worker.engine.concurrency import Concurrency

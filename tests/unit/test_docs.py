@@ -12,8 +12,8 @@ import worker
 from tests.docs_help import with_help
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
-from worker.commands.reporting import REASON_HINTS
-from worker.commands.settings_view import OTHER_VARIABLES
+from worker.commands.settings.settings_view import OTHER_VARIABLES
+from worker.commands.work.reporting import REASON_HINTS
 from worker.engine.finding.unseen import UNSEEN_HINTS
 from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
 from worker.files.found import FOUND_COLUMNS

@@ -23,7 +23,7 @@ from tests.support.shell import (
 from worker import __version__
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
-from worker.commands.settings_file import IN_SETTINGS_FILE, read_settings_file
+from worker.commands.settings.settings_file import IN_SETTINGS_FILE, read_settings_file
 from worker.files import open_job
 from worker.model import Row
 

@@ -1,1 +1,1 @@
-"""What a person can type: one file for each verb, and what they share (options, settings, exit codes)."""
+"""What a person can type: one file for each verb; what stands behind them is in the folders."""

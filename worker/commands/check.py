@@ -44,8 +44,10 @@ def check(
 
     The prediction has the form of a run's report. Each room is read once, users only where their membership matters.
     """
-    from worker.commands import checking, console, credentials, loop
-    from worker.commands.manner import manner
+    from worker.commands.settings import credentials
+    from worker.commands.terminal import console, loop
+    from worker.commands.work import checking
+    from worker.commands.work.manner import manner
 
     login = credentials.asked_login(console.warn)
     settings, reach, voice = manner(shared)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from worker.commands import console
-from worker.commands.hints import flags_of
-from worker.commands.nearest import or_all
-from worker.commands.settings_view import Setting, Shown, odd_variables, show_credentials, show_options
-from worker.commands.sources import DOTENV_FILE, Sources, of_this_command
+from worker.commands.settings.hints import flags_of
+from worker.commands.settings.nearest import or_all
+from worker.commands.settings.settings_view import Setting, Shown, odd_variables, show_credentials, show_options
+from worker.commands.settings.sources import DOTENV_FILE, Sources, of_this_command
+from worker.commands.terminal import console
 from worker.plain import plain
 
 if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets

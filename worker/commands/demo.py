@@ -20,9 +20,10 @@ def demo(rows: int, out: Path | None) -> int:
 
     There are leaders, people who lead nothing, every kind of refusal, and some answers that get lost.
     """
-    from worker.commands import loop, mainjob
-    from worker.commands.credentials import Login
     from worker.commands.exits import Exit, Refusal
+    from worker.commands.settings.credentials import Login
+    from worker.commands.terminal import loop
+    from worker.commands.work import mainjob
     from worker.engine.settings import Settings
     from worker.sandbox import Sandbox, demo_faults, demo_world
 

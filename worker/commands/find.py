@@ -57,9 +57,11 @@ def find(
     rooms alone it asks room by room, which the account must be a member of. With both it finds what is in both.
     What could not be seen is told on stderr, with the permission that would show it, and by exit code 1.
     """
-    from worker.commands import console, credentials, finding, loop
-    from worker.commands.connection import refusals
-    from worker.commands.manner import manner
+    from worker.commands.settings import credentials
+    from worker.commands.terminal import console, loop
+    from worker.commands.work import finding
+    from worker.commands.work.connection import refusals
+    from worker.commands.work.manner import manner
     from worker.engine.finding.question import Question
     from worker.files.chosen import PEOPLE, ROOMS
 

@@ -16,8 +16,8 @@ import click
 )
 def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
-    from worker.commands import reporting
     from worker.commands.exits import Exit, Refusal
+    from worker.commands.work import reporting
     from worker.engine.holding import existing_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
     from worker.ledger.lock import RunHeld

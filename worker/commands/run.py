@@ -70,10 +70,12 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from worker.commands import checking, console, credentials, loop, mainjob, monitoring, notifying
-    from worker.commands.connection import refusals
     from worker.commands.exits import Refusal
-    from worker.commands.manner import manner
+    from worker.commands.settings import credentials
+    from worker.commands.terminal import console, loop
+    from worker.commands.work import checking, mainjob, monitoring, notifying
+    from worker.commands.work.connection import refusals
+    from worker.commands.work.manner import manner
     from worker.files.plan import open_plan
 
     if plan is not None and (dry_run or shared["retry_failed"]):

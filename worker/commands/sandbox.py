@@ -36,7 +36,7 @@ TO_REHEARSE = (
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Lose and break some answers.")
 def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
     """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
-    from worker.commands import loop
+    from worker.commands.terminal import loop
     from worker.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
 
     demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))

@@ -13,9 +13,9 @@ def status(folder: Path, json: bool) -> int:
     """Show how the run in DIR stands: how far it is, what it waits for, how long it will take, how it ended."""
     import time
 
-    from worker.commands import standing
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.statusview import as_text, show
+    from worker.commands.work import standing
+    from worker.commands.work.statusview import as_text, show
     from worker.engine.holding import LEDGER, no_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
 

@@ -23,8 +23,8 @@ TEMPLATES = {
 )
 def template(form: str, output: Path | None) -> None:
     """Write an empty job file: a row for each member (userId) that shall lose the role in a group (roomId)."""
-    from worker.commands import console
     from worker.commands.exits import Refusal
+    from worker.commands.terminal import console
 
     if output is None:
         click.echo(TEMPLATES[form], nl=False)

@@ -30,8 +30,10 @@ def undo(
     The undo is a run of its own in DIR/undo, with ledger and report: the same command goes on with it, and once it is
     done it is refused.
     """
-    from worker.commands import console, credentials, loop, mainjob, undoing
-    from worker.commands.manner import manner
+    from worker.commands.settings import credentials
+    from worker.commands.terminal import console, loop
+    from worker.commands.work import mainjob, undoing
+    from worker.commands.work.manner import manner
 
     login = credentials.asked_login(console.warn)
     settings, reach, voice = manner(shared)

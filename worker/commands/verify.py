@@ -17,8 +17,10 @@ def verify(folder: Path, **shared: Any) -> int:
 
     Rows that the run left unknown are settled by what is read. Ends with 6 where the workspace is not as reported.
     """
-    from worker.commands import console, credentials, loop, verifying
-    from worker.commands.manner import manner
+    from worker.commands.settings import credentials
+    from worker.commands.terminal import console, loop
+    from worker.commands.work import verifying
+    from worker.commands.work.manner import manner
 
     login = credentials.asked_login(console.warn)
     request = verifying.Request(*manner(shared))

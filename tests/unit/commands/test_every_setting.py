@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from worker.cli import VERBS, rolecall
 from worker.commands.options import MaxFailures, Rate
-from worker.commands.settings_file import SettingsFile, read_settings_file
+from worker.commands.settings.settings_file import SettingsFile, read_settings_file
 
 
 def command(verb: str) -> click.Command:

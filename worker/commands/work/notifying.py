@@ -1,0 +1,192 @@
+"""The end of a run, told to a room or a webhook; whatever goes wrong with that changes nothing about the run."""
+
+import asyncio
+import platform
+import stat
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from worker.commands.exits import Exit, Refusal
+from worker.commands.terminal import console
+from worker.commands.terminal.signals import two_stage_interrupt
+from worker.commands.work import reporting
+from worker.commands.work.connection import Reach
+from worker.engine.clock import Clock
+from worker.engine.events import Log
+from worker.engine.holding import Run
+from worker.engine.reasons import STOP_HINTS, StopReason
+from worker.model import NoReply, Reply
+from worker.workspace.address import proxy_for
+from worker.workspace.answers import Reading, classify_reading
+from worker.workspace.client import Client, Transport
+from worker.workspace.limits import asked_wait
+from worker.workspace.meanings import TIMEOUT, Then
+from worker.workspace.messages import (
+    POST_MESSAGE,
+    BadTarget,
+    Ending,
+    Room,
+    Target,
+    compose,
+    is_address,
+    read_target,
+    room_payload,
+    webhook_payload,
+)
+
+LONGEST_CALL = 10.0
+"""Seconds for one attempt."""
+LONGEST_HOLD = 30.0
+"""Seconds that a 'too many requests' may ask for; where it asks for more, the message is given up."""
+LONGEST_FILE = 4096
+
+Post = Callable[[str], Awaitable[Reply | NoReply]]
+"""Sends a text."""
+
+
+class Notice(NamedTuple):
+    """To whom the end of a run is told, and which ends."""
+
+    target: Target | None = None
+    only_trouble: bool = False
+
+
+class Way(NamedTuple):
+    """How messages leave: the run's own session, and how to reach another host."""
+
+    client: Client
+    reach: Reach
+    environ: Mapping[str, str]
+
+
+def choose_target(given: str | None, file: Path | None, *, typed: bool, allow_http: bool) -> Target | None:
+    """Read the target; `typed` when it stands on the command line. Raises Refusal, which never shows an address."""
+    if given and typed and is_address(given):
+        raise Refusal(
+            "--notify on the command line takes only #channel, @user or a room id: a webhook's address is a secret, "
+            "and others could read it there; put it into ROLECALL_NOTIFY, rolecall.toml or a file for --notify-file."
+        )
+    if not given and file is not None:
+        given = _read(file)
+    try:
+        return read_target(given, allow_http=allow_http) if given else None
+    except BadTarget as bad:
+        raise Refusal(str(bad)) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(LONGEST_FILE).decode("utf-8", "replace").strip()
+        if is_address(text) and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            console.warn(f"{file} holds a webhook's secret and can be read by others: chmod 600 {file}")
+    except OSError as error:
+        raise Refusal(f"--notify-file {file} cannot be read: {error.strerror}.") from None
+    if not text:
+        raise Refusal(f"--notify-file {file} is empty.")
+    return text
+
+
+async def tell_end(run: Run, notice: Notice, code: Exit, way: Way, log: Log) -> None:
+    """Post how the run ended, where that is wanted; raises nothing."""
+    if notice.target is None or (notice.only_trouble and code is Exit.DONE):
+        return
+    where = notice.target.name if isinstance(notice.target, Room) else "webhook"
+    try:
+        if code is Exit.INTERRUPTED and not reporting.are_current(run):
+            return  # a second signal: the person wants the end at once
+        reading = await _post(notice.target, compose(_ending(run, code)), way)
+    except asyncio.CancelledError:
+        log.warning("notification failed", target=where, reason="interrupted")
+    except Exception as error:  # a message that was not sent is no reason to tell a run otherwise than it was
+        log.warning("notification failed", target=where, reason=type(error).__name__)
+    else:
+        _tell(log, where, reading, secret=not isinstance(notice.target, Room))
+
+
+def _tell(log: Log, where: str, reading: Reading, *, secret: bool) -> None:
+    verdict = reading.verdict
+    if reading.body is not None:
+        log.info("notified", target=where)
+        return
+    detail = "" if secret else verdict.message  # a webhook's answer may have its address in it
+    log.warning(
+        "notification failed", target=where, reason=verdict.meaning.reason, status=verdict.status, detail=detail
+    )
+
+
+def _ending(run: Run, code: Exit) -> Ending:
+    session = run.ledger.sessions()[-1]
+    # A session that could not note its own end is one whose ledger cannot be written.
+    stop = session.stop or ("" if session.ended_at else StopReason.LEDGER.value)
+    ended_at = session.ended_at or Clock().wall_ms()
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for count in run.ledger.counts():
+        outcomes[count.outcome.value] += count.rows
+        if count.outcome in reporting.NOT_WELL:
+            reasons[count.reason] += count.rows
+    return Ending(
+        _headline(stop, code),
+        outcomes,
+        reasons,
+        run.identity.operation,
+        run.identity.workspace,
+        session.account,
+        (ended_at - session.started_at) / 1000,
+        platform.node(),
+        str((run.folder / "report.csv").resolve()),
+    )
+
+
+def _headline(stop: str, code: Exit) -> str:
+    if stop:
+        return f"Rolecall stopped: {STOP_HINTS[StopReason(stop)]}."
+    if code is Exit.DONE:
+        return "Rolecall has done its job."
+    if code is Exit.ROWS:
+        return "Rolecall has done its job, but some rows need a look."
+    return "Rolecall has done its job, but could not write the report."
+
+
+async def _post(target: Target, text: str, way: Way) -> Reading:
+    """Post a text, a second time where the first was one call too many; a signal gives it up (CancelledError)."""
+    patience = min(LONGEST_CALL, way.reach.connect_timeout + way.reach.timeout)
+    async with AsyncExitStack() as stack:
+        post = await _poster(target, way, stack)
+        task = asyncio.ensure_future(_insist(post, text, patience))
+        with two_stage_interrupt(task.cancel, task.cancel):
+            return classify_reading(await task)
+
+
+async def _poster(target: Target, way: Way, stack: AsyncExitStack) -> Post:
+    if isinstance(target, Room):
+        return lambda text: way.client.post_json(POST_MESSAGE, room_payload(target, text))
+    # Another host, perhaps: a session of its own, which knows neither token nor user id.
+    proxy = proxy_for(target.origin, way.environ)
+    transport = Transport(target.origin, way.reach.connect_timeout, way.reach.timeout, proxy, way.reach.ca_file)
+    client = await stack.enter_async_context(Client(transport, None))
+    return lambda text: client.post_json(target.path, webhook_payload(text))
+
+
+async def _insist(post: Post, text: str, patience: float) -> Reply | NoReply:
+    reply = await _within(post(text), patience)
+    if isinstance(reply, NoReply) or classify_reading(reply).verdict.meaning.then is not Then.HOLD:
+        return reply
+    wait = asked_wait(reply)
+    wait = 1.0 if wait is None else wait
+    if wait > LONGEST_HOLD:
+        return reply
+    await asyncio.sleep(wait)
+    return await _within(post(text), patience)
+
+
+async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | NoReply:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        return NoReply(TIMEOUT.reason, "no answer in time", maybe_sent=True)

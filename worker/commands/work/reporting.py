@@ -1,0 +1,180 @@
+"""The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TextIO
+
+from worker import __version__
+from worker.commands.exits import Exit
+from worker.commands.terminal import console
+from worker.display.summary import Line, show_summary
+from worker.engine.holding import REPORTED, Run
+from worker.engine.prediction import PREDICTION_HINTS
+from worker.engine.reasons import STOP_HINTS, StopReason
+from worker.engine.verifying import VERIFICATION_HINTS
+from worker.files import BAD_ROW_REASONS, is_worth_another_run, read_events, rfc3339, write_json, write_report
+from worker.ledger.interface import Count, Identity, Ledger, Session
+from worker.model import Json, Outcome, Result
+from worker.workspace.meanings import HINTS
+from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
+
+READ_BEFORE = "read_before"
+"""Reason of a row for which there is nothing to do by the roles that a check has read."""
+
+REASON_HINTS = {
+    **HINTS,
+    **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
+    **{reason.value: hint for reason, hint in STOP_HINTS.items()},
+    **PREDICTION_HINTS,
+    **VERIFICATION_HINTS,
+    READ_BEFORE: "the roles were read before the run: there is nothing to do, so nothing was sent",
+    "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
+    "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
+}
+"""Every reason that a report can give, with what a person can do about it."""
+
+BY_STOP = {
+    StopReason.INTERRUPTED: Exit.INTERRUPTED,
+    StopReason.CREDENTIALS: Exit.CREDENTIALS,
+    StopReason.NO_SUCH_ROUTE: Exit.STOPPED,
+    StopReason.MAX_FAILURES: Exit.STOPPED,
+    StopReason.OUTAGE: Exit.STOPPED,
+    StopReason.LEDGER: Exit.STOPPED,
+}
+"""How the command ends for each reason to stop."""
+
+NOT_WELL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
+
+
+def exit_code(counts: Collection[Count], stop: StopReason | None) -> Exit:
+    """Say how the command ends: by what stopped it, else by the rows."""
+    if stop is not None:
+        return BY_STOP[stop]
+    return Exit.ROWS if any(count.outcome in NOT_WELL for count in counts) else Exit.DONE
+
+
+def are_current(run: Run) -> bool:
+    """Tell whether the reports say all that the ledger knows."""
+    there = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
+    return there and run.ledger.notes().get(REPORTED) == "yes"
+
+
+def have_aged(run: Run) -> None:
+    """Note that the ledger is about to know more than the reports."""
+    run.ledger.note(**{REPORTED: "no"})
+
+
+def write_reports(run: Run, formats: Collection[str]) -> None:
+    """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
+
+    Raises OSError, LedgerFailed.
+    """
+    ledger = run.ledger
+    further = {"report.html": _page(run, formats)}
+    write_report(run.folder, ledger.results(), ledger.extra_columns(), ("csv", *formats), further)
+    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
+    run.ledger.note(**{REPORTED: "yes"})
+
+
+def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractContextManager[Callable[[Result], object]]]:
+    from worker.display.page import WAITING, Facts, Span, page  # heavy, and needed at the very end only
+
+    facts = Facts(
+        workspace=run.identity.workspace,
+        operation=run.identity.operation,
+        run=run.folder.resolve().name,
+        rows=sum(count.rows for count in run.ledger.counts()),
+        spans=[Span(*session) for session in run.ledger.sessions()],
+        hints=REASON_HINTS,
+        links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
+        events=read_events(run.folder / "run.log.jsonl", WAITING),
+        worth_another_run=is_worth_another_run,
+        version=__version__,
+    )
+    return partial(page, facts=facts)
+
+
+def write_predictions(run: Run, formats: Collection[str]) -> None:
+    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, LedgerFailed."""
+    columns = run.ledger.extra_columns()
+    write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
+    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
+
+
+def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
+    """Print the outcomes with their hints, the sentences, and where the files are."""
+    folder = run.folder
+    lines = [
+        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        for count in run.ledger.counts()
+    ]
+    sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
+    if (folder / "report.html").is_file():
+        sentences.append(f"On one page: {folder / 'report.html'}")
+    if (folder / "retry.csv").is_file():
+        sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    try:
+        show_summary(lines, sentences, file)
+        file.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:  # the reports are written all the same
+        console.tell(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
+
+
+def in_words(counts: Sequence[Count]) -> str:
+    """Count the outcomes in one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
+    totals: Counter[Outcome] = Counter()
+    for count in counts:
+        totals[count.outcome] += count.rows
+    parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
+    return f"{plural(totals.total(), 'row')}: {parts}."
+
+
+def plural(number: int, noun: str) -> str:
+    """Count something: `1 row`, `1,200 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _summary(ledger: Ledger, identity: Identity) -> Json:
+    counts, sessions = ledger.counts(), ledger.sessions()
+    outcomes: Counter[str] = Counter()
+    for count in counts:
+        outcomes[count.outcome.value] += count.rows
+    return {
+        "workspace": identity.workspace,
+        "operation": identity.operation,
+        "jobDigest": identity.job_digest,
+        "rows": outcomes.total(),
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in _outcomes_of(identity.operation)},
+        "reasons": [
+            {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
+            for count in counts
+            if count.reason
+        ],
+        "stop": _stop(sessions[-1]) if sessions else "",
+        "sessions": [_session(session) for session in sessions],
+        "rolecall": __version__,
+    }
+
+
+def _outcomes_of(operation: str) -> list[Outcome]:
+    """Give the outcomes that rows of an operation can come to, in the order of the reference."""
+    own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
+    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
+    return [outcome for outcome in Outcome if outcome not in other]
+
+
+def _session(session: Session) -> Json:
+    return {
+        "startedAt": rfc3339(session.started_at),
+        "endedAt": rfc3339(session.ended_at),
+        "account": session.account,
+        "stop": _stop(session),
+    }
+
+
+def _stop(session: Session) -> str:
+    return session.stop or ("" if session.ended_at else StopReason.KILLED.value)
