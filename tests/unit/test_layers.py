@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import worker
+from worker.cli import VERBS
 
 PACKAGE = Path(worker.__file__).parent
 MODULES = {
@@ -65,6 +66,18 @@ def test_imports_point_down_only(module: str) -> None:
     ours = [name for name in IMPORTS[module] if name == "worker" or name.startswith("worker.")]
     wrong = [name for name in ours if layer(name) not in MAY_IMPORT[layer(module)]]
     assert wrong == []
+
+
+def test_the_rooms_of_the_commands_point_down_too() -> None:
+    """Settings and terminal know nothing of the work, the work nothing of the verbs."""
+    rooms = ("settings", "terminal", "work")
+    for module, names in IMPORTS.items():
+        room = [*module.split("."), "", ""][2] if layer(module) == "commands" else ""
+        used = {name.split(".")[2] for name in names if name.startswith("worker.commands.")}
+        if room in ("settings", "terminal"):
+            assert "work" not in used, module
+        if room in rooms:
+            assert not used & set(VERBS), module
 
 
 @pytest.mark.parametrize(
