@@ -13,6 +13,8 @@ from worker.model import BadRow, Row
 
 CHUNK = 512
 """Rows that are in memory at once."""
+LAST_LINE = 2**63 - 1
+"""The greatest number that the ledger can hold."""
 
 GivenRow: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
 """A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
@@ -25,14 +27,20 @@ def row_from(given: object, place: int) -> Row | BadRow:
     A Row keeps its own line. Whatever is no row becomes a BadRow.
     """
     match given:
+        case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
+            return row_of({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
         case Row():
-            return row_of({**given.extra, "roomId": given.room_id, "userId": given.user_id}, given.line)
-        case Mapping() if all(isinstance(key, str) for key in given):
+            return row_of(None, place)
+        case Mapping() if _has_names(given):
             return row_of(dict(given), place)
         case tuple() | list():
             return row_of(list(given), place)
         case _:
             return row_of(None, place)
+
+
+def _has_names(columns: Mapping[object, object]) -> bool:
+    return all(isinstance(key, str) for key in columns)
 
 
 async def take_in(disk: Disk, ledger: Ledger, identity: Identity, rows: GivenRows) -> None:

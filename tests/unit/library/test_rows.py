@@ -173,3 +173,18 @@ async def test_what_no_text_can_hold_is_replaced(ledger: SqliteLedger) -> None:
     """Half a character or a zero byte in an id makes the row invalid and breaks nothing."""
     await taken(ledger, [("R\ud800", "u"), ("R", "u\x00u"), ("R", "u")])
     assert [result.outcome for result in ledger.results()] == [Outcome.INVALID, Outcome.INVALID, Outcome.NOT_ATTEMPTED]
+
+
+@pytest.mark.parametrize("line", [None, "7", 0, -1, 2**63])
+async def test_a_row_with_a_line_that_is_none(ledger: SqliteLedger, line: object) -> None:
+    """A Row whose line the ledger could not hold, or not tell, is invalid at its place and does not stop the others."""
+    await taken(ledger, [("R", "u"), Row(line, "R", "v", {}), ("R", "w")])  # type: ignore[arg-type]
+    assert [result.line for result in ledger.results()] == [1, 2, 3]
+    assert [result.outcome for result in ledger.results()][1] is Outcome.INVALID
+
+
+@pytest.mark.parametrize("extra", [None, [], {1: 2}])
+async def test_a_row_with_columns_that_are_none(ledger: SqliteLedger, extra: object) -> None:
+    """A Row whose further columns have no names is invalid and does not stop the others."""
+    await taken(ledger, [Row(1, "R", "v", extra), ("R", "w")])  # type: ignore[arg-type]
+    assert [result.outcome for result in ledger.results()] == [Outcome.INVALID, Outcome.NOT_ATTEMPTED]
