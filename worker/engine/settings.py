@@ -1,5 +1,6 @@
 """How a run shall behave, as one frozen value."""
 
+import math
 from dataclasses import dataclass, field
 
 from worker.engine.failures import Threshold
@@ -7,7 +8,10 @@ from worker.engine.failures import Threshold
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person can turn; each collaborator is given only the values that it needs."""
+    """What a person can turn; each collaborator is given only the values that it needs.
+
+    Raises ValueError for a number with which no run can work, and TypeError where `max_failures` is no Threshold.
+    """
 
     rate: float | None = 10.0
     """Calls a second; None is unlimited. Where the workspace limits too, the slower of both holds."""
@@ -26,3 +30,17 @@ class Settings:
     """Ask a room that cannot be worked in only once."""
     retry_failed: bool = False
     """Send the rows again that an earlier session was refused."""
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not (self.rate > 0 and math.isfinite(self.rate)):
+            raise ValueError(f"rate is {self.rate!r}: give calls a second above 0, or None for unlimited")
+        for name in ("concurrency", "attempts"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}: give a whole number from 1")
+        for name in ("backoff", "outage_patience", "grace"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value!r}: give seconds from 0")
+        if not isinstance(self.max_failures, Threshold):
+            raise TypeError(f"max_failures is {self.max_failures!r}: give a Threshold, such as Threshold.parse('10%')")
