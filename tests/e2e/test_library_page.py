@@ -102,7 +102,7 @@ def test_the_tables_are_complete() -> None:
     raised = {
         name for name in worker.__all__ if inspect.isclass(it := getattr(worker, name)) and issubclass(it, Exception)
     }
-    assert {*cells("What is raised"), "RunStopped"} == {*raised, "ValueError", "OSError"}
+    assert {*cells("What is raised"), "RunStopped"} == {*raised, "ValueError", "TypeError", "OSError"}
     results = PAGE.partition("## Results")[2].split("\n#")[0]
     assert set(worker.Result._fields) <= set(results.split("`"))
 
