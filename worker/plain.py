@@ -1,4 +1,4 @@
-"""Which characters may not stand in an id, nor reach a terminal or a spreadsheet."""
+"""Text for people: the characters that may not be shown, nor stand in an id; and counting things."""
 
 import re
 
@@ -26,3 +26,8 @@ def plain(text: str, *, limit: int | None = None, keep: str = "") -> str:
     if text.isprintable():
         return text
     return UNSAFE.sub(lambda found: found[0] if found[0] in keep else REPLACEMENT, text)
+
+
+def plural(number: int, noun: str) -> str:
+    """Count something: `1 row`, `1,200 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from worker.commands.options import operation_option, reading_options
+from worker.commands.options import operation_option, reading_options, report_format_option
 from worker.workspace.operations import OPERATIONS
 
 
@@ -25,12 +25,7 @@ from worker.workspace.operations import OPERATIONS
     help="Write the plan that 'rolecall run JOB --plan FILE' keeps to.",
 )
 @operation_option
-@click.option(
-    "--report-format",
-    type=click.Choice(["jsonl", "json"]),
-    multiple=True,
-    help="Write this beside report.csv; may be given twice.",
-)
+@report_format_option
 @reading_options
 def check(
     job: str,

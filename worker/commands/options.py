@@ -68,6 +68,14 @@ operation_option = click.option(
 )
 
 
+report_format_option = click.option(
+    "--report-format",
+    type=click.Choice(["jsonl", "json"]),
+    multiple=True,
+    help="Write this beside report.csv; may be given twice.",
+)
+
+
 def run_options(command: Command) -> Command:
     """Add the options of everything that sends."""
     for name in reversed(_RUN_OPTIONS):
@@ -161,12 +169,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "retry-failed": click.option(
         "--retry-failed", is_flag=True, help="Also send the rows that an earlier session was refused."
     ),
-    "report-format": click.option(
-        "--report-format",
-        type=click.Choice(["jsonl", "json"]),
-        multiple=True,
-        help="Write this beside report.csv; may be given twice.",
-    ),
+    "report-format": report_format_option,
     "allow-http": click.option(
         "--allow-http", is_flag=True, help="Send the token over http:// to a host that is not this machine."
     ),

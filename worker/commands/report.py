@@ -5,15 +5,12 @@ from pathlib import Path
 
 import click
 
+from worker.commands.options import report_format_option
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--report-format",
-    type=click.Choice(["jsonl", "json"]),
-    multiple=True,
-    help="Write this beside report.csv; may be given twice.",
-)
+@report_format_option
 def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
     from worker.commands.exits import Exit, Refusal

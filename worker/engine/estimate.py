@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from worker.plain import plural
 from worker.workspace.limits import Limits
 
 USUAL_WINDOW = 60.0
@@ -39,11 +40,7 @@ def estimate(rows: int, rate: float | None, limits: Limits | None, server_date: 
 def in_words(seconds: float) -> str:
     """Say a duration as a person would: `8 seconds`, `42 minutes`, `3.5 hours`."""
     if seconds < 90:
-        return _plural(max(1, round(seconds)), "second")
+        return plural(max(1, round(seconds)), "second")
     if seconds < 5400:
-        return _plural(round(seconds / 60), "minute")
+        return plural(round(seconds / 60), "minute")
     return f"{seconds / 3600:.1f} hours"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from worker.engine.events import Events
 from worker.engine.remaining import remaining
 from worker.engine.settings import Settings
 from worker.engine.stop import Stop
-from worker.ledger.interface import Count
+from worker.ledger.interface import Count, by_outcome
 from worker.model import Outcome, Progress
 
 LATELY = 10.0
@@ -32,10 +32,7 @@ class Earlier(NamedTuple):
         """Tell it from the ledger's counts and the number of rows to be done."""
         again = {Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN, *((Outcome.FAILED,) if retry_failed else ())}
         total = sum(count.rows for count in counts)
-        outcomes: Counter[Outcome] = Counter()
-        for count in counts:
-            if count.outcome not in again:
-                outcomes[count.outcome] += count.rows
+        outcomes = by_outcome(count for count in counts if count.outcome not in again)
         return cls(total, total - due, outcomes)
 
 

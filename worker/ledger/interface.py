@@ -1,10 +1,14 @@
 """What the engine and the reports need of a ledger, whatever database stands behind it."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from worker.model import BadRow, Outcome, Pending, Result, Row, Settled
+
+KILLED = "killed"
+"""Why a session ended that could not say so."""
 
 
 class UnusableLedger(Exception):
@@ -85,6 +89,14 @@ class Count(NamedTuple):
     rows: int
 
 
+def by_outcome(counts: Iterable[Count]) -> Counter[Outcome]:
+    """Count the rows by outcome alone, in the order of the counts."""
+    outcomes: Counter[Outcome] = Counter()
+    for count in counts:
+        outcomes[count.outcome] += count.rows
+    return outcomes
+
+
 class Session(NamedTuple):
     """One start of the command on a run."""
 
@@ -95,6 +107,11 @@ class Session(NamedTuple):
     stop: str
     """Why it stopped before the last row; empty when it reached it."""
     account: str
+
+    @property
+    def why(self) -> str:
+        """Why it ended before the last row, KILLED for one that did not end itself; empty when it reached it."""
+        return self.stop or ("" if self.ended_at else KILLED)
 
 
 class Ledger(Protocol):

@@ -219,9 +219,7 @@ class SqliteLedger:
 
     def _last_stop(self) -> str:
         sessions = self.sessions()
-        if not sessions:
-            return ""
-        return sessions[-1].stop or ("" if sessions[-1].ended_at else "killed")
+        return sessions[-1].why if sessions else ""
 
     def count_settled(self, since: int) -> int:
         """Count the rows that came to their outcome at `since` (UTC, milliseconds since the epoch) or later."""

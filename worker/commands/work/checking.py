@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +13,11 @@ from worker.commands.terminal.showing import Voice
 from worker.commands.terminal.signals import end_at_once
 from worker.commands.work import planning, reporting
 from worker.commands.work.connection import Connected, Reach, connected, refusals
-from worker.commands.work.folders import choose_folder, starting
+from worker.commands.work.folders import chosen_run
 from worker.commands.work.mainjob import expected
 from worker.commands.work.reading import Desk, open_desk, to_its_end
 from worker.engine.checking import Check
-from worker.engine.holding import Run, open_run
+from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS
 from worker.engine.settings import Settings
 from worker.files import Job, open_job, rfc3339
@@ -26,6 +25,7 @@ from worker.files.outfolder import CHECKS
 from worker.files.plan import Header, write_plan
 from worker.ledger.interface import Count, Identity, Session
 from worker.model import Outcome
+from worker.plain import plural
 from worker.workspace.address import workspace_url
 from worker.workspace.meanings import ROOM_NOT_JOINED
 from worker.workspace.operations import REMOVE_LEADER, Operation
@@ -63,14 +63,11 @@ async def check(job_file: str, out: Path | None, question: Question, login: Logi
         url = workspace_url(login.url, allow_http=question.reach.allow_http)
         with open_job(job_file) as job:
             identity = Identity(url, CHECK_OF + question.operation.name, job.digest)
-            with ExitStack() as stack:
-                with starting(job, out, base=Path(), kind=CHECKS):
-                    folder = choose_folder(job, identity, out, base=Path(), kind=CHECKS)
-                    run = stack.enter_context(open_run(folder, identity))
+            with chosen_run(job, identity, out, base=Path(), kind=CHECKS) as run:
                 _take_in(run, job)
                 patience, voice = question.settings.outage_patience, question.voice
                 async with connected(url, login, question.reach, environ, patience, quiet=voice.quiet) as there:
-                    desk = open_desk(there, question.settings, voice, folder / "run.log.jsonl", hide=login.token)
+                    desk = open_desk(there, question.settings, voice, run.folder / "run.log.jsonl", hide=login.token)
                     return await _check(run, there, desk, question, job_file)
 
 
@@ -155,16 +152,13 @@ def _sentences(run: Run, preflight: Preflight, question: Question, counts: Itera
     rooms, _ = run.ledger.count_rooms_and_users([operation.done])
     if done:
         kind = operation.kind.removesuffix("s")
-        yield (
-            f"Members will see {reporting.plural(done, 'system message')} in {reporting.plural(rooms, kind)}, "
-            "one for each change."
-        )
+        yield (f"Members will see {plural(done, 'system message')} in {plural(rooms, kind)}, one for each change.")
     hidden, _ = run.ledger.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     if hidden:
-        yield f"The account has not joined {reporting.plural(hidden, 'group')} of this job; it must before the run."
+        yield f"The account has not joined {plural(hidden, 'group')} of this job; it must before the run."
     pairs = sum(count.rows for count in counts if count.outcome not in (Outcome.INVALID, Outcome.DUPLICATE))
     if expectation := expected(question.settings, preflight.connection, pairs):
         yield f"A run of all {pairs:,} pairs takes {expectation}."
     unread = sum(count.rows for count in counts if count.outcome is Outcome.NOT_ATTEMPTED)
     if question.plan is not None and (planned := expected(question.settings, preflight.connection, done + unread)):
-        yield f"A run of the plan makes {reporting.plural(done + unread, 'call')}: {planned}."
+        yield f"A run of the plan makes {plural(done + unread, 'call')}: {planned}."

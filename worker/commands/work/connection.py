@@ -10,6 +10,7 @@ from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
 from worker.commands.terminal.signals import cancelled_by_signals
 from worker.files import UnusableFolder, UnusableJob
+from worker.files.part import PartHeld, UnusablePart
 from worker.files.plan import UnusablePlan
 from worker.ledger.interface import LedgerFailed, UnusableLedger
 from worker.ledger.lock import RunHeld
@@ -60,14 +61,26 @@ async def connected(
         yield Connected(client, read_account(reply, url), date)
 
 
+UNUSABLE = (
+    UnusableJob,
+    UnusablePlan,
+    UnusablePart,
+    UnusableFolder,
+    UnusableLedger,
+    BadAddress,
+    BadAuthorities,
+)
+"""What was given and cannot be used; the text of each is one line for a person."""
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turn whatever can end a command before its work into a Refusal with its exit code."""
     try:
         yield
-    except (UnusableJob, UnusablePlan, UnusableFolder, UnusableLedger, BadAddress, BadAuthorities) as refusal:
+    except UNUSABLE as refusal:
         raise Refusal(str(refusal)) from None
-    except RunHeld as held:
+    except (RunHeld, PartHeld) as held:
         raise Refusal(str(held), Exit.HELD) from None
     except BadCredentials as refused:
         raise Refusal(f"{refused} Nothing was sent.", Exit.CREDENTIALS) from None

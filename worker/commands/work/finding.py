@@ -3,8 +3,7 @@
 import codecs
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TextIO, cast
 
@@ -15,7 +14,7 @@ from worker.commands.terminal.showing import Voice
 from worker.commands.work.connection import Connected, Reach, connected, refusals
 from worker.commands.work.mainjob import expected
 from worker.commands.work.reading import open_desk, to_its_end
-from worker.commands.work.reporting import BY_STOP, plural
+from worker.commands.work.reporting import BY_STOP
 from worker.commands.work.tally import Tally
 from worker.engine.finding.question import Exceptions, Question
 from worker.engine.finding.search import search
@@ -25,7 +24,8 @@ from worker.engine.stop import Stop
 from worker.files import replace_atomically
 from worker.files.chosen import Columns, fault_of, read_chosen
 from worker.files.found import FoundRow, write_found
-from worker.files.part import Part, PartHeld, UnusablePart
+from worker.files.part import Part
+from worker.plain import plural
 from worker.workspace.address import workspace_url
 
 WORTH_TELLING = 10.0
@@ -65,7 +65,7 @@ def chosen(words: Iterable[str], path: str | None, columns: Columns) -> tuple[st
 
 async def perform(request: Request, login: Login, environ: Mapping[str, str]) -> Exit:
     """Find and write. Raises Refusal for whatever ends it before its work."""
-    with _refusals():
+    with refusals():
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
         patience = request.settings.outage_patience
         async with connected(url, login, request.reach, environ, patience, quiet=request.voice.quiet) as connection:
@@ -80,17 +80,6 @@ async def perform(request: Request, login: Login, environ: Mapping[str, str]) ->
 
 def _part(output: Path | None) -> Path | None:
     return None if output is None else output.with_name(f"{output.name}.part")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        with refusals():
-            yield
-    except UnusablePart as refusal:
-        raise Refusal(str(refusal)) from None
-    except PartHeld as held:
-        raise Refusal(str(held), Exit.HELD) from None
 
 
 async def _read(request: Request, connection: Connected, part: Part, *, hide: str) -> Stop:

@@ -3,12 +3,12 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from worker.engine.holding import LEDGER
+from worker.engine.holding import LEDGER, Run, open_run
 from worker.files import Job, job_folder, make_private, new_run_folder, runs_newest_first
 from worker.files.outfolder import RUNS
 from worker.ledger.interface import Identity, LedgerFailed, UnusableLedger
@@ -16,6 +16,18 @@ from worker.ledger.lock import RunHeld, RunLock
 from worker.ledger.sqlite import SqliteLedger
 
 T = TypeVar("T")
+
+
+@contextmanager
+def chosen_run(
+    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False, kind: str = RUNS
+) -> Iterator[Run]:
+    """Hold the run that is meant, see `choose_folder`. Raises RunHeld too."""
+    with ExitStack() as stack:
+        with starting(job, out, base=base, kind=kind):
+            folder = choose_folder(job, identity, out, base=base, retry_failed=retry_failed, kind=kind)
+            run = stack.enter_context(open_run(folder, identity))
+        yield run
 
 
 def choose_folder(

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,16 +15,17 @@ from worker.commands.terminal.showing import Showing, Voice
 from worker.commands.terminal.signals import end_at_once
 from worker.commands.work import notifying, planning, reporting
 from worker.commands.work.connection import Connected, Reach, connected, refusals
-from worker.commands.work.folders import choose_folder, starting
+from worker.commands.work.folders import chosen_run
 from worker.commands.work.monitoring import Monitor
 from worker.commands.work.sending import Sending
 from worker.engine.estimate import Estimate, estimate
-from worker.engine.holding import Run, open_run
+from worker.engine.holding import Run
 from worker.engine.settings import Settings
 from worker.files import open_job
 from worker.files.plan import Plan
 from worker.ledger.interface import Identity
 from worker.model import BadRow, Row
+from worker.plain import plural
 from worker.workspace.address import workspace_url
 from worker.workspace.operations import REMOVE_LEADER, Operation
 
@@ -55,10 +55,7 @@ async def perform(job_file: str, out: Path | None, request: Request, login: Logi
             if request.plan is not None:
                 planning.refuse_other_run(request.plan, identity)
             retry_failed = request.settings.retry_failed
-            with ExitStack() as stack:
-                with starting(job, out, base=Path()):
-                    folder = choose_folder(job, identity, out, retry_failed=retry_failed, base=Path())
-                    run = stack.enter_context(open_run(folder, identity))
+            with chosen_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
                 return await work_on(run, job.rows, request, login, environ)
 
 
@@ -132,7 +129,7 @@ def _confirm(request: Request, run: Run, connection: Connected, rows: int, rooms
 
 def _question(operation: Operation, workspace: str, username: str, rows: int, rooms: int) -> str:
     verb, kind = "Add" if operation.gives else "Remove", operation.kind.removesuffix("s")
-    what = f"{reporting.plural(rows, operation.role)} in {reporting.plural(rooms, kind)}"
+    what = f"{plural(rows, operation.role)} in {plural(rooms, kind)}"
     return f"{verb} {what} at {workspace} as {username}"
 
 

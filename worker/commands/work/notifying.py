@@ -18,6 +18,7 @@ from worker.engine.clock import Clock
 from worker.engine.events import Log
 from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS, StopReason
+from worker.ledger.interface import by_outcome
 from worker.model import NoReply, Reply
 from worker.workspace.address import proxy_for
 from worker.workspace.answers import Reading, classify_reading
@@ -123,15 +124,13 @@ def _ending(run: Run, code: Exit) -> Ending:
     # A session that could not note its own end is one whose ledger cannot be written.
     stop = session.stop or ("" if session.ended_at else StopReason.LEDGER.value)
     ended_at = session.ended_at or Clock().wall_ms()
-    outcomes: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    for count in run.ledger.counts():
-        outcomes[count.outcome.value] += count.rows
+    counts, reasons = run.ledger.counts(), Counter[str]()
+    for count in counts:
         if count.outcome in reporting.NOT_WELL:
             reasons[count.reason] += count.rows
     return Ending(
         _headline(stop, code),
-        outcomes,
+        {outcome.value: rows for outcome, rows in by_outcome(counts).items()},
         reasons,
         run.identity.operation,
         run.identity.workspace,

@@ -1,6 +1,5 @@
 """The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -15,8 +14,9 @@ from worker.engine.prediction import PREDICTION_HINTS
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.engine.verifying import VERIFICATION_HINTS
 from worker.files import BAD_ROW_REASONS, is_worth_another_run, read_events, rfc3339, write_json, write_report
-from worker.ledger.interface import Count, Identity, Ledger, Session
+from worker.ledger.interface import Count, Identity, Ledger, Session, by_outcome
 from worker.model import Json, Outcome, Result
+from worker.plain import plural
 from worker.workspace.meanings import HINTS
 from worker.workspace.operations import DONE, NOTHING_TO_DO, OPERATIONS
 
@@ -126,35 +126,26 @@ def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> Non
 
 def in_words(counts: Sequence[Count]) -> str:
     """Count the outcomes in one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
-    totals: Counter[Outcome] = Counter()
-    for count in counts:
-        totals[count.outcome] += count.rows
+    totals = by_outcome(counts)
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
     return f"{plural(totals.total(), 'row')}: {parts}."
 
 
-def plural(number: int, noun: str) -> str:
-    """Count something: `1 row`, `1,200 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _summary(ledger: Ledger, identity: Identity) -> Json:
     counts, sessions = ledger.counts(), ledger.sessions()
-    outcomes: Counter[str] = Counter()
-    for count in counts:
-        outcomes[count.outcome.value] += count.rows
+    outcomes = by_outcome(counts)
     return {
         "workspace": identity.workspace,
         "operation": identity.operation,
         "jobDigest": identity.job_digest,
         "rows": outcomes.total(),
-        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in _outcomes_of(identity.operation)},
+        "outcomes": {outcome.value: outcomes[outcome] for outcome in _outcomes_of(identity.operation)},
         "reasons": [
             {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
             for count in counts
             if count.reason
         ],
-        "stop": _stop(sessions[-1]) if sessions else "",
+        "stop": sessions[-1].why if sessions else "",
         "sessions": [_session(session) for session in sessions],
         "rolecall": __version__,
     }
@@ -172,9 +163,5 @@ def _session(session: Session) -> Json:
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),
         "account": session.account,
-        "stop": _stop(session),
+        "stop": session.why,
     }
-
-
-def _stop(session: Session) -> str:
-    return session.stop or ("" if session.ended_at else StopReason.KILLED.value)

@@ -1,7 +1,6 @@
 """How a run stands, told from its folder alone: the ledger, the lock and the end of its log."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
@@ -13,7 +12,7 @@ from worker.engine.holding import LEDGER
 from worker.engine.reasons import StopReason
 from worker.engine.remaining import remaining
 from worker.files.logtail import last_events
-from worker.ledger.interface import Count, Identity, Session
+from worker.ledger.interface import Count, Identity, Session, by_outcome
 from worker.ledger.lock import is_held
 from worker.ledger.sqlite import SqliteLedger
 from worker.model import Allowance, Hold, Json, Outage, Outcome, Progress
@@ -94,7 +93,7 @@ def _state(sessions: list[Session], *, held: bool) -> State:
 
 def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
     """Tell how far a run came on which nobody works."""
-    outcomes = _by_outcome(counts)
+    outcomes = by_outcome(counts)
     total = outcomes.total()
     return Progress(at, total, total - outcomes[Outcome.NOT_ATTEMPTED] - outcomes[Outcome.UNKNOWN], outcomes)
 
@@ -106,7 +105,7 @@ def progress_under_way(counts: Iterable[Count], news: News, lately: int, seen: f
     """
     counts = list(counts)
     under_way = sum(count.rows for count in counts if count.reason == NOT_RECORDED)
-    outcomes = _by_outcome(count for count in counts if count.reason != NOT_RECORDED)
+    outcomes = by_outcome(count for count in counts if count.reason != NOT_RECORDED)
     waiting = outcomes.pop(Outcome.NOT_ATTEMPTED, 0)
     done = outcomes.total()
     left = waiting + under_way
@@ -131,13 +130,6 @@ def progress_under_way(counts: Iterable[Count], news: News, lately: int, seen: f
         stopping_in=news.stopping_in,
         remaining=time_left if known else None,
     )
-
-
-def _by_outcome(counts: Iterable[Count]) -> Counter[Outcome]:
-    outcomes: Counter[Outcome] = Counter()
-    for count in counts:
-        outcomes[count.outcome] += count.rows
-    return outcomes
 
 
 def read_news(events: Iterable[Mapping[str, Json]], at: float) -> News:

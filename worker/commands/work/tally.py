@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from worker.commands.work.reporting import plural
 from worker.engine.finding.question import Exceptions, Question
 from worker.engine.finding.unseen import UNSEEN_HINTS
 from worker.files.found import Finding, FoundRow, Unseen
+from worker.plain import plural
 from worker.workspace.operations import OPERATIONS, REMOVE_LEADER
 
 MOST_NAMED = 10

@@ -9,7 +9,6 @@ from pathlib import Path
 from worker.commands.exits import Exit, Refusal
 from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
-from worker.commands.work import reporting
 from worker.commands.work.connection import refusals
 from worker.commands.work.mainjob import Request, work_on
 from worker.commands.work.verifying import UNDO_FOLDER, operation_of, refuse_other_workspace
@@ -18,6 +17,7 @@ from worker.engine.verifying import CONFIRMED_BY_READING
 from worker.files import make_private, rfc3339
 from worker.ledger.interface import Identity
 from worker.model import Outcome, Row
+from worker.plain import plural
 from worker.workspace.address import workspace_url
 from worker.workspace.meanings import CONFIRMED_ON_RETRY
 
@@ -63,7 +63,7 @@ def _refuse_done_twice(run: Run, identity: Identity, *, retry_failed: bool) -> N
     if run.ledger.identity() == identity and sessions and not due:
         when = rfc3339(sessions[-1].ended_at or sessions[-1].started_at)
         refused = sum(count.rows for count in run.ledger.counts() if count.outcome is Outcome.FAILED)
-        but = f", but for {reporting.plural(refused, 'row')} that failed" if refused else ""
+        but = f", but for {plural(refused, 'row')} that failed" if refused else ""
         raise Refusal(
             f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent; "
             "--retry-failed sends the rows again that were refused."
@@ -86,7 +86,7 @@ def _left_out(run: Run, outcome: Outcome, *, inferred: bool) -> str:
 def _nothing(run: Run, outcome: Outcome) -> str:
     inferred = sum(count.rows for count in run.ledger.counts() if count.outcome is outcome)
     if inferred:
-        rows = reporting.plural(inferred, "row")
+        rows = plural(inferred, "row")
         return f"In {run.folder} {rows} are {outcome} only by inference: name --include-inferred to undo them."
     return f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo."
 

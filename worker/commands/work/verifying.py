@@ -19,6 +19,7 @@ from worker.engine.settings import Settings
 from worker.engine.verifying import Finding, Verification, Verified
 from worker.files.verification import Odd, verification
 from worker.model import Outcome
+from worker.plain import plural
 from worker.workspace.address import workspace_url
 from worker.workspace.operations import OPERATIONS, Operation
 
@@ -133,7 +134,7 @@ def _sentences(run: Run, operation: Operation, tally: Tally, *, complete: bool) 
         yield f"... and {odd - len(tally.first):,} more"
     parts = ", ".join(f"{rows:,} {words}" for finding, words in IN_WORDS.items() if (rows := tally.found[finding]))
     nothing = "none says anything of a role" if complete else "none so far"
-    yield f"{reporting.plural(tally.found.total(), 'row')} read back: {parts or nothing}."
+    yield f"{plural(tally.found.total(), 'row')} read back: {parts or nothing}."
     if (run.folder / UNDO_FOLDER / LEDGER).is_file():
         yield f"There is an undo of this run: {run.folder / UNDO_FOLDER}"
     if odd and complete:

@@ -10,7 +10,7 @@ from worker.display.page.scales import bars
 from worker.display.page.tally import MOST_ROOMS, NOT_WELL, Room, Tally, quantile
 from worker.display.page.timeline import Timeline, Waits, timeline
 from worker.model import Outcome
-from worker.plain import plain
+from worker.plain import plain, plural
 
 MOST_WORST_ROOMS = 12
 KILLED = "killed"
@@ -101,7 +101,7 @@ def story(sessions: Sequence[Span], hints: Mapping[str, str], tally: Tally, wait
         outcomes=[(outcome, outcomes[outcome], words.share(outcomes[outcome], total)) for outcome in Outcome],
         figures=_figures(tally, waits, spans),
         sessions=[_told(session, hints) for session in sessions],
-        ring=charts.outcomes(outcomes, "Outcomes", f"{words.plural(total, 'row')}: {sentence}."),
+        ring=charts.outcomes(outcomes, "Outcomes", f"{plural(total, 'row')}: {sentence}."),
         throughput=_throughput(line, waits) if line else None,
         latency=_latency(tally) if line else None,
         held=waits.held_ms > 0,
@@ -131,7 +131,7 @@ def _state(sessions: Sequence[Span], hints: Mapping[str, str], not_well: int) ->
     stop = _stop(sessions[-1])
     if stop:
         return _sentence(hints.get(stop, stop)), True
-    return (f"Finished; {words.plural(not_well, 'row')} not done", True) if not_well else ("Finished", False)
+    return (f"Finished; {plural(not_well, 'row')} not done", True) if not_well else ("Finished", False)
 
 
 def _stop(session: Span) -> str:
@@ -154,15 +154,15 @@ def _figures(tally: Tally, waits: Waits, spans: Sequence[tuple[int, int]]) -> li
     figures = [
         Figure("rows done", f"{total - not_well:,}", f"{words.share(total - not_well, total)} of {total:,}"),
         Figure("not done", f"{not_well:,}", words.share(not_well, total) if not_well else "nothing to look at"),
-        Figure("working time", words.duration(working), words.plural(len(spans), "session")),
-        Figure("throughput", f"{words.number(rate)}/{unit}", f"{words.plural(calls, 'row')} answered"),
+        Figure("working time", words.duration(working), plural(len(spans), "session")),
+        Figure("throughput", f"{words.number(rate)}/{unit}", f"{plural(calls, 'row')} answered"),
     ]
     if calls:
         usual, worst = quantile(tally.durations, 0.5), quantile(tally.durations, 0.95)
         figures.append(Figure("call, median", words.duration(usual or 0), f"95 % within {words.duration(worst or 0)}"))
     if waits.holds or waits.outages:
         counts = ((waits.holds, "hold"), (waits.outages, "outage"))
-        why = ", ".join(words.plural(count, noun) for count, noun in counts if count)
+        why = ", ".join(plural(count, noun) for count, noun in counts if count)
         figures.append(Figure("time waited", words.duration(waits.held_ms + waits.away_ms), why))
     return figures
 
@@ -190,9 +190,9 @@ def _throughput(line: Timeline, waits: Waits) -> Picture:
     per = "second" if unit == 1 else "minute"
     sentence = f"Up to {words.number(peak * unit)} rows a {per}."
     if waits.holds:
-        sentence += f" Held {words.plural(waits.holds, 'time')}, {words.duration(waits.held_ms)} in all."
+        sentence += f" Held {plural(waits.holds, 'time')}, {words.duration(waits.held_ms)} in all."
     if waits.outages:
-        sentence += f" {words.plural(waits.outages, 'outage').capitalize()}, {words.duration(waits.away_ms)} in all."
+        sentence += f" {plural(waits.outages, 'outage').capitalize()}, {words.duration(waits.away_ms)} in all."
     title = f"Rows a {per}, over the run's working time"
     drawn = [charts.throughput(line, size, unit, title, sentence) for size in (charts.WIDE, charts.NARROW)]
     values = [

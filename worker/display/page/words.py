@@ -55,8 +55,3 @@ def share(part: int, whole: int) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.1f}".removesuffix(".0") + " %"
-
-
-def plural(count: int, noun: str) -> str:
-    """Count something, such as `1 row` or `1,000 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
