@@ -7,9 +7,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Protocol
 
+from worker import __version__
 from worker.engine.clock import Clock
 from worker.engine.gate import Gate, View
+from worker.engine.holding import Run
 from worker.engine.pacing import Cause, Wait
+from worker.engine.stop import Stop
 from worker.model import Hold, Outcome, Pending, Settled
 from worker.workspace.answers import Verdict
 
@@ -55,6 +58,29 @@ class Events:
             # Another route's window: the rows wait there before they come to this gate again.
             return view._replace(hold=Hold(self._held_until - now, self._held_by is Cause.REFUSED))
         return view
+
+    def began(self, run: Run, account: str, rows: int, *, resumed: bool) -> None:
+        """Tell that a session begins, with so many rows that are due."""
+        self._log.info(
+            "run resumed" if resumed else "run started",
+            workspace=run.identity.workspace,
+            operation=run.identity.operation,
+            account=account,
+            rows=rows,
+            folder=str(run.folder),
+            version=__version__,
+        )
+
+    def ended(self, stop: Stop, seconds: float) -> None:
+        """Tell how a session ended after so many seconds, and what its rows came to."""
+        done: Counter[str] = Counter()
+        for (outcome, _), rows in self.counts.items():
+            done[outcome.value] += rows
+        if stop.reason is None:
+            self._log.info("run ended", seconds=round(seconds, 1), **done)
+        else:
+            reason, detail = stop.reason.value, stop.detail
+            self._log.warning("run stopped", reason=reason, detail=detail, seconds=round(seconds, 1), **done)
 
     def held(self, wait: Wait) -> None:
         """Tell that all calls wait for the server's window, once for each hold."""

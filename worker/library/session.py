@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from worker import __version__
 from worker.engine.clock import Clock
 from worker.engine.events import Events, Log
 from worker.engine.holding import LEDGER, REPORTED, Run, open_run
@@ -129,10 +127,9 @@ class Session:
     async def _send(self, files: Files, client: Client, account: Account, due: int) -> bool:
         """Send what is due and tell each row once its outcome is on disk; False when the end could not be recorded."""
         order, clock = self._order, self._clock
-        log = order.log.bind(run=files.run.folder.name)
-        events, durable = Events(log, clock), Handover[Settled]()
+        events, durable = Events(order.log.bind(run=files.run.folder.name), clock), Handover[Settled]()
         self._sending = True
-        await self._begin(files, log, account, due)
+        await self._begin(files, events, account, due)
         began = clock.now()
         work = asyncio.create_task(
             work_through(
@@ -165,23 +162,15 @@ class Session:
             work.cancel()
             await asyncio.wait({work})
             recorded = await self._end(files)
-            _tell_end(log, self.stop, clock.now() - began, events)
+            events.ended(self.stop, clock.now() - began)
             self._sending = False
         return recorded
 
-    async def _begin(self, files: Files, log: Log, account: Account, due: int) -> None:
+    async def _begin(self, files: Files, events: Events, account: Account, due: int) -> None:
         ledger = files.run.ledger
         resumed = bool(await files.disk.call(ledger.sessions))
         await files.disk.call(ledger.open_session, account.username, self._clock.wall_ms())
-        log.info(
-            "run resumed" if resumed else "run started",
-            workspace=files.run.identity.workspace,
-            operation=files.run.identity.operation,
-            account=account.username,
-            rows=due,
-            folder=str(files.run.folder),
-            version=__version__,
-        )
+        events.began(files.run, account.username, due, resumed=resumed)
 
     async def _end(self, files: Files) -> bool:
         """Write down how the session ended, if that can still be written."""
@@ -246,14 +235,3 @@ async def _connected(workspace: Workspace, patience: float, log: Log) -> AsyncIt
 
     async with Client(transport, Credentials(workspace.user_id, workspace.token)) as client:
         yield client, read_account(await ask_who_we_are(client, patience, tell_of_wait), url)
-
-
-def _tell_end(log: Log, stop: Stop, seconds: float, events: Events) -> None:
-    done: Counter[str] = Counter()
-    for (outcome, _), rows in events.counts.items():
-        done[outcome.value] += rows
-    if stop.reason is None:
-        log.info("run ended", seconds=round(seconds, 1), **done)
-    else:
-        reason, detail = stop.reason.value, stop.detail
-        log.warning("run stopped", reason=reason, detail=detail, seconds=round(seconds, 1), **done)

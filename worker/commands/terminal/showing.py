@@ -52,7 +52,7 @@ class Showing:
         colors = drawable and not environ.get("NO_COLOR")
         return cls(sys.stderr, Screen(sys.stderr) if drawing else None, log_format, quiet, colors)
 
-    def open_log(self, path: Path, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
         """Make the run's logger; `path` and `hide` as in `open_logs`."""
         terminal = None if self.quiet else self.screen or self.file
         return open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.log_format == JSON)

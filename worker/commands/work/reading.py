@@ -1,15 +1,14 @@
 """What the verbs that only read have in common: a reader with its log, and an end on Ctrl-C."""
 
 import asyncio
-import sys
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worker.commands.terminal.showing import JSON, Voice
+from worker.commands.terminal.showing import Showing, Voice
 from worker.commands.terminal.signals import two_stage_interrupt
 from worker.commands.work.connection import Connected
-from worker.display.logs import open_logs
 from worker.engine.clock import Clock
 from worker.engine.events import Events
 from worker.engine.reading import Reader, Stopped, until_stopped
@@ -29,9 +28,7 @@ class Desk(NamedTuple):
 def open_desk(connection: Connected, settings: Settings, voice: Voice, log_file: Path | None, *, hide: str) -> Desk:
     """Make a reader whose events go to stderr, as `voice` says, and into `log_file`. `hide` is the token."""
     stop, clock = Stop(), Clock()
-    terminal = None if voice.quiet else sys.stderr
-    as_json = voice.log_format == JSON
-    log = open_logs(terminal, log_file, hide=hide, colors=sys.stderr.isatty(), as_json=as_json)
+    log = Showing.choose(voice, os.environ).open_log(log_file, hide=hide)
     return Desk(Reader(connection.client, settings, stop=stop, clock=clock, events=Events(log, clock)), stop, clock)
 
 

@@ -2,13 +2,11 @@
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from worker import __version__
 from worker.commands.exits import Exit
 from worker.commands.terminal.showing import Showing
 from worker.commands.terminal.signals import two_stage_interrupt
@@ -42,7 +40,7 @@ class Sending(NamedTuple):
         run, clock, stop = self.run, Clock(), Stop()
         events = Events(self.log, clock)
         earlier = Earlier.of(run.ledger.counts(), rows, retry_failed=self.settings.retry_failed)
-        self._open(account, rows, clock)
+        self._open(account, rows, clock, events)
         started = clock.now()
         async with self.showing.following(Tracker(earlier, events, stop, self.settings, clock), self.log):
             work = work_through(
@@ -50,7 +48,7 @@ class Sending(NamedTuple):
             )
             at_once = await self._until_done_or_interrupted(work, stop)
         counts = self._close(stop, clock)
-        self._tell_end(stop, clock.now() - started, events)
+        events.ended(stop, clock.now() - started)
         if counts is None or at_once:
             self._tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {run.folder}")
             return reporting.BY_STOP[stop.reason or StopReason.INTERRUPTED]
@@ -62,19 +60,11 @@ class Sending(NamedTuple):
             reporting.show(run, f"{first}{reporting.in_words(counts)}", sys.stdout)
         return code
 
-    def _open(self, account: str, rows: int, clock: Clock) -> None:
+    def _open(self, account: str, rows: int, clock: Clock, events: Events) -> None:
         resumed = bool(self.run.ledger.sessions())
         reporting.have_aged(self.run)
         self.run.ledger.open_session(account, clock.wall_ms())
-        self.log.info(
-            "run resumed" if resumed else "run started",
-            workspace=self.run.identity.workspace,
-            operation=self.operation.name,
-            account=account,
-            rows=rows,
-            folder=str(self.run.folder),
-            version=__version__,
-        )
+        events.began(self.run, account, rows, resumed=resumed)
 
     def _close(self, stop: Stop, clock: Clock) -> Sequence[Count] | None:
         """Write down how the session ended; None where the ledger cannot be written any more."""
@@ -85,16 +75,6 @@ class Sending(NamedTuple):
             stop.ask(StopReason.LEDGER, str(failure))
             self._tell(f"{stop.detail or failure} The run stopped; rows without a recorded outcome are sent again.")
             return None
-
-    def _tell_end(self, stop: Stop, seconds: float, events: Events) -> None:
-        done: Counter[str] = Counter()
-        for (outcome, _), rows in events.counts.items():
-            done[outcome.value] += rows
-        if stop.reason is None:
-            self.log.info("run ended", seconds=round(seconds, 1), **done)
-        else:
-            reason, detail = stop.reason.value, stop.detail
-            self.log.warning("run stopped", reason=reason, detail=detail, seconds=round(seconds, 1), **done)
 
     def _write_reports(self) -> bool:
         try:
