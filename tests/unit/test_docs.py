@@ -13,7 +13,7 @@ from tests.docs_help import with_help
 from worker.cli import VERBS, rolecall
 from worker.commands.exits import Exit
 from worker.commands.settings.settings_view import OTHER_VARIABLES
-from worker.commands.work.reporting import REASON_HINTS
+from worker.commands.workflows.reporting import REASON_HINTS
 from worker.engine.finding.unseen import UNSEEN_HINTS
 from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
 from worker.files.found import FOUND_COLUMNS

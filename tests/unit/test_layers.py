@@ -70,12 +70,12 @@ def test_imports_point_down_only(module: str) -> None:
 
 def test_the_rooms_of_the_commands_point_down_too() -> None:
     """Settings and terminal know nothing of the work, the work nothing of the verbs."""
-    rooms = ("settings", "terminal", "work")
+    rooms = ("settings", "terminal", "workflows")
     for module, names in IMPORTS.items():
         room = [*module.split("."), "", ""][2] if layer(module) == "commands" else ""
         used = {name.split(".")[2] for name in names if name.startswith("worker.commands.")}
         if room in ("settings", "terminal"):
-            assert "work" not in used, module
+            assert "workflows" not in used, module
         if room in rooms:
             assert not used & set(VERBS), module
 

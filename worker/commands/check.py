@@ -41,8 +41,8 @@ def check(
     """
     from worker.commands.settings import credentials
     from worker.commands.terminal import console, loop
-    from worker.commands.work import checking
-    from worker.commands.work.manner import manner
+    from worker.commands.workflows import checking
+    from worker.commands.workflows.manner import manner
 
     login = credentials.asked_login(console.warn)
     settings, reach, voice = manner(shared)

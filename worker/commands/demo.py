@@ -23,7 +23,7 @@ def demo(rows: int, out: Path | None) -> int:
     from worker.commands.exits import Exit, Refusal
     from worker.commands.settings.credentials import Login
     from worker.commands.terminal import loop
-    from worker.commands.work import mainjob
+    from worker.commands.workflows import mainjob
     from worker.engine.settings import Settings
     from worker.sandbox import Sandbox, demo_faults, demo_world
 

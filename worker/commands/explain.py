@@ -29,7 +29,7 @@ def explain(response: str, operation: str, status: int | None, doubtful: bool, j
     FILE has a whole response as 'curl -i' prints it, or its body alone. Where several responses follow one another, as
     with redirects, the last one counts.
     """
-    from worker.commands.work import explanation
+    from worker.commands.workflows import explanation
     from worker.files.cells import json_text
     from worker.files.stored import UnusableResponse, read_stored
     from worker.model import Reply

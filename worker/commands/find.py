@@ -59,9 +59,9 @@ def find(
     """
     from worker.commands.settings import credentials
     from worker.commands.terminal import console, loop
-    from worker.commands.work import finding
-    from worker.commands.work.connection import refusals
-    from worker.commands.work.manner import manner
+    from worker.commands.workflows import finding
+    from worker.commands.workflows.connection import refusals
+    from worker.commands.workflows.manner import manner
     from worker.engine.finding.question import Question
     from worker.files.chosen import PEOPLE, ROOMS
 

@@ -14,7 +14,7 @@ from worker.commands.options import report_format_option
 def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.work import reporting
+    from worker.commands.workflows import reporting
     from worker.engine.holding import existing_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
     from worker.ledger.lock import RunHeld

@@ -73,9 +73,9 @@ def run(
     from worker.commands.exits import Refusal
     from worker.commands.settings import credentials
     from worker.commands.terminal import console, loop
-    from worker.commands.work import checking, mainjob, monitoring, notifying
-    from worker.commands.work.connection import refusals
-    from worker.commands.work.manner import manner
+    from worker.commands.workflows import checking, mainjob, monitoring, notifying
+    from worker.commands.workflows.connection import refusals
+    from worker.commands.workflows.manner import manner
     from worker.files.plan import open_plan
 
     if plan is not None and (dry_run or shared["retry_failed"]):

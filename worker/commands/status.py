@@ -14,8 +14,8 @@ def status(folder: Path, json: bool) -> int:
     import time
 
     from worker.commands.exits import Exit, Refusal
-    from worker.commands.work import standing
-    from worker.commands.work.statusview import as_text, show
+    from worker.commands.workflows import standing
+    from worker.commands.workflows.statusview import as_text, show
     from worker.engine.holding import LEDGER, no_run
     from worker.ledger.interface import LedgerFailed, UnusableLedger
 

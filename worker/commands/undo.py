@@ -32,8 +32,8 @@ def undo(
     """
     from worker.commands.settings import credentials
     from worker.commands.terminal import console, loop
-    from worker.commands.work import mainjob, undoing
-    from worker.commands.work.manner import manner
+    from worker.commands.workflows import mainjob, undoing
+    from worker.commands.workflows.manner import manner
 
     login = credentials.asked_login(console.warn)
     settings, reach, voice = manner(shared)

@@ -19,8 +19,8 @@ def verify(folder: Path, **shared: Any) -> int:
     """
     from worker.commands.settings import credentials
     from worker.commands.terminal import console, loop
-    from worker.commands.work import verifying
-    from worker.commands.work.manner import manner
+    from worker.commands.workflows import verifying
+    from worker.commands.workflows.manner import manner
 
     login = credentials.asked_login(console.warn)
     request = verifying.Request(*manner(shared))

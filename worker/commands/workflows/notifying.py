@@ -12,8 +12,8 @@ from typing import NamedTuple
 from worker.commands.exits import Exit, Refusal
 from worker.commands.terminal import console
 from worker.commands.terminal.signals import two_stage_interrupt
-from worker.commands.work import reporting
-from worker.commands.work.connection import Reach
+from worker.commands.workflows import reporting
+from worker.commands.workflows.connection import Reach
 from worker.engine.clock import Clock
 from worker.engine.events import Log
 from worker.engine.holding import Run

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.engine import run_pairs
 from tests.unit.workspace.raw_server import answer, serving
 from tests.unit.workspace.replies import reply
-from worker.commands.work.explanation import LABEL, WIDTH, Case, as_json, as_lines, outcome_told, status_in
+from worker.commands.workflows.explanation import LABEL, WIDTH, Case, as_json, as_lines, outcome_told, status_in
 from worker.model import Json, Outcome, Reply
 from worker.workspace.answers import Ground, classify, explain
 from worker.workspace.meanings import BY_ERROR_TYPE, BY_STATUS, BY_WORDS, Then

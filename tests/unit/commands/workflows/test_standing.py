@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.commands.work.standing import News, look, progress_at_rest, progress_under_way, read_news
+from worker.commands.workflows.standing import News, look, progress_at_rest, progress_under_way, read_news
 from worker.ledger.interface import Batch, Count, Identity
 from worker.ledger.lock import RunLock
 from worker.ledger.sqlite import SqliteLedger

@@ -9,9 +9,9 @@ from pathlib import Path
 from worker.commands.exits import Exit, Refusal
 from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
-from worker.commands.work.connection import refusals
-from worker.commands.work.mainjob import Request, work_on
-from worker.commands.work.verifying import UNDO_FOLDER, operation_of, refuse_other_workspace
+from worker.commands.workflows.connection import refusals
+from worker.commands.workflows.mainjob import Request, work_on
+from worker.commands.workflows.verifying import UNDO_FOLDER, operation_of, refuse_other_workspace
 from worker.engine.holding import Run, existing_run, open_run
 from worker.engine.verifying import CONFIRMED_BY_READING
 from worker.files import make_private, rfc3339

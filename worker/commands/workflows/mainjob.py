@@ -13,11 +13,11 @@ from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
 from worker.commands.terminal.showing import Showing, Voice
 from worker.commands.terminal.signals import end_at_once
-from worker.commands.work import notifying, planning, reporting
-from worker.commands.work.connection import Connected, Reach, connected, refusals
-from worker.commands.work.folders import chosen_run
-from worker.commands.work.monitoring import Monitor
-from worker.commands.work.sending import Sending
+from worker.commands.workflows import notifying, planning, reporting
+from worker.commands.workflows.connection import Connected, Reach, connected, refusals
+from worker.commands.workflows.folders import chosen_run
+from worker.commands.workflows.monitoring import Monitor
+from worker.commands.workflows.sending import Sending
 from worker.engine.estimate import Estimate, estimate
 from worker.engine.holding import Run
 from worker.engine.settings import Settings

@@ -10,9 +10,9 @@ from worker.commands.exits import Exit, Refusal
 from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
 from worker.commands.terminal.showing import Voice
-from worker.commands.work import reporting
-from worker.commands.work.connection import Reach, connected, refusals
-from worker.commands.work.reading import Desk, open_desk, to_its_end
+from worker.commands.workflows import reporting
+from worker.commands.workflows.connection import Reach, connected, refusals
+from worker.commands.workflows.reading import Desk, open_desk, to_its_end
 from worker.engine.holding import LEDGER, Run, existing_run
 from worker.engine.reasons import STOP_HINTS
 from worker.engine.settings import Settings

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from worker.commands.exits import Exit
-from worker.commands.work.connection import Reach
-from worker.commands.work.notifying import Notice, Way, tell_end
+from worker.commands.workflows.connection import Reach
+from worker.commands.workflows.notifying import Notice, Way, tell_end
 from worker.engine.holding import Run
 from worker.ledger.interface import Identity
 from worker.ledger.sqlite import SqliteLedger

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from worker.commands.exits import Exit
 from worker.commands.terminal.showing import Showing
 from worker.commands.terminal.signals import two_stage_interrupt
-from worker.commands.work import reporting
+from worker.commands.workflows import reporting
 from worker.engine.clock import Clock
 from worker.engine.events import Events
 from worker.engine.holding import Run

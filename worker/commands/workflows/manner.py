@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from worker.commands.terminal.showing import Voice
-from worker.commands.work.connection import Reach
+from worker.commands.workflows.connection import Reach
 from worker.engine.settings import Settings
 
 

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.work.standing import Standing, State
+from worker.commands.workflows.standing import Standing, State
 from worker.display.progress import bar, clock_time, outcomes_in_words, picture, span
 from worker.engine.reasons import STOP_HINTS, StopReason
 from worker.files import rfc3339

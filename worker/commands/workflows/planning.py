@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from worker.commands.exits import Refusal
-from worker.commands.work.reporting import READ_BEFORE
+from worker.commands.workflows.reporting import READ_BEFORE
 from worker.engine.holding import Run
 from worker.files.plan import Plan, is_plan
 from worker.ledger.interface import Identity, Known

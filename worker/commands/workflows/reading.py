@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from worker.commands.terminal.showing import Showing, Voice
 from worker.commands.terminal.signals import two_stage_interrupt
-from worker.commands.work.connection import Connected
+from worker.commands.workflows.connection import Connected
 from worker.engine.clock import Clock
 from worker.engine.events import Events
 from worker.engine.reading import Reader, Stopped, until_stopped

@@ -11,11 +11,11 @@ from worker.commands.exits import Exit, Refusal
 from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
 from worker.commands.terminal.showing import Voice
-from worker.commands.work.connection import Connected, Reach, connected, refusals
-from worker.commands.work.mainjob import expected
-from worker.commands.work.reading import open_desk, to_its_end
-from worker.commands.work.reporting import BY_STOP
-from worker.commands.work.tally import Tally
+from worker.commands.workflows.connection import Connected, Reach, connected, refusals
+from worker.commands.workflows.mainjob import expected
+from worker.commands.workflows.reading import open_desk, to_its_end
+from worker.commands.workflows.reporting import BY_STOP
+from worker.commands.workflows.tally import Tally
 from worker.engine.finding.question import Exceptions, Question
 from worker.engine.finding.search import search
 from worker.engine.reasons import StopReason

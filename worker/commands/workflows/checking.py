@@ -11,11 +11,11 @@ from worker.commands.settings.credentials import Login
 from worker.commands.terminal import console
 from worker.commands.terminal.showing import Voice
 from worker.commands.terminal.signals import end_at_once
-from worker.commands.work import planning, reporting
-from worker.commands.work.connection import Connected, Reach, connected, refusals
-from worker.commands.work.folders import chosen_run
-from worker.commands.work.mainjob import expected
-from worker.commands.work.reading import Desk, open_desk, to_its_end
+from worker.commands.workflows import planning, reporting
+from worker.commands.workflows.connection import Connected, Reach, connected, refusals
+from worker.commands.workflows.folders import chosen_run
+from worker.commands.workflows.mainjob import expected
+from worker.commands.workflows.reading import Desk, open_desk, to_its_end
 from worker.engine.checking import Check
 from worker.engine.holding import Run
 from worker.engine.reasons import STOP_HINTS
