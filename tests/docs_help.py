@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from worker.cli import VERBS, rolecall
+from rolecall.cli.main import VERBS, rolecall
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 WIDTH = 100

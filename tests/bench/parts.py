@@ -9,24 +9,25 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rolecall.cli.terminal import event_loop
+from rolecall.engine.clock import Clock
+from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
+from rolecall.engine.throttle.admission import AdmissionController
+from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
+from rolecall.engine.throttle.route_limiter import RouteLimiter
+from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.files.input.job import open_job
+from rolecall.files.output.report import write_report
+from rolecall.models import Outcome, Reply, RowOutcome
+from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.error_table import Action, ErrorRule
+from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.rocketchat.response_classifier import CallResult, classify
+from rolecall.store.base import Batch, Identity, Intent
+from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.sqlite.store import SqliteStore
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
-from worker.commands.terminal import loop
-from worker.engine.breaker import Breaker
-from worker.engine.clock import Clock
-from worker.engine.concurrency import Concurrency
-from worker.engine.gate import Gate
-from worker.engine.pacing import Pacing
-from worker.engine.turnstile import Turnstile
-from worker.files import open_job, write_report
-from worker.ledger.interface import Batch, Identity, Intent
-from worker.ledger.journal import Journal
-from worker.ledger.sqlite import SqliteLedger
-from worker.model import Outcome, Reply, Settled
-from worker.workspace.answers import Verdict, classify
-from worker.workspace.client import Client, Credentials, Transport
-from worker.workspace.meanings import Meaning, Then
-from worker.workspace.operations import REMOVE_LEADER
 
 Say = Callable[[str], None]
 Part = Callable[[], None]
@@ -42,7 +43,7 @@ def parts(rows: int, rounds: int, say: Say) -> list[dict[str, Any]]:
         stock = _Stock(folder, rows, target)
         known: list[tuple[str, Part]] = [
             ("reading the job file", stock.read),
-            ("taking the rows into the ledger", stock.take_in),
+            ("taking the rows into the ledger", stock.import_rows),
             ("reading what is due", stock.due),
             ("gate: concurrency, breaker, pacing", stock.gate),
             ("journal: intents and outcomes, on disk", stock.journal),
@@ -75,7 +76,7 @@ class _Stock:
         self._numbers = itertools.count()
         self._job = write_job(folder / "job.csv", rows)
         self._full = self._taken_in()
-        batch = [Settled(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False) for key in range(1, rows + 1)]
+        batch = [RowOutcome(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False) for key in range(1, rows + 1)]
         self._full.commit(Batch(batch, [], []))
 
     def read(self) -> None:
@@ -84,7 +85,7 @@ class _Stock:
             for _ in job.rows():
                 pass
 
-    def take_in(self) -> None:
+    def import_rows(self) -> None:
         """Make the rows the ledger's; its reading of the file is part of it."""
         self._taken_in().close()
 
@@ -98,33 +99,39 @@ class _Stock:
     def gate(self) -> None:
         """Enter and leave, nobody waiting."""
         clock = Clock()
-        breaker = Breaker(clock, 900, on_open=_nothing, on_close=_nothing, on_give_up=_nothing)
-        turnstile = Turnstile(Pacing(None), clock, _nothing)
-        gate = Gate(
-            Concurrency(IN_FLIGHT), breaker, turnstile, clock, patience=900, on_give_up=_nothing, on_overload=_nothing
+        breaker = CircuitBreaker(clock, 900, on_open=_nothing, on_close=_nothing, on_give_up=_nothing)
+        turnstile = RouteLimiter(RouteSchedule(None), clock, _nothing)
+        gate = AdmissionController(
+            AdaptiveConcurrencyLimiter(IN_FLIGHT),
+            breaker,
+            turnstile,
+            clock,
+            patience=900,
+            on_give_up=_nothing,
+            on_overload=_nothing,
         )
-        verdict = Verdict(Meaning("", Outcome.REMOVED, Then.SETTLE, ""), "", "", 200)
+        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.SETTLE, ""), "", "", 200)
 
         async def one(number: int) -> None:
             probing = await gate.enter()
             gate.leave(number, GOOD, verdict, probing=probing)
 
-        loop.run(self._by_workers(one, workers=1))
+        event_loop.run(self._by_workers(one, workers=1))
 
     def journal(self) -> None:
         """Hand an outcome over and wait for the next intent, 64 rows at once."""
         ledger = self._open()
 
         async def main() -> None:
-            async with Journal(ledger) as journal:
+            async with BatchWriter(ledger) as journal:
 
                 async def one(number: int) -> None:
-                    await journal.intend(Intent(number + 1, 1, 1))
+                    await journal.write_intent(Intent(number + 1, 1, 1))
                     journal.settle(_settled(number + 1))
 
                 await self._by_workers(one)
 
-        loop.run(main())
+        event_loop.run(main())
         ledger.close()
 
     def commit(self) -> None:
@@ -147,25 +154,25 @@ class _Stock:
                 await self._by_workers(one)
 
         self._target.reset()
-        loop.run(main())
+        event_loop.run(main())
         measure.check_rows(self._target, self._rows, "the client")
 
     def classify(self) -> None:
         """Classify good answers."""
         for _ in range(self._rows):
-            classify(GOOD, REMOVE_LEADER, doubtful=False)
+            classify(GOOD, REMOVE_LEADER, in_doubt=False)
 
     def report(self) -> None:
         """Write report.csv from the ledger."""
         write_report(self._folder, self._full.results(), self._full.extra_columns())
 
-    def _open(self) -> SqliteLedger:
-        return SqliteLedger(self._full.path)
+    def _open(self) -> SqliteStore:
+        return SqliteStore(self._full.path)
 
-    def _taken_in(self) -> SqliteLedger:
-        ledger = SqliteLedger(self._folder / f"ledger-{next(self._numbers)}.sqlite")
+    def _taken_in(self) -> SqliteStore:
+        ledger = SqliteStore(self._folder / f"ledger-{next(self._numbers)}.sqlite")
         with open_job(str(self._job)) as job:
-            ledger.take_in(IDENTITY, job.rows())
+            ledger.import_rows(IDENTITY, job.rows())
         return ledger
 
     async def _by_workers(self, one: Callable[[int], Awaitable[None]], workers: int = IN_FLIGHT) -> None:
@@ -177,8 +184,8 @@ class _Stock:
         await asyncio.gather(*(work(numbers) for _ in range(workers)))
 
 
-def _settled(key: int) -> Settled:
-    return Settled(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False)
+def _settled(key: int) -> RowOutcome:
+    return RowOutcome(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False)
 
 
 def _nothing(*_: object) -> None:

@@ -12,7 +12,7 @@ def profile(rows: int, lines: int = 30) -> str:
     """Run a job under cProfile (two to three times slower with it), and list the costliest functions."""
     with measure.running_target() as target, measure.scratch() as folder:
         job = write_job(folder / "job.csv", rows)
-        words = (sys.executable, "-m", "cProfile", "-o", "profile.out", "-m", "worker", "run", job, "--out", "out")
+        words = (sys.executable, "-m", "cProfile", "-o", "profile.out", "-m", "rolecall", "run", job, "--out", "out")
         options = ("--yes", "--rate", "unlimited", "--concurrency", "64")
         env = measure.environment(target.url, PYTHONPATH=str(measure.ROOT))
         measure.run((*words, *options), cwd=folder, env=env)

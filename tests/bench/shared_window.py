@@ -12,10 +12,10 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
+from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.models import Reply
+from rolecall.sandbox.limiter import Limiter
 from tests.bench.target import GOOD, TOO_MANY
-from worker.engine.pacing import Pacing
-from worker.model import Reply
-from worker.sandbox.limiter import Limiter
 
 BEGINNING, EPOCH = 5_000.0, 1_700_000_000.25
 """What the clients' monotonic clock and the server's clock show at first."""
@@ -57,7 +57,7 @@ def ideal(rows: int, window: Window) -> float:
 class _Client:
     """One machine with its part of the rows."""
 
-    def __init__(self, rows: int, pacing: Pacing, share: int | None) -> None:
+    def __init__(self, rows: int, pacing: RouteSchedule, share: int | None) -> None:
         self.left, self.pacing, self.share = rows, pacing, share
         self.in_flight = 0
         self.wakes = math.inf
@@ -149,7 +149,7 @@ def simulate(rows: Sequence[int], window: Window, *, sharing: Sharing = Sharing.
     parts = len(rows)
     rate = window.limit * window.instances / window.seconds / parts if sharing is Sharing.RATE else None
     shares = divided(window.limit, parts) if sharing is Sharing.WINDOW else [None] * parts
-    clients = [_Client(own, Pacing(rate), share) for own, share in zip(rows, shares, strict=True)]
+    clients = [_Client(own, RouteSchedule(rate), share) for own, share in zip(rows, shares, strict=True)]
     simulation = Simulation(clients, window, Random(seed))
     simulation.run()
     arrivals = simulation.arrivals

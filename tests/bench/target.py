@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from rolecall.sandbox.limiter import LimitDecision, Limiter
 from tests.bench.jobs import PER_ROOM
-from worker.sandbox.limiter import Limiter, Ruling
 
 POST = b"POST /api/v1/groups.removeLeader "
 GOOD = b'{"success":true}'
@@ -41,7 +41,7 @@ class Counts:
         self.posts = self.strange = self.refused = 0
         self.seen = bytearray()
 
-    def post(self, body: bytes, now: float) -> Ruling | None:
+    def post(self, body: bytes, now: float) -> LimitDecision | None:
         """Count a call; what the limiter says of it."""
         self.posts += 1
         if self.arrivals is not None:

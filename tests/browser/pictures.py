@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, demo_faults, demo_world
 from tests.browser.chromium import opened
 from tests.support.command import environment, finish, start, write_job
-from worker.sandbox import Fault, Kind, Limiter, Sandbox, When, demo_faults, demo_world
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -34,7 +34,7 @@ async def real_run(folder: Path) -> Path:
     """Run the installed command: 1,200 rows, 100 calls in 3 s, Ctrl-C after 350 calls, 5 s away after 750."""
     demo = demo_world(1_200, seed=3, roles=("user",))
     job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.pairs))
-    faults = [*demo_faults(demo), Fault(Kind.SLOW, When(chance=0.3), seconds=0.02)]
+    faults = [*demo_faults(demo), Fault(Kind.SLOW, FaultMatch(chance=0.3), seconds=0.02)]
     words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--backoff", "0.1")
     limiter = Limiter(100, 3.0)
     async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, port=PORT) as sandbox:

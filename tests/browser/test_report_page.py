@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolecall.display.html_report import html_report
+from rolecall.models import Outcome
 from tests.browser.conftest import Look
-from tests.unit.display.page.making import facts, result, written
-from tests.unit.display.page.test_page import HOSTILE
-from worker.display.page import page
-from worker.model import Outcome
+from tests.unit.display.html_report.making import facts, result, written
+from tests.unit.display.html_report.test_html_report import HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -198,7 +198,7 @@ def test_100_000_rows_are_shown_a_page_at_a_time(look: Look, tmp_path: Path) -> 
     elements = []
     for rows in (1_000, 100_000):
         path = tmp_path / f"{rows}.html"
-        with path.open("w", encoding="utf-8") as file, page(file, facts(rows)) as write:
+        with path.open("w", encoding="utf-8") as file, html_report(file, facts(rows)) as write:
             for number in range(rows):
                 failed = number % 10 == 3
                 outcome, reason = (Outcome.FAILED, "room_archived") if failed else (Outcome.REMOVED, "")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from rolecall.sandbox import Call
 from tests.campaign.scenario import SOUND, Pair, Scenario
-from worker.sandbox import Call
 
 CARRIED_OUT_NOTE = "may have been carried out"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from rolecall.sandbox import ACCOUNT, FaultPlan, Sandbox
 from tests.campaign.judge import judge
 from tests.campaign.scenario import ANSWER_TIMEOUT, Kill, Scenario, draw
 from tests.support.command import environment, read_report, start, write_job
-from worker.sandbox import ACCOUNT, FaultPlan, Sandbox
 
 MOST_SESSIONS = 12
 FINISHED = (0, 1)

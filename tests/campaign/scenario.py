@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from random import Random
 
-from worker.sandbox import Fault, Kind, Limiter, Nonsense, When, World, leader_world
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Nonsense, World, leader_world
 
 SOUND = {Kind.NO_ERROR_TYPE, Kind.NONSENSE_HEADERS, Kind.UNKNOWN_ERROR_TYPE, Kind.SLOW}
 """Faults that leave an answer to be trusted."""
@@ -92,7 +92,7 @@ def _fault(random: Random) -> Fault:
     may_act = kind in (Kind.STATUS, Kind.GARBAGE, Kind.EMPTY_200, Kind.SUCCESS_MISSING, Kind.SUCCESS_FALSE)
     return Fault(
         kind,
-        When(chance=chance),
+        FaultMatch(chance=chance),
         times=random.choice((1, 1, 2, None)),
         act=may_act and random.random() < 0.5,
         status=random.choice((500, 502, 503, 504, 520, 522)),

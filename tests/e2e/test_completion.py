@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.cli.main import VERBS
 from tests.support.command import ROLECALL, rolecall
 from tests.unit.test_layers import HEAVY
-from worker.cli import VERBS
 
 PATH = f"{ROLECALL.parent}:{os.environ['PATH']}"
 ASK_BASH = """
@@ -104,7 +104,7 @@ def test_completing_is_quick(folder: Path) -> None:
     """No heavy library is imported for it, though the help of every command is asked for."""
     program = (
         "import json, sys\n"
-        "from worker.cli import main\n"
+        "from rolecall.cli.main import main\n"
         "try:\n    main([])\n"
         "except SystemExit as end:\n    assert end.code == 0\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
+from rolecall.sandbox import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
-from worker.sandbox import EVERY_ROUTE, Fault, FaultPlan, Kind, Sandbox, When, leader_world
 
 FAST = ("--rate", "unlimited", "--backoff", "0.02")
 
@@ -61,7 +61,7 @@ async def test_a_killed_run_is_reported_as_it_stands(tmp_path: Path) -> None:
     pairs = many(50)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.HANG_AFTER, When(user="user0005"))])
+    plan = FaultPlan([Fault(Kind.HANG_AFTER, FaultMatch(user="user0005"))])
     async with Sandbox(world, faults=plan) as sandbox:
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "1")
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
@@ -105,7 +105,7 @@ async def test_a_hung_call_is_unknown_once_the_grace_is_over(tmp_path: Path) -> 
     pairs = many(30)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.HANG_AFTER, When(user="user0003"))])
+    plan = FaultPlan([Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))])
     async with Sandbox(world, faults=plan, latency=0.01) as sandbox:
         env = environment(sandbox.url)
         worker = await start("run", job, "--out", "o", *FAST, "--grace", "0.2", cwd=tmp_path, env=env)
@@ -124,7 +124,7 @@ async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
     pairs = many(60)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.HANG_BEFORE, When(user="user0020"))])
+    plan = FaultPlan([Fault(Kind.HANG_BEFORE, FaultMatch(user="user0020"))])
     async with Sandbox(world, faults=plan) as sandbox:
         env = environment(sandbox.url)
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "1", "--grace", "600", "--timeout", "600")
@@ -228,7 +228,7 @@ async def test_a_signal_before_the_first_row_leaves_nothing(tmp_path: Path, numb
     pairs = many(5)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, faults=[Fault(Kind.HANG_BEFORE, When(route=EVERY_ROUTE), times=None)]) as sandbox:
+    async with Sandbox(world, faults=[Fault(Kind.HANG_BEFORE, FaultMatch(route=EVERY_ROUTE), times=None)]) as sandbox:
         worker = await start("run", job, *FAST, cwd=tmp_path, env=environment(sandbox.url))
         await sandbox.reached(1)
         worker.send_signal(number)

@@ -76,7 +76,7 @@ def test_it_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     """Explaining a response loads no HTTP client, no database, no table drawing: it answers at once."""
     (tmp_path / "kept").write_bytes(REFUSAL)
     program = (
-        "import json, sys, worker.cli as cli\n"
+        "import json, sys, rolecall.cli.main as cli\n"
         "assert cli.main(['explain', 'kept']) == 0\n"
         "heavy = ('aiohttp', 'structlog', 'tenacity', 'rich', 'ijson', 'sqlite3', 'uvloop')\n"
         "print(json.dumps([name for name in heavy if name in sys.modules]))\n"

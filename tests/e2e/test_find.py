@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.files.input.job import open_job
+from rolecall.models import Row
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, FaultPlan, Kind, Sandbox, World, organisation_world
+from rolecall.sandbox.org_world import DEPARTED, group, user
 from tests.support.command import ROLECALL, environment, finish, outcomes, rolecall, start
-from worker.files import open_job
-from worker.model import Row
-from worker.sandbox import ACCOUNT, Fault, FaultPlan, Kind, Sandbox, When, World, organisation_world
-from worker.sandbox.organisation import DEPARTED, group, user
 
 FAST = ("--rate", "unlimited", "--backoff", "0.02")
 LEGAL = {
@@ -134,7 +134,7 @@ async def test_an_outage_costs_nothing_that_was_read(tmp_path: Path) -> None:
 async def test_what_was_missed_is_asked_for_again(tmp_path: Path) -> None:
     """A user who could not be read before the interruption is asked for again by the command that goes on."""
     world = crowd(20)
-    faults = FaultPlan([Fault(Kind.STATUS, When(route="users.info", user="user001"), times=None, status=500)])
+    faults = FaultPlan([Fault(Kind.STATUS, FaultMatch(route="users.info", user="user001"), times=None, status=500)])
     people = [word for each in range(20) for word in ("--user", f"user{each:03}")]
     words = ("find", *people, "--output", "job.csv", *FAST, "--concurrency", "1", "--attempts", "1")
     async with Sandbox(world, faults=faults) as sandbox:
@@ -167,7 +167,7 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     """A second command on the same file is refused with 5 while the first reads."""
     world = crowd(5)
     words = ("find", "--user", "user001", "--output", "job.csv", *FAST)
-    hang = Fault(Kind.HANG_BEFORE, When(route="users.info", nth=1))
+    hang = Fault(Kind.HANG_BEFORE, FaultMatch(route="users.info", nth=1))
     async with Sandbox(world, faults=[hang]) as sandbox:
         env = environment(sandbox.url)
         first = await start(*words, cwd=tmp_path, env=env)
@@ -228,7 +228,7 @@ async def test_refused_credentials_leave_nothing(tmp_path: Path) -> None:
         assert ended.code == 3
         assert "wrong-token-here" not in ended.stderr
         assert list(tmp_path.iterdir()) == []
-        sandbox.faults.add(Fault(Kind.REVOKE, When(route="users.info", user="user012")))
+        sandbox.faults.add(Fault(Kind.REVOKE, FaultMatch(route="users.info", user="user012")))
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url), stdin=people)
     assert ended.code == 3
     assert "The workspace refused the credentials; make a new token. What was read is kept in" in ended.stderr

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-import worker
+import rolecall
+from rolecall import Settings, Workspace, change_roles
+from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment
-from worker import Settings, Workspace, change_roles
-from worker.sandbox import Fault, Kind, Sandbox, When, leader_world
 
 PAGE = (Path(__file__).parents[2] / "docs/library.md").read_text("utf-8")
 BLOCK = re.compile(r"^#+ ([^\n]+)$|^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -81,15 +81,15 @@ def test_every_name_of_ours_is_there(heading: str) -> None:
     names = {
         alias.name
         for node in nodes
-        if isinstance(node, ast.ImportFrom) and node.module == "worker"
+        if isinstance(node, ast.ImportFrom) and node.module == "rolecall"
         for alias in node.names
     }
     assert "change_roles" in names
-    assert names <= set(worker.__all__)
+    assert names <= set(rolecall.__all__)
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("change_roles", "Workspace", "Settings"):
             keywords = {keyword.arg: None for keyword in node.keywords}
-            inspect.signature(getattr(worker, ast.unparse(node.func))).bind(*node.args, **keywords)  # type: ignore[arg-type]
+            inspect.signature(getattr(rolecall, ast.unparse(node.func))).bind(*node.args, **keywords)  # type: ignore[arg-type]
 
 
 def test_the_tables_are_complete() -> None:
@@ -100,11 +100,13 @@ def test_the_tables_are_complete() -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith("| `workspace`"))
     assert {each.name for each in fields(Workspace)} <= set(re.findall(r"\w+", row))
     raised = {
-        name for name in worker.__all__ if inspect.isclass(it := getattr(worker, name)) and issubclass(it, Exception)
+        name
+        for name in rolecall.__all__
+        if inspect.isclass(it := getattr(rolecall, name)) and issubclass(it, Exception)
     }
     assert {*cells("What is raised"), "RunStopped"} == {*raised, "ValueError", "TypeError", "OSError"}
     results = PAGE.partition("## Results")[2].split("\n#")[0]
-    assert set(worker.Result._fields) <= set(results.split("`"))
+    assert set(rolecall.Result._fields) <= set(results.split("`"))
 
 
 async def run_program(heading: str, place: Path) -> str:
@@ -147,7 +149,7 @@ def told(text: str) -> list[dict[str, Any]]:
 async def test_the_aiohttp_service(place: Path, sandbox: Sandbox) -> None:
     """It streams a line for each row, refuses what are no rows, says why a run stopped, and goes on."""
     app = service("aiohttp").app
-    sandbox.faults.add(Fault(Kind.REVOKE, When(user=OTHER)))
+    sandbox.faults.add(Fault(Kind.REVOKE, FaultMatch(user=OTHER)))
     async with TestClient(TestServer(app)) as client:
         rows = [[ROOM, LEADER], {"roomId": ROOM, "userId": OTHER, "name": "user.044"}, [ROOM, 7]]
         async with client.post("/runs/cleanup", json=rows) as answer:

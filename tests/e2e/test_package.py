@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from trove_classifiers import classifiers
 
-from worker import __version__
+from rolecall.version import __version__
 
 ROOT = Path(__file__).parents[2]
 NAME = f"rolecall-{__version__}"
@@ -22,8 +22,8 @@ NOT_SHIPPED = {".gitignore"}
 """Files of the repository that the build puts into the archive by itself."""
 
 CONSUMER = """
-from worker import __version__
-from worker.model import Outcome
+from rolecall import __version__
+from rolecall.models import Outcome
 
 version: {version} = __version__
 outcomes: list[Outcome] = list(Outcome)
@@ -106,10 +106,10 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     """The wheel holds the package, the mark that it is typed, its metadata and its license."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {name.split("/")[0] for name in names} == {"worker", f"{NAME}.dist-info"}
-    assert names >= {"worker/py.typed", f"{NAME}.dist-info/licenses/LICENSE"}
-    data = {name for name in names if name.startswith("worker/") and not name.endswith((".py", "py.typed"))}
-    assert {name.rpartition("/")[0] for name in data} == {"worker/display/page"}
+    assert {name.split("/")[0] for name in names} == {"rolecall", f"{NAME}.dist-info"}
+    assert names >= {"rolecall/py.typed", f"{NAME}.dist-info/licenses/LICENSE"}
+    data = {name for name in names if name.startswith("rolecall/") and not name.endswith((".py", "py.typed"))}
+    assert {name.rpartition("/")[0] for name in data} == {"rolecall/display/html_report"}
     assert {name.rpartition(".")[2] for name in data} == {"html", "css", "js"}
 
 
@@ -127,16 +127,16 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert "Typing :: Typed" in told
     pythons = sorted(int(minor) for minor in re.findall(r"Python :: 3\.(\d+)", "\n".join(told)))
     assert metadata["Requires-Python"] == f">=3.{pythons[0]}"
-    assert "rolecall = worker.cli:main" in entry_points
+    assert "rolecall = rolecall.cli.main:main" in entry_points
 
 
 def test_the_installed_command_runs_without_the_sources(python: Path, tmp_path: Path) -> None:
     """With the wheel alone, in an empty folder: the version, the help, and a whole demo with its report."""
     rolecall = python.with_name("rolecall")
-    where = run(python, "-c", "import worker; print(worker.__file__)", cwd=tmp_path)
+    where = run(python, "-c", "import rolecall; print(rolecall.__file__)", cwd=tmp_path)
     assert Path(where.stdout.strip()).is_relative_to(python.parents[1])
     assert run(rolecall, "--version", cwd=tmp_path).stdout == f"rolecall, version {__version__}\n"
-    assert run(python, "-m", "worker", "run", "--help", cwd=tmp_path).returncode == 0
+    assert run(python, "-m", "rolecall", "run", "--help", cwd=tmp_path).returncode == 0
     demo = run(rolecall, "demo", "--rows", "60", "--out", "demo", cwd=tmp_path)
     assert demo.returncode == 0, demo.stderr
     assert len((tmp_path / "demo/run/report.csv").read_text("utf-8").splitlines()) == 61

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox
+from rolecall.sandbox.org_world import user
 from tests.support.command import environment, outcomes, read_report, rolecall, write_job
 from tests.support.organisation import FAST, LEADERS, NO_ROLE, RUN, changes, organisation
-from worker.sandbox import Fault, Kind, Sandbox, When
-from worker.sandbox.organisation import user
 
 pytestmark = pytest.mark.e2e
 
@@ -80,7 +80,7 @@ async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_
             case "workspace":
                 env |= {"ROCKETCHAT_URL": other.url}
             case "begun":
-                one = Fault(Kind.STATUS, When(user=LEADERS[1][1]), times=None, status=500)
+                one = Fault(Kind.STATUS, FaultMatch(user=LEADERS[1][1]), times=None, status=500)
                 sandbox.faults.add(one)
                 await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
                 world.record.calls.clear()
@@ -165,7 +165,7 @@ async def test_a_check_tells_only_of_the_present_job(tmp_path: Path) -> None:
 async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
     """With --log-format json each line that a check says on stderr while it reads is one JSON object."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    once = Fault(Kind.STATUS, When(route="groups.roles", room=LEADERS[0][0]), status=500)
+    once = Fault(Kind.STATUS, FaultMatch(route="groups.roles", room=LEADERS[0][0]), status=500)
     async with Sandbox(world, faults=[once]) as sandbox:
         words = ("check", job, "--log-format", "json", "--backoff", "0.01", *FAST)
         checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
 from tests.support.terminal import seen, terminal
-from worker.sandbox import Fault, FaultPlan, Kind, Limiter, Sandbox, When, leader_world
 
 
 async def on_a_terminal(
@@ -74,7 +74,7 @@ async def test_an_interrupt_leaves_a_clean_terminal(tmp_path: Path, signals: int
     """After one Ctrl-C the picture says that the run is stopping; after a second nothing of it is left either."""
     pairs = many(30)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.HANG_AFTER, When(user="user0003"))])
+    plan = FaultPlan([Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))])
     sent: list[int] = []
 
     def interrupt(text: str, process: int) -> None:
@@ -199,7 +199,7 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
     """After SIGKILL a run is `killed`, and goes on as before; at its end it is `finished`, and its files stay."""
     pairs = many(50)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.HANG_AFTER, When(user="user0005", nth=1))])
+    plan = FaultPlan([Fault(Kind.HANG_AFTER, FaultMatch(user="user0005", nth=1))])
     words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "1")
     async with Sandbox(leader_world(pairs), faults=plan) as sandbox:
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))

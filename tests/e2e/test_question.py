@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import Limiter, Sandbox, World, leader_world
 from tests.support.command import ROLECALL, environment, rolecall, write_job
-from worker.sandbox import Limiter, Sandbox, World, leader_world
 
 PAIRS = [("room1", "user1"), ("room1", "user2"), ("room2", "user1")]
 

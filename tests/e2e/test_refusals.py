@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import ROLECALL, Ended, environment, rolecall, write_job
-from worker.sandbox import ACCOUNT, EVERY_ROUTE, Fault, Kind, Sandbox, When, leader_world
 
 PAIRS = [("room", "user")]
 
@@ -100,14 +100,14 @@ async def test_bad_settings(tmp_path: Path, change: dict[str, str], said: str) -
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
-        (Fault(Kind.HTML_200, When(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
-        (Fault(Kind.EMPTY_200, When(route=EVERY_ROUTE)), 2, "an empty body"),
-        (Fault(Kind.GARBAGE, When(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
-        (Fault(Kind.REDIRECT, When(route=EVERY_ROUTE)), 2, "redirects"),
-        (Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=404, html=True), 2, "404"),
-        (Fault(Kind.RESET_BEFORE, When(route=EVERY_ROUTE), times=None), 2, "Nothing usable answers"),
-        (Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=503), 4, "503"),
-        (Fault(Kind.REVOKE, When(route=EVERY_ROUTE)), 3, "credentials"),
+        (Fault(Kind.HTML_200, FaultMatch(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
+        (Fault(Kind.EMPTY_200, FaultMatch(route=EVERY_ROUTE)), 2, "an empty body"),
+        (Fault(Kind.GARBAGE, FaultMatch(route=EVERY_ROUTE)), 2, "not a Rocket.Chat workspace"),
+        (Fault(Kind.REDIRECT, FaultMatch(route=EVERY_ROUTE)), 2, "redirects"),
+        (Fault(Kind.STATUS, FaultMatch(route=EVERY_ROUTE), status=404, html=True), 2, "404"),
+        (Fault(Kind.RESET_BEFORE, FaultMatch(route=EVERY_ROUTE), times=None), 2, "Nothing usable answers"),
+        (Fault(Kind.STATUS, FaultMatch(route=EVERY_ROUTE), status=503), 4, "503"),
+        (Fault(Kind.REVOKE, FaultMatch(route=EVERY_ROUTE)), 3, "credentials"),
     ],
 )
 async def test_the_preflight_names_what_it_found(tmp_path: Path, fault: Fault, code: int, said: str) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox
+from rolecall.sandbox.org_world import group, user
 from tests.support.command import Ended, environment, finish, outcomes, read_report, rolecall, start, write_job
 from tests.support.organisation import FAST, LEADERS, NO_LEADER, RUN, changes, organisation, read_rows
-from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When
-from worker.sandbox.organisation import group, user
 
 pytestmark = pytest.mark.e2e
 
@@ -19,8 +19,8 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     """Unknown rows become what is read back: removed where the role is gone, failed where it is still there."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
     faults = [
-        Fault(Kind.DROP_AFTER, When(user=LEADERS[0][1]), times=None),
-        Fault(Kind.STATUS, When(user=LEADERS[1][1]), times=None, status=502, html=True),
+        Fault(Kind.DROP_AFTER, FaultMatch(user=LEADERS[0][1]), times=None),
+        Fault(Kind.STATUS, FaultMatch(user=LEADERS[1][1]), times=None, status=502, html=True),
     ]
     async with Sandbox(world, faults=faults) as sandbox:
         env = environment(sandbox.url)
@@ -42,7 +42,7 @@ async def test_verify_settles_no_row_of_somebody_who_is_no_member(tmp_path: Path
     world = organisation()
     outsider, nobody = (group("finance-planning"), user("sales.analyst")), (group("finance-planning"), "nobody")
     job = write_job(tmp_path / "job.csv", [outsider, nobody, LEADERS[0]])
-    proxy = Fault(Kind.STATUS, When(route="groups.removeLeader"), times=1, status=502, html=True)
+    proxy = Fault(Kind.STATUS, FaultMatch(route="groups.removeLeader"), times=1, status=502, html=True)
     async with Sandbox(world, faults=[proxy]) as sandbox:
         env = environment(sandbox.url)
         words = ("--out", "out", "--attempts", "1", "--concurrency", "1", *RUN)
@@ -112,7 +112,7 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
     """Only rows that the run removed get their role back; inferred ones only when asked for; and only once."""
     world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_LEADER])
     before = world.holding("leader")
-    lost = Fault(Kind.DROP_AFTER, When(user=LEADERS[1][1], route="groups.removeLeader"))
+    lost = Fault(Kind.DROP_AFTER, FaultMatch(user=LEADERS[1][1], route="groups.removeLeader"))
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
         await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
@@ -135,7 +135,7 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
 async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_path: Path) -> None:
     """Where rows could not be given back, the second undo says how many; unknown rows are named as not undone."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
-    lost = Fault(Kind.STATUS, When(user=LEADERS[1][1], route="groups.removeLeader"), status=502, html=True)
+    lost = Fault(Kind.STATUS, FaultMatch(user=LEADERS[1][1], route="groups.removeLeader"), status=502, html=True)
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
         await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
@@ -237,7 +237,7 @@ async def test_a_verification_that_is_stopped_keeps_the_earlier_one(tmp_path: Pa
         await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
         before = (tmp_path / "out/verify.csv").read_bytes()
         world.record.calls.clear()
-        sandbox.faults.add(Fault(Kind.HANG_BEFORE, When(room=LEADERS[1][0], route="groups.roles"), times=None))
+        sandbox.faults.add(Fault(Kind.HANG_BEFORE, FaultMatch(room=LEADERS[1][0], route="groups.roles"), times=None))
         verifying = await start("verify", "out", *FAST, cwd=tmp_path, env=env)
         await sandbox.reached(3)  # who we are, and the roles of two rooms
         verifying.send_signal(signal.SIGINT)

@@ -16,8 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import (
+    ACCOUNT,
+    Fault,
+    FaultMatch,
+    FaultPlan,
+    Kind,
+    Limiter,
+    Sandbox,
+    Truth,
+    demo_world,
+    leader_world,
+)
 from tests.support.command import ROLECALL, environment, read_report, rolecall, start, write_job
-from worker.sandbox import ACCOUNT, Fault, FaultPlan, Kind, Limiter, Sandbox, Truth, When, demo_world, leader_world
 
 Pairs = Sequence[tuple[str, str]]
 FAST = ("--rate", "unlimited", "--backoff", "0.01")
@@ -123,7 +134,10 @@ async def test_lost_answers_are_settled_by_the_retry(tmp_path: Path) -> None:
     pairs = [("room", f"user{number}") for number in range(20)]
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    faults = [Fault(Kind.DROP_AFTER, When(user="user3")), Fault(Kind.STATUS, When(user="user7"), status=502, html=True)]
+    faults = [
+        Fault(Kind.DROP_AFTER, FaultMatch(user="user3")),
+        Fault(Kind.STATUS, FaultMatch(user="user7"), status=502, html=True),
+    ]
     async with Sandbox(world, faults=faults) as sandbox:
         ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
@@ -242,7 +256,7 @@ async def test_a_run_leaves_nothing_that_others_can_read_and_no_token(tmp_path: 
     """The folder is 0700, its files 0600, and the token stands in none of them, nor in any output."""
     demo = demo_world(60, seed=9)
     job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.pairs])
-    async with Sandbox(demo.world, faults=[Fault(Kind.STATUS, When(chance=0.2), status=500)]) as sandbox:
+    async with Sandbox(demo.world, faults=[Fault(Kind.STATUS, FaultMatch(chance=0.2), status=500)]) as sandbox:
         ended = await rolecall("run", job, *FAST, cwd=tmp_path, env=environment(sandbox.url))
     (folder,) = (tmp_path / "runs/job").iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, Sandbox, leader_world
 from tests.support.command import ROLECALL, Ended, environment, read_report, rolecall, write_job
-from worker.sandbox import ACCOUNT, Sandbox, leader_world
 
 BARE = {"PATH": str(ROLECALL.parent)}
 TOKEN = "s3cr3t-T0ken"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import environment, finish, many, outcomes, read_report, rolecall, start, write_job
-from worker.sandbox import Fault, FaultPlan, Kind, Sandbox, When, leader_world
 
 FAST = ("--rate", "unlimited", "--backoff", "0.02")
 
@@ -61,7 +61,7 @@ async def test_a_revoked_token_stops_within_the_calls_in_flight(tmp_path: Path) 
     pairs = many(200)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.REVOKE, When(nth=50))])
+    plan = FaultPlan([Fault(Kind.REVOKE, FaultMatch(nth=50))])
     async with Sandbox(world, faults=plan, latency=0.005) as sandbox:
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "8")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
@@ -119,7 +119,7 @@ async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:
     pairs = many(30)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    sick = [Fault(Kind.STATUS, When(user=user), times=None, status=504, html=True) for _, user in pairs[-2:]]
+    sick = [Fault(Kind.STATUS, FaultMatch(user=user), times=None, status=504, html=True) for _, user in pairs[-2:]]
     async with Sandbox(world, faults=sick) as sandbox:
         words = ("run", job, "--out", "o", *FAST, "--attempts", "4")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.sandbox import Limiter, Sandbox, World
+from rolecall.sandbox.org_world import group, organisation_world, user
 from tests.support.command import ROLECALL, environment, outcomes, rolecall, write_job
 from tests.support.shell import scripts_in_markdown
-from worker.sandbox import Limiter, Sandbox, World
-from worker.sandbox.organisation import group, organisation_world, user
 
 pytestmark = pytest.mark.e2e
 

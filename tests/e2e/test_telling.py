@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, leader_world
 from tests.e2e.test_refusals import assert_one_line
 from tests.support.command import Ended, environment, finish, many, outcomes, rolecall, start, write_job
-from tests.unit.workspace.raw_server import answer, saying, serving
-from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World, leader_world
+from tests.unit.rocketchat.raw_server import answer, saying, serving
 
 PAIRS = [("room", "user1"), ("room", "user2")]
 ONE_LOST = [*PAIRS, ("gone", "user1")]
-POSTING = When(route="chat.postMessage")
-HOOKED = When(route="hooks")
+POSTING = FaultMatch(route="chat.postMessage")
+HOOKED = FaultMatch(route="hooks")
 SECRET = "hookSecret12345678"
 
 

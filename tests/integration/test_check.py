@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.engine.clock import Clock
+from rolecall.engine.directory.role_check import RoleCheck
+from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.models import Outcome, Row
+from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
+from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
+from rolecall.sandbox.org_world import group, organisation_world, user
+from rolecall.store.base import Identity
+from rolecall.store.sqlite.store import SqliteStore
 from tests.support.desk import desk
 from tests.support.engine import QUICK, SilentLog
-from worker.engine.checking import Check
-from worker.engine.clock import Clock
-from worker.engine.events import Events
-from worker.engine.runner import work_through
-from worker.engine.settings import Settings
-from worker.engine.stop import Stop
-from worker.ledger.interface import Identity
-from worker.ledger.sqlite import SqliteLedger
-from worker.model import Outcome, Row
-from worker.sandbox import ACCOUNT, Limiter, Sandbox, World
-from worker.sandbox.organisation import group, organisation_world, user
-from worker.workspace.operations import OPERATIONS, REMOVE_LEADER, Operation
 
 Told = dict[tuple[str, str], tuple[Outcome, str]]
 
@@ -33,15 +33,15 @@ def pairs_of(world: World) -> list[tuple[str, str]]:
     return [(room, person) for room in [*rooms, "noSuchRoom"] for person in people]
 
 
-def take_in(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteLedger:
+def import_rows(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteStore:
     """Make a ledger of these pairs."""
-    ledger = SqliteLedger(path)
+    ledger = SqliteStore(path)
     rows = (Row(line, room, person, {}) for line, (room, person) in enumerate(pairs, start=2))
-    ledger.take_in(Identity("http://127.0.0.1", operation.name, ""), rows)
+    ledger.import_rows(Identity("http://127.0.0.1", operation.name, ""), rows)
     return ledger
 
 
-def told(ledger: SqliteLedger) -> Told:
+def told(ledger: SqliteStore) -> Told:
     """Give what each pair of a ledger is told."""
     return {(row.room_id, row.user_id): (row.outcome, row.reason) for row in ledger.results()}
 
@@ -50,10 +50,10 @@ async def predict(
     url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation, settings: Settings = QUICK
 ) -> Told:
     """Check the pairs and give the predictions."""
-    ledger = take_in(path, pairs, operation)
+    ledger = import_rows(path, pairs, operation)
     try:
         async with desk(url, settings) as at:
-            await Check(ledger, at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+            await RoleCheck(ledger, at.reader, operation, at.account, at_once=4, clock=at.clock).run()
         return told(ledger)
     finally:
         ledger.close()
@@ -61,13 +61,13 @@ async def predict(
 
 async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation) -> Told:
     """Run the pairs, one after the other, and give what became of them."""
-    ledger, clock = take_in(path, pairs, operation), Clock()
+    ledger, clock = import_rows(path, pairs, operation), Clock()
     try:
         ledger.open_session("tester", clock.wall_ms())
         async with desk(url) as at:
-            events = Events(SilentLog(), clock)
+            events = EngineEvents(SilentLog(), clock)
             settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
-            await work_through(ledger, at.client, operation, settings, stop=Stop(), clock=clock, events=events)
+            await process_rows(ledger, at.client, operation, settings, stop=StopSignal(), clock=clock, events=events)
         return told(ledger)
     finally:
         ledger.close()

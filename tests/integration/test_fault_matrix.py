@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
+from rolecall.engine.stop_reasons import StopReason
+from rolecall.models import Outcome
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Nonsense, Sandbox, World, leader_world
+from rolecall.sandbox.faults import MAY_ACT
 from tests.support.engine import run_pairs
-from worker.engine.reasons import StopReason
-from worker.model import Outcome
-from worker.sandbox import Fault, Kind, Limiter, Nonsense, Sandbox, When, World, leader_world
-from worker.sandbox.faults import MAY_ACT
 
 ROOM, USER = "room", "user"
 
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 def spoiled(kind: Kind, trust: Trust, **how: object) -> Case:
     """Make a case."""
-    return Case(Fault(kind, When(room=ROOM), **how), trust)  # type: ignore[arg-type]  # the names are Fault's own
+    return Case(Fault(kind, FaultMatch(room=ROOM), **how), trust)  # type: ignore[arg-type]  # the names are Fault's own
 
 
 CASES = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
+from rolecall import FailureThreshold, Outcome, Result, Row, RunStopped, Settings, StopReason, change_roles
+from rolecall.models import Json
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import environment, many, outcomes, rolecall
 from tests.support.library import FAST, workspace
-from worker import Outcome, Result, Row, RunStopped, Settings, StopReason, Threshold, change_roles
-from worker.model import Json
-from worker.sandbox import ACCOUNT, Fault, Kind, Limiter, Sandbox, When, leader_world
 
 
 async def test_one_result_for_each_row() -> None:
@@ -51,7 +51,10 @@ async def test_no_rows_need_no_workspace() -> None:
 async def test_a_lost_answer_is_settled_by_another_attempt() -> None:
     """Where the answer was dropped after the deed, the result says so, and the deed was done once."""
     pairs = many(6)
-    faults = [Fault(Kind.DROP_AFTER, When(user="user0003")), Fault(Kind.TOO_MANY, When(user="user0005"), seconds=0.05)]
+    faults = [
+        Fault(Kind.DROP_AFTER, FaultMatch(user="user0003")),
+        Fault(Kind.TOO_MANY, FaultMatch(user="user0005"), seconds=0.05),
+    ]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
         results = [each async for each in change_roles(pairs, workspace=workspace(sandbox), settings=FAST)]
         assert all(sandbox.world.removals(*pair) == 1 for pair in pairs)
@@ -82,7 +85,7 @@ async def until_stopped(run: AsyncIterator[Result]) -> tuple[list[Result], RunSt
 async def test_why_it_stopped_comes_after_a_result_for_every_row(tmp_path: Path, folder: bool) -> None:
     """A token that is revoked in the middle: each row is told once, the rest as not attempted, then it raises."""
     pairs = many(50)
-    faults = [Fault(Kind.REVOKE, When(nth=20))]
+    faults = [Fault(Kind.REVOKE, FaultMatch(nth=20))]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
         where = tmp_path if folder else None
         run = change_roles(pairs, workspace=workspace(sandbox), folder=where, settings=FAST)
@@ -99,7 +102,7 @@ async def test_why_it_stopped_comes_after_a_result_for_every_row(tmp_path: Path,
 async def test_a_row_told_as_unknown_is_not_told_again_at_the_end() -> None:
     """A row without a trustworthy answer stays due, but a run that is stopped later tells it only once."""
     pairs = many(50)
-    faults = [Fault(Kind.GARBAGE, When(user="user0003"), times=None), Fault(Kind.REVOKE, When(nth=30))]
+    faults = [Fault(Kind.GARBAGE, FaultMatch(user="user0003"), times=None), Fault(Kind.REVOKE, FaultMatch(nth=30))]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
         results, _ = await until_stopped(change_roles(pairs, workspace=workspace(sandbox), settings=FAST))
     assert [each.outcome for each in results if each.line == 4] == [Outcome.UNKNOWN]
@@ -110,7 +113,7 @@ async def test_a_threshold_stops_it() -> None:
     """Too many failures raise too, after the last result."""
     pairs = many(30, rooms=30)
     async with Sandbox(leader_world([])) as sandbox:
-        settings = Settings(rate=None, concurrency=1, max_failures=Threshold(4, is_percent=False))
+        settings = Settings(rate=None, concurrency=1, max_failures=FailureThreshold(4, is_percent=False))
         results, stopped = await until_stopped(change_roles(pairs, workspace=workspace(sandbox), settings=settings))
     assert stopped.reason is StopReason.MAX_FAILURES
     assert Counter(each.outcome for each in results) == {Outcome.FAILED: 5, Outcome.NOT_ATTEMPTED: 25}

@@ -11,12 +11,12 @@ from textwrap import dedent
 
 import pytest
 
+from rolecall import Outcome, Result, RunStopped, Settings, StopReason, StoreError, change_roles
+from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
+from rolecall.store.base import Batch
+from rolecall.store.sqlite.store import SqliteStore
 from tests.support.command import environment, many
 from tests.support.library import FAST, HASTY, first, recorded, workspace
-from worker import LedgerFailed, Outcome, Result, RunStopped, Settings, StopReason, change_roles
-from worker.ledger.interface import Batch
-from worker.ledger.sqlite import SqliteLedger
-from worker.sandbox import Fault, Kind, Sandbox, When, leader_world
 
 PAIRS = many(200)
 
@@ -58,7 +58,7 @@ async def test_leaving_before_the_first_result_leaves_nothing(tmp_path: Path) ->
 
 PROGRAM = """
     import asyncio, os, sys
-    from worker import Settings, Workspace, change_roles
+    from rolecall import Settings, Workspace, change_roles
 
     async def main() -> None:
         where = Workspace(os.environ["ROCKETCHAT_URL"], "bulkBotAccount234", os.environ["ROCKETCHAT_AUTH_TOKEN"])
@@ -106,7 +106,7 @@ async def test_cancelling_awaits_the_calls_under_way(tmp_path: Path) -> None:
             await task
         assert others() == set()
         done = [pair for pair in PAIRS if sandbox.world.removals(*pair)]
-    with closing(SqliteLedger(tmp_path / "ledger.sqlite")) as ledger:
+    with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
         assert {(each.room_id, each.user_id) for each in ledger.results() if each.outcome is Outcome.REMOVED} == {*done}
         told = Counter((each.outcome, each.reason) for each in ledger.results())
     assert told == {(Outcome.REMOVED, ""): len(done), (Outcome.NOT_ATTEMPTED, "interrupted"): 200 - len(done)}
@@ -127,7 +127,7 @@ def every_turn(task: asyncio.Task[None]) -> None:
 @pytest.mark.parametrize("again", [once_more, every_turn])
 async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[asyncio.Task[None]], None]) -> None:
     """Calls that hang are given up and told as in doubt; the next call settles them truthfully, each done once."""
-    faults = [Fault(Kind.HANG_AFTER, When(user=f"user{n:04}")) for n in range(1, 9)]
+    faults = [Fault(Kind.HANG_AFTER, FaultMatch(user=f"user{n:04}")) for n in range(1, 9)]
     async with Sandbox(leader_world(PAIRS[:20]), faults=faults) as sandbox:
 
         def run() -> AsyncGenerator[Result, None]:
@@ -142,7 +142,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
         with pytest.raises(asyncio.CancelledError):
             await task
         assert others() == set()
-        with closing(SqliteLedger(tmp_path / "ledger.sqlite")) as ledger:
+        with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
             assert Counter(each.outcome for each in ledger.results()) == {
                 Outcome.REMOVED: 1,
                 Outcome.UNKNOWN: 8,
@@ -160,12 +160,12 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
 
 async def test_the_grace_ends(tmp_path: Path) -> None:
     """A call that stays silent is awaited for `grace` seconds and no longer; its row is told as unknown for ever."""
-    async with Sandbox(leader_world(PAIRS), faults=[Fault(Kind.HANG_AFTER, When(user="user0003"))]) as sandbox:
+    async with Sandbox(leader_world(PAIRS), faults=[Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))]) as sandbox:
         run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
         await first(run, 3)
-    with closing(SqliteLedger(tmp_path / "ledger.sqlite")) as ledger:
-        doubtful = [each for each in ledger.results() if each.outcome is Outcome.UNKNOWN]
-    assert [(each.user_id, each.reason) for each in doubtful] == [("user0003", "answer_not_awaited")]
+    with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+        in_doubt = [each for each in ledger.results() if each.outcome is Outcome.UNKNOWN]
+    assert [(each.user_id, each.reason) for each in in_doubt] == [("user0003", "answer_not_awaited")]
 
 
 async def test_a_slow_program_is_not_overrun() -> None:
@@ -189,10 +189,10 @@ class Brake:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free = threading.Event()
         self.held = threading.Event()
-        self.failure: LedgerFailed | None = None
-        commit = SqliteLedger.commit
+        self.failure: StoreError | None = None
+        commit = SqliteStore.commit
 
-        def held_back(ledger: SqliteLedger, batch: Batch) -> None:
+        def held_back(ledger: SqliteStore, batch: Batch) -> None:
             if batch.settled:
                 self.held.set()
                 assert self.free.wait(30)
@@ -200,7 +200,7 @@ class Brake:
                     raise self.failure
             commit(ledger, batch)
 
-        monkeypatch.setattr(SqliteLedger, "commit", held_back)
+        monkeypatch.setattr(SqliteStore, "commit", held_back)
 
 
 async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytes
             brake.free.set()
             result = await waiting
             assert result.outcome is Outcome.REMOVED
-            with closing(SqliteLedger(tmp_path / "ledger.sqlite")) as ledger:
+            with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
                 assert recorded(ledger, result) is Outcome.REMOVED
                 async for each in run:
                     assert recorded(ledger, each) is each.outcome
@@ -234,12 +234,12 @@ async def test_an_outcome_that_cannot_be_written_is_never_told(
     """
     brake = Brake(monkeypatch)
 
-    def fail(ledger: SqliteLedger, stop: str, at: int) -> None:
-        raise LedgerFailed("The disk is full.")
+    def fail(ledger: SqliteStore, stop: str, at: int) -> None:
+        raise StoreError("The disk is full.")
 
     if not recovers:
-        monkeypatch.setattr(SqliteLedger, "close_session", fail)
-    brake.failure = LedgerFailed("The disk is full.")
+        monkeypatch.setattr(SqliteStore, "close_session", fail)
+    brake.failure = StoreError("The disk is full.")
     brake.free.set()
     async with Sandbox(leader_world(PAIRS)) as sandbox:
         results: list[Result] = []

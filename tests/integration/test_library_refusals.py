@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import many
-from tests.support.library import FAST, HASTY, first, workspace
-from worker import (
-    BadAddress,
-    BadAuthorities,
-    BadCredentials,
-    RunHeld,
-    UnusableFolder,
-    UnusableLedger,
+from rolecall import (
+    AuthenticationError,
+    CaFileError,
+    InvalidRunDirectoryError,
+    InvalidStoreError,
+    InvalidUrlError,
+    RunLockedError,
     Workspace,
-    WorkspaceAway,
+    WorkspaceUnavailableError,
     change_roles,
 )
-from worker.sandbox import Fault, Kind, Sandbox, When, leader_world
+from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
+from tests.support.command import many
+from tests.support.library import FAST, HASTY, first, workspace
 
 PAIRS = many(20)
 SECRET = "a-token-nobody-may-see"  # made up
@@ -37,12 +37,12 @@ def test_a_workspace_never_shows_its_token() -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: Workspace("chat.example.org", "id", SECRET), BadAddress),
-        (lambda: Workspace("http://chat.example.org", "id", SECRET), BadAddress),
-        (lambda: Workspace("https://chat.example.org", "", SECRET), BadCredentials),
-        (lambda: Workspace("https://chat.example.org", "id", ""), BadCredentials),
-        (lambda: Workspace("https://chat.example.org", "id", f"{SECRET}\r\nX-More: 1"), BadCredentials),
-        (lambda: Workspace("https://chat.example.org", "two words", SECRET), BadCredentials),
+        (lambda: Workspace("chat.example.org", "id", SECRET), InvalidUrlError),
+        (lambda: Workspace("http://chat.example.org", "id", SECRET), InvalidUrlError),
+        (lambda: Workspace("https://chat.example.org", "", SECRET), AuthenticationError),
+        (lambda: Workspace("https://chat.example.org", "id", ""), AuthenticationError),
+        (lambda: Workspace("https://chat.example.org", "id", f"{SECRET}\r\nX-More: 1"), AuthenticationError),
+        (lambda: Workspace("https://chat.example.org", "two words", SECRET), AuthenticationError),
     ],
 )
 def test_what_can_be_no_workspace_is_refused_at_once(make: Callable[[], Workspace], error: type[Exception]) -> None:
@@ -57,7 +57,7 @@ async def test_a_refused_token(tmp_path: Path) -> None:
     """Nothing but the first call is made, nothing is left in the folder, and no traceback shows the token."""
     async with Sandbox(leader_world(PAIRS)) as sandbox:
         where = workspace(sandbox, token=SECRET)
-        with pytest.raises(BadCredentials, match="refuses the credentials") as told:
+        with pytest.raises(AuthenticationError, match="refuses the credentials") as told:
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path, settings=FAST))
         assert len(sandbox.world.calls) == 1
     shown = "".join(traceback.TracebackException.from_exception(told.value, capture_locals=True).format())
@@ -68,12 +68,12 @@ async def test_a_refused_token(tmp_path: Path) -> None:
 
 async def test_a_workspace_that_is_away(tmp_path: Path) -> None:
     """A server that cannot answer, and an address where nothing answers, are told apart."""
-    faults = [Fault(Kind.STATUS, When(route="me"), status=503)]
+    faults = [Fault(Kind.STATUS, FaultMatch(route="me"), status=503)]
     async with Sandbox(leader_world(PAIRS), faults=faults) as sandbox:
         where = workspace(sandbox)
-        with pytest.raises(WorkspaceAway):
+        with pytest.raises(WorkspaceUnavailableError):
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path, settings=FAST))
-    with pytest.raises(BadAddress, match="Nothing usable answers"):
+    with pytest.raises(InvalidUrlError, match="Nothing usable answers"):
         await anext(change_roles(PAIRS, workspace=where, folder=tmp_path, settings=FAST))
     assert list(tmp_path.iterdir()) == []
 
@@ -83,18 +83,18 @@ async def test_authorities_that_are_none(tmp_path: Path) -> None:
     pem = tmp_path / "ca.pem"
     pem.write_text("nothing")
     where = Workspace("https://chat.example.org", "id", SECRET, ca_file=str(pem))
-    with pytest.raises(BadAuthorities, match=r"ca\.pem"):
+    with pytest.raises(CaFileError, match=r"ca\.pem"):
         await anext(change_roles(PAIRS, workspace=where, settings=FAST))
 
 
 async def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
     """While a run goes on its folder is refused to another, which sends nothing; afterwards it is free."""
-    silent = Fault(Kind.HANG_BEFORE, When(user=PAIRS[-1][1]))  # so that the run cannot come to its end
+    silent = Fault(Kind.HANG_BEFORE, FaultMatch(user=PAIRS[-1][1]))  # so that the run cannot come to its end
     async with Sandbox(leader_world(PAIRS), faults=[silent]) as sandbox:
         run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
         async with aclosing(run):
             await anext(run)
-            with pytest.raises(RunHeld, match="Another run holds"):
+            with pytest.raises(RunLockedError, match="Another run holds"):
                 await anext(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST))
         await first(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST), 20)
         assert all(sandbox.world.removals(*pair) == 1 for pair in PAIRS)
@@ -105,14 +105,14 @@ async def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS)) as sandbox:
         where = workspace(sandbox)
         (tmp_path / "file").write_text("mine")
-        with pytest.raises(UnusableFolder):
+        with pytest.raises(InvalidRunDirectoryError):
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path / "file"))
         await first(change_roles(PAIRS, workspace=where, folder=tmp_path / "run", settings=FAST), 20)
-        with pytest.raises(UnusableLedger, match="another operation"):
+        with pytest.raises(InvalidStoreError, match="another operation"):
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path / "run", operation="groups.addLeader"))
         (tmp_path / "other").mkdir()
         (tmp_path / "other/ledger.sqlite").write_text("mine")
-        with pytest.raises(UnusableLedger, match="not a ledger"):
+        with pytest.raises(InvalidStoreError, match="not a ledger"):
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path / "other"))
         assert len(sandbox.world.calls) == 1 + len(PAIRS)
     assert (tmp_path / "other/ledger.sqlite").read_text() == "mine"

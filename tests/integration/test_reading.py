@@ -5,22 +5,22 @@ from dataclasses import replace
 
 import pytest
 
+from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadStopped, run_until_stopped
+from rolecall.rocketchat.error_table import USER_NOT_FOUND
+from rolecall.rocketchat.preflight import INFO, parse_version
+from rolecall.rocketchat.response_classifier import CallResult
+from rolecall.rocketchat.role_responses import ROOM_ROLES, UserInfo, parse_role_holders
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World
+from rolecall.sandbox.org_world import group, organisation_world, user
 from tests.support.desk import desk
 from tests.support.engine import QUICK
-from worker.engine.people import People
-from worker.engine.reading import PAGE, Stopped, until_stopped
-from worker.engine.reasons import StopReason
-from worker.engine.settings import Settings
-from worker.sandbox import ACCOUNT, Fault, Kind, Sandbox, When, World
-from worker.sandbox.organisation import group, organisation_world, user
-from worker.workspace.answers import Verdict
-from worker.workspace.meanings import USER_NOT_FOUND
-from worker.workspace.preflight import INFO, read_version
-from worker.workspace.roles import ROOM_ROLES, Person, read_holders
 
 ROLES = ROOM_ROLES["groups"]
 ROOM = group("finance-planning")
-ROLES_ONLY = When(route="groups.roles")
+ROLES_ONLY = FaultMatch(route="groups.roles")
 ONCE = [
     Fault(Kind.RESET_BEFORE, ROLES_ONLY),
     Fault(Kind.DROP_AFTER, ROLES_ONLY),
@@ -50,7 +50,11 @@ async def test_a_fault_is_read_again(fault: Fault) -> None:
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, PATIENT) as at:
         read = await at.reader.read(ROLES, roomId=ROOM)
     assert read.body is not None
-    assert {holder.username for holder in read_holders(read.body)} == {"bulk.bot", "finance.lead", "finance.deputy"}
+    assert {holder.username for holder in parse_role_holders(read.body)} == {
+        "bulk.bot",
+        "finance.lead",
+        "finance.deputy",
+    }
 
 
 async def test_a_fault_that_stays_is_told() -> None:
@@ -60,16 +64,16 @@ async def test_a_fault_that_stays_is_told() -> None:
         read = await at.reader.read(ROLES, roomId=ROOM)
         other = await at.reader.read(INFO)
     assert (read.body, read.verdict.meaning.reason) == (None, "server_error")
-    assert read_version(other.body or {}) == "8.1.0"
+    assert parse_version(other.body or {}) == "8.1.0"
 
 
 async def test_an_outage_ends_the_reading_after_its_patience() -> None:
     """A workspace that stays away stops the reading, with the reason outage."""
     fault = Fault(Kind.STATUS, ROLES_ONLY, times=None, status=503, html=True)
-    settings = replace(QUICK, attempts=100, outage_patience=0.2)
+    settings = replace(QUICK, attempts=100, outage_timeout=0.2)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
-        with pytest.raises(Stopped):
-            await until_stopped(at.reader.read(ROLES, roomId=ROOM), at.stop)
+        with pytest.raises(ReadStopped):
+            await run_until_stopped(at.reader.read(ROLES, roomId=ROOM), at.stop)
     assert at.stop.reason is StopReason.OUTAGE
 
 
@@ -77,7 +81,7 @@ async def test_a_token_that_is_revoked_stops_the_reading() -> None:
     """A 401 that `me` confirms ends the reading: it is true for everything that would come."""
     fault = Fault(Kind.REVOKE, ROLES_ONLY)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url) as at:
-        with pytest.raises(Stopped):
+        with pytest.raises(ReadStopped):
             await at.reader.read(ROLES, roomId=ROOM)
     assert at.stop.reason is StopReason.CREDENTIALS
 
@@ -95,11 +99,11 @@ async def test_a_401_for_one_route_is_a_missing_permission() -> None:
 async def test_a_list_is_read_page_by_page() -> None:
     """A list of more entries than a page has comes whole, each entry once."""
     world = organisation()
-    for number in range(2 * PAGE + 7):
+    for number in range(2 * PAGE_SIZE + 7):
         world.add_user(f"extra{number:04}", username=f"extra.{number:04}")
     async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
         found = [entry async for entry in at.reader.entries("/api/v1/users.list", "users")]
-    ids = [entry["_id"] for entry in found if not isinstance(entry, Verdict)]
+    ids = [entry["_id"] for entry in found if not isinstance(entry, CallResult)]
     assert len(ids) == len(found)
     assert sorted(map(str, ids)) == sorted(world.users)
 
@@ -107,13 +111,13 @@ async def test_a_list_is_read_page_by_page() -> None:
 async def test_a_list_that_breaks_off_says_so() -> None:
     """The last entry of a list whose second page cannot be read is the verdict that says why."""
     world = organisation()
-    for number in range(PAGE):
+    for number in range(PAGE_SIZE):
         world.add_user(f"extra{number:04}", username=f"extra.{number:04}")
-    fault = Fault(Kind.STATUS, When(route="users.list", nth=2), status=500)
+    fault = Fault(Kind.STATUS, FaultMatch(route="users.list", nth=2), status=500)
     async with Sandbox(world, faults=[fault]) as sandbox, desk(sandbox.url, replace(QUICK, attempts=1)) as at:
         *entries, last = [entry async for entry in at.reader.entries("/api/v1/users.list", "users")]
-    assert len(entries) == PAGE
-    assert isinstance(last, Verdict)
+    assert len(entries) == PAGE_SIZE
+    assert isinstance(last, CallResult)
     assert last.meaning.reason == "server_error"
 
 
@@ -122,13 +126,13 @@ async def test_rooms_are_asked_for_as_the_version_understands(version: str) -> N
     """The rooms of users are read from old and new servers; once the way is known it takes one call each."""
     world = organisation(version)
     async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
-        people = People(at.reader)
+        people = UserLookup(at.reader)
         first = await people.by_id(user("legal.lead"))
         before = len(world.calls)
         second = await people.by_username("finance.lead")
     assert len(world.calls) == before + 1
-    assert isinstance(first, Person)
-    assert isinstance(second, Person)
+    assert isinstance(first, UserInfo)
+    assert isinstance(second, UserInfo)
     assert first.active is False
     assert {held.room_id for held in first.rooms or () if "leader" in held.roles} >= {group("legal-incidents")}
     assert second.user_id == user("finance.lead")
@@ -138,14 +142,14 @@ async def test_rooms_that_are_not_shown_are_told_as_such() -> None:
     """Without the permission a person has no rooms (not an empty list), and later ones take one call each."""
     world = organisation_world(roles=("user",)).world
     async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
-        people = People(at.reader)
+        people = UserLookup(at.reader)
         await people.by_id(user("legal.lead"))
         before = len(world.calls)
         person = await people.by_id(user("finance.lead"))
         own = await people.by_id(ACCOUNT.user_id)
-    assert isinstance(person, Person)
+    assert isinstance(person, UserInfo)
     assert person.rooms is None
-    assert isinstance(own, Person)
+    assert isinstance(own, UserInfo)
     assert own.rooms
     assert len(world.calls) == before + 2
 
@@ -154,30 +158,33 @@ async def test_rooms_that_are_not_shown_are_told_as_such() -> None:
 async def test_an_id_that_nobody_has_is_no_user(user_id: str) -> None:
     """An unknown id is told so, also where it is somebody's username, which the server would accept."""
     async with Sandbox(organisation()) as sandbox, desk(sandbox.url) as at:
-        found = await People(at.reader).by_id(user_id)
-    assert isinstance(found, Verdict)
+        found = await UserLookup(at.reader).by_id(user_id)
+    assert isinstance(found, CallResult)
     assert found.meaning is USER_NOT_FOUND
 
 
 async def test_an_entry_that_moves_up_between_two_pages_is_not_lost() -> None:
     """When the list loses entries of a page that was read already, those that move up on to it come all the same."""
     world = organisation()
-    for number in range(2 * PAGE):
+    for number in range(2 * PAGE_SIZE):
         world.add_user(f"extra{number:04}", username=f"extra.{number:04}")
     found = set()
     async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
         async for entry in at.reader.entries("/api/v1/users.list", "users"):
-            assert not isinstance(entry, Verdict)
+            assert not isinstance(entry, CallResult)
             found.add(str(entry["_id"]))
-            if len(found) in (PAGE, 2 * PAGE):  # the last entry of a page: the next one has not been asked for
+            if len(found) in (
+                PAGE_SIZE,
+                2 * PAGE_SIZE,
+            ):  # the last entry of a page: the next one has not been asked for
                 del world.users[min(found & set(world.users) - {ACCOUNT.user_id})]
     assert set(world.users) <= found
 
 
 async def test_listings_that_never_come_are_no_outage() -> None:
     """Where `me` answers, listings that a proxy always gives up on are told as unread, and the reading goes on."""
-    fault = Fault(Kind.STATUS, When(route="users.info"), times=None, status=504, html=True)
-    settings = replace(QUICK, attempts=5, outage_patience=60.0)
+    fault = Fault(Kind.STATUS, FaultMatch(route="users.info"), times=None, status=504, html=True)
+    settings = replace(QUICK, attempts=5, outage_timeout=60.0)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
         reads = [at.reader.read("/api/v1/users.info", userId=user(name)) for name in ("sales.lead", "legal.lead")]
         async with asyncio.timeout(30):

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from worker.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, World, leader_world
+from rolecall.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, World, leader_world
 
 NOW = 1_700_000_000.0
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from multidict import CIMultiDictProxy
 
-from worker.sandbox import ACCOUNT, Fault, Kind, Limiter, Nonsense, Sandbox, World, leader_world
-from worker.sandbox.wire import BOMB_BYTES, HUGE_BYTES
+from rolecall.sandbox import ACCOUNT, Fault, Kind, Limiter, Nonsense, Sandbox, World, leader_world
+from rolecall.sandbox.wire_faults import BOMB_BYTES, HUGE_BYTES
 
 NOW = 1_700_000_000.0
 ACTS = [False, True]

@@ -10,10 +10,10 @@ import yaml
 from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 
-from worker.sandbox import ACCOUNT, Sandbox, World, leader_world, organisation_world
-from worker.sandbox.methods import CHANGES
-from worker.sandbox.organisation import ARCHIVED, UNJOINED, group, user
-from worker.sandbox.routes import ROUTES
+from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world, organisation_world
+from rolecall.sandbox.methods import CHANGES
+from rolecall.sandbox.org_world import ARCHIVED, UNJOINED, group, user
+from rolecall.sandbox.routes import ROUTES
 
 DEFINITIONS = Path(__file__).parents[3] / "shared" / "openapi" / "rocketchat-openapi.yaml"
 

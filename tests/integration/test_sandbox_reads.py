@@ -7,20 +7,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from worker.sandbox import (
+from rolecall.sandbox import (
     ACCOUNT,
     EVERY_ROUTE,
     Fault,
+    FaultMatch,
     FaultPlan,
     Kind,
     Limiter,
     Post,
     Sandbox,
-    When,
     World,
     organisation_world,
 )
-from worker.sandbox.organisation import group, user
+from rolecall.sandbox.org_world import group, user
 
 NOW = 1_700_000_000.0
 LEAD = user("finance.lead")
@@ -67,10 +67,10 @@ async def test_each_reading_route_has_its_own_window() -> None:
 @pytest.mark.parametrize(
     ("fault", "sick"),
     [
-        (Fault(Kind.STATUS, When(route="users.info"), status=502, html=True), lambda status: status == 502),
-        (Fault(Kind.TOO_MANY, When(route="users.info", user=LEAD)), lambda status: status == 429),
-        (Fault(Kind.REVOKE, When(route=EVERY_ROUTE)), lambda status: status == 401),
-        (Fault(Kind.HTML_200, When(route="users.info", nth=1)), lambda status: status == 200),
+        (Fault(Kind.STATUS, FaultMatch(route="users.info"), status=502, html=True), lambda status: status == 502),
+        (Fault(Kind.TOO_MANY, FaultMatch(route="users.info", user=LEAD)), lambda status: status == 429),
+        (Fault(Kind.REVOKE, FaultMatch(route=EVERY_ROUTE)), lambda status: status == 401),
+        (Fault(Kind.HTML_200, FaultMatch(route="users.info", nth=1)), lambda status: status == 200),
     ],
 )
 async def test_faults_play_on_reading_routes(fault: Fault, sick: Callable[[int], bool]) -> None:
@@ -97,7 +97,7 @@ async def test_a_fault_without_a_route_leaves_reading_alone() -> None:
 async def test_a_page_that_is_lost_can_be_asked_for_again() -> None:
     """A torn answer to a read changes nothing: the next try gets the same page."""
     world = organisation_world().world
-    torn = Fault(Kind.TRUNCATED, When(route="groups.listAll"))
+    torn = Fault(Kind.TRUNCATED, FaultMatch(route="groups.listAll"))
     async with Sandbox(world, faults=[torn]) as sandbox, session() as http:
         with pytest.raises(aiohttp.ClientPayloadError):
             await get(http, sandbox, "groups.listAll?count=10")

@@ -6,43 +6,45 @@ from dataclasses import replace
 
 import pytest
 
+from rolecall.engine.clock import Clock
+from rolecall.engine.directory.find import search_roles
+from rolecall.engine.directory.find_query import FindQuery
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.throttle.read_client import ReadClient
+from rolecall.files.output.find_csv import LookupResult
+from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.operations import Role
+from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Limiter, Sandbox, World, organisation_world
+from rolecall.sandbox.org_world import ARCHIVED, DEPARTED, UNJOINED, group, user
 from tests.support.engine import QUICK, SilentLog
-from worker.engine.clock import Clock
-from worker.engine.events import Events
-from worker.engine.finding.question import Question
-from worker.engine.finding.search import search
-from worker.engine.reading import Reader
-from worker.engine.settings import Settings
-from worker.engine.stop import Stop
-from worker.files.found import Finding
-from worker.sandbox import ACCOUNT, EVERY_ROUTE, Fault, Kind, Limiter, Sandbox, When, World, organisation_world
-from worker.sandbox.organisation import ARCHIVED, DEPARTED, UNJOINED, group, user
-from worker.workspace.client import Client, Credentials, Transport
-from worker.workspace.operations import Role
 
-EVERYBODY = Question(people=tuple(organisation_world().world.users))
-ALL_ROOMS = Question(all_rooms=True)
+EVERYBODY = FindQuery(people=tuple(organisation_world().world.users))
+ALL_ROOMS = FindQuery(all_rooms=True)
 HIDDEN = {group(UNJOINED), group(ARCHIVED)}
 """Rooms that do not show their roles to the account."""
 
 
-async def find(sandbox: Sandbox, question: Question, *, at_once: int = 8, settings: Settings = QUICK) -> list[Finding]:
+async def find(
+    sandbox: Sandbox, question: FindQuery, *, at_once: int = 8, settings: Settings = QUICK
+) -> list[LookupResult]:
     """Search to the end."""
     clock = Clock()
-    findings: list[Finding] = []
-    transport = Transport(sandbox.url, connect_timeout=0.25, answer_timeout=1)
+    findings: list[LookupResult] = []
+    transport = Transport(sandbox.url, connect_timeout=0.25, response_timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-        reader = Reader(client, settings, stop=Stop(), clock=clock, events=Events(SilentLog(), clock))
-        await search(reader, question, findings.append, done=(), at_once=at_once)
+        reader = ReadClient(client, settings, stop=StopSignal(), clock=clock, events=EngineEvents(SilentLog(), clock))
+        await search_roles(reader, question, findings.append, done=(), at_once=at_once)
     return findings
 
 
-def pairs(findings: list[Finding]) -> set[tuple[str, str]]:
+def pairs(findings: list[LookupResult]) -> set[tuple[str, str]]:
     """Give the pairs that were found."""
     return {row[:2] for finding in findings for row in finding.rows}
 
 
-def unseen(findings: list[Finding]) -> Counter[tuple[str, str]]:
+def unseen(findings: list[LookupResult]) -> Counter[tuple[str, str]]:
     """Give what could not be seen."""
     return Counter((finding.unseen.reason, finding.unseen.what) for finding in findings if finding.unseen)
 
@@ -62,7 +64,7 @@ def routes(world: World) -> Counter[str]:
 async def test_by_people_everything_is_found(version: str, role: str, kind: str) -> None:
     """Asked for everybody, every pair is found, in rooms not joined, archived, and of departed users, on any server."""
     world = organisation_world(version=version).world
-    question = Question(Role(role), {"p": "groups", "c": "channels"}[kind], people=EVERYBODY.people)
+    question = FindQuery(Role(role), {"p": "groups", "c": "channels"}[kind], people=EVERYBODY.people)
     async with Sandbox(world) as sandbox:
         findings = await find(sandbox, question)
     assert pairs(findings) == truth(world, role, kind)
@@ -74,7 +76,7 @@ async def test_by_people_everything_is_found(version: str, role: str, kind: str)
 async def test_by_rooms_all_is_found_but_what_is_told(role: str, kind: str) -> None:
     """In all rooms, every pair is found but those of rooms that are told as unseen."""
     world = organisation_world().world
-    question = Question(Role(role), {"p": "groups", "c": "channels"}[kind], all_rooms=True)
+    question = FindQuery(Role(role), {"p": "groups", "c": "channels"}[kind], all_rooms=True)
     async with Sandbox(world) as sandbox:
         findings = await find(sandbox, question)
     hidden = HIDDEN if kind == "p" else set()
@@ -98,7 +100,7 @@ async def test_the_deactivated_are_found(version: str) -> None:
     """Without anybody being named, every leader whose account is deactivated is found."""
     world = organisation_world(version=version).world
     async with Sandbox(world) as sandbox:
-        findings = await find(sandbox, Question(deactivated=True))
+        findings = await find(sandbox, FindQuery(deactivated=True))
     gone = {user(name) for name in DEPARTED}
     assert pairs(findings) == {(room, who) for room, who in truth(world, "leader") if who in gone}
     assert all(row.active is False for finding in findings for row in finding.rows)
@@ -108,17 +110,17 @@ async def test_the_deactivated_are_found(version: str) -> None:
 @pytest.mark.parametrize(
     ("question", "wanted"),
     [
-        (Question(people=("@legal.lead",), rooms=(group(UNJOINED), "#legal-budget")), {UNJOINED, "legal-budget"}),
-        (Question(people=("@legal.lead",), rooms=("legal-planning",)), {"legal-planning"}),
-        (Question(deactivated=True, rooms=(group(ARCHIVED), "#legal-budget")), {ARCHIVED, "legal-budget"}),
+        (FindQuery(people=("@legal.lead",), rooms=(group(UNJOINED), "#legal-budget")), {UNJOINED, "legal-budget"}),
+        (FindQuery(people=("@legal.lead",), rooms=("legal-planning",)), {"legal-planning"}),
+        (FindQuery(deactivated=True, rooms=(group(ARCHIVED), "#legal-budget")), {ARCHIVED, "legal-budget"}),
         (
-            Question(people=("@finance.lead", "@legal.lead"), deactivated=True, rooms=("#legal-budget",)),
+            FindQuery(people=("@finance.lead", "@legal.lead"), deactivated=True, rooms=("#legal-budget",)),
             {"legal-budget"},
         ),
-        (Question(people=("@finance.lead",), deactivated=True), set()),
+        (FindQuery(people=("@finance.lead",), deactivated=True), set()),
     ],
 )
-async def test_people_and_rooms_together_are_what_is_in_both(question: Question, wanted: set[str]) -> None:
+async def test_people_and_rooms_together_are_what_is_in_both(question: FindQuery, wanted: set[str]) -> None:
     """Users and rooms given together need no membership in the rooms."""
     async with Sandbox(organisation_world().world) as sandbox:
         findings = await find(sandbox, question)
@@ -141,7 +143,7 @@ async def test_a_user_is_found_by_any_name(word: str, version: str, note: str) -
     """An id, an `@name`, a bare name and an address all lead to the user, and what was resolved is told."""
     world = organisation_world(version=version).world
     async with Sandbox(world) as sandbox:
-        (finding,) = await find(sandbox, Question(people=(word,)))
+        (finding,) = await find(sandbox, FindQuery(people=(word,)))
     assert pairs([finding]) == {pair for pair in truth(world, "leader") if pair[1] == "userFinanceLead"}
     assert finding.note == note
 
@@ -150,7 +152,7 @@ async def test_a_user_is_found_by_any_name(word: str, version: str, note: str) -
 async def test_a_room_is_found_by_any_name(word: str) -> None:
     """An id, a `#name` and a bare name all lead to the room, and its name stands in the row."""
     async with Sandbox(organisation_world().world) as sandbox:
-        (finding,) = await find(sandbox, Question(rooms=(word,)))
+        (finding,) = await find(sandbox, FindQuery(rooms=(word,)))
     (row,) = finding.rows
     assert (row.room_id, row.room_name, row.username) == ("roomFinanceBudget", "finance-budget", "finance.lead")
     assert (row.name, row.active, row.roles) == ("Finance Lead", True, ("leader",))
@@ -163,44 +165,44 @@ Change = Callable[[World], object]
     ("question", "change", "told"),
     [
         (
-            Question(people=("@legal.lead", "@sales.lead")),
+            FindQuery(people=("@legal.lead", "@sales.lead")),
             lambda world: world.withdraw("view-other-user-channels"),
             {("rooms_not_shown", "@legal.lead"), ("rooms_not_shown", "@sales.lead")},
         ),
-        (Question(people=("nobody.here",)), None, {("user_not_found", "nobody.here")}),
-        (Question(people=("@nobody.here",)), None, {("user_not_found", "@nobody.here")}),
-        (Question(people=("@userLegalLead",)), None, {("user_not_found", "@userLegalLead")}),
-        (Question(people=("x@example.org",)), None, {("address_not_found", "x@example.org")}),
+        (FindQuery(people=("nobody.here",)), None, {("user_not_found", "nobody.here")}),
+        (FindQuery(people=("@nobody.here",)), None, {("user_not_found", "@nobody.here")}),
+        (FindQuery(people=("@userLegalLead",)), None, {("user_not_found", "@userLegalLead")}),
+        (FindQuery(people=("x@example.org",)), None, {("address_not_found", "x@example.org")}),
         (
-            Question(people=("finance.lead@example.org",)),
+            FindQuery(people=("finance.lead@example.org",)),
             lambda world: world.withdraw("view-full-other-user-info"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
-            Question(people=("finance.lead@example.org",)),
+            FindQuery(people=("finance.lead@example.org",)),
             lambda world: world.withdraw("view-d-room"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
-            Question(deactivated=True),
+            FindQuery(deactivated=True),
             lambda world: world.withdraw("view-d-room"),
             {("users_not_listed", "deactivated users")},
         ),
-        (Question(people=("u1",)), lambda world: world.forbid("users.info"), {("forbidden", "u1")}),
-        (Question(rooms=(group(UNJOINED),)), None, {("room_not_joined", group(UNJOINED))}),
-        (Question(rooms=(f"#{UNJOINED}",)), None, {("room_not_joined", f"#{UNJOINED}")}),
-        (Question(rooms=("nowhere",)), None, {("room_not_found", "nowhere")}),
-        (Question(rooms=("roomGeneral",), kind="channels"), None, {("room_not_found", "roomGeneral")}),
-        (Question(rooms=(group(ARCHIVED),)), None, {("room_archived", f"#{ARCHIVED}")}),
+        (FindQuery(people=("u1",)), lambda world: world.forbid("users.info"), {("forbidden", "u1")}),
+        (FindQuery(rooms=(group(UNJOINED),)), None, {("room_not_joined", group(UNJOINED))}),
+        (FindQuery(rooms=(f"#{UNJOINED}",)), None, {("room_not_joined", f"#{UNJOINED}")}),
+        (FindQuery(rooms=("nowhere",)), None, {("room_not_found", "nowhere")}),
+        (FindQuery(rooms=("roomGeneral",), kind="channels"), None, {("room_not_found", "roomGeneral")}),
+        (FindQuery(rooms=(group(ARCHIVED),)), None, {("room_archived", f"#{ARCHIVED}")}),
         (
-            Question(all_rooms=True, kind="channels"),
+            FindQuery(all_rooms=True, kind="channels"),
             lambda world: world.forbid("channels.list"),
             {("rooms_not_listed", "other channels")},
         ),
     ],
 )
 async def test_what_cannot_be_seen_is_told(
-    question: Question, change: Change | None, told: set[tuple[str, str]]
+    question: FindQuery, change: Change | None, told: set[tuple[str, str]]
 ) -> None:
     """Each missing permission, membership or user is told by its reason, and nothing is found in its place."""
     world = organisation_world().world
@@ -228,7 +230,7 @@ async def test_names_are_left_open_where_users_are_not_told() -> None:
     world = organisation_world().world
     world.forbid("users.info")
     async with Sandbox(world) as sandbox:
-        (finding,) = await find(sandbox, Question(rooms=("roomFinanceBudget",)))
+        (finding,) = await find(sandbox, FindQuery(rooms=("roomFinanceBudget",)))
     (row,) = finding.rows
     assert (row.user_id, row.username, row.name, row.active) == ("userFinanceLead", "finance.lead", "", None)
 
@@ -255,18 +257,18 @@ async def test_long_lists_are_paged_through() -> None:
         assert len(pairs(await find(sandbox, ALL_ROOMS))) == 250
         assert routes(world)["groups.listAll"] == 3
         assert routes(world)["groups.roles"] == routes(world)["users.info"] == 250
-        assert len(pairs(await find(sandbox, Question(deactivated=True)))) == 125
+        assert len(pairs(await find(sandbox, FindQuery(deactivated=True)))) == 125
         assert routes(world)["users.listByStatus"] == 2
         assert routes(world)["users.info"] == 250 + 125
 
 
 @pytest.mark.parametrize("question", [EVERYBODY, ALL_ROOMS])
-async def test_every_window_is_kept(question: Question) -> None:
+async def test_every_window_is_kept(question: FindQuery) -> None:
     """Each route is asked as fast as its own window allows, and none says 'too many requests'."""
     world = organisation_world().world
     world.withdraw("api-bypass-rate-limit")
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
-        findings = await find(sandbox, question, settings=replace(QUICK, outage_patience=60))
+        findings = await find(sandbox, question, settings=replace(QUICK, outage_timeout=60))
     assert pairs(findings) >= {pair for pair in truth(world, "leader") if pair[0] not in HIDDEN}
     assert Counter(call.status for call in world.calls)[429] == 0
 
@@ -275,16 +277,16 @@ async def test_every_window_is_kept(question: Question) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=502, html=True),
-        Fault(Kind.STATUS, When(route=EVERY_ROUTE), status=500),
-        Fault(Kind.RESET_BEFORE, When(route=EVERY_ROUTE, chance=0.5)),
-        Fault(Kind.TRUNCATED, When(route=EVERY_ROUTE, chance=0.5)),
-        Fault(Kind.TOO_MANY, When(route=EVERY_ROUTE, chance=0.2), seconds=0.05),
-        Fault(Kind.HTML_200, When(route=EVERY_ROUTE, chance=0.5)),
+        Fault(Kind.STATUS, FaultMatch(route=EVERY_ROUTE), status=502, html=True),
+        Fault(Kind.STATUS, FaultMatch(route=EVERY_ROUTE), status=500),
+        Fault(Kind.RESET_BEFORE, FaultMatch(route=EVERY_ROUTE, chance=0.5)),
+        Fault(Kind.TRUNCATED, FaultMatch(route=EVERY_ROUTE, chance=0.5)),
+        Fault(Kind.TOO_MANY, FaultMatch(route=EVERY_ROUTE, chance=0.2), seconds=0.05),
+        Fault(Kind.HTML_200, FaultMatch(route=EVERY_ROUTE, chance=0.5)),
     ],
     ids=lambda fault: str(fault.kind),
 )
-async def test_spoiled_answers_are_asked_for_again(question: Question, fault: Fault) -> None:
+async def test_spoiled_answers_are_asked_for_again(question: FindQuery, fault: Fault) -> None:
     """A fault on any route costs another call and no row."""
     world = organisation_world().world
     async with Sandbox(world, faults=[fault]) as sandbox:
@@ -296,7 +298,7 @@ async def test_spoiled_answers_are_asked_for_again(question: Question, fault: Fa
 async def test_one_thing_that_always_fails_is_told_and_the_rest_is_found() -> None:
     """A user whom the server cannot tell of is told as not read; the others are found."""
     world = organisation_world().world
-    sick = Fault(Kind.STATUS, When(route="users.info", user="userLegalLead"), times=None, status=500)
+    sick = Fault(Kind.STATUS, FaultMatch(route="users.info", user="userLegalLead"), times=None, status=500)
     async with Sandbox(world, faults=[sick]) as sandbox:
         findings = await find(sandbox, EVERYBODY)
     assert set(unseen(findings)) == {("not_read", "userLegalLead")}

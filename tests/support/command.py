@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.sandbox import ACCOUNT
+from rolecall.sandbox import ACCOUNT
 
 ROLECALL = Path(sys.executable).with_name("rolecall")
 

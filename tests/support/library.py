@@ -3,15 +3,15 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from rolecall import Result, Settings, Workspace
+from rolecall.models import Outcome
+from rolecall.sandbox import ACCOUNT, Sandbox
+from rolecall.store.sqlite.store import SqliteStore
 from tests.support.engine import NEVER
-from worker import Result, Settings, Workspace
-from worker.ledger.sqlite import SqliteLedger
-from worker.model import Outcome
-from worker.sandbox import ACCOUNT, Sandbox
 
-FAST = Settings(rate=None, attempts=3, backoff=0.01, outage_patience=0.4, max_failures=NEVER, grace=5.0)
+FAST = Settings(rate=None, attempts=3, backoff=0.01, outage_timeout=0.4, max_failures=NEVER, grace=5.0)
 """Everything as in a real run, only sooner."""
-HASTY = Settings(rate=None, attempts=3, backoff=0.01, outage_patience=0.4, max_failures=NEVER, grace=0.05)
+HASTY = Settings(rate=None, attempts=3, backoff=0.01, outage_timeout=0.4, max_failures=NEVER, grace=0.05)
 """The same with hardly any patience at the end."""
 
 
@@ -29,7 +29,7 @@ async def first(run: AsyncGenerator[Result, None], number: int) -> list[Result]:
     return results
 
 
-def recorded(ledger: SqliteLedger, result: Result) -> Outcome:
+def recorded(ledger: SqliteStore, result: Result) -> Outcome:
     """Tell what a ledger has on disk of a row."""
     pair = (result.room_id, result.user_id)
     return next(row.outcome for row in ledger.results() if (row.room_id, row.user_id) == pair)

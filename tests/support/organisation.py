@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from worker.sandbox import World
-from worker.sandbox.organisation import group, organisation_world, user
+from rolecall.sandbox import World
+from rolecall.sandbox.org_world import group, organisation_world, user
 
 FAST = ("--rate", "unlimited")
 RUN = (*FAST, "--yes", "--backoff", "0.01")

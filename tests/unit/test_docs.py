@@ -8,16 +8,17 @@ from pathlib import Path
 import click
 import pytest
 
-import worker
+import rolecall as package
+from rolecall.app.reports import REASON_HINTS
+from rolecall.cli.config.effective_config import OTHER_VARIABLES
+from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.main import VERBS, rolecall
+from rolecall.engine.directory.find_gaps import GAP_HINTS
+from rolecall.files.input.problems import BAD_ROW_REASONS
+from rolecall.files.output.find_csv import FIND_COLUMNS
+from rolecall.files.output.report import REPORT_COLUMNS
+from rolecall.models import Outcome
 from tests.docs_help import with_help
-from worker.cli import VERBS, rolecall
-from worker.commands.exits import Exit
-from worker.commands.settings.settings_view import OTHER_VARIABLES
-from worker.commands.workflows.reporting import REASON_HINTS
-from worker.engine.finding.unseen import UNSEEN_HINTS
-from worker.files import BAD_ROW_REASONS, REPORT_COLUMNS
-from worker.files.found import FOUND_COLUMNS
-from worker.model import Outcome
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -76,7 +77,7 @@ def slug(heading: str) -> str:
 
 def events_told() -> Iterator[str]:
     """Give the name of each event that the code logs."""
-    for path in sorted(Path(worker.__file__).parent.rglob("*.py")):
+    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 owner = ast.unparse(node.func.value)
@@ -160,14 +161,14 @@ def test_every_reason_is_documented_with_its_hint() -> None:
 def test_everything_that_cannot_be_seen_is_documented_with_its_hint() -> None:
     """The reference has each reason why rows may be missing, no other, and the hint that `find` gives."""
     rows = table_rows(section("What could not be seen"))
-    assert {row[0].strip("`"): row[-1] for row in rows if row[0].startswith("`")} == UNSEEN_HINTS
+    assert {row[0].strip("`"): row[-1] for row in rows if row[0].startswith("`")} == GAP_HINTS
 
 
 def test_the_columns_of_a_found_job_are_documented() -> None:
     """The reference names each column that `find` writes."""
     told = re.search(r"has the columns (.*?)\. The last", section_of("find"), re.DOTALL)
     assert told
-    assert [name for name in re.findall(r"`(\w+)`", told[1]) if name not in ("yes", "no")] == list(FOUND_COLUMNS)
+    assert [name for name in re.findall(r"`(\w+)`", told[1]) if name not in ("yes", "no")] == list(FIND_COLUMNS)
 
 
 def test_every_reason_of_an_invalid_row_is_documented() -> None:
@@ -181,7 +182,7 @@ def test_every_reason_of_an_invalid_row_is_documented() -> None:
 def test_every_exit_code_is_documented(page: str, title: str) -> None:
     """The tables of exit codes have each code and no other."""
     rows = table_rows(section(title, (ROOT / page).read_text("utf-8")))
-    assert [row[0] for row in rows if row[0].isdecimal()] == [str(code.value) for code in Exit]
+    assert [row[0] for row in rows if row[0].isdecimal()] == [str(code.value) for code in ExitCode]
 
 
 def test_every_report_column_is_documented() -> None:

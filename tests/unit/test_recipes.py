@@ -10,6 +10,12 @@ import click
 import pytest
 from dotenv import dotenv_values
 
+from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
+from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.main import VERBS, rolecall
+from rolecall.files.input.job import open_job
+from rolecall.models import Row
+from rolecall.version import __version__
 from tests.support.shell import (
     IMAGE,
     Called,
@@ -20,12 +26,6 @@ from tests.support.shell import (
     scripts_in_markdown,
     unit,
 )
-from worker import __version__
-from worker.cli import VERBS, rolecall
-from worker.commands.exits import Exit
-from worker.commands.settings.settings_file import IN_SETTINGS_FILE, read_settings_file
-from worker.files import open_job
-from worker.model import Row
 
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "jobs"
@@ -54,7 +54,7 @@ def scripts() -> Iterator[tuple[str, str]]:
     yield "cronjob.yaml", script_of_container(CONTAINER)
 
 
-OF_A_NIGHT = [code for code in Exit if code is not Exit.DIFFERS]
+OF_A_NIGHT = [code for code in ExitCode if code is not ExitCode.DIFFERS]
 """The exit codes of `find` and `run`: only `verify` has one of its own."""
 CALLS = sorted({called for file, script in scripts() for called in calls(file, script)})
 
@@ -128,7 +128,7 @@ def test_the_three_schedulers_do_the_same() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(JOBS)))
 def test_every_variable_is_one_that_is_read(path: Path) -> None:
     """Each ROCKETCHAT_ and ROLECALL_ variable that a recipe names stands for something."""
-    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)} | set(IN_SETTINGS_FILE)
+    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)} | set(IN_CONFIG_FILE)
     assert set(re.findall(r"\b(?:ROCKETCHAT|ROLECALL)_[A-Z_]+", path.read_text("utf-8"))) <= known
 
 
@@ -144,7 +144,7 @@ def test_the_variables_of_the_offboarding_have_values_that_can_be_read() -> None
 
 def test_the_settings_of_the_migration_are_ones_that_are_read() -> None:
     """The migration's `rolecall.toml` has only tables, keys and values that the command takes."""
-    settings = read_settings_file(JOBS / "migration/rolecall.toml", None, VERBS)
+    settings = read_config_file(JOBS / "migration/rolecall.toml", None, VERBS)
     for verb in settings.flags:
         settings.refuse_unknown_flags(verb, list(options(verb)))
         for name, value in settings.flags_of(verb).items():
@@ -156,17 +156,17 @@ def test_every_exit_code_is_one_that_there_is() -> None:
     readme = (OFFBOARDING / "README.md").read_text("utf-8")
     assert re.findall(r"^\| (\d+) \|", readme, re.MULTILINE) == [str(code.value) for code in OF_A_NIGHT]
     named = {code for path in FILES for code in re.findall(r"(?:exit|code)s? (?:with )?(\d+)", path.read_text("utf-8"))}
-    assert named <= {str(code.value) for code in Exit}
+    assert named <= {str(code.value) for code in ExitCode}
 
 
 def test_each_scheduler_takes_the_exit_codes_for_what_they_mean() -> None:
     """A held folder is no failure to systemd and cron; Kubernetes starts no second pod after an end of our own."""
-    assert settings_of("SuccessExitStatus") == [f"{Exit.HELD} {Exit.INTERRUPTED}"]
+    assert settings_of("SuccessExitStatus") == [f"{ExitCode.HELD} {ExitCode.INTERRUPTED}"]
     [line] = scripts_in_crontab((OFFBOARDING / "crontab").read_text("utf-8"))
-    assert f"--conflict-exit-code {Exit.HELD} " in line
-    assert f"case $? in {Exit.HELD})" in line
+    assert f"--conflict-exit-code {ExitCode.HELD} " in line
+    assert f"case $? in {ExitCode.HELD})" in line
     assert JOB["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"] == [
-        code.value for code in OF_A_NIGHT if code not in (Exit.DONE, Exit.INTERRUPTED)
+        code.value for code in OF_A_NIGHT if code not in (ExitCode.DONE, ExitCode.INTERRUPTED)
     ]
 
 

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from worker.display.summary import STYLES, Line, show_summary
-from worker.model import Outcome
-from worker.plain import UNSAFE
+from rolecall.display.summary import STYLES, Line, show_summary
+from rolecall.models import Outcome
+from rolecall.text import UNSAFE
 
 
 class Terminal(io.StringIO):

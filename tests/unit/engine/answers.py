@@ -2,9 +2,9 @@
 
 from email.utils import formatdate
 
-from worker.model import NoReply, Pending, Reply
-from worker.workspace.answers import Verdict, classify
-from worker.workspace.operations import REMOVE_LEADER
+from rolecall.models import DueRow, NoReply, Reply
+from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.rocketchat.response_classifier import CallResult, classify
 
 GOOD = b'{"success":true}'
 
@@ -48,11 +48,11 @@ LOST = NoReply("answer_lost", "connection reset", maybe_sent=True)
 NO_CONNECTION = NoReply("connect_failed", "connection refused", maybe_sent=False)
 
 
-def verdict_of(answer: Reply | NoReply, *, doubtful: bool = False) -> Verdict:
+def verdict_of(answer: Reply | NoReply, *, in_doubt: bool = False) -> CallResult:
     """Classify as the run does."""
-    return classify(answer, REMOVE_LEADER, doubtful=doubtful)
+    return classify(answer, REMOVE_LEADER, in_doubt=in_doubt)
 
 
-def pending(key: int, room: str = "room", *, attempts: int = 0, doubtful: bool = False) -> Pending:
+def pending(key: int, room: str = "room", *, attempts: int = 0, in_doubt: bool = False) -> DueRow:
     """Make a row that is due."""
-    return Pending(key, key + 1, room, f"user{key}", attempts, doubtful)
+    return DueRow(key, key + 1, room, f"user{key}", attempts, in_doubt)

@@ -8,24 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.models import DueRow, NoReply, Outcome, Reply, Result, Row
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.store.base import Batch, Identity, StoreError
+from rolecall.store.sqlite.store import SqliteStore
 from tests.unit.engine.answers import OK
 from tests.unit.engine.virtual import virtual_clock
-from worker.engine.events import Events
-from worker.engine.failures import Threshold
-from worker.engine.runner import work_through
-from worker.engine.settings import Settings
-from worker.engine.stop import Stop
-from worker.ledger.interface import Batch, Identity, LedgerFailed
-from worker.ledger.sqlite import SqliteLedger
-from worker.model import NoReply, Outcome, Pending, Reply, Result, Row
-from worker.workspace.client import Client
-from worker.workspace.operations import REMOVE_LEADER
 
 Step: TypeAlias = Reply | NoReply | float
 """An answer, or seconds after which a good one comes."""
 TOOK = 0.05
 """Seconds that a scripted answer takes."""
-NEVER = Threshold(100, is_percent=True)
+NEVER = FailureThreshold(100, is_percent=True)
 PLAIN = Settings(rate=None, attempts=3, max_failures=NEVER)
 
 
@@ -89,7 +89,7 @@ def on_disk(path: Path) -> dict[str, tuple[int, int, str | None]]:
     return {user: (doubt, attempts, outcome) for user, doubt, attempts, outcome in found}
 
 
-class FailingLedger(SqliteLedger):
+class FailingLedger(SqliteStore):
     """Fails for good after so many commits, as on a disk that is full."""
 
     commits_left = 10**9
@@ -98,7 +98,7 @@ class FailingLedger(SqliteLedger):
     before_commit: Callable[[], None] = staticmethod(lambda: None)
     """Called on the ledger's thread."""
 
-    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, Pending]]:
+    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Read, and count how often."""
         self.reads += 1
         return super().due(after, count, retry_failed=retry_failed)
@@ -109,7 +109,7 @@ class FailingLedger(SqliteLedger):
         self.commits_left -= 1
         if self.commits_left < 0:
             self.failed = True
-            raise LedgerFailed("disk full")
+            raise StoreError("disk full")
         super().commit(batch)
 
 
@@ -145,10 +145,10 @@ class Run:
         self.ledger = FailingLedger(path)
         pairs = [user if isinstance(user, tuple) else (f"room-{user}", user) for user in users]
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        self.ledger.take_in(Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)
+        self.ledger.import_rows(Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)
         self.client = Scripted(self.ledger, script)
         self.settings = settings
-        self.stop = Stop()
+        self.stop = StopSignal()
         self.log = Lines()
 
     @classmethod
@@ -161,7 +161,7 @@ class Run:
     ) -> "Run":
         """Give another session of a run; without a script every call is well."""
         run = cls.__new__(cls)
-        run.path, run.ledger, run.log, run.stop = earlier.path, earlier.ledger, Lines(), Stop()
+        run.path, run.ledger, run.log, run.stop = earlier.path, earlier.ledger, Lines(), StopSignal()
         run.client = Scripted(run.ledger, script or {})
         run.settings = replace(earlier.settings, retry_failed=retry_failed)
         return run
@@ -170,8 +170,8 @@ class Run:
         """Work through the rows, as far as the stop lets it."""
         clock = virtual_clock()
         self.ledger.open_session("bulk.bot", clock.wall_ms())
-        events = Events(self.log, clock)
-        await work_through(
+        events = EngineEvents(self.log, clock)
+        await process_rows(
             self.ledger, self.client, REMOVE_LEADER, self.settings, stop=self.stop, clock=clock, events=events
         )
         self.ledger.close_session(self.stop.reason or "", clock.wall_ms())

@@ -2,11 +2,11 @@
 
 import pytest
 
+from rolecall.engine.clock import Clock
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason
+from rolecall.models import Outcome, RowOutcome
 from tests.unit.engine.answers import SERVER_ERROR, pending, verdict_of
-from worker.engine.clock import Clock
-from worker.engine.events import Events
-from worker.engine.pacing import Cause, Wait
-from worker.model import Outcome, Settled
 
 NOON = 1_700_049_600.0
 
@@ -28,10 +28,10 @@ class Told:
         self.lines.append(("warning", event, {**self._bound, **values}))
 
 
-def told_of(waits: list[Wait], now: float = 100.0) -> list[tuple[str, str, dict[str, object]]]:
+def told_of(waits: list[Delay], now: float = 100.0) -> list[tuple[str, str, dict[str, object]]]:
     """Return what is told when these waits begin."""
     log = Told()
-    events = Events(log, Clock(now=lambda: now, wall=lambda: NOON))
+    events = EngineEvents(log, Clock(now=lambda: now, wall=lambda: NOON))
     for wait in waits:
         events.held(wait)
     return log.lines
@@ -40,37 +40,37 @@ def told_of(waits: list[Wait], now: float = 100.0) -> list[tuple[str, str, dict[
 def test_a_hold_is_told_with_its_end() -> None:
     """A hold names its cause, its length and its end as people read the clock."""
     values = {"cause": "window", "seconds": 60.0, "until": "2023-11-15T12:01:00+00:00"}
-    assert told_of([Wait(160.0, Cause.WINDOW)]) == [("info", "held", values)]
+    assert told_of([Delay(160.0, DelayReason.WINDOW)]) == [("info", "held", values)]
 
 
 @pytest.mark.parametrize(
     ("waits", "times"),
     [
-        ([Wait(160.0, Cause.WINDOW)] * 5, 1),
-        ([Wait(160.0, Cause.WINDOW), Wait(160.9, Cause.WINDOW), Wait(160.5, Cause.REFUSED)], 1),
-        ([Wait(160.0, Cause.WINDOW), Wait(130.0, Cause.WINDOW)], 1),
-        ([Wait(160.0, Cause.WINDOW), Wait(220.0, Cause.WINDOW)], 2),
-        ([Wait(160.0, Cause.REFUSED), Wait(161.5, Cause.REFUSED)], 2),
-        ([Wait(100.9, Cause.WINDOW), Wait(101.0, Cause.WINDOW)], 1),
-        ([Wait(100.9, Cause.REFUSED)], 0),
-        ([Wait(160.0, Cause.RATE)], 0),
-        ([Wait(float("inf"), Cause.ANSWER)], 0),
+        ([Delay(160.0, DelayReason.WINDOW)] * 5, 1),
+        ([Delay(160.0, DelayReason.WINDOW), Delay(160.9, DelayReason.WINDOW), Delay(160.5, DelayReason.REFUSED)], 1),
+        ([Delay(160.0, DelayReason.WINDOW), Delay(130.0, DelayReason.WINDOW)], 1),
+        ([Delay(160.0, DelayReason.WINDOW), Delay(220.0, DelayReason.WINDOW)], 2),
+        ([Delay(160.0, DelayReason.REFUSED), Delay(161.5, DelayReason.REFUSED)], 2),
+        ([Delay(100.9, DelayReason.WINDOW), Delay(101.0, DelayReason.WINDOW)], 1),
+        ([Delay(100.9, DelayReason.REFUSED)], 0),
+        ([Delay(160.0, DelayReason.RATE)], 0),
+        ([Delay(float("inf"), DelayReason.ANSWER)], 0),
     ],
 )
-def test_a_hold_is_told_once(waits: list[Wait], times: int) -> None:
+def test_a_hold_is_told_once(waits: list[Delay], times: int) -> None:
     """One line for each hold of a second or more by the server; none for the own rate or an answer awaited."""
     assert len(told_of(waits)) == times
 
 
-def settled(outcome: Outcome, reason: str = "") -> Settled:
+def settled(outcome: Outcome, reason: str = "") -> RowOutcome:
     """Make an outcome of row 3."""
-    return Settled(3, outcome, reason, 400, "", "words", 0, 5, doubtful=False)
+    return RowOutcome(3, outcome, reason, 400, "", "words", 0, 5, in_doubt=False)
 
 
 def test_only_rows_that_went_wrong_are_told() -> None:
     """All rows are counted, `failed` and `unknown` ones are told with what a person needs to find them."""
     log = Told()
-    events = Events(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
     for outcome in Outcome:
         events.settled(pending(3), settled(outcome, "why"))
     events.settled(pending(3), settled(Outcome.FAILED, "other"))
@@ -86,7 +86,7 @@ def test_only_rows_that_went_wrong_are_told() -> None:
 def test_the_other_events() -> None:
     """Outage, recovery, overload and retries are told with their numbers."""
     log = Told()
-    events = Events(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
     events.outage()
     events.recovered(12.345)
     events.overloaded(4)

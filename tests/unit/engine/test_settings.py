@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from worker.engine.settings import Settings
+from rolecall.engine.settings import Settings
 
 
-@pytest.mark.parametrize("name", ["rate", "concurrency", "attempts", "backoff", "outage_patience", "grace"])
+@pytest.mark.parametrize("name", ["rate", "concurrency", "attempts", "backoff", "outage_timeout", "grace"])
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_a_number_that_no_run_can_use_is_refused(name: str, value: float) -> None:
     """A number out of range is told at once and by its name, not by rows that nobody is told of."""

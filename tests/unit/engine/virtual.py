@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple
 
-from worker.engine.clock import Clock
+from rolecall.engine.clock import Clock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

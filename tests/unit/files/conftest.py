@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.files import open_job
-from worker.model import BadRow, Row
+from rolecall.files.input.job import open_job
+from rolecall.models import BadRow, Row
 
 Read = Callable[..., list[Row | BadRow]]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from worker.sandbox import ACCOUNT, World
-from worker.sandbox.gate import Incoming, answer_call
+from rolecall.sandbox import ACCOUNT, World
+from rolecall.sandbox.request_handler import Incoming, answer_call
 
 
 def ask(world: World, route: str, *, path: str = "", post: object = None, **params: object) -> tuple[int, Any]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.sandbox import EVERY_ROUTE, Fault, FaultPlan, Kind, When
-from worker.sandbox.distortions import DISTORTIONS
-from worker.sandbox.faults import ALWAYS_ACT, MAY_ACT
+from rolecall.sandbox import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind
+from rolecall.sandbox.faults import ALWAYS_ACT, MAY_ACT
+from rolecall.sandbox.response_faults import DISTORTIONS
 
 REMOVE = "groups.removeLeader"
 
@@ -18,18 +18,18 @@ def strikes(plan: FaultPlan, *calls: tuple[str, str, str]) -> list[str | None]:
 @pytest.mark.parametrize(
     ("when", "hits"),
     [
-        (When(), ["r1/u1", "r1/u2", "r2/u1"]),
-        (When(room="r1"), ["r1/u1", "r1/u2"]),
-        (When(user="u1"), ["r1/u1", "r2/u1"]),
-        (When(room="r1", user="u2"), ["r1/u2"]),
-        (When(nth=2), ["r1/u2"]),
-        (When(user="u1", nth=2), ["r2/u1"]),
-        (When(chance=0.0), []),
-        (When(route="groups.addLeader"), []),
-        (When(route=EVERY_ROUTE), ["r1/u1", "r1/u2", "r2/u1"]),
+        (FaultMatch(), ["r1/u1", "r1/u2", "r2/u1"]),
+        (FaultMatch(room="r1"), ["r1/u1", "r1/u2"]),
+        (FaultMatch(user="u1"), ["r1/u1", "r2/u1"]),
+        (FaultMatch(room="r1", user="u2"), ["r1/u2"]),
+        (FaultMatch(nth=2), ["r1/u2"]),
+        (FaultMatch(user="u1", nth=2), ["r2/u1"]),
+        (FaultMatch(chance=0.0), []),
+        (FaultMatch(route="groups.addLeader"), []),
+        (FaultMatch(route=EVERY_ROUTE), ["r1/u1", "r1/u2", "r2/u1"]),
     ],
 )
-def test_a_fault_strikes_the_calls_it_is_for(when: When, hits: list[str]) -> None:
+def test_a_fault_strikes_the_calls_it_is_for(when: FaultMatch, hits: list[str]) -> None:
     """Room, user, route, turn and chance each narrow the calls that a fault spoils."""
     plan = FaultPlan([Fault(Kind.HANG_BEFORE, when)])
     rows = [("r1", "u1"), ("r1", "u2"), ("r2", "u1")]
@@ -63,7 +63,7 @@ def test_faults_follow_each_other_in_their_order() -> None:
 def test_chance_depends_on_seed_row_and_attempt_not_on_the_order_of_arrival() -> None:
     """The same seed spoils the same attempts, whichever row comes first; another seed others."""
     rows = [(REMOVE, f"r{n}", "u") for n in range(200)]
-    fault = Fault(Kind.DROP_AFTER, When(chance=0.5), times=None)
+    fault = Fault(Kind.DROP_AFTER, FaultMatch(chance=0.5), times=None)
     first, second, other = (FaultPlan([fault], seed) for seed in (7, 7, 8))
     forwards = dict(zip(rows, strikes(first, *rows), strict=True))
     backwards = dict(zip(rows[::-1], strikes(second, *rows[::-1]), strict=True))

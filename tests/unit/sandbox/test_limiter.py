@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sandbox import Limiter
+from rolecall.sandbox import Limiter
 
 CALLS, SECONDS = 3, 60.0
 

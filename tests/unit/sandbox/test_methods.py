@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from worker.sandbox import World
-from worker.sandbox.answers import Answer
-from worker.sandbox.methods import CHANGES, change_role
-from worker.sandbox.record import SystemMessage
+from rolecall.sandbox import World
+from rolecall.sandbox.answers import Answer
+from rolecall.sandbox.call_log import SystemMessage
+from rolecall.sandbox.methods import CHANGES, change_role
 
 ROW = {"roomId": "ROOM", "userId": "USER"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, Paging, World
 from tests.unit.sandbox.asking import ask, workspace
-from worker.sandbox import ACCOUNT, Paging, World
 
 LISTS = {
     "users.list": "users",

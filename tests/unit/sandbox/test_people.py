@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, World
 from tests.unit.sandbox.asking import FORBIDDEN, ask, workspace
-from worker.sandbox import ACCOUNT, World
 
 ROOMS_OF_OLD = '{"userRooms":1}'
 
@@ -122,13 +122,13 @@ def test_without_permission_an_answer_has_no_rooms_and_no_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("withdrawn", "missing"),
+    ("rollback", "missing"),
     [("view-other-user-channels", {"rooms"}), ("view-full-other-user-info", {"emails", "roles"})],
 )
-def test_each_permission_shows_its_own_part(withdrawn: str, missing: set[str]) -> None:
+def test_each_permission_shows_its_own_part(rollback: str, missing: set[str]) -> None:
     """An admin who lacks one of the two permissions still sees what the other one shows."""
     world = inhabited()
-    world.withdraw(withdrawn)
+    world.withdraw(rollback)
     _, body = ask(world, "users.info", userId="LEAD", includeUserRooms="true")
     assert {"rooms", "emails", "roles"} - body["user"].keys() == missing
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, Post, World
 from tests.unit.sandbox.asking import ask, workspace
-from worker.sandbox import ACCOUNT, Post, World
 
 HOOK = "/hooks/hook1/secret"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, World
 from tests.unit.sandbox.asking import FORBIDDEN, ask, workspace
-from worker.sandbox import ACCOUNT, World
 
 
 def furnished(roles: tuple[str, ...] = ("user", "admin")) -> World:

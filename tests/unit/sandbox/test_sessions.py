@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from rolecall.sandbox import ACCOUNT, Limiter, World
+from rolecall.sandbox.request_handler import Incoming, answer_call
 from tests.unit.sandbox.asking import ask, workspace
-from worker.sandbox import ACCOUNT, Limiter, World
-from worker.sandbox.gate import Incoming, answer_call
 
 
 def guarded(code: str = "") -> World:

@@ -1,0 +1,105 @@
+"""What of a run is shown on stderr, and how."""
+
+import asyncio
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolecall.cli.terminal.progress_reporter import LINE_EVERY, OutputMode, ProgressReporter, fields
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
+from tests.unit.engine.virtual import run_virtual, virtual_clock
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        (Progress(0.0, 10, 3, {}), {"done": 3, "total": 10}),
+        (
+            Progress(0.0, 10, 3, {Outcome.REMOVED: 3, Outcome.FAILED: 0}, per_second=9.84, remaining=0.7),
+            {"done": 3, "total": 10, "per_second": 9.8, "removed": 3, "remaining": 1},
+        ),
+        (
+            Progress(1_772_366_400.0, 10, 3, {}, hold=RateLimitPause(41.2, refused=False), outage=OutageStatus(7.4)),
+            {"done": 3, "total": 10, "held_until": "2026-03-01T12:00:41.200Z", "outage": 7},
+        ),
+    ],
+)
+def test_what_a_line_of_progress_says(progress: Progress, told: dict[str, object]) -> None:
+    """Numbers as a monitor reads them; what says nothing is left out."""
+    assert fields(progress) == told
+
+
+class Terminal(io.StringIO):
+    """A terminal, as far as anybody asks."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stderr", "log_format", "quiet", "environ", "draws", "colors"),
+    [
+        (Terminal(), "console", False, {"TERM": "xterm"}, True, True),
+        (Terminal(), "console", False, {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        (Terminal(), "console", False, {"TERM": "dumb"}, False, False),
+        (Terminal(), "json", False, {"TERM": "xterm"}, False, True),
+        (Terminal(), "console", True, {"TERM": "xterm"}, False, True),
+        (io.StringIO(), "console", False, {"TERM": "xterm"}, False, False),
+    ],
+)
+def test_where_a_picture_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+    stderr: io.StringIO,
+    log_format: str,
+    quiet: bool,
+    environ: dict[str, str],
+    draws: bool,
+    colors: bool,
+) -> None:
+    """On a terminal that can, among lines for people, and not where silence was asked for."""
+    monkeypatch.setattr(sys, "stderr", stderr)
+    showing = ProgressReporter.choose(OutputMode(quiet, log_format), environ)
+    assert (showing.screen is not None, showing.colors) == (draws, colors)
+
+
+def followed(showing: ProgressReporter, seconds: float) -> None:
+    """Follow a run in which nothing happens for so long."""
+
+    async def run() -> None:
+        clock = virtual_clock()
+        log = showing.open_log(Path("/dev/null"), hide="")
+        tracker = ProgressTracker(
+            PriorProgress.of([], 0, retry_failed=False), EngineEvents(log, clock), StopSignal(), Settings(), clock
+        )
+        async with showing.following(tracker, log):
+            await asyncio.sleep(seconds)
+            showing.tell("a sentence", log)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("seconds", [5.0, 35.0, 105.0])
+def test_lines_come_every_few_seconds(seconds: float) -> None:
+    """Without a terminal there is one line of progress after each interval, none at the start."""
+    file = io.StringIO()
+    followed(ProgressReporter(file, None, "json", quiet=False, colors=False), seconds)
+    events: list[dict[str, Any]] = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [event["event"] for event in events] == ["progress"] * int(seconds // LINE_EVERY) + ["notice"]
+    assert events[-1]["detail"] == "a sentence"
+
+
+def test_quiet_tells_sentences_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """No line of progress, but what a person must know."""
+    file = io.StringIO()
+    followed(ProgressReporter(file, None, "console", quiet=True, colors=False), 35.0)
+    assert file.getvalue() == ""
+    assert capsys.readouterr().err == "a sentence\n"

@@ -1,0 +1,70 @@
+"""Results, facts and pages for the tests of the page."""
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rolecall.display.html_report import ReportContext, SessionSpan, html_report
+from rolecall.display.html_report.run_stats import RunStats
+from rolecall.models import Json, Outcome, Result
+
+START = 1_772_357_400_000
+"""1 March 2026, 09:30:00 UTC."""
+
+
+def result(number: int = 0, outcome: Outcome = Outcome.REMOVED, reason: str = "", **fields: Any) -> Result:
+    """Make the result of a row that was answered `number` seconds after the start."""
+    at = START + 1_000 * number
+    pair = (f"room{number % 7}", f"user{number}")
+    made = Result(number + 2, *pair, outcome, reason, 200, "", "", 1, at, at + 40, 38, {})
+    return made._replace(**fields)
+
+
+def facts(rows: int, **fields: Any) -> ReportContext:
+    """Give the facts of a run of one session that reached its end."""
+    made = ReportContext(
+        workspace="https://chat.example.org",
+        operation="groups.removeLeader",
+        run="20260301T093000Z",
+        rows=rows,
+        spans=[SessionSpan(START, START + 60_000, "", "bulk.bot")],
+        hints={"room_archived": "unarchive the group", "killed": "the worker was killed"},
+        links=["report.csv", "summary.json"],
+        events=[],
+        worth_another_run=lambda result: result.outcome is Outcome.FAILED,
+        version="1.2.3",
+    )
+    return made._replace(**fields)
+
+
+def written(results: Sequence[Result], most_rows: int = 100_000, **fields: Any) -> str:
+    """Write a page and give its text."""
+    file = io.StringIO()
+    with html_report(file, facts(len(results), **fields), most_rows) as write:
+        for each in results:
+            write(each)
+    return file.getvalue()
+
+
+def data(text: str, name: str) -> Json:
+    """Give the JSON that stands in a page."""
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def event(name: str, after: float, **fields: Json) -> dict[str, Json]:
+    """Give an event of the log, so many seconds after the start."""
+    whole, part = divmod(round(after * 1_000), 1_000)
+    stamp = f"2026-03-01T09:{30 + whole // 60:02}:{whole % 60:02}.{part:03}Z"
+    return {"event": name, "timestamp": stamp, **fields}
+
+
+def tallied(results: Iterable[Result]) -> RunStats:
+    """Count results."""
+    tally = RunStats()
+    for each in results:
+        tally.add(each)
+    return tally

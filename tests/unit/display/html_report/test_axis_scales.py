@@ -1,0 +1,46 @@
+"""Axes of pictures: round steps that reach far enough, bars that hold every call."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolecall.display.html_report.axis_scales import bar_ticks, bars, step, ticks
+
+
+@pytest.mark.parametrize(
+    ("span", "parts", "expected"), [(10, 5, 2), (100, 4, 50), (0.9, 3, 0.5), (7, 7, 1), (0, 3, 1.0), (1_000, 4, 500)]
+)
+def test_round_steps(span: float, parts: int, expected: float) -> None:
+    """A step is 1, 2 or 5 with zeros, and needs no more parts than allowed."""
+    assert step(span, parts) == pytest.approx(expected)
+
+
+@given(st.floats(0.001, 1e9), st.integers(1, 10))
+def test_ticks_reach_the_top(top: float, parts: int) -> None:
+    """The last tick is not below the highest value, and there are few."""
+    found = ticks(top, parts)
+    assert found[0] == 0
+    assert found[-1] >= top * 0.999
+    assert len(found) <= parts + 1
+
+
+@given(st.dictionaries(st.integers(0, 3_600_000), st.integers(1, 100), min_size=1))
+def test_every_call_stands_in_one_bar(durations: dict[int, int]) -> None:
+    """Bars meet without a gap, each holds the calls within it, and labels stand among them."""
+    found = bars(Counter(durations))
+    assert all(before.high == after.low for before, after in pairwise(found))
+    for bar in found:
+        assert bar.low < bar.high
+        assert bar.calls == sum(calls for duration, calls in durations.items() if bar.low <= duration < bar.high)
+    assert sum(bar.calls for bar in found) == sum(durations.values())
+    assert len(found) <= 42
+    for place, _ in bar_ticks(found, 8):
+        assert 0 <= place <= len(found)
+
+
+def test_without_calls_there_are_no_bars() -> None:
+    """Nothing is drawn of nothing."""
+    assert bars(Counter()) == []

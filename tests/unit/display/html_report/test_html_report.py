@@ -1,0 +1,213 @@
+"""The page as a file: whole, by itself, and deaf to what servers and job files say."""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolecall.display.html_report import SessionSpan, html_report
+from rolecall.models import Outcome, Result
+from tests.unit.display.html_report.making import START, data, event, facts, result, written
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "]]><img src=x onerror=alert(1)>",
+    "' onclick='alert(1)",
+    '" autofocus onfocus="alert(1)',
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202eevil\u2028\x00\x1b[31m",
+    "lone \ud800 surrogate",
+    "&lt;b&gt;",
+]
+VOID = {"meta", "link", "br", "input", "img", "hr", "rect", "path"}
+
+
+class Reader(HTMLParser):
+    """Notes every element with its attributes, and fails where one is closed that is not open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        optional = {"option"}
+        while self.open and self.open[-1] != tag and self.open[-1] in optional:
+            self.open.pop()
+        assert self.open.pop() == tag
+
+    def all(self, *tags: str) -> Iterator[dict[str, str | None]]:
+        """Give the attributes of each such element."""
+        return (attributes for tag, attributes in self.found if tag in tags)
+
+
+def mixed(rows: int = 60) -> list[Result]:
+    """Give rows of every outcome that taking the leader role can come to."""
+    outcomes = [outcome for outcome in Outcome if not outcome.startswith(("added", "already_", "not_moder", "not_own"))]
+    reasons = {Outcome.FAILED: "room_archived", Outcome.INVALID: "not_json", Outcome.UNKNOWN: "timeout"}
+    return [result(n, outcomes[n % len(outcomes)], reasons.get(outcomes[n % len(outcomes)], "")) for n in range(rows)]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text_makes_no_element(hostile: str) -> None:
+    """Whatever room, user, reason, message, account, folder or address say, the page has the same elements."""
+    harmless = Reader(written(mixed(), run="x", workspace="x", spans=[SessionSpan(START, None, "x", "x")])).found
+    rows = [
+        row._replace(room_id=f"{row.room_id}{hostile}", user_id=hostile, message=hostile, error_type=hostile)
+        for row in mixed()
+    ]
+    text = written(rows, run=hostile, workspace=hostile, spans=[SessionSpan(START, None, hostile, hostile)])
+    reader = Reader(text)
+    assert [tag for tag, _ in reader.found] == [tag for tag, _ in harmless]
+    assert [sorted(attributes) for _, attributes in reader.found] == [sorted(attributes) for _, attributes in harmless]
+    assert reader.open == []
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1, max_size=5))
+def test_any_text_comes_back_from_the_rows(texts: list[tuple[str, str, str]]) -> None:
+    """The rows are JSON whatever they say, and characters that are not unsafe come back as they were."""
+    rows = [result(n, room_id=room, user_id=user, message=said) for n, (room, user, said) in enumerate(texts)]
+    for row, (room, user, said) in zip(data(written(rows), "rows"), texts, strict=True):
+        for cell, text in ((row[1], room), (row[2], user), (row[9], said)):
+            assert len(cell) == len(text)
+            assert all(ours in (theirs, "\ufffd") for ours, theirs in zip(cell, text, strict=True))
+
+
+def test_the_policy_allows_exactly_this_style_and_this_script() -> None:
+    """The Content-Security-Policy forbids all but the page's own style and script, which have the hashes it names."""
+    text = written(mixed())
+    (policy,) = [attributes["content"] for attributes in Reader(text).all("meta") if "http-equiv" in attributes]
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_the_page_needs_no_other_file() -> None:
+    """Nothing is loaded: links lead to the other reports only, and no element or style has an address."""
+    text = written(mixed(), links=["report.csv", "report.jsonl", "summary.json"])
+    reader = Reader(text)
+    links = {attributes["href"] for attributes in reader.all("a")}
+    assert links == {"#table", "retry.csv", "report.csv", "report.jsonl", "summary.json"}
+    for tag, attributes in reader.found:
+        assert not {"src", "srcset", "style", "xlink:href", "action"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+        assert tag not in {"link", "img", "iframe", "object", "base", "foreignobject"}
+    assert not re.search(r"url\(|@import|@font-face", text)
+
+
+def test_without_rows_worth_another_run_there_is_no_link_to_them() -> None:
+    """`retry.csv` is named only where it exists."""
+    assert "retry.csv" not in written([result(), result(1)])
+
+
+def test_the_page_says_what_was_done() -> None:
+    """Operation, workspace, account, time, outcomes, reasons with hints and rooms stand in it without a script."""
+    text = written(mixed())
+    for said in (
+        "groups.removeLeader", "https://chat.example.org", "bulk.bot", "1 Mar 2026, 09:30:00 UTC",
+        "Unarchive the group", "room_archived", "room3", "1.2.3",
+        "60 rows: 9 removed, 9 not_leader, 9 failed, 9 unknown",
+    ):  # fmt: skip
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("spans", "state"),
+    [
+        ([], "Not started"),
+        ([SessionSpan(START, START + 5_000, "", "a")], "Finished; 1 row not done"),
+        ([SessionSpan(START, START + 5_000, "interrupted", "a")], "The run was interrupted"),
+        ([SessionSpan(START, None, "", "a")], "The worker was killed"),
+        (
+            [SessionSpan(START, None, "", "a"), SessionSpan(START + 9_000, START + 10_000, "", "a")],
+            "Finished; 1 row not done",
+        ),
+    ],
+)
+def test_the_page_says_how_the_run_ended(spans: list[SessionSpan], state: str) -> None:
+    """The last session decides: to its end, stopped for a reason, or killed."""
+    hints = {"interrupted": "the run was interrupted", "killed": "the worker was killed"}
+    text = written([result(1), result(2, Outcome.FAILED, "room_archived")], spans=spans, hints=hints)
+    assert re.search(rf'<p class="state[^"]*">{state}</p>', text)
+
+
+def test_holds_and_outages_are_told() -> None:
+    """What the log says of waiting stands in the page in words and figures, and in the picture's table."""
+    events = [event("held", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
+    text = written([result(n) for n in range(50)], events=events)
+    assert "Held 1 time, 10 s in all. 1 outage, 10 s in all." in text
+    assert "<td>100%</td>" in text
+
+
+@pytest.mark.parametrize("results", [[], [result(0, Outcome.INVALID, "not_json", duration_ms=None, finished_at=None)]])
+def test_a_run_that_sent_nothing_has_a_page_too(results: list[Result]) -> None:
+    """Without a single call there are no pictures of calls, and no error."""
+    text = written(results, spans=[])
+    assert 'id="throughput"' not in text
+    assert len(data(text, "rows")) == len(results)
+
+
+def test_a_long_run_keeps_only_the_rows_to_look_at() -> None:
+    """Above the limit the rows that are plainly done are left out, and the page says so."""
+    rows = [result(n) for n in range(30)] + [result(99, Outcome.FAILED, "room_archived")]
+    text = written(rows, most_rows=10)
+    assert [row[2] for row in data(text, "rows")] == ["user99"]
+    assert "This table has 1 of 31 rows" in text
+    assert "are not plainly done" in text
+    assert "31 rows: 30 removed, 1 failed" in text
+
+
+def test_even_the_rows_to_look_at_are_bounded() -> None:
+    """A million refused rows do not make a page that no browser opens."""
+    text = written([result(n, Outcome.FAILED, "room_archived") for n in range(30)], most_rows=10)
+    assert len(data(text, "rows")) == 10
+    assert "This table has 10 of 30 rows: those that are not plainly done, as far as it has room" in text
+
+
+def test_up_to_the_limit_every_row_is_there() -> None:
+    """A run that fits is shown whole, and nothing is said to be left out."""
+    text = written(mixed(10), most_rows=10)
+    assert len(data(text, "rows")) == 10
+    assert "This table has" not in text
+
+
+def test_pictures_have_a_title_a_description_and_their_figures() -> None:
+    """Each picture is an image with a name and a description, both in the page, and a table says the same."""
+    reader = Reader(written(mixed()))
+    pictures = [attributes for attributes in reader.all("svg") if attributes.get("role") == "img"]
+    ids = [attributes["id"] for _, attributes in reader.found if attributes.get("id")]
+    assert len(pictures) == 5
+    assert len(ids) == len(set(ids))
+    for picture in pictures:
+        assert set((picture["aria-labelledby"] or "").split()) <= set(ids)
+    assert sum(attributes.get("class") == "values" for attributes in reader.all("table")) == 2
+
+
+def test_a_block_that_fails_writes_no_end() -> None:
+    """Whoever writes the rows and fails gets the error; the page pretends nothing."""
+    file = io.StringIO()
+    with pytest.raises(ZeroDivisionError), html_report(file, facts(1)):
+        raise ZeroDivisionError
+    assert "</html>" not in file.getvalue()

@@ -1,0 +1,226 @@
+"""Logs: one event in two forms, both harmless; the token in neither; a disk that is full ends no run."""
+
+import io
+import json
+import os
+import stat
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolecall.display.log_setup import LONGEST_VALUE, open_logs
+from rolecall.text import UNSAFE
+
+TOKEN = "s3cr3t-T0ken_abc"
+FULL = Path("/dev/full")
+
+
+def logged(path: Path, *, hide: str = TOKEN, **values: Any) -> tuple[str, str]:
+    """Log one event; give what stood on the terminal, and the line in the file."""
+    terminal = io.StringIO()
+    open_logs(terminal, path, hide=hide).warning("something", **values)
+    return terminal.getvalue(), path.read_text("utf-8")
+
+
+def test_an_event_has_two_forms(tmp_path: Path) -> None:
+    """The terminal shows time of day, level, event and values; the file has it all as one line of JSON."""
+    human, line = logged(tmp_path / "log", rows=3, detail="words", empty="", missing=None)
+    event = json.loads(line)
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    assert event["event"] == "something"
+    assert event["level"] == "warning"
+    assert (event["rows"], event["detail"], event["empty"], event["missing"]) == (3, "words", "", None)
+    assert event["timestamp"].endswith("Z")
+    assert "something" in human
+    assert f"{datetime.fromisoformat(event['timestamp']).astimezone():%H:%M:%S}" in human
+    assert "rows=3" in human
+    assert "detail=words" in human
+    assert "empty" not in human
+    assert "missing" not in human
+    assert "\x1b" not in human
+
+
+def test_json_for_the_terminal_too(tmp_path: Path) -> None:
+    """With `as_json` the terminal gets the very lines of the file."""
+    terminal = io.StringIO()
+    log = open_logs(terminal, tmp_path / "log", hide=TOKEN, as_json=True)
+    log.info("something", rows=3)
+    log.warning("else", detail=f"two\nlines {TOKEN}")
+    assert terminal.getvalue() == (tmp_path / "log").read_text("utf-8")
+    assert [json.loads(line)["event"] for line in terminal.getvalue().splitlines()] == ["something", "else"]
+
+
+def test_what_is_bound_is_in_every_line(tmp_path: Path) -> None:
+    """The run's name stands in each line of the file, and does not clutter the terminal."""
+    with structlog.contextvars.bound_contextvars(run="2024-01-01T00-00-00Z"):
+        human, line = logged(tmp_path / "log")
+    assert json.loads(line)["run"] == "2024-01-01T00-00-00Z"
+    assert "2024-01-01T00-00-00Z" not in human
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_each_level_is_written(tmp_path: Path, level: str) -> None:
+    """Info, warnings and errors go to both places; debug to neither."""
+    terminal = io.StringIO()
+    log = open_logs(terminal, tmp_path / "log", hide=TOKEN)
+    getattr(log, level)("something")
+    log.debug("nothing")
+    assert json.loads((tmp_path / "log").read_text())["level"] == level
+    assert "nothing" not in terminal.getvalue()
+
+
+class Odd:
+    """A value whose words hold the token."""
+
+    def __str__(self) -> str:
+        return f"odd {TOKEN}"
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TOKEN,
+        f"X-Auth-Token: {TOKEN}, again {TOKEN}",
+        "x" * (LONGEST_VALUE - 5) + TOKEN,
+        TOKEN + "\x1b[31m",
+        [TOKEN],
+        {"headers": {"X-Auth-Token": TOKEN}},
+        ValueError(f"bad header {TOKEN}"),
+        Odd(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_token_is_in_neither_form(tmp_path: Path, value: object) -> None:
+    """Wherever the token turns up in an event, whatever kind of value holds it, it is taken out of both forms."""
+    human, line = logged(tmp_path / "log", detail=value)
+    assert "s3cr3t" not in human
+    assert "s3cr3t" not in line
+    assert json.loads(line)["event"] == "something"
+
+
+def test_the_token_in_an_event_is_hidden(tmp_path: Path) -> None:
+    """The event's own words are cleaned like its values."""
+    terminal = io.StringIO()
+    open_logs(terminal, tmp_path / "log", hide=TOKEN).info(f"sent {TOKEN}")
+    assert "sent <hidden>" in terminal.getvalue()
+    assert json.loads((tmp_path / "log").read_text())["event"] == "sent <hidden>"
+
+
+def test_no_token_hides_nothing(tmp_path: Path) -> None:
+    """An empty token is not found between all letters."""
+    assert json.loads(logged(tmp_path / "log", hide="", detail="words")[1])["detail"] == "words"
+
+
+HOSTILE = [
+    "\x1b[2J\x1b]0;owned\x07",
+    "first\nsecond level=error",
+    "a\r\nb",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "\u2028\u2029",
+    "\x00",
+    "\x7f",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("wrap", [str, lambda text: [text]], ids=["text", "list"])
+def test_control_characters_are_cleaned(tmp_path: Path, text: str, wrap: Callable[[str], object]) -> None:
+    """What a server says cannot move the cursor, forge a line or turn text round, in neither form."""
+    human, line = logged(tmp_path / "log", detail=wrap(text))
+    json.loads(line)
+    assert not set(UNSAFE.findall(human)) - {"\n", "\ufffd"}
+    assert human.count("\n") == 1
+    assert not set(UNSAFE.findall(line)) - {"\n", "\ufffd"}
+    assert not set(UNSAFE.findall(str(json.loads(line)["detail"]))) - {"\ufffd"}
+
+
+def test_a_value_is_not_endless(tmp_path: Path) -> None:
+    """A long text is cut in both forms."""
+    human, line = logged(tmp_path / "log", detail="w" * 100_000)
+    assert len(json.loads(line)["detail"]) == LONGEST_VALUE
+    assert len(human) < LONGEST_VALUE + 200
+
+
+@settings(deadline=None)
+@given(values=st.dictionaries(st.sampled_from(["a", "b", "detail"]), st.text(), max_size=3), event=st.text())
+def test_any_text_can_be_logged(values: dict[str, str], event: str) -> None:
+    """Whatever the texts are, logging does not fail and shows nothing unsafe."""
+    terminal = io.StringIO()
+    open_logs(terminal, None, hide=TOKEN).info(event, **values)
+    assert not set(UNSAFE.findall(terminal.getvalue())) - {"\n", "\ufffd"}
+    assert terminal.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_only_the_owner_can_read_the_file(tmp_path: Path, umask: int) -> None:
+    """The file has mode 0600, whatever the umask allows."""
+    old = os.umask(umask)
+    try:
+        logged(tmp_path / "log")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
+
+
+def test_a_resumed_run_goes_on_with_its_file(tmp_path: Path) -> None:
+    """Lines are appended: an earlier session's are kept."""
+    logged(tmp_path / "log", session=1)
+    _, lines = logged(tmp_path / "log", session=2)
+    assert [json.loads(line)["session"] for line in lines.splitlines()] == [1, 2]
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    """A link in the file's place is not followed."""
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "log").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="log"):
+        open_logs(None, tmp_path / "log", hide=TOKEN)
+    assert (tmp_path / "target").read_text() == "kept"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_does_not_end_the_run() -> None:
+    """Where the file takes no more, the terminal is still told, again and again."""
+    terminal = io.StringIO()
+    log = open_logs(terminal, FULL, hide=TOKEN)
+    log.info("first")
+    log.info("second")
+    assert "first" in terminal.getvalue()
+    assert "second" in terminal.getvalue()
+
+
+class Gone(io.StringIO):
+    """A terminal that takes no more."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, text: str) -> int:
+        """Fail."""
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe")])
+def test_a_terminal_that_is_gone_does_not_end_the_run(tmp_path: Path, error: OSError) -> None:
+    """Where stderr goes to a full disk or a closed pipe, the run goes on, and its file is still written."""
+    log = open_logs(Gone(error), tmp_path / "log", hide=TOKEN)
+    log.info("first")
+    log.info("second")
+    assert [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()] == ["first", "second"]
+
+
+def test_without_a_terminal_and_a_file_nothing_happens() -> None:
+    """Logs may go nowhere."""
+    open_logs(None, None, hide=TOKEN).info("something", rows=1)

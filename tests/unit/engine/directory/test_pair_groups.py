@@ -1,0 +1,86 @@
+"""Pairs room by room and user by user: every pair once, in whole groups, several at once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rolecall.engine.directory import pair_groups
+from rolecall.models import Outcome, Row, RowOutcome
+from rolecall.store.base import Batch, Identity, Pair
+from rolecall.store.sqlite.store import SqliteStore
+
+
+def ledger_of(path: Path, rooms: int, users: int) -> SqliteStore:
+    """Make a ledger in which every user stands in every room, in the order of the users."""
+    ledger = SqliteStore(path / "ledger.sqlite")
+    pairs = [(f"room{room:03}", f"user{user:03}") for user in range(users) for room in range(rooms)]
+    rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
+    ledger.import_rows(Identity("w", "o", "d"), rows)
+    return ledger
+
+
+def anything(_: Pair) -> bool:
+    """Want every pair."""
+    return True
+
+
+def test_each_group_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that reaches over several pages comes in one piece, and no pair is missing or comes twice."""
+    monkeypatch.setattr(pair_groups, "PAGE_SIZE", 7)
+    ledger = ledger_of(tmp_path, rooms=5, users=23)
+    by_room = list(pair_groups.pairs_grouped_by_room(ledger, anything))
+    by_user = list(pair_groups.pairs_grouped_by_user(ledger, anything))
+    ledger.close()
+    assert [len(group) for group in by_room] == [23] * 5
+    assert [len(group) for group in by_user] == [5] * 23
+    assert len({pair.key for group in by_room for pair in group}) == 115
+    assert all(len({pair.user_id for pair in group}) == 1 for group in by_user)
+
+
+def test_what_is_settled_meanwhile_changes_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes that are written while the groups are read make no pair vanish or come twice."""
+    monkeypatch.setattr(pair_groups, "PAGE_SIZE", 4)
+    ledger = ledger_of(tmp_path, rooms=6, users=5)
+    seen = []
+    for group in pair_groups.pairs_grouped_by_room(ledger, lambda pair: pair.outcome is None):
+        seen += [pair.key for pair in group]
+        done = [RowOutcome(pair.key, Outcome.REMOVED, "", None, "", "", 1, None, in_doubt=False) for pair in group]
+        ledger.commit(Batch(done, (), ()))
+    ledger.close()
+    assert sorted(seen) == list(range(1, 31))
+
+
+async def test_the_first_exception_ends_all() -> None:
+    """One work that fails ends the others, and its own exception is what is raised."""
+    ended = []
+
+    async def work(item: int) -> None:
+        if item == 3:
+            raise ValueError(item)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(item)
+
+    with pytest.raises(ValueError, match="3"):
+        await pair_groups.for_each_concurrently([1, 2, 3, 4], work, at_once=3)
+    assert sorted(ended) == [1, 2]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 50])
+async def test_no_more_than_wanted_at_once(at_once: int) -> None:
+    """Each item is worked on once, and never more of them at a time than was asked for."""
+    busy, most, done = 0, 0, []
+
+    async def work(item: int) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        done.append(item)
+
+    await pair_groups.for_each_concurrently(range(20), work, at_once)
+    assert sorted(done) == list(range(20))
+    assert most == min(at_once, 20)

@@ -1,0 +1,122 @@
+"""The parts of a search that need no workspace: the question, its exceptions, the order of the answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from rolecall.engine.directory.find_gaps import GAP_HINTS, to_gap
+from rolecall.engine.directory.find_query import Exclusions, FindQuery
+from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.rocketchat.error_table import PROXY_ERROR, ROOM_ARCHIVED
+from rolecall.rocketchat.operations import Role
+from rolecall.rocketchat.response_classifier import CallResult
+
+
+def test_every_change_of_a_question_is_another_question() -> None:
+    """The digest, by which unfinished work is known, depends on everything that is asked."""
+    question = FindQuery(people=("u1", "u2"), rooms=("r",))
+    others = [
+        replace(question, role=Role.OWNER),
+        replace(question, kind="channels"),
+        replace(question, people=("u1",)),
+        replace(question, people=("u2", "u1")),
+        replace(question, rooms=()),
+        replace(question, all_rooms=True),
+        replace(question, deactivated=True),
+    ]
+    assert len({each.digest for each in [question, *others]}) == len(others) + 1
+    assert question.digest == FindQuery(people=("u1", "u2"), rooms=("r",)).digest
+
+
+@pytest.mark.parametrize(
+    ("word", "keeps"),
+    [
+        ("u1", False),
+        ("@anna", False),
+        ("anna", False),
+        ("r1", False),
+        ("#budget", False),
+        ("budget", False),
+        ("@budget", True),
+        ("#anna", True),
+        ("@Anna", False),
+        ("#Budget", False),
+        ("U1", True),
+        ("u", True),
+        ("@", True),
+    ],
+)
+def test_an_exception_is_known_by_id_or_name(word: str, keeps: bool) -> None:
+    """A mark says whether a user or a room is meant; a bare word is any of them; each word counts its rows."""
+    exceptions = Exclusions((word,))
+    assert exceptions.keeps("u1", "anna", "r1", "budget") is keeps
+    assert exceptions.left_out == {word: 0 if keeps else 1}
+
+
+def test_a_user_without_a_name_is_not_excepted_by_chance() -> None:
+    """Missing names match no word."""
+    assert Exclusions(("@", "#", "")).keeps("u1", "", "r1", "")
+
+
+@pytest.mark.parametrize(
+    ("meaning", "reason", "detail"),
+    [(ROOM_ARCHIVED, "room_archived", ""), (PROXY_ERROR, "not_read", "proxy_error: 502 Bad Gateway")],
+)
+def test_a_refusal_says_what_was_not_seen(meaning: object, reason: str, detail: str) -> None:
+    """A known refusal has its own hint, anything else the server's words."""
+    unseen = to_gap(CallResult(meaning, "", "502 Bad Gateway", 502), "r1")  # type: ignore[arg-type]  # one of the table
+    assert unseen == (reason, "r1", detail)
+    assert reason in GAP_HINTS
+
+
+async def numbers(most: int) -> AsyncIterator[int]:
+    """Give the numbers below `most`."""
+    for number in range(most):
+        yield number
+
+
+async def test_answers_come_in_the_order_of_the_questions() -> None:
+    """Questions are under way at once, at most so many, and a quick answer waits for those before it."""
+    under_way, most, gates = 0, 0, [asyncio.Event() for _ in range(6)]
+    gates[5].set()
+
+    async def work(number: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if number % 3 == 2:  # the last of each three lets the others go, the latest first
+            for gate in reversed(gates[number - 2 : number + 1]):
+                gate.set()
+                await asyncio.sleep(0)
+        await gates[number].wait()
+        under_way -= 1
+        return number
+
+    async with aclosing(ordered_map(numbers(6), work, at_once=3)) as answers:
+        assert [answer async for answer in answers] == list(range(6))
+    assert most == 3
+
+
+async def test_what_is_under_way_ends_with_the_first_failure() -> None:
+    """After an exception no question is left behind."""
+    ended = []
+
+    async def work(number: int) -> int:
+        try:
+            if number == 1:
+                raise LookupError
+            if number > 1:
+                await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+        return number
+
+    async with aclosing(ordered_map(numbers(9), work, at_once=4)) as answers:
+        assert await anext(answers) == 0
+        with pytest.raises(LookupError):
+            await anext(answers)
+    assert sorted(ended) == list(range(len(ended)))
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,185 @@
+"""Calls leave at the run's own rate however unevenly their intents come to disk: simulated in virtual time."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.route_limiter import RouteLimiter
+from rolecall.engine.throttle.route_schedule import RouteSchedule
+from tests.unit.engine.answers import OK
+from tests.unit.engine.virtual import run_virtual, virtual_clock
+
+Jitter = Callable[[Random], float]
+"""Draws the seconds that a call takes to be made ready."""
+
+
+class Departures(NamedTuple):
+    """When the calls left, and for how long each was ready before."""
+
+    moments: list[float]
+    idle: list[float]
+
+    @property
+    def rate(self) -> float:
+        """Calls a second from the first to the last."""
+        return (len(self.moments) - 1) / (self.moments[-1] - self.moments[0])
+
+    @property
+    def worst_second(self) -> int:
+        """The most calls in a second, wherever it begins."""
+        return max(bisect_left(self.moments, start + 1.0) - place for place, start in enumerate(self.moments))
+
+
+def work(
+    per_second: float, calls: int, jitter: Jitter, *, workers: int = 64, late: float = 0.0, asking: int = 0
+) -> Departures:
+    """Let workers make calls as fast as the rate lets them; the first `asking` calls go through a route of their own.
+
+    `late`: seconds by which a call may reach the wire after it was let through.
+    """
+    random = Random(7)
+
+    async def main() -> Departures:
+        loop, rate = asyncio.get_running_loop(), PacedRateLimiter(per_second)
+        moments, idle, numbers = list[float](), list[float](), iter(range(calls))
+
+        def route() -> RouteLimiter:
+            return RouteLimiter(RouteSchedule(rate), virtual_clock(), lambda _: None)
+
+        async def work(turnstile: RouteLimiter, left: int) -> None:
+            for _, _ in zip(range(left), numbers, strict=False):
+                ready_at = 0.0
+
+                async def ready() -> None:
+                    nonlocal ready_at
+                    await asyncio.sleep(jitter(random))
+                    ready_at = loop.time()
+
+                await turnstile.enter(ready)
+                idle.append(loop.time() - ready_at)
+                await asyncio.sleep(random.uniform(0, late))
+                moments.append(loop.time())
+                await asyncio.sleep(random.uniform(0.005, 0.02))
+                turnstile.answered(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
+
+        async def ask(turnstile: RouteLimiter) -> None:
+            for _ in range(asking):
+                await turnstile.enter()
+                moments.append(loop.time())
+                turnstile.answered(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
+
+        rows = route()
+        await asyncio.gather(ask(route()), *(work(rows, calls) for _ in range(workers)))
+        return Departures(sorted(moments), idle)
+
+    return run_virtual(main())
+
+
+def steady(random: Random) -> float:
+    """Commit as a good disk does."""
+    return random.uniform(0.001, 0.006)
+
+
+def uneven(random: Random) -> float:
+    """Commit now at once and now after many milliseconds, as a disk does that others use too."""
+    return random.choice((0.001, 0.002, 0.002, 0.030))
+
+
+def slow(random: Random) -> float:
+    """Commit as a slow disk does."""
+    return random.uniform(0.030, 0.080)
+
+
+def stalling(random: Random) -> float:
+    """Commit well, but stand still for a second now and then."""
+    return 1.0 if random.random() < 0.01 else 0.002
+
+
+RATES = pytest.mark.parametrize("per_second", [1.0, 3.0, 10.0, 50.0, 200.0, 1000.0])
+
+
+def most(per_second: float) -> int:
+    """Give the calls that a second may hold: what was asked, and a fiftieth more where that is a whole call."""
+    return int(per_second * 1.02)
+
+
+@RATES
+@pytest.mark.parametrize("jitter", [steady, uneven, slow, stalling])
+def test_no_second_holds_too_many(per_second: float, jitter: Jitter) -> None:
+    """However unevenly intents come to disk, and with 4 ms of lateness on the way, no second has a call too many."""
+    departures = work(per_second, max(60, int(per_second * 6)), jitter, late=0.004)
+    assert departures.worst_second <= most(per_second)
+
+
+@RATES
+@pytest.mark.parametrize("jitter", [steady, slow])
+def test_the_rate_is_reached(per_second: float, jitter: Jitter) -> None:
+    """A disk that is steadily fast or slow costs less than a hundredth of the rate."""
+    calls = max(60, int(per_second * 10))
+    assert 0.99 <= work(per_second, calls, jitter, workers=200).rate / per_second <= 1.0
+
+
+@RATES
+def test_intents_do_not_lie_about(per_second: float) -> None:
+    """Between an intent's commit and its call pass some milliseconds, hardly more: a crash then would be a doubt."""
+    calls = max(60, int(per_second * 6))
+    assert max(work(per_second, calls, steady).idle) <= 0.013
+    idle = sorted(work(per_second, calls, stalling).idle)
+    assert idle[len(idle) * 9 // 10] <= 0.1
+    assert idle[-1] <= 0.2
+
+
+def test_another_route_has_its_turns() -> None:
+    """Calls that need no making ready share the rate with those that do, and are not put off until the others end."""
+    departures = work(10.0, 100, steady, asking=20)
+    assert departures.worst_second <= 10
+    assert len(departures.moments) == 120
+
+
+def test_a_call_that_cannot_be_made_ready_takes_nothing_with_it() -> None:
+    """What making ready raises is raised, and the next call has the turn."""
+
+    async def main() -> float:
+        turnstile = RouteLimiter(RouteSchedule(1.0), virtual_clock(), lambda _: None)
+
+        async def full() -> None:
+            raise OSError("disk full")
+
+        for _ in range(5):
+            with pytest.raises(OSError, match="disk full"):
+                await turnstile.enter(full)
+        began = asyncio.get_running_loop().time()
+        await turnstile.enter()
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(main()) == 0.0
+
+
+@pytest.mark.parametrize("after", [0.0005, 0.003, 0.5], ids=["being made ready", "ready", "before its turn"])
+def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
+    """Cancelled while it waits, is made ready or waits for its slot, a call costs the others one slot at most."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        turnstile = RouteLimiter(pacing := RouteSchedule(1.0), virtual_clock(), lambda _: None)
+        pacing.take(loop.time())
+        pacing.leave(loop.time(), made_ready=0.1)
+        pacing.answered(OK, refused=False)
+
+        async def ready() -> None:
+            await asyncio.sleep(0.002)
+
+        admitted = loop.time() + 1.007 - 0.025
+        doomed = asyncio.create_task(turnstile.enter(ready))
+        loop.call_at(admitted + after if after < 0.1 else admitted - after, doomed.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await doomed
+        await turnstile.enter(ready)
+        return loop.time()
+
+    assert run_virtual(main()) <= 1000.0 + 2 * 1.007 + 0.001

@@ -1,0 +1,69 @@
+"""Files that take their place at once, private, and never through a link."""
+
+from pathlib import Path
+
+import pytest
+
+from rolecall.files.output.atomic_write import SymlinkError, replace_atomically, write_json
+
+
+def names_in(folder: Path) -> list[str]:
+    """List a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
+    """Until the block ends the old file is there, then the new one, with mode 0600 and nothing beside it."""
+    path = tmp_path / "report.csv"
+    path.write_text("old")
+    with replace_atomically(path) as file:
+        file.write("nëw\r\n")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes() == "nëw\r\n".encode()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert names_in(tmp_path) == ["report.csv"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_a_failed_block_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+    """Whatever ends the block, the old file stays and the temporary one goes."""
+    path = tmp_path / "report.csv"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replace_atomically(path) as file:
+            file.write("new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["report.csv"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_is_refused(tmp_path: Path, there: bool) -> None:
+    """A link in the target's place is neither followed nor replaced, also when it leads nowhere."""
+    victim, path = tmp_path / "victim", tmp_path / "report.csv"
+    if there:
+        victim.write_text("keep")
+    path.symlink_to(victim)
+    with pytest.raises(SymlinkError, match=r"report\.csv is a symbolic link"), replace_atomically(path):
+        pass
+    assert victim.exists() is there
+    assert names_in(tmp_path) == ["report.csv", "victim"][: 1 + there]
+
+
+def test_a_link_put_there_while_writing_is_refused(tmp_path: Path) -> None:
+    """A link that turns up before the block ends is not replaced either."""
+    path = tmp_path / "report.csv"
+    with pytest.raises(SymlinkError), replace_atomically(path):
+        path.symlink_to(tmp_path / "victim")
+    assert names_in(tmp_path) == ["report.csv"]
+
+
+def test_json_is_indented_and_ends_in_a_line_break(tmp_path: Path) -> None:
+    """`write_json` writes for people as well as for programs."""
+    write_json(tmp_path / "summary.json", {"removed": 2, "job": "a\x85b"})
+    assert (tmp_path / "summary.json").read_bytes() == b'{\n  "removed": 2,\n  "job": "a\\u0085b"\n}\n'

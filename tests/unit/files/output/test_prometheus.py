@@ -1,0 +1,112 @@
+"""The metrics of a run: Prometheus' own parser reads back what was meant, whatever names it has."""
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from rolecall.files.output.atomic_write import SymlinkError
+from rolecall.files.output.prometheus import LONGEST_LABEL, RunMetrics, render_metrics, write_metrics
+from rolecall.models import Outcome
+from rolecall.text import sanitise
+
+RUN = RunMetrics(
+    "https://chat.example.org",
+    "groups.removeLeader",
+    "leavers.csv",
+    1_772_357_400.25,
+    1_772_357_472.5,
+    1,
+    [("removed", "", 1_234_567), ("failed", "room_not_found", 12)],
+)
+SAMPLE = re.compile(r'[a-z_]+\{[a-z]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z]+="(?:[^"\\\n]|\\[\\"n])*")*\} -?\d+(\.\d+)?')
+
+hostile = st.text(max_size=40) | st.sampled_from(
+    ['"', "\\", "\n", '\\"', "\\n", "\r\n", '"} 1\n# TYPE x counter', "\u2028"]
+)
+rows = st.dictionaries(
+    st.tuples(st.sampled_from([outcome.value for outcome in Outcome]), st.sampled_from(["", "timeout", "refused"])),
+    st.integers(0, 10**9),
+)
+
+
+def read(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """Give the samples of each family by their labels."""
+    families = text_string_to_metric_families(text)
+    return {
+        family.name: {tuple(sorted(sample.labels.items())): sample.value for sample in family.samples}
+        for family in families
+    }
+
+
+def test_what_a_run_came_to_is_told() -> None:
+    """Times, duration, exit code and rows stand under their names, each with workspace, operation and job."""
+    found = read(render_metrics(RUN))
+    common = (("job", "leavers.csv"), ("operation", "groups.removeLeader"), ("workspace", "https://chat.example.org"))
+    assert found["rolecall_last_run_start_timestamp_seconds"] == {common: 1_772_357_400.25}
+    assert found["rolecall_last_run_end_timestamp_seconds"] == {common: 1_772_357_472.5}
+    assert found["rolecall_last_run_duration_seconds"] == {common: 72.25}
+    assert found["rolecall_last_run_exit_code"] == {common: 1}
+    assert sorted(found["rolecall_last_run_rows"].values()) == [12, 1_234_567]
+    failed = tuple(sorted((*common, ("outcome", "failed"), ("reason", "room_not_found"))))
+    assert found["rolecall_last_run_rows"][failed] == 12
+
+
+@given(hostile, hostile, hostile, st.floats(0, 4e9), st.floats(0, 1e6), st.integers(0, 255), rows)
+def test_any_names_and_values_can_be_read_back(
+    workspace: str,
+    operation: str,
+    job: str,
+    started_at: float,
+    seconds: float,
+    code: int,
+    counted: dict[tuple[str, str], int],
+) -> None:
+    """Whatever stands in the labels, each line is a comment or a sample, and the parser finds what was put in."""
+    ended = RunMetrics(
+        workspace,
+        operation,
+        job,
+        started_at,
+        started_at + seconds,
+        code,
+        [(outcome, reason, number) for (outcome, reason), number in counted.items()],
+    )
+    text = render_metrics(ended)
+    assert text.endswith("\n")
+    for line in text[:-1].split("\n"):
+        assert re.match(r"# (HELP|TYPE) rolecall_last_run_\w+ ", line) or SAMPLE.fullmatch(line), line
+    found = read(text)
+    meant = {"workspace": workspace, "operation": operation, "job": job}
+    cleaned = {name: sanitise(value, limit=LONGEST_LABEL) for name, value in meant.items()}
+    assert found["rolecall_last_run_exit_code"] == {tuple(sorted(cleaned.items())): code}
+    assert found["rolecall_last_run_duration_seconds"].popitem()[1] == pytest.approx(seconds, abs=0.01)
+    told = {
+        (dict(labels)["outcome"], dict(labels)["reason"]): value
+        for labels, value in found.get("rolecall_last_run_rows", {}).items()
+    }
+    assert told == counted
+
+
+def test_the_file_is_whole_and_others_may_read_it(tmp_path: Path) -> None:
+    """An older file is replaced in one step, with mode 0644 and nothing left beside it."""
+    path = tmp_path / "rolecall.prom"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_metrics(path, RUN)
+    assert path.read_text("utf-8") == render_metrics(RUN)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_link_is_written_through(tmp_path: Path) -> None:
+    """In a folder that others write to, a link may be a trap."""
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "rolecall.prom").symlink_to("victim")
+    with pytest.raises(SymlinkError):
+        write_metrics(tmp_path / "rolecall.prom", RUN)
+    assert (tmp_path / "victim").read_text() == "kept"

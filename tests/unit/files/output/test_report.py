@@ -1,0 +1,209 @@
+"""The reports of a run: their columns, their formats, and that they are job files again."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolecall.files.input.job import open_job
+from rolecall.files.output.report import REPORT_COLUMNS, column_names, is_retryable_row, rfc3339, write_report
+from rolecall.models import BadRow, Json, Outcome, Result, Row
+from rolecall.text import UNSAFE
+
+START = 1_772_357_400_250
+
+
+def result(room_id: str = "r", user_id: str = "u", outcome: Outcome = Outcome.REMOVED, **fields: Any) -> Result:
+    """Make a result; `fields` are the ones that matter to the test."""
+    made = Result(2, room_id, user_id, outcome, "", 200, "", "", 1, START, START + 40, 38, {})
+    return made._replace(**fields)
+
+
+def rows_of(path: Path) -> list[Row | BadRow]:
+    """Read a report as a job file."""
+    with open_job(str(path)) as job:
+        return list(job.rows())
+
+
+def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
+    """The columns, the order, the times and the line breaks of `report.csv` are as documented."""
+    failed = result(outcome=Outcome.FAILED, reason="room_not_found", http_status=400, message='no "room", sorry')
+    invalid = result("", "u", Outcome.INVALID, attempts=0, http_status=None, started_at=None, finished_at=None)
+    write_report(tmp_path, [failed, invalid._replace(line=None, duration_ms=None)], [])
+    assert (tmp_path / "report.csv").read_bytes().decode() == (
+        ",".join(REPORT_COLUMNS) + "\r\n"
+        '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38\r\n"
+        ",,u,invalid,,,,,0,,,\r\n"
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_json_reports_are_the_same_table(tmp_path: Path, rows: int) -> None:
+    """`report.json` and `report.jsonl` have the same rows under the same names, with JSON's own values."""
+    results = [result(line=n, extra={"n": n, "line": [None]}) for n in range(rows)]
+    write_report(tmp_path, iter(results), ["n", "line", "gone"], ["json", "jsonl"])
+    lines = [orjson.loads(line) for line in (tmp_path / "report.jsonl").read_bytes().splitlines()]
+    assert json.loads((tmp_path / "report.json").read_bytes()) == lines
+    assert len(lines) == rows
+    for number, line in enumerate(lines):
+        assert list(line) == [*REPORT_COLUMNS, "n", "job_line", "gone"]
+        assert (line["line"], line["n"], line["job_line"], line["gone"]) == (number, number, [None], None)
+    header = (tmp_path / "report.csv").read_text().splitlines()[0]
+    assert header.split(",") == [*REPORT_COLUMNS, "n", "job_line", "gone"]
+
+
+def test_only_the_formats_asked_for_are_written(tmp_path: Path) -> None:
+    """Without a wish there is `report.csv`, and `retry.csv` only where it is of use."""
+    write_report(tmp_path, [result()], [])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+
+
+def test_a_further_report_that_fails_costs_no_table(tmp_path: Path) -> None:
+    """A report of another form takes every row; when it fails at its end, the tables are there and it is not."""
+    taken: list[Result] = []
+
+    @contextmanager
+    def failing(file: TextIO) -> Iterator[Callable[[Result], object]]:
+        yield taken.append
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_report(tmp_path, [result()], [], further={"report.html": failing})
+    assert taken == [result()]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+    assert len(rows_of(tmp_path / "report.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "names"),
+    [
+        (["note", "line"], ["note", "job_line"]),
+        (["line", "job_line"], ["job_line", "job_job_line"]),
+        (["", "a\nb", "a\rb"], ["column 1", "a\ufffdb", "job_a\ufffdb"]),
+    ],
+)
+def test_the_jobs_columns_never_hide_the_reports(extra: list[str], names: list[str]) -> None:
+    """A further column whose name is taken gets another one."""
+    assert column_names(REPORT_COLUMNS, extra) == [*REPORT_COLUMNS, *names]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_retry_has_what_is_worth_another_run(tmp_path: Path, outcome: Outcome) -> None:
+    """Rows that failed, are unknown or were not reached go into `retry.csv`, with the job's columns."""
+    (tmp_path / "retry.csv").write_text("old")
+    row = result(outcome=outcome, extra={"line": "7"})
+    write_report(tmp_path, [row, row._replace(line=None)], ["line"])
+    if outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED}:
+        assert (tmp_path / "retry.csv").read_bytes() == b"roomId,userId,line\r\nr,u,7\r\n"
+    else:
+        assert not (tmp_path / "retry.csv").exists()
+    assert not is_retryable_row(row._replace(line=None))
+
+
+def test_a_break_on_the_way_leaves_the_old_reports(tmp_path: Path) -> None:
+    """When the results end in an error, no report is touched and no temporary file stays."""
+    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ["json"])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def broken() -> Iterator[Result]:
+        yield result(outcome=Outcome.UNKNOWN)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_report(tmp_path, broken(), [], ["json", "jsonl"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_reports_are_private(tmp_path: Path) -> None:
+    """Only their owner may read the reports."""
+    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ["json", "jsonl"])
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_hostile_answer_reaches_no_terminal(tmp_path: Path) -> None:
+    """Escape sequences and lone surrogates in the server's words stand in no report."""
+    message = "\x1b]0;title\x07\r\n\u202egnp.exe\ud800 =1"
+    write_report(tmp_path, [result(message=message, error_type="=cmd|x")], [], ["json", "jsonl"])
+    for path in tmp_path.iterdir():
+        text = path.read_bytes().decode()
+        assert set(UNSAFE.findall(text)) <= {"\ufffd", "\r", "\n"}
+    with (tmp_path / "report.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == 2
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (START, "2026-03-01T09:30:00.250Z"),
+        (999, "1970-01-01T00:00:00.999Z"),
+    ],
+)
+def test_rfc3339(milliseconds: int | None, text: str | None) -> None:
+    """Times are UTC with milliseconds and a Z."""
+    assert rfc3339(milliseconds) == text
+
+
+ids = st.one_of(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=256),
+    st.text("'=+-@\uff1d\u200b\t ab\"", min_size=1, max_size=8),
+)
+usable = ids.map(lambda text: UNSAFE.sub("", text).strip()).filter(bool)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.tuples(usable, usable, json_values), min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_reports_are_job_files_again(rows: list[tuple[str, str, Json]]) -> None:
+    """Each report, and `retry.csv`, used as a job file gives the same pairs in the same order."""
+    results = [result(room, user, Outcome.UNKNOWN, extra={"note": note}) for room, user, note in rows]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_report(folder, results, ["note"], ["jsonl", "json"])
+        for path in folder.iterdir():
+            read = rows_of(path)
+            assert [(row.room_id, row.user_id) for row in read] == [(room, user) for room, user, _ in rows], path
+            assert all(isinstance(row, Row) for row in read)
+
+
+@given(st.lists(usable, min_size=1, max_size=5), st.text(st.characters(codec="utf-8")))
+@settings(max_examples=100, deadline=None)
+def test_a_retry_of_a_retry_is_the_same_file(notes: list[str], name: str) -> None:
+    """Reading `retry.csv` and writing it again changes nothing: no apostrophe upon another."""
+    name = f"note {name}".strip()
+    with TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        write_report(folder, [result(outcome=Outcome.FAILED, extra={name: note}) for note in notes], [name])
+        first = (folder / "retry.csv").read_bytes()
+        with open_job(str(folder / "retry.csv")) as job:
+            again = [result(row.room_id, row.user_id, Outcome.FAILED, extra=row.extra) for row in job.rows()]
+            columns = job.extra_columns
+        write_report(folder, again, columns)
+        assert (folder / "retry.csv").read_bytes() == first
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=400))
+@settings(max_examples=150, deadline=None)
+def test_what_was_invalid_stays_invalid(room_id: str) -> None:
+    """A report used as a job file never makes a usable id of one that was refused."""
+    with TemporaryDirectory() as name:
+        job = Path(name) / "job.json"
+        job.write_bytes(orjson.dumps([[room_id, "u"]]))
+        (before,) = rows_of(job)
+        write_report(Path(name), [result(before.room_id, outcome=Outcome.INVALID)], [])
+        (after,) = rows_of(Path(name) / "report.csv")
+    assert type(before) is type(after)

@@ -1,0 +1,96 @@
+"""The plan of a run: what is written comes back, and what is damaged is refused with its line."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolecall.files.plan_file import PlanFileError, PlanHeader, PlannedPair, open_plan, write_plan
+from rolecall.models import Outcome, Result
+
+HEADER = PlanHeader(
+    "https://chat.example.org", "groups.removeLeader", "botId", "bulk.bot", "0" * 64, "2026-03-01T09:30:00.250Z"
+)
+PLANNED = (Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED, Outcome.NOT_ATTEMPTED, Outcome.ADDED)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+def result(room_id: str, user_id: str, outcome: Outcome = Outcome.REMOVED, reason: str = "") -> Result:
+    """Make a result as a check's ledger tells it."""
+    return Result(2, room_id, user_id, outcome, reason, None, "", "", 0, None, None, None, {})
+
+
+def written(folder: Path, *results: Result) -> Path:
+    """Write a plan."""
+    path = folder / "plan.jsonl"
+    write_plan(path, HEADER, results)
+    return path
+
+
+@given(st.lists(st.builds(PlannedPair, texts, texts, st.sampled_from(PLANNED), texts), max_size=5))
+def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: list[PlannedPair]) -> None:
+    """Header and pairs are read as they were written, whatever characters the ids have."""
+    results = [result(*row) for row in rows]
+    plan = open_plan(written(tmp_path_factory.mktemp("plan"), *results))
+    assert plan.header == HEADER
+    assert list(plan.pairs()) == rows
+
+
+def test_rows_that_are_never_sent_are_left_out(tmp_path: Path) -> None:
+    """Invalid and duplicate rows have no place in a plan."""
+    results = [result("r", "u"), result("r", "", Outcome.INVALID), result("r", "u", Outcome.DUPLICATE)]
+    assert len(list(open_plan(written(tmp_path, *results)).pairs())) == 1
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """A plan names people: its mode is 0600."""
+    assert stat.S_IMODE(written(tmp_path, result("r", "u")).stat().st_mode) == 0o600
+
+
+def test_any_change_changes_the_digest(tmp_path: Path) -> None:
+    """Two plans that differ in one outcome have different digests."""
+    first = open_plan(written(tmp_path, result("r", "u"))).digest
+    assert open_plan(written(tmp_path, result("r", "u", Outcome.NOT_LEADER))).digest != first
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is no plan"),
+        (b"roomId,userId\nr,u\n", "is no plan"),
+        (b"[1]\n", "is no plan"),
+        (b'{"rolecallPlan":2}\n', "another version"),
+        (b'{"rolecallPlan":1}\n', "line 1 has no 'workspace'"),
+        (b"%HEADER%{\n", "line 2 is damaged: {"),
+        (b'%HEADER%{"roomId":"r","userId":"u","outcome":"gone","reason":""}\n', "line 2 is damaged"),
+        (b'%HEADER%{"roomId":"r","userId":"u","outcome":"removed"}\n', "line 2 is damaged"),
+        (b'%HEADER%{"roomId":"r","userId":7,"outcome":"removed","reason":""}\n', "line 2 is damaged"),
+        (b"%HEADER%\n", "line 2 is damaged"),
+    ],
+)
+def test_what_is_no_plan_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
+    """A file that is no plan, or a cut or edited one, is refused in one line that says where."""
+    path = written(tmp_path)
+    path.write_bytes(content.replace(b"%HEADER%", path.read_bytes()))
+    with pytest.raises(PlanFileError, match=told) as refused:
+        open_plan(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("time", ["yesterday", "0001-01-01", "9999-12-31T23:59:59-23:00"])
+def test_a_time_that_is_none_is_refused(time: str, tmp_path: Path) -> None:
+    """A header whose time cannot be read, or is not of UTC, is refused."""
+    path = written(tmp_path)
+    header = {**json.loads(path.read_text("utf-8")), "checkedAt": time}
+    path.write_text(json.dumps(header) + "\n", "utf-8")
+    with pytest.raises(PlanFileError, match="no time"):
+        open_plan(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A missing file is told by its name."""
+    with pytest.raises(PlanFileError, match="cannot be read: No such file"):
+        open_plan(tmp_path / "plan.jsonl")

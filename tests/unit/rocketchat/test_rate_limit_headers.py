@@ -1,0 +1,205 @@
+"""What headers say about limits: milliseconds, seconds, nonsense of every kind, and the server's sentence."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolecall.rocketchat.rate_limit_headers import (
+    LONGEST_WINDOW,
+    Limits,
+    parse_limits,
+    retry_after,
+    retry_delay,
+    server_date,
+)
+from tests.unit.rocketchat.replies import reply
+
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+NOW = 1_700_000_000
+LATER = "Tue, 14 Nov 2023 22:14:00 GMT"
+SENTENCE = b'{"success":false,"error":"Error, too many requests. Please slow down. You must wait %s seconds before'
+
+
+def headers(limit: str = "10", remaining: str = "3", reset: str = f"{NOW + 42}000", date: str = DATE) -> dict[str, str]:
+    """Give the headers of a limited answer."""
+    return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset, "Date": date}
+
+
+@pytest.mark.parametrize(
+    ("given_reset", "reset_at"),
+    [
+        (f"{NOW + 42}000", NOW + 42),
+        (f"{NOW + 42}123", NOW + 42.123),
+        (f"{NOW + 42}", NOW + 42),
+        (f"{NOW}000", NOW),
+        (f"{NOW + int(LONGEST_WINDOW)}", NOW + LONGEST_WINDOW),
+        (f" {NOW + 42} ", NOW + 42),
+    ],
+)
+def test_the_reset_is_milliseconds_or_seconds(given_reset: str, reset_at: float) -> None:
+    """Epoch milliseconds and epoch seconds are told from each other by their size."""
+    assert parse_limits(headers(reset=given_reset)) == Limits(10, 3, reset_at)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+def test_header_names_have_no_case(case: Callable[[str], str]) -> None:
+    """HTTP/2 proxies send names in small letters."""
+    answer = reply(200, b"", {case(name): value for name, value in headers().items()})
+    assert parse_limits(answer.headers) == Limits(10, 3, NOW + 42)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"limit": "0"},
+        {"limit": "-1"},
+        {"limit": ""},
+        {"limit": "ten"},
+        {"limit": "10.0"},
+        {"limit": "10, 10"},
+        {"remaining": "-1"},
+        {"remaining": "NaN"},
+        {"remaining": "inf"},
+        {"remaining": "1e3"},
+        {"reset": "0"},
+        {"reset": "-5"},
+        {"reset": "soon"},
+        {"reset": "42"},
+        {"reset": f"{NOW - 60}"},
+        {"reset": f"{NOW - 60}000"},
+        {"reset": f"{NOW + 365 * 86_400}"},
+        {"reset": f"{NOW + 365 * 86_400}000"},
+        {"reset": f"{NOW + 42}.5"},
+        {"reset": f"{NOW + 42}000000"},
+        {"reset": "9" * 30},
+        {"reset": "9" * 400},
+        {"reset": "9" * 5000},
+        {"reset": "0x10"},
+        {"reset": ""},
+    ],
+    ids=lambda changes: " ".join(f"{name}={value[:24]}" for name, value in changes.items()),
+)
+def test_nonsense_is_no_limit(changes: dict[str, str]) -> None:
+    """Headers that make no sense are as good as none, and reading them never fails."""
+    assert parse_limits(headers(**changes)) is None
+
+
+@pytest.mark.parametrize("reset", ["9" * 30, "9" * 310, "9" * 400, "9" * 4000])
+def test_a_huge_reset_without_a_date_does_not_fail(reset: str) -> None:
+    """Where no `Date` bounds the reset, more digits than a time can have are nonsense too."""
+    given_headers = headers(reset=reset)
+    del given_headers["Date"]
+    assert parse_limits(given_headers) is None
+
+
+@pytest.mark.parametrize("name", ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"])
+def test_a_missing_header_is_no_limit(name: str) -> None:
+    """All three headers are needed."""
+    given_headers = headers()
+    del given_headers[name]
+    assert parse_limits(given_headers) is None
+    assert parse_limits({}) is None
+
+
+def test_more_remaining_than_the_limit_is_cut() -> None:
+    """A remainder above the limit cannot be: the limit is the most that is sent."""
+    assert parse_limits(headers(limit="10", remaining="1000")) == Limits(10, 10, NOW + 42)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2023 22:13:20 GMT", "\ud800", "9" * 5000])
+def test_a_bad_date_is_none(date: str) -> None:
+    """A `Date` that cannot be read is none; the limits are read all the same."""
+    assert server_date({"Date": date}) is None
+    assert parse_limits(headers(date=date)) == Limits(10, 3, NOW + 42)
+
+
+@pytest.mark.parametrize(
+    ("date", "epoch"),
+    [
+        (DATE, NOW),
+        ("Tue, 14 Nov 2023 22:13:20 -0000", NOW),
+        ("Tue, 14 Nov 2023 23:13:20 +0100", NOW),
+        ("14 Nov 2023 22:13:20 GMT", NOW),
+    ],
+)
+def test_dates_are_read_as_utc(date: str, epoch: float) -> None:
+    """The usual forms of an HTTP date come to the same second, whatever the local zone."""
+    assert server_date({"Date": date}) == epoch
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30.0),
+        (" 30 ", 30.0),
+        ("0", 0.0),
+        (LATER, 40.0),
+        (DATE, 0.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣٠", None),
+        ("²", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    """Seconds as they are, a date against the answer's own `Date`, the past as zero, all else as nothing."""
+    assert retry_after(reply(429, b"", {"Retry-After": value, "Date": DATE})) == seconds
+
+
+def test_retry_after_needs_a_date_for_a_date() -> None:
+    """Without the server's clock a date says nothing: ours may be wrong."""
+    assert retry_after(reply(429, b"", {"Retry-After": LATER})) is None
+    assert retry_after(reply(429, b"", {"Retry-After": "7"})) == 7.0
+    assert retry_after(reply(429)) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "body", "seconds"),
+    [
+        ({**headers(remaining="0"), "Retry-After": "7"}, SENTENCE % b"9", 42.0),
+        ({**headers(remaining="1"), "Retry-After": "7"}, SENTENCE % b"9", 7.0),
+        ({**headers(remaining="1")}, SENTENCE % b"9", 9.0),
+        ({"Retry-After": "7"}, SENTENCE % b"9", 7.0),
+        ({"Retry-After": LATER, "Date": DATE}, SENTENCE % b"9", 40.0),
+        ({"Retry-After": LATER}, SENTENCE % b"9", 9.0),
+        ({}, SENTENCE % b"42", 42.0),
+        ({}, SENTENCE % b"0", 0.0),
+        ({}, SENTENCE % b"x", None),
+        ({}, SENTENCE % b"-3", None),
+        ({}, SENTENCE % (b"9" * 500), None),
+        ({}, b"<html>429 Too Many Requests</html>", None),
+        ({}, b"", None),
+        ({name: value for name, value in headers(remaining="0").items() if name != "Date"}, SENTENCE % b"9", 9.0),
+        ({**headers(remaining="0", reset=f"{NOW}000")}, b"", 0.0),
+    ],
+)
+def test_the_asked_wait_has_its_order(more: dict[str, str], body: bytes, seconds: float | None) -> None:
+    """The end of the window goes before `Retry-After`, and that before the sentence."""
+    assert retry_delay(reply(429, body, more)) == seconds
+
+
+NAMES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Date", "Retry-After")
+numbers = st.integers(-1, 10**14).map(str) | st.integers(1, 4400).map(lambda digits: "9" * digits)
+texts = st.text(max_size=40) | numbers | st.sampled_from([DATE, LATER])
+any_headers = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, texts)) | st.fixed_dictionaries(
+    dict.fromkeys(NAMES[:3], numbers), optional=dict.fromkeys(NAMES[3:], texts)
+)
+
+
+@settings(deadline=None)
+@given(given_headers=any_headers, body=st.binary(max_size=60))
+def test_no_header_makes_it_fail(given_headers: dict[str, str], body: bytes) -> None:
+    """Any header text is read or ignored; what comes out are finite times that can be waited for."""
+    answer = reply(429, body, given_headers)
+    limits = parse_limits(answer.headers)
+    if limits is not None:
+        assert 0 <= limits.remaining <= limits.limit
+        assert math.isfinite(limits.reset_at)
+    for seconds in (retry_after(answer), retry_delay(answer)):
+        assert seconds is None or (seconds >= 0 and math.isfinite(seconds))

@@ -1,0 +1,482 @@
+"""What an answer means: every row of the server's table, in both forms, and everything that is not in it."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolecall.models import Json, NoReply, Outcome, Reply
+from rolecall.rocketchat.error_table import (
+    BY_ERROR_TYPE,
+    BY_NO_REPLY,
+    BY_STATUS,
+    HINTS,
+    REFUSED,
+    Action,
+    ErrorRule,
+    ErrorScope,
+)
+from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
+from rolecall.rocketchat.response_classifier import CallResult, classify, classify_read
+from tests.unit.rocketchat.replies import reply
+
+FAILED, UNKNOWN, NOT_ATTEMPTED = Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED
+
+# (error type, the server's words without it, reason, how far it reaches)
+REFUSALS = [
+    ("error-room-not-found", "The required room does not exist", "room_not_found", ErrorScope.ROOM),
+    ("error-room-archived", "The private group, x, is archived", "room_archived", ErrorScope.ROOM),
+    ("error-invalid-user", "Invalid user", "user_not_found", ErrorScope.ROW),
+    ("error-user-not-in-room", "User is not in this room", "user_not_in_room", ErrorScope.ROW),
+    ("error-not-allowed", "Not allowed", "not_allowed", ErrorScope.ROOM),
+    (
+        "error-room-param-not-provided",
+        'The parameter "roomId" or "roomName" is required',
+        "bad_request",
+        ErrorScope.ROW,
+    ),
+    ("error-user-param-not-provided", "The required param was not provided", "bad_request", ErrorScope.ROW),
+    ("error-invalid-params", "must have required property 'userId'", "bad_request", ErrorScope.ROW),
+    ("invalid-params", "must NOT have additional properties", "bad_request", ErrorScope.ROW),
+    ("totp-required", "TOTP Required", "two_factor_required", ErrorScope.ROW),
+]
+TOO_MANY = (
+    "Error, too many requests. Please slow down. You must wait 42 seconds before trying this endpoint again. "
+    "[error-too-many-requests]"
+)
+LOGIN_PAGE = b"<!DOCTYPE html><html><head><style>p {}</style></head><body><h1>Sign in</h1></body></html>"
+BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><hr>nginx/1.25.3</body></html>"
+NAMES_IN_THE_FACTS = [
+    "error-room-not-found",
+    "error-room-archived",
+    "error-invalid-user",
+    "error-user-not-in-room",
+    "error-not-allowed",
+    "error-room-param-not-provided",
+    "error-user-param-not-provided",
+    "invalid-params",
+    "error-invalid-params",
+    "totp-required",
+    "error-unauthorized",
+    "error-too-many-requests",
+]
+
+
+def told(status: int, body: bytes | Json, *, in_doubt: bool = False) -> tuple[Outcome, str, Action]:
+    """Classify an answer, in short."""
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=in_doubt).meaning
+    return meaning.outcome, meaning.reason, meaning.then
+
+
+@pytest.mark.parametrize("form", ["errorType", "brackets", "brackets and spaces", "both"])
+@pytest.mark.parametrize(("error_type", "words", "reason", "scope"), REFUSALS)
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_a_refusal_is_known_with_and_without_its_field(
+    form: str, error_type: str, words: str, reason: str, scope: ErrorScope, in_doubt: bool
+) -> None:
+    """Each refusal of the table settles its row as failed, by the field or by the brackets, with the server's words."""
+    text = words if form == "errorType" else f"{words} [{error_type}]" + (" \n" if "spaces" in form else "")
+    field = {"errorType": error_type} if form in ("errorType", "both") else {}
+    verdict = classify(reply(400, {"success": False, "error": text, **field}), REMOVE_LEADER, in_doubt=in_doubt)
+    meaning = verdict.meaning
+    assert (meaning.outcome, meaning.reason, meaning.then, meaning.scope) == (FAILED, reason, Action.SETTLE, scope)
+    assert not meaning.maybe_done
+    assert verdict[1:] == (error_type, text, 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "success": False,
+            "error": "User is not a leader [error-user-not-leader]",
+            "errorType": "error-user-not-leader",
+        },
+        {"success": False, "error": "User is not a leader [error-user-not-leader]"},
+        {"success": False, "errorType": "error-user-not-leader"},
+        {
+            "success": False,
+            "error": "User is not a leader [error-user-not-leader]",
+            "errorType": "error-user-not-leader",
+            "details": {"method": "removeRoomLeader"},
+            "stack": "Error: ...",
+        },
+        {"error": "User is not a leader [error-user-not-leader]", "details": "text"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("in_doubt", "outcome", "reason"),
+    [(False, Outcome.NOT_LEADER, ""), (True, Outcome.REMOVED, "confirmed_on_retry")],
+)
+def test_not_a_leader_confirms_an_attempt_whose_answer_was_lost(
+    body: Json, in_doubt: bool, outcome: Outcome, reason: str
+) -> None:
+    """'Not a leader' is `not_leader`, or `removed` where an earlier attempt of ours may have done it."""
+    assert told(400, body, in_doubt=in_doubt) == (outcome, reason, Action.SETTLE)
+
+
+def test_already_so_belongs_to_the_operation() -> None:
+    """Another operation's 'already so' is nothing but an unknown refusal for this one, and the other way round."""
+    add = OPERATIONS["groups.addLeader"]
+    answer = reply(400, {"success": False, "errorType": "error-user-not-leader"})
+    assert classify(answer, add, in_doubt=True).meaning is REFUSED
+    assert told(400, {"success": False, "errorType": "error-user-already-leader"}) == (FAILED, "refused", Action.SETTLE)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+def test_each_operation_has_its_own_words(operation: Operation) -> None:
+    """Done, nothing to do and confirmed on a retry are told in the words of the operation that was asked for."""
+    nothing = reply(400, {"success": False, "errorType": operation.already_so})
+    assert classify(reply(200, {"success": True}), operation, in_doubt=False).meaning.outcome is operation.done
+    assert classify(nothing, operation, in_doubt=False).meaning.outcome is operation.nothing_to_do
+    confirmed = classify(nothing, operation, in_doubt=True).meaning
+    assert (confirmed.outcome, confirmed.reason) == (operation.done, "confirmed_on_retry")
+
+
+def test_the_last_owner_has_a_reason_of_its_own() -> None:
+    """A room keeps its last owner, and the row says so."""
+    answer = reply(400, {"success": False, "errorType": "error-remove-last-owner", "error": "last owner"})
+    meaning = classify(answer, OPERATIONS["groups.removeOwner"], in_doubt=False).meaning
+    assert (meaning.outcome, meaning.reason, meaning.scope) == (FAILED, "last_owner", ErrorScope.ROW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "then"),
+    [
+        (reply(401, {"success": False, "error": "You must be logged in to do this."}), "unauthorized", Action.STOP),
+        (reply(403, {"success": False, "error": "unauthorized"}), "forbidden", Action.SETTLE),
+        (reply(404, {"success": False, "error": "API endpoint not found"}), "no_such_route", Action.SETTLE),
+        (reply(429, {"success": False, "error": TOO_MANY}), "rate_limited", Action.HOLD),
+        (reply(200, b"<html>"), "untrusted_answer", Action.RETRY),
+        (reply(200, {"success": False}), "untrusted_answer", Action.RETRY),
+        (reply(500, {"success": False}), "server_error", Action.RETRY),
+        (reply(400, {"success": False, "errorType": "error-room-not-found"}), "room_not_found", Action.SETTLE),
+        (NoReply("timeout", "no answer in time", True), "timeout", Action.RETRY),
+    ],
+)
+def test_what_could_not_be_read_is_told(answer: Reply | NoReply, reason: str, then: Action) -> None:
+    """A reading call that brings nothing says why; a missing route does not end the reading."""
+    verdict, body = classify_read(answer)
+    assert body is None
+    assert (verdict.meaning.reason, verdict.meaning.then) == (reason, then)
+
+
+def test_what_was_read_is_given() -> None:
+    """A reading call gives the JSON object that the server answered."""
+    read = classify_read(reply(200, {"success": True, "roles": []}))
+    assert (read.body, read.verdict.meaning.then) == ({"success": True, "roles": []}, Action.SETTLE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"success":true}',
+        b'{"success": true}\n',
+        b' {"success": true, "room": {"_id": "R"}} ',
+        b'{"success": true, "errorType": "error-not-allowed"}',
+    ],
+)
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_success_is_removed(body: bytes, in_doubt: bool) -> None:
+    """A 200 whose JSON says `success: true` is `removed`, however it is written."""
+    assert classify(reply(200, body), REMOVE_LEADER, in_doubt=in_doubt)[1:] == ("", "", 200)
+    assert told(200, body, in_doubt=in_doubt) == (Outcome.REMOVED, "", Action.SETTLE)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"   \n"),
+        (200, LOGIN_PAGE),
+        (200, b"\x00\xff\xfe garbage"),
+        (200, b"{"),
+        (200, b'{"success":true'),
+        (200, b'"success"'),
+        (200, b"true"),
+        (200, b"null"),
+        (200, b'[{"success":true}]'),
+        (200, b"[" * 10_000),
+        (200, {}),
+        (200, {"ok": True}),
+        (200, {"success": False}),
+        (200, {"success": "true"}),
+        (200, {"success": 1}),
+        (200, {"success": None}),
+        (200, {"data": {"success": True}}),
+        (200, {"success": False, "error": "Something"}),
+        (201, {"success": True}),
+        (204, b""),
+        (206, b'{"success":true}'),
+        (103, b""),
+        (400, BAD_GATEWAY),
+        (400, b""),
+        (413, LOGIN_PAGE),
+        (418, b"teapot"),
+    ],
+)
+def test_what_is_not_rocket_chats_json_is_not_trusted(status: int, body: bytes | Json) -> None:
+    """An answer of nobody knows whom is no success and no refusal: it is tried again, and unknown at last."""
+    assert told(status, body) == (UNKNOWN, "untrusted_answer", Action.RETRY)
+    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.maybe_done
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error_type", "words"),
+    [
+        (400, {"success": False, "errorType": "error-brand-new", "error": "Odd [error-brand-new]"}, "error-brand-new",
+         "Odd [error-brand-new]"),
+        (400, {"success": False, "error": "Odd [error-brand-new]"}, "error-brand-new", "Odd [error-brand-new]"),
+        (400, {"success": False, "error": "Match error: Expected string, got number"}, "",
+         "Match error: Expected string, got number"),
+        (400, {"success": False, "message": "said elsewhere"}, "", "said elsewhere"),
+        (400, {"success": False, "error": {"code": 7}, "message": "second"}, "", "second"),
+        (400, {"success": False, "error": "", "errorType": 5}, "", ""),
+        (400, {}, "", ""),
+        (405, {"success": False, "error": "Method Not Allowed"}, "", "Method Not Allowed"),
+        (422, {"success": False, "error": "in [brackets] amid"}, "", "in [brackets] amid"),
+        (200, {"success": False, "errorType": "error-brand-new"}, "error-brand-new", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_an_unknown_refusal_keeps_the_servers_words(
+    status: int, body: Json, error_type: str, words: str, in_doubt: bool
+) -> None:
+    """A refusal that no table knows fails its row for good, is never retried, and its words stand in the report."""
+    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=in_doubt) == (REFUSED, error_type, words, status)
+    assert (REFUSED.outcome, REFUSED.then, REFUSED.reason) == (FAILED, Action.SETTLE, "refused")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {"success": False, "error": TOO_MANY}),
+        (400, {"success": False, "error": TOO_MANY, "errorType": "error-too-many-requests"}),
+        (400, {"success": False, "error": TOO_MANY}),
+        (200, {"success": False, "error": TOO_MANY}),
+        (429, b"<html><h1>429 Too Many Requests</h1></html>"),
+        (429, b""),
+        (429, {"success": False, "error": "slower", "errorType": "error-brand-new"}),
+    ],
+)
+def test_too_many_requests_holds_in_every_form(status: int, body: bytes | Json) -> None:
+    """A 429, or the 400 of a very old server, holds the run: nothing was carried out and no attempt is spent."""
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning
+    assert (meaning.reason, meaning.then, meaning.maybe_done) == ("rate_limited", Action.HOLD, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "error", "message": "You must be logged in to do this."},
+        {"success": False, "error": "You must be logged in to do this."},
+        {"success": False, "status": "error", "message": "You must be logged in to do this.", "error": "other"},
+        b"<html>401</html>",
+        b"",
+    ],
+)
+def test_401_stops_the_run_and_leaves_the_row(body: bytes | Json) -> None:
+    """A refused token is true for every further row: the run stops, and the row counts as not attempted."""
+    assert told(401, body) == (NOT_ATTEMPTED, "unauthorized", Action.STOP)
+    assert classify(reply(401, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, {"success": False, "error": "unauthorized"}),
+        (403, {"success": False, "error": "User does not have the permissions required [error-unauthorized]"}),
+        (401, {"success": False, "error": "User does not have the permissions required [error-unauthorized]"}),
+        (403, b"<html>403 Forbidden</html>"),
+    ],
+)
+def test_a_forbidden_route_fails_its_row_for_the_credentials(status: int, body: bytes | Json) -> None:
+    """The permission of the whole route fails the row; its scope lets several in a row stop the run."""
+    assert told(status, body) == (FAILED, "forbidden", Action.SETTLE)
+    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.CREDENTIALS
+
+
+@pytest.mark.parametrize("body", [{"success": False, "error": "Not Found"}, b"<html>404</html>", b""])
+def test_404_stops_the_run(body: bytes | Json) -> None:
+    """A method that is not there is not there for any row."""
+    assert told(404, body) == (NOT_ATTEMPTED, "no_such_route", Action.STOP)
+    assert classify(reply(404, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.ROUTE
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
+@pytest.mark.parametrize("body", [b"", LOGIN_PAGE, {"success": True}, {"success": False, "error": "elsewhere"}])
+def test_a_redirect_was_not_carried_out(status: int, body: bytes | Json) -> None:
+    """3xx is a wrong address, tried again and failed at last, and nothing was done."""
+    assert told(status, body) == (FAILED, "redirected", Action.RETRY)
+    assert not classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.maybe_done
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "maybe_done", "scope"),
+    [
+        (500, "server_error", True, ErrorScope.ROW),
+        (501, "server_error", True, ErrorScope.ROW),
+        (505, "server_error", True, ErrorScope.ROW),
+        (599, "server_error", True, ErrorScope.ROW),
+        (502, "proxy_error", True, ErrorScope.WORKSPACE),
+        (503, "proxy_error", True, ErrorScope.WORKSPACE),
+        (504, "proxy_error", True, ErrorScope.WORKSPACE),
+        (520, "proxy_error", True, ErrorScope.WORKSPACE),
+        (521, "proxy_error", True, ErrorScope.WORKSPACE),
+        (522, "proxy_error", True, ErrorScope.WORKSPACE),
+        (523, "proxy_error", True, ErrorScope.WORKSPACE),
+        (524, "proxy_error", True, ErrorScope.WORKSPACE),
+        (525, "proxy_error", True, ErrorScope.WORKSPACE),
+        (526, "proxy_error", True, ErrorScope.WORKSPACE),
+        (527, "proxy_error", True, ErrorScope.WORKSPACE),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [b"", BAD_GATEWAY, {"success": False, "error": "Internal server error"}, {"success": True}, {"errorType": "new"}],
+)
+def test_a_fault_is_tried_again(
+    status: int, reason: str, maybe_done: bool, scope: ErrorScope, body: bytes | Json
+) -> None:
+    """5xx is tried again; it ends as unknown where the call may have been carried out, else as failed."""
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning
+    assert (meaning.reason, meaning.then, meaning.maybe_done, meaning.scope) == (
+        reason,
+        Action.RETRY,
+        maybe_done,
+        scope,
+    )
+    assert meaning.outcome is (UNKNOWN if maybe_done else FAILED)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500, 503])
+def test_the_error_type_goes_before_the_status(status: int) -> None:
+    """A known error type says what it is under any status."""
+    body = {"success": False, "errorType": "error-room-archived"}
+    assert told(status, body) == (FAILED, "room_archived", Action.SETTLE)
+
+
+def test_the_field_goes_before_the_brackets() -> None:
+    """Where field and brackets differ, the field is right; an empty field is as good as none."""
+    words = "Not allowed [error-not-allowed]"
+    assert told(400, {"error": words, "errorType": "error-room-not-found"})[1] == "room_not_found"
+    assert told(400, {"error": words, "errorType": ""})[1] == "not_allowed"
+
+
+@pytest.mark.parametrize("reason", ["connect_failed", "answer_lost", "timeout"])
+@pytest.mark.parametrize("maybe_sent", [False, True])
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_without_a_reply_the_doubt_decides(reason: str, maybe_sent: bool, in_doubt: bool) -> None:
+    """No answer is tried again; at last it is unknown where the request may have arrived, else failed."""
+    verdict = classify(NoReply(reason, "why", maybe_sent), REMOVE_LEADER, in_doubt=in_doubt)
+    meaning = verdict.meaning
+    assert (meaning.reason, meaning.then, meaning.maybe_done) == (reason, Action.RETRY, maybe_sent)
+    assert meaning.outcome is (UNKNOWN if maybe_sent else FAILED)
+    assert meaning.hint == HINTS[reason]
+    assert verdict[1:] == ("", "why", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (BAD_GATEWAY, "502 Bad Gateway nginx/1.25.3"),
+        (b"<html><style>p {color: red}</style><script>alert(1)</script ><p>Sorry</p>", "Sorry"),
+        (b"no\r\n\ttags   at all", "no tags at all"),
+        (b"caf\xe9", "caf\ufffd"),
+        (b"x" * 100_000, "x" * 200),
+        (b"", ""),
+    ],
+)
+def test_what_is_not_json_is_shown_without_its_tags(body: bytes, words: str) -> None:
+    """The report shows the beginning of a page's text, not its tags, styles and scripts."""
+    assert classify(reply(502, body), REMOVE_LEADER, in_doubt=False).message == words
+
+
+def test_long_words_are_cut() -> None:
+    """A server cannot fill the ledger with its words: type and text have their limits."""
+    verdict = classify(reply(400, {"error": "w" * 9000, "errorType": "t" * 9000}), REMOVE_LEADER, in_doubt=False)
+    assert (len(verdict.message), len(verdict.error_type)) == (1000, 100)
+
+
+def test_a_type_behind_long_words_is_found() -> None:
+    """The brackets at the end count also where the words before them are cut for the report."""
+    assert told(400, {"error": f"{'w' * 2000} [error-room-archived]"})[1] == "room_archived"
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=20) | st.sampled_from(list(BY_ERROR_TYPE)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+objects = st.fixed_dictionaries(
+    {},
+    optional={
+        "success": values,
+        "error": values | st.sampled_from(["x [error-user-not-leader]", TOO_MANY]),
+        "message": values,
+        "errorType": values | st.just("error-user-not-leader"),
+    },
+)
+bodies = st.binary(max_size=300) | objects.map(orjson.dumps) | values.map(orjson.dumps) | st.just(b'{"success":true}')
+
+
+@settings(deadline=None)
+@given(
+    status=st.sampled_from([200, 200, 400, 401, 429, 500, 502]) | st.integers(100, 999),
+    headers=st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3),
+    body=bodies,
+    in_doubt=st.booleans(),
+)
+def test_nothing_but_a_success_is_removed(status: int, headers: dict[str, str], body: bytes, in_doubt: bool) -> None:
+    """Whatever comes, classifying never fails; `removed` needs a 200 with `success: true`, or 'already so' in doubt."""
+    verdict = classify(reply(status, body, headers), REMOVE_LEADER, in_doubt=in_doubt)
+    assert verdict.status == status
+    assert verdict.meaning.reason in {"", *HINTS}
+    if verdict.meaning.outcome is Outcome.REMOVED:
+        said = orjson.loads(body)
+        succeeded = status == 200 and said.get("success") is True
+        assert succeeded or (in_doubt and verdict.error_type == "error-user-not-leader")
+    if verdict.meaning.outcome is Outcome.NOT_LEADER:
+        assert not in_doubt
+
+
+@settings(deadline=None)
+@given(reason=st.sampled_from(sorted(BY_NO_REPLY)), detail=st.text(), maybe_sent=st.booleans(), in_doubt=st.booleans())
+def test_no_reply_is_never_an_outcome_of_the_server(reason: str, detail: str, maybe_sent: bool, in_doubt: bool) -> None:
+    """Without an answer a row is failed or unknown, never more."""
+    verdict: CallResult = classify(NoReply(reason, detail, maybe_sent), REMOVE_LEADER, in_doubt=in_doubt)
+    assert verdict.meaning.outcome in (FAILED, UNKNOWN)
+
+
+@pytest.mark.parametrize("table", [BY_ERROR_TYPE, BY_STATUS, BY_NO_REPLY], ids=["error type", "status", "no reply"])
+def test_every_meaning_has_its_hint(table: dict[Any, ErrorRule]) -> None:
+    """Each line of each table has a reason, a hint for a person, and stands in HINTS."""
+    for meaning in table.values():
+        assert meaning.reason
+        assert HINTS[meaning.reason] == meaning.hint
+
+
+def test_every_hint_says_something() -> None:
+    """No reason stands without words, and the reasons outside the tables have theirs too."""
+    assert all(hint.strip() for hint in HINTS.values())
+    assert {"confirmed_on_retry", "refused", "redirected", "untrusted_answer", "answer_not_awaited"} <= set(HINTS)
+
+
+@pytest.mark.parametrize("name", NAMES_IN_THE_FACTS)
+def test_every_error_name_of_the_facts_is_known(name: str) -> None:
+    """No error name that the server is known to send ends as an unknown refusal."""
+    assert name in BY_ERROR_TYPE
+    assert told(400, {"success": False, "errorType": name})[1] != "refused"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 502, 503, 504, *range(520, 528)])
+def test_every_status_of_the_facts_is_known(status: int) -> None:
+    """No status of the facts is left to the rules for unknown ones."""
+    assert status in BY_STATUS
+
+
+def test_the_path_of_the_operation() -> None:
+    """The operation is called under the API below the workspace's address."""
+    assert REMOVE_LEADER.path == "/api/v1/groups.removeLeader"

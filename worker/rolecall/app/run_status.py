@@ -1,0 +1,174 @@
+"""How a run stands, told from its folder alone: the ledger, the lock and the end of its log."""
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from rolecall.app.open_run import LEDGER
+from rolecall.engine.remaining import estimate_remaining
+from rolecall.engine.stop_reasons import StopReason
+from rolecall.files.log_tail import last_events
+from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus
+from rolecall.store.base import Count, Identity, Session, count_by_outcome
+from rolecall.store.run_lock import is_locked
+from rolecall.store.sqlite.store import SqliteStore
+
+LATELY = 60.0
+"""Seconds over which 'lately' is measured."""
+NOT_RECORDED = "answer_not_recorded"
+
+
+class State(StrEnum):
+    """What a run is doing."""
+
+    RUNNING = "running"
+    """A process works on it."""
+    FINISHED = "finished"
+    """Its last session reached the last row."""
+    STOPPED = "stopped"
+    """Its last session ended before, and says why."""
+    KILLED = "killed"
+    """Its last session did not end itself."""
+    NOT_BEGUN = "not_begun"
+    """No session has sent anything yet."""
+
+
+class LiveState(NamedTuple):
+    """What the log says of the present moment."""
+
+    hold: RateLimitPause | None = None
+    allowance: RateLimitStatus | None = None
+    outage: OutageStatus | None = None
+    stopping_in: float | None = None
+
+
+class RunStatus(NamedTuple):
+    """A run as it stands."""
+
+    folder: Path
+    identity: Identity
+    state: State
+    sessions: list[Session]
+    progress: Progress
+
+    @property
+    def stop(self) -> str:
+        """Why the last session ended before its last row, in the words of the report; empty where it did not."""
+        if self.state is State.KILLED:
+            return StopReason.KILLED.value
+        return self.sessions[-1].stop if self.sessions and self.state is State.STOPPED else ""
+
+
+def read_status(folder: Path, at: float) -> RunStatus | None:
+    """Look at the run in a folder at the moment `at` (epoch seconds); None where it has taken in no job yet.
+
+    Raises UnusableLedger, LedgerFailed, OSError.
+    """
+    with closing(SqliteStore.for_reading(folder / LEDGER)) as ledger:
+        held = is_locked(folder)  # asked after the ledger is open: a run that ends in between is told as it was
+        identity, sessions, counts = ledger.identity(), ledger.sessions(), ledger.counts()
+        seen = min(LATELY, at - sessions[-1].started_at / 1000) if held and sessions else 0.0
+        lately = ledger.count_settled(int((at - seen) * 1000)) if held else 0
+    if identity is None:
+        return None
+    state = _state(sessions, held=held)
+    if state is not State.RUNNING:
+        return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
+    news = replay_log_tail(last_events(folder / "run.log.jsonl"), at)
+    return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
+
+
+def _state(sessions: list[Session], *, held: bool) -> State:
+    if not sessions:
+        return State.NOT_BEGUN
+    last = sessions[-1]
+    if last.ended_at is not None:
+        return State.STOPPED if last.stop else State.FINISHED
+    return State.RUNNING if held else State.KILLED
+
+
+def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
+    """Tell how far a run came on which nobody works."""
+    outcomes = count_by_outcome(counts)
+    total = outcomes.total()
+    return Progress(at, total, total - outcomes[Outcome.NOT_ATTEMPTED] - outcomes[Outcome.UNKNOWN], outcomes)
+
+
+def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, seen: float, at: float) -> Progress:
+    """Tell how far a run is that goes on; `lately` rows were settled in the last `seen` seconds.
+
+    A row whose call is under way has no outcome yet, so it is neither unknown nor done.
+    """
+    counts = list(counts)
+    under_way = sum(count.rows for count in counts if count.reason == NOT_RECORDED)
+    outcomes = count_by_outcome(count for count in counts if count.reason != NOT_RECORDED)
+    waiting = outcomes.pop(Outcome.NOT_ATTEMPTED, 0)
+    done = outcomes.total()
+    left = waiting + under_way
+    speed = lately / seen if seen >= 1 and lately else None
+    held = news.hold is not None and news.allowance is not None
+    known = news.outage is None and news.stopping_in is None
+    time_left = (
+        estimate_remaining(left, speed=None, allowance=news.allowance, hold=news.hold)
+        if held
+        else estimate_remaining(left, speed=speed, allowance=None, hold=news.hold)
+    )
+    return Progress(
+        at,
+        done + left,
+        done,
+        outcomes,
+        per_second=speed,
+        allowance=news.allowance if held else None,
+        hold=news.hold,
+        outage=news.outage,
+        under_way=under_way,
+        stopping_in=news.stopping_in,
+        remaining=time_left if known else None,
+    )
+
+
+def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveState:
+    """Tell from a log's last events how things stand at the moment `at`, in the session that they end with."""
+    news = LiveState()
+    for event in events:
+        match event.get("event"):
+            case "run started" | "run resumed" | "run ended" | "run stopped":
+                news = LiveState()
+            case "held":
+                news = _held(event, at)
+            case "outage began":
+                news = news._replace(outage=OutageStatus(max(0.0, at - _moment(event.get("timestamp"), at))))
+            case "outage ended":
+                news = news._replace(outage=None)
+            case "stopping":
+                end = _moment(event.get("timestamp"), at) + _number(event.get("grace"))
+                news = news._replace(stopping_in=max(0.0, end - at))
+    return news
+
+
+def _held(event: Mapping[str, Json], at: float) -> LiveState:
+    """Read a hold; one that is over says nothing any more."""
+    seconds = _moment(event.get("until"), at) - at
+    if seconds <= 0:
+        return LiveState()
+    hold = RateLimitPause(seconds, refused=event.get("cause") == "refused")
+    limit = int(_number(event.get("limit")))
+    window = _number(event.get("window")) or None
+    return LiveState(hold, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
+
+
+def _moment(value: Json, otherwise: float) -> float:
+    """Read a time as epoch seconds; `otherwise` where it is none."""
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+
+
+def _number(value: Json) -> float:
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0.0

@@ -1,0 +1,81 @@
+"""`rolecall sandbox`: serve the embedded workspace on loopback, for rehearsals."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from rolecall.cli.exit_codes import OperatorError
+
+TO_REHEARSE = (
+    "access-permissions",
+    "view-full-other-user-info",
+    "view-other-user-channels",
+    "view-room-administration",
+    "view-statistics",
+)
+"""Permissions beyond those of its roles, so that the account can find and check everything."""
+
+
+@click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
+@click.option(
+    "--job",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="sandbox-job.csv",
+    show_default=True,
+    help="Where to write a job file for it.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit calls to N in a window.")
+@click.option("--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds of that window.")
+@click.option("--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds for an answer.")
+@click.option("--faults/--no-faults", default=True, show_default=True, help="Lose and break some answers.")
+def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
+    """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
+    from rolecall.cli.terminal import event_loop
+    from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
+
+    demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
+    for permission in TO_REHEARSE:
+        demo.world.grant(permission, "user")
+
+    async def serve() -> None:
+        limiter = Limiter(limit, window) if limit else None
+        plan = demo_faults(demo) if faults else ()
+        async with Sandbox(demo.world, limiter=limiter, faults=plan, latency=latency, port=port) as served:
+            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.pairs])  # not for a port that is taken
+            click.echo(f"export ROCKETCHAT_URL={served.url}")
+            click.echo(f"export ROCKETCHAT_USER_ID={ACCOUNT.user_id}")
+            click.echo(f"export ROCKETCHAT_AUTH_TOKEN={ACCOUNT.token}")
+            click.echo(f"rolecall run {job}")
+            await asyncio.Event().wait()
+
+    try:
+        event_loop.run(serve())
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        raise OperatorError(
+            f"The sandbox cannot listen on port {port}: {error.strerror}; name another --port."
+        ) from None
+    return 0
+
+
+def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write the job file; one that is there already and says something else is nobody's to overwrite."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("roomId", "userId"))
+    table.writerows(pairs)
+    content = text.getvalue().encode()
+    try:
+        if not path.exists():
+            path.write_bytes(content)
+        elif path.read_bytes() != content:
+            raise OperatorError(f"{path} is there already; name another --job.")
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written: {error.strerror}; name another --job.") from None

@@ -1,0 +1,150 @@
+"""`rolecall.toml`: the workspace, profiles for further ones, and flags by verb; what it cannot mean is refused."""
+
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from rolecall.cli.config.close_matches import did_you_mean, or_all
+from rolecall.cli.exit_codes import OperatorError
+from rolecall.text import sanitise
+
+CONFIG_FILE = Path("rolecall.toml")
+
+IN_CONFIG_FILE = {
+    "ROCKETCHAT_URL": "url",
+    "ROCKETCHAT_USER_ID": "user_id",
+    "ROCKETCHAT_AUTH_TOKEN": "auth_token",
+    "ROCKETCHAT_AUTH_TOKEN_FILE": "auth_token_file",
+}
+"""Keys of the table `[workspace]` and of each profile, by the variable that they stand for."""
+
+WORKSPACE, PROFILES = "workspace", "profiles"
+
+Table = Mapping[str, Any]
+NOTHING: Table = MappingProxyType({})
+
+
+class ConfigFile(NamedTuple):
+    """What a `rolecall.toml` says for one command; every key is written with `_`."""
+
+    path: Path
+    """Where it was found; where there is none, the place in the working directory."""
+    exists: bool = False
+    profile: str | None = None
+    """The profile that was asked for."""
+    workspace: Table = NOTHING
+    """The table [workspace]; with a profile, the profile's own values and nothing of [workspace]."""
+    flags: Mapping[str, Table] = NOTHING
+    """By verb, the tables that hold for every profile."""
+    profiles: Mapping[str, Table] = NOTHING
+    """By name."""
+
+    def flags_of(self, verb: str) -> dict[str, Any]:
+        """Give a verb's flags; what stands in the profile goes first."""
+        return {**self.flags.get(verb, {}), **self._own_flags(verb)}
+
+    def of_flag(self, verb: str, flag: str) -> str:
+        """Say where a verb's flag stands, such as `rolecall.toml [run]`."""
+        return f"{self.path} [{self._own_name(verb) if flag in self._own_flags(verb) else verb}]"
+
+    @property
+    def of_workspace(self) -> str:
+        """Say where the credentials stand, such as `rolecall.toml [workspace]`."""
+        return f"{self.path} [{WORKSPACE if self.profile is None else f'{PROFILES}.{self.profile}'}]"
+
+    def refuse_unknown_flags(self, verb: str, known: Collection[str], *, every_profile: bool = False) -> None:
+        """Refuse keys that name no flag of the verb: a misspelt threshold would be no threshold. Raises Refusal."""
+        tables = {verb: self.flags.get(verb, {})}
+        for name, profile in self.profiles.items():
+            if every_profile or name == self.profile:
+                tables[f"{PROFILES}.{name}.{verb}"] = profile.get(verb, {})
+        flags = [flag.replace("_", "-") for flag in known]
+        for table, values in tables.items():
+            _refuse_unknown(self.path, table, [key.replace("_", "-") for key in values], flags)
+
+    def _own_name(self, verb: str) -> str:
+        return f"{PROFILES}.{self.profile}.{verb}"
+
+    def _own_flags(self, verb: str) -> Table:
+        return {} if self.profile is None else self.profiles[self.profile].get(verb, {})
+
+
+def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Find the one file to read: the one that is named, the working directory's, the user's. Raises Refusal."""
+    if named:
+        if not Path(named).exists():
+            raise OperatorError(f"{named}: there is no such file; --config and ROLECALL_CONFIG name a rolecall.toml.")
+        return Path(named)
+    places = [CONFIG_FILE]
+    if home := environ.get("HOME"):
+        places.append(Path(home) / ".config/rolecall" / CONFIG_FILE)
+    if (config := environ.get("XDG_CONFIG_HOME", "")) and Path(config).is_absolute():
+        places[1:] = [Path(config) / "rolecall" / CONFIG_FILE]
+    return next((path for path in places if path.exists()), None)
+
+
+def read_config_file(path: Path | None, profile: str | None, verbs: Collection[str]) -> ConfigFile:
+    """Read a `rolecall.toml` and choose the profile; no file is a file without anything. Raises Refusal."""
+    content = {} if path is None else _read(path)
+    file = ConfigFile(path or CONFIG_FILE, path is not None)
+    _refuse_other_tables(file.path, content, verbs)
+    workspace = _with_underscores(content.get(WORKSPACE, {}))
+    _refuse_unknown(file.path, WORKSPACE, workspace, IN_CONFIG_FILE.values())
+    profiles = {name: _profile(file.path, name, table, verbs) for name, table in content.get(PROFILES, {}).items()}
+    if profile is not None and profile not in profiles:
+        if path is None:
+            raise OperatorError(f"There is no profile {profile!r}: there is no rolecall.toml here.")
+        raise OperatorError(f"{path}: there is no profile {profile!r}; {or_all(profile, profiles)}")
+    flags = {verb: _with_underscores(content[verb]) for verb in verbs if verb in content}
+    return file._replace(
+        profile=profile,
+        workspace=workspace if profile is None else profiles[profile],
+        flags=flags,
+        profiles=profiles,
+    )
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OperatorError(f"{path} cannot be used: {sanitise(str(error))}.") from None
+
+
+def _profile(path: Path, name: str, table: object, verbs: Collection[str]) -> Table:
+    """Check one profile. Without an address it would be some other workspace's that is worked on."""
+    where = f"{PROFILES}.{name}"
+    if not isinstance(table, dict):
+        raise OperatorError(f"{path}: {where} must be a table, written [{where}].")
+    profile: dict[str, Any] = _with_underscores(table)
+    profile.update({verb: _with_underscores(profile[verb]) for verb in verbs if verb in profile})
+    _refuse_unknown(path, where, profile, [*IN_CONFIG_FILE.values(), *verbs])
+    for verb in verbs:
+        if not isinstance(profile.get(verb, {}), dict):
+            raise OperatorError(f"{path}: {verb} in [{where}] must be a table, written [{where}.{verb}].")
+    if not str(profile.get("url", "")).strip():
+        raise OperatorError(f"{path}: [{where}] has no url; a profile names its workspace.")
+    return profile
+
+
+def _refuse_other_tables(path: Path, content: Mapping[str, Any], verbs: Collection[str]) -> None:
+    known = (WORKSPACE, PROFILES, *verbs)
+    for name, table in content.items():
+        if name not in known:
+            raise OperatorError(f"{path}: [{name}] is no table; {or_all(name, known)}")
+        if not isinstance(table, dict):
+            raise OperatorError(f"{path}: {name!r} must be a table, written [{name}].")
+
+
+def _refuse_unknown(path: Path, table: str, keys: Iterable[str], known: Collection[str]) -> None:
+    for key in keys:
+        if key not in known:
+            near = did_you_mean(key, known) or f"it has {', '.join(sorted(known))}." if known else "it takes none."
+            raise OperatorError(f"{path}: [{table}] has no key {key!r}; {near}")
+
+
+def _with_underscores(table: Any) -> Any:
+    """Give a table's keys in the spelling of Python; what is no table is left as it is."""
+    return {key.replace("-", "_"): value for key, value in table.items()} if isinstance(table, dict) else table

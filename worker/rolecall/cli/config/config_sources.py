@@ -1,0 +1,82 @@
+"""Where values come from besides the command line: the environment, a `.env`, a `rolecall.toml`."""
+
+import stat
+from collections.abc import Callable, Collection, MutableMapping
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
+from rolecall.cli.exit_codes import OperatorError
+
+DOTENV_FILE = Path(".env")
+
+
+class ConfigSources(NamedTuple):
+    """What was read before the verb began; the context of every command holds it."""
+
+    file: ConfigFile
+    dotenv: frozenset[str] = frozenset()
+    """The variables that `.env` has set, since the environment had not."""
+    profile_from: str = ""
+    """Where the profile was asked for; empty where none was."""
+
+    def of_variable(self, name: str) -> str:
+        """Say where a variable that is set was set."""
+        return ".env" if name in self.dotenv else "the environment"
+
+
+def read_sources(
+    profile: str | None,
+    config: str | None,
+    verbs: Collection[str],
+    environ: MutableMapping[str, str],
+    warn: Callable[[str], None],
+) -> ConfigSources:
+    """Read `.env` into the environment, then the settings file; options go before variables. Raises Refusal."""
+    dotenv = load_dotenv_file(environ, warn)
+    chosen = profile or environ.get("ROLECALL_PROFILE") or None
+    path = find_config_file(config or environ.get("ROLECALL_CONFIG"), environ)
+    sources = ConfigSources(read_config_file(path, chosen, verbs), dotenv)
+    if chosen is None:
+        return sources
+    variable = f"{sources.of_variable('ROLECALL_PROFILE')}, ROLECALL_PROFILE"
+    return sources._replace(profile_from="--profile" if profile else variable)
+
+
+def current_sources() -> ConfigSources:
+    """Give what was read for the command that is under way."""
+    sources = click.get_current_context().find_object(ConfigSources)
+    if sources is None:
+        raise RuntimeError("the verb was started without `rolecall` around it")
+    return sources
+
+
+def load_dotenv_file(
+    environ: MutableMapping[str, str], warn: Callable[[str], None], path: Path = DOTENV_FILE
+) -> frozenset[str]:
+    """Take variables that are not set yet from a `.env`, where there is one; give their names. Raises Refusal."""
+    if not path.is_file():
+        return frozenset()
+    from dotenv import dotenv_values
+
+    taken = set()
+    try:
+        for name, value in dotenv_values(path, interpolate=False).items():
+            if value is None:
+                continue
+            if name not in environ:
+                environ[name] = value
+                taken.add(name)
+            if name == "ROCKETCHAT_AUTH_TOKEN":
+                warn_if_readable(path, warn)
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"{path} cannot be used: {error}.") from None
+    return frozenset(taken)
+
+
+def warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:
+    """Warn of a file with a token that others can read."""
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{path} holds a token and can be read by others: chmod 600 {path}")

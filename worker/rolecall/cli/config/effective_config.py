@@ -1,0 +1,117 @@
+"""Settings as `rolecall config` shows them: the value that holds, where it stands, what is wrong; no secrets."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+from click.core import ParameterSource
+
+from rolecall.cli.config.close_matches import did_you_mean
+from rolecall.cli.config.config_sources import ConfigSources
+from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_login, first_value
+from rolecall.cli.config.usage_errors import explained, variable_of
+from rolecall.cli.exit_codes import OperatorError
+
+OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
+"""Those that stand for no option of a command."""
+
+
+class Setting(NamedTuple):
+    """One setting; `value` is None where it is not set."""
+
+    key: str
+    value: str | None
+    place: str
+    """Where it stands, for a person: `default`, `the environment, ROLECALL_RATE`, `rolecall.toml [run]`."""
+
+
+class EffectiveConfig(NamedTuple):
+    """Some settings, and one line for each thing that is wrong with them."""
+
+    settings: list[Setting]
+    problems: list[str]
+
+
+def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> EffectiveConfig:
+    """Show the workspace's address and the account; of the token only that there is one."""
+    url = first_value(environ, sources, "ROCKETCHAT_URL")
+    user_id = first_value(environ, sources, "ROCKETCHAT_USER_ID")
+    token = first_value(environ, sources, TOKEN, TOKEN_FILE)
+    in_file = f"set, in the file {token.value}" if token and token.variable == TOKEN_FILE else "set"
+    settings = [
+        Setting("url", url and ("hidden: it has a password" if "@" in url.value else url.value), _place(url)),
+        Setting("user_id", user_id and user_id.value, _place(user_id)),
+        Setting("auth_token", token and in_file, _place(token)),
+    ]
+    problems: list[str] = []
+    try:
+        find_login(environ, sources, problems.append)
+    except OperatorError as refusal:
+        problems.append(f"No workspace can be called: {refusal}")
+    return EffectiveConfig(settings, problems)
+
+
+def show_options(
+    verb: str, command: click.Command, environ: Mapping[str, str], sources: ConfigSources
+) -> EffectiveConfig:
+    """Show the options of a command as they are without any on the command line."""
+    shown = EffectiveConfig([], [])
+    for option in command.params:
+        if isinstance(option, click.Option):
+            setting, problem = _show(option, verb, environ, sources)
+            shown.settings.append(setting)
+            shown.problems.extend([problem] if problem else [])
+    return shown
+
+
+def odd_variables(environ: Mapping[str, str], commands: Iterable[click.Command]) -> list[str]:
+    """Tell each ROLECALL_ variable that no option reads: a misspelt threshold would be no threshold."""
+    options = [option for command in commands for option in command.params if isinstance(option, click.Option)]
+    known = {*map(variable_of, options), *OTHER_VARIABLES}
+    odd = sorted(name for name in environ if name.startswith("ROLECALL_") and name not in known)
+    return [f"{name} is no setting; {did_you_mean(name, known)}".rstrip("; ") for name in odd]
+
+
+def _show(option: click.Option, verb: str, environ: Mapping[str, str], sources: ConfigSources) -> tuple[Setting, str]:
+    """Have click find one option's value, alone, so that a wrong one hides no other."""
+    name, flags, problem = option.name or "", sources.file.flags_of(verb), ""
+    alone = click.Command(verb, params=[option])
+    ctx = click.Context(alone, info_name=verb, auto_envvar_prefix="ROLECALL", default_map=flags, obj=sources)
+    try:
+        alone.parse_args(ctx, [])
+    except click.UsageError as error:
+        problem = explained(error)
+    held = ctx.params.get(name)
+    place, raw = "default", None if held is None or held == () else option.default
+    match ctx.get_parameter_source(name):
+        case ParameterSource.ENVIRONMENT:
+            variable = variable_of(option)
+            place, raw = f"{sources.of_variable(variable)}, {variable}", environ.get(variable)
+        case ParameterSource.DEFAULT_MAP:
+            place, raw = sources.file.of_flag(verb, name), flags.get(name)
+    return Setting(name.replace("_", "-"), _in_words(held if isinstance(held, bool) else raw), place), problem
+
+
+def _in_words(value: Any) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return " ".join(map(str, value))
+    return _without_path(str(value))
+
+
+def _without_path(text: str) -> str:
+    """Give an address without what may be a secret: a password, or the path of an incoming webhook."""
+    if "://" not in text:
+        return text
+    return f"{text.partition('://')[0]}://{urlsplit(text).hostname}/..."
+
+
+def _place(given: ConfigValue | None) -> str:
+    if given is None:
+        return ""
+    return given.place if given.in_file else f"{given.place}, {given.variable}"

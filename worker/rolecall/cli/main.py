@@ -1,0 +1,116 @@
+"""The command: finds the verb, runs it, turns its end into an exit code."""
+
+import importlib
+import os
+from collections.abc import Sequence
+
+import click
+
+from rolecall.cli.config.config_sources import read_sources
+from rolecall.cli.config.usage_errors import explained, flags_of, no_such_verb
+from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.terminal import console, streams
+from rolecall.version import __version__
+
+VERBS = (
+    "find",
+    "check",
+    "run",
+    "verify",
+    "undo",
+    "report",
+    "status",
+    "explain",
+    "template",
+    "config",
+    "completion",
+    "demo",
+    "sandbox",
+)
+"""In the order of the help; each is a module of rolecall.cli.commands, imported only when it is typed."""
+
+
+class Verbs(click.Group):
+    """Finds each verb in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = getattr(importlib.import_module(f"rolecall.cli.commands.{cmd_name}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"rolecall.cli.commands.{cmd_name} has no command of its name")
+        command.context_settings["auto_envvar_prefix"] = "ROLECALL"
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; where there is none of that name, say which may have been meant."""
+        if args[0] not in VERBS and not ctx.resilient_parsing and not args[0].startswith("-"):
+            ctx.fail(no_such_verb(args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rolecall")
+@click.option("--profile", metavar="NAME", help="Work on the workspace of this profile of rolecall.toml.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Read this rolecall.toml, not that of the working directory or of ~/.config/rolecall.",
+)
+@click.pass_context
+def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> None:
+    """Take the leader role away in bulk from members of Rocket.Chat private groups."""
+    verb = ctx.invoked_subcommand
+    if verb is None or verb == "completion":  # what a shell reads at its start has nothing to do with a folder
+        return
+    ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, console.print_warning)
+    if isinstance(command := rolecall.get_command(ctx, verb), click.Command):
+        sources.file.refuse_unknown_flags(verb, flags_of(command))
+    ctx.default_map = {verb: sources.file.flags_of(verb)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (the process's own when None); give the exit code."""
+    os.umask(0o077)
+    streams.reopen_std_streams()
+    try:
+        return _run(argv)
+    finally:
+        streams.flush_std_streams()
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
+    except OperatorError as refusal:
+        console.print_info(f"rolecall: {refusal}")
+        return refusal.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return ExitCode.DONE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "rolecall"
+        console.print_info(f"{command}: {explained(error)} ({command} --help)")
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        console.print_info(f"rolecall: {error.format_message()}")
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except OSError as error:
+        what = error.filename or "a file, or the output,"
+        console.print_info(f"rolecall: {what} cannot be read or written: {error.strerror or error}.")
+        return ExitCode.STOPPED
+    except Exception as error:  # no traceback at a user
+        what = f"{type(error).__name__}: {error}"
+        console.print_info(f"rolecall: a defect: {what}. What was recorded is safe; please report it.")
+        return ExitCode.STOPPED
+    return code if isinstance(code, int) else ExitCode.DONE

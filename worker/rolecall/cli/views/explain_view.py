@@ -1,0 +1,217 @@
+"""How a response would be classified, and why, in words: for people line by line, for machines as JSON."""
+
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from rolecall.cli.exit_codes import ExitCode
+from rolecall.engine.failure_threshold import FORBIDDEN_IN_A_ROW
+from rolecall.engine.throttle.circuit_breaker import THRESHOLD
+from rolecall.engine.throttle.route_schedule import FIRST_PAUSE
+from rolecall.models import Json, Outcome, Reply
+from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Action, ErrorRule, ErrorScope
+from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
+from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after, retry_delay, server_date
+from rolecall.rocketchat.response_body import json_object, parse_error
+from rolecall.rocketchat.response_classifier import Explanation, MatchedBy
+from rolecall.text import sanitise
+
+WIDTH = 100
+LABEL = 14
+
+REACH = {
+    ErrorScope.ROW: "this row alone",
+    ErrorScope.ROOM: "the room: its other rows would be told the same, so they are not asked",
+    ErrorScope.WORKSPACE: "the workspace: it was not Rocket.Chat itself that answered",
+    ErrorScope.CREDENTIALS: "the account: true of every further row",
+    ErrorScope.ROUTE: "the method: it is not there, for any row",
+}
+WHY = {
+    MatchedBy.SUCCESS: "status 200 and success: true",
+    MatchedBy.FIELD: "the field errorType says '{error_type}'",
+    MatchedBy.BRACKETS: "there is no field errorType, but the words end in [{error_type}]",
+    MatchedBy.WORDS: "these very words are known; they have no error type",
+    MatchedBy.STATUS: "the status {status}; the body names no error type that is known",
+    MatchedBy.UNKNOWN_REFUSAL: "it is a refusal in JSON, but neither its error type nor its status is known",
+    MatchedBy.UNTRUSTED: "nothing matched: it is neither success: true nor a refusal that Rocket.Chat sends",
+}
+
+
+class ExplainInput(NamedTuple):
+    """One response, and what is known about it."""
+
+    reply: Reply
+    operation: str
+    in_doubt: bool
+    """True when an earlier attempt at this row may have been carried out."""
+    assumed: bool
+    """True when the status was not kept, but follows from the body."""
+    with_headers: bool
+    """False where only the body was kept."""
+
+
+def status_in(body: bytes) -> int | None:
+    """Tell the status that Rocket.Chat sends with such a body: 200 a success, 400 a refusal; None for all else."""
+    value = json_object(body)
+    if value is None:
+        return None
+    if value.get("success") is True:
+        return 200
+    return 400 if value.get("success") is False or parse_error(value).error_type else None
+
+
+def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
+    """Tell the outcome of a row whose last answer this is; None where the row goes on in any case."""
+    match meaning.then:
+        case Action.SETTLE:
+            return meaning.outcome
+        case Action.HOLD:
+            return None
+        case Action.STOP:
+            return Outcome.UNKNOWN if in_doubt else meaning.outcome
+        case Action.RETRY:
+            return Outcome.UNKNOWN if in_doubt or meaning.maybe_done else Outcome.FAILED
+
+
+def as_json(case: ExplainInput, explained: Explanation) -> Json:
+    """Give the explanation as one object."""
+    meaning, error_type, message, status = explained.verdict
+    limits = parse_limits(case.reply.headers)
+    return {
+        "operation": case.operation,
+        "in_doubt": case.in_doubt,
+        "outcome": reported_outcome(meaning, in_doubt=case.in_doubt),
+        "reason": meaning.reason,
+        "hint": meaning.hint,
+        "then": meaning.then.name.lower(),
+        "scope": meaning.scope.name.lower(),
+        "carriedOut": _carried_out(meaning, in_doubt=case.in_doubt),
+        "ground": explained.ground.name.lower(),
+        "why": _why(explained),
+        "httpStatus": status,
+        "statusAssumed": case.assumed,
+        "errorType": sanitise(error_type),
+        "message": sanitise(message),
+        "limits": limits._asdict() if limits else None,
+        "waitSeconds": _wait(case.reply, meaning),
+    }
+
+
+def as_lines(case: ExplainInput, explained: Explanation) -> Iterator[str]:
+    """Give the explanation for a person."""
+    meaning, error_type, message, status = explained.verdict
+    assumed = "; not kept, but what Rocket.Chat sends with such a body (--status names another)"
+    yield from _labelled("Outcome", _outcome(meaning, in_doubt=case.in_doubt))
+    yield from _labelled("Reason", meaning.reason)
+    yield from _labelled("What to do", meaning.hint)
+    yield from _labelled("Why", _why(explained))
+    yield from _labelled("Action", _then(case.reply, meaning))
+    yield from _labelled("Reach", "every row: all wait" if meaning.then is Action.HOLD else REACH[meaning.scope])
+    yield from _labelled("Carried out", _carried_out_in_words(meaning, in_doubt=case.in_doubt))
+    yield from _labelled("Status", f"{status}{assumed if case.assumed else ''}")
+    yield from _labelled("Error type", error_type)
+    yield from _labelled("Words", message)
+    yield from _labelled("Rate limit", _limits(case))
+    yield from _labelled("Operation", case.operation)
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    if not text:
+        return []
+    return textwrap.wrap(
+        sanitise(text),
+        WIDTH,
+        initial_indent=label.ljust(LABEL),
+        subsequent_indent=" " * LABEL,
+        break_on_hyphens=False,
+    )
+
+
+def _outcome(meaning: ErrorRule, *, in_doubt: bool) -> str:
+    outcome = reported_outcome(meaning, in_doubt=in_doubt)
+    if outcome is None:
+        return "none yet: the row waits and is attempted again"
+    if meaning.then is Action.RETRY:
+        return f"{outcome}, if no further attempt brings a better answer"
+    return outcome
+
+
+def _why(explained: Explanation) -> str:
+    verdict = explained.verdict
+    return sanitise(WHY[explained.ground].format(error_type=verdict.error_type, status=verdict.status))
+
+
+def _then(reply: Reply, meaning: ErrorRule) -> str:
+    wait = _wait(reply, meaning)
+    match meaning.then:
+        case Action.HOLD:
+            pause = f"{FIRST_PAUSE:g} s, longer each time" if wait is None else f"{wait:.0f} s"
+            return f"all calls are held for {pause}; the attempt does not count"
+        case Action.STOP:
+            code = ExitCode.CREDENTIALS if meaning.scope is ErrorScope.CREDENTIALS else ExitCode.STOPPED
+            return f"the run stops with exit {code:d}; once that is mended, the same command goes on"
+        case Action.RETRY:
+            held = "" if wait is None else f", once all calls have been held for {wait:.0f} s"
+            return f"another attempt (--attempts){held}{_outage(meaning)}"
+        case Action.SETTLE:
+            return f"the row is settled{_beside(meaning)}"
+
+
+def _outage(meaning: ErrorRule) -> str:
+    if meaning.scope is not ErrorScope.WORKSPACE:
+        return ""
+    return f"; {THRESHOLD} of these in a row are an outage: rows wait, one call at a time probes"
+
+
+def _beside(meaning: ErrorRule) -> str:
+    if meaning is ROOM_NOT_FOUND:
+        return "; for a private group, groups.counters is asked before whether it is there but not joined"
+    if meaning.scope is ErrorScope.CREDENTIALS:
+        return f"; {FORBIDDEN_IN_A_ROW} of these in a row stop the run with exit {ExitCode.CREDENTIALS:d}"
+    return ""
+
+
+def _wait(reply: Reply, meaning: ErrorRule) -> float | None:
+    """Tell for how many seconds the answer makes all calls wait; None where it does not say."""
+    if meaning.then is Action.HOLD:
+        return retry_delay(reply)
+    return retry_after(reply) if reply.status >= 500 else None
+
+
+def _carried_out(meaning: ErrorRule, *, in_doubt: bool) -> str:
+    if meaning.then is Action.SETTLE and meaning.outcome in DONE:
+        return "yes"
+    if meaning.then is Action.SETTLE and meaning.outcome in NOTHING_TO_DO:
+        return "no"
+    return "perhaps" if meaning.maybe_done or in_doubt else "no"
+
+
+def _carried_out_in_words(meaning: ErrorRule, *, in_doubt: bool) -> str:
+    answer = _carried_out(meaning, in_doubt=in_doubt)
+    if meaning.reason == CONFIRMED_ON_RETRY.reason:
+        return "yes, by the earlier attempt whose answer was lost"
+    if answer == "no" and meaning.outcome in NOTHING_TO_DO:
+        return "no, there was nothing to do"
+    if answer == "perhaps" and not meaning.maybe_done:
+        return "not by this call; perhaps by the earlier attempt whose answer was lost"
+    return "perhaps: this answer does not tell" if answer == "perhaps" else answer
+
+
+def _limits(case: ExplainInput) -> str:
+    if not case.with_headers:
+        return "not known: the headers were not kept"
+    headers = case.reply.headers
+    limits = parse_limits(headers)
+    if limits is not None:
+        return _window(limits, server_date(headers))
+    if any(name.lower().startswith("x-ratelimit-") for name in headers):
+        return "the X-RateLimit headers make no sense; they are ignored"
+    return "no X-RateLimit headers: this account is not limited, or it was not Rocket.Chat that answered"
+
+
+def _window(limits: Limits, date: float | None) -> str:
+    until = datetime.fromtimestamp(limits.reset_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    after = "" if date is None else f", {max(0.0, limits.reset_at - date):.0f} s after this answer"
+    calls = "1 call" if limits.limit == 1 else f"{limits.limit} calls"
+    return f"{calls} in a window, {limits.remaining} left; it ends {until}{after} (the server's clock)"

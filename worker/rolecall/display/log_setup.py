@@ -1,0 +1,117 @@
+"""Logs: structlog events, for people on stderr and as JSON lines in the run's folder.
+
+An event is made once and rendered twice. What came from a server or a job file is cleaned before it reaches a
+terminal, and the token is taken out wherever it should turn up.
+"""
+
+import os
+from collections.abc import MutableMapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
+
+from rolecall.text import sanitise
+
+LONGEST_VALUE = 300
+"""Characters of a value that a log line shows."""
+
+
+class Terminal(Protocol):
+    """A text file, as far as log lines need one."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text. Raises OSError."""
+
+    def flush(self) -> object:
+        """Show it. Raises OSError."""
+
+
+class LogSinks:
+    """Where each event goes: a terminal (or what stands in for it), and the run's own file."""
+
+    def __init__(self, terminal: Terminal | None, path: Path | None) -> None:
+        self._terminal = terminal
+        self._file = _open_private(path) if path is not None else None
+
+    def msg(self, human: str, line: bytes) -> None:
+        """Write one event; a disk that is full must not end a run for the sake of its log."""
+        if self._terminal is not None:
+            try:
+                print(human, file=self._terminal, flush=True)
+            except OSError:
+                self._terminal = None
+        if self._file is not None:
+            try:
+                os.write(self._file, line)
+            except OSError:
+                self._file = None
+
+    info = warning = error = msg
+
+
+def open_logs(
+    terminal: Terminal | None, path: Path | None, *, hide: str, colors: bool = False, as_json: bool = False
+) -> FilteringBoundLogger:
+    """Make the logger of one run. `hide` is the token; `path` the file for JSON lines, appended to, mode 0600.
+
+    With `as_json` the terminal gets the file's lines.
+    """
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Cleaner(hide),
+        _Renderer(colors=colors, as_json=as_json),
+    ]
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        LogSinks(terminal, path),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+class _Cleaner:
+    """Makes every text harmless: no control characters, no token, not endless."""
+
+    def __init__(self, hide: str) -> None:
+        self._hide = hide
+
+    def __call__(self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for key, value in event.items():
+            if value is None or isinstance(value, bool | int | float):
+                continue
+            text = str(value)
+            event[key] = sanitise(text.replace(self._hide, "<hidden>") if self._hide else text, limit=LONGEST_VALUE)
+        return event
+
+
+class _Renderer:
+    """Gives the two forms of one event."""
+
+    def __init__(self, *, colors: bool, as_json: bool) -> None:
+        self._as_json = as_json
+        self._human = structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=14, timestamp_key="clock", sort_keys=False
+        )
+
+    def __call__(
+        self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]
+    ) -> tuple[tuple[str, bytes], dict[str, Any]]:
+        line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        if self._as_json:
+            return (line.decode().removesuffix("\n"), line), {}
+        shown = {
+            key: value for key, value in event.items() if key not in ("timestamp", "run") and value not in ("", None)
+        }
+        shown["clock"] = f"{datetime.fromisoformat(str(event['timestamp'])).astimezone():%H:%M:%S}"
+        return (str(self._human(logger, name, shown)), line), {}
+
+
+def _open_private(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

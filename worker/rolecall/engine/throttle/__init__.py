@@ -1,0 +1,1 @@
+"""Admission of requests: rate limits, circuit breaker, concurrency, retries."""

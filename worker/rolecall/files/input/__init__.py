@@ -1,0 +1,1 @@
+"""Input files: jobs, id lists, stored HTTP responses."""

@@ -1,0 +1,1 @@
+"""Output files: reports, CSV, Prometheus metrics."""

@@ -1,0 +1,1 @@
+"""The run store in one SQLite file."""
