@@ -1,6 +1,15 @@
 """What all tests share."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """Give the commands that tests start the usual signals: a shell's background job ignores Ctrl-C, and so would they."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -35,7 +35,7 @@ async def real_run(folder: Path) -> Path:
     demo = demo_world(1_200, seed=3, roles=("user",))
     job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.pairs))
     faults = [*demo_faults(demo), Fault(Kind.SLOW, FaultMatch(chance=0.3), seconds=0.02)]
-    words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--backoff", "0.1")
+    words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--retry-backoff", "0.1")
     limiter = Limiter(100, 3.0)
     async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, port=PORT) as sandbox:
         env = environment(sandbox.url)

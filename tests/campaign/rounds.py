@@ -74,8 +74,8 @@ async def _work_until_done(sandbox: Sandbox, scenario: Scenario, folder: Path, e
 async def _session(sandbox: Sandbox, scenario: Scenario, folder: Path, kill: Kill | None, ends: list[float]) -> int:
     words = (
         *("run", "job.csv", "--out", "o", "--rate", "unlimited", "--concurrency", scenario.concurrency),
-        *("--attempts", 3, "--backoff", 0.02, "--timeout", ANSWER_TIMEOUT - 0.5, "--connect-timeout", 0.5),
-        *("--max-failures", "100%", "--outage-patience", 3, "--grace", 5),
+        *("--max-attempts", 3, "--retry-backoff", 0.02, "--timeout", ANSWER_TIMEOUT - 0.5, "--connect-timeout", 0.5),
+        *("--max-failures", "100%", "--outage-timeout", 3, "--shutdown-timeout", 5),
         "--room-cache" if scenario.room_cache else "--no-room-cache",
     )
     worker = await start(*map(str, words), cwd=folder, env=environment(sandbox.url))

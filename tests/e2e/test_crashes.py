@@ -13,7 +13,7 @@ import pytest
 from rolecall.sandbox import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
 
-FAST = ("--rate", "unlimited", "--backoff", "0.02")
+FAST = ("--rate", "unlimited", "--retry-backoff", "0.02")
 
 
 async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_a_killed_run_is_reported_as_it_stands(tmp_path: Path) -> None:
     assert report.code == 4, report.stderr
     assert outcomes(tmp_path / "o") == {
         ("removed", ""): 5,
-        ("unknown", "answer_not_recorded"): 1,
+        ("unknown", "killed_in_flight"): 1,
         ("not_attempted", "killed"): 44,
     }
 
@@ -108,14 +108,14 @@ async def test_a_hung_call_is_unknown_once_the_grace_is_over(tmp_path: Path) -> 
     plan = FaultPlan([Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))])
     async with Sandbox(world, faults=plan, latency=0.01) as sandbox:
         env = environment(sandbox.url)
-        worker = await start("run", job, "--out", "o", *FAST, "--grace", "0.2", cwd=tmp_path, env=env)
+        worker = await start("run", job, "--out", "o", *FAST, "--shutdown-timeout", "0.2", cwd=tmp_path, env=env)
         await sandbox.reached(12)
         worker.send_signal(signal.SIGINT)
         ended = await finish(worker)
         told = outcomes(tmp_path / "o")
         await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
     assert ended.code == 130
-    assert told["unknown", "answer_not_awaited"] == 1
+    assert told["unknown", "cancelled_in_flight"] == 1
     assert outcomes(tmp_path / "o") == {("removed", ""): 29, ("removed", "confirmed_on_retry"): 1}
 
 
@@ -127,7 +127,7 @@ async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
     plan = FaultPlan([Fault(Kind.HANG_BEFORE, FaultMatch(user="user0020"))])
     async with Sandbox(world, faults=plan) as sandbox:
         env = environment(sandbox.url)
-        words = ("run", job, "--out", "o", *FAST, "--concurrency", "1", "--grace", "600", "--timeout", "600")
+        words = ("run", job, "--out", "o", *FAST, "--concurrency", "1", "--shutdown-timeout", "600", "--timeout", "600")
         worker = await start(*words, cwd=tmp_path, env=env)
         await sandbox.reached(22)
         worker.send_signal(signal.SIGINT)

@@ -15,7 +15,7 @@ from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, FaultPlan, Kind, Sandbo
 from rolecall.sandbox.org_world import DEPARTED, group, user
 from tests.support.command import ROLECALL, environment, finish, outcomes, rolecall, start
 
-FAST = ("--rate", "unlimited", "--backoff", "0.02")
+FAST = ("--rate", "unlimited", "--retry-backoff", "0.02")
 LEGAL = {
     (group(room), user("legal.lead"))
     for room in ("legal-planning", "legal-budget", "legal-incidents", "logistics-incidents")
@@ -46,7 +46,7 @@ async def test_the_job_of_a_list_of_people(tmp_path: Path) -> None:
     (tmp_path / "leavers.csv").write_text("email\nlegal.lead@example.org\nnobody@example.org\n")
     async with Sandbox(organisation_world().world) as sandbox:
         env = environment(sandbox.url)
-        ended = await rolecall("find", "--users", "leavers.csv", "--output", "job.csv", *FAST, cwd=tmp_path, env=env)
+        ended = await rolecall("find", "--users", "leavers.csv", "--out", "job.csv", *FAST, cwd=tmp_path, env=env)
     assert ended.code == 1
     assert set(pairs(tmp_path / "job.csv")) == LEGAL
     assert ended.stdout.splitlines() == [
@@ -66,12 +66,12 @@ async def test_found_rows_go_straight_into_a_run(tmp_path: Path) -> None:
     world = organisation_world().world
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
-        found = await rolecall("find", "--deactivated", "--except", "#support-incidents", *FAST, cwd=tmp_path, env=env)
+        found = await rolecall("find", "--deactivated", "--exclude", "#support-incidents", *FAST, cwd=tmp_path, env=env)
         before = world.holding("leader")
         ran = await rolecall("run", "-", "--out", "r", *FAST, cwd=tmp_path, env=env, stdin=found.stdout.encode())
     assert (found.code, ran.code) == (0, 1), found.stderr + ran.stderr
     rows = list(csv.DictReader(io.StringIO(found.stdout)))
-    assert "Left out by --except: 1 row." in found.stderr
+    assert "Left out by --exclude: 1 row." in found.stderr
     assert outcomes(tmp_path / "r") == {("removed", ""): len(rows) - 1, ("failed", "room_not_joined"): 1}
     gone = {user(name) for name in DEPARTED}
     assert before - world.holding("leader") == {
@@ -86,7 +86,7 @@ async def test_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) 
     users, at_once = 90, 4
     world = crowd(users)
     (tmp_path / "all").write_text("".join(f"user{each:03}\n" for each in range(users)))
-    words = ("find", "--users", "all", "--output", "job.csv", *FAST, "--concurrency", str(at_once))
+    words = ("find", "--users", "all", "--out", "job.csv", *FAST, "--concurrency", str(at_once))
     async with Sandbox(world, latency=0.005) as sandbox:
         env = environment(sandbox.url)
         for _ in range(3):
@@ -112,7 +112,7 @@ async def test_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) 
 async def test_an_outage_costs_nothing_that_was_read(tmp_path: Path) -> None:
     """When the workspace stays away, the command ends with 4, and later goes on where it was."""
     world = crowd(30)
-    words = ("find", "--users", "-", "--output", "job.csv", *FAST, "--concurrency", "2", "--outage-patience", "1")
+    words = ("find", "--users", "-", "--out", "job.csv", *FAST, "--concurrency", "2", "--outage-timeout", "1")
     people = "".join(f"user{each:03}\n" for each in range(30)).encode()
     async with Sandbox(world, latency=0.005) as sandbox:
         env = environment(sandbox.url)
@@ -136,7 +136,7 @@ async def test_what_was_missed_is_asked_for_again(tmp_path: Path) -> None:
     world = crowd(20)
     faults = FaultPlan([Fault(Kind.STATUS, FaultMatch(route="users.info", user="user001"), times=None, status=500)])
     people = [word for each in range(20) for word in ("--user", f"user{each:03}")]
-    words = ("find", *people, "--output", "job.csv", *FAST, "--concurrency", "1", "--attempts", "1")
+    words = ("find", *people, "--out", "job.csv", *FAST, "--concurrency", "1", "--max-attempts", "1")
     async with Sandbox(world, faults=faults) as sandbox:
         env = environment(sandbox.url)
         finding = await start(*words, cwd=tmp_path, env=env)
@@ -160,13 +160,13 @@ async def test_an_end_before_the_end_writes_nothing_on_stdout(tmp_path: Path) ->
         finding.send_signal(signal.SIGINT)
         ended = await finish(finding)
     assert (ended.code, ended.stdout) == (130, "")
-    assert "Nothing was written; with --output FILE the same command could go on." in ended.stderr
+    assert "Nothing was written; with --out FILE the same command could go on." in ended.stderr
 
 
 async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     """A second command on the same file is refused with 5 while the first reads."""
     world = crowd(5)
-    words = ("find", "--user", "user001", "--output", "job.csv", *FAST)
+    words = ("find", "--user", "user001", "--out", "job.csv", *FAST)
     hang = Fault(Kind.HANG_BEFORE, FaultMatch(route="users.info", nth=1))
     async with Sandbox(world, faults=[hang]) as sandbox:
         env = environment(sandbox.url)
@@ -189,9 +189,9 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
         (("--users", "nowhere.csv"), "nowhere.csv: there is no such file"),
         (("--user", "an\x1bna"), "holds a line break, a control or a lost character"),
         (("--user", " "), "is empty"),
-        (("--except", "", "--all-rooms"), "is empty"),
-        (("--all-rooms", "--output", "there.csv"), "there.csv exists and is left as it is"),
-        (("--all-rooms", "--output", "no/job.csv"), "there is no folder no"),
+        (("--exclude", "", "--all-rooms"), "is empty"),
+        (("--all-rooms", "--out", "there.csv"), "there.csv exists and is left as it is"),
+        (("--all-rooms", "--out", "no/job.csv"), "there is no folder no"),
         (("--all-rooms", "--kind", "teams"), "'teams' is not one of"),
     ],
 )
@@ -210,7 +210,7 @@ async def test_another_question_leaves_unfinished_work_alone(tmp_path: Path) -> 
     """The unfinished work of another command is neither used nor overwritten."""
     (tmp_path / "job.csv.part").write_text('{"rolecall find":1,"workspace":"x","question":"y"}\n')
     async with Sandbox(crowd(2)) as sandbox:
-        words = ("find", "--user", "user001", "--output", "job.csv", *FAST)
+        words = ("find", "--user", "user001", "--out", "job.csv", *FAST)
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 2
     assert "job.csv.part is the unfinished work of another 'rolecall find'" in ended.stderr
@@ -220,7 +220,7 @@ async def test_another_question_leaves_unfinished_work_alone(tmp_path: Path) -> 
 async def test_refused_credentials_leave_nothing(tmp_path: Path) -> None:
     """A wrong token ends with 3, shows the token nowhere and makes no file; revoked in the middle, work is kept."""
     world = crowd(30)
-    words = ("find", "--users", "-", "--output", "job.csv", *FAST, "--concurrency", "1")
+    words = ("find", "--users", "-", "--out", "job.csv", *FAST, "--concurrency", "1")
     people = "".join(f"user{each:03}\n" for each in range(30)).encode()
     async with Sandbox(world) as sandbox:
         wrong = environment(sandbox.url, ROCKETCHAT_AUTH_TOKEN="wrong-token-here")

@@ -45,7 +45,7 @@ async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
     assert [(row["outcome"], row["reason"], row["attempts"]) for row in read_report(tmp_path / "out")] == [
         ("removed", "", "1"),
         ("removed", "", "1"),
-        ("not_leader", "read_before", "0"),
+        ("not_leader", "not_needed", "0"),
         ("failed", "room_not_found", "0"),
     ]
     assert "Nothing left to do" in again.stdout
@@ -82,7 +82,7 @@ async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_
             case "begun":
                 one = Fault(Kind.STATUS, FaultMatch(user=LEADERS[1][1]), times=None, status=500)
                 sandbox.faults.add(one)
-                await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
+                await rolecall("run", job, "--out", "out", "--max-attempts", "1", *RUN, cwd=tmp_path, env=env)
                 world.record.calls.clear()
             case "retry":
                 more = ("--retry-failed",)
@@ -167,7 +167,7 @@ async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
     once = Fault(Kind.STATUS, FaultMatch(route="groups.roles", room=LEADERS[0][0]), status=500)
     async with Sandbox(world, faults=[once]) as sandbox:
-        words = ("check", job, "--log-format", "json", "--backoff", "0.01", *FAST)
+        words = ("check", job, "--log-format", "json", "--retry-backoff", "0.01", *FAST)
         checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert checked.code == 0
     assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]

@@ -87,7 +87,7 @@ async def test_an_interrupt_leaves_a_clean_terminal(tmp_path: Path, signals: int
             os.kill(process, signal.SIGINT)
 
     async with Sandbox(leader_world(pairs), faults=plan) as sandbox:
-        words = ("run", str(job), "--out", "o", "--rate", "unlimited", "--concurrency", "1", "--grace", "2")
+        words = ("run", str(job), "--out", "o", "--rate", "unlimited", "--concurrency", "1", "--shutdown-timeout", "2")
         code, written = await on_a_terminal(sandbox.url, tmp_path, *words, on_text=interrupt)
     assert code == 130, written
     assert "Stopping: 1 call under way may take" in written

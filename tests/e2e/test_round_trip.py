@@ -24,7 +24,7 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     ]
     async with Sandbox(world, faults=faults) as sandbox:
         env = environment(sandbox.url)
-        words = ("--out", "out", "--attempts", "1", "--concurrency", "1", *RUN)
+        words = ("--out", "out", "--max-attempts", "1", "--concurrency", "1", *RUN)
         await rolecall("run", job, *words, cwd=tmp_path, env=env)
         before = outcomes(tmp_path / "out")
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
@@ -33,7 +33,7 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     assert "2 rows read back: 2 unknown until now and settled." in verified.stdout
     assert [(row["outcome"], row["reason"]) for row in read_report(tmp_path / "out")] == [
         ("removed", "confirmed_by_reading"),
-        ("failed", "read_unchanged"),
+        ("failed", "role_unchanged"),
     ]
 
 
@@ -45,7 +45,7 @@ async def test_verify_settles_no_row_of_somebody_who_is_no_member(tmp_path: Path
     proxy = Fault(Kind.STATUS, FaultMatch(route="groups.removeLeader"), times=1, status=502, html=True)
     async with Sandbox(world, faults=[proxy]) as sandbox:
         env = environment(sandbox.url)
-        words = ("--out", "out", "--attempts", "1", "--concurrency", "1", *RUN)
+        words = ("--out", "out", "--max-attempts", "1", "--concurrency", "1", *RUN)
         await rolecall("run", job, *words, cwd=tmp_path, env=env)
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
         seen = read_report(tmp_path / "out")
@@ -59,7 +59,7 @@ async def test_verify_settles_no_row_of_somebody_who_is_no_member(tmp_path: Path
     assert [row["reason"] for row in read_report(tmp_path / "out")] == [
         "user_not_in_room",
         "user_not_found",
-        "read_unchanged",
+        "role_unchanged",
     ]
 
 
@@ -138,7 +138,7 @@ async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_pat
     lost = Fault(Kind.STATUS, FaultMatch(user=LEADERS[1][1], route="groups.removeLeader"), status=502, html=True)
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
-        await rolecall("run", job, "--out", "out", "--attempts", "1", *RUN, cwd=tmp_path, env=env)
+        await rolecall("run", job, "--out", "out", "--max-attempts", "1", *RUN, cwd=tmp_path, env=env)
         world.withdraw("set-leader")
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         again = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
@@ -206,7 +206,7 @@ async def test_quiet_says_nothing_of_what_is_well(tmp_path: Path) -> None:
     world = organisation()
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url, ROLECALL_QUIET="1")
-        words = ("find", "--room", LEADERS[0][0], "--output", "job.csv", *FAST)
+        words = ("find", "--room", LEADERS[0][0], "--out", "job.csv", *FAST)
         ended = [await rolecall(*words, cwd=tmp_path, env=env)]
         ended.append(await rolecall("check", "job.csv", *FAST, cwd=tmp_path, env=env))
         ended.append(await rolecall("run", "job.csv", "--out", "out", *RUN, cwd=tmp_path, env=env))

@@ -31,7 +31,7 @@ from rolecall.sandbox import (
 from tests.support.command import ROLECALL, environment, read_report, rolecall, start, write_job
 
 Pairs = Sequence[tuple[str, str]]
-FAST = ("--rate", "unlimited", "--backoff", "0.01")
+FAST = ("--rate", "unlimited", "--retry-backoff", "0.01")
 
 TOLD = {
     Truth.LEADER: ("removed", ""),

@@ -52,7 +52,7 @@ async def shown(folder: Path, *words: str, **environ: str) -> dict[str, tuple[st
 
 async def test_each_setting_is_shown_with_its_place(folder: Path) -> None:
     """Default, file, `.env` and environment are told apart; of the token only that there is one."""
-    (folder / ".env").write_text("ROLECALL_ATTEMPTS=7\nROLECALL_CONCURRENCY=9\n")
+    (folder / ".env").write_text("ROLECALL_MAX_ATTEMPTS=7\nROLECALL_CONCURRENCY=9\n")
     settings = await shown(folder, "config", ROLECALL_CONCURRENCY="2", ROLECALL_YES="1")
     assert settings["settings file"] == ("rolecall.toml", "")
     assert settings[".env"] == (".env", "")
@@ -62,7 +62,7 @@ async def test_each_setting_is_shown_with_its_place(folder: Path) -> None:
     assert settings["rate"] == ("5/s", "rolecall.toml [run]")
     assert settings["report-format"] == ("json jsonl", "rolecall.toml [run]")
     assert settings["concurrency"] == ("2", "the environment, ROLECALL_CONCURRENCY")
-    assert settings["attempts"] == ("7", ".env, ROLECALL_ATTEMPTS")
+    assert settings["max-attempts"] == ("7", ".env, ROLECALL_MAX_ATTEMPTS")
     assert settings["yes"] == ("yes", "the environment, ROLECALL_YES")
     assert settings["max-failures"] == ("50%", "default")
     assert settings["out"] == ("not set", "default")
@@ -207,9 +207,9 @@ async def test_a_template_sends_nothing_until_it_is_filled_in(tmp_path: Path, fo
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 async def test_a_template_is_printed_and_overwrites_nothing(tmp_path: Path, form: str) -> None:
-    """Without --output it goes to standard output, byte by byte the same; a file that is there stays as it is."""
+    """Without --out it goes to standard output, byte by byte the same; a file that is there stays as it is."""
     printed = await rolecall("template", form, cwd=tmp_path, env=BARE)
-    await rolecall("template", form, "--output", "new", cwd=tmp_path, env=BARE)
+    await rolecall("template", form, "--out", "new", cwd=tmp_path, env=BARE)
     assert (printed.code, printed.stderr, printed.stdout) == (0, "", (tmp_path / "new").read_text())
     (tmp_path / "job").write_text("mine")
     for name, said in (("job", "is there already"), ("nowhere/job", "cannot be written")):

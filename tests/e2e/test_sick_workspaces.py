@@ -9,7 +9,7 @@ import pytest
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import environment, finish, many, outcomes, read_report, rolecall, start, write_job
 
-FAST = ("--rate", "unlimited", "--backoff", "0.02")
+FAST = ("--rate", "unlimited", "--retry-backoff", "0.02")
 
 
 async def test_an_outage_in_the_middle_costs_no_row(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_a_workspace_that_stays_away_ends_the_run(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world, latency=0.005) as sandbox:
         env = environment(sandbox.url)
-        words = ("run", job, "--out", "o", *FAST, "--outage-patience", "1")
+        words = ("run", job, "--out", "o", *FAST, "--outage-timeout", "1")
         worker = await start(*words, cwd=tmp_path, env=env)
         await sandbox.reached(40)
         await sandbox.vanish()
@@ -79,7 +79,7 @@ async def test_the_failure_threshold_stops_the_run(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
     plan = FaultPlan([Fault(Kind.STATUS, times=None, status=500)])
     async with Sandbox(world, faults=plan) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--attempts", "1", "--max-failures", "5", "--concurrency", "2")
+        words = ("run", job, "--out", "o", *FAST, "--max-attempts", "1", "--max-failures", "5", "--concurrency", "2")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 4, ended.stderr
     told = outcomes(tmp_path / "o")
@@ -121,7 +121,7 @@ async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
     sick = [Fault(Kind.STATUS, FaultMatch(user=user), times=None, status=504, html=True) for _, user in pairs[-2:]]
     async with Sandbox(world, faults=sick) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--attempts", "4")
+        words = ("run", job, "--out", "o", *FAST, "--max-attempts", "4")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 1, ended.stderr
     assert outcomes(tmp_path / "o") == {("removed", ""): 28, ("unknown", "proxy_error"): 2}
@@ -135,7 +135,7 @@ async def test_a_server_that_asks_to_come_back_for_ever_is_left(tmp_path: Path, 
     job = write_job(tmp_path / "job.csv", pairs)
     plan = FaultPlan([Fault(Kind.STATUS, times=None, status=status, retry_after="60")])
     async with Sandbox(world, faults=plan) as sandbox:
-        words = ("run", job, "--out", "o", *FAST, "--outage-patience", "1", "--attempts", "50")
+        words = ("run", job, "--out", "o", *FAST, "--outage-timeout", "1", "--max-attempts", "50")
         async with asyncio.timeout(30):
             ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 4, ended.stderr

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 JOBS = Path(__file__).parents[2] / "jobs"
 FAST = ("--rate", "unlimited")
-RUN = (*FAST, "--yes", "--backoff", "0.01")
+RUN = (*FAST, "--yes", "--retry-backoff", "0.01")
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -42,7 +42,7 @@ async def test_a_reorganisation(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
         found = await rolecall(
-            *("find", "--rooms", "rooms.txt", "--except", "@facilities.lead", "--output", "job.csv", *FAST),
+            *("find", "--rooms", "rooms.txt", "--exclude", "@facilities.lead", "--out", "job.csv", *FAST),
             cwd=tmp_path,
             env=env,
         )
@@ -74,7 +74,7 @@ async def test_an_offboarding(tmp_path: Path) -> None:
     out_of_reach = {group("legal-incidents"), group("support-incidents")}
     led = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
-        env = environment(sandbox.url, ROLECALL_RATE="unlimited", ROLECALL_BACKOFF="0.01")
+        env = environment(sandbox.url, ROLECALL_RATE="unlimited", ROLECALL_RETRY_BACKOFF="0.01")
         [night] = [
             script
             for script in scripts_in_markdown((JOBS / "offboarding/README.md").read_text("utf-8"), inline=False)

@@ -224,11 +224,11 @@ async def test_one_call_too_many_is_tried_once_more(tmp_path: Path) -> None:
 async def test_only_trouble_is_told_where_that_is_wanted(
     tmp_path: Path, pairs: list[tuple[str, str]], posts: int
 ) -> None:
-    """With `--notify-on trouble` a run that ends with 0 is silent."""
+    """With `--notify-on failure` a run that ends with 0 is silent."""
     world = world_with_posts()
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world) as sandbox:
-        words = ("run", job, "--out", "o", "--notify", "#ops", "--notify-on", "trouble")
+        words = ("run", job, "--out", "o", "--notify", "#ops", "--notify-on", "failure")
         await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert len(texts(world)) == posts
 

@@ -111,8 +111,8 @@ async def test_each_room_is_read_once(tmp_path: Path) -> None:
     ("spoil", "room", "expected"),
     [
         (lambda world: world.withdraw("view-other-user-channels"), "finance-planning", "membership_not_seen"),
-        (lambda world: world.forbid("groups.roles"), "finance-planning", "not_readable"),
-        (lambda world: world.forbid("groups.roles", 401), "finance-planning", "not_readable"),
+        (lambda world: world.forbid("groups.roles"), "finance-planning", "roles_unreadable"),
+        (lambda world: world.forbid("groups.roles", 401), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
         (lambda world: world.forbid("groups.counters"), "legal-incidents", "room_not_found"),
         (lambda world: None, "legal-incidents", "room_not_joined"),

@@ -131,7 +131,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
     async with Sandbox(leader_world(PAIRS[:20]), faults=faults) as sandbox:
 
         def run() -> AsyncGenerator[Result, None]:
-            settings = Settings(rate=None, room_cache=False, grace=600, max_failures=FAST.max_failures)
+            settings = Settings(rate=None, room_cache=False, shutdown_timeout=600, max_failures=FAST.max_failures)
             return change_roles(PAIRS[:20], workspace=workspace(sandbox), folder=tmp_path, settings=settings)
 
         task = asyncio.create_task(consume(run(), []))
@@ -165,7 +165,7 @@ async def test_the_grace_ends(tmp_path: Path) -> None:
         await first(run, 3)
     with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
         in_doubt = [each for each in ledger.results() if each.outcome is Outcome.UNKNOWN]
-    assert [(each.user_id, each.reason) for each in in_doubt] == [("user0003", "answer_not_awaited")]
+    assert [(each.user_id, each.reason) for each in in_doubt] == [("user0003", "cancelled_in_flight")]
 
 
 async def test_a_slow_program_is_not_overrun() -> None:
@@ -246,9 +246,9 @@ async def test_an_outcome_that_cannot_be_written_is_never_told(
         with pytest.raises(RunStopped, match="full") as stopped:
             await consume(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST), results)
         done = {pair for pair in PAIRS if sandbox.world.removals(*pair)}
-    assert stopped.value.reason is StopReason.LEDGER
+    assert stopped.value.reason is StopReason.STORE
     assert len(results) == 200
     assert done
     assert {(each.room_id, each.user_id) for each in results if each.outcome is Outcome.UNKNOWN} >= done
     assert {each.outcome for each in results} == {Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED}
-    assert {each.reason for each in results if each.outcome is Outcome.NOT_ATTEMPTED} == {"ledger"}
+    assert {each.reason for each in results if each.outcome is Outcome.NOT_ATTEMPTED} == {"store"}

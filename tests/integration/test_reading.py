@@ -36,7 +36,7 @@ ONCE = [
     Fault(Kind.TRUNCATED, ROLES_ONLY),
     Fault(Kind.REDIRECT, ROLES_ONLY),
 ]
-PATIENT = Settings(rate=None, backoff=0.01)
+PATIENT = Settings(rate=None, retry_backoff=0.01)
 
 
 def organisation(version: str = "8.1.0") -> World:
@@ -70,7 +70,7 @@ async def test_a_fault_that_stays_is_told() -> None:
 async def test_an_outage_ends_the_reading_after_its_patience() -> None:
     """A workspace that stays away stops the reading, with the reason outage."""
     fault = Fault(Kind.STATUS, ROLES_ONLY, times=None, status=503, html=True)
-    settings = replace(QUICK, attempts=100, outage_timeout=0.2)
+    settings = replace(QUICK, max_attempts=100, outage_timeout=0.2)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
         with pytest.raises(ReadStopped):
             await run_until_stopped(at.reader.read(ROLES, roomId=ROOM), at.stop)
@@ -114,7 +114,7 @@ async def test_a_list_that_breaks_off_says_so() -> None:
     for number in range(PAGE_SIZE):
         world.add_user(f"extra{number:04}", username=f"extra.{number:04}")
     fault = Fault(Kind.STATUS, FaultMatch(route="users.list", nth=2), status=500)
-    async with Sandbox(world, faults=[fault]) as sandbox, desk(sandbox.url, replace(QUICK, attempts=1)) as at:
+    async with Sandbox(world, faults=[fault]) as sandbox, desk(sandbox.url, replace(QUICK, max_attempts=1)) as at:
         *entries, last = [entry async for entry in at.reader.entries("/api/v1/users.list", "users")]
     assert len(entries) == PAGE_SIZE
     assert isinstance(last, CallResult)
@@ -184,7 +184,7 @@ async def test_an_entry_that_moves_up_between_two_pages_is_not_lost() -> None:
 async def test_listings_that_never_come_are_no_outage() -> None:
     """Where `me` answers, listings that a proxy always gives up on are told as unread, and the reading goes on."""
     fault = Fault(Kind.STATUS, FaultMatch(route="users.info"), times=None, status=504, html=True)
-    settings = replace(QUICK, attempts=5, outage_timeout=60.0)
+    settings = replace(QUICK, max_attempts=5, outage_timeout=60.0)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
         reads = [at.reader.read("/api/v1/users.info", userId=user(name)) for name in ("sales.lead", "legal.lead")]
         async with asyncio.timeout(30):

@@ -19,7 +19,9 @@ from rolecall.store.base import Identity
 from rolecall.store.sqlite.store import SqliteStore
 
 NEVER = FailureThreshold(100, is_percent=True)
-QUICK = Settings(rate=None, attempts=3, backoff=0.01, outage_timeout=0.4, max_failures=NEVER, grace=0.2)
+QUICK = Settings(
+    rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=0.2
+)
 """Settings for faults: everything as in a real run, only sooner."""
 
 

@@ -9,9 +9,13 @@ from rolecall.sandbox import ACCOUNT, Sandbox
 from rolecall.store.sqlite.store import SqliteStore
 from tests.support.engine import NEVER
 
-FAST = Settings(rate=None, attempts=3, backoff=0.01, outage_timeout=0.4, max_failures=NEVER, grace=5.0)
+FAST = Settings(
+    rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=5.0
+)
 """Everything as in a real run, only sooner."""
-HASTY = Settings(rate=None, attempts=3, backoff=0.01, outage_timeout=0.4, max_failures=NEVER, grace=0.05)
+HASTY = Settings(
+    rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=0.05
+)
 """The same with hardly any patience at the end."""
 
 

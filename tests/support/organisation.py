@@ -7,7 +7,7 @@ from rolecall.sandbox import World
 from rolecall.sandbox.org_world import group, organisation_world, user
 
 FAST = ("--rate", "unlimited")
-RUN = (*FAST, "--yes", "--backoff", "0.01")
+RUN = (*FAST, "--yes", "--retry-backoff", "0.01")
 LEADERS = [(group("finance-planning"), user("finance.lead")), (group("sales-budget"), user("sales.lead"))]
 NO_LEADER = (group("finance-planning"), user("finance.deputy"))
 NO_ROLE = (group("finance-planning"), user("finance.analyst"))

@@ -79,7 +79,7 @@ def settings_of(name: str) -> list[str]:
 
 def grace() -> float:
     """Give the seconds that a run awaits its calls for, unless it is told otherwise."""
-    found = options("run")["grace"].default
+    found = options("run")["shutdown_timeout"].default
     assert isinstance(found, int | float)
     return found
 

@@ -18,7 +18,7 @@ from rolecall.store.sqlite.store import SqliteStore
 NOON = 1_772_366_400.0
 COUNTS = [
     Count(Outcome.REMOVED, "", 30),
-    Count(Outcome.UNKNOWN, "answer_not_recorded", 4),
+    Count(Outcome.UNKNOWN, "killed_in_flight", 4),
     Count(Outcome.NOT_ATTEMPTED, "killed", 66),
 ]
 

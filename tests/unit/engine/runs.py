@@ -26,7 +26,7 @@ Step: TypeAlias = Reply | NoReply | float
 TOOK = 0.05
 """Seconds that a scripted answer takes."""
 NEVER = FailureThreshold(100, is_percent=True)
-PLAIN = Settings(rate=None, attempts=3, max_failures=NEVER)
+PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER)
 
 
 class Scripted(Client):

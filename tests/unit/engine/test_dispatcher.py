@@ -185,7 +185,7 @@ async def test_signs_of_overload_lower_what_is_in_flight(start: Start) -> None:
     def answer(_: float) -> Step:
         return SERVER_ERROR if client.in_flight > 3 else 1.0
 
-    run = start(users(60), answer, replace(PLAIN, attempts=20))
+    run = start(users(60), answer, replace(PLAIN, max_attempts=20))
     client = run.client
     await run.go()
     assert run.outcomes() == {(REMOVED, ""): 60}
@@ -202,7 +202,7 @@ async def test_good_answers_bring_the_calls_in_flight_back(start: Start) -> None
         in_flight.append(client.in_flight)
         return SERVER_ERROR if moment - BEGINNING < 5 and client.in_flight > 3 else 1.0
 
-    run = start(users(300), answer, replace(PLAIN, attempts=20))
+    run = start(users(300), answer, replace(PLAIN, max_attempts=20))
     client = run.client
     await run.go()
     assert "overload" in run.log.told
@@ -327,7 +327,7 @@ def away_until(moment: float, fault: NoReply | Reply) -> Callable[[float], Step]
 @pytest.mark.parametrize("fault", [NO_CONNECTION, TIMEOUT, BAD_GATEWAY])
 async def test_an_outage_is_waited_out(start: Start, fault: NoReply | Reply) -> None:
     """While the workspace is away rows wait and lose no attempt; then all go on at once."""
-    run = start(users(40), away_until(120.0, fault), replace(PLAIN, attempts=5))
+    run = start(users(40), away_until(120.0, fault), replace(PLAIN, max_attempts=5))
     await run.go()
     results = run.results()
     assert run.outcomes() == {(REMOVED, ""): 40}
@@ -339,7 +339,7 @@ async def test_an_outage_is_waited_out(start: Start, fault: NoReply | Reply) -> 
 
 async def test_probes_cost_no_attempt(start: Start) -> None:
     """The fault that opens the breaker, and the probes through a long outage, cost no attempt, even with one worker."""
-    alone = replace(PLAIN, attempts=5, concurrency=1)
+    alone = replace(PLAIN, max_attempts=5, concurrency=1)
     run = start(users(3), away_until(600.0, NO_CONNECTION), alone)
     await run.go()
     assert run.outcomes() == {(REMOVED, ""): 3}
@@ -350,7 +350,7 @@ async def test_probes_cost_no_attempt(start: Start) -> None:
 @pytest.mark.parametrize(("fault", "outcome"), [(NO_CONNECTION, NOT_ATTEMPTED), (TIMEOUT, UNKNOWN)])
 async def test_an_outage_without_end_stops_the_run(start: Start, fault: NoReply, outcome: Outcome) -> None:
     """After the patience the run stops; rows are due again, in doubt only where something may have been sent."""
-    run = start(users(40), lambda _: fault, replace(PLAIN, attempts=50, outage_timeout=60.0))
+    run = start(users(40), lambda _: fault, replace(PLAIN, max_attempts=50, outage_timeout=60.0))
     await run.go()
     assert run.stop.reason is StopReason.OUTAGE
     assert 60 <= now() <= 60 + 16
@@ -406,12 +406,12 @@ async def test_after_the_stop_the_ledger_is_not_read_on(start: Start) -> None:
 async def test_when_the_grace_is_over_the_calls_are_given_up(start: Start) -> None:
     """A call that is not answered within the grace is cancelled, and its row told as unknown."""
     slow = {user: [500.0] for user in users(50)[3:]}
-    run = start(users(50), {"u1": [4.0], "u2": [9.0], **slow}, replace(PLAIN, grace=7.0))
+    run = start(users(50), {"u1": [4.0], "u2": [9.0], **slow}, replace(PLAIN, shutdown_timeout=7.0))
     await stop_after(run, 1.0)
     assert now() == pytest.approx(8.0)
     assert run.outcomes() == {
         (REMOVED, ""): 2,
-        (UNKNOWN, "answer_not_awaited"): 7,
+        (UNKNOWN, "cancelled_in_flight"): 7,
         (NOT_ATTEMPTED, "interrupted"): 41,
     }
     assert run.client.in_flight == 0
@@ -429,7 +429,7 @@ async def test_rows_that_wait_for_a_retry_do_not_outlast_the_stop(
     start: Start, steps: list[Step], expected: tuple[Outcome, str, int]
 ) -> None:
     """A row between two attempts ends at once: due again, or unknown where an answer was lost."""
-    run = start(["u"], {"u": steps}, replace(PLAIN, backoff=20.0))
+    run = start(["u"], {"u": steps}, replace(PLAIN, retry_backoff=20.0))
     await stop_after(run, 4.0)
     assert now() == pytest.approx(4.0)
     result = run.results()["u"]
@@ -456,7 +456,7 @@ async def test_an_answer_that_asks_for_another_attempt_ends_its_row_in_the_grace
 
 async def test_a_call_that_is_refused_in_the_grace_is_not_sent_again(start: Start) -> None:
     """A 429 within the grace leaves its row due; the hold is not waited for."""
-    run = start(["u"], {"u": [TOO_MANY, OK]}, replace(PLAIN, grace=60.0))
+    run = start(["u"], {"u": [TOO_MANY, OK]}, replace(PLAIN, shutdown_timeout=60.0))
     await stop_after(run, TOOK / 2)
     assert run.outcomes() == {(NOT_ATTEMPTED, "interrupted"): 1}
     assert len(run.client.calls) == 1
@@ -498,7 +498,7 @@ async def test_a_ledger_that_fails_ends_the_run_and_nothing_is_sent_after_it(sta
     run.ledger.commits_left = commits
     await run.go()
     assert run.ledger.failed
-    assert run.stop.reason is StopReason.LEDGER
+    assert run.stop.reason is StopReason.STORE
     assert run.stop.detail == "disk full"
     assert len(run.client.calls) < 60
     assert run.client.in_flight == 0
@@ -512,7 +512,7 @@ async def test_a_ledger_that_cannot_be_read_ends_the_run(start: Start) -> None:
     db.close()
     with pytest.raises(StoreError, match="no such table"):  # the session cannot be closed either
         await run.go()
-    assert run.stop.reason is StopReason.LEDGER
+    assert run.stop.reason is StopReason.STORE
     assert run.client.calls == []
 
 
@@ -574,7 +574,7 @@ def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
 
     with tempfile.TemporaryDirectory() as folder:
         start = Start(Path(folder) / "ledger.sqlite")
-        enough = replace(PLAIN, concurrency=concurrency, attempts=4)  # one more than a row has faults
+        enough = replace(PLAIN, concurrency=concurrency, max_attempts=4)  # one more than a row has faults
         run_virtual(scenario(start(script, script, enough)))
         start.done()
 
@@ -594,14 +594,14 @@ async def test_cancelled_from_outside_the_calls_are_in_doubt_and_the_answers_kep
     run.ledger.close_session("interrupted", 0)
     assert run.outcomes() == {
         (REMOVED, ""): 4,
-        (UNKNOWN, "answer_not_awaited"): 8,
+        (UNKNOWN, "cancelled_in_flight"): 8,
         (NOT_ATTEMPTED, "interrupted"): 8,
     }
 
 
 async def test_a_second_session_settles_what_the_first_left(start: Start) -> None:
     """Rows in doubt are asked again, and 'not a leader' then means that the lost attempt did it."""
-    first = start(users(3), {"u0": [TIMEOUT], "u1": [NO_SUCH_USER]}, replace(PLAIN, attempts=2))
+    first = start(users(3), {"u0": [TIMEOUT], "u1": [NO_SUCH_USER]}, replace(PLAIN, max_attempts=2))
     await first.go()
     assert first.outcomes() == {(UNKNOWN, "timeout"): 1, (FAILED, "user_not_found"): 1, (REMOVED, ""): 1}
     second = Run.resumed(first, lambda _: NOT_A_LEADER)

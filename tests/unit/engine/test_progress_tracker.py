@@ -85,7 +85,7 @@ class Followed:
             on_overload=lambda _: None,
         )
         earlier = PriorProgress(100, 20, Counter({Outcome.REMOVED: 20}))
-        self.tracker = ProgressTracker(earlier, self.events, self.stop, Settings(grace=10.0), clock)
+        self.tracker = ProgressTracker(earlier, self.events, self.stop, Settings(shutdown_timeout=10.0), clock)
 
     async def call(self, answer: Reply | NoReply, key: int = 0) -> None:
         """Let one call through, and answer it."""

@@ -7,7 +7,9 @@ import pytest
 from rolecall.engine.settings import Settings
 
 
-@pytest.mark.parametrize("name", ["rate", "concurrency", "attempts", "backoff", "outage_timeout", "grace"])
+@pytest.mark.parametrize(
+    "name", ["rate", "concurrency", "max_attempts", "retry_backoff", "outage_timeout", "shutdown_timeout"]
+)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_a_number_that_no_run_can_use_is_refused(name: str, value: float) -> None:
     """A number out of range is told at once and by its name, not by rows that nobody is told of."""
@@ -15,7 +17,7 @@ def test_a_number_that_no_run_can_use_is_refused(name: str, value: float) -> Non
         Settings(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["rate", "concurrency", "attempts"])
+@pytest.mark.parametrize("name", ["rate", "concurrency", "max_attempts"])
 def test_none_of_it_is_refused(name: str) -> None:
     """A run without a call in a second, without a worker or without an attempt would never tell its rows."""
     with pytest.raises(ValueError, match=f"^{name} is 0"):

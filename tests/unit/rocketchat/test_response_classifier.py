@@ -461,7 +461,7 @@ def test_every_meaning_has_its_hint(table: dict[Any, ErrorRule]) -> None:
 def test_every_hint_says_something() -> None:
     """No reason stands without words, and the reasons outside the tables have theirs too."""
     assert all(hint.strip() for hint in HINTS.values())
-    assert {"confirmed_on_retry", "refused", "redirected", "untrusted_answer", "answer_not_awaited"} <= set(HINTS)
+    assert {"confirmed_on_retry", "refused", "redirected", "untrusted_answer", "cancelled_in_flight"} <= set(HINTS)
 
 
 @pytest.mark.parametrize("name", NAMES_IN_THE_FACTS)

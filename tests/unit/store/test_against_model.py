@@ -58,7 +58,7 @@ class Known:
         head = (self.line, *pair)
         tail = (self.attempts, self.started_at)
         if self.end is None:
-            told = (Outcome.UNKNOWN, "answer_not_recorded") if self.doubt else (Outcome.NOT_ATTEMPTED, stop)
+            told = (Outcome.UNKNOWN, "killed_in_flight") if self.doubt else (Outcome.NOT_ATTEMPTED, stop)
             return Result(*head, *told, None, "", "", *tail, None, None, self.extra)
         end = self.end
         words = (end.error_type, end.message)

@@ -85,7 +85,7 @@ async def change_roles(
     second by default). `log` takes the command's log events, as a structlog logger does; without it nothing is logged.
 
     Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is begun, the
-    calls under way have `settings.grace` seconds to be answered, and all that is known is written. A second
+    calls under way have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
     cancellation ends it at once, and leaves the calls under way in doubt. To leave early, wrap the generator in
     `contextlib.aclosing`: a plain `break` ends the run too, but only in the background.
 

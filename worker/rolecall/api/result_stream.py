@@ -156,7 +156,7 @@ class ResultStream:
             self.stop.ask(StopReason.INTERRUPTED)
             raise
         except StoreError as failure:
-            self.stop.ask(StopReason.LEDGER, str(failure))
+            self.stop.ask(StopReason.STORE, str(failure))
             raise
         finally:
             work.cancel()
@@ -177,7 +177,7 @@ class ResultStream:
         try:
             await files.disk.call(files.run.ledger.close_session, self.stop.reason or "", self._clock.wall_ms())
         except StoreError as failure:
-            self.stop.ask(StopReason.LEDGER, str(failure))
+            self.stop.ask(StopReason.STORE, str(failure))
             return False
         return True
 

@@ -106,7 +106,7 @@ def _tell_start(request: FindRequest, connection: Connection, done: int) -> None
 
 def _tell_stop(stop: StopSignal, output: Path | None) -> None:
     kept = (
-        "Nothing was written; with --output FILE the same command could go on."
+        "Nothing was written; with --out FILE the same command could go on."
         if output is None
         else f"What was read is kept in {_part(output)}; the same command goes on."
     )

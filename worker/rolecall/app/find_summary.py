@@ -78,7 +78,7 @@ class FindSummary:
         else:
             yield f"No rows: nobody who was seen has the role {role} in a {kind} asked for."
         if self._left_out:
-            yield f"Left out by --except: {plural(self._left_out, 'row')}."
+            yield f"Left out by --exclude: {plural(self._left_out, 'row')}."
         if self._noted.count:
             yield f"Noted: {self._noted}."
         if self._not_told:
@@ -95,7 +95,7 @@ class FindSummary:
             yield f"    {GAP_HINTS[reason]}"
         for word, rows in self._exceptions.left_out.items():
             if not rows:
-                yield f"warning: --except {word} left nothing out; is it spelt as in the workspace?"
+                yield f"warning: --exclude {word} left nothing out; is it spelt as in the workspace?"
 
     def _operation(self) -> str:
         name = f"{self._question.kind}.remove{self._question.role.title()}"

@@ -52,7 +52,7 @@ class NotifyConfig(NamedTuple):
     """To whom the end of a run is told, and which ends."""
 
     target: Target | None = None
-    only_trouble: bool = False
+    only_failure: bool = False
 
 
 class NotifyTransport(NamedTuple):
@@ -93,7 +93,7 @@ def _read(file: Path) -> str:
 
 async def notify(run: Run, notice: NotifyConfig, code: ExitCode, way: NotifyTransport, log: EventLogger) -> None:
     """Post how the run ended, where that is wanted; raises nothing."""
-    if notice.target is None or (notice.only_trouble and code is ExitCode.DONE):
+    if notice.target is None or (notice.only_failure and code is ExitCode.DONE):
         return
     where = notice.target.name if isinstance(notice.target, Room) else "webhook"
     try:
@@ -122,7 +122,7 @@ def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) ->
 def _ending(run: Run, code: ExitCode) -> RunSummary:
     session = run.ledger.sessions()[-1]
     # A session that could not note its own end is one whose ledger cannot be written.
-    stop = session.stop or ("" if session.ended_at else StopReason.LEDGER.value)
+    stop = session.stop or ("" if session.ended_at else StopReason.STORE.value)
     ended_at = session.ended_at or Clock().wall_ms()
     counts, reasons = run.ledger.counts(), Counter[str]()
     for count in counts:

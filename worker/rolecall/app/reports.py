@@ -23,7 +23,7 @@ from rolecall.store.base import Count, Identity, RunStore, Session, count_by_out
 from rolecall.text import plural
 from rolecall.version import __version__
 
-NOT_NEEDED = "read_before"
+NOT_NEEDED = "not_needed"
 """Reason of a row for which there is nothing to do by the roles that a check has read."""
 
 REASON_HINTS = {
@@ -33,7 +33,7 @@ REASON_HINTS = {
     **PREDICTION_HINTS,
     **VERIFICATION_HINTS,
     NOT_NEEDED: "the roles were read before the run: there is nothing to do, so nothing was sent",
-    "answer_not_recorded": "the worker was killed while the call was under way; the same command settles it",
+    "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
 """Every reason that a report can give, with what a person can do about it."""
@@ -44,7 +44,7 @@ BY_STOP = {
     StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
     StopReason.MAX_FAILURES: ExitCode.STOPPED,
     StopReason.OUTAGE: ExitCode.STOPPED,
-    StopReason.LEDGER: ExitCode.STOPPED,
+    StopReason.STORE: ExitCode.STOPPED,
 }
 """How the command ends for each reason to stop."""
 

@@ -19,7 +19,7 @@ from rolecall.store.sqlite.store import SqliteStore
 
 LATELY = 60.0
 """Seconds over which 'lately' is measured."""
-NOT_RECORDED = "answer_not_recorded"
+NOT_RECORDED = "killed_in_flight"
 
 
 class State(StrEnum):

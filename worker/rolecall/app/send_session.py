@@ -72,7 +72,7 @@ class SendSession(NamedTuple):
             self.run.ledger.close_session(stop.reason or "", clock.wall_ms())
             return self.run.ledger.counts()
         except StoreError as failure:
-            stop.ask(StopReason.LEDGER, str(failure))
+            stop.ask(StopReason.STORE, str(failure))
             self._tell(f"{stop.detail or failure} The run stopped; rows without a recorded outcome are sent again.")
             return None
 
@@ -93,7 +93,7 @@ class SendSession(NamedTuple):
 
     async def _until_done_or_interrupted(self, work: Coroutine[None, None, None], stop: StopSignal) -> bool:
         """Await the work; True when a second signal ended it at once."""
-        task, grace = asyncio.ensure_future(work), self.settings.grace
+        task, grace = asyncio.ensure_future(work), self.settings.shutdown_timeout
 
         def first() -> None:
             stop.ask(StopReason.INTERRUPTED)

@@ -107,16 +107,16 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="N",
         help="Calls under way at once, at most.",
     ),
-    "attempts": click.option(
-        "--attempts",
+    "max_attempts": click.option(
+        "--max-attempts",
         type=click.IntRange(1, 100),
         default=5,
         show_default=True,
         metavar="N",
         help="Calls for one row, at most. 'Too many requests' and outages do not count.",
     ),
-    "backoff": click.option(
-        "--backoff",
+    "retry_backoff": click.option(
+        "--retry-backoff",
         type=Seconds(0.01, 60),
         default=0.5,
         show_default=True,
@@ -132,15 +132,15 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="Stop when more rows than this are failed or unknown; a share counts after 100 rows.",
     ),
     "outage-patience": click.option(
-        "--outage-patience",
+        "--outage-timeout",
         type=Seconds(1, 86_400),
         default=900,
         show_default=True,
         metavar="SECONDS",
         help="Wait this long for a workspace that is away.",
     ),
-    "grace": click.option(
-        "--grace",
+    "shutdown_timeout": click.option(
+        "--shutdown-timeout",
         type=Seconds(0, 3600),
         default=10,
         show_default=True,
@@ -195,8 +195,8 @@ _RUN_OPTIONS = tuple(_OPTIONS)
 _READING_OPTIONS = (
     "rate",
     "concurrency",
-    "attempts",
-    "backoff",
+    "max_attempts",
+    "retry_backoff",
     "outage-patience",
     "connect-timeout",
     "timeout",

@@ -43,7 +43,7 @@ async def process_rows(
 
     `ready` is awaited before each row is begun; `on_durable` is told outcomes once the ledger has them on disk.
 
-    A ledger that cannot be written ends the run with StopReason.LEDGER.
+    A ledger that cannot be written ends the run with StopReason.STORE.
     """
     try:
         async with BatchWriter(ledger, on_durable) as journal:
@@ -54,9 +54,9 @@ async def process_rows(
                 asyncio.create_task(_work(feed, delivery, stop, ready), name=f"worker-{number}")
                 for number in range(settings.concurrency)
             ]
-            await _end_in_stages(workers, delivery, stop, settings.grace)
+            await _end_in_stages(workers, delivery, stop, settings.shutdown_timeout)
     except StoreError as failure:
-        stop.ask(StopReason.LEDGER, str(failure))
+        stop.ask(StopReason.STORE, str(failure))
 
 
 async def _work(
@@ -132,7 +132,7 @@ def _delivery(
     breaker = CircuitBreaker(
         clock,
         patience,
-        first_pause=settings.backoff,
+        first_pause=settings.retry_backoff,
         on_open=events.outage,
         on_close=events.recovered,
         on_give_up=give_up,
@@ -156,8 +156,8 @@ def _delivery(
         journal=journal,
         # A public channel is seen by everybody: there is nothing to explain.
         membership=RoomVisibilityResolver(client, turnstile()) if operation.kind == "groups" else None,
-        attempts=settings.attempts,
-        backoff=settings.backoff,
+        attempts=settings.max_attempts,
+        backoff=settings.retry_backoff,
         failures=FailureCounter(settings.max_failures),
         stop=stop,
         clock=clock,

@@ -67,7 +67,7 @@ class ProgressTracker:
         self._earlier = earlier
         self._events = events
         self._stop = stop
-        self._rate, self._grace = settings.rate, settings.grace
+        self._rate, self._grace = settings.rate, settings.shutdown_timeout
         self._clock = clock
         self._calls, self._rows = ThroughputMeter(), ThroughputMeter()
         self._stopped_at: float | None = None

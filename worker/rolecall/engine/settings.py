@@ -17,14 +17,14 @@ class Settings:
     """Calls a second; None is unlimited. Where the workspace limits too, the slower of both holds."""
     concurrency: int = 8
     """Calls in flight at once, at most."""
-    attempts: int = 5
+    max_attempts: int = 5
     """Calls for one row in one session, at most."""
-    backoff: float = 0.5
+    retry_backoff: float = 0.5
     """Seconds: the upper end of the first wait before another attempt, and the first pause between probes."""
     max_failures: FailureThreshold = field(default_factory=lambda: FailureThreshold(50, is_percent=True))
     outage_timeout: float = 900.0
     """Seconds to wait for a workspace that is away, before the run gives up."""
-    grace: float = 10.0
+    shutdown_timeout: float = 10.0
     """Seconds to await the answers under way once the run shall end."""
     room_cache: bool = True
     """Ask a room that cannot be worked in only once."""
@@ -34,11 +34,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.rate is not None and not (self.rate > 0 and math.isfinite(self.rate)):
             raise ValueError(f"rate is {self.rate!r}: give calls a second above 0, or None for unlimited")
-        for name in ("concurrency", "attempts"):
+        for name in ("concurrency", "max_attempts"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}: give a whole number from 1")
-        for name in ("backoff", "outage_timeout", "grace"):
+        for name in ("retry_backoff", "outage_timeout", "shutdown_timeout"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give seconds from 0")

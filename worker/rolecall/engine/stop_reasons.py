@@ -11,7 +11,7 @@ class StopReason(StrEnum):
     NO_SUCH_ROUTE = "no_such_route"
     MAX_FAILURES = "max_failures"
     OUTAGE = "outage"
-    LEDGER = "ledger"
+    STORE = "store"
     KILLED = "killed"
     """Never asked for: the ledger tells so of a session that did not end itself."""
 
@@ -22,7 +22,7 @@ STOP_HINTS = {
     StopReason.NO_SUCH_ROUTE: "the workspace does not know the method; correct ROCKETCHAT_URL and run again",
     StopReason.MAX_FAILURES: "too many rows failed; look at their reasons, then the same command goes on",
     StopReason.OUTAGE: "the workspace stayed away; the same command goes on",
-    StopReason.LEDGER: "the ledger could not be written (disk full?); make room, then the same command goes on",
+    StopReason.STORE: "the ledger could not be written (disk full?); make room, then the same command goes on",
     StopReason.KILLED: "the worker was killed; the same command goes on",
 }
 """What a person can do about each."""

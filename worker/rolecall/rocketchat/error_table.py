@@ -141,7 +141,7 @@ ANSWER_LOST = _fault(
 )
 TIMEOUT = _fault("timeout", "no answer in time; the same command settles the row", maybe_done=True)
 NOT_AWAITED = _fault(
-    "answer_not_awaited", "the run ended while the call was under way; the same command settles it", maybe_done=True
+    "cancelled_in_flight", "the run ended while the call was under way; the same command settles it", maybe_done=True
 )
 
 BY_ERROR_TYPE = {

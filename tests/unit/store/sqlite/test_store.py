@@ -107,7 +107,7 @@ def test_a_row_that_left_the_job_is_kept_only_when_worked_on(ledger: SqliteStore
         (9, NOT_ATTEMPTED, ""),
         (None, REMOVED, ""),
         (None, FAILED, "room_not_found"),
-        (None, UNKNOWN, "answer_not_recorded"),
+        (None, UNKNOWN, "killed_in_flight"),
     ]
     assert due(ledger, retry_failed=True) == [9]
     assert ledger.count_due(retry_failed=True) == (1, 1)
@@ -123,7 +123,7 @@ def test_a_doubtful_row_without_a_counted_attempt_is_not_forgotten(ledger: Sqlit
     ledger.commit(intents(key))
     ledger.commit(rollbacks(IntentRollback(key, 0, in_doubt=True)))
     ledger.import_rows(RUN, [row(3)])
-    assert told(ledger) == [(3, NOT_ATTEMPTED, ""), (None, UNKNOWN, "answer_not_recorded")]
+    assert told(ledger) == [(3, NOT_ATTEMPTED, ""), (None, UNKNOWN, "killed_in_flight")]
 
 
 def test_a_job_that_breaks_off_changes_nothing(ledger: SqliteStore) -> None:
@@ -281,7 +281,7 @@ def test_an_intent_without_an_outcome_is_in_doubt(ledger: SqliteStore, reopen: R
     ledger.commit(intents(key_of(ledger, 2)))
     ledger.close()
     again = reopen()
-    assert told(again) == [(2, UNKNOWN, "answer_not_recorded"), (3, NOT_ATTEMPTED, "killed")]
+    assert told(again) == [(2, UNKNOWN, "killed_in_flight"), (3, NOT_ATTEMPTED, "killed")]
     assert [pending.in_doubt for _, pending in again.due(0, 9, retry_failed=False)] == [True, False]
 
 
@@ -293,7 +293,7 @@ def test_a_retry_forgets_the_old_words(ledger: SqliteStore) -> None:
     ledger.commit(outcomes(settled(key, FAILED, reason="room_not_found", message="old words")))
     ledger.commit(intents(key, attempt=2))
     (result,) = ledger.results()
-    assert result == Result(2, "R", "u2", UNKNOWN, "answer_not_recorded", None, "", "", 2, 1000 + key, None, None, {})
+    assert result == Result(2, "R", "u2", UNKNOWN, "killed_in_flight", None, "", "", 2, 1000 + key, None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_retry_forgets_the_old_words(ledger: SqliteStore) -> None:
     [
         (IntentRollback(1, 0, False), 0, (2, NOT_ATTEMPTED, "")),
         (IntentRollback(1, 2, False), 2, (2, NOT_ATTEMPTED, "")),
-        (IntentRollback(1, 2, True), 2, (2, UNKNOWN, "answer_not_recorded")),
+        (IntentRollback(1, 2, True), 2, (2, UNKNOWN, "killed_in_flight")),
     ],
 )
 def test_a_withdrawal_takes_the_intent_back(
@@ -333,7 +333,7 @@ def test_within_a_batch_a_later_intent_stands(ledger: SqliteStore) -> None:
     ledger.commit(
         Batch([settled(one, UNKNOWN)], [IntentRollback(other, 0, False)], [Intent(one, 2, 7), Intent(other, 1, 8)])
     )
-    assert told(ledger) == [(2, UNKNOWN, "answer_not_recorded"), (3, UNKNOWN, "answer_not_recorded")]
+    assert told(ledger) == [(2, UNKNOWN, "killed_in_flight"), (3, UNKNOWN, "killed_in_flight")]
 
 
 def test_a_batch_is_taken_whole_or_not_at_all(ledger: SqliteStore) -> None:
@@ -393,7 +393,7 @@ def test_counts_have_their_order(ledger: SqliteStore) -> None:
         Count(REMOVED, "", 1),
         Count(FAILED, "b", 2),
         Count(FAILED, "a", 1),
-        Count(UNKNOWN, "answer_not_recorded", 1),
+        Count(UNKNOWN, "killed_in_flight", 1),
         Count(INVALID, "missing_room_id", 1),
         Count(DUPLICATE, "duplicate_of", 1),
         Count(NOT_ATTEMPTED, "", 2),

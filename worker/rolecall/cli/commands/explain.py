@@ -17,8 +17,7 @@ from rolecall.rocketchat.operations import OPERATIONS
     help="The HTTP status, where FILE has only the body.",
 )
 @click.option(
-    "--doubtful",
-    "--after-a-lost-answer",
+    "--in-doubt",
     is_flag=True,
     help="An earlier attempt at this row may have been carried out: its answer was lost.",
 )

@@ -29,10 +29,10 @@ from rolecall.rocketchat.operations import Role
     help="Private groups or public channels.",
 )
 @click.option(
-    "--except", multiple=True, metavar="ID|@NAME|#NAME", help="Leave out this user or room; may be given often."
+    "--exclude", multiple=True, metavar="ID|@NAME|#NAME", help="Leave out this user or room; may be given often."
 )
 @click.option(
-    "--output",
+    "--out",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -48,7 +48,7 @@ def find(
     deactivated: bool,
     role: str,
     kind: str,
-    output: Path | None,
+    out: Path | None,
     **more: Any,
 ) -> int:
     """Find who has a role in which rooms, and write it as a job file for run and check. Changes nothing.
@@ -71,20 +71,20 @@ def find(
         raise click.UsageError("--all-rooms and single rooms exclude each other")
     if users == rooms == "-":
         raise click.UsageError("only one list can come from stdin")
-    left_out = find_roles.usable(more.pop("except"))
+    left_out = find_roles.usable(more.pop("exclude"))
     with operator_errors():
         people, places = find_roles.chosen(user, users, PEOPLE), find_roles.chosen(room, rooms, ROOMS)
-    if output is not None:
-        _refuse_taken(output)
+    if out is not None:
+        _refuse_taken(out)
     login = credentials.load_credentials(console.print_warning)
     question = FindQuery(Role(role), kind, people, places, all_rooms, deactivated)
-    request = find_roles.FindRequest(question, output, left_out, *split_options(more))
+    request = find_roles.FindRequest(question, out, left_out, *split_options(more))
     return event_loop.run(find_roles.find_roles(request, login, os.environ))
 
 
-def _refuse_taken(output: Path) -> None:
+def _refuse_taken(out: Path) -> None:
     """Refuse a file that is there already, or can never be. Raises Refusal."""
-    if os.path.lexists(output):
-        raise OperatorError(f"{output} exists and is left as it is; remove it, or name another file with --output.")
-    if not output.parent.is_dir():
-        raise OperatorError(f"{output} cannot be written: there is no folder {output.parent}.")
+    if os.path.lexists(out):
+        raise OperatorError(f"{out} exists and is left as it is; remove it, or name another file with --out.")
+    if not out.parent.is_dir():
+        raise OperatorError(f"{out} cannot be written: there is no folder {out.parent}.")

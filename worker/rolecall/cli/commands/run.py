@@ -36,7 +36,7 @@ from rolecall.rocketchat.operations import OPERATIONS
 )
 @click.option(
     "--notify-on",
-    type=click.Choice(["always", "trouble"]),
+    type=click.Choice(["always", "failure"]),
     default="always",
     show_default=True,
     help="Tell every end, or only those with another exit code than 0.",
@@ -87,7 +87,7 @@ def run(
         return event_loop.run(check_job.check(job, out, question, login, os.environ))
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
     target = notifications.choose_target(notify, notify_file, typed=typed, allow_http=reach.allow_http)
-    notice = notifications.NotifyConfig(target, only_trouble=notify_on == "trouble")
+    notice = notifications.NotifyConfig(target, only_failure=notify_on == "failure")
     monitor = metrics.create_metrics_writer(metrics_file, login.url, operation, job, allow_http=reach.allow_http)
     try:
         with operator_errors():

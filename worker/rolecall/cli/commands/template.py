@@ -15,27 +15,25 @@ TEMPLATES = {
 @click.command(short_help="Write an empty job file, to be filled in.")
 @click.argument("form", metavar="csv|json", type=click.Choice(list(TEMPLATES)))
 @click.option(
-    "--output",
+    "--out",
     "-o",
     type=click.Path(dir_okay=False, writable=False, path_type=Path),
     metavar="FILE",
     help="Write this file, which must not be there yet; without it, to standard output.",
 )
-def template(form: str, output: Path | None) -> None:
+def template(form: str, out: Path | None) -> None:
     """Write an empty job file: a row for each member (userId) that shall lose the role in a group (roomId)."""
     from rolecall.cli.exit_codes import OperatorError
     from rolecall.cli.terminal import console
 
-    if output is None:
+    if out is None:
         click.echo(TEMPLATES[form], nl=False)
         return
     try:
-        with output.open("x", encoding="utf-8", newline="") as file:
+        with out.open("x", encoding="utf-8", newline="") as file:
             file.write(TEMPLATES[form])
     except FileExistsError:
-        raise OperatorError(f"{output} is there already and was left as it is; name another --output.") from None
+        raise OperatorError(f"{out} is there already and was left as it is; name another --out.") from None
     except OSError as error:
-        raise OperatorError(f"{output} cannot be written: {error.strerror}; name another --output.") from None
-    console.print_info(
-        f"Wrote {output}. Fill in a roomId and a userId for each row, then: rolecall run {quote(str(output))}"
-    )
+        raise OperatorError(f"{out} cannot be written: {error.strerror}; name another --out.") from None
+    console.print_info(f"Wrote {out}. Fill in a roomId and a userId for each row, then: rolecall run {quote(str(out))}")

@@ -153,7 +153,7 @@ def _then(reply: Reply, meaning: ErrorRule) -> str:
             return f"the run stops with exit {code:d}; once that is mended, the same command goes on"
         case Action.RETRY:
             held = "" if wait is None else f", once all calls have been held for {wait:.0f} s"
-            return f"another attempt (--attempts){held}{_outage(meaning)}"
+            return f"another attempt (--max-attempts){held}{_outage(meaning)}"
         case Action.SETTLE:
             return f"the row is settled{_beside(meaning)}"
 

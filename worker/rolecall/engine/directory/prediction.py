@@ -15,7 +15,7 @@ from rolecall.rocketchat.role_responses import RoleHolder, UserInfo
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has said otherwise."""
-ROLES_UNREADABLE = "not_readable"
+ROLES_UNREADABLE = "roles_unreadable"
 """Reason of a row that nothing can be said of."""
 MEMBERSHIP_NOT_SEEN = "membership_not_seen"
 """Reason of a row whose user may be no member, so that the server would refuse it."""

@@ -18,7 +18,7 @@ from rolecall.store.base import Batch, Pair, RunStore
 
 CONFIRMED_BY_READING = "confirmed_by_reading"
 """Reason of a row whose answer was lost, and whose role was read back to be as wanted."""
-ROLE_UNCHANGED = "read_unchanged"
+ROLE_UNCHANGED = "role_unchanged"
 """Reason of a row whose answer was lost, and whose role was read back to be as before."""
 VERIFICATION_HINTS = {
     CONFIRMED_BY_READING: "an answer was lost; the roles read back are as wanted: that attempt most probably did it",

@@ -52,7 +52,7 @@ class ReadClient:
         self._breaker = CircuitBreaker(
             clock,
             settings.outage_timeout,
-            first_pause=settings.backoff,
+            first_pause=settings.retry_backoff,
             on_open=events.outage,
             on_close=events.recovered,
             on_give_up=self._give_up,
@@ -74,8 +74,8 @@ class ReadClient:
             await retry(
                 read.verdict,
                 again,
-                most=self._settings.attempts,
-                backoff=self._settings.backoff,
+                most=self._settings.max_attempts,
+                backoff=self._settings.retry_backoff,
                 budget=self._budget,
                 on_retry=lambda verdict, seconds: self._events.reading_again(path, verdict, seconds),
             )

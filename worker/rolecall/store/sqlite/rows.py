@@ -27,7 +27,7 @@ def reported_outcome(outcome: str | None, reason: str | None, doubt: int, stop: 
     """Say what a row is told, also where no outcome is recorded."""
     if outcome is not None:
         return Outcome(outcome), reason or ""
-    return (Outcome.UNKNOWN, "answer_not_recorded") if doubt else (Outcome.NOT_ATTEMPTED, stop)
+    return (Outcome.UNKNOWN, "killed_in_flight") if doubt else (Outcome.NOT_ATTEMPTED, stop)
 
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
