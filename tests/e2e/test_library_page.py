@@ -17,7 +17,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import rolecall
-from rolecall import Settings, Workspace, change_roles
+from rolecall import ConnectionConfig, Settings, change_roles
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment
 
@@ -87,7 +87,12 @@ def test_every_name_of_ours_is_there(heading: str) -> None:
     assert "change_roles" in names
     assert names <= set(rolecall.__all__)
     for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("change_roles", "Workspace", "Settings"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "change_roles",
+            "ConnectionConfig",
+            "Credentials",
+            "Settings",
+        ):
             keywords = {keyword.arg: None for keyword in node.keywords}
             inspect.signature(getattr(rolecall, ast.unparse(node.func))).bind(*node.args, **keywords)  # type: ignore[arg-type]
 
@@ -97,14 +102,19 @@ def test_the_tables_are_complete() -> None:
     assert cells("Rolecall in a program") == list(inspect.signature(change_roles).parameters)
     row = next(line for line in PAGE.splitlines() if line.startswith("| `settings`"))
     assert {each.name for each in fields(Settings)} <= set(row.split("`"))
-    row = next(line for line in PAGE.splitlines() if line.startswith("| `workspace`"))
-    assert {each.name for each in fields(Workspace)} <= set(re.findall(r"\w+", row))
+    row = next(line for line in PAGE.splitlines() if line.startswith("| `connection`"))
+    assert {each.name for each in fields(ConnectionConfig)} <= set(re.findall(r"\w+", row))
     raised = {
         name
         for name in rolecall.__all__
         if inspect.isclass(it := getattr(rolecall, name)) and issubclass(it, Exception)
     }
-    assert {*cells("What is raised"), "RunStopped"} == {*raised, "ValueError", "TypeError", "OSError"}
+    assert {*cells("What is raised"), "RunStopped", "LockedError", "RolecallError"} == {
+        *raised,
+        "ValueError",
+        "TypeError",
+        "OSError",
+    }
     results = PAGE.partition("## Results")[2].split("\n#")[0]
     assert set(rolecall.Result._fields) <= set(results.split("`"))
 

@@ -14,7 +14,8 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.output.find_csv import LookupResult
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import Role
 from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Limiter, Sandbox, World, organisation_world
 from rolecall.sandbox.org_world import ARCHIVED, DEPARTED, UNJOINED, group, user
@@ -32,7 +33,7 @@ async def find(
     """Search to the end."""
     clock = Clock()
     findings: list[LookupResult] = []
-    transport = Transport(sandbox.url, connect_timeout=0.25, response_timeout=1)
+    transport = ConnectionConfig(sandbox.url, connect_timeout=0.25, timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
         reader = ReadClient(client, settings, stop=StopSignal(), clock=clock, events=EngineEvents(SilentLog(), clock))
         await search_roles(reader, question, findings.append, done=(), at_once=at_once)

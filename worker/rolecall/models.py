@@ -8,6 +8,14 @@ Json: TypeAlias = Any
 """A value that JSON can say: text, number, true, false, null, list or object."""
 
 
+class RolecallError(Exception):
+    """Base of every exception that a caller can see; the text is one line for a person."""
+
+
+class LockedError(RolecallError):
+    """Another process is working on the same run or file."""
+
+
 class Outcome(StrEnum):
     """What became of one row; the words stand in every report."""
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.app.connection import Reach
 from rolecall.app.notifications import NotifyConfig, NotifyTransport, notify
 from rolecall.app.open_run import Run
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.models import Row
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.messages import Room
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
 from rolecall.store.base import Identity
@@ -49,9 +49,15 @@ async def tell(run: Run, world: World, log: KeptLog) -> None:
     """Tell the end of a run to a room of a sandbox."""
     async with (
         Sandbox(world) as sandbox,
-        Client(Transport(sandbox.url), Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client,
+        Client(ConnectionConfig(sandbox.url), Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client,
     ):
-        await notify(run, NotifyConfig(Room("#ops")), ExitCode.STOPPED, NotifyTransport(client, Reach(), {}), log)
+        await notify(
+            run,
+            NotifyConfig(Room("#ops")),
+            ExitCode.STOPPED,
+            NotifyTransport(client, ConnectionConfig(sandbox.url)),
+            log,
+        )
 
 
 async def test_a_session_that_could_not_be_closed_is_told_as_such(run: Run) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from rolecall.models import Json, NoReply, Reply
-from rolecall.rocketchat.preflight import Account, AuthenticationError, WorkspaceUnavailableError, parse_account
+from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.preflight import Account, parse_account
 from rolecall.rocketchat.rate_limit_headers import Limits
 from rolecall.rocketchat.room_responses import is_joined, is_refused
 from rolecall.rocketchat.url import InvalidUrlError

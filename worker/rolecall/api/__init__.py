@@ -5,16 +5,20 @@ What stands here is what `worker` itself offers; everything below may change fro
 
 from rolecall.api.change_roles import OperationName, RunStopped, change_roles
 from rolecall.api.row_ingest import RowInput, RowInputs
-from rolecall.api.workspace import Workspace
 from rolecall.app.out_folder import InvalidRunDirectoryError
 from rolecall.engine.events import EventLogger
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import StopReason
-from rolecall.models import Outcome, Result, Row
-from rolecall.rocketchat.client import CaFileError
+from rolecall.models import LockedError, Outcome, Result, RolecallError, Row
+from rolecall.rocketchat.connection_config import (
+    AuthenticationError,
+    CaFileError,
+    ConnectionConfig,
+    Credentials,
+    WorkspaceUnavailableError,
+)
 from rolecall.rocketchat.operations import OPERATIONS
-from rolecall.rocketchat.preflight import AuthenticationError, WorkspaceUnavailableError
 from rolecall.rocketchat.url import InvalidUrlError
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLockedError
@@ -23,14 +27,18 @@ __all__ = [
     "OPERATIONS",
     "AuthenticationError",
     "CaFileError",
+    "ConnectionConfig",
+    "Credentials",
     "EventLogger",
     "FailureThreshold",
     "InvalidRunDirectoryError",
     "InvalidStoreError",
     "InvalidUrlError",
+    "LockedError",
     "OperationName",
     "Outcome",
     "Result",
+    "RolecallError",
     "Row",
     "RowInput",
     "RowInputs",
@@ -39,7 +47,6 @@ __all__ = [
     "Settings",
     "StopReason",
     "StoreError",
-    "Workspace",
     "WorkspaceUnavailableError",
     "change_roles",
 ]

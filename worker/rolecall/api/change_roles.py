@@ -8,11 +8,11 @@ from typing import Literal, Self, TypeAlias
 
 from rolecall.api.result_stream import JobRequest, ResultStream
 from rolecall.api.row_ingest import RowInputs
-from rolecall.api.workspace import Workspace
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import StopReason
-from rolecall.models import Result
+from rolecall.models import Result, RolecallError
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 
 MIN_AHEAD = 64
@@ -35,7 +35,7 @@ OperationName: TypeAlias = Literal[
 """The operations by their names, which are the keys of OPERATIONS."""
 
 
-class RunStopped(Exception):
+class RunStopped(RolecallError):  # noqa: N818 - it is no defect: the results before it stand
     """The run ended before its last row; raised after the last result. With a folder, the same call goes on."""
 
     def __init__(self, reason: StopReason, detail: str) -> None:
@@ -63,7 +63,8 @@ class NullLogger:
 async def change_roles(
     rows: RowInputs,
     *,
-    workspace: Workspace,
+    connection: ConnectionConfig,
+    credentials: Credentials,
     operation: OperationName = "groups.removeLeader",
     folder: str | PathLike[str] | None = None,
     settings: Settings | None = None,
@@ -89,14 +90,14 @@ async def change_roles(
     cancellation ends it at once, and leaves the calls under way in doubt. To leave early, wrap the generator in
     `contextlib.aclosing`: a plain `break` ends the run too, but only in the background.
 
-    Raises, before anything is sent: ValueError (no such operation), BadAddress, BadAuthorities, BadCredentials,
-    WorkspaceAway, UnusableFolder, UnusableLedger, RunHeld (another run holds the folder), LedgerFailed, OSError, and
+    Raises, before anything is sent: ValueError (no such operation), InvalidUrlError, CaFileError, AuthenticationError,
+    WorkspaceUnavailableError, InvalidRunDirectoryError, InvalidStoreError, RunLockedError, StoreError, OSError, and
     whatever `rows` raises. Raises RunStopped after the last result when the run ended before its last row; the rows
-    that were left are yielded before as `not_attempted`. Raises LedgerFailed where not even those can be told.
+    that were left are yielded before as `not_attempted`. Raises StoreError where not even those can be told.
     """
     settings = settings or Settings()
     where = None if folder is None else Path(folder)
-    order = JobRequest(rows, workspace, _operation(operation), where, settings, log or NullLogger())
+    order = JobRequest(rows, connection, credentials, _operation(operation), where, settings, log or NullLogger())
     session = ResultStream(order, max(MIN_AHEAD, 4 * settings.concurrency))
     task = session.start()
     try:

@@ -1,7 +1,6 @@
 """One call of the library from the rows to the last result, in a task that owns all that the run needs."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import NamedTuple
 from rolecall.api.blocking_executor import BlockingExecutor
 from rolecall.api.handover import ResultQueue
 from rolecall.api.row_ingest import RowInputs, import_rows
-from rolecall.api.workspace import Workspace
 from rolecall.app.open_run import LEDGER, REPORTED, Run, open_run
 from rolecall.app.out_folder import make_private_directory
 from rolecall.engine.clock import Clock
@@ -24,10 +22,10 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import StopReason
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.models import Outcome, Result, RowOutcome
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
-from rolecall.rocketchat.url import proxy_for
 from rolecall.store.base import Identity, RunStore, StoreError
 from rolecall.store.sqlite.store import SqliteStore
 
@@ -40,7 +38,8 @@ class JobRequest:
     """What a program has asked for."""
 
     rows: RowInputs
-    workspace: Workspace
+    connection: ConnectionConfig
+    credentials: Credentials
     operation: Operation
     folder: Path | None
     settings: Settings
@@ -102,7 +101,7 @@ class ResultStream:
             if not due:
                 await self._tell_known(files)
                 return
-            async with _connected(order.workspace, order.settings.outage_timeout, order.log) as (client, account):
+            async with _connected(order) as (client, account):
                 await self._tell_known(files)
                 recorded = await self._send(files, client, account, due)
             if self.stop.reason is not None and not self.left:
@@ -114,7 +113,7 @@ class ResultStream:
         else:
             folder = await disk.call(make_private_directory, self._order.folder)
         # The digest is that of a job file: there is none.
-        identity = Identity(self._order.workspace.url, self._order.operation.name, "")
+        identity = Identity(self._order.connection.url, self._order.operation.name, "")
         run = await disk.keep(open_run(folder, identity))
         return OpenRun(disk, run, await disk.keep(_reading(folder / LEDGER)))
 
@@ -220,18 +219,16 @@ def _reading(path: Path) -> Iterator[RunStore]:
 
 
 @asynccontextmanager
-async def _connected(workspace: Workspace, patience: float, log: EventLogger) -> AsyncIterator[tuple[Client, Account]]:
+async def _connected(order: JobRequest) -> AsyncIterator[tuple[Client, Account]]:
     """Open a session with the workspace and ask who we are.
 
-    Raises BadAuthorities, BadAddress, BadCredentials and WorkspaceAway.
+    Raises CaFileError, InvalidUrlError, AuthenticationError and WorkspaceUnavailableError.
     """
-    url = workspace.url
-    proxy = proxy_for(url, os.environ)
-    transport = Transport(url, workspace.connect_timeout, workspace.timeout, proxy, workspace.ca_file)
+    patience = order.settings.outage_timeout
 
     def tell_of_wait(seconds: float) -> None:
         until = datetime.now(UTC) + timedelta(seconds=seconds)
-        log.info("held", cause="refused", seconds=round(seconds, 1), until=until.isoformat(timespec="seconds"))
+        order.log.info("held", cause="refused", seconds=round(seconds, 1), until=until.isoformat(timespec="seconds"))
 
-    async with Client(transport, Credentials(workspace.user_id, workspace.token)) as client:
-        yield client, parse_account(await fetch_current_user(client, patience, tell_of_wait), url)
+    async with Client(order.connection, order.credentials) as client:
+        yield client, parse_account(await fetch_current_user(client, patience, tell_of_wait), order.connection.url)

@@ -46,7 +46,7 @@ def _has_names(columns: Mapping[object, object]) -> bool:
 async def import_rows(disk: BlockingExecutor, ledger: RunStore, identity: Identity, rows: RowInputs) -> None:
     """Make the rows the ledger's, in one transaction; they are iterated here, in this very task.
 
-    Whatever the iterable raises undoes it, and is raised. Raises LedgerFailed.
+    Whatever the iterable raises undoes it, and is raised. Raises StoreError.
     """
     passage = _ThreadBridge()
     taking = asyncio.ensure_future(disk.call(ledger.import_rows, identity, passage))
@@ -65,11 +65,11 @@ async def import_rows(disk: BlockingExecutor, ledger: RunStore, identity: Identi
         passage.break_off()
 
 
-class _ProducerAborted(Exception):
+class _ProducerAborted(Exception):  # noqa: N818 - control flow, not an error
     """The rows do not come to their end: the ledger shall take none of them."""
 
 
-class _ConsumerDone(Exception):
+class _ConsumerDone(Exception):  # noqa: N818 - control flow, not an error
     """The thread wants no more rows."""
 
 

@@ -1,20 +1,19 @@
 """A check from its job file to its exit code, as `check` and `run --dry-run` do it."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import Connection, Reach, connect, operator_errors
+from rolecall.app.connection import Connection, connect
 from rolecall.app.open_run import Run
 from rolecall.app.out_folder import CHECKS
 from rolecall.app.read_session import ReadSession, open_read_session, run_reading
 from rolecall.app.run_directory import open_or_resume_run
 from rolecall.app.run_job import estimate_calls
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.exit_codes import OF_STOP, ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.cli.terminal.signals import interrupt_immediately
@@ -25,10 +24,10 @@ from rolecall.files.input.job import Job, open_job
 from rolecall.files.output.report import rfc3339
 from rolecall.files.plan_file import PlanHeader, write_plan
 from rolecall.models import Outcome
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, parse_version
-from rolecall.rocketchat.url import workspace_url
 from rolecall.store.base import Count, Identity, Session
 from rolecall.text import plural
 
@@ -45,7 +44,6 @@ class CheckRequest:
     formats: tuple[str, ...] = ()
     plan: Path | None = None
     """Where the plan shall be written."""
-    reach: Reach = field(default_factory=Reach)
     voice: OutputMode = field(default_factory=OutputMode)
 
 
@@ -57,23 +55,20 @@ class Preflight(NamedTuple):
 
 
 async def check(
-    job_file: str, out: Path | None, question: CheckRequest, login: Login, environ: Mapping[str, str]
+    job_file: str, out: Path | None, question: CheckRequest, config: ConnectionConfig, credentials: Credentials
 ) -> ExitCode:
-    """Predict what a run would come to. Raises Refusal for whatever ends it before the first room is read."""
-    with operator_errors():
-        if question.plan is not None:
-            plan_guard.refuse_taken(question.plan)
-        url = workspace_url(login.url, allow_http=question.reach.allow_http)
-        with open_job(job_file) as job:
-            identity = Identity(url, CHECK_OF + question.operation.name, job.digest)
-            with open_or_resume_run(job, identity, out, base=Path(), kind=CHECKS) as run:
-                _take_in(run, job)
-                patience, voice = question.settings.outage_timeout, question.voice
-                async with connect(url, login, question.reach, environ, patience, quiet=voice.quiet) as there:
-                    desk = open_read_session(
-                        there, question.settings, voice, run.folder / "run.log.jsonl", hide=login.token
-                    )
-                    return await _check(run, there, desk, question, job_file)
+    """Predict what a run would come to. Raises RolecallError for whatever ends it before the first room is read."""
+    if question.plan is not None:
+        plan_guard.refuse_taken(question.plan)
+    with open_job(job_file) as job:
+        identity = Identity(config.url, CHECK_OF + question.operation.name, job.digest)
+        with open_or_resume_run(job, identity, out, base=Path(), kind=CHECKS) as run:
+            _take_in(run, job)
+            patience, voice = question.settings.outage_timeout, question.voice
+            async with connect(config, credentials, patience, quiet=voice.quiet) as there:
+                log_file = run.folder / "run.log.jsonl"
+                desk = open_read_session(there, question.settings, voice, log_file, hide=credentials.token)
+                return await _check(run, there, desk, question, job_file)
 
 
 def _take_in(run: Run, job: Job) -> None:
@@ -104,13 +99,13 @@ async def _check(run: Run, there: Connection, desk: ReadSession, question: Check
     if stop.reason is not None and not complete:
         first = f"{STOP_HINTS[stop.reason].replace('the run', 'the check').capitalize()}. Nothing was changed."
         reports.show(run, f"{first} {reports.format_counts(counts)}", sys.stdout)
-        return reports.BY_STOP[stop.reason]
+        return OF_STOP[stop.reason]
     sentences = list(_sentences(run, Preflight(there, version), question, counts))
     if question.plan is not None:
         _write_plan(run, there, question)
         sentences.append(f"Plan: {question.plan}")
     code = _exit_code(counts)
-    if code is not ExitCode.DONE or not question.voice.quiet:
+    if code is not ExitCode.OK or not question.voice.quiet:
         reports.show(run, f"Predicted; nothing was changed. {reports.format_counts(counts)}", sys.stdout, sentences)
         if question.plan is not None:
             console.print_result(f"Next: rolecall run {job_file} --plan {question.plan}")
@@ -119,7 +114,7 @@ async def _check(run: Run, there: Connection, desk: ReadSession, question: Check
 
 def _exit_code(counts: Sequence[Count]) -> ExitCode:
     if any(count.outcome is Outcome.NOT_ATTEMPTED for count in counts):
-        return ExitCode.ROWS
+        return ExitCode.ROW_FAILURES
     return reports.exit_code(counts, None)
 
 

@@ -3,17 +3,16 @@
 import codecs
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TextIO, cast
 
-from rolecall.app.connection import Connection, Reach, connect, operator_errors
+from rolecall.app.connection import Connection, connect
+from rolecall.app.errors import OperatorError, OutputError
 from rolecall.app.find_summary import FindSummary
 from rolecall.app.read_session import open_read_session, run_reading
-from rolecall.app.reports import BY_STOP
 from rolecall.app.run_job import estimate_calls
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import OF_STOP, ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.engine.directory.find import search_roles
@@ -25,7 +24,7 @@ from rolecall.files.checkpoint import FindCheckpoint
 from rolecall.files.input.id_list import Columns, fault_of, read_id_list
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.find_csv import RoleAssignment, write_find_csv
-from rolecall.rocketchat.url import workspace_url
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.text import plural
 
 WORTH_TELLING = 10.0
@@ -44,12 +43,11 @@ class FindRequest(NamedTuple):
     output: Path | None
     left_out: tuple[str, ...]
     settings: Settings
-    reach: Reach
     voice: OutputMode
 
 
 def usable(words: Iterable[str]) -> tuple[str, ...]:
-    """Give the words of the command line, each once. Raises Refusal for one that can be no id or name."""
+    """Give the words of the command line, each once. Raises OperatorError for one that can be no id or name."""
     trimmed = tuple(dict.fromkeys(word.strip() for word in words))
     for word in trimmed:
         if fault := "is empty" if word in ("", "@", "#") else fault_of(word):
@@ -58,24 +56,22 @@ def usable(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def chosen(words: Iterable[str], path: str | None, columns: Columns) -> tuple[str, ...]:
-    """Put together what the command line names and what a list has. Raises Refusal and UnusableJob."""
+    """Put together what the command line names and what a list has. Raises OperatorError and JobFileError."""
     from_file = read_id_list(path, columns) if path is not None else []
     return tuple(dict.fromkeys((*usable(words), *from_file)))
 
 
-async def find_roles(request: FindRequest, login: Login, environ: Mapping[str, str]) -> ExitCode:
-    """Find and write. Raises Refusal for whatever ends it before its work."""
-    with operator_errors():
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        patience = request.settings.outage_timeout
-        async with connect(url, login, request.reach, environ, patience, quiet=request.voice.quiet) as connection:
-            with FindCheckpoint(_part(request.output), url, request.question.digest) as part:
-                stop = await _read(request, connection, part, hide=login.token)
-                part.sync()
-                if stop.reason is not None:
-                    _tell_stop(stop, request.output)
-                    return BY_STOP[stop.reason]
-                return _write(request, part)
+async def find_roles(request: FindRequest, config: ConnectionConfig, credentials: Credentials) -> ExitCode:
+    """Find and write. Raises OperatorError for whatever ends it before its work."""
+    patience = request.settings.outage_timeout
+    async with connect(config, credentials, patience, quiet=request.voice.quiet) as connection:
+        with FindCheckpoint(_part(request.output), config.url, request.question.digest) as part:
+            stop = await _read(request, connection, part, hide=credentials.token)
+            part.sync()
+            if stop.reason is not None:
+                _tell_stop(stop, request.output)
+                return OF_STOP[stop.reason]
+            return _write(request, part)
 
 
 def _part(output: Path | None) -> Path | None:
@@ -131,8 +127,8 @@ def _write(request: FindRequest, part: FindCheckpoint) -> ExitCode:
         part.remove()
     for line in tally.warnings():
         console.print_info(line)
-    code = ExitCode.ROWS if tally.unseen else ExitCode.DONE
-    if code is not ExitCode.DONE or not request.voice.quiet:
+    code = ExitCode.ROW_FAILURES if tally.unseen else ExitCode.OK
+    if code is not ExitCode.OK or not request.voice.quiet:
         say = console.print_result if request.output is not None else console.print_info
         for line in tally.sentences(request.output):
             say(line)
@@ -140,9 +136,9 @@ def _write(request: FindRequest, part: FindCheckpoint) -> ExitCode:
 
 
 def _write_to_stdout(rows: Iterable[RoleAssignment]) -> None:
-    """Write the job as UTF-8, whatever the terminal's encoding. Raises Refusal where nobody reads it."""
+    """Write the job as UTF-8, whatever the terminal's encoding. Raises OperatorError where nobody reads it."""
     try:
         write_find_csv(cast(TextIO, codecs.getwriter("utf-8")(sys.stdout.buffer)), rows)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise OperatorError("Nobody read the job to its end.", ExitCode.STOPPED) from None
+        raise OutputError("Nobody read the job to its end.") from None

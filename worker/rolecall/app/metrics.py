@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rolecall.app.errors import OperatorError
 from rolecall.app.open_run import Run
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.files.output.prometheus import RunMetrics, is_foreign, write_metrics
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
@@ -39,7 +40,7 @@ class MetricsWriter:
 def create_metrics_writer(
     file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
 ) -> MetricsWriter | None:
-    """Begin to watch a command. Raises Refusal where the file's folder is not there."""
+    """Begin to watch a command. Raises OperatorError where the file's folder is not there."""
     if file is None:
         return None
     if not file.parent.is_dir():

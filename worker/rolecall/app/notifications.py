@@ -4,26 +4,27 @@ import asyncio
 import platform
 import stat
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import reports
-from rolecall.app.connection import Reach
+from rolecall.app.errors import OperatorError
 from rolecall.app.open_run import Run
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
 from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import Client, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig
 from rolecall.rocketchat.error_table import TIMEOUT, Action
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
-    NotifyTargetError,
     Room,
     RunSummary,
     Target,
@@ -35,7 +36,6 @@ from rolecall.rocketchat.messages import (
 )
 from rolecall.rocketchat.rate_limit_headers import retry_delay
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read
-from rolecall.rocketchat.url import proxy_for
 from rolecall.store.base import count_by_outcome
 
 LONGEST_CALL = 10.0
@@ -59,12 +59,11 @@ class NotifyTransport(NamedTuple):
     """How messages leave: the run's own session, and how to reach another host."""
 
     client: Client
-    reach: Reach
-    environ: Mapping[str, str]
+    connection: ConnectionConfig
 
 
 def choose_target(given: str | None, file: Path | None, *, typed: bool, allow_http: bool) -> Target | None:
-    """Read the target; `typed` when it stands on the command line. Raises Refusal, which never shows an address."""
+    """Read the target; `typed` when it stands on the command line. Raises OperatorError, without the address."""
     if given and typed and is_url(given):
         raise OperatorError(
             "--notify on the command line takes only #channel, @user or a room id: a webhook's address is a secret, "
@@ -72,10 +71,7 @@ def choose_target(given: str | None, file: Path | None, *, typed: bool, allow_ht
         )
     if not given and file is not None:
         given = _read(file)
-    try:
-        return parse_target(given, allow_http=allow_http) if given else None
-    except NotifyTargetError as bad:
-        raise OperatorError(str(bad)) from None
+    return parse_target(given, allow_http=allow_http) if given else None
 
 
 def _read(file: Path) -> str:
@@ -93,7 +89,7 @@ def _read(file: Path) -> str:
 
 async def notify(run: Run, notice: NotifyConfig, code: ExitCode, way: NotifyTransport, log: EventLogger) -> None:
     """Post how the run ended, where that is wanted; raises nothing."""
-    if notice.target is None or (notice.only_failure and code is ExitCode.DONE):
+    if notice.target is None or (notice.only_failure and code is ExitCode.OK):
         return
     where = notice.target.name if isinstance(notice.target, Room) else "webhook"
     try:
@@ -144,16 +140,16 @@ def _ending(run: Run, code: ExitCode) -> RunSummary:
 def _headline(stop: str, code: ExitCode) -> str:
     if stop:
         return f"Rolecall stopped: {STOP_HINTS[StopReason(stop)]}."
-    if code is ExitCode.DONE:
+    if code is ExitCode.OK:
         return "Rolecall has done its job."
-    if code is ExitCode.ROWS:
+    if code is ExitCode.ROW_FAILURES:
         return "Rolecall has done its job, but some rows need a look."
     return "Rolecall has done its job, but could not write the report."
 
 
 async def _post(target: Target, text: str, way: NotifyTransport) -> ReadResult:
     """Post a text, a second time where the first was one call too many; a signal gives it up (CancelledError)."""
-    patience = min(LONGEST_CALL, way.reach.connect_timeout + way.reach.timeout)
+    patience = min(LONGEST_CALL, way.connection.connect_timeout + way.connection.timeout)
     async with AsyncExitStack() as stack:
         post = await _poster(target, way, stack)
         task = asyncio.ensure_future(_post_with_retry(post, text, patience))
@@ -165,9 +161,7 @@ async def _poster(target: Target, way: NotifyTransport, stack: AsyncExitStack) -
     if isinstance(target, Room):
         return lambda text: way.client.post_json(POST_MESSAGE, room_payload(target, text))
     # Another host, perhaps: a session of its own, which knows neither token nor user id.
-    proxy = proxy_for(target.origin, way.environ)
-    transport = Transport(target.origin, way.reach.connect_timeout, way.reach.timeout, proxy, way.reach.ca_file)
-    client = await stack.enter_async_context(Client(transport, None))
+    client = await stack.enter_async_context(Client(replace(way.connection, url=target.origin), None))
     return lambda text: client.post_json(target.path, webhook_payload(text))
 
 

@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
 @contextmanager
 def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
-    """Hold a run's lock and its ledger. Raises RunHeld and InvalidStoreError.
+    """Hold a run's lock and its ledger. Raises RunLockedError and InvalidStoreError.
 
     A run that the block leaves by an exception before anything was put into it leaves nothing behind.
     """
@@ -42,7 +42,7 @@ def open_run(folder: Path, identity: Identity) -> Iterator[Run]:
 
 @contextmanager
 def open_existing_run(folder: Path) -> Iterator[Run]:
-    """Hold the lock and the ledger of a run that is there. Raises RunHeld and InvalidStoreError."""
+    """Hold the lock and the ledger of a run that is there. Raises RunLockedError and InvalidStoreError."""
     if not (folder / LEDGER).is_file():
         raise InvalidStoreError(no_run(folder))
     with RunLock(folder), closing(SqliteStore(folder / LEDGER)) as ledger:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rolecall.files.input.source import safe_name
+from rolecall.models import RolecallError
 from rolecall.text import sanitise
 
 PRIVATE = 0o700
@@ -18,7 +19,7 @@ CHECKS = "checks"
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
 
 
-class InvalidRunDirectoryError(Exception):
+class InvalidRunDirectoryError(RolecallError):
     """The folder cannot hold a run: str() is one line that says which and why."""
 
     def __init__(self, path: Path, why: str) -> None:
@@ -67,7 +68,9 @@ def run_directories_newest_first(base: Path, job_name: str, kind: str = RUNS) ->
 def make_private_directory(path: Path) -> Path:
     """Make the folder that a user named, mode 0700 (missing ones above it too), and give it.
 
-    An empty one of the user's becomes 0700; one that holds something already keeps its mode. Raises `InvalidRunDirectoryError`.
+    An empty one of the user's becomes 0700; one that holds something already keeps its mode.
+
+    Raises `InvalidRunDirectoryError`.
     """
     with _explained(path):
         _make_missing(path)

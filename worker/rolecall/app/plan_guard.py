@@ -6,9 +6,9 @@ from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
+from rolecall.app.errors import OperatorError
 from rolecall.app.open_run import Run
 from rolecall.app.reports import NOT_NEEDED
-from rolecall.cli.exit_codes import OperatorError
 from rolecall.files.plan_file import Plan, is_plan
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
@@ -22,7 +22,7 @@ NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
 
 
 def refuse_taken(path: Path) -> None:
-    """Refuse to write a plan where anything but an older plan stands, or where none can be written. Raises Refusal."""
+    """Refuse to write a plan over anything but an older plan, or where none can be written. Raises OperatorError."""
     if os.path.lexists(path) and not is_plan(path):
         raise OperatorError(f"{path} is there already and is no plan; it is left as it is. Name another --save-plan.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -32,7 +32,7 @@ def refuse_taken(path: Path) -> None:
 
 
 def refuse_other_run(plan: Plan, identity: Identity) -> None:
-    """Refuse a plan that was made for something else. Raises Refusal."""
+    """Refuse a plan that was made for something else. Raises OperatorError."""
     header = plan.header
     for what, planned, ours in (
         ("workspace", header.workspace, identity.workspace),
@@ -47,7 +47,7 @@ def refuse_other_run(plan: Plan, identity: Identity) -> None:
 
 
 def refuse_other_account(plan: Plan, account: Account) -> None:
-    """Refuse a plan that was made by another account: it may see and do other things. Raises Refusal."""
+    """Refuse a plan that was made by another account: it may see and do other things. Raises OperatorError."""
     if plan.header.account_id != account.user_id:
         raise OperatorError(
             f"{plan.path} was made as {plan.header.account}, not {account.username}: check the job as the account "
@@ -56,7 +56,7 @@ def refuse_other_account(plan: Plan, account: Account) -> None:
 
 
 def refuse_other_plan(plan: Plan | None, run: Run) -> None:
-    """Refuse to go on with a run that was begun by another plan, or by none. Raises Refusal."""
+    """Refuse to go on with a run that was begun by another plan, or by none. Raises OperatorError."""
     begun = run.ledger.notes().get(PLAN, "")
     if run.ledger.identity() is not None and begun != (plan.digest if plan else ""):
         how = "with a plan: name it with --plan" if plan is None else "without this plan"
@@ -64,7 +64,7 @@ def refuse_other_plan(plan: Plan | None, run: Run) -> None:
 
 
 def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
-    """Refuse a plan that does not have the job's pairs, each once and in the job's order. Raises Refusal, UnusablePlan.
+    """Refuse a plan that does not have the job's pairs, each once and in the job's order. Raises RolecallError.
 
     A pair that stands in no plan is not planned, and yet it would be sent: so nothing is.
     """
@@ -82,7 +82,7 @@ def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
 
 
 def known(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]:
-    """Give the pairs that shall not be sent, with what they are told. Raises UnusablePlan."""
+    """Give the pairs that shall not be sent, with what they are told. Raises PlanFileError."""
     checked_at = plan.header.checked_at
     at = round(datetime.fromisoformat(checked_at).timestamp() * 1000)
     for pair in plan.pairs():

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TextIO
 
 from rolecall.app.open_run import REPORTED, Run
-from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.exit_codes import OF_STOP, ExitCode
 from rolecall.cli.terminal import console
 from rolecall.display.summary import Line, show_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
@@ -38,24 +38,14 @@ REASON_HINTS = {
 }
 """Every reason that a report can give, with what a person can do about it."""
 
-BY_STOP = {
-    StopReason.INTERRUPTED: ExitCode.INTERRUPTED,
-    StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
-    StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
-    StopReason.MAX_FAILURES: ExitCode.STOPPED,
-    StopReason.OUTAGE: ExitCode.STOPPED,
-    StopReason.STORE: ExitCode.STOPPED,
-}
-"""How the command ends for each reason to stop."""
-
 UNSUCCESSFUL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
 
 
 def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
     """Say how the command ends: by what stopped it, else by the rows."""
     if stop is not None:
-        return BY_STOP[stop]
-    return ExitCode.ROWS if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.DONE
+        return OF_STOP[stop]
+    return ExitCode.ROW_FAILURES if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.OK
 
 
 def reports_up_to_date(run: Run) -> bool:
@@ -72,7 +62,7 @@ def mark_reports_stale(run: Run) -> None:
 def write_reports(run: Run, formats: Collection[str]) -> None:
     """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
 
-    Raises OSError, LedgerFailed.
+    Raises OSError, StoreError.
     """
     ledger = run.ledger
     further = {"report.html": _page(run, formats)}
@@ -100,7 +90,7 @@ def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractCont
 
 
 def write_predictions(run: Run, formats: Collection[str]) -> None:
-    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, LedgerFailed."""
+    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, StoreError."""
     columns = run.ledger.extra_columns()
     write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
     write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))

@@ -43,7 +43,7 @@ def select_run_directory(
 
     A run with refused rows is unfinished too where those shall be sent again. `kind`: RUNS or CHECKS.
 
-    Raises UnusableFolder, and InvalidStoreError when `out` holds a run of another workspace or operation.
+    Raises InvalidRunDirectoryError, and InvalidStoreError when `out` holds a run of another workspace or operation.
     """
     if out is not None:
         return make_private_directory(out)

@@ -2,20 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from rolecall.app import notifications, plan_guard, reports
-from rolecall.app.connection import Connection, Reach, connect, operator_errors
+from rolecall.app.connection import Connection, connect
+from rolecall.app.errors import OperatorError
 from rolecall.app.metrics import MetricsWriter
 from rolecall.app.open_run import Run
 from rolecall.app.run_directory import open_or_resume_run
 from rolecall.app.send_session import SendSession
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode, ProgressReporter
 from rolecall.cli.terminal.signals import interrupt_immediately
@@ -24,8 +24,8 @@ from rolecall.engine.settings import Settings
 from rolecall.files.input.job import open_job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.rocketchat.url import workspace_url
 from rolecall.store.base import Identity
 from rolecall.text import plural
 
@@ -38,7 +38,6 @@ class RunRequest:
     operation: Operation = REMOVE_LEADER
     formats: tuple[str, ...] = ()
     assume_yes: bool = False
-    reach: Reach = field(default_factory=Reach)
     voice: OutputMode = field(default_factory=OutputMode)
     plan: Plan | None = None
     """What a check has planned, and the run keeps to."""
@@ -47,32 +46,38 @@ class RunRequest:
 
 
 async def run_job(
-    job_file: str, out: Path | None, request: RunRequest, login: Login, environ: Mapping[str, str]
+    job_file: str, out: Path | None, request: RunRequest, config: ConnectionConfig, credentials: Credentials
 ) -> ExitCode:
-    """Do the job in a file. Raises Refusal for whatever ends it before the first row is sent."""
-    with operator_errors():
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        with open_job(job_file) as job:
-            identity = Identity(url, request.operation.name, job.digest)
-            if request.plan is not None:
-                plan_guard.refuse_other_run(request.plan, identity)
-            retry_failed = request.settings.retry_failed
-            with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
-                return await run_rows(run, job.rows, request, login, environ)
+    """Do the job in a file. Raises OperatorError for whatever ends it before the first row is sent."""
+    with open_job(job_file) as job:
+        identity = Identity(config.url, request.operation.name, job.digest)
+        if request.plan is not None:
+            plan_guard.refuse_other_run(request.plan, identity)
+        retry_failed = request.settings.retry_failed
+        with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
+            return await run_rows(run, job.rows, request, config, credentials)
 
 
 async def run_rows(
-    run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: RunRequest, login: Login, environ: Mapping[str, str]
+    run: Run,
+    rows: Callable[[], Iterable[Row | BadRow]],
+    request: RunRequest,
+    config: ConnectionConfig,
+    credentials: Credentials,
 ) -> ExitCode:
     """Take the rows in where the run does not know them yet, and take all that are due to their outcomes."""
-    code = await _work_on(run, rows, request, login, environ)
+    code = await _work_on(run, rows, request, config, credentials)
     if request.monitor is not None:
         request.monitor.ended(code, run)
     return code
 
 
 async def _work_on(
-    run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: RunRequest, login: Login, environ: Mapping[str, str]
+    run: Run,
+    rows: Callable[[], Iterable[Row | BadRow]],
+    request: RunRequest,
+    config: ConnectionConfig,
+    credentials: Credentials,
 ) -> ExitCode:
     plan_guard.refuse_other_plan(request.plan, run)
     if run.ledger.identity() != run.identity:
@@ -83,18 +88,18 @@ async def _work_on(
     if not due:
         return _nothing_to_do(run, request.formats, quiet=request.voice.quiet)
     patience, quiet = request.settings.outage_timeout, request.voice.quiet
-    async with connect(run.identity.workspace, login, request.reach, environ, patience, quiet=quiet) as connection:
+    async with connect(config, credentials, patience, quiet=quiet) as connection:
         if request.plan is not None:
             plan_guard.refuse_other_account(request.plan, connection.account)
         if not request.assume_yes and console.is_interactive():
             _confirm(request, run, connection, due, rooms)
         showing = ProgressReporter.choose(request.voice, os.environ)
-        log = showing.open_log(run.folder / "run.log.jsonl", hide=login.token)
+        log = showing.open_log(run.folder / "run.log.jsonl", hide=credentials.token)
         with structlog.contextvars.bound_contextvars(run=run.folder.name):
             client, formats = connection.client, request.formats
             sending = SendSession(run, client, request.operation, request.settings, formats, log, showing)
             code = await sending.send(connection.account.username, due)
-            way = notifications.NotifyTransport(connection.client, request.reach, environ)
+            way = notifications.NotifyTransport(connection.client, config)
             await notifications.notify(run, request.notice, code, way, log)
             return code
 
@@ -116,7 +121,7 @@ def _nothing_to_do(run: Run, formats: Collection[str], *, quiet: bool) -> ExitCo
     if formats or not reports.reports_up_to_date(run):
         reports.write_reports(run, formats)
     code = reports.exit_code(counts, None)
-    if code is not ExitCode.DONE or not quiet:
+    if code is not ExitCode.OK or not quiet:
         reports.show(run, f"Nothing left to do, nothing was sent. {reports.format_counts(counts)}", sys.stdout)
     return code
 

@@ -66,7 +66,7 @@ class RunStatus(NamedTuple):
 def read_status(folder: Path, at: float) -> RunStatus | None:
     """Look at the run in a folder at the moment `at` (epoch seconds); None where it has taken in no job yet.
 
-    Raises UnusableLedger, LedgerFailed, OSError.
+    Raises InvalidStoreError, StoreError, OSError.
     """
     with closing(SqliteStore.for_reading(folder / LEDGER)) as ledger:
         held = is_locked(folder)  # asked after the ledger is open: a run that ends in between is told as it was

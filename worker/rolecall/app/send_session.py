@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from rolecall.app import reports
 from rolecall.app.open_run import Run
-from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.exit_codes import OF_STOP, ExitCode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
@@ -51,12 +51,12 @@ class SendSession(NamedTuple):
         events.ended(stop, clock.now() - started)
         if counts is None or at_once:
             self._tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {run.folder}")
-            return reports.BY_STOP[stop.reason or StopReason.INTERRUPTED]
+            return OF_STOP[stop.reason or StopReason.INTERRUPTED]
         if not self._write_reports():
             return ExitCode.STOPPED
         first = f"{STOP_HINTS[stop.reason].capitalize()}. " if stop.reason else ""
         code = reports.exit_code(counts, stop.reason)
-        if code is not ExitCode.DONE or not self.showing.quiet:
+        if code is not ExitCode.OK or not self.showing.quiet:
             reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
         return code
 

@@ -1,24 +1,23 @@
 """An undo from a run's folder to its exit code: a run of its own that gives back what the other took."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rolecall.app.connection import operator_errors
+from rolecall.app.errors import OperatorError
 from rolecall.app.open_run import Run, open_existing_run, open_run
 from rolecall.app.out_folder import make_private_directory
 from rolecall.app.run_job import RunRequest, run_rows
 from rolecall.app.verify_run import UNDO_FOLDER, operation_of, refuse_other_workspace
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
 from rolecall.files.output.report import rfc3339
 from rolecall.models import Outcome, Row
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
-from rolecall.rocketchat.url import workspace_url
 from rolecall.store.base import Identity
 from rolecall.text import plural
 
@@ -27,15 +26,15 @@ INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
 
 
 async def undo(
-    folder: Path, request: RunRequest, login: Login, environ: Mapping[str, str], *, inferred: bool
+    folder: Path, request: RunRequest, config: ConnectionConfig, credentials: Credentials, *, inferred: bool
 ) -> ExitCode:
-    """Give back what the run in `folder` took; `inferred` rows too. Raises Refusal where there is nothing to undo.
+    """Give back what the run in `folder` took; `inferred` rows too. Raises OperatorError where there is none.
 
     The undo is a run in the folder below, so the same command goes on with it; the other run is held meanwhile.
     """
-    with operator_errors(), open_existing_run(folder) as done:
+    with open_existing_run(folder) as done:
         operation = operation_of(done)
-        refuse_other_workspace(done, workspace_url(login.url, allow_http=request.reach.allow_http))
+        refuse_other_workspace(done, config.url)
         digest, rows = _digest(done, operation.done, inferred=inferred)
         if not rows:
             raise OperatorError(f"{_nothing(done, operation.done)} Nothing was sent.")
@@ -45,7 +44,9 @@ async def undo(
                 console.print_info(left)
             asked = replace(request, operation=operation.inverse)
             _refuse_done_twice(run, identity, retry_failed=asked.settings.retry_failed)
-            return await run_rows(run, lambda: _rows(done, operation.done, inferred=inferred), asked, login, environ)
+            return await run_rows(
+                run, lambda: _rows(done, operation.done, inferred=inferred), asked, config, credentials
+            )
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def _own_folder(path: Path) -> Iterator[None]:
 
 
 def _refuse_done_twice(run: Run, identity: Identity, *, retry_failed: bool) -> None:
-    """Refuse where every row was given back already. Raises Refusal."""
+    """Refuse where every row was given back already. Raises OperatorError."""
     sessions = run.ledger.sessions()
     due, _ = run.ledger.count_due(retry_failed=retry_failed)
     if run.ledger.identity() == identity and sessions and not due:

@@ -1,17 +1,17 @@
 """A verification from a run's folder to its exit code."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rolecall.app import reports
-from rolecall.app.connection import Reach, connect, operator_errors
+from rolecall.app.connection import connect
+from rolecall.app.errors import OperatorError
 from rolecall.app.open_run import LEDGER, Run, open_existing_run
 from rolecall.app.read_session import ReadSession, open_read_session, run_reading
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import OF_STOP, ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
@@ -19,8 +19,8 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import STOP_HINTS
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.rocketchat.url import workspace_url
 from rolecall.text import plural
 
 VERIFY_FILE = "verify.csv"
@@ -36,7 +36,7 @@ SHOWN = 20
 """Rows that are shown on the terminal; the file has them all."""
 
 
-class _Incomplete(Exception):
+class _Incomplete(Exception):  # noqa: N818 - control flow, not an error
     """Not every row was read back: what an earlier verification has written stays."""
 
 
@@ -45,7 +45,6 @@ class VerifyRequest:
     """How a verification was asked for."""
 
     settings: Settings
-    reach: Reach = field(default_factory=Reach)
     voice: OutputMode = field(default_factory=OutputMode)
 
 
@@ -57,20 +56,20 @@ class VerifyStats:
     first: list[VerifiedRow] = field(default_factory=list)
 
 
-async def verify(folder: Path, request: VerifyRequest, login: Login, environ: Mapping[str, str]) -> ExitCode:
-    """Read the roles back and compare. Raises Refusal for whatever ends it before the first room is read."""
-    with operator_errors(), open_existing_run(folder) as run:
+async def verify(folder: Path, request: VerifyRequest, config: ConnectionConfig, credentials: Credentials) -> ExitCode:
+    """Read the roles back and compare. Raises OperatorError for whatever ends it before the first room is read."""
+    with open_existing_run(folder) as run:
         operation = operation_of(run)
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        refuse_other_workspace(run, url)
+        refuse_other_workspace(run, config.url)
         patience, quiet = request.settings.outage_timeout, request.voice.quiet
-        async with connect(url, login, request.reach, environ, patience, quiet=quiet) as there:
-            desk = open_read_session(there, request.settings, request.voice, folder / "run.log.jsonl", hide=login.token)
+        async with connect(config, credentials, patience, quiet=quiet) as there:
+            hide, log_file = credentials.token, folder / "run.log.jsonl"
+            desk = open_read_session(there, request.settings, request.voice, log_file, hide=hide)
             return await _verify(run, operation, desk, request.settings.concurrency, quiet=quiet)
 
 
 def operation_of(run: Run) -> Operation:
-    """Give the operation of a run; a check, which changed nothing, has none. Raises Refusal."""
+    """Give the operation of a run; a check, which changed nothing, has none. Raises OperatorError."""
     operation = OPERATIONS.get(run.identity.operation)
     if operation is None:
         raise OperatorError(
@@ -80,7 +79,7 @@ def operation_of(run: Run) -> Operation:
 
 
 def refuse_other_workspace(run: Run, url: str) -> None:
-    """Refuse credentials for another workspace than the run's. Raises Refusal."""
+    """Refuse credentials for another workspace than the run's. Raises OperatorError."""
     if run.identity.workspace != url:
         raise OperatorError(
             f"{run.folder} holds a run at {run.identity.workspace}, not {url}: set ROCKETCHAT_URL to it."
@@ -110,8 +109,8 @@ async def _verify(run: Run, operation: Operation, desk: ReadSession, at_once: in
     if stopped is not None:
         hint = STOP_HINTS[stopped].replace("the run", "the verification")
         console.print_info(f"{hint.replace('goes on', 'begins it anew').capitalize()}.")
-    code = reports.BY_STOP[stopped] if stopped is not None else _exit_code(tally)
-    if code is not ExitCode.DONE or not quiet:
+    code = OF_STOP[stopped] if stopped is not None else _exit_code(tally)
+    if code is not ExitCode.OK or not quiet:
         for sentence in _sentences(run, operation, tally, complete=complete):
             console.print_result(sentence)
     return code
@@ -119,8 +118,8 @@ async def _verify(run: Run, operation: Operation, desk: ReadSession, at_once: in
 
 def _exit_code(tally: VerifyStats) -> ExitCode:
     if tally.found[VerifyStatus.DIFFERS]:
-        return ExitCode.DIFFERS
-    return ExitCode.ROWS if tally.found[VerifyStatus.UNREAD] else ExitCode.DONE
+        return ExitCode.DRIFT
+    return ExitCode.ROW_FAILURES if tally.found[VerifyStatus.UNREAD] else ExitCode.OK
 
 
 def _odd(row: VerifiedRow) -> VerifyCsvRow:

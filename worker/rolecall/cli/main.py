@@ -8,8 +8,10 @@ import click
 
 from rolecall.cli.config.config_sources import read_sources
 from rolecall.cli.config.usage_errors import explained, flags_of, no_such_verb
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console, streams
+from rolecall.models import RolecallError
+from rolecall.rocketchat.connection_config import AuthenticationError
 from rolecall.version import __version__
 
 VERBS = (
@@ -90,12 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
-    except OperatorError as refusal:
-        console.print_info(f"rolecall: {refusal}")
-        return refusal.code
+    except RolecallError as error:
+        further = " Nothing was sent." if isinstance(error, AuthenticationError) else ""
+        console.print_info(f"rolecall: {error}{further}")
+        return exit_code_of(error)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
-        return ExitCode.DONE
+        return ExitCode.OK
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
         console.print_info(f"{command}: {explained(error)} ({command} --help)")
@@ -113,4 +116,4 @@ def _run(argv: Sequence[str] | None) -> int:
         what = f"{type(error).__name__}: {error}"
         console.print_info(f"rolecall: a defect: {what}. What was recorded is safe; please report it.")
         return ExitCode.STOPPED
-    return code if isinstance(code, int) else ExitCode.DONE
+    return code if isinstance(code, int) else ExitCode.OK

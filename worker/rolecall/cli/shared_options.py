@@ -4,26 +4,26 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from rolecall.app.connection import Reach
 from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.engine.settings import Settings
+from rolecall.rocketchat.connection_config import ConnectionConfig
 
 
 class SharedOptions(NamedTuple):
     """The shared options, sorted."""
 
     settings: Settings
-    reach: Reach
     voice: OutputMode
+    connection: ConnectionConfig
 
 
-def split_options(flags: Mapping[str, Any]) -> SharedOptions:
+def split_options(flags: Mapping[str, Any], url: str) -> SharedOptions:
     """Sort the flags of `run_options` or `reading_options`; each bears the name of the field that it is for."""
-    reach = {field.name for field in fields(Reach)}
+    reach = {field.name for field in fields(ConnectionConfig)} - {"url", "trust_env"}
     return SharedOptions(
         Settings(
             **{name: value for name, value in flags.items() if name not in reach and name not in OutputMode._fields}
         ),
-        Reach(**{name: flags[name] for name in reach}),
         OutputMode(**{name: flags[name] for name in OutputMode._fields}),
+        ConnectionConfig(url, **{name: flags[name] for name in reach}),
     )

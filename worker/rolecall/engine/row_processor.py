@@ -29,7 +29,7 @@ SendPair = Callable[[str, str], Awaitable[Reply | NoReply]]
 """Sends the request for a room and a user."""
 
 
-class ShutdownRequested(Exception):
+class ShutdownRequested(Exception):  # noqa: N818 - control flow, not an error
     """The run ends; this row goes no further in this session."""
 
 

@@ -15,17 +15,18 @@ from typing import Any, BinaryIO, Self, cast
 import orjson
 
 from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
+from rolecall.models import LockedError, RolecallError
 
 FORMAT = 1
 LINES_PER_SYNC = 100
 """Findings after which the disk is awaited: a power cut costs reading at most so many again."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(RolecallError):
     """The unfinished file cannot be gone on with; the text is one line for a person."""
 
 
-class CheckpointLockedError(Exception):
+class CheckpointLockedError(LockedError):
     """Another process works on the same file; the text is one line for a person."""
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import json_text, scrubbed
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
 VERSION = 1
@@ -23,7 +23,7 @@ _NAMES = ("workspace", "operation", "accountId", "account", "jobDigest", "checke
 """The header's fields as the file spells them."""
 
 
-class PlanFileError(Exception):
+class PlanFileError(RolecallError):
     """The file is no plan, or a broken one: str() is one line that says which and where."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from rolecall.models import Json
+from rolecall.models import Json, RolecallError
 from rolecall.rocketchat.url import is_loopback
 from rolecall.text import sanitise
 
@@ -22,7 +22,7 @@ HOOKS = "/hooks/"
 _HOOK_PATH = re.compile(r"(/[\w.~-]+)*/hooks/[\w.~-]+(/[\w.~-]+)*/?", re.ASCII)
 
 
-class NotifyTargetError(Exception):
+class NotifyTargetError(RolecallError):
     """There is nothing that a message could be sent to; the text is one line for a person, without the address."""
 
 

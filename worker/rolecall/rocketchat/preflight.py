@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import CERTIFICATE_REFUSED, Client
+from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_delay
 from rolecall.rocketchat.response_body import json_object
 from rolecall.rocketchat.url import InvalidUrlError
@@ -13,14 +14,6 @@ from rolecall.rocketchat.url import InvalidUrlError
 ME = "/api/v1/me"
 INFO = "/api/info"
 """Answers with the server's version; shortened for accounts without `view-statistics`."""
-
-
-class AuthenticationError(Exception):
-    """The workspace does not accept the token; the text is one line for a person."""
-
-
-class WorkspaceUnavailableError(Exception):
-    """The workspace is there but cannot answer now; the text is one line for a person."""
 
 
 class Account(NamedTuple):
@@ -67,7 +60,7 @@ def is_authenticated(reply: Reply | NoReply) -> bool:
 def parse_account(reply: Reply | NoReply, url: str) -> Account:
     """Read the answer to `GET /api/v1/me`.
 
-    Raises AuthenticationError (401, 403), WorkspaceUnavailableError (5xx, 429) or InvalidUrlError (anything that is not Rocket.Chat).
+    Raises AuthenticationError (401, 403), WorkspaceUnavailableError (5xx, 429) or InvalidUrlError (not Rocket.Chat).
     """
     if isinstance(reply, NoReply):
         if reply.detail.startswith(CERTIFICATE_REFUSED):

@@ -4,10 +4,12 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
+from rolecall.models import RolecallError
+
 _EXAMPLE = " such as https://chat.example.org"
 
 
-class InvalidUrlError(Exception):
+class InvalidUrlError(RolecallError):
     """The workspace's address cannot be used; the text is one line for a person."""
 
 

@@ -5,17 +5,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row, RowOutcome
+from rolecall.models import BadRow, DueRow, Outcome, Result, RolecallError, Row, RowOutcome
 
 KILLED = "killed"
 """Why a session ended that could not say so."""
 
 
-class InvalidStoreError(Exception):
+class InvalidStoreError(RolecallError):
     """The ledger cannot be used for this run; the text is one line for a person."""
 
 
-class StoreError(Exception):
+class StoreError(RolecallError):
     """The ledger could not be written or read in the middle of a run; the text is one line for a person."""
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rolecall.models import LockedError
+
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08)
 """Seconds between tries to take the lock: `is_locked` may have it for some microseconds, and must refuse nobody."""
 
 
-class RunLockedError(Exception):
+class RunLockedError(LockedError):
     """Another process works on this run; the text is one line for a person."""
 
 

@@ -1,6 +1,5 @@
 """`rolecall check`: predict what a run would come to; changes nothing."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def check(
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
 
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
-    question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, save_plan, reach, voice)
-    return event_loop.run(check_job.check(job, out, question, login, os.environ))
+    url, who = credentials.load_credentials(console.print_warning)
+    settings, voice, connection = split_options(shared, url)
+    question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, save_plan, voice)
+    return event_loop.run(check_job.check(job, out, question, connection, who))

@@ -21,10 +21,11 @@ def demo(rows: int, out: Path | None) -> int:
     There are leaders, people who lead nothing, every kind of refusal, and some answers that get lost.
     """
     from rolecall.app import run_job
-    from rolecall.cli.config.credentials import Login
-    from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.app.errors import OperatorError
+    from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import event_loop
     from rolecall.engine.settings import Settings
+    from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
     from rolecall.sandbox import Sandbox, demo_faults, demo_world
 
     if out is not None and (out / "job.csv").exists():
@@ -45,9 +46,10 @@ def demo(rows: int, out: Path | None) -> int:
 
     async def run() -> ExitCode:
         async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:
-            login = Login(sandbox.url, world.account.user_id, world.account.token)
+            connection = ConnectionConfig(sandbox.url, trust_env=False)
+            who = Credentials(world.account.user_id, world.account.token)
             request = run_job.RunRequest(Settings(rate=100.0), assume_yes=True)
-            return await run_job.run_job(str(job), folder / "run", request, login, {})
+            return await run_job.run_job(str(job), folder / "run", request, connection, who)
 
     ended = event_loop.run(run())
-    return ExitCode.DONE if ended is ExitCode.ROWS else ended  # refused rows are what the demo is to show
+    return ExitCode.OK if ended is ExitCode.ROW_FAILURES else ended  # refused rows are what the demo is to show

@@ -2,7 +2,8 @@
 
 import click
 
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.app.errors import OperatorError
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import operation_option
 from rolecall.rocketchat.operations import OPERATIONS
 
@@ -29,16 +30,13 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     with redirects, the last one counts.
     """
     from rolecall.cli.views import explain_view
-    from rolecall.files.input.http_response import ResponseFileError, read_stored
+    from rolecall.files.input.http_response import read_stored
     from rolecall.files.output.csv_sanitiser import json_text
     from rolecall.models import Reply
     from rolecall.rocketchat import response_classifier
     from rolecall.text import sanitise
 
-    try:
-        stored = read_stored(response)
-    except ResponseFileError as unusable:
-        raise OperatorError(str(unusable)) from None
+    stored = read_stored(response)
     if status is not None and stored.status is not None:
         raise OperatorError(f"{sanitise(response)} tells its status itself ({stored.status}): leave out --status.")
     known = stored.status or status or explain_view.status_in(stored.body)
@@ -54,4 +52,4 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
         click.echo(json_text(explain_view.as_json(case, explained), indent=True))
     else:
         click.echo("\n".join(explain_view.as_lines(case, explained)))
-    return ExitCode.DONE
+    return ExitCode.OK

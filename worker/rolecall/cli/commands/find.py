@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rolecall.cli.exit_codes import OperatorError
+from rolecall.app.errors import OperatorError
 from rolecall.cli.options import reading_options
 from rolecall.rocketchat.operations import Role
 
@@ -58,7 +58,6 @@ def find(
     What could not be seen is told on stderr, with the permission that would show it, and by exit code 1.
     """
     from rolecall.app import find_roles
-    from rolecall.app.connection import operator_errors
     from rolecall.cli.config import credentials
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
@@ -72,18 +71,18 @@ def find(
     if users == rooms == "-":
         raise click.UsageError("only one list can come from stdin")
     left_out = find_roles.usable(more.pop("exclude"))
-    with operator_errors():
-        people, places = find_roles.chosen(user, users, PEOPLE), find_roles.chosen(room, rooms, ROOMS)
+    people, places = find_roles.chosen(user, users, PEOPLE), find_roles.chosen(room, rooms, ROOMS)
     if out is not None:
         _refuse_taken(out)
-    login = credentials.load_credentials(console.print_warning)
+    url, who = credentials.load_credentials(console.print_warning)
+    settings, voice, connection = split_options(more, url)
     question = FindQuery(Role(role), kind, people, places, all_rooms, deactivated)
-    request = find_roles.FindRequest(question, out, left_out, *split_options(more))
-    return event_loop.run(find_roles.find_roles(request, login, os.environ))
+    request = find_roles.FindRequest(question, out, left_out, settings, voice)
+    return event_loop.run(find_roles.find_roles(request, connection, who))
 
 
 def _refuse_taken(out: Path) -> None:
-    """Refuse a file that is there already, or can never be. Raises Refusal."""
+    """Refuse a file that is there already, or can never be. Raises OperatorError."""
     if os.path.lexists(out):
         raise OperatorError(f"{out} exists and is left as it is; remove it, or name another file with --out.")
     if not out.parent.is_dir():

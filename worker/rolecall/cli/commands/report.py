@@ -14,12 +14,12 @@ from rolecall.cli.options import report_format_option
 def report(folder: Path, report_format: tuple[str, ...]) -> int:
     """Write the reports of the run in DIR again."""
     from rolecall.app import reports
+    from rolecall.app.errors import OutputError
     from rolecall.app.open_run import open_existing_run
-    from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.cli.exit_codes import ExitCode
     from rolecall.models import Outcome
     from rolecall.rocketchat.operations import OPERATIONS
-    from rolecall.store.base import InvalidStoreError, StoreError
-    from rolecall.store.run_lock import RunLockedError
+    from rolecall.store.base import StoreError
 
     try:
         with open_existing_run(folder) as run:
@@ -29,12 +29,8 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
             counts = run.ledger.counts()
             first = "Predicted; nothing was changed. " if is_check else ""
             reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
-    except RunLockedError as held:
-        raise OperatorError(str(held), ExitCode.HELD) from None
-    except InvalidStoreError as refusal:
-        raise OperatorError(str(refusal)) from None
     except (StoreError, OSError) as error:
-        raise OperatorError(f"The report could not be written: {error}.", ExitCode.STOPPED) from None
+        raise OutputError(f"The report could not be written: {error}.") from None
     if any(count.outcome is Outcome.NOT_ATTEMPTED for count in counts):
         return ExitCode.STOPPED
     return reports.exit_code(counts, None)

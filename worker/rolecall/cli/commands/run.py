@@ -1,6 +1,5 @@
 """`rolecall run`: take the role away from every pair of a job file."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -71,32 +70,33 @@ def run(
     such as ROLECALL_RATE.
     """
     from rolecall.app import check_job, metrics, notifications, run_job
-    from rolecall.app.connection import operator_errors
     from rolecall.cli.config import credentials
-    from rolecall.cli.exit_codes import OperatorError
+    from rolecall.cli.exit_codes import exit_code_of
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
     from rolecall.files.plan_file import open_plan
+    from rolecall.models import RolecallError
 
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
+    url, who = credentials.load_credentials(console.print_warning)
     if dry_run:
-        question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, reach=reach, voice=voice)
-        return event_loop.run(check_job.check(job, out, question, login, os.environ))
+        settings, voice, connection = split_options(shared, url)
+        question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, voice=voice)
+        return event_loop.run(check_job.check(job, out, question, connection, who))
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = notifications.choose_target(notify, notify_file, typed=typed, allow_http=reach.allow_http)
+    allow_http = shared["allow_http"]
+    target = notifications.choose_target(notify, notify_file, typed=typed, allow_http=allow_http)
     notice = notifications.NotifyConfig(target, only_failure=notify_on == "failure")
-    monitor = metrics.create_metrics_writer(metrics_file, login.url, operation, job, allow_http=reach.allow_http)
+    monitor = metrics.create_metrics_writer(metrics_file, url, operation, job, allow_http=allow_http)
     try:
-        with operator_errors():
-            planned = open_plan(plan) if plan else None
+        settings, voice, connection = split_options(shared, url)
+        planned = open_plan(plan) if plan else None
         request = run_job.RunRequest(
-            settings, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
+            settings, OPERATIONS[operation], report_format, yes, voice, planned, notice, monitor
         )
-        return event_loop.run(run_job.run_job(job, out, request, login, os.environ))
-    except OperatorError as refusal:
+        return event_loop.run(run_job.run_job(job, out, request, connection, who))
+    except (RolecallError, OSError) as error:
         if monitor is not None:
-            monitor.ended(refusal.code)
+            monitor.ended(exit_code_of(error))
         raise

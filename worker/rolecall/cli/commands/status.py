@@ -14,17 +14,16 @@ def status(folder: Path, json: bool) -> int:
     import time
 
     from rolecall.app import run_status
+    from rolecall.app.errors import OperatorError
     from rolecall.app.open_run import LEDGER, no_run
-    from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.views.status_view import as_text, show
-    from rolecall.store.base import InvalidStoreError, StoreError
+    from rolecall.store.base import StoreError
 
     if not (folder / LEDGER).is_file():
         raise OperatorError(no_run(folder))
     try:
         found = run_status.read_status(folder, time.time())
-    except InvalidStoreError as refusal:
-        raise OperatorError(str(refusal)) from None
     except (StoreError, OSError) as error:
         raise OperatorError(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
@@ -33,4 +32,4 @@ def status(folder: Path, json: bool) -> int:
         click.echo(as_text(found))
     else:
         show(found, sys.stdout)
-    return ExitCode.DONE
+    return ExitCode.OK

@@ -1,6 +1,5 @@
 """`rolecall undo`: give back exactly what a run took."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def undo(
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
 
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
-    request = run_job.RunRequest(settings, formats=report_format, assume_yes=yes, reach=reach, voice=voice)
-    return event_loop.run(undo_run.undo(folder, request, login, os.environ, inferred=include_inferred))
+    url, who = credentials.load_credentials(console.print_warning)
+    settings, voice, connection = split_options(shared, url)
+    request = run_job.RunRequest(settings, formats=report_format, assume_yes=yes, voice=voice)
+    return event_loop.run(undo_run.undo(folder, request, connection, who, inferred=include_inferred))

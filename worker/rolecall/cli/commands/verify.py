@@ -1,6 +1,5 @@
 """`rolecall verify`: read the roles back and compare them with a run's report."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ def verify(folder: Path, **shared: Any) -> int:
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
 
-    login = credentials.load_credentials(console.print_warning)
-    request = verify_run.VerifyRequest(*split_options(shared))
-    return event_loop.run(verify_run.verify(folder, request, login, os.environ))
+    url, who = credentials.load_credentials(console.print_warning)
+    settings, voice, connection = split_options(shared, url)
+    request = verify_run.VerifyRequest(settings, voice)
+    return event_loop.run(verify_run.verify(folder, request, connection, who))

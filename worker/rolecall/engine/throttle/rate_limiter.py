@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from rolecall.models import RolecallError
+
 
 class JitterTolerance(NamedTuple):
     """What lateness may do to the slots: a call is some milliseconds late by its timer, its commit or its way."""
@@ -25,7 +27,7 @@ MAX_LEAD = 0.100
 """Seconds before its slot at which a call is made ready, at most."""
 
 
-class InvalidRateError(ValueError):
+class InvalidRateError(RolecallError, ValueError):
     """The text is not a rate; the message is one line for a person."""
 
 

@@ -31,7 +31,7 @@ PAGE_SIZE = 100
 """Entries asked for at once: what a workspace allows unless its administrator says otherwise."""
 
 
-class ReadStopped(Exception):
+class ReadStopped(Exception):  # noqa: N818 - control flow, not an error
     """The reading ended before its end; the stop that it was given says why."""
 
 

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 from multidict import CIMultiDict
 
+from rolecall.models import RolecallError
 from rolecall.text import sanitise
 
 MAX_FILE_SIZE = 262_144
@@ -22,7 +23,7 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n|\r?\n?\Z")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class ResponseFileError(Exception):
+class ResponseFileError(RolecallError):
     """What was kept cannot be used; str() is one line for a person."""
 
 

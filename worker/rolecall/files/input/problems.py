@@ -1,9 +1,10 @@
 """What can be wrong with a job file: the whole file (an exception) or one of its rows (a word)."""
 
+from rolecall.models import RolecallError
 from rolecall.text import sanitise
 
 
-class JobFileError(Exception):
+class JobFileError(RolecallError):
     """The job file as a whole cannot be used: str() is one line that says which file, where, what and what to do."""
 
     def __init__(self, sentence: str) -> None:

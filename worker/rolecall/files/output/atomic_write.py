@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 from rolecall.files.output.csv_sanitiser import json_text
-from rolecall.models import Json
+from rolecall.models import Json, RolecallError
 
 
-class SymlinkError(OSError):
+class SymlinkError(OSError, RolecallError):
     """The target is a symbolic link: somebody may want us to write through it."""
 
 
