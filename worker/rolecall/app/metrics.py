@@ -26,9 +26,9 @@ class MetricsWriter:
     wall: Callable[[], float] = time.time
     """Tells the epoch seconds."""
 
-    def ended(self, code: ExitCode, run: Run | None = None) -> None:
+    def write(self, code: ExitCode, counts: Sequence[Count] = ()) -> None:
         """Write how the command ended; what cannot be written is one line of warning, and no more."""
-        rows = [(count.outcome.value, count.reason, count.rows) for count in _counts(run)]
+        rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
         ended = RunMetrics(self.workspace, self.operation, self.job, self.started_at, self.wall(), code, rows)
         try:
             write_metrics(self.file, ended)
@@ -55,8 +55,9 @@ def create_metrics_writer(
     return MetricsWriter(file, workspace, operation, "stdin" if job == "-" else Path(job).name, time.time())
 
 
-def _counts(run: Run | None) -> Sequence[Count]:
+async def read_counts(run: Run) -> Sequence[Count]:
+    """Return the counts of a run; nothing where its store cannot be read."""
     try:
-        return run.ledger.counts() if run else ()
+        return await run.store.counts()
     except StoreError:
         return ()

@@ -97,9 +97,9 @@ async def notify(run: Run, notice: NotifyConfig, code: ExitCode, way: NotifyTran
         return
     where = notice.target.name if isinstance(notice.target, Room) else "webhook"
     try:
-        if code is ExitCode.INTERRUPTED and not reports.reports_up_to_date(run):
+        if code is ExitCode.INTERRUPTED and not await reports.reports_up_to_date(run):
             return  # a second signal: the person wants the end at once
-        reading = await _post(notice.target, compose(_ending(run, code)), way)
+        reading = await _post(notice.target, compose(await _ending(run, code)), way)
     except asyncio.CancelledError:
         log.warning("notification failed", target=where, reason="interrupted")
     except Exception as error:  # a message that was not sent is no reason to tell a run otherwise than it was
@@ -119,12 +119,12 @@ def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) ->
     )
 
 
-def _ending(run: Run, code: ExitCode) -> RunSummary:
-    session = run.ledger.sessions()[-1]
+async def _ending(run: Run, code: ExitCode) -> RunSummary:
+    session = (await run.store.sessions())[-1]
     # A session that could not note its own end is one whose ledger cannot be written.
     stop = session.stop or ("" if session.ended_at else StopReason.STORE.value)
     ended_at = session.ended_at or Clock().wall_ms()
-    counts, reasons = run.ledger.counts(), Counter[str]()
+    counts, reasons = await run.store.counts(), Counter[str]()
     for count in counts:
         if count.outcome in reports.UNSUCCESSFUL:
             reasons[count.reason] += count.rows

@@ -157,7 +157,7 @@ class RowProcessor:
         if not counts:
             course.attempts -= 1
         if not counts or (meaning.then is not Action.SETTLE and not course.in_doubt):
-            self._journal.withdraw(IntentRollback(row.key, course.attempts, course.in_doubt))
+            self._journal.rollback_intent(IntentRollback(row.key, course.attempts, course.in_doubt))
         return counts
 
     async def _enter(self, row: DueRow, course: RowAttemptState) -> bool:
@@ -173,7 +173,7 @@ class RowProcessor:
         except BaseException:
             if course.attempts > before:
                 course.attempts = before
-                self._journal.withdraw(IntentRollback(row.key, before, course.in_doubt))
+                self._journal.rollback_intent(IntentRollback(row.key, before, course.in_doubt))
             raise
 
     async def _send(self, row: DueRow, course: RowAttemptState) -> Reply | NoReply:
@@ -204,7 +204,7 @@ class RowProcessor:
         if course.last.meaning.then is Action.SETTLE or course.in_doubt:
             self._settle(row, course, course.last)
         else:
-            self._journal.withdraw(IntentRollback(row.key, course.attempts, in_doubt=False))
+            self._journal.rollback_intent(IntentRollback(row.key, course.attempts, in_doubt=False))
 
     def _conclude(self, row: DueRow, course: RowAttemptState, verdict: CallResult) -> None:
         meaning = verdict.meaning
@@ -253,7 +253,7 @@ class RowProcessor:
         )
 
     def _record(self, row: DueRow, settled: RowOutcome) -> None:
-        self._journal.settle(settled)
+        self._journal.write_outcome(settled)
         self._events.settled(row, settled)
         if self._failures.count(settled.outcome):
             self._stop.ask(StopReason.MAX_FAILURES)

@@ -1,6 +1,7 @@
 """Reads the roles back and compares them with what a run's ledger says; settles what the run could not."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ class RoleVerification:
 
     def __init__(
         self,
-        ledger: RunStore,
+        store: RunStore,
         reader: ReadClient,
         operation: Operation,
         *,
@@ -88,7 +89,7 @@ class RoleVerification:
         on_row: Callable[[VerifiedRow], object],
     ) -> None:
         """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
-        self._ledger = ledger
+        self._store = store
         self._reader = reader
         self._people = UserLookup(reader)
         self._operation = operation
@@ -98,22 +99,23 @@ class RoleVerification:
 
     async def run(self) -> None:
         """Read back every row that says something, in whichever way takes fewer calls. Raises Stopped, LedgerFailed."""
-        rooms, users = self._ledger.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
+        rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
         if users < rooms and await self._rooms_are_shown():
-            by_user = pair_groups.pairs_grouped_by_user(self._ledger, is_verifiable)
+            by_user = pair_groups.pairs_grouped_by_user(self._store, is_verifiable)
             await pair_groups.for_each_concurrently(by_user, self._verify_user, self._at_once)
         else:
-            by_room = pair_groups.pairs_grouped_by_room(self._ledger, is_verifiable)
+            by_room = pair_groups.pairs_grouped_by_room(self._store, is_verifiable)
             await pair_groups.for_each_concurrently(by_room, self._verify_room, self._at_once)
 
     async def _rooms_are_shown(self) -> bool:
         """Ask for the first user that there still is: an account may be shown all rooms of users, or none."""
-        for pairs in pair_groups.pairs_grouped_by_user(self._ledger, is_verifiable):
-            person = await self._people.by_id(pairs[0].user_id)
-            if isinstance(person, UserInfo):
-                return person.rooms is not None
-            if person.meaning is not USER_NOT_FOUND:
-                return False
+        async with aclosing(pair_groups.pairs_grouped_by_user(self._store, is_verifiable)) as groups:
+            async for pairs in groups:
+                person = await self._people.by_id(pairs[0].user_id)
+                if isinstance(person, UserInfo):
+                    return person.rooms is not None
+                if person.meaning is not USER_NOT_FOUND:
+                    return False
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
@@ -147,7 +149,7 @@ class RoleVerification:
         now = self._clock.wall_ms()
         settled = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
         if settled:
-            self._ledger.commit(Batch(settled, (), ()))
+            await self._store.commit(Batch(settled))
         for row in rows:
             self._on_row(row)
 
