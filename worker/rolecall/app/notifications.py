@@ -114,9 +114,7 @@ def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) ->
         log.info("notified", target=where)
         return
     detail = "" if secret else verdict.message  # a webhook's answer may have its address in it
-    log.warning(
-        "notification failed", target=where, reason=verdict.meaning.reason, status=verdict.status, detail=detail
-    )
+    log.warning("notification failed", target=where, reason=verdict.rule.reason, status=verdict.status, detail=detail)
 
 
 def _ending(run: Run, code: ExitCode) -> RunSummary:
@@ -173,7 +171,7 @@ async def _poster(target: Target, way: NotifyTransport, stack: AsyncExitStack) -
 
 async def _post_with_retry(post: Post, text: str, patience: float) -> Reply | NoReply:
     reply = await _within(post(text), patience)
-    if isinstance(reply, NoReply) or classify_read(reply).verdict.meaning.then is not Action.HOLD:
+    if isinstance(reply, NoReply) or classify_read(reply).verdict.rule.action is not Action.BACK_OFF:
         return reply
     wait = retry_delay(reply)
     wait = 1.0 if wait is None else wait

@@ -24,7 +24,7 @@ class RoomVisibilityResolver:
 
     async def explain(self, verdict: CallResult, room_id: str) -> CallResult:
         """Give the verdict again, with `room_not_joined` where the server knows the room."""
-        if verdict.meaning is not ROOM_NOT_FOUND or self._refused:
+        if verdict.rule is not ROOM_NOT_FOUND or self._refused:
             return verdict
         await self._turnstile.enter()
         try:
@@ -36,4 +36,4 @@ class RoomVisibilityResolver:
         answered = isinstance(reply, Reply) and reply.status < TOO_MANY
         self._unanswered = 0 if answered else self._unanswered + 1
         self._refused = is_refused(reply) or self._unanswered >= MAX_UNANSWERED
-        return verdict._replace(meaning=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict
+        return verdict._replace(rule=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict

@@ -13,11 +13,11 @@ from rolecall.models import Outcome
 class Action(Enum):
     """What to do after an answer."""
 
-    SETTLE = auto()
+    FINISH = auto()
     """The row has come to its end."""
     RETRY = auto()
     """Another attempt may bring a better answer."""
-    HOLD = auto()
+    BACK_OFF = auto()
     """Rate limited: nothing was carried out; all rows wait, and the attempt does not count."""
     STOP = auto()
     """True for every further row: the run ends."""
@@ -43,7 +43,7 @@ class ErrorRule(NamedTuple):
     reason: str
     outcome: Outcome
     """What the row is told when this is the last word."""
-    then: Action
+    action: Action
     hint: str
     """What a person can do about it; empty where there is nothing to do."""
     scope: ErrorScope = ErrorScope.ROW
@@ -52,7 +52,7 @@ class ErrorRule(NamedTuple):
 
 
 def _refusal(reason: str, hint: str, scope: ErrorScope = ErrorScope.ROW) -> ErrorRule:
-    return ErrorRule(reason, Outcome.FAILED, Action.SETTLE, hint, scope)
+    return ErrorRule(reason, Outcome.FAILED, Action.FINISH, hint, scope)
 
 
 def _fault(reason: str, hint: str, *, maybe_done: bool, scope: ErrorScope = ErrorScope.WORKSPACE) -> ErrorRule:
@@ -63,7 +63,7 @@ def _fault(reason: str, hint: str, *, maybe_done: bool, scope: ErrorScope = Erro
 CONFIRMED_ON_RETRY = ErrorRule(
     "confirmed_on_retry",
     Outcome.REMOVED,
-    Action.SETTLE,
+    Action.FINISH,
     "an earlier attempt's answer was lost and the server now says 'nothing to do': that attempt most probably did it",
 )
 ROOM_NOT_FOUND = _refusal(
@@ -99,7 +99,7 @@ REFUSED = _refusal("refused", "a refusal that Rolecall does not know: read the s
 RATE_LIMITED = ErrorRule(
     "rate_limited",
     Outcome.FAILED,
-    Action.HOLD,
+    Action.BACK_OFF,
     "the workspace limits calls; the permission 'api-bypass-rate-limit' lifts that",
 )
 UNAUTHORIZED = ErrorRule(

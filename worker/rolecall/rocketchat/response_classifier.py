@@ -25,7 +25,7 @@ from rolecall.rocketchat.response_body import ServerError, json_object, page_tex
 class CallResult(NamedTuple):
     """What one call came to."""
 
-    meaning: ErrorRule
+    rule: ErrorRule
     error_type: str
     message: str
     """The server's words, as they came (never shown without being cleaned)."""
@@ -57,17 +57,17 @@ class Explanation(NamedTuple):
     """What one call came to, and why."""
 
     verdict: CallResult
-    ground: MatchedBy
+    matched_by: MatchedBy
 
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of the server's words that are kept."""
 
 _PLAIN_SUCCESS = b'{"success":true}'
-_DONE = {outcome: CallResult(ErrorRule("", outcome, Action.SETTLE, ""), "", "", 200) for outcome in DONE}
-_NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.SETTLE, "") for outcome in NOTHING_TO_DO}
-_READ = CallResult(ErrorRule("", Outcome.NOT_ATTEMPTED, Action.SETTLE, ""), "", "", 200)
-_NOT_READ = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, then=Action.SETTLE)
+_DONE = {outcome: CallResult(ErrorRule("", outcome, Action.FINISH, ""), "", "", 200) for outcome in DONE}
+_NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.FINISH, "") for outcome in NOTHING_TO_DO}
+_READ = CallResult(ErrorRule("", Outcome.NOT_ATTEMPTED, Action.FINISH, ""), "", "", 200)
+_NOT_READ = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, action=Action.FINISH)
 _CONFIRMED = {outcome: CONFIRMED_ON_RETRY._replace(outcome=outcome) for outcome in DONE}
 
 
@@ -115,7 +115,7 @@ def classify_read(reply: Reply | NoReply) -> ReadResult:
     if _is_success(reply, body):
         return ReadResult(_READ, body)
     verdict = _refused(reply, body, parse_error(body)).verdict
-    return ReadResult(verdict._replace(meaning=_NOT_READ) if verdict.meaning is NO_SUCH_ROUTE else verdict, None)
+    return ReadResult(verdict._replace(rule=_NOT_READ) if verdict.rule is NO_SUCH_ROUTE else verdict, None)
 
 
 def _is_success(reply: Reply, body: dict[str, object] | None) -> bool:
@@ -126,7 +126,7 @@ def _refused(reply: Reply, body: dict[str, object] | None, named: ServerError) -
     meaning, ground = _meaning(reply.status, named, is_json=body is not None)
     verdict = _told(reply, body, named, meaning)
     if meaning is REFUSED and not named.error_type and (known := BY_WORDS.get(verdict.message)):
-        return Explanation(verdict._replace(meaning=known), MatchedBy.WORDS)
+        return Explanation(verdict._replace(rule=known), MatchedBy.WORDS)
     return Explanation(verdict, ground)
 
 

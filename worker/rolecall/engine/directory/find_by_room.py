@@ -61,7 +61,7 @@ class FindByRoom:
             async for entry in self._reader.entries(path, self._kind):
                 if isinstance(entry, CallResult):
                     yield self._list_broke_off(entry)
-                    if entry.meaning is FORBIDDEN or entry.meaning.reason == NO_SUCH_ROUTE.reason:
+                    if entry.rule is FORBIDDEN or entry.rule.reason == NO_SUCH_ROUTE.reason:
                         break
                     return
                 if room := parse_listed_room(entry):
@@ -70,8 +70,8 @@ class FindByRoom:
                 return
 
     def _list_broke_off(self, verdict: CallResult) -> LookupResult:
-        what = f"other {self._kind}" if verdict.meaning is FORBIDDEN else f"the list of {self._kind}"
-        unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.meaning is FORBIDDEN else to_gap(verdict, what)
+        what = f"other {self._kind}" if verdict.rule is FORBIDDEN else f"the list of {self._kind}"
+        unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.rule is FORBIDDEN else to_gap(verdict, what)
         return LookupResult("rooms", unseen=unseen)
 
     async def _identify(self, word: str) -> ListedRoom | LookupGap:
@@ -83,7 +83,7 @@ class FindByRoom:
             room = parse_room_info(self._kind, read.body) if read.body is not None else None
             if room is not None:
                 return room
-            if read.verdict.meaning is not ROOM_NOT_FOUND:
+            if read.verdict.rule is not ROOM_NOT_FOUND:
                 return to_gap(read.verdict, word)
             if self._kind == "groups" and await self._exists(way):
                 return LookupGap(ROOM_NOT_JOINED.reason, word)
@@ -116,6 +116,6 @@ class FindByRoom:
 
 def _why_no_roles(verdict: CallResult, room: str) -> LookupGap:
     """Say why a room that was found does not tell its roles; one that hides them is one that is not joined."""
-    if verdict.meaning is ROOM_NOT_FOUND:
+    if verdict.rule is ROOM_NOT_FOUND:
         return LookupGap(ROOM_NOT_JOINED.reason, room)
     return to_gap(verdict, room)

@@ -66,15 +66,15 @@ class RoomRoles:
 
 def predict_unread(verdict: CallResult) -> Prediction:
     """Say what the rows of a room would come to whose roles were refused to us."""
-    if verdict.meaning.scope is ErrorScope.ROOM:
-        return Prediction(Outcome.FAILED, verdict.meaning.reason, verdict.message)
-    return Prediction(Outcome.NOT_ATTEMPTED, ROLES_UNREADABLE, f"{verdict.meaning.reason}: {verdict.message}")
+    if verdict.rule.scope is ErrorScope.ROOM:
+        return Prediction(Outcome.FAILED, verdict.rule.reason, verdict.message)
+    return Prediction(Outcome.NOT_ATTEMPTED, ROLES_UNREADABLE, f"{verdict.rule.reason}: {verdict.message}")
 
 
 def with_membership(predicted: Outcome, room_id: str, person: UserInfo | CallResult) -> Prediction:
     """Say what a row would come to once its user has been asked for."""
     if isinstance(person, CallResult):
-        if person.meaning is USER_NOT_FOUND:
+        if person.rule is USER_NOT_FOUND:
             return Prediction(Outcome.FAILED, USER_NOT_FOUND.reason, person.message)
         return Prediction(predicted, MEMBERSHIP_NOT_SEEN)
     if not person.username:

@@ -91,8 +91,8 @@ async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list
     read = await reader.read(ROOM_ROLES[kind], roomId=room_id)
     if read.body is not None:
         return parse_role_holders(read.body)
-    if kind == "groups" and read.verdict.meaning is ROOM_NOT_FOUND:
+    if kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND:
         counters = await reader.read(COUNTERS, roomId=room_id)
         if counters.body is not None and parse_joined(counters.body) is False:
-            return read.verdict._replace(meaning=ROOM_NOT_JOINED)
+            return read.verdict._replace(rule=ROOM_NOT_JOINED)
     return read.verdict

@@ -112,17 +112,17 @@ class RoleVerification:
             person = await self._people.by_id(pairs[0].user_id)
             if isinstance(person, UserInfo):
                 return person.rooms is not None
-            if person.meaning is not USER_NOT_FOUND:
+            if person.rule is not USER_NOT_FOUND:
                 return False
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
         person = await self._people.by_id(pairs[0].user_id)
         if isinstance(person, CallResult):
-            if person.meaning is USER_NOT_FOUND:  # who is not there has no role
+            if person.rule is USER_NOT_FOUND:  # who is not there has no role
                 await self._compare(pairs, {})
             else:
-                self._tell_unread(pairs, person.meaning.reason)
+                self._tell_unread(pairs, person.rule.reason)
         elif person.rooms is None:
             self._tell_unread(pairs, "rooms_not_shown")
         else:
@@ -132,7 +132,7 @@ class RoleVerification:
         room_id = pairs[0].room_id
         found = await read_role_holders(self._reader, self._operation.kind, room_id)
         if isinstance(found, CallResult):
-            self._tell_unread(pairs, found.meaning.reason)
+            self._tell_unread(pairs, found.rule.reason)
         else:
             await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
@@ -155,7 +155,7 @@ class RoleVerification:
         """Say why a user without the role proves nothing: the server may have refused the row. Empty for a member."""
         person = await self._people.by_id(pair.user_id)
         if isinstance(person, CallResult):
-            return person.meaning.reason if person.meaning is USER_NOT_FOUND else ""
+            return person.rule.reason if person.rule is USER_NOT_FOUND else ""
         if person.rooms is None or any(room.room_id == pair.room_id for room in person.rooms):
             return ""
         return USER_NOT_IN_ROOM.reason

@@ -43,7 +43,7 @@ class UserLookup:
                 return person
             if person is not None:
                 without_rooms = without_rooms or (way, person)
-            elif read.verdict.meaning in (BAD_REQUEST, USER_NOT_FOUND):
+            elif read.verdict.rule in (BAD_REQUEST, USER_NOT_FOUND):
                 refused = read.verdict
             else:
                 return read.verdict
