@@ -12,7 +12,7 @@ from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadStopped, run_unt
 from rolecall.rocketchat.error_table import USER_NOT_FOUND
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import ROOM_ROLES, UserInfo, parse_role_holders
+from rolecall.rocketchat.responses import ROOM_ROLES, UserInfo, parse_role_holders
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
 from tests.support.desk import desk

@@ -128,7 +128,7 @@ def test_already_so_belongs_to_the_operation() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
 def test_each_operation_has_its_own_words(operation: Operation) -> None:
     """Done, nothing to do and confirmed on a retry are told in the words of the operation that was asked for."""
-    nothing = reply(400, {"success": False, "errorType": operation.already_so})
+    nothing = reply(400, {"success": False, "errorType": operation.noop_error_type})
     assert classify(reply(200, {"success": True}), operation, in_doubt=False).rule.outcome is operation.done
     assert classify(nothing, operation, in_doubt=False).rule.outcome is operation.nothing_to_do
     confirmed = classify(nothing, operation, in_doubt=True).rule

@@ -163,7 +163,7 @@ BY_ERROR_TYPE = {
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
-BY_WORDS = {"User not found.": USER_NOT_FOUND}
+BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
 """Refusals that have no error type; `users.info` has one."""
 BY_STATUS = {
     401: UNAUTHORIZED,

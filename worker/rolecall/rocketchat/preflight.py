@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import CERTIFICATE_REFUSED, Client
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_delay
-from rolecall.rocketchat.response_body import json_object
+from rolecall.rocketchat.response_classifier import parse_object
 from rolecall.rocketchat.url import InvalidUrlError
 
 ME = "/api/v1/me"
@@ -49,7 +49,7 @@ async def fetch_current_user(client: Client, patience: float, on_wait: Callable[
 
 def is_rocketchat_response(reply: Reply | NoReply) -> bool:
     """Tell whether Rocket.Chat itself has answered, whatever it said: JSON, and no fault of a server."""
-    return isinstance(reply, Reply) and reply.status < 500 and json_object(reply.body) is not None
+    return isinstance(reply, Reply) and reply.status < 500 and parse_object(reply.body) is not None
 
 
 def parse_version(body: Mapping[str, object]) -> str:
@@ -88,7 +88,7 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
             f"{url} redirects to {target[:200]!r}, which is not followed, so that the token goes nowhere else; "
             "give the workspace's final address as ROCKETCHAT_URL."
         )
-    body = json_object(reply.body)
+    body = parse_object(reply.body)
     user_id = body.get("_id") if body is not None else None
     if reply.status != 200 or body is None or not isinstance(user_id, str):
         raise InvalidUrlError(
@@ -109,4 +109,4 @@ def _kind(reply: Reply) -> str:
         return "an empty body"
     if reply.body.lstrip()[:1] == b"<":
         return "an HTML page"
-    return "JSON of another kind" if json_object(reply.body) is not None else "something that is not JSON"
+    return "JSON of another kind" if parse_object(reply.body) is not None else "something that is not JSON"

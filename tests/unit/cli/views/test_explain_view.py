@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rolecall.cli.views.explain_view import LABEL, WIDTH, ExplainInput, as_json, as_lines, reported_outcome, status_in
 from rolecall.models import Json, Outcome, Reply
-from rolecall.rocketchat.error_table import BY_ERROR_TYPE, BY_STATUS, BY_WORDS, Action
+from rolecall.rocketchat.error_table import BY_ERROR_TYPE, BY_MESSAGE, BY_STATUS, Action
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import MatchedBy, classify, explain
 from tests.support.engine import run_pairs
@@ -62,7 +62,7 @@ def test_the_ground_is_what_decided(status: int, body: bytes | Json, ground: Mat
 @given(
     status=st.sampled_from([*BY_STATUS, 200, 302, 400, 418, 501]) | st.integers(200, 599),
     error_type=st.sampled_from(["", "error-user-not-leader", "error-unheard-of", *BY_ERROR_TYPE]),
-    text=st.text(max_size=20) | st.sampled_from(["x [error-not-allowed]", "x [error-user-not-leader]", *BY_WORDS]),
+    text=st.text(max_size=20) | st.sampled_from(["x [error-not-allowed]", "x [error-user-not-leader]", *BY_MESSAGE]),
     success=st.booleans(),
     in_doubt=st.booleans(),
     operation=st.sampled_from(sorted(OPERATIONS)),

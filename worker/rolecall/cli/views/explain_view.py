@@ -13,8 +13,7 @@ from rolecall.models import Json, Outcome, Reply
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Action, ErrorRule, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after, retry_delay, server_date
-from rolecall.rocketchat.response_body import json_object, parse_error
-from rolecall.rocketchat.response_classifier import Explanation, MatchedBy
+from rolecall.rocketchat.response_classifier import Explanation, MatchedBy, parse_error, parse_object
 from rolecall.text import sanitise
 
 WIDTH = 100
@@ -53,7 +52,7 @@ class ExplainInput(NamedTuple):
 
 def status_in(body: bytes) -> int | None:
     """Tell the status that Rocket.Chat sends with such a body: 200 a success, 400 a refusal; None for all else."""
-    value = json_object(body)
+    value = parse_object(body)
     if value is None:
         return None
     if value.get("success") is True:

@@ -9,18 +9,22 @@ from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.role_check import read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
-from rolecall.rocketchat.directory_responses import (
-    EVERY_GROUP,
-    ROOM_INFO,
-    ROOM_LISTS,
-    ListedRoom,
-    parse_listed_room,
-    parse_room_info,
-)
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import USER_INFO, RoleHolder, UserInfo, parse_user_info
-from rolecall.rocketchat.room_responses import COUNTERS, parse_joined
+from rolecall.rocketchat.responses import (
+    ALL_GROUPS,
+    COUNTERS,
+    ROOM_INFO,
+    ROOM_LISTS,
+    USER_INFO,
+    ListedRoom,
+    RoleHolder,
+    UserInfo,
+    parse_joined,
+    parse_listed_room,
+    parse_room_info,
+    parse_user_info,
+)
 
 
 class FindByRoom:
@@ -56,7 +60,7 @@ class FindByRoom:
 
     async def _listed(self) -> AsyncIterator[LookupTarget | LookupResult]:
         """List every room; where that is not allowed, those of the account, and say so."""
-        paths = [EVERY_GROUP, ROOM_LISTS["groups"]] if self._kind == "groups" else [ROOM_LISTS[self._kind]]
+        paths = [ALL_GROUPS, ROOM_LISTS["groups"]] if self._kind == "groups" else [ROOM_LISTS[self._kind]]
         for path in paths:
             async for entry in self._reader.entries(path, self._kind):
                 if isinstance(entry, CallResult):

@@ -10,10 +10,9 @@ from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
-from rolecall.rocketchat.directory_responses import ROOM_TYPES, USERS, USERS_BY_STATUS, parse_listed_user
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import UserInfo, UserRoom
+from rolecall.rocketchat.responses import ROOM_TYPES, USERS, USERS_BY_STATUS, UserInfo, UserRoom, parse_listed_user
 
 DEACTIVATED = "deactivated users"
 

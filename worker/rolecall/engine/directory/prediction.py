@@ -11,7 +11,7 @@ from rolecall.rocketchat.error_table import LAST_OWNER, NOT_ALLOWED, USER_NOT_FO
 from rolecall.rocketchat.operations import Operation, Role
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import RoleHolder, UserInfo
+from rolecall.rocketchat.responses import RoleHolder, UserInfo
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has said otherwise."""
@@ -52,10 +52,10 @@ class RoomRoles:
         if not self._may_change:
             return Prediction(Outcome.FAILED, NOT_ALLOWED.reason)
         has_role = operation.role in self._held.get(user_id, frozenset())
-        if has_role is operation.gives:
+        if has_role is operation.adds:
             # Without a role they may be no member at all, and the server would say so first.
-            return Prediction(operation.nothing_to_do, "" if operation.gives else MEMBERSHIP_NOT_SEEN)
-        if operation.gives:
+            return Prediction(operation.nothing_to_do, "" if operation.adds else MEMBERSHIP_NOT_SEEN)
+        if operation.adds:
             return Prediction(operation.done, MEMBERSHIP_NOT_SEEN)
         if operation.role is Role.OWNER:
             if self._owners == 1:

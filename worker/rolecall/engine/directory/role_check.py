@@ -20,8 +20,15 @@ from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import PERMISSIONS, ROOM_ROLES, RoleHolder, parse_permission, parse_role_holders
-from rolecall.rocketchat.room_responses import COUNTERS, parse_joined
+from rolecall.rocketchat.responses import (
+    COUNTERS,
+    PERMISSIONS,
+    ROOM_ROLES,
+    RoleHolder,
+    parse_joined,
+    parse_permission,
+    parse_role_holders,
+)
 from rolecall.store.base import Batch, Pair, RunStore
 
 

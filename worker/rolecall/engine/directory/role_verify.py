@@ -13,7 +13,7 @@ from rolecall.models import Outcome, RowOutcome
 from rolecall.rocketchat.error_table import USER_NOT_FOUND, USER_NOT_IN_ROOM
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import UserInfo
+from rolecall.rocketchat.responses import UserInfo
 from rolecall.store.base import Batch, Pair, RunStore
 
 CONFIRMED_BY_READING = "confirmed_by_reading"
@@ -51,7 +51,7 @@ class VerifiedRow(NamedTuple):
 
 def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow:
     """Compare one row with what was read back; the row has an outcome that says something of the role, or a doubt."""
-    as_wanted = has_role is operation.gives
+    as_wanted = has_role is operation.adds
     if is_in_doubt(pair):
         return VerifiedRow(pair, VerifyStatus.SETTLED, has_role)
     return VerifiedRow(pair, VerifyStatus.AGREES if as_wanted else VerifyStatus.DIFFERS, has_role)
@@ -59,7 +59,7 @@ def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow
 
 def to_outcome(row: VerifiedRow, operation: Operation, now: int) -> RowOutcome:
     """Say what an unsure row is told from now on. `now`: UTC, milliseconds since the epoch."""
-    done = row.has_role is operation.gives
+    done = row.has_role is operation.adds
     outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, ROLE_UNCHANGED)
     return RowOutcome(row.pair.key, outcome, reason, None, "", "", now, None, in_doubt=False)
 
@@ -141,7 +141,7 @@ class RoleVerification:
         rows = []
         for pair in pairs:
             row = compare_row(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation)
-            taken = row.finding is VerifyStatus.SETTLED and not operation.gives and not row.has_role
+            taken = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
             no_proof = await self._why_no_member(pair) if taken else ""
             rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, no_proof) if no_proof else row)
         now = self._clock.wall_ms()

@@ -3,7 +3,7 @@
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.rocketchat.error_table import BAD_REQUEST, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import (
+from rolecall.rocketchat.responses import (
     USER_INFO,
     WITH_ROOMS,
     QueryVariant,
