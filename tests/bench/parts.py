@@ -111,7 +111,7 @@ class _Stock:
             on_give_up=_nothing,
             on_overload=_nothing,
         )
-        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.SETTLE, ""), "", "", 200)
+        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.FINISH, ""), "", "", 200)
 
         async def one(number: int) -> None:
             probing = await gate.enter()

@@ -87,6 +87,8 @@ class NoReply(NamedTuple):
     """One sentence for a person, without credentials."""
     maybe_sent: bool
     """True when the request may have reached the workspace, so that it may have been carried out."""
+    certificate_refused: bool = False
+    """True when the connection failed because the server's TLS certificate is not trusted."""
 
 
 class RowOutcome(NamedTuple):

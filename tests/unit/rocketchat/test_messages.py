@@ -13,11 +13,11 @@ from rolecall.rocketchat.messages import (
     RunSummary,
     Target,
     Webhook,
+    code_span,
     compose,
     format_elapsed,
     is_url,
     parse_target,
-    quoted,
     room_payload,
     webhook_payload,
 )
@@ -136,7 +136,7 @@ def test_no_name_gets_out_of_its_code_span(account: str, host: str, report: str)
 
 def test_an_empty_name_is_still_a_code_span() -> None:
     """Two backticks beside each other would open a span that never ends."""
-    assert quoted("") == "` `"
+    assert code_span("") == "` `"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client, Transport
-from rolecall.rocketchat.error_table import TIMEOUT, Action
+from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
     NotifyTargetError,
@@ -33,8 +33,7 @@ from rolecall.rocketchat.messages import (
     room_payload,
     webhook_payload,
 )
-from rolecall.rocketchat.rate_limit_headers import retry_delay
-from rolecall.rocketchat.response_classifier import ReadResult, classify_read
+from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
 from rolecall.rocketchat.url import proxy_for
 from rolecall.store.base import count_by_outcome
 
@@ -114,9 +113,7 @@ def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) ->
         log.info("notified", target=where)
         return
     detail = "" if secret else verdict.message  # a webhook's answer may have its address in it
-    log.warning(
-        "notification failed", target=where, reason=verdict.meaning.reason, status=verdict.status, detail=detail
-    )
+    log.warning("notification failed", target=where, reason=verdict.rule.reason, status=verdict.status, detail=detail)
 
 
 async def _ending(run: Run, code: ExitCode) -> RunSummary:
@@ -173,11 +170,8 @@ async def _poster(target: Target, way: NotifyTransport, stack: AsyncExitStack) -
 
 async def _post_with_retry(post: Post, text: str, patience: float) -> Reply | NoReply:
     reply = await _within(post(text), patience)
-    if isinstance(reply, NoReply) or classify_read(reply).verdict.meaning.then is not Action.HOLD:
-        return reply
-    wait = retry_delay(reply)
-    wait = 1.0 if wait is None else wait
-    if wait > LONGEST_HOLD:
+    wait = rate_limit_delay(reply)
+    if wait is None or wait > LONGEST_HOLD:
         return reply
     await asyncio.sleep(wait)
     return await _within(post(text), patience)
@@ -188,4 +182,4 @@ async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | N
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        return NoReply(TIMEOUT.reason, "no answer in time", maybe_sent=True)
+        return NoReply(TIMEOUT.reason, "no response in time", maybe_sent=True)

@@ -138,7 +138,7 @@ def _confirm(request: RunRequest, run: Run, connection: Connection, rows: int, r
 
 
 def _question(operation: Operation, workspace: str, username: str, rows: int, rooms: int) -> str:
-    verb, kind = "Add" if operation.gives else "Remove", operation.kind.removesuffix("s")
+    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(rows, operation.role)} in {plural(rooms, kind)}"
     return f"{verb} {what} at {workspace} as {username}"
 

@@ -122,13 +122,13 @@ class EngineEvents:
 
     def retrying(self, row: DueRow, verdict: CallResult, seconds: float) -> None:
         """Tell that a row will be attempted again."""
-        reason, status = verdict.meaning.reason, verdict.status
+        reason, status = verdict.rule.reason, verdict.status
         log = self._about(row)
         log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
     def reading_again(self, path: str, verdict: CallResult, seconds: float) -> None:
         """Tell that something will be read again."""
-        reason, status = verdict.meaning.reason, verdict.status
+        reason, status = verdict.rule.reason, verdict.status
         self._log.info("reading again", path=path, reason=reason, status=status, seconds=round(seconds, 2))
 
     def settled(self, row: DueRow, settled: RowOutcome) -> None:

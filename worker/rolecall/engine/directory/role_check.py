@@ -20,8 +20,15 @@ from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import PERMISSIONS, ROOM_ROLES, RoleHolder, parse_permission, parse_role_holders
-from rolecall.rocketchat.room_responses import COUNTERS, parse_joined
+from rolecall.rocketchat.responses import (
+    COUNTERS,
+    PERMISSIONS,
+    ROOM_ROLES,
+    RoleHolder,
+    parse_joined,
+    parse_permission,
+    parse_role_holders,
+)
 from rolecall.store.base import Batch, Pair, RunStore
 
 
@@ -91,8 +98,8 @@ async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list
     read = await reader.read(ROOM_ROLES[kind], roomId=room_id)
     if read.body is not None:
         return parse_role_holders(read.body)
-    if kind == "groups" and read.verdict.meaning is ROOM_NOT_FOUND:
+    if kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND:
         counters = await reader.read(COUNTERS, roomId=room_id)
         if counters.body is not None and parse_joined(counters.body) is False:
-            return read.verdict._replace(meaning=ROOM_NOT_JOINED)
+            return read.verdict._replace(rule=ROOM_NOT_JOINED)
     return read.verdict

@@ -14,7 +14,7 @@ from rolecall.models import Outcome, RowOutcome
 from rolecall.rocketchat.error_table import USER_NOT_FOUND, USER_NOT_IN_ROOM
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import UserInfo
+from rolecall.rocketchat.responses import UserInfo
 from rolecall.store.base import Batch, Pair, RunStore
 
 CONFIRMED_BY_READING = "confirmed_by_reading"
@@ -52,7 +52,7 @@ class VerifiedRow(NamedTuple):
 
 def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow:
     """Compare one row with what was read back; the row has an outcome that says something of the role, or a doubt."""
-    as_wanted = has_role is operation.gives
+    as_wanted = has_role is operation.adds
     if is_in_doubt(pair):
         return VerifiedRow(pair, VerifyStatus.SETTLED, has_role)
     return VerifiedRow(pair, VerifyStatus.AGREES if as_wanted else VerifyStatus.DIFFERS, has_role)
@@ -60,7 +60,7 @@ def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow
 
 def to_outcome(row: VerifiedRow, operation: Operation, now: int) -> RowOutcome:
     """Say what an unsure row is told from now on. `now`: UTC, milliseconds since the epoch."""
-    done = row.has_role is operation.gives
+    done = row.has_role is operation.adds
     outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, ROLE_UNCHANGED)
     return RowOutcome(row.pair.key, outcome, reason, None, "", "", now, None, in_doubt=False)
 
@@ -114,17 +114,17 @@ class RoleVerification:
                 person = await self._people.by_id(pairs[0].user_id)
                 if isinstance(person, UserInfo):
                     return person.rooms is not None
-                if person.meaning is not USER_NOT_FOUND:
+                if person.rule is not USER_NOT_FOUND:
                     return False
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
         person = await self._people.by_id(pairs[0].user_id)
         if isinstance(person, CallResult):
-            if person.meaning is USER_NOT_FOUND:  # who is not there has no role
+            if person.rule is USER_NOT_FOUND:  # who is not there has no role
                 await self._compare(pairs, {})
             else:
-                self._tell_unread(pairs, person.meaning.reason)
+                self._tell_unread(pairs, person.rule.reason)
         elif person.rooms is None:
             self._tell_unread(pairs, "rooms_not_shown")
         else:
@@ -134,7 +134,7 @@ class RoleVerification:
         room_id = pairs[0].room_id
         found = await read_role_holders(self._reader, self._operation.kind, room_id)
         if isinstance(found, CallResult):
-            self._tell_unread(pairs, found.meaning.reason)
+            self._tell_unread(pairs, found.rule.reason)
         else:
             await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
@@ -143,7 +143,7 @@ class RoleVerification:
         rows = []
         for pair in pairs:
             row = compare_row(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation)
-            taken = row.finding is VerifyStatus.SETTLED and not operation.gives and not row.has_role
+            taken = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
             no_proof = await self._why_no_member(pair) if taken else ""
             rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, no_proof) if no_proof else row)
         now = self._clock.wall_ms()
@@ -157,7 +157,7 @@ class RoleVerification:
         """Say why a user without the role proves nothing: the server may have refused the row. Empty for a member."""
         person = await self._people.by_id(pair.user_id)
         if isinstance(person, CallResult):
-            return person.meaning.reason if person.meaning is USER_NOT_FOUND else ""
+            return person.rule.reason if person.rule is USER_NOT_FOUND else ""
         if person.rooms is None or any(room.room_id == pair.room_id for room in person.rooms):
             return ""
         return USER_NOT_IN_ROOM.reason
