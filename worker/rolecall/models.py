@@ -1,7 +1,8 @@
-"""The values that the layers hand to each other: frozen, without behaviour, known to every layer."""
+"""The values that the layers pass to each other: frozen, without I/O, known to every layer."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 Json: TypeAlias = Any
@@ -9,7 +10,7 @@ Json: TypeAlias = Any
 
 
 class Outcome(StrEnum):
-    """What became of one row; the words stand in every report."""
+    """The outcome of one row, as every report names it. `OUTCOMES` has the properties of each."""
 
     REMOVED = "removed"
     ADDED = "added"
@@ -24,6 +25,54 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     DUPLICATE = "duplicate"
     NOT_ATTEMPTED = "not_attempted"
+
+
+class OutcomeProperties(NamedTuple):
+    """What an outcome means for exit code, reports and later runs."""
+
+    style: str
+    """The style in terminals, as Rich names it. The HTML report has a colour of the same name (`--bold-red`)."""
+    is_success: bool = False
+    """True where the row has the wanted state."""
+    is_failure: bool = False
+    """True where the command exits with 1."""
+    is_retryable: bool = False
+    """True where the row is worth another run: it stands in `retry.csv`."""
+    needs_attention: bool = False
+    """True where a person has to look at the row."""
+
+
+_CHANGED = OutcomeProperties("green", is_success=True)
+_UNCHANGED = OutcomeProperties("cyan", is_success=True)
+
+OUTCOMES: Mapping[Outcome, OutcomeProperties] = MappingProxyType(
+    {
+        Outcome.REMOVED: _CHANGED,
+        Outcome.ADDED: _CHANGED,
+        Outcome.NOT_LEADER: _UNCHANGED,
+        Outcome.NOT_MODERATOR: _UNCHANGED,
+        Outcome.NOT_OWNER: _UNCHANGED,
+        Outcome.ALREADY_LEADER: _UNCHANGED,
+        Outcome.ALREADY_MODERATOR: _UNCHANGED,
+        Outcome.ALREADY_OWNER: _UNCHANGED,
+        Outcome.FAILED: OutcomeProperties("bold red", is_failure=True, is_retryable=True, needs_attention=True),
+        Outcome.UNKNOWN: OutcomeProperties("bold yellow", is_failure=True, is_retryable=True, needs_attention=True),
+        Outcome.INVALID: OutcomeProperties("magenta", is_failure=True, needs_attention=True),
+        Outcome.DUPLICATE: OutcomeProperties("dim"),
+        Outcome.NOT_ATTEMPTED: OutcomeProperties("yellow", is_retryable=True, needs_attention=True),
+    }
+)
+"""The properties of each outcome: the only place that says them. `store/sqlite/sql.py` repeats `is_due` in SQL."""
+
+
+def is_due(outcome: Outcome | None, *, retry_failed: bool) -> bool:
+    """Return whether a session of the run sends a row of this outcome; None is a row without a recorded outcome.
+
+    A failed row is sent again only with `retry_failed`.
+    """
+    if outcome is None:
+        return True
+    return OUTCOMES[outcome].is_retryable and (retry_failed or outcome is not Outcome.FAILED)
 
 
 class Row(NamedTuple):

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from rolecall.display.summary import STYLES, Line, show_summary
-from rolecall.models import Outcome
+from rolecall.display.summary import Line, show_summary
+from rolecall.models import OUTCOMES, Outcome
 from rolecall.text import UNSAFE
 
 
@@ -26,7 +26,7 @@ def shown(*lines: Line, sentences: tuple[str, ...] = ()) -> str:
 
 def test_each_outcome_has_its_style() -> None:
     """No outcome is forgotten when one is added."""
-    assert set(STYLES) == set(Outcome)
+    assert set(OUTCOMES) == set(Outcome)
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -16,9 +16,9 @@ from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import is_retryable_row, rfc3339, write_report
 from rolecall.files.run_log import read_events
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Outcome, Result
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, OPERATIONS
+from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
 from rolecall.text import plural
 from rolecall.version import __version__
@@ -48,14 +48,12 @@ BY_STOP = {
 }
 """How the command ends for each reason to stop."""
 
-UNSUCCESSFUL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
-
 
 def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
     """Say how the command ends: by what stopped it, else by the rows."""
     if stop is not None:
         return BY_STOP[stop]
-    return ExitCode.ROWS if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.DONE
+    return ExitCode.ROWS if any(OUTCOMES[count.outcome].is_failure for count in counts) else ExitCode.DONE
 
 
 def reports_up_to_date(run: Run) -> bool:
@@ -157,8 +155,9 @@ def _summary(ledger: RunStore, identity: Identity) -> Json:
 def _outcomes_of(operation: str) -> list[Outcome]:
     """Give the outcomes that rows of an operation can come to, in the order of the reference."""
     own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
-    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
-    return [outcome for outcome in Outcome if outcome not in other]
+    return [
+        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
+    ]
 
 
 def _session(session: Session) -> Json:

@@ -8,8 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rolecall.display.summary import STYLES
-from rolecall.models import OutageStatus, Outcome, Progress, RateLimitStatus
+from rolecall.models import OUTCOMES, OutageStatus, Outcome, Progress, RateLimitStatus
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NARROWEST_BAR = 10
@@ -104,7 +103,7 @@ def ending_in_words(progress: Progress, zone: tzinfo | None = None) -> str:
 def outcomes_in_words(outcomes: Mapping[Outcome, int]) -> Text:
     """Count the rows by outcome, each in its colour; those that no row came to are left out."""
     told = [
-        Text(f"{rows:,} {outcome.value}", STYLES[outcome])
+        Text(f"{rows:,} {outcome.value}", OUTCOMES[outcome].style)
         for outcome in Outcome
         if (rows := outcomes.get(outcome, 0)) > 0
     ]

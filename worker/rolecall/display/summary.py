@@ -7,24 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rolecall.models import Outcome
+from rolecall.models import OUTCOMES, Outcome
 from rolecall.text import sanitise
-
-STYLES = {
-    Outcome.REMOVED: "green",
-    Outcome.ADDED: "green",
-    Outcome.NOT_LEADER: "cyan",
-    Outcome.NOT_MODERATOR: "cyan",
-    Outcome.NOT_OWNER: "cyan",
-    Outcome.ALREADY_LEADER: "cyan",
-    Outcome.ALREADY_MODERATOR: "cyan",
-    Outcome.ALREADY_OWNER: "cyan",
-    Outcome.FAILED: "bold red",
-    Outcome.UNKNOWN: "bold yellow",
-    Outcome.INVALID: "magenta",
-    Outcome.DUPLICATE: "dim",
-    Outcome.NOT_ATTEMPTED: "yellow",
-}
 
 
 class Line(NamedTuple):
@@ -52,7 +36,7 @@ def show_summary(lines: Sequence[Line], sentences: Sequence[str], file: TextIO) 
     table.add_column("reason", no_wrap=True)
     table.add_column("what to do", overflow="fold")
     for line in lines:
-        outcome = Text(line.outcome.value, STYLES[line.outcome])
+        outcome = Text(line.outcome.value, OUTCOMES[line.outcome].style)
         table.add_row(f"{line.rows:,}", outcome, Text(sanitise(line.reason)), Text(sanitise(line.hint), "dim"))
     console.print(table)
     console.print()

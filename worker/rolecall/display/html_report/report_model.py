@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from rolecall.display.html_report import charts, formatting
 from rolecall.display.html_report.axis_scales import bars
-from rolecall.display.html_report.run_stats import MOST_ROOMS, UNSUCCESSFUL, Room, RunStats, quantile
+from rolecall.display.html_report.run_stats import MOST_ROOMS, Room, RunStats, quantile
 from rolecall.display.html_report.timeline import Timeline, WaitStats, timeline
-from rolecall.models import Outcome
+from rolecall.models import OUTCOMES, Outcome
 from rolecall.text import plural, sanitise
 
 MOST_WORST_ROOMS = 12
@@ -96,7 +96,9 @@ def build_report_model(
     line = timeline(spans, tally, waits) if tally.last is not None else None
     reasons = _reasons(tally, hints)
     sentence = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in outcomes.items()) or "no rows"
-    state, stopped = _state(sessions, hints, sum(outcomes[outcome] for outcome in UNSUCCESSFUL))
+    state, stopped = _state(
+        sessions, hints, sum(outcomes[outcome] for outcome in outcomes if OUTCOMES[outcome].needs_attention)
+    )
     return ReportModel(
         state=state,
         stopped=stopped,
@@ -110,14 +112,19 @@ def build_report_model(
         latency=_latency(tally) if line else None,
         held=waits.held_ms > 0,
         away=waits.away_ms > 0,
-        troubles=[reason for reason in reasons if reason.outcome in UNSUCCESSFUL],
-        notes=[reason for reason in reasons if reason.outcome not in UNSUCCESSFUL],
+        troubles=[reason for reason in reasons if OUTCOMES[reason.outcome].needs_attention],
+        notes=[reason for reason in reasons if not OUTCOMES[reason.outcome].needs_attention],
         rooms=[
             room._replace(room_id=sanitise(room.room_id, limit=100)) for room in tally.worst_rooms(MOST_WORST_ROOMS)
         ],
         all_rooms=tally.rooms,
         other_rooms=tally.other_rooms if tally.rooms >= MOST_ROOMS else 0,
     )
+
+
+def _not_done(outcomes: Mapping[Outcome, int]) -> int:
+    """Return how many rows need attention."""
+    return sum(rows for outcome, rows in outcomes.items() if OUTCOMES[outcome].needs_attention)
 
 
 def _spans(sessions: Sequence[SessionSpan], tally: RunStats) -> list[tuple[int, int]]:
@@ -157,7 +164,7 @@ def _told(session: SessionSpan, hints: Mapping[str, str]) -> SessionRow:
 
 def _figures(tally: RunStats, waits: WaitStats, spans: Sequence[tuple[int, int]]) -> list[Kpi]:
     outcomes, total = tally.outcomes, tally.reasons.total()
-    not_well = sum(outcomes[outcome] for outcome in UNSUCCESSFUL)
+    not_well = _not_done(outcomes)
     working = sum(end - begin for begin, end in spans)
     calls = tally.durations.total()
     rate, unit = _rate(1_000 * calls / working if working and calls else 0.0)
@@ -190,11 +197,11 @@ def _rate(a_second: float) -> tuple[float, str]:
 
 
 def _reasons(tally: RunStats, hints: Mapping[str, str]) -> list[Reason]:
-    order = [Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED, *Outcome]
+    order = sorted(Outcome, key=lambda outcome: not OUTCOMES[outcome].needs_attention)
     found = [
         (outcome, reason, rows)
         for (outcome, reason), rows in tally.reasons.items()
-        if reason or outcome in UNSUCCESSFUL
+        if reason or OUTCOMES[outcome].needs_attention
     ]
     longest = max((rows for _, _, rows in found), default=1)
     found.sort(key=lambda each: (order.index(each[0]), -each[2]))

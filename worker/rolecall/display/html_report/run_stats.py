@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rolecall.display.html_report.time_bins import TimeBins
-from rolecall.models import Outcome, Result
+from rolecall.models import OUTCOMES, Outcome, Result
 
-UNSUCCESSFUL = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED})
-"""Outcomes that somebody has to look at."""
-PLAIN = frozenset(Outcome) - UNSUCCESSFUL
 MOST_ROOMS = 10_000
 """Rooms with rows that did not go well; of any further ones the rows are counted together."""
 EXACT = 1_000
@@ -47,7 +44,7 @@ class RunStats:
         outcome = result.outcome
         self.reasons[outcome, result.reason] += 1
         self.attempts += result.attempts
-        not_well = outcome in UNSUCCESSFUL
+        not_well = OUTCOMES[outcome].needs_attention
         if not_well and outcome is not Outcome.NOT_ATTEMPTED:
             self._add_to_room(result)
         if result.duration_ms is not None and result.finished_at is not None:
@@ -93,7 +90,7 @@ class RunStats:
 
 def needs_no_attention(result: Result) -> bool:
     """Tell whether there is nothing to say of a row but that it is done."""
-    return result.outcome in PLAIN and (not result.reason or result.outcome is Outcome.DUPLICATE)
+    return not OUTCOMES[result.outcome].needs_attention and (not result.reason or result.outcome is Outcome.DUPLICATE)
 
 
 def rounded(duration: int) -> int:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import Json, Outcome, Result, is_due
 from rolecall.store.base import Pair
 
 
@@ -18,9 +18,9 @@ class Group(NamedTuple):
     rows: int
 
     def is_due(self, *, retry_failed: bool) -> bool:
-        """Tell whether these rows are to be done; the same as the SQL says of a row."""
-        again = (None, Outcome.UNKNOWN, Outcome.FAILED) if retry_failed else (None, Outcome.UNKNOWN)
-        return bool(self.in_job) and self.outcome in again
+        """Return whether these rows are sent; `sql.DUE` says the same of a row."""
+        outcome = None if self.outcome is None else Outcome(self.outcome)
+        return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
 
 
 def reported_outcome(outcome: str | None, reason: str | None, doubt: int, stop: str) -> tuple[Outcome, str]:
