@@ -8,7 +8,7 @@ from typing import TextIO
 from rolecall.app.open_run import REPORTED, Run
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
-from rolecall.display.summary import Line, show_summary
+from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
@@ -108,7 +108,7 @@ def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> Non
     """Print the outcomes with their hints, the sentences, and where the files are."""
     folder = run.folder
     lines = [
-        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
         for count in run.ledger.counts()
     ]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
@@ -117,7 +117,7 @@ def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> Non
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
-        show_summary(lines, sentences, file)
+        print_summary(lines, sentences, file)
         file.flush()
     except BrokenPipeError:
         pass

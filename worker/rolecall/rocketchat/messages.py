@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from rolecall.models import Json
 from rolecall.rocketchat.url import is_loopback
-from rolecall.text import sanitise
+from rolecall.text import format_duration, sanitise
 
 POST_MESSAGE = "/api/v1/chat.postMessage"
 
@@ -126,7 +126,9 @@ def compose(ending: RunSummary) -> str:
         more = f" and {len(most) - MOST_REASONS} more reasons" if len(most) > MOST_REASONS else ""
         lines.append(f"Why not: {_counted(dict(most[:MOST_REASONS]))}{more}.")
     where, who = quoted(ending.workspace), quoted(ending.account)
-    lines.append(f"{quoted(ending.operation)} at {where} as {who}, {format_elapsed(ending.seconds)}.")
+    lines.append(
+        f"{quoted(ending.operation)} at {where} as {who}, {format_duration(ending.seconds, whole_seconds=True)}."
+    )
     lines.append(f"Report on {quoted(ending.host)}: {quoted(ending.report)}")
     return "\n".join(lines)
 
@@ -141,12 +143,3 @@ def quoted(text: str) -> str:
     # Servers look for mentions in code spans too: a word joiner, which nobody sees, parts the sign from the name.
     parted = re.sub("[@#]", "\\g<0>\u2060", harmless)
     return f"`{parted or ' '}`"
-
-
-def format_elapsed(seconds: float) -> str:
-    """Say a span of time: `1 h 2 min`, `3 min 4 s`, `5 s`."""
-    whole = max(0, round(seconds))
-    hours, minutes = whole // 3600, whole // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
