@@ -11,7 +11,8 @@ import pytest
 from rolecall.display.html_report import html_report
 from rolecall.models import Outcome
 from tests.browser.conftest import Look
-from tests.unit.display.html_report.making import facts, result, written
+from tests.unit.display.html_report.making import context as report_context
+from tests.unit.display.html_report.making import result, written
 from tests.unit.display.html_report.test_html_report import HOSTILE
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def test_100_000_rows_are_shown_a_page_at_a_time(look: Look, tmp_path: Path) -> 
     elements = []
     for rows in (1_000, 100_000):
         path = tmp_path / f"{rows}.html"
-        with path.open("w", encoding="utf-8") as file, html_report(file, facts(rows)) as write:
+        with path.open("w", encoding="utf-8") as file, html_report(file, report_context(rows)) as write:
             for number in range(rows):
                 failed = number % 10 == 3
                 outcome, reason = (Outcome.FAILED, "room_archived") if failed else (Outcome.REMOVED, "")

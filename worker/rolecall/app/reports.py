@@ -80,9 +80,9 @@ def write_reports(run: Run, formats: Collection[str]) -> None:
 
 
 def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractContextManager[Callable[[Result], object]]]:
-    from rolecall.display.html_report import WAITING, ReportContext, SessionSpan, html_report
+    from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
 
-    facts = ReportContext(
+    context = ReportContext(
         workspace=run.identity.workspace,
         operation=run.identity.operation,
         run=run.folder.resolve().name,
@@ -90,11 +90,11 @@ def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractCont
         spans=[SessionSpan(*session) for session in run.ledger.sessions()],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(run.folder / "run.log.jsonl", WAITING),
-        worth_another_run=is_retryable_row,
+        events=read_events(run.folder / "run.log.jsonl", WAIT_EVENTS),
+        is_retryable=is_retryable_row,
         version=__version__,
     )
-    return partial(html_report, facts=facts)
+    return partial(html_report, context=context)
 
 
 def write_predictions(run: Run, formats: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Numbers, times and durations as a person writes them."""
+"""Formats of numbers, shares and times."""
 
 import pytest
 
@@ -23,10 +23,10 @@ def test_numbers(value: float, text: str) -> None:
     ],
 )
 def test_shares(part: int, whole: int, text: str) -> None:
-    """A share is never rounded to nothing or to all."""
+    """A share is never rounded to 0 or 100 percent."""
     assert format_share(part, whole) == text
 
 
 def test_moments_are_utc() -> None:
-    """A time says its zone."""
+    """A time names its zone."""
     assert format_moment(1_772_357_400_250) == "1 Mar 2026, 09:30:00 UTC"
