@@ -21,7 +21,7 @@ from rolecall.engine.events import EngineEvents, EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import StopReason
 from rolecall.engine.stop_signal import StopSignal
-from rolecall.models import Outcome, Result, RowOutcome
+from rolecall.models import Outcome, Result, RowOutcome, is_due
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
@@ -194,9 +194,8 @@ class ResultStream:
             self._results.put((result,))
 
     def _is_due(self, outcome: Outcome) -> bool:
-        """Tell whether a row of this outcome is sent (again)."""
-        again = outcome is Outcome.FAILED and self._order.settings.retry_failed
-        return again or outcome in (Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN)
+        """Return whether a row of this outcome is sent (again)."""
+        return is_due(outcome, retry_failed=self._order.settings.retry_failed)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
-from rolecall.models import NoReply, Reply
+from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client, Transport
 from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
@@ -123,7 +123,7 @@ async def _ending(run: Run, code: ExitCode) -> RunSummary:
     ended_at = session.ended_at or Clock().wall_ms()
     counts, reasons = await run.store.counts(), Counter[str]()
     for count in counts:
-        if count.outcome in reports.UNSUCCESSFUL:
+        if OUTCOMES[count.outcome].is_failure:
             reasons[count.reason] += count.rows
     return RunSummary(
         _headline(stop, code),

@@ -10,7 +10,7 @@ from rolecall.app.open_run import REPORTED, Run
 from rolecall.app.threads import on_thread
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
-from rolecall.display.summary import Line, show_summary
+from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
@@ -18,9 +18,9 @@ from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, is_retryable_row, open_reports, rfc3339
 from rolecall.files.run_log import read_events
-from rolecall.models import Json, Outcome
+from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, OPERATIONS
+from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
 from rolecall.text import plural
 from rolecall.version import __version__
@@ -50,14 +50,12 @@ BY_STOP = {
 }
 """How the command ends for each reason to stop."""
 
-UNSUCCESSFUL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
-
 
 def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
     """Say how the command ends: by what stopped it, else by the rows."""
     if stop is not None:
         return BY_STOP[stop]
-    return ExitCode.ROWS if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.DONE
+    return ExitCode.ROWS if any(OUTCOMES[count.outcome].is_failure for count in counts) else ExitCode.DONE
 
 
 async def reports_up_to_date(run: Run) -> bool:
@@ -95,9 +93,9 @@ async def _write(run: Run, formats: Collection[str], further: Mapping[str, Extra
 
 
 async def _page(run: Run, formats: Collection[str]) -> ExtraReport:
-    from rolecall.display.html_report import WAITING, ReportContext, SessionSpan, html_report
+    from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
 
-    facts = ReportContext(
+    context = ReportContext(
         workspace=run.identity.workspace,
         operation=run.identity.operation,
         run=run.folder.resolve().name,
@@ -105,18 +103,18 @@ async def _page(run: Run, formats: Collection[str]) -> ExtraReport:
         spans=[SessionSpan(*session) for session in await run.store.sessions()],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(run.folder / "run.log.jsonl", WAITING),
-        worth_another_run=is_retryable_row,
+        events=read_events(run.folder / "run.log.jsonl", WAIT_EVENTS),
+        is_retryable=is_retryable_row,
         version=__version__,
     )
-    return partial(html_report, facts=facts)
+    return partial(html_report, context=context)
 
 
 async def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
     """Print the outcomes with their hints, the sentences, and where the files are."""
     folder = run.folder
     lines = [
-        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
         for count in await run.store.counts()
     ]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
@@ -125,7 +123,7 @@ async def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) 
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
-        show_summary(lines, sentences, file)
+        print_summary(lines, sentences, file)
         file.flush()
     except BrokenPipeError:
         pass
@@ -163,8 +161,9 @@ async def _summary(store: RunStore, identity: Identity) -> Json:
 def _outcomes_of(operation: str) -> list[Outcome]:
     """Give the outcomes that rows of an operation can come to, in the order of the reference."""
     own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
-    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
-    return [outcome for outcome in Outcome if outcome not in other]
+    return [
+        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
+    ]
 
 
 def _session(session: Session) -> Json:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rolecall.engine.remaining import estimate_remaining
 from rolecall.engine.stop_reasons import StopReason
 from rolecall.files.log_tail import last_events
-from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus
+from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
@@ -92,8 +92,8 @@ def _state(sessions: list[Session], *, held: bool) -> State:
 def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
     """Tell how far a run came on which nobody works."""
     outcomes = count_by_outcome(counts)
-    total = outcomes.total()
-    return Progress(at, total, total - outcomes[Outcome.NOT_ATTEMPTED] - outcomes[Outcome.UNKNOWN], outcomes)
+    done = sum(rows for outcome, rows in outcomes.items() if not is_due(outcome, retry_failed=False))
+    return Progress(at, outcomes.total(), done, outcomes)
 
 
 def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, seen: float, at: float) -> Progress:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from rolecall.models import Json
 from rolecall.rocketchat.url import format_netloc, is_loopback
-from rolecall.text import plural, sanitise
+from rolecall.text import format_duration, plural, sanitise
 
 POST_MESSAGE = "/api/v1/chat.postMessage"
 
@@ -123,7 +123,8 @@ def compose(summary: RunSummary) -> str:
         more = f" and {len(by_count) - MAX_REASONS} more reasons" if len(by_count) > MAX_REASONS else ""
         lines.append(f"Why not: {_format_counts(dict(by_count[:MAX_REASONS]))}{more}.")
     workspace, account = code_span(summary.workspace), code_span(summary.account)
-    lines.append(f"{code_span(summary.operation)} at {workspace} as {account}, {format_elapsed(summary.seconds)}.")
+    elapsed = format_duration(summary.seconds, whole_seconds=True)
+    lines.append(f"{code_span(summary.operation)} at {workspace} as {account}, {elapsed}.")
     lines.append(f"Report on {code_span(summary.host)}: {code_span(summary.report)}")
     return "\n".join(lines)
 
@@ -138,12 +139,3 @@ def code_span(text: str) -> str:
     # Servers look for mentions in code spans too: an invisible word joiner separates the sign from the name.
     separated = re.sub("[@#]", "\\g<0>\u2060", clean)
     return f"`{separated or ' '}`"
-
-
-def format_elapsed(seconds: float) -> str:
-    """Format a duration: `1 h 2 min`, `3 min 4 s`, `5 s`."""
-    whole = max(0, round(seconds))
-    hours, minutes = whole // 3600, whole // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rolecall.models import BadRow, DueRow, Json, Outcome, Result, Row
+from rolecall.models import BadRow, DueRow, Json, Outcome, Result, Row, is_due
 from rolecall.store.base import Batch, Count, Identity, Intent, IntentRollback, Session, StoreError
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.unit.store.conftest import Reopen
@@ -265,6 +265,20 @@ def test_what_is_due_again(ledger: SqliteDatabase, outcome: Outcome, is_due: boo
     for retry_failed, expected in ((False, is_due), (True, is_due_with_failed)):
         assert bool(due(ledger, retry_failed=retry_failed)) is expected
         assert ledger.count_due(retry_failed=retry_failed) == ((1, 1) if expected else (0, 0))
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+@pytest.mark.parametrize("outcome", [None, *(outcome for outcome in Outcome if outcome is not NOT_ATTEMPTED)])
+def test_the_sql_agrees_with_the_table_of_outcomes(
+    ledger: SqliteDatabase, outcome: Outcome | None, retry_failed: bool
+) -> None:
+    """A row is due in SQL exactly where `is_due` says so; a row that was not attempted has no outcome in the store."""
+    import_rows(ledger, RUN, [row(2)])
+    if outcome is not None:
+        ledger.commit(outcomes(settled(key_of(ledger, 2), outcome)))
+    expected = is_due(outcome, retry_failed=retry_failed)
+    assert bool(due(ledger, retry_failed=retry_failed)) is expected
+    assert ledger.count_due(retry_failed=retry_failed) == ((1, 1) if expected else (0, 0))
 
 
 def test_rooms_are_counted_once(ledger: SqliteDatabase) -> None:

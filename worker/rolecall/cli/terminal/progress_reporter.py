@@ -62,7 +62,7 @@ class ProgressReporter:
         if self.log_format == JSON and not self.quiet:
             log.warning("notice", detail=sentence)
         elif self.screen is not None:
-            self.screen.tell(sentence)
+            self.screen.print_line(sentence)
         else:
             console.print_info(sentence)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 from rolecall.files.input.columns import distinct_name
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import id_cell, json_text, scrubbed, text_cell
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Result
 from rolecall.text import sanitise
 
 REPORT_COLUMNS = (
@@ -30,7 +30,6 @@ REPORT_COLUMNS = (
 )
 RETRY_COLUMNS = ("roomId", "userId")
 REPORT_FORMATS = ("csv", "jsonl", "json")
-RETRYABLE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED})
 MAX_MESSAGE_LENGTH = 2_000
 
 Write = Callable[[Result], object]
@@ -107,7 +106,7 @@ def column_names(own: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
 
 def is_retryable_row(result: Result) -> bool:
     """Tell whether a row belongs into `retry.csv`: still in the job, and neither done nor unusable."""
-    return result.line is not None and result.outcome in RETRYABLE
+    return result.line is not None and OUTCOMES[result.outcome].is_retryable
 
 
 def rfc3339(milliseconds: int | None) -> str | None:

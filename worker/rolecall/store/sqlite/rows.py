@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import Json, Outcome, Result, is_due
 from rolecall.store.base import Pair
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
@@ -24,8 +24,8 @@ class Group(NamedTuple):
 
     def is_due(self, *, retry_failed: bool) -> bool:
         """Return whether these rows are due, as the statement DUE selects them."""
-        again = (None, Outcome.UNKNOWN, Outcome.FAILED) if retry_failed else (None, Outcome.UNKNOWN)
-        return bool(self.in_job) and self.outcome in again
+        outcome = None if self.outcome is None else Outcome(self.outcome)
+        return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
 
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
