@@ -26,9 +26,10 @@ from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
 from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
+from tests.support.store import as_store
 
 Say = Callable[[str], None]
 Part = Callable[[], None]
@@ -93,7 +94,7 @@ class _Stock:
     def due(self) -> None:
         """Read the rows in the feed's portions."""
         ledger, place = self._open(), 0
-        while found := ledger.due(place, 512, retry_failed=True):
+        while found := ledger.fetch_due(place, 512, retry_failed=True):
             place = found[-1][0]
         ledger.close()
 
@@ -111,7 +112,7 @@ class _Stock:
             on_give_up=_nothing,
             on_overload=_nothing,
         )
-        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.SETTLE, ""), "", "", 200)
+        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.FINISH, ""), "", "", 200)
 
         async def one(number: int) -> None:
             probing = await gate.enter()
@@ -124,11 +125,11 @@ class _Stock:
         ledger = self._open()
 
         async def main() -> None:
-            async with BatchWriter(ledger) as journal:
+            async with BatchWriter(as_store(ledger)) as journal:
 
                 async def one(number: int) -> None:
                     await journal.write_intent(Intent(number + 1, 1, 1))
-                    journal.settle(_settled(number + 1))
+                    journal.write_outcome(_settled(number + 1))
 
                 await self._by_workers(one)
 
@@ -167,13 +168,13 @@ class _Stock:
         """Write report.csv from the ledger."""
         write_report(self._folder, self._full.results(), self._full.extra_columns())
 
-    def _open(self) -> SqliteStore:
-        return SqliteStore(self._full.path)
+    def _open(self) -> SqliteDatabase:
+        return SqliteDatabase(self._full.path)
 
-    def _taken_in(self) -> SqliteStore:
-        ledger = SqliteStore(self._folder / f"ledger-{next(self._numbers)}.sqlite")
+    def _taken_in(self) -> SqliteDatabase:
+        ledger = SqliteDatabase(self._folder / f"ledger-{next(self._numbers)}.sqlite")
         with open_job(str(self._job)) as job:
-            ledger.import_rows(IDENTITY, job.rows())
+            import_rows(ledger, IDENTITY, job.rows())
         return ledger
 
     async def _by_workers(self, one: Callable[[int], Awaitable[None]], workers: int = IN_FLIGHT) -> None:

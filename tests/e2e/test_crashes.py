@@ -51,7 +51,7 @@ async def test_an_intent_is_on_disk_before_its_request_leaves(tmp_path: Path) ->
         worker.kill()
         await worker.communicate()
     with sqlite3.connect(tmp_path / "o/ledger.sqlite") as ledger:
-        known = set(ledger.execute("SELECT room_id, user_id FROM pair WHERE doubt = 1 OR outcome IS NOT NULL"))
+        known = set(ledger.execute("SELECT room_id, user_id FROM pair WHERE in_doubt = 1 OR outcome IS NOT NULL"))
     ledger.close()
     assert {(call.room_id, call.user_id) for call in world.calls if call.route == "groups.removeLeader"} <= known
 

@@ -45,7 +45,7 @@ async def test_machines_get_one_object(tmp_path: Path) -> None:
     assert (told["outcome"], told["reason"], told["then"], told["scope"], told["ground"], told["carriedOut"]) == (
         "failed",
         "room_archived",
-        "settle",
+        "finish",
         "room",
         "brackets",
         "no",

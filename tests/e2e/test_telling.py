@@ -121,7 +121,7 @@ async def test_an_address_on_the_command_line_is_refused(tmp_path: Path, address
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"ROLECALL_NOTIFY": f"https://chat.example.org/api/{SECRET}"}, "no incoming webhook"),
+        ({"ROLECALL_NOTIFY": f"https://chat.example.org/api/{SECRET}"}, "not an incoming webhook"),
         ({"ROLECALL_NOTIFY": f"http://chat.example.org/hooks/{SECRET}"}, "unencrypted"),
         ({"ROLECALL_NOTIFY": "two words"}, "--notify"),
         ({"ROLECALL_NOTIFY_FILE": "empty"}, "is empty"),

@@ -16,9 +16,10 @@ from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.desk import desk
 from tests.support.engine import QUICK, SilentLog
+from tests.support.store import as_store
 
 Told = dict[tuple[str, str], tuple[Outcome, str]]
 
@@ -33,15 +34,15 @@ def pairs_of(world: World) -> list[tuple[str, str]]:
     return [(room, person) for room in [*rooms, "noSuchRoom"] for person in people]
 
 
-def import_rows(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteStore:
+def make_database(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteDatabase:
     """Make a ledger of these pairs."""
-    ledger = SqliteStore(path)
+    ledger = SqliteDatabase(path)
     rows = (Row(line, room, person, {}) for line, (room, person) in enumerate(pairs, start=2))
-    ledger.import_rows(Identity("http://127.0.0.1", operation.name, ""), rows)
+    import_rows(ledger, Identity("http://127.0.0.1", operation.name, ""), rows)
     return ledger
 
 
-def told(ledger: SqliteStore) -> Told:
+def told(ledger: SqliteDatabase) -> Told:
     """Give what each pair of a ledger is told."""
     return {(row.room_id, row.user_id): (row.outcome, row.reason) for row in ledger.results()}
 
@@ -50,10 +51,10 @@ async def predict(
     url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation, settings: Settings = QUICK
 ) -> Told:
     """Check the pairs and give the predictions."""
-    ledger = import_rows(path, pairs, operation)
+    ledger = make_database(path, pairs, operation)
     try:
         async with desk(url, settings) as at:
-            await RoleCheck(ledger, at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at_once=4, clock=at.clock).run()
         return told(ledger)
     finally:
         ledger.close()
@@ -61,13 +62,15 @@ async def predict(
 
 async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation) -> Told:
     """Run the pairs, one after the other, and give what became of them."""
-    ledger, clock = import_rows(path, pairs, operation), Clock()
+    ledger, clock = make_database(path, pairs, operation), Clock()
     try:
         ledger.open_session("tester", clock.wall_ms())
         async with desk(url) as at:
             events = EngineEvents(SilentLog(), clock)
             settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
-            await process_rows(ledger, at.client, operation, settings, stop=StopSignal(), clock=clock, events=events)
+            await process_rows(
+                as_store(ledger), at.client, operation, settings, stop=StopSignal(), clock=clock, events=events
+            )
         return told(ledger)
     finally:
         ledger.close()

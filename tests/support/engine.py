@@ -17,7 +17,8 @@ from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 
 NEVER = FailureThreshold(100, is_percent=True)
 QUICK = Settings(
@@ -58,15 +59,15 @@ async def run_pairs(
 ) -> Told:
     """Run a job of pairs to its end and read its results from the ledger at `path`, which may hold earlier ones."""
     stop, clock = stop or StopSignal(), Clock()
-    ledger = SqliteStore(path)
+    ledger = SqliteDatabase(path)
     try:
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        ledger.import_rows(Identity(url, REMOVE_LEADER.name, ""), rows)
+        import_rows(ledger, Identity(url, REMOVE_LEADER.name, ""), rows)
         ledger.open_session("tester", clock.wall_ms())
         transport = ConnectionConfig(url, connect_timeout=0.25, timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
             events = EngineEvents(SilentLog(), clock)
-            await process_rows(ledger, client, REMOVE_LEADER, settings, stop=stop, clock=clock, events=events)
+            await process_rows(as_store(ledger), client, REMOVE_LEADER, settings, stop=stop, clock=clock, events=events)
         ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolecall.engine.eta import Estimate, estimate_duration, format_estimate
+from rolecall.engine.eta import Estimate, estimate_duration
 from rolecall.rocketchat.rate_limit_headers import Limits
 
 T = 1_700_000_000.0
@@ -40,22 +40,3 @@ def test_the_slower_limit_decides(
 def test_an_estimate_reads_as_a_person_says_it(told: Estimate, words: str) -> None:
     """The words name the time, whose limit it is and the pace."""
     assert str(told) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "1 second"),
-        (1.4, "1 second"),
-        (8.0, "8 seconds"),
-        (89.4, "89 seconds"),
-        (90.0, "2 minutes"),
-        (2520.0, "42 minutes"),
-        (5399.0, "90 minutes"),
-        (5400.0, "1.5 hours"),
-        (12_600.0, "3.5 hours"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    """Seconds, minutes and hours, each where a person would use them."""
-    assert format_estimate(seconds) == words

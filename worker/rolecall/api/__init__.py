@@ -3,9 +3,10 @@
 What stands here is what `worker` itself offers; everything below may change from one version to the next.
 """
 
-from rolecall.api.change_roles import OperationName, RunStopped, change_roles
+from rolecall.api.change_roles import OperationName, change_roles
 from rolecall.api.row_ingest import RowInput, RowInputs
-from rolecall.app.out_folder import InvalidRunDirectoryError
+from rolecall.app.errors import RunStopped
+from rolecall.app.run_paths import InvalidRunDirectoryError
 from rolecall.engine.events import EventLogger
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 from rolecall.api.result_stream import JobRequest, ResultStream
 from rolecall.api.row_ingest import RowInputs
+from rolecall.app.errors import RunStopped
+from rolecall.app.observer import NullLogger
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.models import Result, RolecallError
+from rolecall.models import Result
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 
@@ -33,31 +34,6 @@ OperationName: TypeAlias = Literal[
     "channels.addOwner",
 ]
 """The operations by their names, which are the keys of OPERATIONS."""
-
-
-class RunStopped(RolecallError):  # noqa: N818 - it is no defect: the results before it stand
-    """The run ended before its last row; raised after the last result. With a folder, the same call goes on."""
-
-    def __init__(self, reason: StopReason, detail: str) -> None:
-        super().__init__(f"The run stopped ({reason.value}){f': {detail}' if detail else ''}.")
-        self.reason = reason
-        """Why; also the `reason` of each row that was not attempted."""
-        self.detail = detail
-        """The words of whoever stopped it, such as the workspace's; may be empty."""
-
-
-class NullLogger:
-    """A log that nobody reads."""
-
-    def bind(self, **values: object) -> Self:
-        """Add nothing."""
-        return self
-
-    def info(self, event: str, **values: object) -> None:
-        """Tell nobody."""
-
-    def warning(self, event: str, **values: object) -> None:
-        """Tell nobody."""
 
 
 async def change_roles(

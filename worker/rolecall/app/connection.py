@@ -1,42 +1,104 @@
-"""The way to the workspace: its address checked, a session with it, and the one call that tells who we are."""
+"""The connection of a use case to its workspace: who calls, how, and how it can be interrupted."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.signals import cancelled_by_signals
+from rolecall.app.errors import RunStopped
+from rolecall.app.observer import NullObserver, Observer
+from rolecall.engine.clock import Clock
+from rolecall.engine.eta import Estimate, estimate_duration
+from rolecall.engine.events import EngineEvents
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.throttle.read_client import ReadClient, ReadStopped, run_until_stopped
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """What every use case needs that calls a workspace."""
+
+    connection: ConnectionConfig
+    credentials: Credentials
+    settings: Settings = field(default_factory=Settings)
+    observer: Observer = field(default_factory=NullObserver)
+    stop: StopSignal = field(default_factory=StopSignal)
+    """Requested by the caller to end the work early; one for each call of a use case."""
+
 
 class Connection(NamedTuple):
-    """A session with a workspace that knows us."""
+    """An HTTP session with a workspace that has accepted the credentials."""
 
     client: Client
     account: Account
     server_date: float | None
-    """The server's clock when it told who we are: epoch seconds."""
+    """The server's clock at the first response: epoch seconds."""
+
+    def estimate(self, settings: Settings, calls: int) -> Estimate | None:
+        """Estimate how long so many calls take; None where nothing limits them."""
+        return estimate_duration(calls, settings.rate, self.account.limits, self.server_date)
 
 
 @asynccontextmanager
-async def connect(
-    config: ConnectionConfig, credentials: Credentials, patience: float, *, quiet: bool = False
-) -> AsyncIterator[Connection]:
-    """Open a session with a workspace and ask who we are; a full window is waited for up to `patience`.
+async def connect(context: AppContext) -> AsyncIterator[Connection]:
+    """Connect and read the account; a rate limit is waited out for at most the outage timeout.
 
-    Raises CaFileError, InvalidUrlError, AuthenticationError and WorkspaceUnavailableError.
+    Raises CaFileError, InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, or RunStopped on a request to
+    stop.
     """
-
-    def tell_of_wait(seconds: float) -> None:
-        if not quiet:
-            console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
-
-    async with Client(config, credentials) as client:
-        with cancelled_by_signals():
-            reply = await fetch_current_user(client, patience, tell_of_wait)
+    async with Client(context.connection, context.credentials) as client:
+        call = fetch_current_user(client, context.settings.outage_timeout, context.observer.waiting)
+        reply = await until_stopped(call, context.stop)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
-        yield Connection(client, parse_account(reply, config.url), date)
+        yield Connection(client, parse_account(reply, context.connection.url), date)
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
+    """Await the work. Raises RunStopped as soon as the stop is requested."""
+    try:
+        return await run_until_stopped(work, stop)
+    except ReadStopped:
+        raise RunStopped(stop.reason or StopReason.INTERRUPTED, stop.detail) from None
+
+
+class ReadSession(NamedTuple):
+    """What a use case needs that only reads."""
+
+    reader: ReadClient
+    stop: StopSignal
+    clock: Clock
+
+
+def open_read_session(context: AppContext, client: Client, log_file: Path | None) -> ReadSession:
+    """Create a reader; its events go to the observer's log and to `log_file`."""
+    clock, stop = Clock(), context.stop
+    log = context.observer.open_log(log_file, hide=context.credentials.token)
+    events = EngineEvents(log, clock)
+    return ReadSession(ReadClient(client, context.settings, stop=stop, clock=clock, events=events), stop, clock)
+
+
+async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:
+    """Await the reading; return False when it was stopped before its end, for the reason in `stop`.
+
+    A cancellation also stops it: what was read until then is recorded by the caller.
+    """
+    task = asyncio.ensure_future(run_until_stopped(work, stop))
+    try:
+        await task
+    except ReadStopped:
+        return False
+    except asyncio.CancelledError:
+        stop.ask(StopReason.INTERRUPTED)
+        return False
+    return True

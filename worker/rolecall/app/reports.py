@@ -1,26 +1,25 @@
-"""The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
+"""The reports of a run, written from its store; the same for every command."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import aclosing
 from functools import partial
-from typing import TextIO
+from pathlib import Path
+from typing import NamedTuple
 
-from rolecall.app.open_run import REPORTED, Run
-from rolecall.cli.exit_codes import OF_STOP, ExitCode
-from rolecall.cli.terminal import console
-from rolecall.display.summary import Line, show_summary
+from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
+from rolecall.app.run_paths import RunKind
+from rolecall.app.threads import on_thread
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_reasons import STOP_HINTS
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
-from rolecall.files.output.report import is_retryable_row, rfc3339, write_report
+from rolecall.files.output.report import ExtraReport, is_retryable_row, open_reports, rfc3339
 from rolecall.files.run_log import read_events
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, OPERATIONS
-from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
-from rolecall.text import plural
+from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.version import __version__
 
 NOT_NEEDED = "not_needed"
@@ -36,119 +35,102 @@ REASON_HINTS = {
     "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
-"""Every reason that a report can give, with what a person can do about it."""
-
-UNSUCCESSFUL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
+"""Every reason that a report can name, with what an operator can do about it."""
 
 
-def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
-    """Say how the command ends: by what stopped it, else by the rows."""
-    if stop is not None:
-        return OF_STOP[stop]
-    return ExitCode.ROW_FAILURES if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.OK
+class ReportSummary(NamedTuple):
+    """What the store knows of a run or a check, counted; `summary.json` and every command's result are made of it."""
+
+    folder: Path
+    identity: Identity
+    counts: Sequence[Count]
+    sessions: Sequence[Session]
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a row is failed, unknown or invalid."""
+        return any(OUTCOMES[count.outcome].is_failure for count in self.counts)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a row was not attempted."""
+        return any(count.outcome is Outcome.NOT_ATTEMPTED for count in self.counts)
+
+    def to_json(self) -> Json:
+        """Return the content of `summary.json`."""
+        outcomes = count_by_outcome(self.counts)
+        return {
+            "workspace": self.identity.workspace,
+            "operation": self.identity.operation,
+            "jobDigest": self.identity.job_digest,
+            "rows": outcomes.total(),
+            "outcomes": {outcome.value: outcomes[outcome] for outcome in _possible_outcomes(self.identity)},
+            "reasons": [
+                {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
+                for count in self.counts
+                if count.reason
+            ],
+            "stop": self.sessions[-1].stop_reason if self.sessions else "",
+            "sessions": [_session(session) for session in self.sessions],
+            "rolecall": __version__,
+        }
 
 
-def reports_up_to_date(run: Run) -> bool:
-    """Tell whether the reports say all that the ledger knows."""
-    there = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
-    return there and run.ledger.notes().get(REPORTED) == "yes"
+async def summarise(run: Run) -> ReportSummary:
+    """Count the rows of a run. Raises StoreError."""
+    return ReportSummary(run.folder, run.identity, await run.store.counts(), await run.store.sessions())
 
 
-def mark_reports_stale(run: Run) -> None:
-    """Note that the ledger is about to know more than the reports."""
-    run.ledger.note(**{REPORTED: "no"})
+async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
+    """Write the reports of the run or the check in a directory again.
 
-
-def write_reports(run: Run, formats: Collection[str]) -> None:
-    """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
-
-    Raises OSError, StoreError.
+    Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
-    ledger = run.ledger
-    further = {"report.html": _page(run, formats)}
-    write_report(run.folder, ledger.results(), ledger.extra_columns(), ("csv", *formats), further)
-    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
-    run.ledger.note(**{REPORTED: "yes"})
+    async with open_existing_run(folder) as run:
+        return await write_reports(run, formats)
 
 
-def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractContextManager[Callable[[Result], object]]]:
-    from rolecall.display.html_report import WAITING, ReportContext, SessionSpan, html_report
+async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+    """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
-    facts = ReportContext(
-        workspace=run.identity.workspace,
-        operation=run.identity.operation,
-        run=run.folder.resolve().name,
-        rows=sum(count.rows for count in run.ledger.counts()),
-        spans=[SessionSpan(*session) for session in run.ledger.sessions()],
+    Raises OSError and StoreError.
+    """
+    store, is_run = run.store, run.kind is RunKind.RUN
+    summary = await summarise(run)
+    further = {"report.html": _html_report(summary, formats)} if is_run else {}
+    files = open_reports(run.folder, await store.extra_columns(), ("csv", *formats), further, retry=is_run)
+    async with on_thread(files) as write, aclosing(store.results()) as pages:
+        async for page in pages:
+            await asyncio.to_thread(write, page)
+    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
+    await store.set_meta(**{REPORTS_STATE: "yes"})
+    return summary
+
+
+def _html_report(summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
+    from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
+
+    context = ReportContext(
+        workspace=summary.identity.workspace,
+        operation=summary.identity.operation,
+        run=summary.folder.resolve().name,
+        rows=sum(count.rows for count in summary.counts),
+        spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(run.folder / "run.log.jsonl", WAITING),
-        worth_another_run=is_retryable_row,
+        events=read_events(summary.folder / "run.log.jsonl", WAIT_EVENTS),
+        is_retryable=is_retryable_row,
         version=__version__,
     )
-    return partial(html_report, facts=facts)
+    return partial(html_report, context=context)
 
 
-def write_predictions(run: Run, formats: Collection[str]) -> None:
-    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, StoreError."""
-    columns = run.ledger.extra_columns()
-    write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
-    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
-
-
-def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
-    """Print the outcomes with their hints, the sentences, and where the files are."""
-    folder = run.folder
-    lines = [
-        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
-        for count in run.ledger.counts()
+def _possible_outcomes(identity: Identity) -> list[Outcome]:
+    """Return the outcomes that rows of an operation can have, in the order of the reference."""
+    own = operation_of(identity)
+    return [
+        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
     ]
-    sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
-    if (folder / "report.html").is_file():
-        sentences.append(f"On one page: {folder / 'report.html'}")
-    if (folder / "retry.csv").is_file():
-        sentences.append(f"Worth another run: {folder / 'retry.csv'}")
-    try:
-        show_summary(lines, sentences, file)
-        file.flush()
-    except BrokenPipeError:
-        pass
-    except OSError as error:  # the reports are written all the same
-        console.print_info(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
-
-
-def format_counts(counts: Sequence[Count]) -> str:
-    """Count the outcomes in one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
-    totals = count_by_outcome(counts)
-    parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
-    return f"{plural(totals.total(), 'row')}: {parts}."
-
-
-def _summary(ledger: RunStore, identity: Identity) -> Json:
-    counts, sessions = ledger.counts(), ledger.sessions()
-    outcomes = count_by_outcome(counts)
-    return {
-        "workspace": identity.workspace,
-        "operation": identity.operation,
-        "jobDigest": identity.job_digest,
-        "rows": outcomes.total(),
-        "outcomes": {outcome.value: outcomes[outcome] for outcome in _outcomes_of(identity.operation)},
-        "reasons": [
-            {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
-            for count in counts
-            if count.reason
-        ],
-        "stop": sessions[-1].why if sessions else "",
-        "sessions": [_session(session) for session in sessions],
-        "rolecall": __version__,
-    }
-
-
-def _outcomes_of(operation: str) -> list[Outcome]:
-    """Give the outcomes that rows of an operation can come to, in the order of the reference."""
-    own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
-    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
-    return [outcome for outcome in Outcome if outcome not in other]
 
 
 def _session(session: Session) -> Json:
@@ -156,5 +138,5 @@ def _session(session: Session) -> Json:
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),
         "account": session.account,
-        "stop": session.why,
+        "stop": session.stop_reason,
     }

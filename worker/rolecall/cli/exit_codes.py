@@ -2,12 +2,20 @@
 
 from enum import IntEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rolecall.app.errors import OutputError
+from rolecall.app.errors import OutputError, RunStopped
 from rolecall.engine.stop_reasons import StopReason
 from rolecall.models import LockedError, RolecallError
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
 from rolecall.store.base import StoreError
+
+if TYPE_CHECKING:  # they import libraries that usage errors do not need
+    from rolecall.app.check_job import CheckResult
+    from rolecall.app.find_roles import FindResult
+    from rolecall.app.reports import ReportSummary
+    from rolecall.app.run_job import RunResult
+    from rolecall.app.verify_run import VerifyResult
 
 
 class ExitCode(IntEnum):
@@ -59,4 +67,46 @@ OF_STOP = MappingProxyType[StopReason, ExitCode](
 
 def exit_code_of(error: RolecallError | OSError) -> ExitCode:
     """Return the exit code of an exception that ended the command."""
+    if isinstance(error, RunStopped):
+        return OF_STOP[error.reason]
     return next(OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR)
+
+
+def exit_code_of_run(result: "RunResult") -> ExitCode:
+    """Return the exit code of a run that has ended."""
+    if result.report_error and result.recorded:
+        return ExitCode.STOPPED
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    return ExitCode.OK if result.is_success else ExitCode.ROW_FAILURES
+
+
+def exit_code_of_report(summary: "ReportSummary") -> ExitCode:
+    """Return the exit code of reports that were written again."""
+    if summary.is_unfinished:
+        return ExitCode.STOPPED
+    return ExitCode.ROW_FAILURES if summary.has_failures else ExitCode.OK
+
+
+def exit_code_of_check(result: "CheckResult") -> ExitCode:
+    """Return the exit code of a check; rows without a prediction count as failures."""
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    predicted = not result.summary.is_unfinished and not result.summary.has_failures
+    return ExitCode.OK if predicted else ExitCode.ROW_FAILURES
+
+
+def exit_code_of_verification(result: "VerifyResult") -> ExitCode:
+    """Return the exit code of a verification."""
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    if result.differing:
+        return ExitCode.DRIFT
+    return ExitCode.ROW_FAILURES if result.listed else ExitCode.OK
+
+
+def exit_code_of_find(result: "FindResult") -> ExitCode:
+    """Return the exit code of a search; what could not be read counts as a failure."""
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    return ExitCode.ROW_FAILURES if result.gaps else ExitCode.OK

@@ -5,15 +5,16 @@ There is no event for a row that went well: the ledger is the record.
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
-from rolecall.app.open_run import Run
 from rolecall.engine.clock import Clock
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController, AdmissionStatus
 from rolecall.engine.throttle.route_schedule import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitPause, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
+from rolecall.store.base import Identity
 from rolecall.version import __version__
 
 MIN_REPORTED_DELAY = 1.0
@@ -59,15 +60,15 @@ class EngineEvents:
             return view._replace(hold=RateLimitPause(self._held_until - now, self._held_by is DelayReason.REFUSED))
         return view
 
-    def began(self, run: Run, account: str, rows: int, *, resumed: bool) -> None:
+    def began(self, identity: Identity, folder: Path, account: str, rows: int, *, resumed: bool) -> None:
         """Tell that a session begins, with so many rows that are due."""
         self._log.info(
             "run resumed" if resumed else "run started",
-            workspace=run.identity.workspace,
-            operation=run.identity.operation,
+            workspace=identity.workspace,
+            operation=identity.operation,
             account=account,
             rows=rows,
-            folder=str(run.folder),
+            folder=str(folder),
             version=__version__,
         )
 
@@ -122,13 +123,13 @@ class EngineEvents:
 
     def retrying(self, row: DueRow, verdict: CallResult, seconds: float) -> None:
         """Tell that a row will be attempted again."""
-        reason, status = verdict.meaning.reason, verdict.status
+        reason, status = verdict.rule.reason, verdict.status
         log = self._about(row)
         log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
     def reading_again(self, path: str, verdict: CallResult, seconds: float) -> None:
         """Tell that something will be read again."""
-        reason, status = verdict.meaning.reason, verdict.status
+        reason, status = verdict.rule.reason, verdict.status
         self._log.info("reading again", path=path, reason=reason, status=status, seconds=round(seconds, 2))
 
     def settled(self, row: DueRow, settled: RowOutcome) -> None:

@@ -8,7 +8,7 @@ from rolecall.engine.events import EngineEvents
 from rolecall.engine.remaining import estimate_remaining
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
-from rolecall.models import Outcome, Progress
+from rolecall.models import Outcome, Progress, is_due
 from rolecall.store.base import Count, count_by_outcome
 
 MEASURED_OVER = 10.0
@@ -30,9 +30,8 @@ class PriorProgress(NamedTuple):
     @classmethod
     def of(cls, counts: list[Count], due: int, *, retry_failed: bool) -> "PriorProgress":
         """Tell it from the ledger's counts and the number of rows to be done."""
-        again = {Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN, *((Outcome.FAILED,) if retry_failed else ())}
         total = sum(count.rows for count in counts)
-        outcomes = count_by_outcome(count for count in counts if count.outcome not in again)
+        outcomes = count_by_outcome(count for count in counts if not is_due(count.outcome, retry_failed=retry_failed))
         return cls(total, total - due, outcomes)
 
 

@@ -56,10 +56,10 @@ class RoomCache:
 
     def answered(self, row: DueRow, verdict: CallResult) -> list[DueRow]:
         """Learn from an answer; give the rows that need not wait any more."""
-        if verdict.meaning.scope is ErrorScope.ROOM:
+        if verdict.rule.scope is ErrorScope.ROOM:
             _remember(self._closed, row.room_id, RejectedRoom(verdict, row.line))
         else:
-            if verdict.meaning.outcome in USABLE_ROOM:
+            if verdict.rule.outcome in USABLE_ROOM:
                 self._closed.pop(row.room_id, None)
             if row.room_id not in self._open:
                 _remember(self._open, row.room_id, None)

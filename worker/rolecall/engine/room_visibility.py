@@ -5,7 +5,7 @@ from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.room_responses import COUNTERS, is_joined, is_refused
+from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
 
 TOO_MANY = 429
 MAX_UNANSWERED = 3
@@ -24,7 +24,7 @@ class RoomVisibilityResolver:
 
     async def explain(self, verdict: CallResult, room_id: str) -> CallResult:
         """Give the verdict again, with `room_not_joined` where the server knows the room."""
-        if verdict.meaning is not ROOM_NOT_FOUND or self._refused:
+        if verdict.rule is not ROOM_NOT_FOUND or self._refused:
             return verdict
         await self._turnstile.enter()
         try:
@@ -35,5 +35,5 @@ class RoomVisibilityResolver:
         self._turnstile.answered(reply, refused=False)
         answered = isinstance(reply, Reply) and reply.status < TOO_MANY
         self._unanswered = 0 if answered else self._unanswered + 1
-        self._refused = is_refused(reply) or self._unanswered >= MAX_UNANSWERED
-        return verdict._replace(meaning=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict
+        self._refused = is_route_unavailable(reply) or self._unanswered >= MAX_UNANSWERED
+        return verdict._replace(rule=ROOM_NOT_JOINED) if is_joined(reply) is False else verdict

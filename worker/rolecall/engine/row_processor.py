@@ -47,8 +47,8 @@ class RowAttemptState:
 
     def learn(self, verdict: CallResult) -> None:
         """Keep what an answer says of the row; a hold says nothing of it."""
-        self.in_doubt = self.in_doubt or verdict.meaning.maybe_done
-        if verdict.meaning.then is not Action.HOLD:
+        self.in_doubt = self.in_doubt or verdict.rule.maybe_done
+        if verdict.rule.action is not Action.BACK_OFF:
             self.last = verdict
 
 
@@ -98,7 +98,7 @@ class RowProcessor:
         course = RowAttemptState(row.attempts, row.in_doubt)
         try:
             verdict = await self._attempt(row, course)
-            if verdict.meaning.then is Action.RETRY:
+            if verdict.rule.action is Action.RETRY:
                 verdict = await self._try_again(row, course, verdict)
         except ShutdownRequested:
             self._leave(row, course)
@@ -137,7 +137,7 @@ class RowProcessor:
             verdict = classify(reply, self._operation, in_doubt=course.in_doubt)
             self._gate.leave(row.key, reply, verdict, probing=probing)
             course.learn(verdict)
-            if probing and self._feed.is_empty and verdict.meaning.scope is ErrorScope.WORKSPACE:
+            if probing and self._feed.is_empty and verdict.rule.scope is ErrorScope.WORKSPACE:
                 await self._suspect_the_row()
             if self._note(row, course, verdict):
                 return await self._look_closer(row, course, verdict)
@@ -152,12 +152,14 @@ class RowProcessor:
 
     def _note(self, row: DueRow, course: RowAttemptState, verdict: CallResult) -> bool:
         """Write down what an attempt came to; False when it does not count."""
-        meaning = verdict.meaning
-        counts = meaning.then is not Action.HOLD and not (self._gate.outage and meaning.scope is ErrorScope.WORKSPACE)
+        meaning = verdict.rule
+        counts = meaning.action is not Action.BACK_OFF and not (
+            self._gate.outage and meaning.scope is ErrorScope.WORKSPACE
+        )
         if not counts:
             course.attempts -= 1
-        if not counts or (meaning.then is not Action.SETTLE and not course.in_doubt):
-            self._journal.withdraw(IntentRollback(row.key, course.attempts, course.in_doubt))
+        if not counts or (meaning.action is not Action.FINISH and not course.in_doubt):
+            self._journal.rollback_intent(IntentRollback(row.key, course.attempts, course.in_doubt))
         return counts
 
     async def _enter(self, row: DueRow, course: RowAttemptState) -> bool:
@@ -173,7 +175,7 @@ class RowProcessor:
         except BaseException:
             if course.attempts > before:
                 course.attempts = before
-                self._journal.withdraw(IntentRollback(row.key, before, course.in_doubt))
+                self._journal.rollback_intent(IntentRollback(row.key, before, course.in_doubt))
             raise
 
     async def _send(self, row: DueRow, course: RowAttemptState) -> Reply | NoReply:
@@ -201,28 +203,28 @@ class RowProcessor:
         """Write what is known of a row that goes no further; without a doubt it is simply due again."""
         if course.last is None:
             return
-        if course.last.meaning.then is Action.SETTLE or course.in_doubt:
+        if course.last.rule.action is Action.FINISH or course.in_doubt:
             self._settle(row, course, course.last)
         else:
-            self._journal.withdraw(IntentRollback(row.key, course.attempts, in_doubt=False))
+            self._journal.rollback_intent(IntentRollback(row.key, course.attempts, in_doubt=False))
 
     def _conclude(self, row: DueRow, course: RowAttemptState, verdict: CallResult) -> None:
-        meaning = verdict.meaning
-        if meaning.then is Action.STOP:
+        meaning = verdict.rule
+        if meaning.action is Action.STOP:
             reason = StopReason.NO_SUCH_ROUTE if meaning.scope is ErrorScope.ROUTE else StopReason.CREDENTIALS
             self._stop.ask(reason, verdict.message)
             self._leave(row, course)
             return
-        if meaning.then is Action.SETTLE:
+        if meaning.action is Action.FINISH:
             self._budget.good_answer()
         if self._failures.count_forbidden(meaning.scope is ErrorScope.CREDENTIALS):
             self._stop.ask(StopReason.CREDENTIALS, verdict.message)
         self._settle(row, course, verdict)
 
     def _settle(self, row: DueRow, course: RowAttemptState, verdict: CallResult) -> None:
-        meaning = verdict.meaning
+        meaning = verdict.rule
         outcome, message = meaning.outcome, verdict.message
-        if meaning.then is not Action.SETTLE:
+        if meaning.action is not Action.FINISH:
             outcome = Outcome.UNKNOWN if course.in_doubt else Outcome.FAILED
         elif course.in_doubt and outcome is Outcome.FAILED:
             message = f"{message} (an earlier attempt's answer was lost: it may have been carried out)"
@@ -243,7 +245,7 @@ class RowProcessor:
         )
 
     def _settle_unasked(self, row: DueRow, closed: RejectedRoom) -> None:
-        meaning = closed.verdict.meaning
+        meaning = closed.verdict.rule
         message = f"not asked: line {closed.line} was told so for the whole room"
         error_type = closed.verdict.error_type
         now = self._clock.wall_ms()
@@ -253,7 +255,7 @@ class RowProcessor:
         )
 
     def _record(self, row: DueRow, settled: RowOutcome) -> None:
-        self._journal.settle(settled)
+        self._journal.write_outcome(settled)
         self._events.settled(row, settled)
         if self._failures.count(settled.outcome):
             self._stop.ask(StopReason.MAX_FAILURES)

@@ -4,7 +4,8 @@ JSON Lines: the first line says which run was planned, every other one is a pair
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -64,19 +65,30 @@ class Plan(NamedTuple):
                 yield _planned(self.path, number, line)
 
 
-def write_plan(path: Path, header: PlanHeader, results: Iterable[Result]) -> None:
-    """Write a plan that takes its place at `path` once it is whole, mode 0600. Raises OSError.
+@contextmanager
+def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterable[Result]], None]]:
+    """Open a new plan, mode 0600; the value writes results. It gets its name when the block ends. Raises OSError.
 
     Rows that are never sent in any case (invalid, duplicate) are left out.
     """
     with replace_atomically(path) as file:
         told = dict(zip(_NAMES, header, strict=True))
         file.write(json_text({"rolecallPlan": VERSION, **told}) + "\n")
-        for result in results:
-            if result.outcome in (Outcome.INVALID, Outcome.DUPLICATE):
-                continue
-            pair: Json = {"roomId": scrubbed(result.room_id), "userId": scrubbed(result.user_id)}
-            file.write(json_text({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
+
+        def write(results: Iterable[Result]) -> None:
+            for result in results:
+                if result.outcome in (Outcome.INVALID, Outcome.DUPLICATE):
+                    continue
+                pair: Json = {"roomId": scrubbed(result.room_id), "userId": scrubbed(result.user_id)}
+                file.write(json_text({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
+
+        yield write
+
+
+def write_plan(path: Path, header: PlanHeader, results: Iterable[Result]) -> None:
+    """Write a whole plan, see `open_plan_file`."""
+    with open_plan_file(path, header) as write:
+        write(results)
 
 
 def is_plan(path: Path) -> bool:

@@ -29,7 +29,7 @@ GAP_HINTS = {
 
 def to_gap(verdict: CallResult, what: str) -> LookupGap:
     """Say why `what` was not told, by the answer."""
-    reason = verdict.meaning.reason
+    reason = verdict.rule.reason
     if reason in GAP_HINTS:
         return LookupGap(reason, what)
     return LookupGap(NOT_READ, what, f"{reason}: {verdict.message}" if verdict.message else reason)

@@ -100,19 +100,19 @@ class AdmissionController:
 
     def leave(self, key: int, reply: Reply | NoReply, verdict: CallResult, *, probing: bool) -> None:
         """Note a call's end, and what it said about the workspace."""
-        meaning = verdict.meaning
-        refused = meaning.then is Action.HOLD
+        meaning = verdict.rule
+        refused = meaning.action is Action.BACK_OFF
         self._turnstile.answered(reply, refused=refused)
         if meaning.scope is ErrorScope.WORKSPACE:
             self._breaker.failed(key, reached=meaning.maybe_done, probing=probing)
         else:
             self._breaker.answered(probing=probing)
-        if meaning.then is Action.RETRY:
+        if meaning.action is Action.RETRY:
             self._overloaded()
         elif not refused:
             self._concurrency.relaxed()
             self._troubled_since = None
-        if refused or meaning.then is Action.RETRY:
+        if refused or meaning.action is Action.RETRY:
             self._troubled()
         self._concurrency.leave()
 

@@ -70,7 +70,7 @@ class ReadClient:
             read = await self._attempt(number, path, query)
             return read.verdict
 
-        if read.verdict.meaning.then is Action.RETRY:
+        if read.verdict.rule.action is Action.RETRY:
             await retry(
                 read.verdict,
                 again,
@@ -79,7 +79,7 @@ class ReadClient:
                 budget=self._budget,
                 on_retry=lambda verdict, seconds: self._events.reading_again(path, verdict, seconds),
             )
-        if read.verdict.meaning.then is Action.SETTLE:
+        if read.verdict.rule.action is Action.FINISH:
             self._budget.good_answer()
         return read
 
@@ -125,19 +125,19 @@ class ReadClient:
                 gate.withdraw(probing=probing)
                 raise
             read = classify_read(reply)
-            meaning = read.verdict.meaning
+            meaning = read.verdict.rule
             gate.leave(number, reply, read.verdict, probing=probing)
             if probing and meaning.scope is ErrorScope.WORKSPACE and is_rocketchat_response(await self._client.get(ME)):
                 gate.confirm_reachable()  # it is this listing that is sick: too long, or too slow for a proxy
-            if meaning.then is Action.STOP:
+            if meaning.action is Action.STOP:
                 return await self._without_permission(read)
-            if meaning.then is not Action.HOLD and not (gate.outage and meaning.scope is ErrorScope.WORKSPACE):
+            if meaning.action is not Action.BACK_OFF and not (gate.outage and meaning.scope is ErrorScope.WORKSPACE):
                 return read
 
     async def _without_permission(self, read: ReadResult) -> ReadResult:
         """Tell a missing permission, which 8.x also says with a 401, from credentials that are not accepted."""
         if is_authenticated(await self._client.get(ME)):
-            return read._replace(verdict=read.verdict._replace(meaning=FORBIDDEN))
+            return read._replace(verdict=read.verdict._replace(rule=FORBIDDEN))
         self._stop.ask(StopReason.CREDENTIALS, read.verdict.message)
         raise ReadStopped
 

@@ -84,7 +84,7 @@ async def retry(
 
 def is_retryable(verdict: CallResult) -> bool:
     """Tell whether a verdict asks for another attempt."""
-    return verdict.meaning.then is Action.RETRY
+    return verdict.rule.action is Action.RETRY
 
 
 def last_result(state: RetryCallState) -> CallResult:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 from rolecall.files.input.columns import distinct_name
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import id_cell, json_text, scrubbed, text_cell
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Result
 from rolecall.text import sanitise
 
 REPORT_COLUMNS = (
@@ -30,7 +30,6 @@ REPORT_COLUMNS = (
 )
 RETRY_COLUMNS = ("roomId", "userId")
 REPORT_FORMATS = ("csv", "jsonl", "json")
-RETRYABLE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED})
 MAX_MESSAGE_LENGTH = 2_000
 
 Write = Callable[[Result], object]
@@ -45,22 +44,22 @@ class CsvWriter(Protocol):
         """Write one record."""
 
 
-def write_report(
+@contextmanager
+def open_reports(
     folder: Path,
-    results: Iterable[Result],
     extra_columns: Sequence[str],
     formats: Collection[str] = ("csv",),
     further: Mapping[str, ExtraReport] | None = None,
     *,
     retry: bool = True,
-) -> None:
-    """Write the reports of a run into `folder`, reading `results` once and holding one at a time.
+) -> Iterator[Callable[[Iterable[Result]], None]]:
+    """Open the reports of a run in `folder`; the value writes rows, in the order of the job, into all of them.
 
     `extra_columns` are the job's further columns. `report.csv` is always written, `report.jsonl` and `report.json`
-    when `formats` names them. `retry.csv`, where it is wanted, has the rows that are worth another run, those left out
-    that the job no longer has; where there are none, an old one is removed. Each file takes its place only when all
-    rows are written. CSV is RFC 4180 (CRLF) in UTF-8. `further` has, by file name, reports that are written elsewhere;
-    they end last, so that the tables are there even if one of them fails. Raises `OSError`.
+    when `formats` names them. `retry.csv`, where it is wanted, has the rows that are worth another run, without those
+    that the job no longer has; where there are none, an old one is removed. Each file gets its name when the block
+    ends without an exception. CSV is RFC 4180 (CRLF) in UTF-8. `further` has, by file name, reports that are written
+    elsewhere; they end last, so that the tables are there even if one of them fails. Raises OSError.
     """
     with ExitStack() as files:
         writers = [
@@ -73,9 +72,27 @@ def write_report(
             writers.append(files.enter_context(_json_report(folder / "report.json", extra_columns)))
         if retry:
             writers.append(files.enter_context(_retry(folder / "retry.csv", extra_columns)))
-        for result in results:
-            for write in writers:
-                write(result)
+
+        def write(results: Iterable[Result]) -> None:
+            for result in results:
+                for writer in writers:
+                    writer(result)
+
+        yield write
+
+
+def write_report(
+    folder: Path,
+    results: Iterable[Result],
+    extra_columns: Sequence[str],
+    formats: Collection[str] = ("csv",),
+    further: Mapping[str, ExtraReport] | None = None,
+    *,
+    retry: bool = True,
+) -> None:
+    """Write the reports of a run, see `open_reports`."""
+    with open_reports(folder, extra_columns, formats, further, retry=retry) as write:
+        write(results)
 
 
 def column_names(own: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
@@ -89,7 +106,7 @@ def column_names(own: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
 
 def is_retryable_row(result: Result) -> bool:
     """Tell whether a row belongs into `retry.csv`: still in the job, and neither done nor unusable."""
-    return result.line is not None and result.outcome in RETRYABLE
+    return result.line is not None and OUTCOMES[result.outcome].is_retryable
 
 
 def rfc3339(milliseconds: int | None) -> str | None:

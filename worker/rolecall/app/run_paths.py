@@ -1,40 +1,44 @@
-"""Where a run keeps its files: a folder of its own that only its user can read."""
+"""The directories of runs and checks: private, named by job and start time."""
 
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 from rolecall.files.input.source import safe_name
-from rolecall.models import RolecallError
+from rolecall.models import Advice, RolecallError
 from rolecall.text import sanitise
 
 PRIVATE = 0o700
-RUNS = "runs"
-"""The folder of all runs, in the working directory."""
-CHECKS = "checks"
-"""The folder of all checks, beside it."""
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
 
 
+class RunKind(StrEnum):
+    """What a run directory belongs to; the value is the name of the directory of all of them."""
+
+    RUN = "runs"
+    CHECK = "checks"
+
+
 class InvalidRunDirectoryError(RolecallError):
-    """The folder cannot hold a run: str() is one line that says which and why."""
+    """The directory cannot be used for a run; the text names it and the reason."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(sanitise(f"{path}: {why}", limit=2_000))
-
-
-def job_directory(base: Path, job_name: str, kind: str = RUNS) -> Path:
-    """Give the folder of all runs (or checks) of a job, `<base>/runs/<job name>`; it need not be there."""
-    return base / kind / safe_name(job_name)
+    def __init__(self, path: Path, reason: str, advice: Advice | None = None) -> None:
+        super().__init__(sanitise(f"{path}: {reason}", limit=2_000), advice)
 
 
-def new_run_directory(base: Path, job_name: str, start: datetime, kind: str = RUNS) -> Path:
-    """Make and give `<base>/runs/<job name>/<YYYYMMDDTHHMMSSZ>`, mode 0700, with `-2`, `-3` ... when it is taken.
+def job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:
+    """Return the directory of all runs or checks of a job, `<base>/runs/<job name>`; it need not exist."""
+    return base / kind.value / safe_name(job_name)
 
-    `start` has a time zone. Raises `InvalidRunDirectoryError`.
+
+def new_run_directory(base: Path, job_name: str, start: datetime, kind: RunKind = RunKind.RUN) -> Path:
+    """Create `<base>/runs/<job name>/<YYYYMMDDTHHMMSSZ>`, mode 0700, with `-2`, `-3` ... if the name is in use.
+
+    `start` has a time zone. Raises InvalidRunDirectoryError.
     """
     parent = job_directory(base, job_name, kind)
     stamp = f"{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -51,8 +55,8 @@ def new_run_directory(base: Path, job_name: str, start: datetime, kind: str = RU
                 return folder
 
 
-def run_directories_newest_first(base: Path, job_name: str, kind: str = RUNS) -> list[Path]:
-    """Give the folders that `new_run_directory` made for a job, the newest first; none is no error."""
+def run_directories_newest_first(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> list[Path]:
+    """Return the directories that `new_run_directory` created for a job, the newest first; empty if there are none."""
     parent = job_directory(base, job_name, kind)
     try:
         with os.scandir(parent) as entries:
@@ -66,18 +70,16 @@ def run_directories_newest_first(base: Path, job_name: str, kind: str = RUNS) ->
 
 
 def make_private_directory(path: Path) -> Path:
-    """Make the folder that a user named, mode 0700 (missing ones above it too), and give it.
+    """Create the directory that a user named, mode 0700 (missing ones above it too), and return it.
 
-    An empty one of the user's becomes 0700; one that holds something already keeps its mode.
-
-    Raises `InvalidRunDirectoryError`.
+    An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError.
     """
     with _explained(path):
         _make_missing(path)
         if path.stat().st_uid == os.geteuid() and not any(path.iterdir()):
             path.chmod(PRIVATE)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise InvalidRunDirectoryError(path, "there is no permission to write in it; choose another with --out")
+        raise InvalidRunDirectoryError(path, "there is no permission to write in it.", Advice.OTHER_DIRECTORY)
     return path
 
 
@@ -91,10 +93,11 @@ def _make_missing(path: Path) -> None:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
+    """Translate the errors of creating a directory."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidRunDirectoryError(path, f"{error.filename or path} is there but is no folder") from error
+        raise InvalidRunDirectoryError(path, f"{error.filename or path} exists but is not a directory") from error
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise InvalidRunDirectoryError(path, f"the folder cannot be made: {why}") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidRunDirectoryError(path, f"the directory cannot be created: {reason}") from error
