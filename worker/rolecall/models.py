@@ -1,15 +1,15 @@
-"""The values that the layers hand to each other: frozen, without behaviour, known to every layer."""
+"""The values that the layers pass to each other: frozen, without behaviour, known to every layer."""
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 Json: TypeAlias = Any
-"""A value that JSON can say: text, number, true, false, null, list or object."""
+"""A JSON value: text, number, true, false, null, list or object."""
 
 
 class Outcome(StrEnum):
-    """What became of one row; the words stand in every report."""
+    """The outcome of one row; the values are used in every report."""
 
     REMOVED = "removed"
     ADDED = "added"
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     """One usable row of a job file."""
 
     line: int
-    """The physical line (CSV, JSONL) or the place in the array (JSON), counted from 1."""
+    """The physical line (CSV, JSONL) or the position in the array (JSON), counted from 1."""
     room_id: str
     user_id: str
     extra: Mapping[str, Json]
@@ -38,11 +38,11 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """One row of a job file that cannot be used; it is told as `invalid` and never sent."""
+    """One row of a job file that cannot be used; it is reported as `invalid` and never sent."""
 
     line: int
     room_id: str
-    """As it stood in the file; empty where there was none."""
+    """As in the file; empty where there was none."""
     user_id: str
     reason: str
     """A short stable word such as `missing_room_id`; it goes into the report's `reason`."""
@@ -52,21 +52,21 @@ class BadRow(NamedTuple):
 
 
 class DueRow(NamedTuple):
-    """A row that the ledger says is still to be done."""
+    """A row that is still to be done."""
 
     key: int
-    """The row's key in its ledger."""
+    """The row's key in its run store."""
     line: int
     room_id: str
     user_id: str
     attempts: int
     """Calls made for it before now, earlier sessions of the run included."""
     in_doubt: bool
-    """True when an earlier attempt may have been carried out although no answer is recorded."""
+    """True when an earlier attempt may have been carried out although no response is recorded."""
 
 
 class Reply(NamedTuple):
-    """An answer that arrived whole (its body cut at the client's limit)."""
+    """A complete response (its body cut at the client's limit)."""
 
     status: int
     headers: Mapping[str, str]
@@ -75,11 +75,11 @@ class Reply(NamedTuple):
     sent_at: float
     """When the request left, in seconds of the run's monotonic clock."""
     received_at: float
-    """When the answer was read, in seconds of the run's monotonic clock."""
+    """When the response was read, in seconds of the run's monotonic clock."""
 
 
 class NoReply(NamedTuple):
-    """No usable answer: the connection failed, broke or stayed silent."""
+    """No usable response: the connection failed, broke or stayed silent."""
 
     reason: str
     """A short stable word such as `timeout`; it goes into the report's `reason`."""
@@ -90,7 +90,7 @@ class NoReply(NamedTuple):
 
 
 class RowOutcome(NamedTuple):
-    """What the ledger keeps of a row that came to its end (or to `unknown`)."""
+    """The outcome of a finished row, as the run store records it."""
 
     key: int
     outcome: Outcome
@@ -98,13 +98,18 @@ class RowOutcome(NamedTuple):
     http_status: int | None
     error_type: str
     message: str
-    """The server's own words, or ours where there was no answer."""
+    """The server's message, or ours where there was no response."""
     finished_at: int
     """UTC, milliseconds since the epoch."""
     duration_ms: int | None
-    """How long the deciding call took; None where no call was made."""
+    """Latency of the deciding call; None where no call was made."""
     in_doubt: bool
     """True when an attempt may have been carried out although the outcome does not say so."""
+
+    @classmethod
+    def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
+        """Return the outcome of a row for which no changing call was made."""
+        return cls(key, outcome, reason, None, "", message, finished_at, None, in_doubt=False)
 
 
 class Result(NamedTuple):
@@ -124,34 +129,34 @@ class Result(NamedTuple):
     """When the first attempt left: UTC, milliseconds since the epoch."""
     finished_at: int | None
     duration_ms: int | None
-    """How long the deciding call took."""
+    """Latency of the deciding call."""
     extra: Mapping[str, Json]
 
 
 class RateLimitStatus(NamedTuple):
-    """What the workspace's limit still allows."""
+    """The workspace's rate limit, and what is left of it."""
 
     limit: int
     """Calls in a window."""
     seconds: float | None
-    """Length of a window; None while it is not known."""
+    """Length of a window; None while not known."""
     left: int
-    """Calls that the present window still takes."""
+    """Calls that the present window still accepts."""
     ends_in: float
     """Seconds until the next window."""
 
 
 class RateLimitPause(NamedTuple):
-    """All calls wait, because the workspace says so."""
+    """All calls wait, because the server demands it."""
 
     seconds: float
     """Until they go on."""
     refused: bool
-    """True after 'too many requests' or 'come back later'; False where the window is simply full."""
+    """True after 'too many requests' or a Retry-After; False where the window is full."""
 
 
 class OutageStatus(NamedTuple):
-    """The workspace is away; one probe at a time asks for it."""
+    """The workspace is unreachable; one probe at a time checks it."""
 
     seconds: float
     """Since it began."""
@@ -162,7 +167,7 @@ class OutageStatus(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a run is at one moment, as a display shows it."""
+    """The progress of a run at one moment, as a display shows it."""
 
     at: float
     """The moment: UTC, seconds since the epoch."""
@@ -171,20 +176,20 @@ class Progress(NamedTuple):
     done: int
     """Rows that need nothing more, those of earlier sessions included."""
     outcomes: Mapping[Outcome, int]
-    """How many rows came to what, those of earlier sessions included."""
+    """Rows by outcome, those of earlier sessions included."""
     per_second: float | None = None
-    """Calls a second, lately; None before anything can be said."""
+    """Calls a second, lately; None before enough was measured."""
     rate: float | None = None
-    """Calls a second that the run allows itself; None where it does not limit itself."""
+    """The own rate, calls a second; None where it is unlimited."""
     allowance: RateLimitStatus | None = None
     """None where the workspace does not limit this account, as far as is known."""
-    hold: RateLimitPause | None = None
+    pause: RateLimitPause | None = None
     outage: OutageStatus | None = None
-    under_way: int = 0
-    """Calls that await their answers."""
+    in_flight: int = 0
+    """Calls that wait for their responses."""
     overloaded_to: int | None = None
-    """Calls that may be under way at once since the workspace showed overload; None where that is not so."""
+    """Calls that may be in flight since the workspace showed overload; None without an overload."""
     stopping_in: float | None = None
-    """Seconds until calls under way are given up, once the run shall end; None while it goes on."""
+    """Seconds until calls in flight are cancelled, once a stop is requested; None before that."""
     remaining: float | None = None
-    """Seconds until the last row; None where nothing can be said."""
+    """Seconds until the last row is finished; None where that cannot be estimated."""

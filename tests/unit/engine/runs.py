@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.throttle.admission import AdmissionController
 from rolecall.models import DueRow, NoReply, Outcome, Reply, Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import REMOVE_LEADER
@@ -166,14 +167,13 @@ class Run:
         run.settings = replace(earlier.settings, retry_failed=retry_failed)
         return run
 
-    async def go(self) -> None:
-        """Work through the rows, as far as the stop lets it."""
+    async def go(self, admission: AdmissionController | None = None) -> None:
+        """Process the rows, as far as the stop allows."""
         clock = virtual_clock()
         self.ledger.open_session("bulk.bot", clock.wall_ms())
-        events = EngineEvents(self.log, clock)
-        await process_rows(
-            self.ledger, self.client, REMOVE_LEADER, self.settings, stop=self.stop, clock=clock, events=events
-        )
+        context = RunContext.create(self.settings, self.log, clock=clock, stop=self.stop, admission=admission)
+        self.counted = context.outcomes
+        await process_rows(self.ledger, self.client, REMOVE_LEADER, context)
         self.ledger.close_session(self.stop.reason or "", clock.wall_ms())
 
     def results(self) -> dict[str, Result]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.row_queue import CHUNK
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.models import NoReply, Outcome, Reply
 from rolecall.store.base import StoreError
@@ -151,6 +151,14 @@ async def test_a_room_that_is_not_found_is_looked_at_closer(start: Start, body: 
     assert all(result.attempts == 0 and result.duration_ms is None and "line 2" in result.message for result in others)
 
 
+async def test_every_finished_row_is_counted(start: Start) -> None:
+    """The counts of a session are those of its outcomes, sent or not."""
+    script: dict[str, list[Step]] = {"u1": [NOT_A_LEADER], "u2": [TIMEOUT], "u3": [NO_SUCH_USER], "u4": [ARCHIVED]}
+    run = start([*users(5), ("room-u4", "u5")], script, replace(PLAIN, concurrency=1))
+    await run.go()
+    assert run.counted == {REMOVED: 1, NOT_LEADER: 1, UNKNOWN: 1, FAILED: 3}
+
+
 async def test_without_the_room_cache_each_row_is_asked(start: Start) -> None:
     """With the room cache off every row of a closed room is asked for itself."""
     run = start([("r", user) for user in users(9)], lambda _: ARCHIVED, replace(PLAIN, room_cache=False))
@@ -226,7 +234,7 @@ async def test_a_row_that_waits_for_its_slot_with_its_intent_on_disk_takes_it_ba
     async def stop() -> None:
         await asyncio.sleep(1.007 - 0.25)
         assert [doubt for doubt, _, _ in on_disk(run.path).values()] == [0, 1, 0, 0]
-        run.stop.ask(StopReason.INTERRUPTED)
+        run.stop.request(StopReason.INTERRUPTED)
 
     await asyncio.gather(run.go(), stop())
     assert [user for user, _ in run.client.calls] == ["u0"]
@@ -246,7 +254,7 @@ async def test_the_servers_window_is_filled_and_never_passed(start: Start) -> No
     assert len(run.client.calls) == 30
     assert run.outcomes() == {(REMOVED, ""): 30}
     assert 120 <= now() <= 124
-    assert run.log.told.count("held") == 2
+    assert run.log.told.count("rate limit pause") == 2
 
 
 @pytest.mark.parametrize(
@@ -383,7 +391,7 @@ async def test_refusals_with_answers_between_them_do_not_stop_the_run(start: Sta
 async def stop_after(run: Run, seconds: float) -> None:
     """Ask a run to stop after a while, as a first Ctrl-C does."""
     loop = asyncio.get_running_loop()
-    loop.call_later(seconds, lambda: run.stop.ask(StopReason.INTERRUPTED))
+    loop.call_later(seconds, lambda: run.stop.request(StopReason.INTERRUPTED))
     await run.go()
 
 
@@ -473,7 +481,7 @@ async def test_ended_while_an_intent_is_being_written(start: Start, commit: int,
 
     async def end() -> None:
         if how == "stop":
-            run.stop.ask(StopReason.INTERRUPTED)
+            run.stop.request(StopReason.INTERRUPTED)
         else:
             task.cancel()
         await turns(5)
@@ -552,7 +560,7 @@ def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
         if how == "cancel":
             loop.call_later(moment, task.cancel)
         else:
-            loop.call_later(moment, run.stop.ask, StopReason.INTERRUPTED)
+            loop.call_later(moment, run.stop.request, StopReason.INTERRUPTED)
         if twice is not None:
             loop.call_later(moment + twice, task.cancel)
         try:

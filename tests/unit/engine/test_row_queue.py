@@ -37,7 +37,7 @@ async def taken(feed: RowQueue) -> list[DueRow]:
     found = []
     while (row := await feed.next()) is not None:
         found.append(row)
-        feed.answered(row, verdict_of(OK))
+        feed.record_response(row, verdict_of(OK))
     return found
 
 
@@ -69,7 +69,7 @@ async def test_rows_that_waited_are_next_in_their_order() -> None:
     scout = await feed.next()
     other = await feed.next()
     assert (scout, other) == (rows[0], rows[3])
-    feed.answered(rows[0], verdict_of(OK))
+    feed.record_response(rows[0], verdict_of(OK))
     assert [await feed.next() for _ in range(3)] == [rows[1], rows[2], rows[4]]
 
 
@@ -82,11 +82,11 @@ async def test_at_the_end_workers_wait_for_the_scouts() -> None:
     others = [asyncio.create_task(feed.next()) for _ in range(8)]
     await asyncio.sleep(5)
     assert not any(other.done() for other in others)
-    feed.answered(scout, verdict_of(ARCHIVED))
+    feed.record_response(scout, verdict_of(ARCHIVED))
     found = await asyncio.gather(*others)
     assert [row for row in found if row is not None] == rows[1:]
     assert found.count(None) == 4
-    assert all(feed.closed(row) == (verdict_of(ARCHIVED), scout.line) for row in rows[1:])
+    assert all(feed.rejection(row) == (verdict_of(ARCHIVED), scout.line) for row in rows[1:])
 
 
 async def test_without_a_room_cache_every_row_is_asked() -> None:
@@ -94,8 +94,8 @@ async def test_without_a_room_cache_every_row_is_asked() -> None:
     rows = [pending(key, "a") for key in range(5)]
     feed = RowQueue(Listed(rows), None, retry_failed=False)
     assert [await feed.next() for _ in range(5)] == rows
-    feed.answered(rows[0], verdict_of(ARCHIVED))
-    assert feed.closed(rows[1]) is None
+    feed.record_response(rows[0], verdict_of(ARCHIVED))
+    assert feed.rejection(rows[1]) is None
     assert await feed.next() is None
 
 
@@ -137,12 +137,12 @@ def test_each_row_once_whatever_the_order_of_the_answers(
                 found.append(row)
                 if known_rooms is not None:
                     assert known_rooms.parked <= parked
-                if feed.closed(row) is not None:
+                if feed.rejection(row) is not None:
                     assert not row.in_doubt
                     assert told[rooms[row.key]] is ARCHIVED
                     continue
                 await asyncio.sleep(random.choice([0, 0, 0.1, 1.0]))
-                feed.answered(row, verdict_of(told[rooms[row.key]]))
+                feed.record_response(row, verdict_of(told[rooms[row.key]]))
 
         await asyncio.gather(*(work() for _ in range(workers)))
 

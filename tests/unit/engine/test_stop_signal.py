@@ -3,20 +3,19 @@
 import asyncio
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason, StopSignal
 from tests.unit.engine.virtual import turns
 
 
 async def test_the_first_reason_stands_and_wakes_who_waits() -> None:
     """Later reasons change nothing; who waits for the end is woken by the first."""
     stop = StopSignal()
-    asked = asyncio.create_task(stop.asked())
+    requested = asyncio.create_task(stop.wait())
     await turns()
-    assert not asked.done()
-    stop.ask(StopReason.OUTAGE, "away")
-    stop.ask(StopReason.INTERRUPTED, "Ctrl-C")
-    await asked
+    assert not requested.done()
+    stop.request(StopReason.OUTAGE, "away")
+    stop.request(StopReason.INTERRUPTED, "Ctrl-C")
+    await requested
     assert (stop.reason, stop.detail) == (StopReason.OUTAGE, "away")
 
 

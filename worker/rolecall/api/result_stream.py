@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +17,11 @@ from rolecall.api.workspace import Workspace
 from rolecall.app.open_run import LEDGER, REPORTED, Run, open_run
 from rolecall.app.out_folder import make_private_directory
 from rolecall.engine.clock import Clock
-from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.context import RunContext
+from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EngineEvents, EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Outcome, Result, RowOutcome
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import Operation
@@ -88,7 +87,7 @@ class ResultStream:
     def leave(self) -> None:
         """End in stages, because nobody wants the rest: calls under way are awaited, anything else is dropped."""
         self.left = True
-        self.stop.ask(StopReason.INTERRUPTED)
+        self.stop.request(StopReason.INTERRUPTED)
         if not self._sending:
             self._task.cancel()
 
@@ -126,8 +125,10 @@ class ResultStream:
 
     async def _send(self, files: OpenRun, client: Client, account: Account, due: int) -> bool:
         """Send what is due and tell each row once its outcome is on disk; False when the end could not be recorded."""
-        order, clock = self._order, self._clock
-        events, durable = EngineEvents(order.log.bind(run=files.run.folder.name), clock), ResultQueue[RowOutcome]()
+        order, clock, durable = self._order, self._clock, ResultQueue[RowOutcome]()
+        log = order.log.bind(run=files.run.folder.name)
+        context = RunContext.create(order.settings, log, clock=clock, stop=self.stop)
+        events = context.events
         self._sending = True
         await self._begin(files, events, account, due)
         began = clock.now()
@@ -136,12 +137,8 @@ class ResultStream:
                 files.run.ledger,
                 client,
                 order.operation,
-                order.settings,
-                stop=self.stop,
-                clock=clock,
-                events=events,
-                ready=self._room.acquire,
-                on_durable=durable.put,
+                context,
+                RunHooks(before_row=self._room.acquire, on_durable=durable.put),
             ),
             name="rolecall work",
         )
@@ -153,16 +150,16 @@ class ResultStream:
                 self._results.put(await files.disk.call(files.reader.results_by_key, keys))
             work.result()
         except asyncio.CancelledError:
-            self.stop.ask(StopReason.INTERRUPTED)
+            self.stop.request(StopReason.INTERRUPTED)
             raise
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             raise
         finally:
             work.cancel()
             await asyncio.wait({work})
             recorded = await self._end(files)
-            events.ended(self.stop, clock.now() - began)
+            events.session_ended(clock.now() - began, context.outcomes)
             self._sending = False
         return recorded
 
@@ -170,14 +167,14 @@ class ResultStream:
         ledger = files.run.ledger
         resumed = bool(await files.disk.call(ledger.sessions))
         await files.disk.call(ledger.open_session, account.username, self._clock.wall_ms())
-        events.began(files.run, account.username, due, resumed=resumed)
+        events.session_started(files.run.identity, files.run.folder, account.username, due, resumed=resumed)
 
     async def _end(self, files: OpenRun) -> bool:
         """Write down how the session ended, if that can still be written."""
         try:
             await files.disk.call(files.run.ledger.close_session, self.stop.reason or "", self._clock.wall_ms())
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             return False
         return True
 
@@ -230,8 +227,8 @@ async def _connected(workspace: Workspace, patience: float, log: EventLogger) ->
     transport = Transport(url, workspace.connect_timeout, workspace.timeout, proxy, workspace.ca_file)
 
     def tell_of_wait(seconds: float) -> None:
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        log.info("held", cause="refused", seconds=round(seconds, 1), until=until.isoformat(timespec="seconds"))
+        until = Clock().wall_time_in(seconds)
+        log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
     async with Client(transport, Credentials(workspace.user_id, workspace.token)) as client:
         yield client, parse_account(await fetch_current_user(client, patience, tell_of_wait), url)

@@ -20,7 +20,7 @@ from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.cli.terminal.signals import interrupt_immediately
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import STOP_HINTS
+from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.job import Job, open_job
 from rolecall.files.output.report import rfc3339
 from rolecall.files.plan_file import PlanHeader, write_plan

@@ -45,20 +45,20 @@ def bar(progress: Progress, width: int) -> RenderableType:
 def state_in_words(progress: Progress, zone: tzinfo | None = None) -> tuple[str, str]:
     """Say what a run is doing, or what it waits for, and in which style that is shown."""
     if progress.stopping_in is not None:
-        under_way = f"{_calls(progress.under_way)} under way may take {format_duration(progress.stopping_in)} more"
+        under_way = f"{_calls(progress.in_flight)} under way may take {format_duration(progress.stopping_in)} more"
         return f"Stopping: {under_way}; Ctrl-C again ends at once", "bold yellow"
     if progress.outage is not None:
         return outage_in_words(progress.outage), "bold red"
-    if progress.hold is not None:
-        until = clock_time(progress.at + progress.hold.seconds, progress.at, zone, seconds=True)
+    if progress.pause is not None:
+        until = clock_time(progress.at + progress.pause.seconds, progress.at, zone, seconds=True)
         why = (
             allowance_in_words(progress.allowance)
             if progress.allowance
             else "the workspace said 'too many requests'"
-            if progress.hold.refused
+            if progress.pause.refused
             else "the workspace limits calls"
         )
-        return f"Held until {until} ({format_duration(progress.hold.seconds)}): {why}", "yellow"
+        return f"Held until {until} ({format_duration(progress.pause.seconds)}): {why}", "yellow"
     return ", ".join(_pace(progress)), ""
 
 
@@ -73,7 +73,7 @@ def _pace(progress: Progress) -> Iterator[str]:
         yield "starting"
     else:
         yield f"{now:,.1f}/s" + (f" of {_rate(rate)}" if rate is not None else "")
-    yield f"{_calls(progress.under_way)} under way"
+    yield f"{_calls(progress.in_flight)} under way"
     if progress.overloaded_to is not None:
         yield f"at most {progress.overloaded_to:,}, for the workspace shows overload"
 

@@ -155,7 +155,7 @@ def test_the_page_says_how_the_run_ended(spans: list[SessionSpan], state: str) -
 
 def test_holds_and_outages_are_told() -> None:
     """What the log says of waiting stands in the page in words and figures, and in the picture's table."""
-    events = [event("held", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
+    events = [event("rate limit pause", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
     text = written([result(n) for n in range(50)], events=events)
     assert "Held 1 time, 10 s in all. 1 outage, 10 s in all." in text
     assert "<td>100%</td>" in text

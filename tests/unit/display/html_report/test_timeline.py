@@ -23,17 +23,17 @@ def waited(*events: dict[str, Json], end: float | None = None) -> WaitStats:
 def test_holds_and_outages_are_read_from_the_log() -> None:
     """Their number and their lengths are those that the log tells."""
     waits = waited(
-        event("held", 1, seconds=10.0),
+        event("rate limit pause", 1, seconds=10.0),
         event("outage began", 20),
         event("outage ended", 26.5, seconds=6.5),
-        event("held", 30, seconds=2.5),
+        event("rate limit pause", 30, seconds=2.5),
     )
     assert (waits.holds, waits.held_ms, waits.outages, waits.away_ms) == (2, 12_500, 1, 6_500)
 
 
 def test_a_hold_that_is_prolonged_counts_once() -> None:
     """Two holds that overlap last from the begin of the first to the end of the second."""
-    assert waited(event("held", 0, seconds=10), event("held", 5, seconds=10)).held_ms == 15_000
+    assert waited(event("rate limit pause", 0, seconds=10), event("rate limit pause", 5, seconds=10)).held_ms == 15_000
 
 
 @pytest.mark.parametrize("ended", ["run stopped", "run ended", "run resumed", None])
@@ -46,16 +46,16 @@ def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: str | None)
 @pytest.mark.parametrize(
     "bad",
     [
-        {"event": "held"},
-        {"event": "held", "timestamp": 5, "seconds": 1},
-        {"event": "held", "timestamp": "yesterday", "seconds": 1},
-        event("held", 1),
-        event("held", 1, seconds="long"),
-        event("held", 1, seconds=-3),
-        event("held", 1, seconds=1e300),
-        event("held", 1, seconds=float("nan")),
+        {"event": "rate limit pause"},
+        {"event": "rate limit pause", "timestamp": 5, "seconds": 1},
+        {"event": "rate limit pause", "timestamp": "yesterday", "seconds": 1},
+        event("rate limit pause", 1),
+        event("rate limit pause", 1, seconds="long"),
+        event("rate limit pause", 1, seconds=-3),
+        event("rate limit pause", 1, seconds=1e300),
+        event("rate limit pause", 1, seconds=float("nan")),
         event("outage ended", 1),
-        {"event": ["held"], "timestamp": "2026-03-01T09:30:00Z"},
+        {"event": ["rate limit pause"], "timestamp": "2026-03-01T09:30:00Z"},
         {},
     ],
 )
@@ -95,7 +95,7 @@ def test_rates_add_up_to_the_rows(seconds: list[int], sessions: int) -> None:
 
 def test_a_hold_fills_its_cells() -> None:
     """Of a minute with a hold from second 20 to 40 a third is held, all of it in the middle."""
-    line = timeline([(START, START + 60_000)], tallied([result(1)]), waited(event("held", 20, seconds=20)))
+    line = timeline([(START, START + 60_000)], tallied([result(1)]), waited(event("rate limit pause", 20, seconds=20)))
     held = [cell.held for cell in line.cells]
     third = len(held) // 3
     assert sum(held) / len(held) == pytest.approx(1 / 3, abs=0.02)

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from itertools import count, cycle
 from random import Random
 
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import NoReply, Reply
 
 BEGINNING = 5000.0
@@ -110,8 +110,8 @@ class Course:
     """Calls that left before the first answer came."""
 
 
-def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers, random: Random) -> Course:
-    """Send `rows` calls, refused ones again, as soon as the pacing lets them; asserts that it never locks itself up."""
+def simulate(rows: int, schedule: RouteSchedule, server: Server, callers: Callers, random: Random) -> Course:
+    """Send `rows` calls, refused ones again, as soon as the schedule admits them; assert that it never deadlocks."""
     course, order = Course(), count()
     events: list[tuple[float, int, str, float, int]] = []
     ready: dict[int, Reply] = {}
@@ -122,14 +122,14 @@ def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers,
         assert len(course.sent) <= rows * 12 + 1000, "calls are sent again and again"
         wake = math.inf
         while left and in_flight < callers.concurrency:
-            wait = pacing.take(now)
+            wait = schedule.reserve(now)
             if wait is not None:
                 assert wait.until > now, "a wait that is over is no wait"
                 assert in_flight or math.isfinite(wait.until), f"locked up at {now}: {wait}"
                 assert wait.until == math.inf or wait.until - now <= callers.patience + 1e-6, "longer than patience"
                 wake = wait.until + random.uniform(0, callers.lateness)
                 break
-            left, in_flight, leaves = left - 1, in_flight + 1, max(now, pacing.leave(now))
+            left, in_flight, leaves = left - 1, in_flight + 1, max(now, schedule.assign_slot(now))
             course.sent.append(leaves - BEGINNING)
             course.alone += not answered
             course.most_in_flight = max(course.most_in_flight, in_flight)
@@ -151,6 +151,6 @@ def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers,
             in_flight, answered, left = in_flight - 1, answered + 1, left + refused
             if refused:
                 course.refused.append(sent_at - BEGINNING)
-            pacing.answered(reply, refused=refused)
+            schedule.record_response(reply, refused=refused)
     course.ended = now - BEGINNING
     return course

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, simulate, steady, stepped
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.retry import MAX_BACKOFF, RetryBudget, is_retryable, retry
+from rolecall.engine.throttle.retry import MAX_BACKOFF, RetryBudget, RetryPolicy, is_retryable, retry
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.response_classifier import CallResult
 from tests.unit.engine.answers import (
@@ -45,10 +45,8 @@ class Script:
         return await retry(
             first,
             self.attempt,
-            most=most,
-            backoff=backoff,
-            budget=budget or RetryBudget(virtual_clock()),
-            on_retry=lambda verdict, seconds: self.told.append((verdict, seconds)),
+            RetryPolicy(most, backoff, budget or RetryBudget(virtual_clock())),
+            lambda verdict, seconds: self.told.append((verdict, seconds)),
         )
 
 
@@ -94,7 +92,7 @@ def test_what_asks_for_another_attempt(answer: Reply | NoReply, expected: bool) 
 async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
     """Each wait lies anywhere between nought and a bound that doubles up to the longest."""
     waits: list[list[float]] = [[] for _ in range(9)]
-    budget = RetryBudget(virtual_clock(), most=1e9)
+    budget = RetryBudget(virtual_clock(), capacity=1e9)
     for _ in range(300):
         script = Script(*[BAD] * 9)
         begun = asyncio.get_running_loop().time()
@@ -114,7 +112,7 @@ async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
 
 async def test_an_empty_budget_makes_retries_wait() -> None:
     """Retries beyond the budget leave two a second, whatever their backoff."""
-    budget = RetryBudget(virtual_clock(), most=10.0, per_second=2.0)
+    budget = RetryBudget(virtual_clock(), capacity=10.0, per_second=2.0)
     scripts = [Script(GOOD) for _ in range(50)]
     begun = asyncio.get_running_loop().time()
     await asyncio.gather(*(script.run(BAD, budget=budget) for script in scripts))
@@ -126,7 +124,7 @@ async def test_an_empty_budget_makes_retries_wait() -> None:
 
 async def test_the_wait_that_is_told_is_the_wait() -> None:
     """What `on_retry` is told are the seconds until the next attempt, also where the budget makes it wait."""
-    budget = RetryBudget(virtual_clock(), most=0.0)
+    budget = RetryBudget(virtual_clock(), capacity=0.0)
     script = Script(BAD, BAD, GOOD)
     begun = asyncio.get_running_loop().time()
     await script.run(BAD, budget=budget)
@@ -136,12 +134,12 @@ async def test_the_wait_that_is_told_is_the_wait() -> None:
 
 async def test_only_retries_that_are_made_are_paid_for() -> None:
     """The last attempt, which no other follows, spends nothing of the budget."""
-    budget = RetryBudget(virtual_clock(), most=10.0, per_second=0.001)
+    budget = RetryBudget(virtual_clock(), capacity=10.0, per_second=0.001)
     for _ in range(5):
         await Script(BAD).run(BAD, most=2, budget=budget)
         await Script().run(BAD, most=1, budget=budget)
-    assert [budget.take() for _ in range(5)] == [0.0] * 5
-    assert budget.take() > 0
+    assert [budget.spend() for _ in range(5)] == [0.0] * 5
+    assert budget.spend() > 0
 
 
 def ticking() -> tuple[Clock, Callable[[float], None]]:
@@ -158,17 +156,17 @@ def ticking() -> tuple[Clock, Callable[[float], None]]:
 def test_the_budget_is_spent_and_earned() -> None:
     """A full budget lets its tokens go at once; then time and good answers each earn their part, never above it."""
     clock, move = ticking()
-    budget = RetryBudget(clock, most=3.0, per_answer=0.5, per_second=2.0)
-    assert [budget.take() for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
+    budget = RetryBudget(clock, capacity=3.0, per_success=0.5, per_second=2.0)
+    assert [budget.spend() for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
     move(1.0)
-    assert budget.take() == 0.5
+    assert budget.spend() == 0.5
     for _ in range(4):
-        budget.good_answer()
-    assert budget.take() == 0.0
+        budget.refill_on_success()
+    assert budget.spend() == 0.0
     move(1000.0)
     for _ in range(100):
-        budget.good_answer()
-    assert [budget.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+        budget.refill_on_success()
+    assert [budget.spend() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
 
 
 async def test_cancellation_passes_through() -> None:
@@ -187,7 +185,7 @@ async def test_cancellation_passes_through() -> None:
     budget = RetryBudget(virtual_clock())
     for after, attempts in ((60.0, 1), (0.0, 0)):
         made = 0
-        task = asyncio.create_task(retry(BAD, hangs, most=5, backoff=0.5, budget=budget, on_retry=ignore))
+        task = asyncio.create_task(retry(BAD, hangs, RetryPolicy(5, 0.5, budget), ignore))
         await asyncio.sleep(after)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -205,5 +203,5 @@ async def test_exceptions_are_not_retried() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        await retry(BAD, breaks, most=5, backoff=0.5, budget=RetryBudget(virtual_clock()), on_retry=lambda *_: None)
+        await retry(BAD, breaks, RetryPolicy(5, 0.5, RetryBudget(virtual_clock())), lambda *_: None)
     assert made == 1

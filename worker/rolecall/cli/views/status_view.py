@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rolecall.app.run_status import RunStatus, State
 from rolecall.display.progress_view import bar, clock_time, format_duration, outcomes_in_words, render_progress
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.files.output.csv_sanitiser import json_text
 from rolecall.files.output.report import rfc3339
 from rolecall.models import Json, Outcome
@@ -90,7 +90,7 @@ def as_text(standing: RunStatus) -> str:
 
 def _as_json(standing: RunStatus) -> Json:
     progress, identity = standing.progress, standing.identity
-    hold, outage = progress.hold, progress.outage
+    hold, outage = progress.pause, progress.outage
     return {
         "folder": str(standing.folder),
         "workspace": identity.workspace,
@@ -99,7 +99,7 @@ def _as_json(standing: RunStatus) -> Json:
         "stop": standing.stop,
         "rows": progress.total,
         "done": progress.done,
-        "underWay": progress.under_way,
+        "underWay": progress.in_flight,
         "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
         "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
         "remainingSeconds": None if progress.remaining is None else round(progress.remaining),

@@ -13,7 +13,7 @@ from rolecall.models import Json
 MOST_CELLS = 120
 """Cells of the picture, at most twice as fine as the rows' own bins allow."""
 _ENDS = frozenset({"outage ended", "run ended", "run stopped", "run started", "run resumed"})
-WAITING = frozenset({"held", "outage began"}) | _ENDS
+WAITING = frozenset({"rate limit pause", "outage began"}) | _ENDS
 """The events of the log that tell of holds and outages."""
 _DAY = 86_400_000
 _STEPS = tuple(
@@ -41,7 +41,7 @@ class WaitStats:
         name = event.get("event")
         if at is None or not isinstance(name, str):
             return
-        if name == "held":
+        if name == "rate limit pause":
             self._hold(at, event.get("seconds"))
         elif name == "outage began" and self._away_since is None:
             self._away_since = at
