@@ -14,13 +14,13 @@ from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
-from rolecall.files.output.report import is_retryable_row, rfc3339, write_report
+from rolecall.files.output.report import ReportFiles, belongs_in_retry_csv, write_report
 from rolecall.files.run_log import read_events
 from rolecall.models import Json, Outcome, Result
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, OPERATIONS
 from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 from rolecall.version import __version__
 
 NOT_NEEDED = "not_needed"
@@ -75,8 +75,8 @@ def write_reports(run: Run, formats: Collection[str]) -> None:
     Raises OSError, LedgerFailed.
     """
     ledger = run.ledger
-    further = {"report.html": _page(run, formats)}
-    write_report(run.folder, ledger.results(), ledger.extra_columns(), ("csv", *formats), further)
+    files = ReportFiles(formats, {"report.html": _page(run, formats)})
+    write_report(run.folder, ledger.results(), ledger.extra_columns(), files)
     write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
     run.ledger.note(**{REPORTED: "yes"})
 
@@ -93,7 +93,7 @@ def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractCont
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
         events=read_events(run.folder / "run.log.jsonl", WAITING),
-        worth_another_run=is_retryable_row,
+        worth_another_run=belongs_in_retry_csv,
         version=__version__,
     )
     return partial(html_report, facts=facts)
@@ -102,7 +102,7 @@ def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractCont
 def write_predictions(run: Run, formats: Collection[str]) -> None:
     """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, LedgerFailed."""
     columns = run.ledger.extra_columns()
-    write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
+    write_report(run.folder, run.ledger.results(), columns, ReportFiles(formats, retry=False))
     write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
 
 

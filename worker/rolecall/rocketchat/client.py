@@ -17,14 +17,12 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from rolecall.models import Json, NoReply, Reply
+from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.text import sanitise
 from rolecall.version import __version__
 
-MAX_RESPONSE_SIZE = 65_536
-"""Bytes of an answer that are read; Rocket.Chat's are some hundred."""
 MAX_LISTING_SIZE = 16_777_216
 """Bytes of a listing that are read: a user's thousands of rooms, or the members of a large one."""
 

@@ -4,7 +4,7 @@ from typing import TextIO
 
 import orjson
 
-from rolecall.models import Outcome, Result
+from rolecall.models import MAX_ID_LENGTH, Outcome, Result
 from rolecall.text import sanitise
 
 COLUMNS = (
@@ -21,7 +21,6 @@ COLUMNS = (
 )
 """The table's columns in the order of a row's values, each with its heading."""
 LONGEST_MESSAGE = 500
-LONGEST_ID = 256
 
 
 class RowWriter:
@@ -40,8 +39,8 @@ class RowWriter:
         message = result.message or result.error_type
         cells = (
             result.line,
-            sanitise(result.room_id, limit=LONGEST_ID),
-            sanitise(result.user_id, limit=LONGEST_ID),
+            sanitise(result.room_id, limit=MAX_ID_LENGTH),
+            sanitise(result.user_id, limit=MAX_ID_LENGTH),
             self._outcomes[result.outcome],
             reason,
             result.http_status,
