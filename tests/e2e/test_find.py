@@ -187,7 +187,7 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
         (("--all-rooms", "--room", "r"), "--all-rooms and single rooms exclude each other"),
         (("--users", "-", "--rooms", "-"), "only one list can come from stdin"),
         (("--users", "nowhere.csv"), "nowhere.csv: there is no such file"),
-        (("--user", "an\x1bna"), "holds a line break, a control or a lost character"),
+        (("--user", "an\x1bna"), "contains a line break, a control or a lost character"),
         (("--user", " "), "is empty"),
         (("--exclude", "", "--all-rooms"), "is empty"),
         (("--all-rooms", "--out", "there.csv"), "there.csv exists and is left as it is"),

@@ -13,7 +13,7 @@ from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.files.output.find_csv import LookupResult
+from rolecall.models import LookupResult
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import Role
 from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Limiter, Sandbox, World, organisation_world
@@ -46,7 +46,7 @@ def pairs(findings: list[LookupResult]) -> set[tuple[str, str]]:
 
 def unseen(findings: list[LookupResult]) -> Counter[tuple[str, str]]:
     """Give what could not be seen."""
-    return Counter((finding.unseen.reason, finding.unseen.what) for finding in findings if finding.unseen)
+    return Counter((finding.gap.reason, finding.gap.what) for finding in findings if finding.gap)
 
 
 def truth(world: World, role: str, kind: str = "p") -> set[tuple[str, str]]:
@@ -69,7 +69,7 @@ async def test_by_people_everything_is_found(version: str, role: str, kind: str)
         findings = await find(sandbox, question)
     assert pairs(findings) == truth(world, role, kind)
     assert not unseen(findings)
-    assert [finding.about for finding in findings] == list(question.people)
+    assert [finding.subject_id for finding in findings] == list(question.people)
 
 
 @pytest.mark.parametrize(("role", "kind"), [("leader", "p"), ("moderator", "p"), ("owner", "c"), ("leader", "c")])

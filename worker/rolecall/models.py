@@ -86,6 +86,10 @@ class Row(NamedTuple):
     """The other columns of the job file, unchanged, in their order."""
 
 
+MAX_ID_LENGTH = 256
+"""Characters of a room id or user id. Rocket.Chat's own ids have 17 characters; imported ids can be longer."""
+
+
 class BadRow(NamedTuple):
     """One row of a job file that cannot be used; it is reported as `invalid` and never sent."""
 
@@ -112,6 +116,10 @@ class DueRow(NamedTuple):
     """Calls made for it so far, including those of earlier sessions."""
     in_doubt: bool
     """True if an earlier attempt may have been carried out although no response is recorded."""
+
+
+MAX_RESPONSE_SIZE = 65_536
+"""Bytes of a response body that are read. Rocket.Chat's responses to role changes have some hundred bytes."""
 
 
 class Reply(NamedTuple):
@@ -177,6 +185,44 @@ class Result(NamedTuple):
     duration_ms: int | None
     """Duration of the deciding call."""
     extra: Mapping[str, Json]
+
+
+class RoleAssignment(NamedTuple):
+    """One user who has the role in one room."""
+
+    room_id: str
+    user_id: str
+    room_name: str
+    username: str
+    name: str
+    roles: tuple[str, ...]
+    """Every role of the user in this room, in alphabetical order."""
+    active: bool | None
+    """False for a deactivated account; None if the server did not return it."""
+
+
+class LookupGap(NamedTuple):
+    """Something that the account could not read, so that rows may be missing."""
+
+    reason: str
+    """A short stable word such as `room_not_joined`."""
+    what: str
+    """The user, room or list, as the command line or the list file names it."""
+    detail: str = ""
+    """The server's own message if it says more than the reason."""
+
+
+class LookupResult(NamedTuple):
+    """The result of looking up one user, room or list."""
+
+    target_key: str
+    """Identifies the target; the same in every session of the same command."""
+    subject_id: str = ""
+    """The id of the user or room; empty if not known."""
+    rows: tuple[RoleAssignment, ...] = ()
+    gap: LookupGap | None = None
+    note: str = ""
+    """What a person should know about this result; empty if there is nothing."""
 
 
 class RateLimitStatus(NamedTuple):

@@ -25,7 +25,6 @@ from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_reasons import STOP_HINTS
 from rolecall.files.input.job import Job, open_job
-from rolecall.files.output.report import rfc3339
 from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
@@ -33,7 +32,7 @@ from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.url import workspace_url
 from rolecall.store.base import Count, Identity, Session, read_pages
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 
 CHECK_OF = "check of "
 """Stands before the operation's name in the ledger of a check, so that nobody takes it for a run."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from rolecall.app.open_run import Run
 from rolecall.cli.exit_codes import ExitCode, OperatorError
 from rolecall.cli.terminal import console
-from rolecall.files.output.prometheus import RunMetrics, is_foreign, write_metrics
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 from rolecall.store.base import Count, StoreError
 
@@ -44,7 +44,7 @@ def create_metrics_writer(
         return None
     if not file.parent.is_dir():
         raise OperatorError(f"--metrics-file {file}: there is no folder {file.parent}.")
-    if is_foreign(file):
+    if is_foreign_file(file):
         raise OperatorError(
             f"--metrics-file {file} is there already and has no metrics of Rolecall; it is left as it is."
         )

@@ -1,7 +1,7 @@
 """The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TextIO
@@ -16,13 +16,13 @@ from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
-from rolecall.files.output.report import ExtraReport, is_retryable_row, open_reports, rfc3339
+from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.run_log import read_events
 from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 from rolecall.version import __version__
 
 NOT_NEEDED = "not_needed"
@@ -74,18 +74,19 @@ async def write_reports(run: Run, formats: Collection[str]) -> None:
 
     Raises OSError, StoreError.
     """
-    await _write(run, formats, {"report.html": await _page(run, formats)})
+    files = ReportFiles(formats, {"report.html": await _page(run, formats)})
+    await _write(run, files)
     await run.store.set_meta(**{REPORTED: "yes"})
 
 
 async def write_predictions(run: Run, formats: Collection[str]) -> None:
     """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, StoreError."""
-    await _write(run, formats, {}, retry=False)
+    await _write(run, ReportFiles(formats, retry=False))
 
 
-async def _write(run: Run, formats: Collection[str], further: Mapping[str, ExtraReport], *, retry: bool = True) -> None:
+async def _write(run: Run, files: ReportFiles) -> None:
     """Write all files on a thread, a page of rows in memory."""
-    reports = open_reports(run.folder, await run.store.extra_columns(), ("csv", *formats), further, retry=retry)
+    reports = open_reports(run.folder, await run.store.extra_columns(), files)
     async with on_thread(reports) as write, aclosing(run.store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
@@ -104,7 +105,7 @@ async def _page(run: Run, formats: Collection[str]) -> ExtraReport:
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
         events=read_events(run.folder / "run.log.jsonl", WAIT_EVENTS),
-        is_retryable=is_retryable_row,
+        is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
     return partial(html_report, context=context)

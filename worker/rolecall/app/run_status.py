@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rolecall.engine.remaining import estimate_remaining
 from rolecall.engine.stop_reasons import StopReason
-from rolecall.files.log_tail import last_events
+from rolecall.files.run_log import read_last_events
 from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
@@ -76,7 +76,7 @@ async def read_status(folder: Path, at: float) -> RunStatus | None:
     state = _state(sessions, held=held)
     if state is not State.RUNNING:
         return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
-    news = replay_log_tail(last_events(folder / "run.log.jsonl"), at)
+    news = replay_log_tail(read_last_events(folder / "run.log.jsonl"), at)
     return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
 
 

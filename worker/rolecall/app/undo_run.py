@@ -15,12 +15,11 @@ from rolecall.cli.config.credentials import Login
 from rolecall.cli.exit_codes import ExitCode, OperatorError
 from rolecall.cli.terminal import console
 from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
-from rolecall.files.output.report import rfc3339
 from rolecall.models import Outcome, Row
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
 from rolecall.rocketchat.url import workspace_url
 from rolecall.store.base import Identity
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 
 INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
 """Reasons of rows that most probably this run has changed: their answers were lost."""

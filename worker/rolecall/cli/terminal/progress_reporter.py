@@ -14,8 +14,8 @@ from rolecall.cli.terminal import console
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress_tracker import ProgressTracker
-from rolecall.files.output.report import rfc3339
 from rolecall.models import Progress
+from rolecall.text import rfc3339
 
 CONSOLE, JSON = "console", "json"
 """The forms of log lines on stderr."""

@@ -12,11 +12,10 @@ from rolecall.app.run_status import RunStatus, State
 from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
 from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
-from rolecall.files.output.csv_sanitiser import json_text
-from rolecall.files.output.report import rfc3339
+from rolecall.files.json_codec import format_json
 from rolecall.models import Json, Outcome
 from rolecall.store.base import Session
-from rolecall.text import format_countdown, sanitise
+from rolecall.text import format_countdown, rfc3339, sanitise
 
 MOST_SESSIONS = 10
 """Sessions that are shown; the JSON form has them all."""
@@ -86,7 +85,7 @@ def _end(standing: RunStatus, session: Session) -> str:
 
 def as_text(standing: RunStatus) -> str:
     """Tell how a run stands as indented JSON, the keys those of summary.json where they mean the same."""
-    return json_text(_as_json(standing), indent=True)
+    return format_json(_as_json(standing), indent=True)
 
 
 def _as_json(standing: RunStatus) -> Json:

@@ -8,7 +8,7 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.role_check import read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
+from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
@@ -49,10 +49,10 @@ class FindByRoom:
         """Ask for one room, and for each user who has the role in it. Raises Stopped."""
         room = ListedRoom(unit.word, unit.name) if unit.name else await self._identify(unit.word)
         if isinstance(room, LookupGap):
-            return LookupResult(unit.key, unseen=room)
+            return LookupResult(unit.key, gap=room)
         holders = await read_role_holders(self._reader, self._kind, room.room_id)
         if isinstance(holders, CallResult):
-            return LookupResult(unit.key, room.room_id, unseen=_why_no_roles(holders, f"#{room.name}"))
+            return LookupResult(unit.key, room.room_id, gap=_why_no_roles(holders, f"#{room.name}"))
         rows = [await self._row(room, holder) for holder in holders if self._question.role in holder.roles]
         known = (room.room_id, f"#{room.name}")
         note = "" if unit.word in known else f"{unit.word} is #{room.name}"
@@ -76,7 +76,7 @@ class FindByRoom:
     def _list_broke_off(self, verdict: CallResult) -> LookupResult:
         what = f"other {self._kind}" if verdict.rule is FORBIDDEN else f"the list of {self._kind}"
         unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.rule is FORBIDDEN else to_gap(verdict, what)
-        return LookupResult("rooms", unseen=unseen)
+        return LookupResult("rooms", gap=unseen)
 
     async def _identify(self, word: str) -> ListedRoom | LookupGap:
         """Find a room by `#name`, or by a word that is an id or a name."""

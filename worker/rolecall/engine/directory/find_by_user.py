@@ -9,7 +9,7 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
+from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import ROOM_TYPES, USERS, USERS_BY_STATUS, UserInfo, UserRoom, parse_listed_user
@@ -38,7 +38,7 @@ class FindByUser:
         """Ask for one user. Raises Stopped."""
         person = await self._find(unit.word)
         if isinstance(person, LookupGap):
-            return LookupResult(unit.key, unseen=person)
+            return LookupResult(unit.key, gap=person)
         note = _resolved(unit.word, person)
         if person.rooms is None:
             return LookupResult(unit.key, person.user_id, (), LookupGap(ROOMS_NOT_SHOWN, f"@{person.username}"), note)
@@ -124,7 +124,7 @@ class FindByUser:
 
 def _list_broke_off(verdict: CallResult) -> LookupResult:
     unseen = LookupGap(USERS_NOT_LISTED, DEACTIVATED) if verdict.rule is FORBIDDEN else to_gap(verdict, DEACTIVATED)
-    return LookupResult(DEACTIVATED, unseen=unseen)
+    return LookupResult(DEACTIVATED, gap=unseen)
 
 
 def _is_among(address: str, addresses: frozenset[str]) -> bool:

@@ -1,6 +1,6 @@
 """What cannot be seen, and what would show it."""
 
-from rolecall.files.output.find_csv import LookupGap
+from rolecall.models import LookupGap
 from rolecall.rocketchat.error_table import FORBIDDEN, ROOM_ARCHIVED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 
