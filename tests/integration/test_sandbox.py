@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from rolecall.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, World, leader_world
+from rolecall.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, ServerAddress, World, leader_world
 
 NOW = 1_700_000_000.0
 
@@ -100,7 +100,7 @@ async def test_a_bypassing_account_gets_no_rate_headers() -> None:
 )
 async def test_a_workspace_can_live_under_a_path(path: str, status: int, content_type: str) -> None:
     """Only what is below the base path is the workspace; elsewhere a page says 404."""
-    async with Sandbox(world_of(), base_path="chat/") as sandbox, session() as http:
+    async with Sandbox(world_of(), address=ServerAddress(base_path="chat/")) as sandbox, session() as http:
         assert sandbox.url == f"http://127.0.0.1:{sandbox.port}/chat"
         async with http.get(f"http://127.0.0.1:{sandbox.port}{path}") as response:
             assert (response.status, response.content_type) == (status, content_type)
@@ -161,10 +161,10 @@ async def test_the_whole_server_can_go_away_and_come_back() -> None:
     async with Sandbox(world) as sandbox, session() as http:
         url = sandbox.url
         assert (await remove(http, url))[0] == 200
-        await sandbox.vanish()
+        await sandbox.stop_listening()
         with pytest.raises(aiohttp.ClientConnectionError):
             await remove(http, url)
-        await sandbox.reappear()
+        await sandbox.resume()
         assert sandbox.url == url
         assert (await remove(http, url))[0] == 400
     assert len(world.calls) == 2
@@ -175,8 +175,8 @@ async def test_vanishing_breaks_calls_in_flight() -> None:
     world = world_of()
     async with Sandbox(world, faults=[Fault(Kind.HANG_AFTER)]) as sandbox, session() as http:
         call = asyncio.create_task(remove(http, sandbox.url))
-        await sandbox.reached()
-        await sandbox.vanish()
+        await sandbox.wait_for_calls()
+        await sandbox.stop_listening()
         with pytest.raises(aiohttp.ClientConnectionError):
             await call
     assert world.removals("ROOM", "USER") == 1
@@ -192,7 +192,7 @@ async def test_closing_is_quick_and_leaves_no_task_behind() -> None:
             await asyncio.gather(*(remove(http, sandbox.url, *pair) for pair in pairs[:20]))
             sandbox.faults.add(Fault(Kind.HANG_BEFORE))
             hung = [asyncio.create_task(remove(http, sandbox.url, *pair)) for pair in pairs[20:]]
-            await sandbox.reached(len(pairs))
+            await sandbox.wait_for_calls(len(pairs))
             start = time.monotonic()
         assert time.monotonic() - start < 0.5
         answers = await asyncio.gather(*hung, return_exceptions=True)
@@ -205,7 +205,7 @@ async def test_a_client_that_leaves_while_the_answer_is_late_changes_nothing() -
     world = world_of()
     async with Sandbox(world, latency=60.0) as sandbox, session() as http:
         call = asyncio.create_task(remove(http, sandbox.url))
-        await sandbox.reached()
+        await sandbox.wait_for_calls()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -216,4 +216,4 @@ async def test_a_client_that_leaves_while_the_answer_is_late_changes_nothing() -
 def test_only_loopback_is_served(host: str) -> None:
     """A sandbox refuses to listen where others could reach it."""
     with pytest.raises(ValueError, match="loopback only"):
-        Sandbox(world_of(), host=host)
+        Sandbox(world_of(), address=ServerAddress(host=host))

@@ -63,7 +63,7 @@ async def test_a_hanging_connection(kind: Kind, acted: bool) -> None:
     fault, world = Fault(kind), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         waiting = asyncio.create_task(call(sandbox))
-        await sandbox.reached()
+        await sandbox.wait_for_calls()
         done, _ = await asyncio.wait({waiting}, timeout=0.05)
         assert not done
         waiting.cancel()

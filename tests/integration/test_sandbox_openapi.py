@@ -11,9 +11,9 @@ from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world, organisation_world
-from rolecall.sandbox.methods import CHANGES
 from rolecall.sandbox.org_world import ARCHIVED, UNJOINED, group, user
-from rolecall.sandbox.routes import ROUTES
+from rolecall.sandbox.request_handler import ROUTES
+from rolecall.sandbox.write_routes import CHANGES
 
 DEFINITIONS = Path(__file__).parents[3] / "shared" / "openapi" / "rocketchat-openapi.yaml"
 
@@ -85,7 +85,7 @@ async def exchange(
 async def test_role_changes_answer_as_defined(definitions: OpenAPI, route: str, status: int, version: str) -> None:
     """Success, refusal and bad token of every role change have the defined form."""
     change = CHANGES[route]
-    holds = change.gives is not (status == 200)
+    holds = change.adds is not (status == 200)
     world = workspace(version, change.role, holds=holds, family=change.family.prefix)
     headers = {**ACCOUNT.headers, **({"X-Auth-Token": "wrong"} if status == 401 else {})}
     if (route, status) == ("channels.removeOwner", 400):

@@ -17,6 +17,7 @@ from rolecall.sandbox import (
     Limiter,
     Post,
     Sandbox,
+    ServerAddress,
     World,
     organisation_world,
 )
@@ -121,8 +122,8 @@ async def test_a_login_opens_a_session_that_a_logout_ends() -> None:
 async def test_a_webhook_posts_below_a_base_path() -> None:
     """What a webhook says is in the record, and needs no account."""
     world = organisation_world().world
-    world.add_hook("hook1", "secret", group("general"), ACCOUNT.user_id)
-    async with Sandbox(world, base_path="/chat") as sandbox, aiohttp.ClientSession() as http:
+    world.add_webhook("hook1", "secret", group("general"), ACCOUNT.user_id)
+    async with Sandbox(world, address=ServerAddress(base_path="/chat")) as sandbox, aiohttp.ClientSession() as http:
         async with http.post(f"{sandbox.url}/hooks/hook1/secret", json={"text": "420 removed"}) as response:
             assert (response.status, await response.json()) == (200, {"success": True})
         async with http.get(f"{sandbox.url}/hooks/hook1/secret") as response:
@@ -141,7 +142,7 @@ async def test_leaders_found_through_people_and_through_rooms_are_the_same() -> 
     """Both ways lead to the truth: people show every room, rooms show those that the account has joined."""
     made = organisation_world()
     world: World = made.world
-    truth = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
+    truth = {pair for pair in world.pairs_with_role("leader") if world.rooms[pair[0]].type == "p"}
     async with Sandbox(world) as sandbox, session() as http:
         users = (await get(http, sandbox, "users.list"))[1]["users"]
         asked = [get(http, sandbox, f"users.info?userId={person['_id']}&includeUserRooms=true") for person in users]
