@@ -102,7 +102,7 @@ async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_pat
 async def test_each_room_is_read_once(tmp_path: Path) -> None:
     """However many rows a room has, its roles are asked for once, and its users' memberships only where they matter."""
     world = organisation_world().world
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world) as sandbox:
         await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
     routes = [call.route for call in world.calls]
@@ -113,7 +113,7 @@ async def test_each_room_is_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "room", "expected"),
     [
-        (lambda world: world.withdraw("view-other-user-channels"), "finance-planning", "membership_not_seen"),
+        (lambda world: world.remove_permission("view-other-user-channels"), "finance-planning", "membership_not_seen"),
         (lambda world: world.forbid("groups.roles"), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("groups.roles", 401), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
@@ -147,8 +147,8 @@ async def test_an_account_without_the_permission_is_foretold(tmp_path: Path) -> 
 async def test_reading_keeps_to_each_routes_window(tmp_path: Path) -> None:
     """A check that needs more calls than a window takes waits for the next, and never hears 'too many requests'."""
     world = organisation_world(roles=("user", "owner")).world
-    world.withdraw("api-bypass-rate-limit")
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    world.remove_permission("api-bypass-rate-limit")
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         path, patient = tmp_path / "check.sqlite", Settings(rate=None)
         predicted = await predict(sandbox.url, pairs, path, REMOVE_LEADER, patient)

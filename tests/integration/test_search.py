@@ -51,7 +51,7 @@ def unseen(findings: list[LookupResult]) -> Counter[tuple[str, str]]:
 
 def truth(world: World, role: str, kind: str = "p") -> set[tuple[str, str]]:
     """Give what the world holds."""
-    return {(room, who) for room, who in world.holding(role) if world.rooms[room].type == kind}
+    return {(room, who) for room, who in world.pairs_with_role(role) if world.rooms[room].type == kind}
 
 
 def routes(world: World) -> Counter[str]:
@@ -166,7 +166,7 @@ Change = Callable[[World], object]
     [
         (
             FindQuery(people=("@legal.lead", "@sales.lead")),
-            lambda world: world.withdraw("view-other-user-channels"),
+            lambda world: world.remove_permission("view-other-user-channels"),
             {("rooms_not_shown", "@legal.lead"), ("rooms_not_shown", "@sales.lead")},
         ),
         (FindQuery(people=("nobody.here",)), None, {("user_not_found", "nobody.here")}),
@@ -175,17 +175,17 @@ Change = Callable[[World], object]
         (FindQuery(people=("x@example.org",)), None, {("address_not_found", "x@example.org")}),
         (
             FindQuery(people=("finance.lead@example.org",)),
-            lambda world: world.withdraw("view-full-other-user-info"),
+            lambda world: world.remove_permission("view-full-other-user-info"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
             FindQuery(people=("finance.lead@example.org",)),
-            lambda world: world.withdraw("view-d-room"),
+            lambda world: world.remove_permission("view-d-room"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
             FindQuery(deactivated=True),
-            lambda world: world.withdraw("view-d-room"),
+            lambda world: world.remove_permission("view-d-room"),
             {("users_not_listed", "deactivated users")},
         ),
         (FindQuery(people=("u1",)), lambda world: world.forbid("users.info"), {("forbidden", "u1")}),
@@ -266,7 +266,7 @@ async def test_long_lists_are_paged_through() -> None:
 async def test_every_window_is_kept(question: FindQuery) -> None:
     """Each route is asked as fast as its own window allows, and none says 'too many requests'."""
     world = organisation_world().world
-    world.withdraw("api-bypass-rate-limit")
+    world.remove_permission("api-bypass-rate-limit")
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         findings = await find(sandbox, question, settings=replace(QUICK, outage_timeout=60))
     assert pairs(findings) >= {pair for pair in truth(world, "leader") if pair[0] not in HIDDEN}
