@@ -22,9 +22,10 @@ from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
 from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
+from tests.support.store import as_store
 
 Say = Callable[[str], None]
 Part = Callable[[], None]
@@ -89,7 +90,7 @@ class _Stock:
     def due(self) -> None:
         """Read the rows in the feed's portions."""
         ledger, place = self._open(), 0
-        while found := ledger.due(place, 512, retry_failed=True):
+        while found := ledger.fetch_due(place, 512, retry_failed=True):
             place = found[-1][0]
         ledger.close()
 
@@ -97,7 +98,7 @@ class _Stock:
         """Acquire and record the response, without waiting."""
         admission = AdmissionController.build(Settings(rate=None, concurrency=IN_FLIGHT), Clock())
         route = admission.route(REMOVE_LEADER.path, CallKind.CHANGE)
-        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.SETTLE, ""), "", "", 200)
+        verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.FINISH, ""), "", "", 200)
 
         async def one(number: int) -> None:
             probing = await route.acquire()
@@ -110,11 +111,11 @@ class _Stock:
         ledger = self._open()
 
         async def main() -> None:
-            async with BatchWriter(ledger) as journal:
+            async with BatchWriter(as_store(ledger)) as journal:
 
                 async def one(number: int) -> None:
                     await journal.write_intent(Intent(number + 1, 1, 1))
-                    journal.settle(_settled(number + 1))
+                    journal.write_outcome(_settled(number + 1))
 
                 await self._by_workers(one)
 
@@ -153,13 +154,13 @@ class _Stock:
         """Write report.csv from the ledger."""
         write_report(self._folder, self._full.results(), self._full.extra_columns())
 
-    def _open(self) -> SqliteStore:
-        return SqliteStore(self._full.path)
+    def _open(self) -> SqliteDatabase:
+        return SqliteDatabase(self._full.path)
 
-    def _taken_in(self) -> SqliteStore:
-        ledger = SqliteStore(self._folder / f"ledger-{next(self._numbers)}.sqlite")
+    def _taken_in(self) -> SqliteDatabase:
+        ledger = SqliteDatabase(self._folder / f"ledger-{next(self._numbers)}.sqlite")
         with open_job(str(self._job)) as job:
-            ledger.import_rows(IDENTITY, job.rows())
+            import_rows(ledger, IDENTITY, job.rows())
         return ledger
 
     async def _by_workers(self, one: Callable[[int], Awaitable[None]], workers: int = IN_FLIGHT) -> None:

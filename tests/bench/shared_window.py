@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import Reply
-from rolecall.sandbox.limiter import Limiter
+from rolecall.sandbox import Limiter
 from tests.bench.target import GOOD, TOO_MANY
 
 BEGINNING, EPOCH = 5_000.0, 1_700_000_000.25
@@ -123,7 +123,7 @@ class Simulation:
 
     def _arrive(self, client: _Client, sent_at: float) -> None:
         self.arrivals.append(self._now)
-        ruling = self._limiter.take("one address", "groups.removeLeader", self._now)
+        ruling = self._limiter.acquire("one address", "groups.removeLeader", self._now)
         clock = EPOCH + self._now - BEGINNING
         headers = {
             "Date": formatdate(clock, usegmt=True),

@@ -1,4 +1,4 @@
-"""A real Chromium, the system's own, without any network use of its own."""
+"""The Chromium of the system, without background network use."""
 
 import os
 import shutil
@@ -23,13 +23,13 @@ QUIET = (
 
 
 def installed() -> str | None:
-    """Give the path of the browser; None where there is none."""
+    """Return the path of the browser; None if it is not installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def opened(playwright: "Playwright", **options: Any) -> Iterator["BrowserContext"]:
-    """Start the browser with a profile of its own. `options` are those of Playwright's persistent context."""
+    """Start the browser with a new profile. `options` are those of Playwright's persistent context."""
     arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium has no sandbox for root
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         context = playwright.chromium.launch_persistent_context(
@@ -42,21 +42,21 @@ def opened(playwright: "Playwright", **options: Any) -> Iterator["BrowserContext
 
 
 class Visit:
-    """A page that is looked at: what it asked for, and what it complained of."""
+    """An open page, with the requests that it sent and the errors that it logged."""
 
     def __init__(self, page: "Page", path: Path) -> None:
-        """Open the file `path` in `page`; whatever else it asks for is noted and refused."""
+        """Open the file `path` in `page`; any other request is recorded and refused."""
         self.page = page
         self.path = path
         self.requests: list[str] = []
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        page.route("**/*", self._note)
+        self.errors: list[str] = []
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", lambda dialog: self.errors.append(dialog.message))
+        page.route("**/*", self._record)
         page.goto(path.as_uri())
 
-    def _note(self, route: Any) -> None:
+    def _record(self, route: Any) -> None:
         self.requests.append(route.request.url)
         if route.request.url == self.path.as_uri():
             route.continue_()
@@ -64,19 +64,19 @@ class Visit:
             route.abort()
 
     def rows(self) -> list[dict[str, str]]:
-        """Give the rows that the table shows, by the heading of their column."""
-        found: list[dict[str, str]] = self.page.evaluate(
+        """Return the visible rows of the table as dictionaries by column heading."""
+        rows: list[dict[str, str]] = self.page.evaluate(
             "[...document.querySelectorAll('#list tbody tr')].map((row) =>"
             " Object.fromEntries([...row.cells].map((cell) => [cell.dataset.label, cell.textContent])))"
         )
-        return found
+        return rows
 
     def count(self) -> str:
-        """Give the sentence on how many rows there are."""
+        """Return the text that counts the rows."""
         return str(self.page.inner_text("#count"))
 
     def search(self, text: str) -> str:
-        """Type into the search field; give the sentence on how many rows were found, once it is another one."""
+        """Type into the search field; return the text that counts the rows, once it has changed."""
         before = self.count()
         self.page.fill("#text", text)
         self.page.wait_for_function("(before) => document.getElementById('count').textContent !== before", arg=before)

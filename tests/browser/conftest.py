@@ -1,4 +1,4 @@
-"""The browser, and pages of real runs."""
+"""The browser, and reports of real runs."""
 
 import os
 import subprocess
@@ -20,11 +20,11 @@ Look = Callable[[Path], Visit]
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator["Playwright"]:
-    """Start what drives the browser. Without a browser the tests are skipped, but fail where BROWSER_TESTS=required."""
+    """Start Playwright. Without a browser the tests are skipped, or fail if BROWSER_TESTS=required."""
     needed = {"Playwright": find_spec("playwright"), "Chromium": installed()}
-    missing = [what for what, found in needed.items() if found is None]
+    missing = [name for name, found in needed.items() if found is None]
     if missing:
-        why = f"no {' and no '.join(missing)}: 'make browser' installs what these tests need"
+        why = f"{' and '.join(missing)} not found: 'make browser' installs what these tests need"
         if os.environ.get("BROWSER_TESTS") == "required":
             pytest.fail(why)
         pytest.skip(why)
@@ -43,14 +43,14 @@ def context(playwright: "Playwright") -> Iterator["BrowserContext"]:
 
 @pytest.fixture
 def plain_context(playwright: "Playwright") -> Iterator["BrowserContext"]:
-    """Start a browser that runs no scripts."""
+    """Start a browser without JavaScript."""
     with opened(playwright, java_script_enabled=False) as context:
         yield context
 
 
 @pytest.fixture
 def look(context: "BrowserContext") -> Iterator[Look]:
-    """Open pages; when the test ends, none of them may have complained or have asked for anything but itself."""
+    """Open pages; at the end of the test, check that no page logged an error or requested another file."""
     visits: list[Visit] = []
 
     def opens(path: Path) -> Visit:
@@ -60,13 +60,13 @@ def look(context: "BrowserContext") -> Iterator[Look]:
     yield opens
     for visit in visits:
         visit.page.close()
-        assert visit.complaints == []
+        assert visit.errors == []
         assert visit.requests == [visit.path.as_uri()] * len(visit.requests)
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the installed `rolecall demo` and give the folder of its run."""
+    """Run the installed `rolecall demo` and return the folder of its run."""
     folder = tmp_path_factory.mktemp("demo")
     environment = {"PATH": os.environ["PATH"]}
     subprocess.run([ROLECALL, "demo", "--out", folder], check=True, capture_output=True, env=environment, cwd=folder)

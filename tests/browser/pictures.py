@@ -1,4 +1,4 @@
-"""Make docs/report-*.png again: the page of a real run with holds, an interrupt and an outage, as a browser shows it.
+"""Draw docs/report-*.png: the report of a real run with rate limit pauses, an interrupt and an outage.
 
 Run it with `make pictures`; it takes about two minutes.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, demo_faults, demo_world
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, ServerAddress, demo_faults, demo_world
 from tests.browser.chromium import opened
 from tests.support.command import environment, finish, start, write_job
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 PORT = 3000
-"""The port that the sandbox's own command has, so that the address in the pictures stays the same."""
+"""The port of `rolecall sandbox`, so that the URL in the pictures stays the same."""
 DESKTOP, PHONE = {"width": 1_200, "height": 955}, {"width": 390, "height": 844}
 COLOURS = 128
 PICTURES: tuple[tuple[str, Any, Any, int], ...] = (
@@ -31,29 +31,29 @@ PICTURES: tuple[tuple[str, Any, Any, int], ...] = (
 
 
 async def real_run(folder: Path) -> Path:
-    """Run the installed command: 1,200 rows, 100 calls in 3 s, Ctrl-C after 350 calls, 5 s away after 750."""
+    """Run the installed command: 1,200 rows, 100 calls in 3 s, Ctrl-C after 350 calls, 5 s outage after 750."""
     demo = demo_world(1_200, seed=3, roles=("user",))
-    job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.pairs))
+    job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.rows))
     faults = [*demo_faults(demo), Fault(Kind.SLOW, FaultMatch(chance=0.3), seconds=0.02)]
     words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--retry-backoff", "0.1")
-    limiter = Limiter(100, 3.0)
-    async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, port=PORT) as sandbox:
+    limiter, address = Limiter(100, 3.0), ServerAddress(port=PORT)
+    async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, address=address) as sandbox:
         env = environment(sandbox.url)
         first = await start(*words, cwd=folder, env=env)
-        await sandbox.reached(350)
+        await sandbox.wait_for_calls(350)
         first.send_signal(signal.SIGINT)
         await finish(first)
         second = await start(*words, cwd=folder, env=env)
-        await sandbox.reached(750)
-        await sandbox.vanish()
+        await sandbox.wait_for_calls(750)
+        await sandbox.stop_listening()
         await asyncio.sleep(5)
-        await sandbox.reappear()
+        await sandbox.resume()
         await finish(second)
     return folder / "reorganisation/report.html"
 
 
-def take(context: "BrowserContext", page: Path, name: str, scheme: Any) -> None:
-    """Write one picture, with few colours so that it stays small."""
+def take_screenshot(context: "BrowserContext", page: Path, name: str, scheme: Any) -> None:
+    """Write one screenshot, with few colours to keep the file small."""
     from PIL import Image
 
     shown = context.pages[0]
@@ -64,7 +64,7 @@ def take(context: "BrowserContext", page: Path, name: str, scheme: Any) -> None:
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Draw all pictures."""
     from playwright.sync_api import sync_playwright
 
     with TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             for name, scheme, size, pixels in PICTURES:
                 with opened(playwright, viewport=size, device_scale_factor=pixels) as context:
-                    take(context, page, name, scheme)
+                    take_screenshot(context, page, name, scheme)
 
 
 if __name__ == "__main__":

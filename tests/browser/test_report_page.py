@@ -1,4 +1,4 @@
-"""report.html in a real browser: it can be used, by everybody, and stays by itself."""
+"""report.html in a real browser: usable, accessible and self-contained."""
 
 import csv
 from collections import Counter
@@ -11,7 +11,8 @@ import pytest
 from rolecall.display.html_report import html_report
 from rolecall.models import Outcome
 from tests.browser.conftest import Look
-from tests.unit.display.html_report.making import facts, result, written
+from tests.unit.display.html_report.making import context as report_context
+from tests.unit.display.html_report.making import result, written
 from tests.unit.display.html_report.test_html_report import HOSTILE
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ CONTRAST = """() => {
 
 
 def report(folder: Path) -> list[dict[str, str]]:
-    """Read a run's report.csv."""
+    """Return the rows of a run's report.csv."""
     with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def test_the_table_is_the_report(look: Look, demo: Path) -> None:
-    """The page of the demo has every row of report.csv, in its order, over its pages."""
+    """The table shows every row of report.csv, in the same order."""
     visit = look(demo / "report.html")
     visit.page.select_option("#size", "100")
     shown = []
@@ -58,7 +59,7 @@ def test_the_table_is_the_report(look: Look, demo: Path) -> None:
 
 
 def test_filters_find_the_rows_of_the_report(look: Look, demo: Path) -> None:
-    """An outcome, a text, and both together show exactly the rows that report.csv has of them; Clear shows all."""
+    """A filter by outcome or by text shows exactly the matching rows of report.csv; Clear shows all rows."""
     visit = look(demo / "report.html")
     outcomes = Counter(row["outcome"] for row in report(demo))
     for outcome, rows in outcomes.items():
@@ -78,7 +79,7 @@ def test_filters_find_the_rows_of_the_report(look: Look, demo: Path) -> None:
 
 @pytest.mark.parametrize("button", [".reasons .pick", ".rooms .pick", ".legend .pick"])
 def test_a_reason_a_room_and_an_outcome_lead_to_their_rows(look: Look, demo: Path, button: str) -> None:
-    """A click on an entry of the overview filters the table to as many rows as the overview says."""
+    """A click on an entry of the overview filters the table to the number of rows in the overview."""
     visit = look(demo / "report.html")
     first = visit.page.locator(button).first
     rows = int(first.locator("xpath=ancestor::tr").locator(".number").first.inner_text())
@@ -89,7 +90,7 @@ def test_a_reason_a_room_and_an_outcome_lead_to_their_rows(look: Look, demo: Pat
 
 @pytest.mark.parametrize("column", ["line", "room", "user", "outcome", "reason", "HTTP", "calls", "finished", "took"])
 def test_each_column_sorts_both_ways(look: Look, demo: Path, column: str) -> None:
-    """One press sorts upwards, two downwards, three as in the job; rows without a value come last both times."""
+    """The first press sorts ascending, the second descending, the third as in the job; empty values come last."""
     visit = look(demo / "report.html")
     visit.page.select_option("#size", "250")
     header = visit.page.locator(f"#list th button:text-is('{column}')")
@@ -111,8 +112,8 @@ def test_each_column_sorts_both_ways(look: Look, demo: Path, column: str) -> Non
     assert [int(row["line"]) for row in visit.rows()] == list(range(2, 252))
 
 
-def test_pages_are_turned_to_both_ends(look: Look, demo: Path) -> None:
-    """The buttons lead to the next, last, previous and first page, and are off where there is none."""
+def test_the_pager_reaches_both_ends(look: Look, demo: Path) -> None:
+    """The buttons lead to the next, last, previous and first page, and are disabled where there is none."""
     visit = look(demo / "report.html")
     for button, place, off in (
         ("next", "Page 2 of 12", []),
@@ -128,7 +129,7 @@ def test_pages_are_turned_to_both_ends(look: Look, demo: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_light_and_dark(look: Look, demo: Path, scheme: Any) -> None:
-    """As the system wants it and after the toggle, all text has the contrast of WCAG AA."""
+    """All text has the contrast of WCAG AA, in the colour scheme of the system and after the toggle."""
     visit = look(demo / "report.html")
     visit.page.emulate_media(color_scheme=scheme)
     backgrounds = []
@@ -144,7 +145,7 @@ def test_text_can_be_read_in_light_and_dark(look: Look, demo: Path, scheme: Any)
 
 
 def test_everything_has_a_name(look: Look, demo: Path) -> None:
-    """Landmarks, headings, fields, buttons, tables and pictures are there, and named for assistive software."""
+    """Landmarks, headings, fields, buttons, tables and charts have names for assistive software."""
     visit = look(demo / "report.html")
     assert visit.page.evaluate("document.documentElement.lang") == "en"
     expected: tuple[tuple[Any, int], ...] = (
@@ -165,7 +166,7 @@ def test_everything_has_a_name(look: Look, demo: Path) -> None:
 
 
 def test_the_keyboard_is_enough(look: Look, demo: Path) -> None:
-    """The first key leads past everything to the rows, the next ones to the filters; what has the focus is seen."""
+    """The first Tab stop skips to the rows, the next ones are the filters, and the focus is visible."""
     visit = look(demo / "report.html")
     visit.page.keyboard.press("Tab")
     assert visit.page.evaluate("document.activeElement.className") == "skip"
@@ -180,7 +181,7 @@ def test_the_keyboard_is_enough(look: Look, demo: Path) -> None:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_stays_text(look: Look, tmp_path: Path, hostile: str) -> None:
-    """Ids and messages that look like code are shown as text, found by the search, and run nothing."""
+    """Ids and messages that look like code are shown as text, found by the search, and not run."""
     rows = [result(n, Outcome.FAILED, "refused", room_id=hostile, user_id=hostile, message=hostile) for n in range(3)]
     path = tmp_path / "report.html"
     path.write_text(written([*rows, result(5)], run=hostile, workspace=hostile), encoding="utf-8")
@@ -194,11 +195,11 @@ def test_hostile_text_stays_text(look: Look, tmp_path: Path, hostile: str) -> No
 
 
 def test_100_000_rows_are_shown_a_page_at_a_time(look: Look, tmp_path: Path) -> None:
-    """With 100,000 rows the browser holds as many elements as with 1,000, and filters and sorts them all."""
+    """With 100,000 rows the page has as many elements as with 1,000, and filters and sorts all rows."""
     elements = []
     for rows in (1_000, 100_000):
         path = tmp_path / f"{rows}.html"
-        with path.open("w", encoding="utf-8") as file, html_report(file, facts(rows)) as write:
+        with path.open("w", encoding="utf-8") as file, html_report(file, report_context(rows)) as write:
             for number in range(rows):
                 failed = number % 10 == 3
                 outcome, reason = (Outcome.FAILED, "room_archived") if failed else (Outcome.REMOVED, "")
@@ -215,7 +216,7 @@ def test_100_000_rows_are_shown_a_page_at_a_time(look: Look, tmp_path: Path) -> 
 
 
 def test_a_phone_needs_no_sideways_scrolling(look: Look, demo: Path) -> None:
-    """On 390 pixels the page is as wide as the screen, also where a row has its longest message."""
+    """At 390 pixels the page is as wide as the screen, also with the longest message."""
     visit = look(demo / "report.html")
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.page.reload()
@@ -227,7 +228,7 @@ def test_a_phone_needs_no_sideways_scrolling(look: Look, demo: Path) -> None:
 
 
 def test_print_leaves_the_controls_out(look: Look, demo: Path) -> None:
-    """On paper there are pictures, reasons and rows on white, and nothing to press."""
+    """Printed, the page has charts, reasons and rows on white, and no controls."""
     visit = look(demo / "report.html")
     visit.page.emulate_media(media="print", color_scheme="dark")
     assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -237,8 +238,8 @@ def test_print_leaves_the_controls_out(look: Look, demo: Path) -> None:
         assert visit.page.locator(shown).first.is_visible(), shown
 
 
-def test_without_javascript_the_report_is_told_too(plain_context: "BrowserContext", demo: Path) -> None:
-    """Pictures, figures and reasons need no script; for the rows the page then points to report.csv."""
+def test_the_report_works_without_javascript(plain_context: "BrowserContext", demo: Path) -> None:
+    """Charts, key figures and reasons need no script; for the rows the page links to report.csv."""
     page = plain_context.pages[0]
     page.goto((demo / "report.html").as_uri())
     assert page.locator(".ring").is_visible()
@@ -248,7 +249,7 @@ def test_without_javascript_the_report_is_told_too(plain_context: "BrowserContex
 
 
 def test_every_link_leads_to_a_report(look: Look, demo: Path) -> None:
-    """Each file that the page names lies beside it."""
+    """Each file that the page links to exists in the same folder."""
     visit = look(demo / "report.html")
     links = set(visit.page.eval_on_selector_all("a", "all => all.map((each) => each.getAttribute('href'))")) - {
         "#table"

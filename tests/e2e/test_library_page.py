@@ -180,7 +180,7 @@ async def test_the_aiohttp_service_holds_a_run_once(place: Path, sandbox: Sandbo
             assert await answer.content.readline()
             async with client.post("/runs/cleanup", json=rows) as other:
                 assert other.status == 409
-                assert "Another run holds" in await other.text()
+                assert "Another process works on the run" in await other.text()
             answer.close()
         while True:  # until the first one has noticed that nobody listens
             async with client.post("/runs/cleanup", json=rows) as answer:

@@ -59,7 +59,7 @@ async def test_a_hold_is_counted_down(tmp_path: Path, columns: int) -> None:
         code, written = await on_a_terminal(sandbox.url, tmp_path, *words, columns=columns)
     assert code == 0, written
     plain_text = " ".join(re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", written).split())
-    countdown = re.findall(r"Held until \d\d:\d\d:\d\d \((\d+) s\): the workspace allows 5 calls in 3 s", plain_text)
+    countdown = re.findall(r"Paused until \d\d:\d\d:\d\d \((\d+) s\): the workspace allows 5 calls in 3 s", plain_text)
     assert {"1", "2"} <= set(countdown), plain_text
     assert re.search(r"About \d+ s left, until \d\d:\d\d", plain_text)
     assert "5 of 12 rows, 41 %" in plain_text
@@ -80,7 +80,7 @@ async def test_an_interrupt_leaves_a_clean_terminal(tmp_path: Path, signals: int
     def interrupt(text: str, process: int) -> None:
         wanted = (
             "3 of 30 rows" in text and not sent,
-            "Stopping: 1 call under way" in text and len(sent) == 1 < signals,
+            "Stopping: 1 call in flight" in text and len(sent) == 1 < signals,
         )
         if any(wanted):
             sent.append(process)
@@ -90,10 +90,10 @@ async def test_an_interrupt_leaves_a_clean_terminal(tmp_path: Path, signals: int
         words = ("run", str(job), "--out", "o", "--rate", "unlimited", "--concurrency", "1", "--shutdown-timeout", "2")
         code, written = await on_a_terminal(sandbox.url, tmp_path, *words, on_text=interrupt)
     assert code == 130, written
-    assert "Stopping: 1 call under way may take" in written
+    assert "Stopping: 1 call in flight may take" in written
     left = "\n".join(seen(written))
     assert "rows," not in left
-    assert "under way may take" not in left
+    assert "in flight may take" not in left
     assert "Ctrl-C again ends at once" in left
     assert ("Stopped at once" in left) is (signals == 2)
 
@@ -156,7 +156,7 @@ async def test_a_run_that_goes_on_is_looked_at(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world, limiter=Limiter(10, 8.0)) as sandbox:
         worker = await start("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(11)
+        await sandbox.wait_for_calls(11)
         while (told := await status(tmp_path))["heldUntil"] is None:
             assert told["state"] in ("running", "not_begun"), told
         people = await rolecall("status", "o", cwd=tmp_path, env={})
@@ -183,7 +183,7 @@ async def test_a_run_under_many_eyes_is_not_disturbed(tmp_path: Path) -> None:
         words = ("run", job, "--out", "o", "--rate", "unlimited")
         worker = asyncio.create_task(rolecall(*words, cwd=tmp_path, env=environment(sandbox.url)))
         states: set[str] = set()
-        await sandbox.reached(2)
+        await sandbox.wait_for_calls(2)
         while not worker.done():
             states.add((await status(tmp_path))["state"])
         ended = await worker
@@ -203,7 +203,7 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
     words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "1")
     async with Sandbox(leader_world(pairs), faults=plan) as sandbox:
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(7)
+        await sandbox.wait_for_calls(7)
         worker.kill()
         await worker.communicate()
         killed = await status(tmp_path)
@@ -246,3 +246,20 @@ async def test_a_folder_without_a_run(tmp_path: Path, content: bytes | None) -> 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == (
         {} if content is None else {"ledger.sqlite": content}
     )
+
+
+@pytest.mark.parametrize("reader", ["head -c1", "true"])
+@pytest.mark.parametrize("verb", ["status o", "report o", "run job.csv --out o"])
+async def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path, verb: str, reader: str) -> None:
+    """`status`, `report` and the summary of `run` exit with 0 when the reader of stdout exits first."""
+    pairs = many(3)
+    write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(leader_world(pairs)) as sandbox:
+        env = environment(sandbox.url)
+        first = await rolecall("run", "job.csv", "--out", "o", "--quiet", cwd=tmp_path, env=env)
+        assert first.code == 0, first.stderr
+        line = f"{{ {ROLECALL} {verb} 2>errors; echo $? >code; }} | {reader}"
+        process = await asyncio.create_subprocess_shell(line, cwd=tmp_path, env=env, stdout=asyncio.subprocess.DEVNULL)
+        await process.wait()
+    assert (tmp_path / "code").read_text() == "0\n"
+    assert "rolecall:" not in (tmp_path / "errors").read_text()

@@ -15,9 +15,10 @@ from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.desk import desk
 from tests.support.engine import QUICK, SilentLog
+from tests.support.store import as_store
 
 Told = dict[tuple[str, str], tuple[Outcome, str]]
 
@@ -32,15 +33,15 @@ def pairs_of(world: World) -> list[tuple[str, str]]:
     return [(room, person) for room in [*rooms, "noSuchRoom"] for person in people]
 
 
-def import_rows(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteStore:
+def make_database(path: Path, pairs: Iterable[tuple[str, str]], operation: Operation) -> SqliteDatabase:
     """Make a ledger of these pairs."""
-    ledger = SqliteStore(path)
+    ledger = SqliteDatabase(path)
     rows = (Row(line, room, person, {}) for line, (room, person) in enumerate(pairs, start=2))
-    ledger.import_rows(Identity("http://127.0.0.1", operation.name, ""), rows)
+    import_rows(ledger, Identity("http://127.0.0.1", operation.name, ""), rows)
     return ledger
 
 
-def told(ledger: SqliteStore) -> Told:
+def told(ledger: SqliteDatabase) -> Told:
     """Give what each pair of a ledger is told."""
     return {(row.room_id, row.user_id): (row.outcome, row.reason) for row in ledger.results()}
 
@@ -49,10 +50,10 @@ async def predict(
     url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation, settings: Settings = QUICK
 ) -> Told:
     """Check the pairs and give the predictions."""
-    ledger = import_rows(path, pairs, operation)
+    ledger = make_database(path, pairs, operation)
     try:
         async with desk(url, settings) as at:
-            await RoleCheck(ledger, at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at_once=4, clock=at.clock).run()
         return told(ledger)
     finally:
         ledger.close()
@@ -60,12 +61,12 @@ async def predict(
 
 async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation) -> Told:
     """Run the pairs, one after the other, and give what became of them."""
-    ledger, clock = import_rows(path, pairs, operation), Clock()
+    ledger, clock = make_database(path, pairs, operation), Clock()
     try:
         ledger.open_session("tester", clock.wall_ms())
         async with desk(url) as at:
             settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
-            await process_rows(ledger, at.client, operation, RunContext.create(settings, SilentLog()))
+            await process_rows(as_store(ledger), at.client, operation, RunContext.create(settings, SilentLog()))
         return told(ledger)
     finally:
         ledger.close()
@@ -97,7 +98,7 @@ async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_pat
 async def test_each_room_is_read_once(tmp_path: Path) -> None:
     """However many rows a room has, its roles are asked for once, and its users' memberships only where they matter."""
     world = organisation_world().world
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world) as sandbox:
         await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
     routes = [call.route for call in world.calls]
@@ -108,7 +109,7 @@ async def test_each_room_is_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "room", "expected"),
     [
-        (lambda world: world.withdraw("view-other-user-channels"), "finance-planning", "membership_not_seen"),
+        (lambda world: world.remove_permission("view-other-user-channels"), "finance-planning", "membership_not_seen"),
         (lambda world: world.forbid("groups.roles"), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("groups.roles", 401), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
@@ -142,8 +143,8 @@ async def test_an_account_without_the_permission_is_foretold(tmp_path: Path) -> 
 async def test_reading_keeps_to_each_routes_window(tmp_path: Path) -> None:
     """A check that needs more calls than a window takes waits for the next, and never hears 'too many requests'."""
     world = organisation_world(roles=("user", "owner")).world
-    world.withdraw("api-bypass-rate-limit")
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    world.remove_permission("api-bypass-rate-limit")
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         path, patient = tmp_path / "check.sqlite", Settings(rate=None)
         predicted = await predict(sandbox.url, pairs, path, REMOVE_LEADER, patient)

@@ -14,7 +14,7 @@ import pytest
 from rolecall import Outcome, Result, RunStopped, Settings, StopReason, StoreError, change_roles
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from rolecall.store.base import Batch
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.command import environment, many
 from tests.support.library import FAST, HASTY, first, recorded, workspace
 
@@ -100,13 +100,13 @@ async def test_cancelling_awaits_the_calls_under_way(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS), latency=0.2) as sandbox:
         run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
         task = asyncio.create_task(consume(run, []))
-        await sandbox.reached(1 + 4)
+        await sandbox.wait_for_calls(1 + 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert others() == set()
         done = [pair for pair in PAIRS if sandbox.world.removals(*pair)]
-    with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+    with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
         assert {(each.room_id, each.user_id) for each in ledger.results() if each.outcome is Outcome.REMOVED} == {*done}
         told = Counter((each.outcome, each.reason) for each in ledger.results())
     assert told == {(Outcome.REMOVED, ""): len(done), (Outcome.NOT_ATTEMPTED, "interrupted"): 200 - len(done)}
@@ -135,14 +135,14 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
             return change_roles(PAIRS[:20], workspace=workspace(sandbox), folder=tmp_path, settings=settings)
 
         task = asyncio.create_task(consume(run(), []))
-        await sandbox.reached(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
+        await sandbox.wait_for_calls(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
         task.cancel()
         await asyncio.sleep(0)
         again(task)
         with pytest.raises(asyncio.CancelledError):
             await task
         assert others() == set()
-        with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+        with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
             assert Counter(each.outcome for each in ledger.results()) == {
                 Outcome.REMOVED: 1,
                 Outcome.UNKNOWN: 8,
@@ -163,7 +163,7 @@ async def test_the_grace_ends(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS), faults=[Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))]) as sandbox:
         run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
         await first(run, 3)
-    with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+    with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
         in_doubt = [each for each in ledger.results() if each.outcome is Outcome.UNKNOWN]
     assert [(each.user_id, each.reason) for each in in_doubt] == [("user0003", "cancelled_in_flight")]
 
@@ -174,7 +174,7 @@ async def test_a_slow_program_is_not_overrun() -> None:
         run = change_roles(PAIRS, workspace=workspace(sandbox), settings=FAST)
         async with aclosing(run):
             await anext(run)
-            await sandbox.reached(1 + 64)
+            await sandbox.wait_for_calls(1 + 64)
             world = leader_world(many(100, rooms=20))
             async with Sandbox(world) as meanwhile:  # time enough for the first run to go on, if it did
                 async for _ in change_roles(many(100), workspace=workspace(meanwhile), settings=FAST):
@@ -190,17 +190,17 @@ class Brake:
         self.free = threading.Event()
         self.held = threading.Event()
         self.failure: StoreError | None = None
-        commit = SqliteStore.commit
+        commit = SqliteDatabase.commit
 
-        def held_back(ledger: SqliteStore, batch: Batch) -> None:
-            if batch.settled:
+        def held_back(ledger: SqliteDatabase, batch: Batch) -> None:
+            if batch.outcomes:
                 self.held.set()
                 assert self.free.wait(30)
                 if self.failure is not None:
                     raise self.failure
             commit(ledger, batch)
 
-        monkeypatch.setattr(SqliteStore, "commit", held_back)
+        monkeypatch.setattr(SqliteDatabase, "commit", held_back)
 
 
 async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytes
             brake.free.set()
             result = await waiting
             assert result.outcome is Outcome.REMOVED
-            with closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+            with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
                 assert recorded(ledger, result) is Outcome.REMOVED
                 async for each in run:
                     assert recorded(ledger, each) is each.outcome
@@ -234,11 +234,11 @@ async def test_an_outcome_that_cannot_be_written_is_never_told(
     """
     brake = Brake(monkeypatch)
 
-    def fail(ledger: SqliteStore, stop: str, at: int) -> None:
+    def fail(ledger: SqliteDatabase, stop: str, at: int) -> None:
         raise StoreError("The disk is full.")
 
     if not recovers:
-        monkeypatch.setattr(SqliteStore, "close_session", fail)
+        monkeypatch.setattr(SqliteDatabase, "close_session", fail)
     brake.failure = StoreError("The disk is full.")
     brake.free.set()
     async with Sandbox(leader_world(PAIRS)) as sandbox:

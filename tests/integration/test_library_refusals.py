@@ -94,7 +94,7 @@ async def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
         run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
         async with aclosing(run):
             await anext(run)
-            with pytest.raises(RunLockedError, match="Another run holds"):
+            with pytest.raises(RunLockedError, match="Another process works on the run"):
                 await anext(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST))
         await first(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST), 20)
         assert all(sandbox.world.removals(*pair) == 1 for pair in PAIRS)
@@ -112,7 +112,7 @@ async def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path / "run", operation="groups.addLeader"))
         (tmp_path / "other").mkdir()
         (tmp_path / "other/ledger.sqlite").write_text("mine")
-        with pytest.raises(InvalidStoreError, match="not a ledger"):
+        with pytest.raises(InvalidStoreError, match="not a run store"):
             await anext(change_roles(PAIRS, workspace=where, folder=tmp_path / "other"))
         assert len(sandbox.world.calls) == 1 + len(PAIRS)
     assert (tmp_path / "other/ledger.sqlite").read_text() == "mine"

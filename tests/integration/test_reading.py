@@ -12,7 +12,7 @@ from rolecall.engine.throttle.read_client import PAGE_SIZE, run_until_stopped
 from rolecall.rocketchat.error_table import USER_NOT_FOUND
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import ROOM_ROLES, UserInfo, parse_role_holders
+from rolecall.rocketchat.responses import ROOM_ROLES, UserInfo, parse_role_holders
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
 from tests.support.desk import desk
@@ -63,7 +63,7 @@ async def test_a_fault_that_stays_is_told() -> None:
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url) as at:
         read = await at.reader.read(ROLES, roomId=ROOM)
         other = await at.reader.read(INFO)
-    assert (read.body, read.verdict.meaning.reason) == (None, "server_error")
+    assert (read.body, read.verdict.rule.reason) == (None, "server_error")
     assert parse_version(other.body or {}) == "8.1.0"
 
 
@@ -92,7 +92,7 @@ async def test_a_401_for_one_route_is_a_missing_permission() -> None:
     world.forbid("groups.roles", 401)
     async with Sandbox(world) as sandbox, desk(sandbox.url) as at:
         read = await at.reader.read(ROLES, roomId=ROOM)
-    assert read.verdict.meaning.reason == "forbidden"
+    assert read.verdict.rule.reason == "forbidden"
     assert at.stop.reason is None
 
 
@@ -118,7 +118,7 @@ async def test_a_list_that_breaks_off_says_so() -> None:
         *entries, last = [entry async for entry in at.reader.entries("/api/v1/users.list", "users")]
     assert len(entries) == PAGE_SIZE
     assert isinstance(last, CallResult)
-    assert last.meaning.reason == "server_error"
+    assert last.rule.reason == "server_error"
 
 
 @pytest.mark.parametrize("version", ["6.5.0", "7.4.0", "8.1.0", "9.0.0"])
@@ -160,7 +160,7 @@ async def test_an_id_that_nobody_has_is_no_user(user_id: str) -> None:
     async with Sandbox(organisation()) as sandbox, desk(sandbox.url) as at:
         found = await UserLookup(at.reader).by_id(user_id)
     assert isinstance(found, CallResult)
-    assert found.meaning is USER_NOT_FOUND
+    assert found.rule is USER_NOT_FOUND
 
 
 async def test_an_entry_that_moves_up_between_two_pages_is_not_lost() -> None:
@@ -188,6 +188,6 @@ async def test_listings_that_never_come_are_no_outage() -> None:
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
         reads = [at.reader.read("/api/v1/users.info", userId=user(name)) for name in ("sales.lead", "legal.lead")]
         async with asyncio.timeout(30):
-            told = [read.verdict.meaning.reason for read in await asyncio.gather(*reads)]
+            told = [read.verdict.rule.reason for read in await asyncio.gather(*reads)]
     assert told == ["proxy_error", "proxy_error"]
     assert at.stop.reason is None

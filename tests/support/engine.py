@@ -15,7 +15,8 @@ from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 
 NEVER = FailureThreshold(100, is_percent=True)
 QUICK = Settings(
@@ -56,15 +57,15 @@ async def run_pairs(
 ) -> Told:
     """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones."""
     stop, clock = stop or StopSignal(), Clock()
-    ledger = SqliteStore(path)
+    ledger = SqliteDatabase(path)
     try:
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        ledger.import_rows(Identity(url, REMOVE_LEADER.name, ""), rows)
+        import_rows(ledger, Identity(url, REMOVE_LEADER.name, ""), rows)
         ledger.open_session("tester", clock.wall_ms())
         transport = Transport(url, connect_timeout=0.25, response_timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
             context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop)
-            await process_rows(ledger, client, REMOVE_LEADER, context)
+            await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
         ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:

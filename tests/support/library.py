@@ -6,7 +6,7 @@ from contextlib import aclosing
 from rolecall import Result, Settings, Workspace
 from rolecall.models import Outcome
 from rolecall.sandbox import ACCOUNT, Sandbox
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import NEVER
 
 FAST = Settings(
@@ -33,7 +33,7 @@ async def first(run: AsyncGenerator[Result, None], number: int) -> list[Result]:
     return results
 
 
-def recorded(ledger: SqliteStore, result: Result) -> Outcome:
+def recorded(ledger: SqliteDatabase, result: Result) -> Outcome:
     """Tell what a ledger has on disk of a row."""
     pair = (result.room_id, result.user_id)
     return next(row.outcome for row in ledger.results() if (row.room_id, row.user_id) == pair)

@@ -69,7 +69,7 @@ def test_imports_point_down_only(module: str) -> None:
     ("library", "door"),
     [
         ("aiohttp", "rolecall.rocketchat.client"),
-        ("sqlite3", "rolecall.store.sqlite.store"),
+        ("sqlite3", "rolecall.store.sqlite.database"),
         ("tenacity", "rolecall.engine.throttle.retry"),
         ("pygal", "rolecall.display.html_report.charts"),
         ("jinja2", "rolecall.display.html_report.render"),

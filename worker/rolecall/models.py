@@ -1,7 +1,8 @@
-"""The values that the layers pass to each other: frozen, without behaviour, known to every layer."""
+"""The values that the layers pass to each other: frozen, without I/O, known to every layer."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeAlias
 
 Json: TypeAlias = Any
@@ -9,7 +10,7 @@ Json: TypeAlias = Any
 
 
 class Outcome(StrEnum):
-    """The outcome of one row; the values are used in every report."""
+    """The outcome of one row, as every report names it. `OUTCOMES` has the properties of each."""
 
     REMOVED = "removed"
     ADDED = "added"
@@ -26,6 +27,54 @@ class Outcome(StrEnum):
     NOT_ATTEMPTED = "not_attempted"
 
 
+class OutcomeProperties(NamedTuple):
+    """What an outcome means for exit code, reports and later runs."""
+
+    style: str
+    """The style in terminals, as Rich names it. The HTML report has a colour of the same name (`--bold-red`)."""
+    is_success: bool = False
+    """True where the row has the wanted state."""
+    is_failure: bool = False
+    """True where the command exits with 1."""
+    is_retryable: bool = False
+    """True where the row is worth another run: it stands in `retry.csv`."""
+    needs_attention: bool = False
+    """True where a person has to look at the row."""
+
+
+_CHANGED = OutcomeProperties("green", is_success=True)
+_UNCHANGED = OutcomeProperties("cyan", is_success=True)
+
+OUTCOMES: Mapping[Outcome, OutcomeProperties] = MappingProxyType(
+    {
+        Outcome.REMOVED: _CHANGED,
+        Outcome.ADDED: _CHANGED,
+        Outcome.NOT_LEADER: _UNCHANGED,
+        Outcome.NOT_MODERATOR: _UNCHANGED,
+        Outcome.NOT_OWNER: _UNCHANGED,
+        Outcome.ALREADY_LEADER: _UNCHANGED,
+        Outcome.ALREADY_MODERATOR: _UNCHANGED,
+        Outcome.ALREADY_OWNER: _UNCHANGED,
+        Outcome.FAILED: OutcomeProperties("bold red", is_failure=True, is_retryable=True, needs_attention=True),
+        Outcome.UNKNOWN: OutcomeProperties("bold yellow", is_failure=True, is_retryable=True, needs_attention=True),
+        Outcome.INVALID: OutcomeProperties("magenta", is_failure=True, needs_attention=True),
+        Outcome.DUPLICATE: OutcomeProperties("dim"),
+        Outcome.NOT_ATTEMPTED: OutcomeProperties("yellow", is_retryable=True, needs_attention=True),
+    }
+)
+"""The properties of each outcome. No other module lists outcomes, except that SQL repeats `is_due`; a test compares."""
+
+
+def is_due(outcome: Outcome | None, *, retry_failed: bool) -> bool:
+    """Return whether a session of the run sends a row of this outcome; None is a row without a recorded outcome.
+
+    A failed row is sent again only with `retry_failed`.
+    """
+    if outcome is None:
+        return True
+    return OUTCOMES[outcome].is_retryable and (retry_failed or outcome is not Outcome.FAILED)
+
+
 class Row(NamedTuple):
     """One usable row of a job file."""
 
@@ -34,7 +83,11 @@ class Row(NamedTuple):
     room_id: str
     user_id: str
     extra: Mapping[str, Json]
-    """The job's further columns, untouched, in the order of the file."""
+    """The other columns of the job file, unchanged, in their order."""
+
+
+MAX_ID_LENGTH = 256
+"""Characters of a room id or user id. Rocket.Chat's own ids have 17 characters; imported ids can be longer."""
 
 
 class BadRow(NamedTuple):
@@ -42,55 +95,61 @@ class BadRow(NamedTuple):
 
     line: int
     room_id: str
-    """As in the file; empty where there was none."""
+    """As in the file; empty if it is missing."""
     user_id: str
     reason: str
-    """A short stable word such as `missing_room_id`; it goes into the report's `reason`."""
+    """A short stable word such as `missing_room_id`: the `reason` in the report."""
     message: str
-    """One sentence for a person."""
+    """One sentence for people."""
     extra: Mapping[str, Json]
 
 
 class DueRow(NamedTuple):
-    """A row that is still to be done."""
+    """A row of the run store that is still to be done."""
 
     key: int
-    """The row's key in its run store."""
+    """The key of the row in the run store."""
     line: int
     room_id: str
     user_id: str
     attempts: int
-    """Calls made for it before now, earlier sessions of the run included."""
+    """Calls made for it so far, including those of earlier sessions."""
     in_doubt: bool
-    """True when an earlier attempt may have been carried out although no response is recorded."""
+    """True if an earlier attempt may have been carried out although no response is recorded."""
+
+
+MAX_RESPONSE_SIZE = 65_536
+"""Bytes of a response body that are read. Rocket.Chat's responses to role changes have some hundred bytes."""
 
 
 class Reply(NamedTuple):
-    """A complete response (its body cut at the client's limit)."""
+    """A complete response; its body is cut at the client's limit."""
 
     status: int
     headers: Mapping[str, str]
-    """Looked up without regard to case."""
+    """Names are not case-sensitive."""
     body: bytes
     sent_at: float
-    """When the request left, in seconds of the run's monotonic clock."""
+    """When the request was sent, in seconds of the run's monotonic clock."""
     received_at: float
     """When the response was read, in seconds of the run's monotonic clock."""
 
 
 class NoReply(NamedTuple):
-    """No usable response: the connection failed, broke or stayed silent."""
+    """No usable response: the connection failed, broke or timed out."""
 
     reason: str
-    """A short stable word such as `timeout`; it goes into the report's `reason`."""
+    """A short stable word such as `timeout`: the `reason` in the report."""
     detail: str
-    """One sentence for a person, without credentials."""
+    """One sentence for people, without credentials."""
     maybe_sent: bool
     """True when the request may have reached the workspace, so that it may have been carried out."""
+    certificate_refused: bool = False
+    """True when the connection failed because the server's TLS certificate is not trusted."""
 
 
 class RowOutcome(NamedTuple):
-    """The outcome of a finished row, as the run store records it."""
+    """The outcome of a row as the run store records it."""
 
     key: int
     outcome: Outcome
@@ -98,13 +157,13 @@ class RowOutcome(NamedTuple):
     http_status: int | None
     error_type: str
     message: str
-    """The server's message, or ours where there was no response."""
+    """The message of the server, or our own if there was no response."""
     finished_at: int
     """UTC, milliseconds since the epoch."""
     duration_ms: int | None
-    """Latency of the deciding call; None where no call was made."""
+    """Duration of the deciding call; None if no call was made."""
     in_doubt: bool
-    """True when an attempt may have been carried out although the outcome does not say so."""
+    """True if an attempt may have been carried out although the outcome does not show it."""
 
     @classmethod
     def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
@@ -116,7 +175,7 @@ class Result(NamedTuple):
     """One row of the report."""
 
     line: int | None
-    """None for a row that an earlier version of the job file had and the present one does not."""
+    """None for a row that only an earlier version of the job file has."""
     room_id: str
     user_id: str
     outcome: Outcome
@@ -126,70 +185,108 @@ class Result(NamedTuple):
     message: str
     attempts: int
     started_at: int | None
-    """When the first attempt left: UTC, milliseconds since the epoch."""
+    """When the first attempt was sent: UTC, milliseconds since the epoch."""
     finished_at: int | None
     duration_ms: int | None
-    """Latency of the deciding call."""
+    """Duration of the deciding call."""
     extra: Mapping[str, Json]
 
 
+class RoleAssignment(NamedTuple):
+    """One user who has the role in one room."""
+
+    room_id: str
+    user_id: str
+    room_name: str
+    username: str
+    name: str
+    roles: tuple[str, ...]
+    """Every role of the user in this room, in alphabetical order."""
+    active: bool | None
+    """False for a deactivated account; None if the server did not return it."""
+
+
+class LookupGap(NamedTuple):
+    """Something that the account could not read, so that rows may be missing."""
+
+    reason: str
+    """A short stable word such as `room_not_joined`."""
+    what: str
+    """The user, room or list, as the command line or the list file names it."""
+    detail: str = ""
+    """The server's own message if it says more than the reason."""
+
+
+class LookupResult(NamedTuple):
+    """The result of looking up one user, room or list."""
+
+    target_key: str
+    """Identifies the target; the same in every session of the same command."""
+    subject_id: str = ""
+    """The id of the user or room; empty if not known."""
+    rows: tuple[RoleAssignment, ...] = ()
+    gap: LookupGap | None = None
+    note: str = ""
+    """What a person should know about this result; empty if there is nothing."""
+
+
 class RateLimitStatus(NamedTuple):
-    """The workspace's rate limit, and what is left of it."""
+    """What the workspace's rate limit still allows."""
 
     limit: int
-    """Calls in a window."""
+    """Calls per window."""
     seconds: float | None
-    """Length of a window; None while not known."""
+    """Length of a window; None if not known."""
     left: int
-    """Calls that the present window still accepts."""
+    """Calls left in the current window."""
     ends_in: float
     """Seconds until the next window."""
 
 
 class RateLimitPause(NamedTuple):
-    """All calls wait, because the server demands it."""
+    """A rate limit pause: all calls wait because of the workspace's limit."""
 
     seconds: float
-    """Until they go on."""
+    """Seconds until the pause ends."""
     refused: bool
-    """True after 'too many requests' or a Retry-After; False where the window is full."""
+    """True after 'too many requests' or 'retry later'; False if the window is full."""
 
 
 class OutageStatus(NamedTuple):
-    """The workspace is unreachable; one probe at a time checks it."""
+    """An outage: the workspace does not respond, and one probe at a time is sent."""
 
     seconds: float
-    """Since it began."""
+    """Seconds since it began."""
     probe_in: float | None = None
-    """Seconds until the next probe; 0 while one is under way; None where that is not known."""
+    """Seconds until the next probe; 0 while one is in flight; None if not known."""
     gives_up_in: float | None = None
-    """Seconds until the run gives up; None where that is not known."""
+    """Seconds until the run gives up; None if not known."""
 
 
 class Progress(NamedTuple):
-    """The progress of a run at one moment, as a display shows it."""
+    """The progress of a run at one moment, as displays show it."""
 
     at: float
     """The moment: UTC, seconds since the epoch."""
     total: int
     """Rows of the job."""
     done: int
-    """Rows that need nothing more, those of earlier sessions included."""
+    """Rows that need no further call, including those of earlier sessions."""
     outcomes: Mapping[Outcome, int]
-    """Rows by outcome, those of earlier sessions included."""
+    """Rows by outcome, including those of earlier sessions."""
     per_second: float | None = None
-    """Calls a second, lately; None before enough was measured."""
+    """Recent calls per second; None if not known yet."""
     rate: float | None = None
-    """The own rate, calls a second; None where it is unlimited."""
+    """The run's own limit in calls per second; None if it has none."""
     allowance: RateLimitStatus | None = None
-    """None where the workspace does not limit this account, as far as is known."""
+    """None if no limit of the workspace is known."""
     pause: RateLimitPause | None = None
     outage: OutageStatus | None = None
     in_flight: int = 0
-    """Calls that wait for their responses."""
+    """Calls in flight."""
     overloaded_to: int | None = None
-    """Calls that may be in flight since the workspace showed overload; None without an overload."""
+    """The number of calls in flight that is allowed because of an overload; None without overload."""
     stopping_in: float | None = None
-    """Seconds until calls in flight are cancelled, once a stop is requested; None before that."""
+    """Seconds until calls in flight are abandoned, once the run stops; None while it continues."""
     remaining: float | None = None
-    """Seconds until the last row is finished; None where that cannot be estimated."""
+    """Seconds until the last row is done; None if not known."""

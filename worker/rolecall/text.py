@@ -1,23 +1,28 @@
-"""Text for people: the characters that may not be shown, nor stand in an id; and counting things."""
+"""Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+from datetime import UTC, datetime
+from functools import lru_cache
 
 REPLACEMENT = "\ufffd"
 
 UNSAFE = re.compile(
     "["
-    "\x00-\x1f\x7f-\x9f"  # the control characters (Cc): line breaks, escape sequences
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls: text that reads otherwise than it is
+    "\x00-\x1f\x7f-\x9f"  # control characters (Cc): line breaks, escape sequences
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls, which change the order of what is shown
     "\u2028\u2029"  # line and paragraph separators
-    "\ud800-\udfff"  # lone surrogates: no text at all
-    "\ufffd"  # what is left where a character was lost
+    "\ud800-\udfff"  # lone surrogates, which cannot be encoded
+    "\ufffd"  # the replacement character itself
     "]"
 )
 """One character that is refused in an id and replaced in any text that is shown."""
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+"""Units of time with their seconds, the largest first."""
+
 
 def sanitise(text: str, *, limit: int | None = None, keep: str = "") -> str:
-    """Give `text` with each unsafe character replaced by U+FFFD, except those in `keep`.
+    """Return `text` with each unsafe character replaced by U+FFFD, except those in `keep`.
 
     A text longer than `limit` characters is cut and ends in an ellipsis.
     """
@@ -25,9 +30,67 @@ def sanitise(text: str, *, limit: int | None = None, keep: str = "") -> str:
         text = text[: limit - 1] + "…"
     if text.isprintable():
         return text
-    return UNSAFE.sub(lambda found: found[0] if found[0] in keep else REPLACEMENT, text)
+    return UNSAFE.sub(lambda match: match[0] if match[0] in keep else REPLACEMENT, text)
+
+
+def rfc3339(milliseconds: int | None) -> str | None:
+    """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
+    if milliseconds is None:
+        return None
+    return f"{_format_seconds(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _format_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def plural(number: int, noun: str) -> str:
-    """Count something: `1 row`, `1,200 rows`."""
+    """Format a count with its noun: `1 row`, `1,200 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_duration(seconds: float, *, whole_seconds: bool = False) -> str:
+    """Format an elapsed time by its two largest units: `25 ms`, `3.2 s`, `1 min 40 s`, `2 h 5 min`, `1 d`.
+
+    With `whole_seconds` the units are seconds to hours, and a second unit of zero is shown: `0 s`, `25 h 0 min`.
+    """
+    if not whole_seconds and seconds < 1:
+        return f"{seconds * 1_000:.0f} ms"
+    if not whole_seconds and seconds < 59.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    rest = max(0, round(seconds))
+    units = _UNITS[1:] if whole_seconds else _UNITS
+    first = next((place for place, (size, _) in enumerate(units) if rest >= size), len(units) - 1)
+    parts: list[str] = []
+    for size, unit in units[first : first + 2]:
+        number, rest = divmod(rest, size)
+        if number or whole_seconds:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts)
+
+
+def format_countdown(seconds: float) -> str:
+    """Format a time that is left, rounded up to seconds: `42 s`, `13 min 48 s`, `26 min`, `3 h 05 min`, `2 d 7 h`.
+
+    Seconds are shown below 20 minutes, days from 48 hours.
+    """
+    whole = -int(-seconds // 1)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 1_200:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 3_600:
+        return f"{round(whole / 60)} min"
+    if whole < 172_800:
+        return f"{whole // 3_600} h {whole % 3_600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
+
+
+def format_estimate(seconds: float) -> str:
+    """Format an estimated duration by one unit: `8 seconds`, `42 minutes`, `3.5 hours`."""
+    if seconds < 90:
+        return plural(max(1, round(seconds)), "second")
+    if seconds < 5_400:
+        return plural(round(seconds / 60), "minute")
+    return f"{seconds / 3_600:.1f} hours"

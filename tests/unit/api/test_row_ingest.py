@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.api.blocking_executor import BlockingExecutor
-from rolecall.api.row_ingest import CHUNK, import_rows, row_from
+from rolecall.api.row_ingest import parse_rows, row_from
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Identity, StoreError
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.base import PAGE_SIZE, Identity, StoreError
+from rolecall.store.sqlite.database import JobImport, SqliteDatabase
+from tests.support.store import as_store
 
 LEAVES = st.none() | st.text() | st.integers() | st.binary()
 KEYS = st.text() | st.integers() | st.sampled_from(["roomId", "rid", "userId"])
@@ -25,9 +26,9 @@ RUN = Identity("https://chat.example.org", "groups.removeLeader", "")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteStore]:
+def ledger(tmp_path: Path) -> Iterator[SqliteDatabase]:
     """Return a new ledger."""
-    ledger = SqliteStore(tmp_path / "ledger.sqlite")
+    ledger = SqliteDatabase(tmp_path / "ledger.sqlite")
     yield ledger
     ledger.close()
 
@@ -81,36 +82,36 @@ def test_nothing_that_is_given_is_an_error(row: object) -> None:
     assert row_from(row, 1).line == 1
 
 
-async def taken(ledger: SqliteStore, rows: object) -> None:
+async def taken(ledger: SqliteDatabase, rows: object) -> None:
     """Take rows in as a session does."""
-    async with BlockingExecutor() as disk:
-        await import_rows(disk, ledger, RUN, rows)  # type: ignore[arg-type] # tests give whatever they like
+    async with aclosing(parse_rows(rows)) as pages:  # type: ignore[arg-type] # tests pass values of any type
+        await as_store(ledger).import_rows(RUN, pages)
 
 
-@pytest.mark.parametrize("number", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
-async def test_all_rows_are_taken_in_in_their_order(ledger: SqliteStore, number: int) -> None:
+@pytest.mark.parametrize("number", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1, 3 * PAGE_SIZE])
+async def test_all_rows_are_taken_in_in_their_order(ledger: SqliteDatabase, number: int) -> None:
     """Around the borders of a chunk no row is lost, doubled or moved."""
     await taken(ledger, ((f"R{n}", "u") for n in range(number)))
     assert [result.room_id for result in ledger.results()] == [f"R{n}" for n in range(number)]
 
 
-async def test_an_async_iterable_is_iterated_by_one_task(ledger: SqliteStore) -> None:
+async def test_an_async_iterable_is_iterated_by_one_task(ledger: SqliteDatabase) -> None:
     """An async generator may hold what belongs to a task, such as a timeout: every step of it runs in the same one."""
     tasks = set()
 
     async def rows() -> AsyncIterator[tuple[str, str]]:
         async with asyncio.timeout(30):
-            for n in range(2 * CHUNK):
+            for n in range(2 * PAGE_SIZE):
                 tasks.add(asyncio.current_task())
                 await asyncio.sleep(0)
                 yield f"R{n}", "u"
 
     await taken(ledger, rows())
-    assert len(list(ledger.results())) == 2 * CHUNK
+    assert len(list(ledger.results())) == 2 * PAGE_SIZE
     assert tasks == {asyncio.current_task()}
 
 
-async def test_the_loop_goes_on_meanwhile(ledger: SqliteStore) -> None:
+async def test_the_loop_goes_on_meanwhile(ledger: SqliteDatabase) -> None:
     """A long list does not hold the event loop until its end."""
     turns = 0
 
@@ -121,16 +122,16 @@ async def test_the_loop_goes_on_meanwhile(ledger: SqliteStore) -> None:
             await asyncio.sleep(0)
 
     other = asyncio.create_task(turn())
-    await taken(ledger, [(f"R{n}", "u") for n in range(20 * CHUNK)])
+    await taken(ledger, [(f"R{n}", "u") for n in range(20 * PAGE_SIZE)])
     other.cancel()
     assert turns >= 20
 
 
-async def test_rows_that_raise_leave_nothing(ledger: SqliteStore) -> None:
+async def test_rows_that_raise_leave_nothing(ledger: SqliteDatabase) -> None:
     """What the iterable raises is raised, and no row is taken in."""
 
     def rows() -> Iterator[tuple[str, str]]:
-        yield from ((f"R{n}", "u") for n in range(2 * CHUNK + 5))
+        yield from ((f"R{n}", "u") for n in range(2 * PAGE_SIZE + 5))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -138,12 +139,12 @@ async def test_rows_that_raise_leave_nothing(ledger: SqliteStore) -> None:
     assert list(ledger.results()) == []
 
 
-async def test_a_cancelled_wait_for_rows_leaves_nothing(ledger: SqliteStore) -> None:
+async def test_a_cancelled_wait_for_rows_leaves_nothing(ledger: SqliteDatabase) -> None:
     """Rows that never come to their end can be given up."""
     waiting = asyncio.Event()
 
     async def rows() -> AsyncIterator[tuple[str, str]]:
-        for n in range(CHUNK + 1):
+        for n in range(PAGE_SIZE + 1):
             yield f"R{n}", "u"
         waiting.set()
         await asyncio.get_running_loop().create_future()
@@ -156,27 +157,26 @@ async def test_a_cancelled_wait_for_rows_leaves_nothing(ledger: SqliteStore) -> 
     assert list(ledger.results()) == []
 
 
-async def test_a_failing_ledger_ends_endless_rows(ledger: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failing_ledger_ends_endless_rows(ledger: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger that fails in the middle is told at once, however many rows there are still to come."""
 
-    def take_in_a_few(identity: Identity, rows: Iterator[Row | BadRow]) -> None:
-        for row in rows:
-            if row.line > CHUNK:
-                raise StoreError("full")
+    def add_a_few(job: JobImport, rows: list[Row | BadRow]) -> None:
+        if rows[0].line > PAGE_SIZE:
+            raise StoreError("full")
 
-    monkeypatch.setattr(ledger, "import_rows", take_in_a_few)
+    monkeypatch.setattr(JobImport, "add", add_a_few)
     with pytest.raises(StoreError, match="full"):
         await taken(ledger, ((f"R{n}", "u") for n in count()))
 
 
-async def test_what_no_text_can_hold_is_replaced(ledger: SqliteStore) -> None:
+async def test_what_no_text_can_hold_is_replaced(ledger: SqliteDatabase) -> None:
     """Half a character or a zero byte in an id makes the row invalid and breaks nothing."""
     await taken(ledger, [("R\ud800", "u"), ("R", "u\x00u"), ("R", "u")])
     assert [result.outcome for result in ledger.results()] == [Outcome.INVALID, Outcome.INVALID, Outcome.NOT_ATTEMPTED]
 
 
 @pytest.mark.parametrize("line", [None, "7", 0, -1, 2**63])
-async def test_a_row_with_a_line_that_is_none(ledger: SqliteStore, line: object) -> None:
+async def test_a_row_with_a_line_that_is_none(ledger: SqliteDatabase, line: object) -> None:
     """A Row whose line the ledger could not hold, or not tell, is invalid at its place and does not stop the others."""
     await taken(ledger, [("R", "u"), Row(line, "R", "v", {}), ("R", "w")])  # type: ignore[arg-type]
     assert [result.line for result in ledger.results()] == [1, 2, 3]
@@ -184,7 +184,7 @@ async def test_a_row_with_a_line_that_is_none(ledger: SqliteStore, line: object)
 
 
 @pytest.mark.parametrize("extra", [None, [], {1: 2}])
-async def test_a_row_with_columns_that_are_none(ledger: SqliteStore, extra: object) -> None:
+async def test_a_row_with_columns_that_are_none(ledger: SqliteDatabase, extra: object) -> None:
     """A Row whose further columns have no names is invalid and does not stop the others."""
     await taken(ledger, [Row(1, "R", "v", extra), ("R", "w")])  # type: ignore[arg-type]
     assert [result.outcome for result in ledger.results()] == [Outcome.INVALID, Outcome.NOT_ATTEMPTED]

@@ -14,7 +14,8 @@ from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.messages import Room
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 
 
 class KeptLog:
@@ -37,11 +38,11 @@ class KeptLog:
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """Give a run whose session has not been closed, as when its ledger cannot be written any more."""
-    ledger = SqliteStore(tmp_path / "ledger.sqlite")
+    ledger = SqliteDatabase(tmp_path / "ledger.sqlite")
     identity = Identity("http://127.0.0.1:9", "groups.removeLeader", "")
-    ledger.import_rows(identity, [Row(2, "room", "user", {})])
+    import_rows(ledger, identity, [Row(2, "room", "user", {})])
     ledger.open_session("bulk.bot", 1_772_357_400_000)
-    yield Run(tmp_path, identity, ledger)
+    yield Run(tmp_path, identity, as_store(ledger))
     ledger.close()
 
 
@@ -68,7 +69,7 @@ async def test_a_session_that_could_not_be_closed_is_told_as_such(run: Run) -> N
 async def test_a_ledger_that_cannot_be_read_is_one_event(run: Run) -> None:
     """Where nothing is known any more nothing is posted, and nothing is raised."""
     world, log = leader_world([("room", "user")]), KeptLog()
-    run.ledger.close()
+    await run.store.close()
     await tell(run, world, log)
     assert world.record.posts == []
     assert [event for event, _ in log.events] == ["notification failed"]

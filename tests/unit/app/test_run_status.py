@@ -13,7 +13,7 @@ from rolecall.app.run_status import LiveState, progress_at_rest, progress_under_
 from rolecall.models import OutageStatus, Outcome, RateLimitPause, RateLimitStatus, Row, RowOutcome
 from rolecall.store.base import Batch, Count, Identity
 from rolecall.store.run_lock import RunLock
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 
 NOON = 1_772_366_400.0
 COUNTS = [
@@ -109,23 +109,23 @@ def test_a_run_on_which_nobody_works() -> None:
     assert progress.outcomes[Outcome.UNKNOWN] == 4
 
 
-def test_the_speed_is_that_of_the_present_session(tmp_path: Path) -> None:
+async def test_the_speed_is_that_of_the_present_session(tmp_path: Path) -> None:
     """Rows of a session that ended some seconds ago do not make the one that goes on look fast."""
 
     def settle(key: int, seconds: float) -> Batch:
         at = round((NOON + seconds) * 1000)
-        return Batch([RowOutcome(key, Outcome.REMOVED, "", 200, "", "", at, 12, False)], [], [])
+        return Batch([RowOutcome(key, Outcome.REMOVED, "", 200, "", "", at, 12, False)])
 
-    with RunLock(tmp_path), closing(SqliteStore(tmp_path / "ledger.sqlite")) as ledger:
+    with RunLock(tmp_path), closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
         identity = Identity("https://chat.example.org", "groups.removeLeader", "digest")
-        ledger.import_rows(identity, (Row(line, "R", f"u{line}", {}) for line in range(1, 101)))
+        import_rows(ledger, identity, (Row(line, "R", f"u{line}", {}) for line in range(1, 101)))
         ledger.open_session("bulk.bot", round((NOON - 40) * 1000))
         for key in range(1, 31):
             ledger.commit(settle(key, -30))
         ledger.close_session("interrupted", round((NOON - 20) * 1000))
         ledger.open_session("bulk.bot", round((NOON - 10) * 1000))
         ledger.commit(settle(31, -5))
-        standing = read_status(tmp_path, NOON)
+        standing = await read_status(tmp_path, NOON)
     assert standing is not None
     assert standing.progress.done == 31
     assert standing.progress.per_second == pytest.approx(0.1)

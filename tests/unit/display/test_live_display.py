@@ -1,4 +1,4 @@
-"""The foot of a terminal: lines go above the picture, nothing of it stays, and a broken terminal breaks nothing."""
+"""Live progress on a terminal: log lines go above it, it is erased at the end, and a broken terminal raises nothing."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import termios
 
 import pytest
 
-from rolecall.display.live_display import MOST_WAITING, LiveDisplay, can_draw
+from rolecall.display.live_display import MAX_BUFFERED_LINES, LiveDisplay, can_draw
 from rolecall.models import RateLimitPause
 from rolecall.text import UNSAFE
 from tests.support.terminal import seen, terminal
@@ -14,28 +14,28 @@ from tests.unit.display.test_progress_view import RUNNING
 
 
 @pytest.fixture(autouse=True)
-def _a_usual_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _xterm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 
-class Shown(io.StringIO):
-    """A terminal that keeps what was written."""
+class FakeTerminal(io.StringIO):
+    """A terminal that records what was written."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
     @property
     def lines(self) -> list[str]:
-        """What a person sees now."""
+        """The lines that a person sees now."""
         return seen(self.getvalue())
 
 
-def test_lines_stand_above_the_picture() -> None:
-    """Whatever is logged between two pictures stands once, in order, above the one picture."""
-    file = Shown()
+def test_lines_are_printed_above_the_progress() -> None:
+    """Lines that are logged between two draws appear once, in order, above the progress."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     for number in range(3):
         screen.draw(RUNNING._replace(done=420 + number))
@@ -47,21 +47,21 @@ def test_lines_stand_above_the_picture() -> None:
     assert len(file.lines) == 10
 
 
-def test_nothing_of_the_picture_stays() -> None:
-    """Erased, the terminal has the lines and nothing else, and the cursor was never hidden."""
-    file = Shown()
+def test_erase_removes_all_progress() -> None:
+    """After `erase` the terminal shows the lines only, and the cursor was never hidden."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     screen.draw(RUNNING)
-    print("while it stood", file=screen, flush=True)
+    print("before erase", file=screen, flush=True)
     screen.erase()
-    print("afterwards", file=screen, flush=True)
-    assert [line for line in file.lines if line] == ["while it stood", "afterwards"]
+    print("after erase", file=screen, flush=True)
+    assert [line for line in file.lines if line] == ["before erase", "after erase"]
     assert "\x1b[?25" not in file.getvalue()
 
 
-def test_a_picture_that_changes_its_height_leaves_no_line() -> None:
-    """From four lines to three to five: only the last one stands."""
-    file = Shown()
+def test_progress_that_changes_its_height_leaves_no_line() -> None:
+    """When the progress has four lines, then three, then four again, only the last version is visible."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     for progress in (
         RUNNING,
@@ -70,69 +70,69 @@ def test_a_picture_that_changes_its_height_leaves_no_line() -> None:
     ):
         screen.draw(progress)
     assert len([line for line in file.lines if "rows" in line]) == 1
-    assert "Held until" in file.lines[1]
+    assert "Paused until" in file.lines[1]
 
 
-def test_a_sentence_is_told_at_once() -> None:
-    """What a person must know does not wait for the next picture, and does no harm."""
-    file = Shown()
+def test_print_line_writes_at_once() -> None:
+    """A printed line does not wait for the next draw, and is sanitised."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     screen.draw(RUNNING)
-    screen.tell("Stopping \x1b[2J\u202e")
+    screen.print_line("Stopping \x1b[2J\u202e")
     assert file.lines[0] == "Stopping \ufffd[2J\ufffd"
     assert not set(UNSAFE.findall("".join(file.lines))) - {"\ufffd"}
 
 
 def test_long_lines_are_not_wrapped() -> None:
-    """A path can be copied."""
-    file = Shown()
+    """A long path stays in one line, so that it can be copied."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     print("/very/long/path" * 30, file=screen, flush=True)
     screen.draw(RUNNING)
     assert file.lines[0] == "/very/long/path" * 30
 
 
-def test_no_colours_where_none_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NO_COLOR the picture moves, but has no colours."""
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR the progress is drawn without colours."""
     monkeypatch.setenv("NO_COLOR", "1")
-    file = Shown()
+    file = FakeTerminal()
     LiveDisplay(file).draw(RUNNING)
     assert "\x1b[3" not in file.getvalue()
     assert "420 of 1,000 rows" in file.lines[0]
 
 
-class Gone(Shown):
-    """A terminal that is no more."""
+class BrokenTerminal(FakeTerminal):
+    """A terminal that was closed."""
 
     def write(self, text: str) -> int:
-        """Fail as a terminal does that was hung up."""
+        """Fail as a terminal does after it was closed."""
         raise OSError(5, "Input/output error")
 
 
-def test_a_terminal_that_is_gone_breaks_nothing() -> None:
-    """Drawing, telling and erasing go on in silence; only a log line says that it could not be written."""
-    screen = LiveDisplay(Gone())
+def test_a_broken_terminal_raises_nothing() -> None:
+    """`draw`, `print_line` and `erase` ignore the error; only `flush` raises it."""
+    screen = LiveDisplay(BrokenTerminal())
     screen.draw(RUNNING)
     screen.draw(RUNNING)
-    screen.tell("something")
+    screen.print_line("something")
     screen.erase()
     with pytest.raises(OSError, match="Input/output"):
         print("a line", file=screen, flush=True)
 
 
-def test_a_closed_file_breaks_nothing() -> None:
-    """The same where the file object itself is closed."""
-    file = Shown()
+def test_a_closed_file_raises_nothing() -> None:
+    """A closed file object is ignored like a broken terminal."""
+    file = FakeTerminal()
     screen = LiveDisplay(file)
     screen.draw(RUNNING)
     file.close()
     screen.draw(RUNNING)
-    screen.tell("something")
+    screen.print_line("something")
     screen.erase()
 
 
-def test_a_hung_up_terminal_breaks_nothing() -> None:
-    """A real terminal whose window was closed in the middle."""
+def test_a_real_terminal_that_closes_raises_nothing() -> None:
+    """`draw` and `erase` ignore that a real terminal was closed."""
     with terminal() as (ours, theirs), os.fdopen(os.dup(theirs), "w", encoding="utf-8") as file:
         screen = LiveDisplay(file)
         screen.draw(RUNNING)
@@ -140,23 +140,23 @@ def test_a_hung_up_terminal_breaks_nothing() -> None:
         for _ in range(3):
             screen.draw(RUNNING)
         screen.erase()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # what it still holds can go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # what is still buffered is discarded
 
 
-def test_a_stopped_terminal_stops_nobody() -> None:
-    """After Ctrl-S neither pictures nor lines wait for the terminal; after Ctrl-Q the lines are there."""
+def test_a_stopped_terminal_does_not_block() -> None:
+    """After Ctrl-S neither `draw` nor a log line blocks; after Ctrl-Q the lines are printed."""
     with terminal() as (ours, theirs), os.fdopen(os.dup(theirs), "w", encoding="utf-8") as file:
         screen = LiveDisplay(file)
         screen.draw(RUNNING)
         os.read(ours, 65536)
         termios.tcflow(theirs, termios.TCOOFF)
-        for number in range(MOST_WAITING):
+        for number in range(MAX_BUFFERED_LINES):
             print(f"line {number}", file=screen, flush=True)
             screen.draw(RUNNING)
         termios.tcflow(theirs, termios.TCOON)
         screen.erase()
         shown = b""
-        while f"line {MOST_WAITING - 1}\r\n".encode() not in shown:
+        while f"line {MAX_BUFFERED_LINES - 1}\r\n".encode() not in shown:
             shown += os.read(ours, 65536)
     assert b"line 0\r\n" in shown
 
@@ -164,13 +164,13 @@ def test_a_stopped_terminal_stops_nobody() -> None:
 @pytest.mark.parametrize(
     ("file", "term", "can"),
     [
-        (Shown(), "xterm-256color", True),
-        (Shown(), "dumb", False),
-        (Shown(), "unknown", False),
-        (Shown(), "", False),
+        (FakeTerminal(), "xterm-256color", True),
+        (FakeTerminal(), "dumb", False),
+        (FakeTerminal(), "unknown", False),
+        (FakeTerminal(), "", False),
         (io.StringIO(), "xterm", False),
     ],
 )
-def test_where_a_picture_can_be_drawn(file: io.StringIO, term: str, can: bool) -> None:
-    """Only on a terminal that can move its cursor."""
+def test_where_progress_can_be_drawn(file: io.StringIO, term: str, can: bool) -> None:
+    """Progress is drawn only on a terminal that can move its cursor."""
     assert can_draw(file, {"TERM": term}) is can

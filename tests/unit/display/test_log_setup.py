@@ -1,4 +1,4 @@
-"""Logs: one event in two forms, both harmless; the token in neither; a disk that is full ends no run."""
+"""Logs: one event in two sanitised forms, without the token; a full disk does not end a run."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.display.log_setup import LONGEST_VALUE, open_logs
+from rolecall.display.log_setup import MAX_VALUE_LENGTH, open_logs
 from rolecall.text import UNSAFE
 
 TOKEN = "s3cr3t-T0ken_abc"
@@ -22,14 +22,14 @@ FULL = Path("/dev/full")
 
 
 def logged(path: Path, *, hide: str = TOKEN, **values: Any) -> tuple[str, str]:
-    """Log one event; give what stood on the terminal, and the line in the file."""
+    """Log one event; return the text on the terminal and the text of the file."""
     terminal = io.StringIO()
     open_logs(terminal, path, hide=hide).warning("something", **values)
     return terminal.getvalue(), path.read_text("utf-8")
 
 
 def test_an_event_has_two_forms(tmp_path: Path) -> None:
-    """The terminal shows time of day, level, event and values; the file has it all as one line of JSON."""
+    """The terminal shows time of day, level, event and values; the file has all fields as one line of JSON."""
     human, line = logged(tmp_path / "log", rows=3, detail="words", empty="", missing=None)
     event = json.loads(line)
     assert line.endswith("\n")
@@ -48,7 +48,7 @@ def test_an_event_has_two_forms(tmp_path: Path) -> None:
 
 
 def test_json_for_the_terminal_too(tmp_path: Path) -> None:
-    """With `as_json` the terminal gets the very lines of the file."""
+    """With `as_json` the terminal gets the same lines as the file."""
     terminal = io.StringIO()
     log = open_logs(terminal, tmp_path / "log", hide=TOKEN, as_json=True)
     log.info("something", rows=3)
@@ -58,7 +58,7 @@ def test_json_for_the_terminal_too(tmp_path: Path) -> None:
 
 
 def test_what_is_bound_is_in_every_line(tmp_path: Path) -> None:
-    """The run's name stands in each line of the file, and does not clutter the terminal."""
+    """The run's name is in each line of the file, and not on the terminal."""
     with structlog.contextvars.bound_contextvars(run="2024-01-01T00-00-00Z"):
         human, line = logged(tmp_path / "log")
     assert json.loads(line)["run"] == "2024-01-01T00-00-00Z"
@@ -67,7 +67,7 @@ def test_what_is_bound_is_in_every_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
 def test_each_level_is_written(tmp_path: Path, level: str) -> None:
-    """Info, warnings and errors go to both places; debug to neither."""
+    """Info, warnings and errors go to both targets; debug to neither."""
     terminal = io.StringIO()
     log = open_logs(terminal, tmp_path / "log", hide=TOKEN)
     getattr(log, level)("something")
@@ -76,8 +76,8 @@ def test_each_level_is_written(tmp_path: Path, level: str) -> None:
     assert "nothing" not in terminal.getvalue()
 
 
-class Odd:
-    """A value whose words hold the token."""
+class TokenInText:
+    """A value whose text contains the token."""
 
     def __str__(self) -> str:
         return f"odd {TOKEN}"
@@ -90,17 +90,17 @@ class Odd:
     [
         TOKEN,
         f"X-Auth-Token: {TOKEN}, again {TOKEN}",
-        "x" * (LONGEST_VALUE - 5) + TOKEN,
+        "x" * (MAX_VALUE_LENGTH - 5) + TOKEN,
         TOKEN + "\x1b[31m",
         [TOKEN],
         {"headers": {"X-Auth-Token": TOKEN}},
         ValueError(f"bad header {TOKEN}"),
-        Odd(),
+        TokenInText(),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_the_token_is_in_neither_form(tmp_path: Path, value: object) -> None:
-    """Wherever the token turns up in an event, whatever kind of value holds it, it is taken out of both forms."""
+    """The token is removed from both forms, for every type of value."""
     human, line = logged(tmp_path / "log", detail=value)
     assert "s3cr3t" not in human
     assert "s3cr3t" not in line
@@ -108,7 +108,7 @@ def test_the_token_is_in_neither_form(tmp_path: Path, value: object) -> None:
 
 
 def test_the_token_in_an_event_is_hidden(tmp_path: Path) -> None:
-    """The event's own words are cleaned like its values."""
+    """The event name is sanitised like its values."""
     terminal = io.StringIO()
     open_logs(terminal, tmp_path / "log", hide=TOKEN).info(f"sent {TOKEN}")
     assert "sent <hidden>" in terminal.getvalue()
@@ -116,7 +116,7 @@ def test_the_token_in_an_event_is_hidden(tmp_path: Path) -> None:
 
 
 def test_no_token_hides_nothing(tmp_path: Path) -> None:
-    """An empty token is not found between all letters."""
+    """An empty token replaces nothing."""
     assert json.loads(logged(tmp_path / "log", hide="", detail="words")[1])["detail"] == "words"
 
 
@@ -135,8 +135,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("wrap", [str, lambda text: [text]], ids=["text", "list"])
-def test_control_characters_are_cleaned(tmp_path: Path, text: str, wrap: Callable[[str], object]) -> None:
-    """What a server says cannot move the cursor, forge a line or turn text round, in neither form."""
+def test_control_characters_are_replaced(tmp_path: Path, text: str, wrap: Callable[[str], object]) -> None:
+    """Text from a server cannot move the cursor, forge a line or reverse text, in either form."""
     human, line = logged(tmp_path / "log", detail=wrap(text))
     json.loads(line)
     assert not set(UNSAFE.findall(human)) - {"\n", "\ufffd"}
@@ -145,17 +145,17 @@ def test_control_characters_are_cleaned(tmp_path: Path, text: str, wrap: Callabl
     assert not set(UNSAFE.findall(str(json.loads(line)["detail"]))) - {"\ufffd"}
 
 
-def test_a_value_is_not_endless(tmp_path: Path) -> None:
-    """A long text is cut in both forms."""
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    """A long value is cut in both forms."""
     human, line = logged(tmp_path / "log", detail="w" * 100_000)
-    assert len(json.loads(line)["detail"]) == LONGEST_VALUE
-    assert len(human) < LONGEST_VALUE + 200
+    assert len(json.loads(line)["detail"]) == MAX_VALUE_LENGTH
+    assert len(human) < MAX_VALUE_LENGTH + 200
 
 
 @settings(deadline=None)
 @given(values=st.dictionaries(st.sampled_from(["a", "b", "detail"]), st.text(), max_size=3), event=st.text())
 def test_any_text_can_be_logged(values: dict[str, str], event: str) -> None:
-    """Whatever the texts are, logging does not fail and shows nothing unsafe."""
+    """Logging any text does not fail and prints no unsafe character."""
     terminal = io.StringIO()
     open_logs(terminal, None, hide=TOKEN).info(event, **values)
     assert not set(UNSAFE.findall(terminal.getvalue())) - {"\n", "\ufffd"}
@@ -164,7 +164,7 @@ def test_any_text_can_be_logged(values: dict[str, str], event: str) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_only_the_owner_can_read_the_file(tmp_path: Path, umask: int) -> None:
-    """The file has mode 0600, whatever the umask allows."""
+    """The file has mode 0600 under any umask."""
     old = os.umask(umask)
     try:
         logged(tmp_path / "log")
@@ -173,15 +173,15 @@ def test_only_the_owner_can_read_the_file(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
 
 
-def test_a_resumed_run_goes_on_with_its_file(tmp_path: Path) -> None:
-    """Lines are appended: an earlier session's are kept."""
+def test_a_resumed_run_appends_to_its_file(tmp_path: Path) -> None:
+    """Lines are appended; those of an earlier session stay."""
     logged(tmp_path / "log", session=1)
     _, lines = logged(tmp_path / "log", session=2)
     assert [json.loads(line)["session"] for line in lines.splitlines()] == [1, 2]
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
-    """A link in the file's place is not followed."""
+    """A symbolic link at the path of the file is not followed."""
     (tmp_path / "target").write_text("kept")
     (tmp_path / "log").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="log"):
@@ -191,7 +191,7 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_full_disk_does_not_end_the_run() -> None:
-    """Where the file takes no more, the terminal is still told, again and again."""
+    """If the file cannot be written, events still go to the terminal."""
     terminal = io.StringIO()
     log = open_logs(terminal, FULL, hide=TOKEN)
     log.info("first")
@@ -200,27 +200,27 @@ def test_a_full_disk_does_not_end_the_run() -> None:
     assert "second" in terminal.getvalue()
 
 
-class Gone(io.StringIO):
-    """A terminal that takes no more."""
+class BrokenTerminal(io.StringIO):
+    """A terminal that cannot be written to."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__()
         self._error = error
 
     def write(self, text: str) -> int:
-        """Fail."""
+        """Raise the error."""
         raise self._error
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe")])
-def test_a_terminal_that_is_gone_does_not_end_the_run(tmp_path: Path, error: OSError) -> None:
-    """Where stderr goes to a full disk or a closed pipe, the run goes on, and its file is still written."""
-    log = open_logs(Gone(error), tmp_path / "log", hide=TOKEN)
+def test_a_broken_terminal_does_not_end_the_run(tmp_path: Path, error: OSError) -> None:
+    """If stderr is a full disk or a closed pipe, the run continues and its file is still written."""
+    log = open_logs(BrokenTerminal(error), tmp_path / "log", hide=TOKEN)
     log.info("first")
     log.info("second")
     assert [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()] == ["first", "second"]
 
 
 def test_without_a_terminal_and_a_file_nothing_happens() -> None:
-    """Logs may go nowhere."""
+    """Logging without any target raises nothing."""
     open_logs(None, None, hide=TOKEN).info("something", rows=1)

@@ -1,51 +1,53 @@
-"""The end of a run on a terminal: every outcome, its hint, and nothing that a server or a file name can do to it."""
+"""The summary of a run: every outcome with its hint, and no control characters from servers or file names."""
 
 import io
 
 import pytest
 
-from rolecall.display.summary import STYLES, Line, show_summary
-from rolecall.models import Outcome
+from rolecall.display.summary import SummaryLine, print_summary
+from rolecall.models import OUTCOMES, Outcome
 from rolecall.text import UNSAFE
 
 
 class Terminal(io.StringIO):
-    """A terminal, as far as anybody asks."""
+    """A file that says it is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
 
-def shown(*lines: Line, sentences: tuple[str, ...] = ()) -> str:
-    """Show a summary into a file."""
+def shown(*lines: SummaryLine, sentences: tuple[str, ...] = ()) -> str:
+    """Return the text of a summary in a file."""
     file = io.StringIO()
-    show_summary(lines, sentences, file)
+    print_summary(lines, sentences, file)
     return file.getvalue()
 
 
 def test_each_outcome_has_its_style() -> None:
-    """No outcome is forgotten when one is added."""
-    assert set(STYLES) == set(Outcome)
+    """Every outcome has a style."""
+    assert set(OUTCOMES) == set(Outcome)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_line_says_how_many_why_and_what_to_do(outcome: Outcome) -> None:
-    """Rows, outcome, reason and hint stand in one line, large numbers readable."""
-    text = shown(Line(outcome, "why_so", 1_234_567, "do this"))
+    """Rows, outcome, reason and hint are in one line, large numbers with commas."""
+    text = shown(SummaryLine(outcome, "why_so", 1_234_567, "do this"))
     (line,) = [line for line in text.splitlines() if outcome.value in line]
     assert line.rstrip().split(maxsplit=3) == ["1,234,567", outcome.value, "why_so", "do this"]
 
 
 def test_sentences_are_never_wrapped() -> None:
-    """A path can be copied: however long it is, it stays in one line."""
+    """A long path stays in one line, so that it can be copied."""
     path = "/runs/" + "very long name " * 30
     assert f"Report: {path}report.csv\n" in shown(sentences=(f"Report: {path}report.csv",))
 
 
 def test_lines_keep_their_order() -> None:
-    """The table shows the lines, and below it the sentences, as they were given."""
-    text = shown(Line(Outcome.REMOVED, "", 2, ""), Line(Outcome.FAILED, "x", 1, ""), sentences=("one", "two"))
+    """The table shows the lines, and the sentences below it, in the given order."""
+    text = shown(
+        SummaryLine(Outcome.REMOVED, "", 2, ""), SummaryLine(Outcome.FAILED, "x", 1, ""), sentences=("one", "two")
+    )
     assert [text.index(word) for word in ("removed", "failed", "one", "two")] == sorted(
         text.index(word) for word in ("removed", "failed", "one", "two")
     )
@@ -71,20 +73,20 @@ HOSTILE = [
 def test_hostile_text_is_shown_as_text(
     text: str, file_type: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Markup, escape sequences and line breaks in reasons, hints and paths are text, on a terminal too."""
-    monkeypatch.setenv("TERM", "dumb")  # no colours, so that each escape sequence would be the text's own
+    """Markup, escape sequences and line breaks in reasons, hints and paths are printed as text, on a terminal too."""
+    monkeypatch.setenv("TERM", "dumb")  # no colours, so that any escape sequence would come from the text
     file = file_type()
-    show_summary([Line(Outcome.FAILED, text, 1, text)], [text], file)
+    print_summary([SummaryLine(Outcome.FAILED, text, 1, text)], [text], file)
     out = file.getvalue()
     assert not set(UNSAFE.findall(out)) - {"\n", "\ufffd"}
     assert out.splitlines()[-1] == UNSAFE.sub("\ufffd", text)
 
 
 def test_a_file_gets_no_colours() -> None:
-    """Output that is redirected has no escape sequences."""
-    assert "\x1b" not in shown(Line(Outcome.FAILED, "why", 1, "hint"), sentences=("one",))
+    """Redirected output has no escape sequences."""
+    assert "\x1b" not in shown(SummaryLine(Outcome.FAILED, "why", 1, "hint"), sentences=("one",))
 
 
-def test_nothing_to_show_is_no_fault() -> None:
-    """A run without rows has a summary too."""
+def test_a_run_without_rows_has_a_summary() -> None:
+    """A summary without lines prints its sentences."""
     assert "one" in shown(sentences=("one",))

@@ -18,7 +18,8 @@ from rolecall.models import DueRow, NoReply, Outcome, Reply, Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.store.base import Batch, Identity, StoreError
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 from tests.unit.engine.answers import OK
 from tests.unit.engine.virtual import virtual_clock
 
@@ -85,12 +86,12 @@ class Scripted(Client):
 def on_disk(path: Path) -> dict[str, tuple[int, int, str | None]]:
     """Read each user's doubt, attempts and outcome through a connection of its own."""
     with sqlite3.connect(path) as db:
-        found = db.execute("SELECT user_id, doubt, attempts, outcome FROM pair").fetchall()
+        found = db.execute("SELECT user_id, in_doubt, attempts, outcome FROM pair").fetchall()
     db.close()
     return {user: (doubt, attempts, outcome) for user, doubt, attempts, outcome in found}
 
 
-class FailingLedger(SqliteStore):
+class FailingLedger(SqliteDatabase):
     """Fails for good after so many commits, as on a disk that is full."""
 
     commits_left = 10**9
@@ -99,10 +100,10 @@ class FailingLedger(SqliteStore):
     before_commit: Callable[[], None] = staticmethod(lambda: None)
     """Called on the ledger's thread."""
 
-    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+    def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Read, and count how often."""
         self.reads += 1
-        return super().due(after, count, retry_failed=retry_failed)
+        return super().fetch_due(after, count, retry_failed=retry_failed)
 
     def commit(self, batch: Batch) -> None:
         """Commit, or fail."""
@@ -146,7 +147,7 @@ class Run:
         self.ledger = FailingLedger(path)
         pairs = [user if isinstance(user, tuple) else (f"room-{user}", user) for user in users]
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        self.ledger.import_rows(Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)
+        import_rows(self.ledger, Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)
         self.client = Scripted(self.ledger, script)
         self.settings = settings
         self.stop = StopSignal()
@@ -173,7 +174,7 @@ class Run:
         self.ledger.open_session("bulk.bot", clock.wall_ms())
         context = RunContext.create(self.settings, self.log, clock=clock, stop=self.stop, admission=admission)
         self.counted = context.outcomes
-        await process_rows(self.ledger, self.client, REMOVE_LEADER, context)
+        await process_rows(as_store(self.ledger), self.client, REMOVE_LEADER, context)
         self.ledger.close_session(self.stop.reason or "", clock.wall_ms())
 
     def results(self) -> dict[str, Result]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolecall.engine.eta import Estimate, estimate_duration, estimate_remaining, format_estimate
+from rolecall.engine.eta import Estimate, estimate_duration, estimate_remaining
 from rolecall.models import RateLimitPause, RateLimitStatus
 from rolecall.rocketchat.rate_limit_headers import Limits
 
@@ -41,25 +41,6 @@ def test_the_slower_limit_decides(
 def test_an_estimate_reads_as_a_person_says_it(told: Estimate, words: str) -> None:
     """The words name the time, whose limit it is and the pace."""
     assert str(told) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "1 second"),
-        (1.4, "1 second"),
-        (8.0, "8 seconds"),
-        (89.4, "89 seconds"),
-        (90.0, "2 minutes"),
-        (2520.0, "42 minutes"),
-        (5399.0, "90 minutes"),
-        (5400.0, "1.5 hours"),
-        (12_600.0, "3.5 hours"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    """Seconds, minutes and hours, each where a person would use them."""
-    assert format_estimate(seconds) == words
 
 
 def window(left: int, ends_in: float, *, limit: int = 10, seconds: float | None = 60.0) -> RateLimitStatus:

@@ -25,7 +25,7 @@ class Listed(BatchWriter):
         self.rows = rows
         self.asked: list[tuple[int, int, bool]] = []
 
-    async def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+    async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Give a chunk, as the ledger does: each row with its place, counted from 1."""
         self.asked.append((after, count, retry_failed))
         await asyncio.sleep(0.001)

@@ -17,8 +17,8 @@ from aioresponses import aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import MAX_RESPONSE_SIZE, CaFileError, Client, Credentials, Transport
+from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
+from rolecall.rocketchat.client import CaFileError, Client, Credentials, Transport
 from rolecall.version import __version__
 from tests.unit.rocketchat.mocked import Answer
 

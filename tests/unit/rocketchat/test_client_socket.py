@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import MAX_RESPONSE_SIZE, Client, Credentials, Transport
+from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
+from rolecall.rocketchat.client import Client, Credentials, Transport
 from tests.unit.rocketchat.raw_server import RawServer, Speak, answer, saying, serving
 
 PATH = "/api/v1/groups.removeLeader"

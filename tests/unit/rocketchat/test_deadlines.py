@@ -191,9 +191,9 @@ class Watched(Deadlines):
 
     looks = 0
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         self.looks += 1
-        super()._look()
+        super()._expire_due()
 
 
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 90)), min_size=1, max_size=30))

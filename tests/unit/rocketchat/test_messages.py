@@ -13,11 +13,10 @@ from rolecall.rocketchat.messages import (
     RunSummary,
     Target,
     Webhook,
+    code_span,
     compose,
-    format_elapsed,
     is_url,
     parse_target,
-    quoted,
     room_payload,
     webhook_payload,
 )
@@ -136,13 +135,4 @@ def test_no_name_gets_out_of_its_code_span(account: str, host: str, report: str)
 
 def test_an_empty_name_is_still_a_code_span() -> None:
     """Two backticks beside each other would open a span that never ends."""
-    assert quoted("") == "` `"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "0 s"), (0.4, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_061, "25 h 1 min")],
-)
-def test_a_span_of_time_in_words(seconds: float, text: str) -> None:
-    """Seconds up to hours, with two units at most."""
-    assert format_elapsed(seconds) == text
+    assert code_span("") == "` `"

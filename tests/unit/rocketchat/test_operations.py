@@ -30,7 +30,7 @@ def test_there_are_twelve() -> None:
 def test_the_default_is_what_it_was() -> None:
     """The operation that users know keeps its path, error and outcomes."""
     assert REMOVE_LEADER.path == "/api/v1/groups.removeLeader"
-    assert REMOVE_LEADER.already_so == "error-user-not-leader"
+    assert REMOVE_LEADER.noop_error_type == "error-user-not-leader"
     assert (REMOVE_LEADER.done, REMOVE_LEADER.nothing_to_do) == (Outcome.REMOVED, Outcome.NOT_LEADER)
 
 
@@ -39,7 +39,7 @@ def test_the_inverse_leads_back(operation: Operation) -> None:
     """The inverse of the inverse is the operation itself; role and kind of room stay."""
     inverse = operation.inverse
     assert inverse.inverse is operation
-    assert (inverse.kind, inverse.role, inverse.gives) == (operation.kind, operation.role, not operation.gives)
+    assert (inverse.kind, inverse.role, inverse.adds) == (operation.kind, operation.role, not operation.adds)
 
 
 @every_operation
@@ -64,5 +64,5 @@ def test_the_official_examples_have_the_error(operation: Operation, official: An
     role = str(operation.role)
     shown = {word.strip("'[],}") for word in told.split() if word.strip("'[],}").startswith("error-user-")}
     assert {word for word in shown if word.endswith(role) and ("already" in word or "not" in word)} <= {
-        operation.already_so
+        operation.noop_error_type
     }

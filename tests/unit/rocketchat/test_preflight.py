@@ -5,7 +5,7 @@ import pytest
 from rolecall.models import Json, NoReply, Reply
 from rolecall.rocketchat.preflight import Account, AuthenticationError, WorkspaceUnavailableError, parse_account
 from rolecall.rocketchat.rate_limit_headers import Limits
-from rolecall.rocketchat.room_responses import is_joined, is_refused
+from rolecall.rocketchat.responses import is_joined, is_route_unavailable
 from rolecall.rocketchat.url import InvalidUrlError
 from tests.unit.rocketchat.replies import reply
 
@@ -115,4 +115,4 @@ def test_a_room_is_joined_or_not_or_nobody_knows(answer: Reply | NoReply, joined
 )
 def test_a_refused_route_is_not_asked_again(answer: Reply | NoReply, refused: bool) -> None:
     """401, 403 and 404 say that the route itself is not to be had; nothing else does."""
-    assert is_refused(answer) is refused
+    assert is_route_unavailable(answer) is refused

@@ -66,8 +66,8 @@ NAMES_IN_THE_FACTS = [
 
 def told(status: int, body: bytes | Json, *, in_doubt: bool = False) -> tuple[Outcome, str, Action]:
     """Classify an answer, in short."""
-    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=in_doubt).meaning
-    return meaning.outcome, meaning.reason, meaning.then
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=in_doubt).rule
+    return meaning.outcome, meaning.reason, meaning.action
 
 
 @pytest.mark.parametrize("form", ["errorType", "brackets", "brackets and spaces", "both"])
@@ -80,8 +80,8 @@ def test_a_refusal_is_known_with_and_without_its_field(
     text = words if form == "errorType" else f"{words} [{error_type}]" + (" \n" if "spaces" in form else "")
     field = {"errorType": error_type} if form in ("errorType", "both") else {}
     verdict = classify(reply(400, {"success": False, "error": text, **field}), REMOVE_LEADER, in_doubt=in_doubt)
-    meaning = verdict.meaning
-    assert (meaning.outcome, meaning.reason, meaning.then, meaning.scope) == (FAILED, reason, Action.SETTLE, scope)
+    meaning = verdict.rule
+    assert (meaning.outcome, meaning.reason, meaning.action, meaning.scope) == (FAILED, reason, Action.FINISH, scope)
     assert not meaning.maybe_done
     assert verdict[1:] == (error_type, text, 400)
 
@@ -114,31 +114,31 @@ def test_not_a_leader_confirms_an_attempt_whose_answer_was_lost(
     body: Json, in_doubt: bool, outcome: Outcome, reason: str
 ) -> None:
     """'Not a leader' is `not_leader`, or `removed` where an earlier attempt of ours may have done it."""
-    assert told(400, body, in_doubt=in_doubt) == (outcome, reason, Action.SETTLE)
+    assert told(400, body, in_doubt=in_doubt) == (outcome, reason, Action.FINISH)
 
 
 def test_already_so_belongs_to_the_operation() -> None:
     """Another operation's 'already so' is nothing but an unknown refusal for this one, and the other way round."""
     add = OPERATIONS["groups.addLeader"]
     answer = reply(400, {"success": False, "errorType": "error-user-not-leader"})
-    assert classify(answer, add, in_doubt=True).meaning is REFUSED
-    assert told(400, {"success": False, "errorType": "error-user-already-leader"}) == (FAILED, "refused", Action.SETTLE)
+    assert classify(answer, add, in_doubt=True).rule is REFUSED
+    assert told(400, {"success": False, "errorType": "error-user-already-leader"}) == (FAILED, "refused", Action.FINISH)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
 def test_each_operation_has_its_own_words(operation: Operation) -> None:
     """Done, nothing to do and confirmed on a retry are told in the words of the operation that was asked for."""
-    nothing = reply(400, {"success": False, "errorType": operation.already_so})
-    assert classify(reply(200, {"success": True}), operation, in_doubt=False).meaning.outcome is operation.done
-    assert classify(nothing, operation, in_doubt=False).meaning.outcome is operation.nothing_to_do
-    confirmed = classify(nothing, operation, in_doubt=True).meaning
+    nothing = reply(400, {"success": False, "errorType": operation.noop_error_type})
+    assert classify(reply(200, {"success": True}), operation, in_doubt=False).rule.outcome is operation.done
+    assert classify(nothing, operation, in_doubt=False).rule.outcome is operation.nothing_to_do
+    confirmed = classify(nothing, operation, in_doubt=True).rule
     assert (confirmed.outcome, confirmed.reason) == (operation.done, "confirmed_on_retry")
 
 
 def test_the_last_owner_has_a_reason_of_its_own() -> None:
     """A room keeps its last owner, and the row says so."""
     answer = reply(400, {"success": False, "errorType": "error-remove-last-owner", "error": "last owner"})
-    meaning = classify(answer, OPERATIONS["groups.removeOwner"], in_doubt=False).meaning
+    meaning = classify(answer, OPERATIONS["groups.removeOwner"], in_doubt=False).rule
     assert (meaning.outcome, meaning.reason, meaning.scope) == (FAILED, "last_owner", ErrorScope.ROW)
 
 
@@ -146,13 +146,13 @@ def test_the_last_owner_has_a_reason_of_its_own() -> None:
     ("answer", "reason", "then"),
     [
         (reply(401, {"success": False, "error": "You must be logged in to do this."}), "unauthorized", Action.STOP),
-        (reply(403, {"success": False, "error": "unauthorized"}), "forbidden", Action.SETTLE),
-        (reply(404, {"success": False, "error": "API endpoint not found"}), "no_such_route", Action.SETTLE),
-        (reply(429, {"success": False, "error": TOO_MANY}), "rate_limited", Action.HOLD),
+        (reply(403, {"success": False, "error": "unauthorized"}), "forbidden", Action.FINISH),
+        (reply(404, {"success": False, "error": "API endpoint not found"}), "no_such_route", Action.FINISH),
+        (reply(429, {"success": False, "error": TOO_MANY}), "rate_limited", Action.BACK_OFF),
         (reply(200, b"<html>"), "untrusted_answer", Action.RETRY),
         (reply(200, {"success": False}), "untrusted_answer", Action.RETRY),
         (reply(500, {"success": False}), "server_error", Action.RETRY),
-        (reply(400, {"success": False, "errorType": "error-room-not-found"}), "room_not_found", Action.SETTLE),
+        (reply(400, {"success": False, "errorType": "error-room-not-found"}), "room_not_found", Action.FINISH),
         (NoReply("timeout", "no answer in time", True), "timeout", Action.RETRY),
     ],
 )
@@ -160,13 +160,13 @@ def test_what_could_not_be_read_is_told(answer: Reply | NoReply, reason: str, th
     """A reading call that brings nothing says why; a missing route does not end the reading."""
     verdict, body = classify_read(answer)
     assert body is None
-    assert (verdict.meaning.reason, verdict.meaning.then) == (reason, then)
+    assert (verdict.rule.reason, verdict.rule.action) == (reason, then)
 
 
 def test_what_was_read_is_given() -> None:
     """A reading call gives the JSON object that the server answered."""
     read = classify_read(reply(200, {"success": True, "roles": []}))
-    assert (read.body, read.verdict.meaning.then) == ({"success": True, "roles": []}, Action.SETTLE)
+    assert (read.body, read.verdict.rule.action) == ({"success": True, "roles": []}, Action.FINISH)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_was_read_is_given() -> None:
 def test_success_is_removed(body: bytes, in_doubt: bool) -> None:
     """A 200 whose JSON says `success: true` is `removed`, however it is written."""
     assert classify(reply(200, body), REMOVE_LEADER, in_doubt=in_doubt)[1:] == ("", "", 200)
-    assert told(200, body, in_doubt=in_doubt) == (Outcome.REMOVED, "", Action.SETTLE)
+    assert told(200, body, in_doubt=in_doubt) == (Outcome.REMOVED, "", Action.FINISH)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_success_is_removed(body: bytes, in_doubt: bool) -> None:
 def test_what_is_not_rocket_chats_json_is_not_trusted(status: int, body: bytes | Json) -> None:
     """An answer of nobody knows whom is no success and no refusal: it is tried again, and unknown at last."""
     assert told(status, body) == (UNKNOWN, "untrusted_answer", Action.RETRY)
-    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.maybe_done
+    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).rule.maybe_done
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_an_unknown_refusal_keeps_the_servers_words(
 ) -> None:
     """A refusal that no table knows fails its row for good, is never retried, and its words stand in the report."""
     assert classify(reply(status, body), REMOVE_LEADER, in_doubt=in_doubt) == (REFUSED, error_type, words, status)
-    assert (REFUSED.outcome, REFUSED.then, REFUSED.reason) == (FAILED, Action.SETTLE, "refused")
+    assert (REFUSED.outcome, REFUSED.action, REFUSED.reason) == (FAILED, Action.FINISH, "refused")
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_an_unknown_refusal_keeps_the_servers_words(
 )
 def test_too_many_requests_holds_in_every_form(status: int, body: bytes | Json) -> None:
     """A 429, or the 400 of a very old server, holds the run: nothing was carried out and no attempt is spent."""
-    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning
-    assert (meaning.reason, meaning.then, meaning.maybe_done) == ("rate_limited", Action.HOLD, False)
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).rule
+    assert (meaning.reason, meaning.action, meaning.maybe_done) == ("rate_limited", Action.BACK_OFF, False)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_too_many_requests_holds_in_every_form(status: int, body: bytes | Json) 
 def test_401_stops_the_run_and_leaves_the_row(body: bytes | Json) -> None:
     """A refused token is true for every further row: the run stops, and the row counts as not attempted."""
     assert told(401, body) == (NOT_ATTEMPTED, "unauthorized", Action.STOP)
-    assert classify(reply(401, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.CREDENTIALS
+    assert classify(reply(401, body), REMOVE_LEADER, in_doubt=False).rule.scope is ErrorScope.CREDENTIALS
 
 
 @pytest.mark.parametrize(
@@ -294,15 +294,15 @@ def test_401_stops_the_run_and_leaves_the_row(body: bytes | Json) -> None:
 )
 def test_a_forbidden_route_fails_its_row_for_the_credentials(status: int, body: bytes | Json) -> None:
     """The permission of the whole route fails the row; its scope lets several in a row stop the run."""
-    assert told(status, body) == (FAILED, "forbidden", Action.SETTLE)
-    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.CREDENTIALS
+    assert told(status, body) == (FAILED, "forbidden", Action.FINISH)
+    assert classify(reply(status, body), REMOVE_LEADER, in_doubt=False).rule.scope is ErrorScope.CREDENTIALS
 
 
 @pytest.mark.parametrize("body", [{"success": False, "error": "Not Found"}, b"<html>404</html>", b""])
 def test_404_stops_the_run(body: bytes | Json) -> None:
     """A method that is not there is not there for any row."""
     assert told(404, body) == (NOT_ATTEMPTED, "no_such_route", Action.STOP)
-    assert classify(reply(404, body), REMOVE_LEADER, in_doubt=False).meaning.scope is ErrorScope.ROUTE
+    assert classify(reply(404, body), REMOVE_LEADER, in_doubt=False).rule.scope is ErrorScope.ROUTE
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
@@ -310,7 +310,7 @@ def test_404_stops_the_run(body: bytes | Json) -> None:
 def test_a_redirect_was_not_carried_out(status: int, body: bytes | Json) -> None:
     """3xx is a wrong address, tried again and failed at last, and nothing was done."""
     assert told(status, body) == (FAILED, "redirected", Action.RETRY)
-    assert not classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning.maybe_done
+    assert not classify(reply(status, body), REMOVE_LEADER, in_doubt=False).rule.maybe_done
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_a_fault_is_tried_again(
     status: int, reason: str, maybe_done: bool, scope: ErrorScope, body: bytes | Json
 ) -> None:
     """5xx is tried again; it ends as unknown where the call may have been carried out, else as failed."""
-    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).meaning
-    assert (meaning.reason, meaning.then, meaning.maybe_done, meaning.scope) == (
+    meaning = classify(reply(status, body), REMOVE_LEADER, in_doubt=False).rule
+    assert (meaning.reason, meaning.action, meaning.maybe_done, meaning.scope) == (
         reason,
         Action.RETRY,
         maybe_done,
@@ -355,7 +355,7 @@ def test_a_fault_is_tried_again(
 def test_the_error_type_goes_before_the_status(status: int) -> None:
     """A known error type says what it is under any status."""
     body = {"success": False, "errorType": "error-room-archived"}
-    assert told(status, body) == (FAILED, "room_archived", Action.SETTLE)
+    assert told(status, body) == (FAILED, "room_archived", Action.FINISH)
 
 
 def test_the_field_goes_before_the_brackets() -> None:
@@ -371,8 +371,8 @@ def test_the_field_goes_before_the_brackets() -> None:
 def test_without_a_reply_the_doubt_decides(reason: str, maybe_sent: bool, in_doubt: bool) -> None:
     """No answer is tried again; at last it is unknown where the request may have arrived, else failed."""
     verdict = classify(NoReply(reason, "why", maybe_sent), REMOVE_LEADER, in_doubt=in_doubt)
-    meaning = verdict.meaning
-    assert (meaning.reason, meaning.then, meaning.maybe_done) == (reason, Action.RETRY, maybe_sent)
+    meaning = verdict.rule
+    assert (meaning.reason, meaning.action, meaning.maybe_done) == (reason, Action.RETRY, maybe_sent)
     assert meaning.outcome is (UNKNOWN if maybe_sent else FAILED)
     assert meaning.hint == HINTS[reason]
     assert verdict[1:] == ("", "why", None)
@@ -433,12 +433,12 @@ def test_nothing_but_a_success_is_removed(status: int, headers: dict[str, str], 
     """Whatever comes, classifying never fails; `removed` needs a 200 with `success: true`, or 'already so' in doubt."""
     verdict = classify(reply(status, body, headers), REMOVE_LEADER, in_doubt=in_doubt)
     assert verdict.status == status
-    assert verdict.meaning.reason in {"", *HINTS}
-    if verdict.meaning.outcome is Outcome.REMOVED:
+    assert verdict.rule.reason in {"", *HINTS}
+    if verdict.rule.outcome is Outcome.REMOVED:
         said = orjson.loads(body)
         succeeded = status == 200 and said.get("success") is True
         assert succeeded or (in_doubt and verdict.error_type == "error-user-not-leader")
-    if verdict.meaning.outcome is Outcome.NOT_LEADER:
+    if verdict.rule.outcome is Outcome.NOT_LEADER:
         assert not in_doubt
 
 
@@ -447,7 +447,7 @@ def test_nothing_but_a_success_is_removed(status: int, headers: dict[str, str], 
 def test_no_reply_is_never_an_outcome_of_the_server(reason: str, detail: str, maybe_sent: bool, in_doubt: bool) -> None:
     """Without an answer a row is failed or unknown, never more."""
     verdict: CallResult = classify(NoReply(reason, detail, maybe_sent), REMOVE_LEADER, in_doubt=in_doubt)
-    assert verdict.meaning.outcome in (FAILED, UNKNOWN)
+    assert verdict.rule.outcome in (FAILED, UNKNOWN)
 
 
 @pytest.mark.parametrize("table", [BY_ERROR_TYPE, BY_STATUS, BY_NO_REPLY], ids=["error type", "status", "no reply"])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase
 
-Reopen = Callable[[], SqliteStore]
+Reopen = Callable[[], SqliteDatabase]
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def reopen(path: Path) -> Iterator[Reopen]:
     """Open the ledger as a new process would; all are closed at the end."""
-    opened: list[SqliteStore] = []
+    opened: list[SqliteDatabase] = []
 
-    def reopen() -> SqliteStore:
-        opened.append(SqliteStore(path))
+    def reopen() -> SqliteDatabase:
+        opened.append(SqliteDatabase(path))
         return opened[-1]
 
     yield reopen
@@ -31,6 +31,6 @@ def reopen(path: Path) -> Iterator[Reopen]:
 
 
 @pytest.fixture
-def ledger(reopen: Reopen) -> SqliteStore:
+def ledger(reopen: Reopen) -> SqliteDatabase:
     """Return a new ledger."""
     return reopen()

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rolecall.models import BadRow, DueRow, Json, Outcome, Result, Row, RowOutcome
 from rolecall.store.base import Batch, Intent, IntentRollback
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.unit.store.making import RUN
 
 Pair = tuple[str, str]
@@ -72,7 +72,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.ledger = SqliteStore(self.folder / "ledger.sqlite")
+        self.ledger = SqliteDatabase(self.folder / "ledger.sqlite")
         self.known: dict[Pair, Known] = {}
         self.unsent: list[tuple[int, Result]] = []
         self.stops: list[str | None] = []
@@ -93,7 +93,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         """Take in a job, or another version of it."""
         self.digests += 1
         identity = RUN._replace(job_digest=str(self.digests))
-        self.ledger.import_rows(identity, list(self.edit(job)))
+        import_rows(self.ledger, identity, list(self.edit(job)))
         assert self.ledger.identity() == identity
 
     def edit(self, job: list[tuple[Pair, bool, dict[str, Json]]]) -> list[Row | BadRow]:
@@ -119,7 +119,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
     def keys(self) -> dict[Pair, int]:
         """Find the keys of the pairs that are due."""
-        return {(row.room_id, row.user_id): row.key for _, row in self.ledger.due(0, 1000, retry_failed=True)}
+        return {(row.room_id, row.user_id): row.key for _, row in self.ledger.fetch_due(0, 1000, retry_failed=True)}
 
     @precondition(lambda self: any(known.is_due(retry_failed=True) for known in self.known.values()))
     @rule(data=st.data())
@@ -133,7 +133,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             end = data.draw(settled)._replace(key=keys[pair])
             ends.append(pair)
             self.known[pair].end, self.known[pair].doubt = end, end.in_doubt
-            batch = batch._replace(settled=[*batch.settled, end])
+            batch = batch._replace(outcomes=[*batch.outcomes, end])
         for pair in data.draw(some, "rollback"):
             if pair not in ends:
                 attempts = data.draw(st.integers(0, self.known[pair].attempts))
@@ -152,7 +152,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def crash(self) -> None:
         """Open the ledger anew."""
         self.ledger.close()
-        self.ledger = SqliteStore(self.folder / "ledger.sqlite")
+        self.ledger = SqliteDatabase(self.folder / "ledger.sqlite")
 
     @rule(stop=st.sampled_from([None, "", "outage"]))
     def session(self, stop: str | None) -> None:
@@ -190,7 +190,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
                 if known.is_due(retry_failed=retry_failed)
             )
             found: list[tuple[int, DueRow]] = []
-            while page := self.ledger.due(found[-1][0] if found else 0, 2, retry_failed=retry_failed):
+            while page := self.ledger.fetch_due(found[-1][0] if found else 0, 2, retry_failed=retry_failed):
                 found += page
             assert [(place, *pending[1:]) for place, pending in found] == expected
             rooms = len({pending.room_id for _, pending in found})

@@ -4,14 +4,14 @@ import asyncio
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from rolecall.models import DueRow, Outcome
-from rolecall.store.base import Batch, Intent, IntentRollback, RunStore, StoreError
+from rolecall.store.base import Batch, Intent, IntentRollback, StoreError
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 from tests.unit.store.making import RUN, row, settled
 
 
@@ -35,7 +35,7 @@ class Disk:
             raise self.failure
         self.batches.append(batch)
 
-    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+    def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Give one row that shows what was asked for."""
         self.threads.add(threading.current_thread().name)
         return [(after, DueRow(count, 0, "R", "u", int(retry_failed), False))]
@@ -55,7 +55,7 @@ def disk() -> Iterator[Disk]:
 
 def journal_of(disk: Disk) -> BatchWriter:
     """Make a journal on the double."""
-    return BatchWriter(cast(RunStore, disk))
+    return BatchWriter(as_store(disk))
 
 
 def intent(key: int, attempt: int = 1) -> Intent:
@@ -64,8 +64,9 @@ def intent(key: int, attempt: int = 1) -> Intent:
 
 
 def keys(batch: Batch) -> tuple[list[int], list[int], list[int]]:
-    """Give the keys of a batch's three parts."""
-    return tuple([entry.key for entry in part] for part in batch)  # type: ignore[return-value] # there are three
+    """Return the keys of a batch's outcomes, rollbacks and intents."""
+    outcomes, rollbacks, intents, _ = batch
+    return [each.key for each in outcomes], [each.key for each in rollbacks], [each.key for each in intents]
 
 
 async def turns(number: int = 20) -> None:
@@ -100,9 +101,9 @@ async def test_what_gathers_meanwhile_shares_a_commit(disk: Disk) -> None:
     async with journal_of(disk) as journal:
         first = await started([intent(1)], journal)
         await disk.busy()
-        journal.settle(settled(7))
-        journal.withdraw(IntentRollback(8, 0, False))
-        journal.settle(settled(9))
+        journal.write_outcome(settled(7))
+        journal.rollback_intent(IntentRollback(8, 0, False))
+        journal.write_outcome(settled(9))
         rest = await started([intent(3), intent(2), intent(4)], journal)
         assert not any(task.done() for task in (*first, *rest))
         disk.free.set()
@@ -120,8 +121,8 @@ async def test_those_who_are_ready_together_share_a_commit(disk: Disk) -> None:
 async def test_an_outcome_is_on_disk_with_the_next_intent(disk: Disk) -> None:
     """What was handed over before an intent is durable when the intent is."""
     async with journal_of(disk) as journal:
-        journal.settle(settled(1))
-        journal.withdraw(IntentRollback(2, 0, False))
+        journal.write_outcome(settled(1))
+        journal.rollback_intent(IntentRollback(2, 0, False))
         await journal.write_intent(intent(3))
         assert [keys(batch) for batch in disk.batches] == [([1], [2], [3])]
 
@@ -129,7 +130,7 @@ async def test_an_outcome_is_on_disk_with_the_next_intent(disk: Disk) -> None:
 async def test_outcomes_are_committed_without_an_intent(disk: Disk) -> None:
     """An outcome does not wait for somebody's next intent."""
     async with journal_of(disk) as journal:
-        journal.settle(settled(1))
+        journal.write_outcome(settled(1))
         await disk.busy()
     assert [keys(batch) for batch in disk.batches] == [([1], [], [])]
 
@@ -141,7 +142,7 @@ async def test_a_withdrawal_removes_an_intent_that_is_not_committed(disk: Disk) 
         first = await started([intent(1)], journal)
         await disk.busy()
         rest = await started([intent(2), intent(3)], journal)
-        journal.withdraw(IntentRollback(2, 0, False))
+        journal.rollback_intent(IntentRollback(2, 0, False))
         disk.free.set()
         await asyncio.gather(*first, *rest)
         assert [keys(batch) for batch in disk.batches] == [([], [], [1]), ([], [2], [3])]
@@ -153,7 +154,7 @@ async def test_a_withdrawal_of_a_committed_intent_follows_it(disk: Disk) -> None
     async with journal_of(disk) as journal:
         first = await started([intent(1)], journal)
         await disk.busy()
-        journal.withdraw(IntentRollback(1, 0, False))
+        journal.rollback_intent(IntentRollback(1, 0, False))
         disk.free.set()
         await asyncio.gather(*first)
     assert [keys(batch) for batch in disk.batches] == [([], [], [1]), ([], [1], [])]
@@ -166,11 +167,11 @@ async def test_an_intent_after_its_withdrawal_stands(disk: Disk) -> None:
         first = await started([intent(9)], journal)
         await disk.busy()
         gone = await started([intent(1)], journal)
-        journal.withdraw(IntentRollback(1, 0, False))
+        journal.rollback_intent(IntentRollback(1, 0, False))
         again = await started([intent(1, attempt=2)], journal)
         disk.free.set()
         await asyncio.gather(*first, *gone, *again)
-    assert disk.batches[1] == Batch([], [IntentRollback(1, 0, False)], [intent(1, attempt=2)])
+    assert disk.batches[1] == Batch([], [IntentRollback(1, 0, False)], [intent(1, attempt=2)], [])
 
 
 async def test_a_failure_reaches_every_waiter(disk: Disk) -> None:
@@ -188,8 +189,8 @@ async def test_a_failure_reaches_every_waiter(disk: Disk) -> None:
             disk.failure = None
             with pytest.raises(StoreError, match="full"):
                 await journal.write_intent(intent(5))
-            journal.settle(settled(6))
-            journal.withdraw(IntentRollback(7, 0, False))
+            journal.write_outcome(settled(6))
+            journal.rollback_intent(IntentRollback(7, 0, False))
             await turns()
     assert disk.batches == []
 
@@ -199,7 +200,7 @@ async def test_a_failure_without_a_waiter_is_told_at_the_end(disk: Disk) -> None
     disk.failure = StoreError("full")
     with pytest.raises(StoreError, match="full"):
         async with journal_of(disk) as journal:
-            journal.settle(settled(1))
+            journal.write_outcome(settled(1))
 
 
 @pytest.mark.parametrize("fault", [TypeError("no JSON"), MemoryError(), UnicodeEncodeError("utf-8", "x", 0, 1, "y")])
@@ -221,8 +222,8 @@ async def test_everything_handed_over_is_committed_at_the_end(disk: Disk) -> Non
     async with journal_of(disk) as journal:
         first = await started([intent(1)], journal)
         await disk.busy()
-        journal.settle(settled(2))
-        journal.withdraw(IntentRollback(3, 0, False))
+        journal.write_outcome(settled(2))
+        journal.rollback_intent(IntentRollback(3, 0, False))
         disk.free.set()
     assert [keys(batch) for batch in disk.batches] == [([], [], [1]), ([2], [3], [])]
     assert all(task.done() for task in first)
@@ -232,7 +233,7 @@ async def test_everything_is_committed_after_an_error_too(disk: Disk) -> None:
     """An exception in the run does not lose the outcomes that were handed over."""
     with pytest.raises(ValueError, match="in the run"):  # noqa: PT012 # the run is the block
         async with journal_of(disk) as journal:
-            journal.settle(settled(1))
+            journal.write_outcome(settled(1))
             raise ValueError("in the run")
     assert [keys(batch) for batch in disk.batches] == [([1], [], [])]
 
@@ -269,9 +270,9 @@ async def test_cancelling_the_end_loses_no_outcome(disk: Disk) -> None:
 
     async def run() -> None:
         async with journal_of(disk) as journal:
-            journal.settle(settled(1))
+            journal.write_outcome(settled(1))
             await disk.busy()
-            journal.settle(settled(2))
+            journal.write_outcome(settled(2))
             ending.set()
 
     task = asyncio.create_task(run())
@@ -289,7 +290,7 @@ async def test_the_disk_has_one_thread_of_its_own(disk: Disk) -> None:
     """Reads and writes share one thread that is not the loop's; reading gives what the ledger gave."""
     async with journal_of(disk) as journal:
         await journal.write_intent(intent(1))
-        found = await journal.due(3, 5, retry_failed=True)
+        found = await journal.fetch_due(3, 5, retry_failed=True)
         await journal.write_intent(intent(2))
     assert found == [(3, DueRow(5, 0, "R", "u", 1, False))]
     assert len(disk.threads) == 1
@@ -302,26 +303,26 @@ async def test_a_failing_read_is_told_to_its_reader(disk: Disk, monkeypatch: pyt
     def fail(after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         raise StoreError("unreadable")
 
-    monkeypatch.setattr(disk, "due", fail)
+    monkeypatch.setattr(disk, "fetch_due", fail)
     async with journal_of(disk) as journal:
         with pytest.raises(StoreError, match="unreadable"):
-            await journal.due(0, 1, retry_failed=False)
+            await journal.fetch_due(0, 1, retry_failed=False)
         await journal.write_intent(intent(1))
     assert len(disk.batches) == 1
 
 
 async def test_the_journal_on_a_real_ledger(tmp_path: Path) -> None:
     """With SQLite behind it: intents are seen as doubts by another connection, outcomes as outcomes."""
-    ledger, other = SqliteStore(tmp_path / "ledger.sqlite"), None
+    ledger, other = SqliteDatabase(tmp_path / "ledger.sqlite"), None
     try:
-        ledger.import_rows(RUN, [row(line) for line in range(1, 101)])
-        other = SqliteStore(tmp_path / "ledger.sqlite")
-        async with BatchWriter(ledger) as journal:
-            rows = [pending for _, pending in await journal.due(0, 1000, retry_failed=False)]
+        import_rows(ledger, RUN, [row(line) for line in range(1, 101)])
+        other = SqliteDatabase(tmp_path / "ledger.sqlite")
+        async with BatchWriter(as_store(ledger)) as journal:
+            rows = [pending for _, pending in await journal.fetch_due(0, 1000, retry_failed=False)]
             await asyncio.gather(*(journal.write_intent(intent(pending.key)) for pending in rows))
             assert {result.outcome for result in other.results()} == {Outcome.UNKNOWN}
             for pending in rows:
-                journal.settle(settled(pending.key))
+                journal.write_outcome(settled(pending.key))
         assert {result.outcome for result in other.results()} == {Outcome.REMOVED}
     finally:
         ledger.close()

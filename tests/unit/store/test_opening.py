@@ -12,7 +12,7 @@ import pytest
 
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.unit.store.conftest import Reopen
 from tests.unit.store.making import RUN, full_disk, intents, row
 
@@ -33,7 +33,7 @@ def with_header(name: str, value: int) -> Callable[[Path], None]:
     """Make a ledger whose header says something else."""
 
     def make(path: Path) -> None:
-        SqliteStore(path).close()
+        SqliteDatabase(path).close()
         database = sqlite3.connect(path)
         database.execute(f"PRAGMA {name} = {value}")
         database.close()
@@ -43,15 +43,15 @@ def with_header(name: str, value: int) -> Callable[[Path], None]:
 
 def truncated(path: Path) -> None:
     """Make a ledger with rows, and cut its file in the middle of a page."""
-    ledger = SqliteStore(path)
-    ledger.import_rows(RUN, [row(line) for line in range(500)])
+    ledger = SqliteDatabase(path)
+    import_rows(ledger, RUN, [row(line) for line in range(500)])
     ledger.close()
     os.truncate(path, 300)
 
 
 def scribbled(path: Path) -> None:
     """Make a ledger and overwrite its header's middle."""
-    SqliteStore(path).close()
+    SqliteDatabase(path).close()
     with path.open("r+b") as file:
         file.seek(16)
         file.write(b"\xff" * 40)
@@ -78,7 +78,7 @@ def test_what_is_no_ledger_of_ours_is_left_as_it_is(path: Path, make: Callable[[
     make(path)
     before = everything(path.parent)
     with pytest.raises(InvalidStoreError) as refusal:
-        SqliteStore(path)
+        SqliteDatabase(path)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert everything(path.parent) == before
@@ -99,7 +99,7 @@ def test_a_foreign_database_after_a_crash_is_left_as_it_is(path: Path, make: Cal
     names = (path.name, f"{path.name}-wal")
     before = [everything(path.parent)[name] for name in names]
     with pytest.raises(InvalidStoreError):
-        SqliteStore(path)
+        SqliteDatabase(path)
     after = everything(path.parent)
     assert [after.get(name) for name in names] == before
 
@@ -108,7 +108,7 @@ def test_what_is_refused_is_let_go_of(path: Path) -> None:
     """A refusal keeps no file open, even while the refusal itself is kept."""
     path.write_text("no database " * 1000)
     with pytest.raises(InvalidStoreError) as refusal:
-        SqliteStore(path)
+        SqliteDatabase(path)
     held = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     assert str(path) not in held, refusal.value
 
@@ -118,13 +118,13 @@ def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path, kind: str) -> No
     """A link in the ledger's place is not followed: what it points at is neither made nor touched."""
     target = tmp_path / "target"
     if kind == "to a ledger":
-        SqliteStore(target).close()
+        SqliteDatabase(target).close()
     elif kind == "to elsewhere":
         target.write_bytes(b"")
     before = everything(tmp_path)
     path.symlink_to(target)
     with pytest.raises(InvalidStoreError, match="not a regular file"):
-        SqliteStore(path)
+        SqliteDatabase(path)
     path.unlink()
     assert everything(tmp_path) == before
 
@@ -134,13 +134,13 @@ def test_what_is_no_file_is_refused(path: Path, make: Callable[[Path], object]) 
     """A folder or a pipe in the ledger's place is refused without waiting for anybody."""
     make(path)
     with pytest.raises(InvalidStoreError, match="not a regular file"):
-        SqliteStore(path)
+        SqliteDatabase(path)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     """The reason of the system stands in the refusal."""
     with pytest.raises(InvalidStoreError, match="No such file"):
-        SqliteStore(tmp_path / "away" / "ledger.sqlite")
+        SqliteDatabase(tmp_path / "away" / "ledger.sqlite")
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -148,8 +148,8 @@ def test_only_the_owner_can_read_the_ledger(path: Path, umask: int) -> None:
     """The file and all that SQLite puts beside it have mode 0600, whatever the umask allows."""
     old = os.umask(umask)
     try:
-        ledger = SqliteStore(path)
-        ledger.import_rows(RUN, [row(2)])
+        ledger = SqliteDatabase(path)
+        import_rows(ledger, RUN, [row(2)])
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
         ledger.close()
     finally:
@@ -161,15 +161,15 @@ def test_only_the_owner_can_read_the_ledger(path: Path, umask: int) -> None:
 def test_each_commit_waits_for_the_disk(path: Path, reopen: Reopen) -> None:
     """A ledger is kept in WAL mode; a copy of its files taken after a commit, as after a power cut, has it."""
     ledger = reopen()
-    ledger.import_rows(RUN, [row(2)])
-    ((_, pending),) = ledger.due(0, 9, retry_failed=False)
+    import_rows(ledger, RUN, [row(2)])
+    ((_, pending),) = ledger.fetch_due(0, 9, retry_failed=False)
     ledger.commit(intents(pending.key))
     crashed = path.parent / "crashed"
     crashed.mkdir()
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", crashed / f"ledger.sqlite{end}")
-    survivor = SqliteStore(crashed / "ledger.sqlite")
-    ((_, again),) = survivor.due(0, 9, retry_failed=False)
+    survivor = SqliteDatabase(crashed / "ledger.sqlite")
+    ((_, again),) = survivor.fetch_due(0, 9, retry_failed=False)
     survivor.close()
     assert (again.attempts, again.in_doubt) == (1, True)
 
@@ -187,7 +187,7 @@ def test_the_settings_hold_for_new_and_old(path: Path, statement: str, monkeypat
     monkeypatch.setattr(sqlite3, "connect", remember)
     name, _, value = statement.partition("=")
     for _ in range(2):
-        ledger = SqliteStore(path)
+        ledger = SqliteDatabase(path)
         assert str(opened[-1].execute(f"PRAGMA {name}").fetchone()[0]) == value
         ledger.close()
 
@@ -195,8 +195,8 @@ def test_the_settings_hold_for_new_and_old(path: Path, statement: str, monkeypat
 def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
     """An empty file, such as a crash right after its making leaves, is no obstacle."""
     path.touch(0o600)
-    ledger = SqliteStore(path)
-    ledger.import_rows(RUN, [row(2)])
+    ledger = SqliteDatabase(path)
+    import_rows(ledger, RUN, [row(2)])
     assert ledger.identity() == RUN
     ledger.close()
 
@@ -204,8 +204,8 @@ def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
 def test_a_crash_while_it_was_made_is_no_obstacle(path: Path) -> None:
     """A ledger takes its place only when it is whole; what a killed process left of a new one is made anew."""
     path.with_name(f".{path.name}.new").write_bytes(b"SQLite format 3")
-    ledger = SqliteStore(path)
-    ledger.import_rows(RUN, [row(2)])
+    ledger = SqliteDatabase(path)
+    import_rows(ledger, RUN, [row(2)])
     ledger.close()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -215,13 +215,13 @@ def test_a_disk_that_was_full_at_the_start_is_no_obstacle(path: Path, size: int)
     """Where the ledger could not be made for want of room, the same command with room makes it."""
     with full_disk(size):
         try:
-            SqliteStore(path).close()
+            SqliteDatabase(path).close()
         except (InvalidStoreError, StoreError):
             made = False
         else:
             made = True
-    again = SqliteStore(path)
-    again.import_rows(RUN, [row(2)])
+    again = SqliteDatabase(path)
+    import_rows(again, RUN, [row(2)])
     assert again.identity() == RUN
     again.close()
     assert made or size < 100_000
@@ -231,5 +231,5 @@ def test_an_old_sqlite_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A Python with a SQLite that lacks what the statements use is told so, and nothing is made."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
     with pytest.raises(InvalidStoreError, match=r"3\.38"):
-        SqliteStore(path)
+        SqliteDatabase(path)
     assert not path.exists()

@@ -10,7 +10,7 @@ import pytest
 from rolecall.models import Outcome
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLock, is_locked
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.unit.store.making import RUN, intents, outcomes, row, settled
 
 
@@ -19,10 +19,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def begun(path: Path) -> SqliteStore:
+def begun(path: Path) -> SqliteDatabase:
     """Give a ledger with two rows of which one is removed and the other under way."""
-    ledger = SqliteStore(path)
-    ledger.import_rows(RUN, [row(2), row(3)])
+    ledger = SqliteDatabase(path)
+    import_rows(ledger, RUN, [row(2), row(3)])
     ledger.commit(intents(1, 2))
     ledger.commit(outcomes(settled(1)))
     return ledger
@@ -30,7 +30,7 @@ def begun(path: Path) -> SqliteStore:
 
 def look(path: Path) -> tuple[dict[Outcome, int], int, int]:
     """Read counts, and how many rows were settled since two moments."""
-    with closing(SqliteStore.for_reading(path)) as ledger:
+    with closing(SqliteDatabase.open_snapshot(path)) as ledger:
         assert ledger.identity() == RUN
         counts = {count.outcome: count.rows for count in ledger.counts()}
         return counts, ledger.count_settled(2001), ledger.count_settled(2002)
@@ -50,7 +50,7 @@ def test_a_ledger_at_rest_is_left_as_it_is(path: Path) -> None:
     """A finished run's folder has the same files with the same bytes afterwards, and none more in between."""
     begun(path).close()
     before = files(path.parent)
-    with closing(SqliteStore.for_reading(path)) as ledger:
+    with closing(SqliteDatabase.open_snapshot(path)) as ledger:
         assert ledger.counts()
         assert files(path.parent) == before
     assert files(path.parent) == before
@@ -59,7 +59,7 @@ def test_a_ledger_at_rest_is_left_as_it_is(path: Path) -> None:
 def test_a_run_that_ends_meanwhile_leaves_nothing_behind(path: Path) -> None:
     """The reader is then the last to go, and SQLite's helper files go with it."""
     ledger = begun(path)
-    with closing(SqliteStore.for_reading(path)) as reader:
+    with closing(SqliteDatabase.open_snapshot(path)) as reader:
         reader.counts()
         ledger.close()
     assert set(files(path.parent)) == {path.name}
@@ -68,7 +68,7 @@ def test_a_run_that_ends_meanwhile_leaves_nothing_behind(path: Path) -> None:
 
 def test_a_reader_does_not_hold_the_run_up(path: Path) -> None:
     """While a reader is in the middle of a snapshot the run commits, and the reader keeps its moment."""
-    with closing(begun(path)) as ledger, closing(SqliteStore.for_reading(path)) as reader:
+    with closing(begun(path)) as ledger, closing(SqliteDatabase.open_snapshot(path)) as reader:
         first = reader.counts()
         ledger.commit(outcomes(settled(2)))
         assert reader.counts() == first
@@ -77,9 +77,9 @@ def test_a_reader_does_not_hold_the_run_up(path: Path) -> None:
 
 def test_a_reader_can_change_nothing(path: Path) -> None:
     """Whatever is asked of it, a ledger that was opened for reading is not written."""
-    with closing(begun(path)), closing(SqliteStore.for_reading(path)) as reader:
+    with closing(begun(path)), closing(SqliteDatabase.open_snapshot(path)) as reader:
         with pytest.raises(StoreError):
-            reader.note(name="value")
+            reader.set_meta(name="value")
         with pytest.raises(StoreError):
             reader.open_session("account", 1)
 
@@ -90,7 +90,7 @@ def test_what_is_no_ledger_is_refused_and_left(path: Path, content: bytes | None
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InvalidStoreError):
-        SqliteStore.for_reading(path)
+        SqliteDatabase.open_snapshot(path)
     assert files(path.parent) == ({} if content is None else {path.name: content})
 
 
@@ -98,7 +98,7 @@ def test_a_ledger_that_breaks_says_so(path: Path) -> None:
     """A damaged file ends in one line, not in SQLite's exception."""
     begun(path).close()
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
-    with pytest.raises((InvalidStoreError, StoreError)), closing(SqliteStore.for_reading(path)) as ledger:
+    with pytest.raises((InvalidStoreError, StoreError)), closing(SqliteDatabase.open_snapshot(path)) as ledger:
         ledger.counts()
 
 

@@ -3,32 +3,29 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-from rolecall.api.blocking_executor import BlockingExecutor
 from rolecall.api.handover import ResultQueue
-from rolecall.api.row_ingest import RowInputs, import_rows
+from rolecall.api.row_ingest import RowInputs, parse_rows
 from rolecall.api.workspace import Workspace
-from rolecall.app.open_run import LEDGER, REPORTED, Run, open_run
+from rolecall.app.open_run import REPORTED, Run, open_run
 from rolecall.app.out_folder import make_private_directory
+from rolecall.app.threads import on_thread
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EngineEvents, EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
-from rolecall.models import Outcome, Result, RowOutcome
+from rolecall.models import Outcome, Result, RowOutcome, is_due
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
 from rolecall.rocketchat.url import proxy_for
-from rolecall.store.base import Identity, RunStore, StoreError
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.base import Identity, StoreError
 
 CHUNK = 256
 """Rows that are read from the ledger at once."""
@@ -44,15 +41,6 @@ class JobRequest:
     folder: Path | None
     settings: Settings
     log: EventLogger
-
-
-class OpenRun(NamedTuple):
-    """What a session has open."""
-
-    disk: BlockingExecutor
-    run: Run
-    reader: RunStore
-    """The same ledger once more: the first is the journal's alone while rows are sent."""
 
 
 class ResultStream:
@@ -93,48 +81,52 @@ class ResultStream:
 
     async def _perform(self) -> None:
         order = self._order
-        async with BlockingExecutor() as disk:
-            files = await self._open(disk)
-            await disk.call(files.run.ledger.note, **{REPORTED: "no"})
-            await import_rows(disk, files.run.ledger, files.run.identity, order.rows)
-            due, _ = await disk.call(files.reader.count_due, retry_failed=order.settings.retry_failed)
+        async with self._open() as run:
+            await run.store.set_meta(**{REPORTED: "no"})
+            async with aclosing(parse_rows(order.rows)) as pages:
+                await run.store.import_rows(run.identity, pages)
+            due, _ = await run.store.count_due(retry_failed=order.settings.retry_failed)
             if not due:
-                await self._tell_known(files)
+                await self._tell_known(run)
                 return
             async with _connected(order.workspace, order.settings.outage_timeout, order.log) as (client, account):
-                await self._tell_known(files)
-                recorded = await self._send(files, client, account, due)
+                await self._tell_known(run)
+                recorded = await self._send(run, client, account, due)
             if self.stop.reason is not None and not self.left:
-                await self._tell_rest(files, recorded=recorded)
+                await self._tell_rest(run, recorded=recorded)
 
-    async def _open(self, disk: BlockingExecutor) -> OpenRun:
-        if self._order.folder is None:
-            folder = await disk.keep(_temporary_folder())
-        else:
-            folder = await disk.call(make_private_directory, self._order.folder)
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Run]:
         # The digest is that of a job file: there is none.
         identity = Identity(self._order.workspace.url, self._order.operation.name, "")
-        run = await disk.keep(open_run(folder, identity))
-        return OpenRun(disk, run, await disk.keep(_reading(folder / LEDGER)))
+        if self._order.folder is None:
+            async with on_thread(_temporary_folder()) as folder, open_run(folder, identity) as run:
+                yield run
+        else:
+            folder = await asyncio.to_thread(make_private_directory, self._order.folder)
+            async with open_run(folder, identity) as run:
+                yield run
 
-    async def _tell_known(self, files: OpenRun) -> None:
+    async def _tell_known(self, run: Run) -> None:
         """Tell the rows that need no call: invalid ones, duplicates, and what an earlier session has settled."""
-        results = files.reader.results()
-        while chunk := await files.disk.call(lambda: list(islice(results, CHUNK))):
-            await self._tell(result for result in chunk if result.line is not None and not self._is_due(result.outcome))
+        async with aclosing(run.store.results()) as pages:
+            async for page in pages:
+                await self._tell(
+                    result for result in page if result.line is not None and not self._is_due(result.outcome)
+                )
 
-    async def _send(self, files: OpenRun, client: Client, account: Account, due: int) -> bool:
+    async def _send(self, run: Run, client: Client, account: Account, due: int) -> bool:
         """Send what is due and tell each row once its outcome is on disk; False when the end could not be recorded."""
         order, clock, durable = self._order, self._clock, ResultQueue[RowOutcome]()
-        log = order.log.bind(run=files.run.folder.name)
+        log = order.log.bind(run=run.folder.name)
         context = RunContext.create(order.settings, log, clock=clock, stop=self.stop)
         events = context.events
         self._sending = True
-        await self._begin(files, events, account, due)
+        await self._begin(run, events, account, due)
         began = clock.now()
         work = asyncio.create_task(
             process_rows(
-                files.run.ledger,
+                run.store,
                 client,
                 order.operation,
                 context,
@@ -147,7 +139,7 @@ class ResultStream:
             while settled := await durable.take():
                 self._told.update(each.key for each in settled if self._is_due(each.outcome))
                 keys = [each.key for each in settled]
-                self._results.put(await files.disk.call(files.reader.results_by_key, keys))
+                self._results.put(await run.store.results_by_key(keys))
             work.result()
         except asyncio.CancelledError:
             self.stop.request(StopReason.INTERRUPTED)
@@ -158,33 +150,33 @@ class ResultStream:
         finally:
             work.cancel()
             await asyncio.wait({work})
-            recorded = await self._end(files)
+            recorded = await self._end(run)
             events.session_ended(clock.now() - began, context.outcomes)
             self._sending = False
         return recorded
 
-    async def _begin(self, files: OpenRun, events: EngineEvents, account: Account, due: int) -> None:
-        ledger = files.run.ledger
-        resumed = bool(await files.disk.call(ledger.sessions))
-        await files.disk.call(ledger.open_session, account.username, self._clock.wall_ms())
-        events.session_started(files.run.identity, files.run.folder, account.username, due, resumed=resumed)
+    async def _begin(self, run: Run, events: EngineEvents, account: Account, due: int) -> None:
+        store = run.store
+        resumed = bool(await store.sessions())
+        await store.open_session(account.username, self._clock.wall_ms())
+        events.session_started(run.identity, run.folder, account.username, due, resumed=resumed)
 
-    async def _end(self, files: OpenRun) -> bool:
+    async def _end(self, run: Run) -> bool:
         """Write down how the session ended, if that can still be written."""
         try:
-            await files.disk.call(files.run.ledger.close_session, self.stop.reason or "", self._clock.wall_ms())
+            await run.store.close_session(self.stop.reason or "", self._clock.wall_ms())
         except StoreError as failure:
             self.stop.request(StopReason.STORE, str(failure))
             return False
         return True
 
-    async def _tell_rest(self, files: OpenRun, *, recorded: bool) -> None:
+    async def _tell_rest(self, run: Run, *, recorded: bool) -> None:
         """Tell the rows that are still due and were not told yet: a session that is stopped leaves some."""
         place, retry_failed = 0, self._order.settings.retry_failed
-        while found := await files.disk.call(files.reader.due, place, CHUNK, retry_failed=retry_failed):
+        while found := await run.store.fetch_due(place, CHUNK, retry_failed=retry_failed):
             place = found[-1][0]
             keys = [row.key for _, row in found if row.key not in self._told]
-            results = await files.disk.call(files.reader.results_by_key, keys)
+            results = await run.store.results_by_key(keys)
             await self._tell(result if recorded else self._with_reason(result) for result in results)
 
     def _with_reason(self, result: Result) -> Result:
@@ -199,21 +191,14 @@ class ResultStream:
             self._results.put((result,))
 
     def _is_due(self, outcome: Outcome) -> bool:
-        """Tell whether a row of this outcome is sent (again)."""
-        again = outcome is Outcome.FAILED and self._order.settings.retry_failed
-        return again or outcome in (Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN)
+        """Return whether a row of this outcome is sent (again)."""
+        return is_due(outcome, retry_failed=self._order.settings.retry_failed)
 
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     with TemporaryDirectory(prefix="rolecall-") as path:
         yield Path(path)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[RunStore]:
-    with closing(SqliteStore(path)) as ledger:
-        yield ledger
 
 
 @asynccontextmanager

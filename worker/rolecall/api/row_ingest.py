@@ -1,18 +1,12 @@
 """The rows that a program gives, from its (async) iterable into the ledger, without ever holding many of them."""
 
-import asyncio
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from queue import SimpleQueue
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from rolecall.api.blocking_executor import BlockingExecutor
 from rolecall.files.input.json_rows import parse_row
 from rolecall.models import BadRow, Row
-from rolecall.store.base import Identity, RunStore
+from rolecall.store.base import PAGE_SIZE
 
-CHUNK = 512
-"""Rows that are in memory at once."""
 LAST_LINE = 2**63 - 1
 """The greatest number that the ledger can hold."""
 
@@ -43,86 +37,24 @@ def _has_names(columns: Mapping[object, object]) -> bool:
     return all(isinstance(key, str) for key in columns)
 
 
-async def import_rows(disk: BlockingExecutor, ledger: RunStore, identity: Identity, rows: RowInputs) -> None:
-    """Make the rows the ledger's, in one transaction; they are iterated here, in this very task.
-
-    Whatever the iterable raises undoes it, and is raised. Raises LedgerFailed.
-    """
-    passage = _ThreadBridge()
-    taking = asyncio.ensure_future(disk.call(ledger.import_rows, identity, passage))
-    taking.add_done_callback(passage.arrived)
-    try:
-        with suppress(_ConsumerDone):
-            if isinstance(rows, AsyncIterable):
-                async for given in rows:
-                    await passage.add(given)
-            else:
-                for given in rows:
-                    await passage.add(given)
-            await passage.end()
-        await asyncio.shield(taking)
-    finally:
-        passage.break_off()
+async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+    """Return the rows in pages; they are iterated in the task that reads this. What the iterable raises is raised."""
+    page: list[Row | BadRow] = []
+    place = 0
+    async for row in _iterate(rows):
+        place += 1
+        page.append(row_from(row, place))
+        if len(page) == PAGE_SIZE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
-class _ProducerAborted(Exception):
-    """The rows do not come to their end: the ledger shall take none of them."""
-
-
-class _ConsumerDone(Exception):
-    """The thread wants no more rows."""
-
-
-class _ThreadBridge:
-    """Carries rows from the event loop to the thread that takes them in, chunk by chunk as it asks for them."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._place = 0
-        self._chunk: list[Row | BadRow] = []
-        self._chunks: SimpleQueue[list[Row | BadRow] | None] = SimpleQueue()
-        self._wanted = asyncio.Event()
-        self._arrived = False
-
-    def __iter__(self) -> Iterator[Row | BadRow]:
-        """Give the rows, on the thread, to their end or until it is broken off."""
-        while True:
-            self._loop.call_soon_threadsafe(self._wanted.set)
-            chunk = self._chunks.get()
-            if chunk is None:
-                raise _ProducerAborted
-            if not chunk:
-                return
-            yield from chunk
-
-    async def add(self, given: object) -> None:
-        """Take the next row; wait for the thread when there are many. Raises _Arrived when it has ended."""
-        self._place += 1
-        self._chunk.append(row_from(given, self._place))
-        if len(self._chunk) == CHUNK:
-            await self._hand_over()
-
-    async def end(self) -> None:
-        """Note that this was the last row. Raises _Arrived when the thread has ended."""
-        if self._chunk:
-            await self._hand_over()
-        await self._hand_over()
-
-    async def _hand_over(self) -> None:
-        await self._wanted.wait()
-        if self._arrived:
-            raise _ConsumerDone
-        self._wanted.clear()
-        self._chunks.put(self._chunk)
-        self._chunk = []
-
-    def arrived(self, taking: asyncio.Future[None]) -> None:
-        """Note that the thread wants no more; why it ended is for whoever awaits it."""
-        self._arrived = True
-        self._wanted.set()
-        if not taking.cancelled():
-            taking.exception()
-
-    def break_off(self) -> None:
-        """End the thread's waiting, if it waits."""
-        self._chunks.put(None)
+async def _iterate(rows: RowInputs) -> AsyncGenerator[object, None]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+    else:
+        for row in rows:
+            yield row

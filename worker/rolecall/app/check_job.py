@@ -1,7 +1,9 @@
 """A check from its job file to its exit code, as `check` and `run --dry-run` do it."""
 
+import asyncio
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,24 +15,24 @@ from rolecall.app.out_folder import CHECKS
 from rolecall.app.read_session import ReadSession, open_read_session, run_reading
 from rolecall.app.run_directory import open_or_resume_run
 from rolecall.app.run_job import estimate_calls
+from rolecall.app.threads import on_thread
 from rolecall.cli.config.credentials import Login
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode
-from rolecall.cli.terminal.signals import interrupt_immediately
+from rolecall.cli.terminal.signals import cancelled_by_signals
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.job import Job, open_job
-from rolecall.files.output.report import rfc3339
-from rolecall.files.plan_file import PlanHeader, write_plan
+from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.url import workspace_url
-from rolecall.store.base import Count, Identity, Session
-from rolecall.text import plural
+from rolecall.store.base import Count, Identity, Session, read_pages
+from rolecall.text import plural, rfc3339
 
 CHECK_OF = "check of "
 """Stands before the operation's name in the ledger of a check, so that nobody takes it for a run."""
@@ -66,8 +68,8 @@ async def check(
         url = workspace_url(login.url, allow_http=question.reach.allow_http)
         with open_job(job_file) as job:
             identity = Identity(url, CHECK_OF + question.operation.name, job.digest)
-            with open_or_resume_run(job, identity, out, base=Path(), kind=CHECKS) as run:
-                _take_in(run, job)
+            async with open_or_resume_run(job, identity, out, base=Path(), kind=CHECKS) as run:
+                await _take_in(run, job)
                 patience, voice = question.settings.outage_timeout, question.voice
                 async with connect(url, login, question.reach, environ, patience, quiet=voice.quiet) as there:
                     desk = open_read_session(
@@ -76,42 +78,44 @@ async def check(
                     return await _check(run, there, desk, question, job_file)
 
 
-def _take_in(run: Run, job: Job) -> None:
+async def _take_in(run: Run, job: Job) -> None:
     """Make the job's rows the ledger's; a check that came to its end is made anew."""
-    with interrupt_immediately():
-        run.ledger.import_rows(run.identity, job.rows())
-        run.ledger.delete_removed_pairs()
-    sessions = run.ledger.sessions()
+    with cancelled_by_signals():
+        await run.store.import_rows(run.identity, read_pages(job.rows()))
+        await run.store.delete_removed_pairs()
+    sessions = await run.store.sessions()
     if sessions and _is_complete(sessions[-1]):
-        run.ledger.reset_outcomes()
+        await run.store.reset_outcomes()
 
 
 async def _check(run: Run, there: Connection, desk: ReadSession, question: CheckRequest, job_file: str) -> ExitCode:
     reader, stop, clock = desk
-    run.ledger.open_session(there.account.username, clock.wall_ms())
+    await run.store.open_session(there.account.username, clock.wall_ms())
     version = ""
 
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
         at_once = question.settings.concurrency
-        await RoleCheck(run.ledger, reader, question.operation, there.account, at_once=at_once, clock=clock).run()
+        await RoleCheck(run.store, reader, question.operation, there.account, at_once=at_once, clock=clock).run()
 
     complete = await run_reading(work(), stop)
-    run.ledger.close_session(stop.reason or "", clock.wall_ms())
-    reports.write_predictions(run, question.formats)
-    counts = run.ledger.counts()
+    await run.store.close_session(stop.reason or "", clock.wall_ms())
+    await reports.write_predictions(run, question.formats)
+    counts = await run.store.counts()
     if stop.reason is not None and not complete:
         first = f"{STOP_HINTS[stop.reason].replace('the run', 'the check').capitalize()}. Nothing was changed."
-        reports.show(run, f"{first} {reports.format_counts(counts)}", sys.stdout)
+        await reports.show(run, f"{first} {reports.format_counts(counts)}", sys.stdout)
         return reports.BY_STOP[stop.reason]
-    sentences = list(_sentences(run, Preflight(there, version), question, counts))
+    sentences = [sentence async for sentence in _sentences(run, Preflight(there, version), question, counts)]
     if question.plan is not None:
-        _write_plan(run, there, question)
+        await _write_plan(run, there, question)
         sentences.append(f"Plan: {question.plan}")
     code = _exit_code(counts)
     if code is not ExitCode.DONE or not question.voice.quiet:
-        reports.show(run, f"Predicted; nothing was changed. {reports.format_counts(counts)}", sys.stdout, sentences)
+        await reports.show(
+            run, f"Predicted; nothing was changed. {reports.format_counts(counts)}", sys.stdout, sentences
+        )
         if question.plan is not None:
             console.print_result(f"Next: rolecall run {job_file} --plan {question.plan}")
     return code
@@ -123,14 +127,16 @@ def _exit_code(counts: Sequence[Count]) -> ExitCode:
     return reports.exit_code(counts, None)
 
 
-def _write_plan(run: Run, there: Connection, question: CheckRequest) -> None:
+async def _write_plan(run: Run, there: Connection, question: CheckRequest) -> None:
     if question.plan is None:
         return
     workspace, _, digest = run.identity
-    checked_at = rfc3339(_began(run.ledger.sessions())) or ""
+    checked_at = rfc3339(_began(await run.store.sessions())) or ""
     account = there.account
     header = PlanHeader(workspace, question.operation.name, account.user_id, account.username, digest, checked_at)
-    write_plan(question.plan, header, run.ledger.results())
+    async with on_thread(open_plan_file(question.plan, header)) as write, aclosing(run.store.results()) as pages:
+        async for page in pages:
+            await asyncio.to_thread(write, page)
 
 
 def _began(sessions: Sequence[Session]) -> int:
@@ -147,18 +153,20 @@ def _is_complete(session: Session) -> bool:
     return session.ended_at is not None and not session.stop
 
 
-def _sentences(run: Run, preflight: Preflight, question: CheckRequest, counts: Iterable[Count]) -> Iterable[str]:
+async def _sentences(
+    run: Run, preflight: Preflight, question: CheckRequest, counts: Iterable[Count]
+) -> AsyncIterator[str]:
     account, operation = preflight.connection.account, question.operation
     limits = f"limited to {account.limits.limit} calls in a window" if account.limits else "not limited"
     server = f"Rocket.Chat {preflight.version}" if preflight.version else "Rocket.Chat"
     roles = ", ".join(account.roles) or "none"
     yield f"{run.identity.workspace}: {server}. {account.username}: roles {roles}; {limits} by the workspace."
     done = sum(count.rows for count in counts if count.outcome is operation.done)
-    rooms, _ = run.ledger.count_rooms_and_users([operation.done])
+    rooms, _ = await run.store.count_rooms_and_users([operation.done])
     if done:
         kind = operation.kind.removesuffix("s")
         yield (f"Members will see {plural(done, 'system message')} in {plural(rooms, kind)}, one for each change.")
-    hidden, _ = run.ledger.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
+    hidden, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     if hidden:
         yield f"The account has not joined {plural(hidden, 'group')} of this job; it must before the run."
     pairs = sum(count.rows for count in counts if count.outcome not in (Outcome.INVALID, Outcome.DUPLICATE))

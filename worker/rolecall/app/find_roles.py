@@ -21,9 +21,10 @@ from rolecall.engine.directory.find_query import Exclusions, FindQuery
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.checkpoint import FindCheckpoint
-from rolecall.files.input.id_list import Columns, fault_of, read_id_list
+from rolecall.files.input.id_list import ListColumns, find_word_problem, read_id_list
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.find_csv import RoleAssignment, write_find_csv
+from rolecall.files.output.find_csv import write_find_csv
+from rolecall.models import RoleAssignment
 from rolecall.rocketchat.url import workspace_url
 from rolecall.text import plural
 
@@ -51,13 +52,13 @@ def usable(words: Iterable[str]) -> tuple[str, ...]:
     """Give the words of the command line, each once. Raises Refusal for one that can be no id or name."""
     trimmed = tuple(dict.fromkeys(word.strip() for word in words))
     for word in trimmed:
-        if fault := "is empty" if word in ("", "@", "#") else fault_of(word):
+        if fault := "is empty" if word in ("", "@", "#") else find_word_problem(word):
             raise OperatorError(f"{word[:40]!r} {fault}: give an id or a name.")
     return trimmed
 
 
-def chosen(words: Iterable[str], path: str | None, columns: Columns) -> tuple[str, ...]:
-    """Put together what the command line names and what a list has. Raises Refusal and UnusableJob."""
+def chosen(words: Iterable[str], path: str | None, columns: ListColumns) -> tuple[str, ...]:
+    """Put together what the command line names and what a list has. Raises Refusal and JobFileError."""
     from_file = read_id_list(path, columns) if path is not None else []
     return tuple(dict.fromkeys((*usable(words), *from_file)))
 
@@ -83,7 +84,7 @@ def _part(output: Path | None) -> Path | None:
 
 async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, *, hide: str) -> StopSignal:
     """Ask for everything that is not known yet; the stop tells why it ended early."""
-    done = {finding.unit for finding in part.findings()}
+    done = {result.target_key for result in part.results()}
     if not request.voice.quiet:
         _tell_start(request, connection, len(done))
     desk = open_read_session(connection, request.settings, request.voice, None, hide=hide)
@@ -117,7 +118,7 @@ def _write(request: FindRequest, part: FindCheckpoint) -> ExitCode:
     """Write the job file, then say what is in it and what could not be seen."""
     exceptions = Exclusions(request.left_out)
     tally = FindSummary(request.question, exceptions)
-    rows = tally.rows_of(part.findings())
+    rows = tally.rows_of(part.results())
     if request.output is None:
         _write_to_stdout(rows)
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rolecall.engine.directory.find_gaps import GAP_HINTS
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
+from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 from rolecall.text import plural
 
@@ -47,14 +47,14 @@ class FindSummary:
         """Give the rows to write."""
         told: set[str] = set()
         for finding in findings:
-            if finding.unseen is not None:
-                self.unseen.setdefault(finding.unseen.reason, _Named()).add(_in_words(finding.unseen))
+            if finding.gap is not None:
+                self.unseen.setdefault(finding.gap.reason, _Named()).add(_in_words(finding.gap))
             if finding.note:
                 self._noted.add(finding.note)
-            if finding.about not in told:  # asked for twice, by id and by name
+            if finding.subject_id not in told:  # asked for twice, by id and by name
                 yield from filter(self._counts, finding.rows)
-            if finding.about:
-                told.add(finding.about)
+            if finding.subject_id:
+                told.add(finding.subject_id)
 
     def _counts(self, row: RoleAssignment) -> bool:
         """Count a row; False where it is left out."""

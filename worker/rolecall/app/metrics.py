@@ -8,7 +8,7 @@ from pathlib import Path
 from rolecall.app.open_run import Run
 from rolecall.cli.exit_codes import ExitCode, OperatorError
 from rolecall.cli.terminal import console
-from rolecall.files.output.prometheus import RunMetrics, is_foreign, write_metrics
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 from rolecall.store.base import Count, StoreError
 
@@ -26,9 +26,9 @@ class MetricsWriter:
     wall: Callable[[], float] = time.time
     """Tells the epoch seconds."""
 
-    def ended(self, code: ExitCode, run: Run | None = None) -> None:
+    def write(self, code: ExitCode, counts: Sequence[Count] = ()) -> None:
         """Write how the command ended; what cannot be written is one line of warning, and no more."""
-        rows = [(count.outcome.value, count.reason, count.rows) for count in _counts(run)]
+        rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
         ended = RunMetrics(self.workspace, self.operation, self.job, self.started_at, self.wall(), code, rows)
         try:
             write_metrics(self.file, ended)
@@ -44,7 +44,7 @@ def create_metrics_writer(
         return None
     if not file.parent.is_dir():
         raise OperatorError(f"--metrics-file {file}: there is no folder {file.parent}.")
-    if is_foreign(file):
+    if is_foreign_file(file):
         raise OperatorError(
             f"--metrics-file {file} is there already and has no metrics of Rolecall; it is left as it is."
         )
@@ -55,8 +55,9 @@ def create_metrics_writer(
     return MetricsWriter(file, workspace, operation, "stdin" if job == "-" else Path(job).name, time.time())
 
 
-def _counts(run: Run | None) -> Sequence[Count]:
+async def read_counts(run: Run) -> Sequence[Count]:
+    """Return the counts of a run; nothing where its store cannot be read."""
     try:
-        return run.ledger.counts() if run else ()
+        return await run.store.counts()
     except StoreError:
         return ()

@@ -18,9 +18,9 @@ from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
-from rolecall.models import NoReply, Reply
+from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client, Transport
-from rolecall.rocketchat.error_table import TIMEOUT, Action
+from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
     NotifyTargetError,
@@ -33,8 +33,7 @@ from rolecall.rocketchat.messages import (
     room_payload,
     webhook_payload,
 )
-from rolecall.rocketchat.rate_limit_headers import retry_delay
-from rolecall.rocketchat.response_classifier import ReadResult, classify_read
+from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
 from rolecall.rocketchat.url import proxy_for
 from rolecall.store.base import count_by_outcome
 
@@ -97,9 +96,9 @@ async def notify(run: Run, notice: NotifyConfig, code: ExitCode, way: NotifyTran
         return
     where = notice.target.name if isinstance(notice.target, Room) else "webhook"
     try:
-        if code is ExitCode.INTERRUPTED and not reports.reports_up_to_date(run):
+        if code is ExitCode.INTERRUPTED and not await reports.reports_up_to_date(run):
             return  # a second signal: the person wants the end at once
-        reading = await _post(notice.target, compose(_ending(run, code)), way)
+        reading = await _post(notice.target, compose(await _ending(run, code)), way)
     except asyncio.CancelledError:
         log.warning("notification failed", target=where, reason="interrupted")
     except Exception as error:  # a message that was not sent is no reason to tell a run otherwise than it was
@@ -114,19 +113,17 @@ def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) ->
         log.info("notified", target=where)
         return
     detail = "" if secret else verdict.message  # a webhook's answer may have its address in it
-    log.warning(
-        "notification failed", target=where, reason=verdict.meaning.reason, status=verdict.status, detail=detail
-    )
+    log.warning("notification failed", target=where, reason=verdict.rule.reason, status=verdict.status, detail=detail)
 
 
-def _ending(run: Run, code: ExitCode) -> RunSummary:
-    session = run.ledger.sessions()[-1]
+async def _ending(run: Run, code: ExitCode) -> RunSummary:
+    session = (await run.store.sessions())[-1]
     # A session that could not note its own end is one whose ledger cannot be written.
     stop = session.stop or ("" if session.ended_at else StopReason.STORE.value)
     ended_at = session.ended_at or Clock().wall_ms()
-    counts, reasons = run.ledger.counts(), Counter[str]()
+    counts, reasons = await run.store.counts(), Counter[str]()
     for count in counts:
-        if count.outcome in reports.UNSUCCESSFUL:
+        if OUTCOMES[count.outcome].is_failure:
             reasons[count.reason] += count.rows
     return RunSummary(
         _headline(stop, code),
@@ -173,11 +170,8 @@ async def _poster(target: Target, way: NotifyTransport, stack: AsyncExitStack) -
 
 async def _post_with_retry(post: Post, text: str, patience: float) -> Reply | NoReply:
     reply = await _within(post(text), patience)
-    if isinstance(reply, NoReply) or classify_read(reply).verdict.meaning.then is not Action.HOLD:
-        return reply
-    wait = retry_delay(reply)
-    wait = 1.0 if wait is None else wait
-    if wait > LONGEST_HOLD:
+    wait = rate_limit_delay(reply)
+    if wait is None or wait > LONGEST_HOLD:
         return reply
     await asyncio.sleep(wait)
     return await _within(post(text), patience)
@@ -188,4 +182,4 @@ async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | N
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        return NoReply(TIMEOUT.reason, "no answer in time", maybe_sent=True)
+        return NoReply(TIMEOUT.reason, "no response in time", maybe_sent=True)

@@ -1,16 +1,18 @@
 """A plan and the run that keeps to it: it refuses another job, workspace, operation or account."""
 
+import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import datetime
-from itertools import zip_longest
+from itertools import islice
 from pathlib import Path
 
 from rolecall.app.open_run import Run
 from rolecall.app.reports import NOT_NEEDED
 from rolecall.cli.exit_codes import OperatorError
-from rolecall.files.plan_file import Plan, is_plan
-from rolecall.models import Outcome
+from rolecall.files.plan_file import Plan, PlannedPair, is_plan
+from rolecall.models import Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.store.base import Identity, PresetOutcome
@@ -55,30 +57,47 @@ def refuse_other_account(plan: Plan, account: Account) -> None:
         )
 
 
-def refuse_other_plan(plan: Plan | None, run: Run) -> None:
+async def refuse_other_plan(plan: Plan | None, run: Run) -> None:
     """Refuse to go on with a run that was begun by another plan, or by none. Raises Refusal."""
-    begun = run.ledger.notes().get(PLAN, "")
-    if run.ledger.identity() is not None and begun != (plan.digest if plan else ""):
+    begun = (await run.store.get_meta()).get(PLAN, "")
+    if await run.store.identity() is not None and begun != (plan.digest if plan else ""):
         how = "with a plan: name it with --plan" if plan is None else "without this plan"
         raise OperatorError(f"The run in {run.folder} was begun {how}, or name another --out. Nothing was sent.")
 
 
-def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
+async def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
     """Refuse a plan that does not have the job's pairs, each once and in the job's order. Raises Refusal, UnusablePlan.
 
     A pair that stands in no plan is not planned, and yet it would be sent: so nothing is.
     """
-    pairs = (result for result in run.ledger.results() if result.outcome not in NEVER_SENT)
-    for line, (planned, pair) in enumerate(zip_longest(plan.pairs(), pairs), start=2):
-        if planned is None or pair is None or planned[:2] != (pair.room_id, pair.user_id):
-            raise OperatorError(
-                f"{plan.path}: line {line} is not the job's pair in this place: check again. Nothing was sent."
-            )
-        if planned.outcome not in (operation.done, operation.nothing_to_do, Outcome.FAILED, Outcome.NOT_ATTEMPTED):
-            raise OperatorError(
-                f"{plan.path}: line {line}: no row of {operation.name} is {planned.outcome}: check the job again. "
-                "Nothing was sent."
-            )
+    planned_pairs = enumerate(plan.pairs(), start=2)
+    line = 1
+    async with aclosing(run.store.results()) as pages:
+        async for page in pages:
+            pairs = [result for result in page if result.outcome not in NEVER_SENT]
+            planned = await asyncio.to_thread(list, islice(planned_pairs, len(pairs)))
+            for (line, plan_pair), pair in zip(planned, pairs, strict=False):
+                _require_planned(plan, line, plan_pair, pair, operation)
+            if len(planned) < len(pairs):
+                raise _gap(plan, line + 1)
+    if (surplus := await asyncio.to_thread(next, planned_pairs, None)) is not None:
+        raise _gap(plan, surplus[0])
+
+
+def _require_planned(plan: Plan, line: int, planned: PlannedPair, pair: Result, operation: Operation) -> None:
+    if planned[:2] != (pair.room_id, pair.user_id):
+        raise _gap(plan, line)
+    if planned.outcome not in (operation.done, operation.nothing_to_do, Outcome.FAILED, Outcome.NOT_ATTEMPTED):
+        raise OperatorError(
+            f"{plan.path}: line {line}: no row of {operation.name} is {planned.outcome}: check the job again. "
+            "Nothing was sent."
+        )
+
+
+def _gap(plan: Plan, line: int) -> OperatorError:
+    return OperatorError(
+        f"{plan.path}: line {line} is not the job's pair in this place: check again. Nothing was sent."
+    )
 
 
 def known(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]:

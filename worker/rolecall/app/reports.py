@@ -1,26 +1,28 @@
 """The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TextIO
 
 from rolecall.app.open_run import REPORTED, Run
+from rolecall.app.threads import on_thread
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
-from rolecall.display.summary import Line, show_summary
+from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
-from rolecall.files.output.report import is_retryable_row, rfc3339, write_report
+from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.run_log import read_events
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, OPERATIONS
+from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 from rolecall.version import __version__
 
 NOT_NEEDED = "not_needed"
@@ -48,70 +50,73 @@ BY_STOP = {
 }
 """How the command ends for each reason to stop."""
 
-UNSUCCESSFUL = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID)
-
 
 def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
     """Say how the command ends: by what stopped it, else by the rows."""
     if stop is not None:
         return BY_STOP[stop]
-    return ExitCode.ROWS if any(count.outcome in UNSUCCESSFUL for count in counts) else ExitCode.DONE
+    return ExitCode.ROWS if any(OUTCOMES[count.outcome].is_failure for count in counts) else ExitCode.DONE
 
 
-def reports_up_to_date(run: Run) -> bool:
-    """Tell whether the reports say all that the ledger knows."""
+async def reports_up_to_date(run: Run) -> bool:
+    """Return whether the reports contain everything that the store does."""
     there = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
-    return there and run.ledger.notes().get(REPORTED) == "yes"
+    return there and (await run.store.get_meta()).get(REPORTED) == "yes"
 
 
-def mark_reports_stale(run: Run) -> None:
-    """Note that the ledger is about to know more than the reports."""
-    run.ledger.note(**{REPORTED: "no"})
+async def mark_reports_stale(run: Run) -> None:
+    """Record that the store is about to contain more than the reports."""
+    await run.store.set_meta(**{REPORTED: "no"})
 
 
-def write_reports(run: Run, formats: Collection[str]) -> None:
+async def write_reports(run: Run, formats: Collection[str]) -> None:
     """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
 
-    Raises OSError, LedgerFailed.
+    Raises OSError, StoreError.
     """
-    ledger = run.ledger
-    further = {"report.html": _page(run, formats)}
-    write_report(run.folder, ledger.results(), ledger.extra_columns(), ("csv", *formats), further)
-    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
-    run.ledger.note(**{REPORTED: "yes"})
+    files = ReportFiles(formats, {"report.html": await _page(run, formats)})
+    await _write(run, files)
+    await run.store.set_meta(**{REPORTED: "yes"})
 
 
-def _page(run: Run, formats: Collection[str]) -> Callable[[TextIO], AbstractContextManager[Callable[[Result], object]]]:
-    from rolecall.display.html_report import WAITING, ReportContext, SessionSpan, html_report
+async def write_predictions(run: Run, formats: Collection[str]) -> None:
+    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, StoreError."""
+    await _write(run, ReportFiles(formats, retry=False))
 
-    facts = ReportContext(
+
+async def _write(run: Run, files: ReportFiles) -> None:
+    """Write all files on a thread, a page of rows in memory."""
+    reports = open_reports(run.folder, await run.store.extra_columns(), files)
+    async with on_thread(reports) as write, aclosing(run.store.results()) as pages:
+        async for page in pages:
+            await asyncio.to_thread(write, page)
+    await asyncio.to_thread(write_json, run.folder / "summary.json", await _summary(run.store, run.identity))
+
+
+async def _page(run: Run, formats: Collection[str]) -> ExtraReport:
+    from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
+
+    context = ReportContext(
         workspace=run.identity.workspace,
         operation=run.identity.operation,
         run=run.folder.resolve().name,
-        rows=sum(count.rows for count in run.ledger.counts()),
-        spans=[SessionSpan(*session) for session in run.ledger.sessions()],
+        rows=sum(count.rows for count in await run.store.counts()),
+        spans=[SessionSpan(*session) for session in await run.store.sessions()],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(run.folder / "run.log.jsonl", WAITING),
-        worth_another_run=is_retryable_row,
+        events=read_events(run.folder / "run.log.jsonl", WAIT_EVENTS),
+        is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
-    return partial(html_report, facts=facts)
+    return partial(html_report, context=context)
 
 
-def write_predictions(run: Run, formats: Collection[str]) -> None:
-    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, LedgerFailed."""
-    columns = run.ledger.extra_columns()
-    write_report(run.folder, run.ledger.results(), columns, ("csv", *formats), retry=False)
-    write_json(run.folder / "summary.json", _summary(run.ledger, run.identity))
-
-
-def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
+async def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
     """Print the outcomes with their hints, the sentences, and where the files are."""
     folder = run.folder
     lines = [
-        Line(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
-        for count in run.ledger.counts()
+        SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        for count in await run.store.counts()
     ]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
@@ -119,7 +124,7 @@ def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> Non
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     try:
-        show_summary(lines, sentences, file)
+        print_summary(lines, sentences, file)
         file.flush()
     except BrokenPipeError:
         pass
@@ -134,8 +139,8 @@ def format_counts(counts: Sequence[Count]) -> str:
     return f"{plural(totals.total(), 'row')}: {parts}."
 
 
-def _summary(ledger: RunStore, identity: Identity) -> Json:
-    counts, sessions = ledger.counts(), ledger.sessions()
+async def _summary(store: RunStore, identity: Identity) -> Json:
+    counts, sessions = await store.counts(), await store.sessions()
     outcomes = count_by_outcome(counts)
     return {
         "workspace": identity.workspace,
@@ -148,7 +153,7 @@ def _summary(ledger: RunStore, identity: Identity) -> Json:
             for count in counts
             if count.reason
         ],
-        "stop": sessions[-1].why if sessions else "",
+        "stop": sessions[-1].stop_reason if sessions else "",
         "sessions": [_session(session) for session in sessions],
         "rolecall": __version__,
     }
@@ -157,8 +162,9 @@ def _summary(ledger: RunStore, identity: Identity) -> Json:
 def _outcomes_of(operation: str) -> list[Outcome]:
     """Give the outcomes that rows of an operation can come to, in the order of the reference."""
     own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
-    other = (DONE | NOTHING_TO_DO) - {own.done, own.nothing_to_do}
-    return [outcome for outcome in Outcome if outcome not in other]
+    return [
+        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
+    ]
 
 
 def _session(session: Session) -> Json:
@@ -166,5 +172,5 @@ def _session(session: Session) -> Json:
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),
         "account": session.account,
-        "stop": session.why,
+        "stop": session.stop_reason,
     }

@@ -1,14 +1,15 @@
 """Which folder a run lives in, and whether it is a new one."""
 
+import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from rolecall.app.open_run import LEDGER, Run, open_run
+from rolecall.app.open_run import Run, open_run
 from rolecall.app.out_folder import (
     RUNS,
     job_directory,
@@ -19,20 +20,23 @@ from rolecall.app.out_folder import (
 from rolecall.files.input.job import Job
 from rolecall.store.base import Identity, InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLock, RunLockedError
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.sqlite.store import FILE_NAME
 
 T = TypeVar("T")
 
 
-@contextmanager
-def open_or_resume_run(
+@asynccontextmanager
+async def open_or_resume_run(
     job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False, kind: str = RUNS
-) -> Iterator[Run]:
-    """Hold the run that is meant, see `select_run_directory`. Raises RunLockedError too."""
-    with ExitStack() as stack:
+) -> AsyncIterator[Run]:
+    """Open the run that is meant, see `select_run_directory`. Raises RunLockedError too."""
+    async with AsyncExitStack() as stack:
         with serialise_start(job, out, base=base, kind=kind):
-            folder = select_run_directory(job, identity, out, base=base, retry_failed=retry_failed, kind=kind)
-            run = stack.enter_context(open_run(folder, identity))
+            folder = await asyncio.to_thread(
+                select_run_directory, job, identity, out, base=base, retry_failed=retry_failed, kind=kind
+            )
+            run = await stack.enter_async_context(open_run(folder, identity))
         yield run
 
 
@@ -87,7 +91,7 @@ def _is_starting(folder: Path) -> bool:
 
 
 def _identity(folder: Path) -> Identity | None:
-    return _ask(folder, SqliteStore.identity)
+    return _ask(folder, SqliteDatabase.identity)
 
 
 def _has_due(folder: Path, *, retry_failed: bool) -> bool:
@@ -95,13 +99,13 @@ def _has_due(folder: Path, *, retry_failed: bool) -> bool:
     return due is not None and due[0] > 0
 
 
-def _ask(folder: Path, question: Callable[[SqliteStore], T]) -> T | None:
+def _ask(folder: Path, question: Callable[[SqliteDatabase], T]) -> T | None:
     """Put a question to the ledger of a run; None where there is none that can answer."""
-    path = folder / LEDGER
+    path = folder / FILE_NAME
     try:
         if not path.is_file():
             return None
-        with closing(SqliteStore(path)) as ledger:
+        with closing(SqliteDatabase(path)) as ledger:
             return question(ledger)
     except (OSError, InvalidStoreError, StoreError):
         return None

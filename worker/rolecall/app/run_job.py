@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from rolecall.app import notifications, plan_guard, reports
+from rolecall.app import metrics, notifications, plan_guard, reports
 from rolecall.app.connection import Connection, Reach, connect, operator_errors
 from rolecall.app.metrics import MetricsWriter
 from rolecall.app.open_run import Run
@@ -18,7 +18,7 @@ from rolecall.cli.config.credentials import Login
 from rolecall.cli.exit_codes import ExitCode, OperatorError
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode, ProgressReporter
-from rolecall.cli.terminal.signals import interrupt_immediately
+from rolecall.cli.terminal.signals import cancelled_by_signals
 from rolecall.engine.eta import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.files.input.job import open_job
@@ -26,7 +26,7 @@ from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.url import workspace_url
-from rolecall.store.base import Identity
+from rolecall.store.base import Identity, read_pages
 from rolecall.text import plural
 
 
@@ -57,31 +57,39 @@ async def run_job(
             if request.plan is not None:
                 plan_guard.refuse_other_run(request.plan, identity)
             retry_failed = request.settings.retry_failed
-            with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
-                return await run_rows(run, job.rows, request, login, environ)
+            async with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
+                return await run_rows(run, lambda: read_pages(job.rows()), request, login, environ)
 
 
 async def run_rows(
-    run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: RunRequest, login: Login, environ: Mapping[str, str]
+    run: Run,
+    rows: Callable[[], AsyncIterator[Sequence[Row | BadRow]]],
+    request: RunRequest,
+    login: Login,
+    environ: Mapping[str, str],
 ) -> ExitCode:
     """Take the rows in where the run does not know them yet, and take all that are due to their outcomes."""
     code = await _work_on(run, rows, request, login, environ)
     if request.monitor is not None:
-        request.monitor.ended(code, run)
+        request.monitor.write(code, await metrics.read_counts(run))
     return code
 
 
 async def _work_on(
-    run: Run, rows: Callable[[], Iterable[Row | BadRow]], request: RunRequest, login: Login, environ: Mapping[str, str]
+    run: Run,
+    rows: Callable[[], AsyncIterator[Sequence[Row | BadRow]]],
+    request: RunRequest,
+    login: Login,
+    environ: Mapping[str, str],
 ) -> ExitCode:
-    plan_guard.refuse_other_plan(request.plan, run)
-    if run.ledger.identity() != run.identity:
-        _take_in(run, rows(), request)
-    if request.plan is not None and not run.ledger.sessions():
-        plan_guard.refuse_gaps(request.plan, run, request.operation)
-    due, rooms = run.ledger.count_due(retry_failed=request.settings.retry_failed)
+    await plan_guard.refuse_other_plan(request.plan, run)
+    if await run.store.identity() != run.identity:
+        await _take_in(run, rows(), request)
+    if request.plan is not None and not await run.store.sessions():
+        await plan_guard.refuse_gaps(request.plan, run, request.operation)
+    due, rooms = await run.store.count_due(retry_failed=request.settings.retry_failed)
     if not due:
-        return _nothing_to_do(run, request.formats, quiet=request.voice.quiet)
+        return await _nothing_to_do(run, request.formats, quiet=request.voice.quiet)
     patience, quiet = request.settings.outage_timeout, request.voice.quiet
     async with connect(run.identity.workspace, login, request.reach, environ, patience, quiet=quiet) as connection:
         if request.plan is not None:
@@ -99,25 +107,25 @@ async def _work_on(
             return code
 
 
-def _take_in(run: Run, rows: Iterable[Row | BadRow], request: RunRequest) -> None:
-    reports.mark_reports_stale(run)
+async def _take_in(run: Run, rows: AsyncIterator[Sequence[Row | BadRow]], request: RunRequest) -> None:
+    await reports.mark_reports_stale(run)
     plan = request.plan
-    with interrupt_immediately():
+    with cancelled_by_signals():
         if plan is None:
-            run.ledger.import_rows(run.identity, rows)
+            await run.store.import_rows(run.identity, rows)
         else:
-            run.ledger.import_rows(
+            await run.store.import_rows(
                 run.identity, rows, plan_guard.known(plan, request.operation), {plan_guard.PLAN: plan.digest}
             )
 
 
-def _nothing_to_do(run: Run, formats: Collection[str], *, quiet: bool) -> ExitCode:
-    counts = run.ledger.counts()
-    if formats or not reports.reports_up_to_date(run):
-        reports.write_reports(run, formats)
+async def _nothing_to_do(run: Run, formats: Collection[str], *, quiet: bool) -> ExitCode:
+    counts = await run.store.counts()
+    if formats or not await reports.reports_up_to_date(run):
+        await reports.write_reports(run, formats)
     code = reports.exit_code(counts, None)
     if code is not ExitCode.DONE or not quiet:
-        reports.show(run, f"Nothing left to do, nothing was sent. {reports.format_counts(counts)}", sys.stdout)
+        await reports.show(run, f"Nothing left to do, nothing was sent. {reports.format_counts(counts)}", sys.stdout)
     return code
 
 
@@ -130,7 +138,7 @@ def _confirm(request: RunRequest, run: Run, connection: Connection, rows: int, r
 
 
 def _question(operation: Operation, workspace: str, username: str, rows: int, rooms: int) -> str:
-    verb, kind = "Add" if operation.gives else "Remove", operation.kind.removesuffix("s")
+    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(rows, operation.role)} in {plural(rooms, kind)}"
     return f"{verb} {what} at {workspace} as {username}"
 

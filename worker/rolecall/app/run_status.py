@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app.open_run import LEDGER
 from rolecall.engine.eta import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
-from rolecall.files.log_tail import last_events
-from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus
+from rolecall.files.run_log import read_last_events
+from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.store import open_snapshot
 
 LATELY = 60.0
 """Seconds over which 'lately' is measured."""
@@ -63,22 +61,22 @@ class RunStatus(NamedTuple):
         return self.sessions[-1].stop if self.sessions and self.state is State.STOPPED else ""
 
 
-def read_status(folder: Path, at: float) -> RunStatus | None:
+async def read_status(folder: Path, at: float) -> RunStatus | None:
     """Look at the run in a folder at the moment `at` (epoch seconds); None where it has taken in no job yet.
 
     Raises UnusableLedger, LedgerFailed, OSError.
     """
-    with closing(SqliteStore.for_reading(folder / LEDGER)) as ledger:
-        held = is_locked(folder)  # asked after the ledger is open: a run that ends in between is told as it was
-        identity, sessions, counts = ledger.identity(), ledger.sessions(), ledger.counts()
+    async with open_snapshot(folder) as store:
+        held = is_locked(folder)  # after the store is open: a run that ends in between is reported as it was
+        identity, sessions, counts = await store.identity(), await store.sessions(), await store.counts()
         seen = min(LATELY, at - sessions[-1].started_at / 1000) if held and sessions else 0.0
-        lately = ledger.count_settled(int((at - seen) * 1000)) if held else 0
+        lately = await store.count_settled(int((at - seen) * 1000)) if held else 0
     if identity is None:
         return None
     state = _state(sessions, held=held)
     if state is not State.RUNNING:
         return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
-    news = replay_log_tail(last_events(folder / "run.log.jsonl"), at)
+    news = replay_log_tail(read_last_events(folder / "run.log.jsonl"), at)
     return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
 
 
@@ -94,8 +92,8 @@ def _state(sessions: list[Session], *, held: bool) -> State:
 def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
     """Tell how far a run came on which nobody works."""
     outcomes = count_by_outcome(counts)
-    total = outcomes.total()
-    return Progress(at, total, total - outcomes[Outcome.NOT_ATTEMPTED] - outcomes[Outcome.UNKNOWN], outcomes)
+    done = sum(rows for outcome, rows in outcomes.items() if not is_due(outcome, retry_failed=False))
+    return Progress(at, outcomes.total(), done, outcomes)
 
 
 def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, seen: float, at: float) -> Progress:

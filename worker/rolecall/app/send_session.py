@@ -39,44 +39,44 @@ class SendSession(NamedTuple):
         """Send what is due, write the reports, show the summary."""
         run, context = self.run, RunContext.create(self.settings, self.log)
         clock, stop, events = context.clock, context.stop, context.events
-        earlier = PriorProgress.of(run.ledger.counts(), rows, retry_failed=self.settings.retry_failed)
-        self._open(account, rows, clock, events)
+        earlier = PriorProgress.of(await run.store.counts(), rows, retry_failed=self.settings.retry_failed)
+        await self._open(account, rows, clock, events)
         started = clock.now()
         async with self.showing.following(ProgressTracker(earlier, context, self.operation.path), self.log):
-            work = process_rows(run.ledger, self.client, self.operation, context)
+            work = process_rows(run.store, self.client, self.operation, context)
             at_once = await self._until_done_or_interrupted(work, stop)
-        counts = self._close(stop, clock)
+        counts = await self._close(stop, clock)
         events.session_ended(clock.now() - started, context.outcomes)
         if counts is None or at_once:
             self._tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {run.folder}")
             return reports.BY_STOP[stop.reason or StopReason.INTERRUPTED]
-        if not self._write_reports():
+        if not await self._write_reports():
             return ExitCode.STOPPED
         first = f"{STOP_HINTS[stop.reason].capitalize()}. " if stop.reason else ""
         code = reports.exit_code(counts, stop.reason)
         if code is not ExitCode.DONE or not self.showing.quiet:
-            reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
+            await reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
         return code
 
-    def _open(self, account: str, rows: int, clock: Clock, events: EngineEvents) -> None:
-        resumed = bool(self.run.ledger.sessions())
-        reports.mark_reports_stale(self.run)
-        self.run.ledger.open_session(account, clock.wall_ms())
+    async def _open(self, account: str, rows: int, clock: Clock, events: EngineEvents) -> None:
+        resumed = bool(await self.run.store.sessions())
+        await reports.mark_reports_stale(self.run)
+        await self.run.store.open_session(account, clock.wall_ms())
         events.session_started(self.run.identity, self.run.folder, account, rows, resumed=resumed)
 
-    def _close(self, stop: StopSignal, clock: Clock) -> Sequence[Count] | None:
+    async def _close(self, stop: StopSignal, clock: Clock) -> Sequence[Count] | None:
         """Write down how the session ended; None where the ledger cannot be written any more."""
         try:
-            self.run.ledger.close_session(stop.reason or "", clock.wall_ms())
-            return self.run.ledger.counts()
+            await self.run.store.close_session(stop.reason or "", clock.wall_ms())
+            return await self.run.store.counts()
         except StoreError as failure:
             stop.request(StopReason.STORE, str(failure))
             self._tell(f"{stop.detail or failure} The run stopped; rows without a recorded outcome are sent again.")
             return None
 
-    def _write_reports(self) -> bool:
+    async def _write_reports(self) -> bool:
         try:
-            reports.write_reports(self.run, self.formats)
+            await reports.write_reports(self.run, self.formats)
         except (OSError, StoreError) as error:
             folder = self.run.folder
             self._tell(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rolecall.app import reports
 from rolecall.app.connection import Reach, connect, operator_errors
-from rolecall.app.open_run import LEDGER, Run, open_existing_run
+from rolecall.app.open_run import Run, open_existing_run
 from rolecall.app.read_session import ReadSession, open_read_session, run_reading
 from rolecall.cli.config.credentials import Login
 from rolecall.cli.exit_codes import ExitCode, OperatorError
@@ -21,6 +21,7 @@ from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 from rolecall.rocketchat.url import workspace_url
+from rolecall.store.sqlite.store import FILE_NAME
 from rolecall.text import plural
 
 VERIFY_FILE = "verify.csv"
@@ -59,14 +60,17 @@ class VerifyStats:
 
 async def verify(folder: Path, request: VerifyRequest, login: Login, environ: Mapping[str, str]) -> ExitCode:
     """Read the roles back and compare. Raises Refusal for whatever ends it before the first room is read."""
-    with operator_errors(), open_existing_run(folder) as run:
-        operation = operation_of(run)
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        refuse_other_workspace(run, url)
-        patience, quiet = request.settings.outage_timeout, request.voice.quiet
-        async with connect(url, login, request.reach, environ, patience, quiet=quiet) as there:
-            desk = open_read_session(there, request.settings, request.voice, folder / "run.log.jsonl", hide=login.token)
-            return await _verify(run, operation, desk, request.settings.concurrency, quiet=quiet)
+    with operator_errors():
+        async with open_existing_run(folder) as run:
+            operation = operation_of(run)
+            url = workspace_url(login.url, allow_http=request.reach.allow_http)
+            refuse_other_workspace(run, url)
+            patience, quiet = request.settings.outage_timeout, request.voice.quiet
+            async with connect(url, login, request.reach, environ, patience, quiet=quiet) as there:
+                desk = open_read_session(
+                    there, request.settings, request.voice, folder / "run.log.jsonl", hide=login.token
+                )
+                return await _verify(run, operation, desk, request.settings.concurrency, quiet=quiet)
 
 
 def operation_of(run: Run) -> Operation:
@@ -99,13 +103,13 @@ async def _verify(run: Run, operation: Operation, desk: ReadSession, at_once: in
                 if len(tally.first) < SHOWN:
                     tally.first.append(row)
 
-        work = RoleVerification(run.ledger, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
+        work = RoleVerification(run.store, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
         complete = await run_reading(work.run(), stop)
         if not complete:
             raise _Incomplete
     if tally.found[VerifyStatus.SETTLED]:
-        reports.mark_reports_stale(run)
-        reports.write_reports(run, ())
+        await reports.mark_reports_stale(run)
+        await reports.write_reports(run, ())
     stopped = None if complete else stop.reason
     if stopped is not None:
         hint = STOP_HINTS[stopped].replace("the run", "the verification")
@@ -139,7 +143,7 @@ def _sentences(run: Run, operation: Operation, tally: VerifyStats, *, complete: 
     parts = ", ".join(f"{rows:,} {words}" for finding, words in IN_WORDS.items() if (rows := tally.found[finding]))
     nothing = "none says anything of a role" if complete else "none so far"
     yield f"{plural(tally.found.total(), 'row')} read back: {parts or nothing}."
-    if (run.folder / UNDO_FOLDER / LEDGER).is_file():
+    if (run.folder / UNDO_FOLDER / FILE_NAME).is_file():
         yield f"There is an undo of this run: {run.folder / UNDO_FOLDER}"
     if odd and complete:
         yield f"Rows to look at: {run.folder / VERIFY_FILE}"

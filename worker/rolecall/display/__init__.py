@@ -1,1 +1,1 @@
-"""What people see: log lines, the summary."""
+"""What people see: log lines, live progress, the summary of a run, and the HTML report."""

@@ -1,4 +1,4 @@
-"""A terminal with a picture at its foot: log lines go above it, and it leaves no trace when it goes."""
+"""Live progress at the bottom of a terminal, with log lines above it."""
 
 import select
 from collections import deque
@@ -6,80 +6,67 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import render_progress
 from rolecall.models import Progress
 from rolecall.text import sanitise
 
-MOST_WAITING = 1000
-"""Lines that are kept for a terminal that takes none at the moment; the run's log file has them all."""
+MAX_BUFFERED_LINES = 1000
+"""Lines that are kept while the terminal accepts no output; the run's log file has all of them."""
 
 
 def can_draw(file: TextIO, environ: Mapping[str, str]) -> bool:
-    """Tell whether a picture can be drawn: on a terminal that can move its cursor."""
+    """Return whether progress can be drawn: on a terminal that can move its cursor."""
     return file.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-class _Console(Console):
-    """Leaves the process and the cursor alone.
-
-    Rich ends the process where its reader has gone, and hides the cursor: after SIGKILL or Ctrl-Z nobody would show it.
-    """
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-    def show_cursor(self, show: bool = True) -> bool:
-        return False
-
-
 class LiveDisplay:
-    """The only one to write to its terminal while it is open. Nothing of it ever raises but `flush`: OSError."""
+    """Progress that is redrawn in place, and erased at the end.
+
+    While it is open, everything else writes to the terminal through it. Only `flush` raises (OSError).
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._console = self._new_console()
+        self._console = TextConsole(file)
         self._live: Live | None = None
         self._broken = False
-        self._waiting: deque[str] = deque(maxlen=MOST_WAITING)
-        self._unfinished = ""
+        self._lines: deque[str] = deque(maxlen=MAX_BUFFERED_LINES)
+        self._partial_line = ""
 
-    def _new_console(self) -> Console:
-        return _Console(file=self._file, highlight=False, markup=False, emoji=False)
-
-    def tell(self, sentence: str) -> None:
-        """Say one sentence above the picture."""
+    def print_line(self, sentence: str) -> None:
+        """Print one line above the progress, at once."""
         with suppress(OSError, ValueError):
             self.write(f"{sanitise(sentence)}\n")
-            self._show_lines()
+            self._print_lines()
 
     def write(self, text: str) -> None:
-        """Take the text of lines that shall stand above the picture."""
-        *lines, self._unfinished = (self._unfinished + text).split("\n")
-        self._waiting.extend(lines)
+        """Buffer text for the lines above the progress; an incomplete line waits for its end."""
+        *lines, self._partial_line = (self._partial_line + text).split("\n")
+        self._lines.extend(lines)
 
     def flush(self) -> None:
-        """Show the lines, with the next picture where there is one. Raises OSError where nothing can be shown."""
+        """Print the buffered lines; while progress is drawn, the next `draw` does it. Raises OSError."""
         if self._live is None:
-            self._show_lines()
+            self._print_lines()
 
-    def _show_lines(self) -> None:
-        if self._waiting:
-            text = Text.from_ansi("\n".join(self._waiting))
-            self._waiting.clear()
-            # Never wrapped by us: a path that is broken over two lines cannot be copied.
+    def _print_lines(self) -> None:
+        if self._lines:
+            text = Text.from_ansi("\n".join(self._lines))
+            self._lines.clear()
+            # Not wrapped: a path that is broken over two lines cannot be copied.
             self._console.print(text, soft_wrap=True)
 
     def draw(self, progress: Progress) -> None:
-        """Draw the picture anew. A terminal that is broken is left alone; one that is stopped misses a picture."""
-        if self._broken or not self._takes_more():
+        """Draw the progress again. Does nothing on a terminal that is broken or that accepts no output."""
+        if self._broken or not self._is_writable():
             return
         try:
-            self._show_lines()
-            shown = render_progress(progress, self._console.width)
+            self._print_lines()
+            view = render_progress(progress, self._console.width)
             if self._live is None:
                 self._live = Live(
                     console=self._console,
@@ -89,22 +76,22 @@ class LiveDisplay:
                     redirect_stderr=False,
                 )
                 self._live.start()
-            self._live.update(shown, refresh=True)
+            self._live.update(view, refresh=True)
         except (OSError, ValueError):
             self._broken, self._live = True, None
-            self._console = self._new_console()  # the old one holds what it could not write
+            self._console = TextConsole(self._file)  # the old one keeps what it could not write
 
     def erase(self) -> None:
-        """Take the picture away, and show what still waits."""
+        """Erase the progress, and print the lines that are still buffered."""
         live, self._live = self._live, None
         with suppress(OSError, ValueError):
             if live is not None:
                 live.stop()
-            self._show_lines()
+            self._print_lines()
 
-    def _takes_more(self) -> bool:
-        """Tell whether the terminal would take a picture now: a person may have stopped it by Ctrl-S."""
+    def _is_writable(self) -> bool:
+        """Return whether the terminal accepts output now: Ctrl-S stops it until Ctrl-Q."""
         try:
             return bool(select.select([], [self._file], [], 0)[1])
         except (OSError, ValueError):
-            return True  # no descriptor to ask, or a broken one: writing will tell
+            return True  # no descriptor, or a broken one: the write itself shows it

@@ -1,7 +1,7 @@
-"""Logs: structlog events, for people on stderr and as JSON lines in the run's folder.
+"""Log setup: structlog events for people on stderr, and as JSON lines in the run's folder.
 
-An event is made once and rendered twice. What came from a server or a job file is cleaned before it reaches a
-terminal, and the token is taken out wherever it should turn up.
+Each event is built once and rendered twice. Text from a server or a job file is sanitised, and the token is removed
+from every value.
 """
 
 import os
@@ -16,29 +16,29 @@ from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
 from rolecall.text import sanitise
 
-LONGEST_VALUE = 300
-"""Characters of a value that a log line shows."""
+MAX_VALUE_LENGTH = 300
+"""Characters of one value in a log line."""
 
 
 class Terminal(Protocol):
-    """A text file, as far as log lines need one."""
+    """The part of a text file that log lines need."""
 
     def write(self, text: str, /) -> object:
-        """Take some text. Raises OSError."""
+        """Write text. Raises OSError."""
 
     def flush(self) -> object:
-        """Show it. Raises OSError."""
+        """Flush what was written. Raises OSError."""
 
 
 class LogSinks:
-    """Where each event goes: a terminal (or what stands in for it), and the run's own file."""
+    """The two targets of each event: a terminal (or a `LiveDisplay`), and the run's log file."""
 
     def __init__(self, terminal: Terminal | None, path: Path | None) -> None:
         self._terminal = terminal
         self._file = _open_private(path) if path is not None else None
 
     def msg(self, human: str, line: bytes) -> None:
-        """Write one event; a disk that is full must not end a run for the sake of its log."""
+        """Write one event. A target that fails is not used again: a full disk must not end a run."""
         if self._terminal is not None:
             try:
                 print(human, file=self._terminal, flush=True)
@@ -56,15 +56,15 @@ class LogSinks:
 def open_logs(
     terminal: Terminal | None, path: Path | None, *, hide: str, colors: bool = False, as_json: bool = False
 ) -> FilteringBoundLogger:
-    """Make the logger of one run. `hide` is the token; `path` the file for JSON lines, appended to, mode 0600.
+    """Create the logger of one run. `hide` is the token; JSON lines are appended to the file `path`, mode 0600.
 
-    With `as_json` the terminal gets the file's lines.
+    With `as_json` the terminal gets the same lines as the file. Raises OSError.
     """
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _Cleaner(hide),
+        _Sanitiser(hide),
         _Renderer(colors=colors, as_json=as_json),
     ]
     logger: FilteringBoundLogger = structlog.wrap_logger(
@@ -76,8 +76,8 @@ def open_logs(
     return logger
 
 
-class _Cleaner:
-    """Makes every text harmless: no control characters, no token, not endless."""
+class _Sanitiser:
+    """Remove the token and control characters from every text, and limit its length."""
 
     def __init__(self, hide: str) -> None:
         self._hide = hide
@@ -87,12 +87,12 @@ class _Cleaner:
             if value is None or isinstance(value, bool | int | float):
                 continue
             text = str(value)
-            event[key] = sanitise(text.replace(self._hide, "<hidden>") if self._hide else text, limit=LONGEST_VALUE)
+            event[key] = sanitise(text.replace(self._hide, "<hidden>") if self._hide else text, limit=MAX_VALUE_LENGTH)
         return event
 
 
 class _Renderer:
-    """Gives the two forms of one event."""
+    """Render an event for people and as a JSON line."""
 
     def __init__(self, *, colors: bool, as_json: bool) -> None:
         self._as_json = as_json

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rolecall.models import RateLimitPause, RateLimitStatus
 from rolecall.rocketchat.rate_limit_headers import Limits
-from rolecall.text import plural
+from rolecall.text import format_estimate
 
 USUAL_WINDOW = 60.0
 """Seconds of Rocket.Chat's rate limit window unless an administrator has changed it."""
@@ -39,15 +39,6 @@ def estimate_duration(
         return None
     slowest = min(rates)
     return Estimate(rows / slowest, slowest * 60, by_server=slowest == window)
-
-
-def format_estimate(seconds: float) -> str:
-    """Format a duration for a person: `8 seconds`, `42 minutes`, `3.5 hours`."""
-    if seconds < 90:
-        return plural(max(1, round(seconds)), "second")
-    if seconds < 5400:
-        return plural(round(seconds / 60), "minute")
-    return f"{seconds / 3600:.1f} hours"
 
 
 def estimate_remaining(

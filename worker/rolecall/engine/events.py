@@ -95,13 +95,13 @@ class EngineEvents(EngineObserver):
 
     def retrying(self, row: DueRow, result: CallResult, seconds: float) -> None:
         """Log that a row is attempted again."""
-        reason, status = result.meaning.reason, result.status
+        reason, status = result.rule.reason, result.status
         log = self._bind(row)
         log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
     def retrying_read(self, path: str, result: CallResult, seconds: float) -> None:
         """Log that something is read again."""
-        reason, status = result.meaning.reason, result.status
+        reason, status = result.rule.reason, result.status
         self._log.info("retrying read", path=path, reason=reason, status=status, seconds=round(seconds, 2))
 
     def row_finished(self, row: DueRow, outcome: RowOutcome) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.eta import estimate_remaining
-from rolecall.models import Outcome, Progress
+from rolecall.models import Outcome, Progress, is_due
 from rolecall.store.base import Count, count_by_outcome
 
 MEASURED_OVER = 10.0
@@ -27,9 +27,8 @@ class PriorProgress(NamedTuple):
     @classmethod
     def of(cls, counts: list[Count], due: int, *, retry_failed: bool) -> "PriorProgress":
         """Return it from the counts of the run store and the number of due rows."""
-        again = {Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN, *((Outcome.FAILED,) if retry_failed else ())}
         total = sum(count.rows for count in counts)
-        outcomes = count_by_outcome(count for count in counts if count.outcome not in again)
+        outcomes = count_by_outcome(count for count in counts if not is_due(count.outcome, retry_failed=retry_failed))
         return cls(total, total - due, outcomes)
 
 

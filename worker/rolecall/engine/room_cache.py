@@ -13,7 +13,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.room_responses import COUNTERS, is_joined, is_refused
+from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
 
 T = TypeVar("T")
 
@@ -64,10 +64,10 @@ class RoomCache:
 
     def record_response(self, row: DueRow, result: CallResult) -> list[DueRow]:
         """Learn from the result of a row; return the parked rows that need not wait any more."""
-        if result.meaning.scope is ErrorScope.ROOM:
+        if result.rule.scope is ErrorScope.ROOM:
             _remember(self._rejected, row.room_id, RejectedRoom(result, row.line))
         else:
-            if result.meaning.outcome in USABLE_ROOM:
+            if result.rule.outcome in USABLE_ROOM:
                 self._rejected.pop(row.room_id, None)
             if row.room_id not in self._accepting:
                 _remember(self._accepting, row.room_id, None)
@@ -100,7 +100,7 @@ class RoomVisibilityResolver:
 
     async def resolve(self, result: CallResult, room_id: str) -> CallResult:
         """Return the result, with `room_not_joined` where it was `room_not_found` and the server knows the room."""
-        if result.meaning is not ROOM_NOT_FOUND or self._is_refused:
+        if result.rule is not ROOM_NOT_FOUND or self._is_refused:
             return result
         await self._limiter.acquire()
         try:
@@ -111,5 +111,5 @@ class RoomVisibilityResolver:
         self._limiter.record_response(reply, refused=False)
         is_answered = isinstance(reply, Reply) and reply.status < TOO_MANY_REQUESTS
         self._unanswered = 0 if is_answered else self._unanswered + 1
-        self._is_refused = is_refused(reply) or self._unanswered >= MAX_UNANSWERED
-        return result._replace(meaning=ROOM_NOT_JOINED) if is_joined(reply) is False else result
+        self._is_refused = is_route_unavailable(reply) or self._unanswered >= MAX_UNANSWERED
+        return result._replace(rule=ROOM_NOT_JOINED) if is_joined(reply) is False else result

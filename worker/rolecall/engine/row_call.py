@@ -83,9 +83,9 @@ class RowCall:
     def record_response(self, reply: Reply | NoReply) -> CallResult:
         """Classify a response and record what it says about the row."""
         result = classify(reply, self.target.operation, in_doubt=self.in_doubt)
-        if result.meaning.maybe_done:
+        if result.rule.maybe_done:
             self.in_doubt = True
-        if result.meaning.then is not Action.HOLD:
+        if result.rule.action is not Action.BACK_OFF:
             self.last = result
         return result
 
@@ -101,10 +101,10 @@ class RowCall:
 
     async def complete_attempt(self, result: CallResult) -> CallResult:
         """Record an attempt that counts; return its result, with the exact reason behind 'no such room'."""
-        if result.meaning.then is not Action.SETTLE and not self.in_doubt:
+        if result.rule.action is not Action.FINISH and not self.in_doubt:
             self._roll_back()
         target = self.target
-        if result.meaning is ROOM_NOT_FOUND and target.visibility is not None and target.context.stop.reason is None:
+        if result.rule is ROOM_NOT_FOUND and target.visibility is not None and target.context.stop.reason is None:
             result = self.last = await target.visibility.resolve(result, self.row.room_id)
         target.queue.record_response(self.row, result)
         return result
@@ -114,4 +114,4 @@ class RowCall:
         self.target.context.events.retrying(self.row, result, seconds)
 
     def _roll_back(self) -> None:
-        self.target.journal.withdraw(IntentRollback(self.row.key, self.attempts, self.in_doubt))
+        self.target.journal.rollback_intent(IntentRollback(self.row.key, self.attempts, self.in_doubt))

@@ -15,7 +15,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import Action, ErrorScope
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.room_responses import COUNTERS
+from rolecall.rocketchat.responses import COUNTERS
 from rolecall.store.base import IntentRollback
 from rolecall.store.batch_writer import BatchWriter
 
@@ -65,15 +65,15 @@ class RowProcessor:
         """Record what is known of a row that the stop interrupted; without a doubt it is due again."""
         if call.last is None:
             return
-        if call.last.meaning.then is Action.SETTLE or call.in_doubt:
+        if call.last.rule.action is Action.FINISH or call.in_doubt:
             self._record_outcome(call, call.last)
         else:
-            self._journal.withdraw(IntentRollback(call.row.key, call.attempts, in_doubt=False))
+            self._journal.rollback_intent(IntentRollback(call.row.key, call.attempts, in_doubt=False))
 
     def _record_finished(self, call: RowCall, result: CallResult) -> None:
         """Record the outcome of a row, and stop the run where its result is true of every other row."""
-        rule = result.meaning
-        if rule.then is Action.STOP:
+        rule = result.rule
+        if rule.action is Action.STOP:
             reason = StopReason.NO_SUCH_ROUTE if rule.scope is ErrorScope.ROUTE else StopReason.CREDENTIALS
             self._context.stop.request(reason, result.message)
             self._record_unfinished(call)
@@ -83,9 +83,9 @@ class RowProcessor:
         self._record_outcome(call, result)
 
     def _record_outcome(self, call: RowCall, result: CallResult) -> None:
-        rule = result.meaning
+        rule = result.rule
         outcome, message = rule.outcome, result.message
-        if rule.then is not Action.SETTLE:
+        if rule.action is not Action.FINISH:
             outcome = Outcome.UNKNOWN if call.in_doubt else Outcome.FAILED
         elif call.in_doubt and outcome is Outcome.FAILED:
             message = f"{message} (an earlier attempt's answer was lost: it may have been carried out)"
@@ -107,7 +107,7 @@ class RowProcessor:
 
     def _skip(self, row: DueRow, rejection: RejectedRoom) -> None:
         """Record the outcome of a row that is not sent, because its room rejects every request."""
-        rule = rejection.result.meaning
+        rule = rejection.result.rule
         outcome = RowOutcome.without_call(
             row.key,
             rule.outcome,
@@ -118,7 +118,7 @@ class RowProcessor:
         self._finish(row, outcome._replace(error_type=rejection.result.error_type))
 
     def _finish(self, row: DueRow, outcome: RowOutcome) -> None:
-        self._journal.settle(outcome)
+        self._journal.write_outcome(outcome)
         self._context.outcomes[outcome.outcome] += 1
         self._context.events.row_finished(row, outcome)
         if self._failures.count(outcome.outcome):

@@ -63,7 +63,7 @@ class RowQueue:
         async with self._reading:
             if self._ready or self._exhausted:
                 return
-            found = await self._journal.due(self._place, CHUNK, retry_failed=self._retry_failed)
+            found = await self._journal.fetch_due(self._place, CHUNK, retry_failed=self._retry_failed)
             if found:
                 self._place = found[-1][0]
                 self._ready.extend(row for _, row in found)

@@ -1,1 +1,1 @@
-"""The Rocket.Chat workspace as seen over HTTP: where it is, how to call it, what its answers mean."""
+"""Rocket.Chat's REST API: the HTTP client, the operations, and the classification of responses."""

@@ -1,7 +1,7 @@
-"""The calls: turns everything that can happen on the wire into `Reply` or `NoReply`.
+"""HTTP client: returns `Reply` or `NoReply` for every call, and translates every network error.
 
-The only module that imports aiohttp's client. It follows no redirect (that would hand the token to another host),
-reads at most 64 KiB of an answer, verifies TLS, and shows a token to nobody but the workspace.
+The only module that imports aiohttp's client. It follows no redirect (that would send the token to another host),
+reads at most 64 KiB of a response, verifies TLS, and sends the token to the workspace only.
 """
 
 import os
@@ -17,25 +17,21 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from rolecall.models import Json, NoReply, Reply
+from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.text import sanitise
 from rolecall.version import __version__
 
-MAX_RESPONSE_SIZE = 65_536
-"""Bytes of an answer that are read; Rocket.Chat's are some hundred."""
 MAX_LISTING_SIZE = 16_777_216
-"""Bytes of a listing that are read: a user's thousands of rooms, or the members of a large one."""
+"""Bytes of a list that are read: thousands of rooms of a user, or the members of a large room."""
 
-CERTIFICATE_REFUSED = "certificate refused"
-"""Begins the detail of a connection that was not made because nobody we trust vouches for the server."""
 HIDDEN = "<hidden>"
-"""Stands where our own token stood."""
+"""Replaces our own token in a response."""
 
 
 class CaFileError(Exception):
-    """The file of certificate authorities cannot be used; the text is one line for a person."""
+    """The file of certificate authorities cannot be used. The text is one line for the operator."""
 
 
 class Credentials(NamedTuple):
@@ -63,15 +59,15 @@ class Transport(NamedTuple):
 
 
 class Client:
-    """One session with one workspace: keep-alive connections, the same headers on each call."""
+    """HTTP session with one workspace: keep-alive connections, the same headers on each call."""
 
     def __init__(
         self, transport: Transport, credentials: Credentials | None, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take the way and who calls; without credentials nobody is told who we are."""
+        """Create a client; without credentials its calls are anonymous."""
         self._transport = transport
         self._token = credentials.token.encode() if credentials else b""
-        # Given to each call and not to the session: a session's headers go to a proxy too.
+        # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
         if credentials:
             self._secrets.update({"X-Auth-Token": credentials.token, "X-User-Id": credentials.user_id})
@@ -88,7 +84,7 @@ class Client:
         tls = _tls_context(self._transport.ca_file)
         self._deadlines = Deadlines(self._transport.connect_timeout + self._transport.response_timeout)
         self._session = aiohttp.ClientSession(
-            connector=_CleanConnections(limit=0, ssl=tls, keepalive_timeout=30),
+            connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
@@ -104,19 +100,19 @@ class Client:
         await self._session.close()
 
     async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
-        """Send one change of a role: exactly `roomId` and `userId` (8.x refuses any other key)."""
+        """Send one role change: exactly `roomId` and `userId`, because 8.x rejects any other key."""
         return await self._call("POST", path, orjson.dumps({"roomId": room_id, "userId": user_id}))
 
     async def post_json(self, path: str, payload: Json) -> Reply | NoReply:
-        """Send something else, such as a message."""
+        """Send any other JSON, such as a message."""
         return await self._call("POST", path, orjson.dumps(payload))
 
     async def get(self, path: str, **query: str) -> Reply | NoReply:
-        """Read something; the query is encoded here, so that no value can alter the address."""
+        """Send a read request; the query is encoded here, so that no value can change the URL."""
         return await self._call("GET", path, None, query)
 
     async def get_listing(self, path: str, **query: str) -> Reply | NoReply:
-        """Read something that may be long."""
+        """Send a read request whose response may be long."""
         return await self._call("GET", path, None, query, MAX_LISTING_SIZE)
 
     async def _call(
@@ -146,19 +142,19 @@ class Client:
         return url
 
     def _hide(self, body: bytes) -> bytes:
-        """Take our own token out of an answer that echoes it, before anybody can log it."""
+        """Remove our own token from a response that echoes it, before it can be logged."""
         return body.replace(self._token, HIDDEN.encode()) if self._token and self._token in body else body
 
 
-class _CleanConnections(aiohttp.TCPConnector):
-    """Reuses no connection on which something came that nobody had asked for.
+class _CleanConnector(aiohttp.TCPConnector):
+    """Connection pool that does not reuse a connection on which unrequested bytes have arrived.
 
-    aiohttp would take it for the answer to the next call: a row would be told by another one's answer. It looks for
-    such bytes when a connection is given back, but not when it is taken again; and it has no public hook there.
+    aiohttp would use them as the response to the next call, so that a row would get another row's outcome. It checks
+    for such bytes when a connection returns to the pool, but not when it is reused; and it has no public hook there.
     """
 
-    async def _get(self, *asked: Any) -> Any:
-        while (connection := await super()._get(*asked)) is not None:
+    async def _get(self, *args: Any) -> Any:
+        while (connection := await super()._get(*args)) is not None:
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             connection.close()
@@ -173,16 +169,16 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Read an answer's body, at most `limit` bytes; its connection is free or closed afterwards, whatever happens."""
+    """Read a response body, at most `limit` bytes; afterwards its connection is released or closed in any case."""
     stream = response.content
-    if stream.is_eof() and stream.total_bytes <= limit:  # the usual answer has come whole, and freed its connection
+    if stream.is_eof() and stream.total_bytes <= limit:  # the usual case: complete, and its connection is released
         content = stream.read_nowait()
     else:
-        content = await _read_on(response, limit)
-    return content if "Content-Encoding" not in response.headers else _inflated(content, limit)
+        content = await _read_stream(response, limit)
+    return content if "Content-Encoding" not in response.headers else _decompress(content, limit)
 
 
-async def _read_on(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def _read_stream(response: aiohttp.ClientResponse, limit: int) -> bytes:
     content = bytearray()
     try:
         while len(content) < limit and (chunk := await response.content.read(limit - len(content))):
@@ -195,8 +191,8 @@ async def _read_on(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(content)
 
 
-def _inflated(content: bytes, limit: int) -> bytes:
-    """Unpack what a server packed although we asked it not to, never beyond the limit."""
+def _decompress(content: bytes, limit: int) -> bytes:
+    """Decompress a body that was compressed in spite of `Accept-Encoding: identity`, at most to the limit."""
     try:
         return zlib.decompressobj(wbits=47).decompress(content, limit)
     except zlib.error:
@@ -204,28 +200,29 @@ def _inflated(content: bytes, limit: int) -> bytes:
 
 
 def _no_reply(error: Exception) -> NoReply:
-    """Translate a foreign exception; what may have been sent is told so when in doubt."""
+    """Translate an exception; `maybe_sent` is False only if the request certainly was not sent."""
     detail = str(error) or type(error).__name__
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return NoReply(CONNECT_FAILED.reason, f"{CERTIFICATE_REFUSED}: {error.certificate_error}", False)
+            detail = f"certificate refused: {error.certificate_error}"
+            return NoReply(CONNECT_FAILED.reason, detail, False, certificate_refused=True)
         case aiohttp.ClientConnectorError():
-            where, cause = f"{error.host}:{error.port}", _cause(error.os_error)
-            return NoReply(CONNECT_FAILED.reason, f"no connection to {where}: {cause}", False)
-        case aiohttp.ClientHttpProxyError():  # its own text may name the proxy with its password
+            detail = f"no connection to {error.host}:{error.port}: {_cause(error.os_error)}"
+            return NoReply(CONNECT_FAILED.reason, detail, False)
+        case aiohttp.ClientHttpProxyError():  # the error's own text may contain the proxy's password
             return NoReply(CONNECT_FAILED.reason, f"the proxy refused: {error.status} {error.message}", False)
-        case aiohttp.InvalidURL() | UnicodeError():  # not shown: a proxy's address may carry a password
-            return NoReply(CONNECT_FAILED.reason, "the address of the workspace or its proxy cannot be used", False)
+        case aiohttp.InvalidURL() | UnicodeError():  # not shown: a proxy's URL may contain a password
+            return NoReply(CONNECT_FAILED.reason, "the URL of the workspace or its proxy cannot be used", False)
         case aiohttp.ConnectionTimeoutError():
             return NoReply(CONNECT_FAILED.reason, "no connection in time", False)
         case TimeoutError():
-            return NoReply(TIMEOUT.reason, "no answer in time", True)
+            return NoReply(TIMEOUT.reason, "no response in time", True)
         case _:
             return NoReply(ANSWER_LOST.reason, detail, True)
 
 
 def _cause(error: OSError) -> str:
-    """Name a failed connection as the system does; names that do not resolve, and TLS, have numbers of other kinds."""
+    """Return the system's text for a failed connection; TLS and DNS errors have error numbers of their own."""
     if isinstance(error, ssl.SSLError):
         reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
         return f"TLS failed ({reason}); perhaps the address begins with http://"

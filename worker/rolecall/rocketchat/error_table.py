@@ -1,7 +1,7 @@
-"""What each answer of the server means: one table, the only place that knows Rocket.Chat's error names.
+"""Table of the server's errors: the only place that knows Rocket.Chat's error types.
 
-The first match wins: the error type (or, where that field is missing, the one in square brackets at the end of
-the error text) before the status, because very old servers sent 'too many requests' as a 400.
+The first match wins. The error type (the field, or the square brackets at the end of the message) is looked up
+before the status, because very old servers sent 'too many requests' as a 400.
 """
 
 from enum import Enum, auto
@@ -11,30 +11,30 @@ from rolecall.models import Outcome
 
 
 class Action(Enum):
-    """What to do after an answer."""
+    """What to do after a response."""
 
-    SETTLE = auto()
-    """The row has come to its end."""
+    FINISH = auto()
+    """The row is finished."""
     RETRY = auto()
-    """Another attempt may bring a better answer."""
-    HOLD = auto()
-    """Rate limited: nothing was carried out; all rows wait, and the attempt does not count."""
+    """Another attempt may get a better response."""
+    BACK_OFF = auto()
+    """Rate limited: nothing was carried out, all rows wait, and the attempt does not count."""
     STOP = auto()
-    """True for every further row: the run ends."""
+    """Every further row would fail in the same way: the run ends."""
 
 
 class ErrorScope(Enum):
-    """How far an answer reaches beyond its row."""
+    """What an error concerns beside its own row."""
 
     ROW = auto()
     ROOM = auto()
-    """The room itself is the trouble: its other rows would be told the same."""
+    """The room: its other rows would fail in the same way."""
     WORKSPACE = auto()
-    """Rocket.Chat itself did not answer: enough of these in a row are an outage."""
+    """Rocket.Chat itself did not respond: several of these in a row are an outage."""
     CREDENTIALS = auto()
-    """The account or its token is the trouble."""
+    """The account or its token."""
     ROUTE = auto()
-    """The method is not there: wrong address or wrong server."""
+    """The method does not exist: wrong URL or wrong server."""
 
 
 class ErrorRule(NamedTuple):
@@ -42,17 +42,17 @@ class ErrorRule(NamedTuple):
 
     reason: str
     outcome: Outcome
-    """What the row is told when this is the last word."""
-    then: Action
+    """The outcome of the row if this is the last attempt."""
+    action: Action
     hint: str
-    """What a person can do about it; empty where there is nothing to do."""
+    """What the operator can do; empty if there is nothing to do."""
     scope: ErrorScope = ErrorScope.ROW
     maybe_done: bool = False
-    """True when the call may have been carried out all the same."""
+    """True if the call may have been carried out in spite of the error."""
 
 
 def _refusal(reason: str, hint: str, scope: ErrorScope = ErrorScope.ROW) -> ErrorRule:
-    return ErrorRule(reason, Outcome.FAILED, Action.SETTLE, hint, scope)
+    return ErrorRule(reason, Outcome.FAILED, Action.FINISH, hint, scope)
 
 
 def _fault(reason: str, hint: str, *, maybe_done: bool, scope: ErrorScope = ErrorScope.WORKSPACE) -> ErrorRule:
@@ -63,8 +63,9 @@ def _fault(reason: str, hint: str, *, maybe_done: bool, scope: ErrorScope = Erro
 CONFIRMED_ON_RETRY = ErrorRule(
     "confirmed_on_retry",
     Outcome.REMOVED,
-    Action.SETTLE,
-    "an earlier attempt's answer was lost and the server now says 'nothing to do': that attempt most probably did it",
+    Action.FINISH,
+    "the response to an earlier attempt was lost, and the server now says 'nothing to do': "
+    "that attempt most probably succeeded",
 )
 ROOM_NOT_FOUND = _refusal(
     "room_not_found",
@@ -78,70 +79,79 @@ ROOM_NOT_JOINED = _refusal(
 )
 ROOM_ARCHIVED = _refusal("room_archived", "unarchive the group, run these rows, archive it again", ErrorScope.ROOM)
 USER_NOT_FOUND = _refusal("user_not_found", "no such user, or one without a username: check the id")
-USER_NOT_IN_ROOM = _refusal("user_not_in_room", "the user is not a member of the group, so leads nothing there")
+USER_NOT_IN_ROOM = _refusal("user_not_in_room", "the user is not a member of the room, so has no role in it")
 NOT_ALLOWED = _refusal(
     "not_allowed",
-    "the account lacks 'set-leader' (or its like) in this room: make it an owner of the room or an admin",
+    "the account lacks the permission (such as 'set-leader') in this room: make it an owner of the room or an admin",
     ErrorScope.ROOM,
 )
-LAST_OWNER = _refusal("last_owner", "the user is the room's last owner: make somebody else an owner first")
+LAST_OWNER = _refusal("last_owner", "the user is the room's last owner: make another member an owner first")
 BAD_REQUEST = _refusal("bad_request", "the server did not accept the ids: check them for stray characters")
 TWO_FACTOR = _refusal(
     "two_factor_required",
-    "the server asks for a second factor: use a personal access token made with 'Ignore Two Factor'",
+    "the server requires a second factor: use a personal access token created with 'Ignore Two Factor'",
 )
 FORBIDDEN = _refusal(
     "forbidden",
-    "the account may not use this method at all: give its role the permission 'set-leader' (or its like)",
+    "the account may not use this method at all: give its role the permission (such as 'set-leader')",
     ErrorScope.CREDENTIALS,
 )
-REFUSED = _refusal("refused", "a refusal that Rolecall does not know: read the server's words in 'message'")
+REFUSED = _refusal("refused", "an error that Rolecall does not know: see the server's text in 'message'")
 RATE_LIMITED = ErrorRule(
     "rate_limited",
     Outcome.FAILED,
-    Action.HOLD,
-    "the workspace limits calls; the permission 'api-bypass-rate-limit' lifts that",
+    Action.BACK_OFF,
+    "the workspace limits the request rate; accounts with the permission 'api-bypass-rate-limit' are not limited",
 )
 UNAUTHORIZED = ErrorRule(
     "unauthorized",
     Outcome.NOT_ATTEMPTED,
     Action.STOP,
-    "the token or user id is wrong, expired or revoked: make a new personal access token",
+    "the token or user id is wrong, expired or revoked: create a new personal access token",
     ErrorScope.CREDENTIALS,
 )
 NO_SUCH_ROUTE = ErrorRule(
     "no_such_route",
     Outcome.NOT_ATTEMPTED,
     Action.STOP,
-    "the server does not know this method: check the workspace's address and version",
+    "the server does not know this method: check ROCKETCHAT_URL and the server's version",
     ErrorScope.ROUTE,
 )
 SERVER_ERROR = _fault(
     "server_error",
-    "the workspace failed on this row; look into its log; the same command settles the row",
+    "the workspace failed on this row: see its log; run the same command again to resolve the row",
     maybe_done=True,
     scope=ErrorScope.ROW,
 )
 PROXY_ERROR = _fault(
-    "proxy_error", "the proxy in front of the workspace failed; the same command settles the row", maybe_done=True
+    "proxy_error",
+    "the proxy in front of the workspace failed; run the same command again to resolve the row",
+    maybe_done=True,
 )
 REDIRECTED = _fault(
     "redirected",
-    "the address leads elsewhere (a login page? http for https?): correct ROCKETCHAT_URL",
+    "the URL redirects elsewhere (a login page? http instead of https?): correct ROCKETCHAT_URL",
     maybe_done=False,
 )
 UNTRUSTED = _fault(
     "untrusted_answer",
-    "something answered that is not Rocket.Chat's JSON (a login page? a portal?); the same command settles the row",
+    "the response is not Rocket.Chat's JSON (a login page? a captive portal?); "
+    "run the same command again to resolve the row",
     maybe_done=True,
 )
-CONNECT_FAILED = _fault("connect_failed", "no connection to the workspace: is it up, is the network?", maybe_done=False)
-ANSWER_LOST = _fault(
-    "answer_lost", "the connection broke before the answer came; the same command settles the row", maybe_done=True
+CONNECT_FAILED = _fault(
+    "connect_failed", "no connection to the workspace: check the server and the network", maybe_done=False
 )
-TIMEOUT = _fault("timeout", "no answer in time; the same command settles the row", maybe_done=True)
+ANSWER_LOST = _fault(
+    "answer_lost",
+    "the connection broke before the response arrived; run the same command again to resolve the row",
+    maybe_done=True,
+)
+TIMEOUT = _fault("timeout", "no response in time; run the same command again to resolve the row", maybe_done=True)
 NOT_AWAITED = _fault(
-    "cancelled_in_flight", "the run ended while the call was under way; the same command settles it", maybe_done=True
+    "cancelled_in_flight",
+    "the run ended while the call was in flight; run the same command again to resolve the row",
+    maybe_done=True,
 )
 
 BY_ERROR_TYPE = {
@@ -163,23 +173,23 @@ BY_ERROR_TYPE = {
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
-BY_WORDS = {"User not found.": USER_NOT_FOUND}
-"""Refusals that have no error type; `users.info` has one."""
+BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
+"""Errors without an error type, by their message; `users.info` sends one."""
 BY_STATUS = {
     401: UNAUTHORIZED,
     403: FORBIDDEN,
     404: NO_SUCH_ROUTE,
     429: RATE_LIMITED,
     500: SERVER_ERROR,
-    # A proxy's word never proves that nothing was done: Envoy says 503 of a connection that broke after the workspace
-    # had acted, Cloudflare says 522 also when an established one stays silent.
+    # A proxy's status never proves that the call was not carried out: Envoy sends 503 if the connection broke after
+    # the workspace had acted, Cloudflare sends 522 also if an established connection stays silent.
     **dict.fromkeys((502, 503, 504, *range(520, 528)), PROXY_ERROR),
 }
-BY_NO_REPLY = {meaning.reason: meaning for meaning in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
+BY_NO_REPLY = {rule.reason: rule for rule in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
 
 HINTS = {
-    meaning.reason: meaning.hint
-    for meaning in (
+    rule.reason: rule.hint
+    for rule in (
         *BY_ERROR_TYPE.values(),
         *BY_STATUS.values(),
         *BY_NO_REPLY.values(),
@@ -191,4 +201,4 @@ HINTS = {
         NOT_AWAITED,
     )
 }
-"""Every reason that an answer can give, with what a person can do about it."""
+"""The hint of every reason that a response can have."""

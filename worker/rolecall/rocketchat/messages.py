@@ -1,4 +1,4 @@
-"""Messages into Rocket.Chat at the end of a run: to whom, what they say, what is sent. Pure functions."""
+"""Notification messages in Rocket.Chat at the end of a run: target, text and payload. Pure functions."""
 
 import re
 from collections.abc import Mapping
@@ -6,35 +6,35 @@ from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from rolecall.models import Json
-from rolecall.rocketchat.url import is_loopback
-from rolecall.text import sanitise
+from rolecall.rocketchat.url import format_netloc, is_loopback
+from rolecall.text import format_duration, plural, sanitise
 
 POST_MESSAGE = "/api/v1/chat.postMessage"
 
-LONGEST_NAME = 256
+MAX_TARGET_LENGTH = 256
 """Characters of a room's name or id."""
-LONGEST_VALUE = 300
-"""Characters of a value that a message shows."""
-MOST_REASONS = 5
-"""Reasons that a message counts."""
+MAX_VALUE_LENGTH = 300
+"""Characters of a value in a message."""
+MAX_REASONS = 5
+"""Reasons that a message lists."""
 HOOKS = "/hooks/"
-"""Stands in the path of every incoming webhook, before its id and its token."""
+"""Part of the path of every incoming webhook, before its id and its token."""
 _HOOK_PATH = re.compile(r"(/[\w.~-]+)*/hooks/[\w.~-]+(/[\w.~-]+)*/?", re.ASCII)
 
 
 class NotifyTargetError(Exception):
-    """There is nothing that a message could be sent to; the text is one line for a person, without the address."""
+    """The notification target cannot be used. The text is one line for the operator, without the URL."""
 
 
 class Room(NamedTuple):
-    """A room of the run's own workspace, reached with the run's own account."""
+    """A room of the run's own workspace; the message is sent with the run's account."""
 
     name: str
     """`#channel`, `@user` or a room id."""
 
 
 class Webhook(NamedTuple):
-    """An incoming webhook; its path is a secret: who knows it can post."""
+    """An incoming webhook. Its path is a secret: everyone who knows it can post."""
 
     origin: str
     """Scheme, host and port."""
@@ -48,37 +48,36 @@ Target: TypeAlias = Room | Webhook
 
 
 class RunSummary(NamedTuple):
-    """What a message tells of a run."""
+    """The result of a run, for a message."""
 
     headline: str
-    """One sentence of ours."""
+    """One sentence, written by Rolecall."""
     outcomes: Mapping[str, int]
-    """Rows by outcome; empty where they are not known."""
+    """Rows by outcome; empty if they are not known."""
     reasons: Mapping[str, int]
-    """The rows that did not go well, by reason."""
+    """Unsuccessful rows by reason."""
     operation: str
     workspace: str
     account: str
     seconds: float
     host: str
-    """The machine that the report lies on."""
+    """The machine on which the report was written."""
     report: str
+    """The path of the report."""
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a target is meant as an address and not as a room."""
+    """Return whether a target is meant as a URL and not as a room."""
     return "://" in text or HOOKS in text
 
 
 def parse_target(given: str, *, allow_http: bool = False) -> Target:
-    """Read `#channel`, `@user`, a room id or the address of an incoming webhook. Raises NotifyTargetError."""
+    """Parse `#channel`, `@user`, a room id or the URL of an incoming webhook. Raises NotifyTargetError."""
     text = given.strip()
     if is_url(text):
         return _webhook(text, allow_http=allow_http)
-    if not text.strip("#@") or len(text) > LONGEST_NAME or not text.isprintable() or " " in text:
-        raise NotifyTargetError(
-            "The target of --notify must be #channel, @user, a room id or the address of a webhook."
-        )
+    if not text.strip("#@") or len(text) > MAX_TARGET_LENGTH or not text.isprintable() or " " in text:
+        raise NotifyTargetError("The target of --notify must be #channel, @user, a room id or the URL of a webhook.")
     return Room(text)
 
 
@@ -87,66 +86,56 @@ def _webhook(text: str, *, allow_http: bool) -> Webhook:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise NotifyTargetError("The webhook that --notify names is no address.") from None
+        raise NotifyTargetError("The webhook that --notify names is not a URL.") from None
     if parts.scheme not in ("http", "https") or not host or not text.isprintable() or "@" in parts.netloc:
         raise NotifyTargetError(
-            "The webhook that --notify names is no address such as https://chat.example.org/hooks/..."
+            "The webhook that --notify names is not a URL such as https://chat.example.org/hooks/..."
         )
     if parts.query or parts.fragment or not _HOOK_PATH.fullmatch(parts.path):
         raise NotifyTargetError(
-            "The webhook that --notify names is no incoming webhook: its path must have /hooks/ID/TOKEN."
+            "The webhook that --notify names is not an incoming webhook: its path must contain /hooks/ID/TOKEN."
         )
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise NotifyTargetError(
-            "The webhook that --notify names is http://: its secret would travel unencrypted; use https://."
+            "The webhook that --notify names is http://: its secret would be sent unencrypted; use https://."
         )
-    name = f"[{host}]" if ":" in host else host
-    return Webhook(f"{parts.scheme}://{name if port is None else f'{name}:{port}'}", parts.path)
+    return Webhook(f"{parts.scheme}://{format_netloc(host, port)}", parts.path)
 
 
 def room_payload(room: Room, text: str) -> Json:
-    """Give what `chat.postMessage` takes."""
+    """Return the JSON for `chat.postMessage`."""
     where = "channel" if room.name.startswith(("#", "@")) else "roomId"
     return {where: room.name, "text": text, "parseUrls": False}
 
 
 def webhook_payload(text: str) -> Json:
-    """Give what an incoming webhook takes; its room is its own."""
+    """Return the JSON for an incoming webhook, which has a room of its own."""
     return {"text": text}
 
 
-def compose(ending: RunSummary) -> str:
-    """Write the message; what is not ours stands in it as code, so that it can neither format nor call anybody."""
-    lines = [f"*{ending.headline}*"]
-    if ending.outcomes:
-        total = sum(ending.outcomes.values())
-        lines.append(f"{total:,} row{'' if total == 1 else 's'}: {_counted(ending.outcomes)}.")
-    if ending.reasons:
-        most = sorted(ending.reasons.items(), key=lambda item: -item[1])
-        more = f" and {len(most) - MOST_REASONS} more reasons" if len(most) > MOST_REASONS else ""
-        lines.append(f"Why not: {_counted(dict(most[:MOST_REASONS]))}{more}.")
-    where, who = quoted(ending.workspace), quoted(ending.account)
-    lines.append(f"{quoted(ending.operation)} at {where} as {who}, {format_elapsed(ending.seconds)}.")
-    lines.append(f"Report on {quoted(ending.host)}: {quoted(ending.report)}")
+def compose(summary: RunSummary) -> str:
+    """Format the message; foreign text is put into code spans, so that it can neither format nor mention."""
+    lines = [f"*{summary.headline}*"]
+    if summary.outcomes:
+        lines.append(f"{plural(sum(summary.outcomes.values()), 'row')}: {_format_counts(summary.outcomes)}.")
+    if summary.reasons:
+        by_count = sorted(summary.reasons.items(), key=lambda item: -item[1])
+        more = f" and {len(by_count) - MAX_REASONS} more reasons" if len(by_count) > MAX_REASONS else ""
+        lines.append(f"Why not: {_format_counts(dict(by_count[:MAX_REASONS]))}{more}.")
+    workspace, account = code_span(summary.workspace), code_span(summary.account)
+    elapsed = format_duration(summary.seconds, whole_seconds=True)
+    lines.append(f"{code_span(summary.operation)} at {workspace} as {account}, {elapsed}.")
+    lines.append(f"Report on {code_span(summary.host)}: {code_span(summary.report)}")
     return "\n".join(lines)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{rows:,} {quoted(name)}" for name, rows in counts.items())
+def _format_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{rows:,} {code_span(name)}" for name, rows in counts.items())
 
 
-def quoted(text: str) -> str:
-    """Put a text that may be hostile into a code span: no markup, no link, no @mention, no #channel."""
-    harmless = sanitise(text, limit=LONGEST_VALUE).replace("`", "'")
-    # Servers look for mentions in code spans too: a word joiner, which nobody sees, parts the sign from the name.
-    parted = re.sub("[@#]", "\\g<0>\u2060", harmless)
-    return f"`{parted or ' '}`"
-
-
-def format_elapsed(seconds: float) -> str:
-    """Say a span of time: `1 h 2 min`, `3 min 4 s`, `5 s`."""
-    whole = max(0, round(seconds))
-    hours, minutes = whole // 3600, whole // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+def code_span(text: str) -> str:
+    """Format a text that may be hostile as a code span: no markup, no link, no @mention, no #channel."""
+    clean = sanitise(text, limit=MAX_VALUE_LENGTH).replace("`", "'")
+    # Servers look for mentions in code spans too: an invisible word joiner separates the sign from the name.
+    separated = re.sub("[@#]", "\\g<0>\u2060", clean)
+    return f"`{separated or ' '}`"

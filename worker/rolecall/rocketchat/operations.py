@@ -1,4 +1,4 @@
-"""What Rolecall can ask of a workspace, as a table: twins that differ in direction, role and kind of room only."""
+"""Table of the twelve supported role operations: add or remove, three roles, two kinds of room."""
 
 from enum import StrEnum
 from itertools import product
@@ -8,7 +8,7 @@ from rolecall.models import Outcome
 
 
 class Role(StrEnum):
-    """A role that a member can have in one room; the words are the server's."""
+    """A role that a member can have in one room; the values are the server's."""
 
     LEADER = "leader"
     MODERATOR = "moderator"
@@ -19,25 +19,25 @@ class Operation(NamedTuple):
     """One REST method that changes a member's role in one room."""
 
     kind: str
-    """The kind of room, as its methods' names begin: `groups` (private) or `channels` (public)."""
-    gives: bool
+    """The kind of room and the prefix of its methods: `groups` (private) or `channels` (public)."""
+    adds: bool
     """True for `add...`, False for `remove...`."""
     role: Role
     name: str
-    """The method, as the REST API spells it."""
+    """The method's name in the REST API."""
     path: str
-    """The path below the workspace's address."""
+    """The path below the workspace's URL."""
     done: Outcome
-    """What a row is told that was carried out."""
+    """The outcome of a row whose role was changed."""
     nothing_to_do: Outcome
-    """What a row is told that was so before."""
-    already_so: str
-    """The error type by which the server says that there is nothing to do."""
+    """The outcome of a row whose role needed no change."""
+    noop_error_type: str
+    """The error type that means 'nothing to do'."""
 
     @property
     def inverse(self) -> "Operation":
-        """The operation that brings back what this one changed."""
-        return OPERATIONS[_name(self.kind, not self.gives, self.role)]
+        """The operation that undoes this one."""
+        return OPERATIONS[_name(self.kind, not self.adds, self.role)]
 
     @property
     def permission(self) -> str:
@@ -45,29 +45,29 @@ class Operation(NamedTuple):
         return f"set-{self.role}"
 
 
-def _name(kind: str, gives: bool, role: Role) -> str:
-    return f"{kind}.{'add' if gives else 'remove'}{role.title()}"
+def _name(kind: str, adds: bool, role: Role) -> str:
+    return f"{kind}.{'add' if adds else 'remove'}{role.title()}"
 
 
-def _operation(kind: str, gives: bool, role: Role) -> Operation:
-    name, word = _name(kind, gives, role), "already" if gives else "not"
+def _operation(kind: str, adds: bool, role: Role) -> Operation:
+    name, word = _name(kind, adds, role), "already" if adds else "not"
     return Operation(
         kind,
-        gives,
+        adds,
         role,
         name,
         path=f"/api/v1/{name}",
-        done=Outcome.ADDED if gives else Outcome.REMOVED,
+        done=Outcome.ADDED if adds else Outcome.REMOVED,
         nothing_to_do=Outcome(f"{word}_{role}"),
-        already_so=f"error-user-{word}-{role}",
+        noop_error_type=f"error-user-{word}-{role}",
     )
 
 
-_ALL = [_operation(*twin) for twin in product(("groups", "channels"), (False, True), Role)]
+_ALL = [_operation(*variant) for variant in product(("groups", "channels"), (False, True), Role)]
 OPERATIONS = {operation.name: operation for operation in _ALL}
 """Every operation by its name."""
 REMOVE_LEADER = OPERATIONS["groups.removeLeader"]
 DONE = frozenset(operation.done for operation in _ALL)
-"""Outcomes of rows that were carried out."""
+"""Outcomes of rows whose role was changed."""
 NOTHING_TO_DO = frozenset(operation.nothing_to_do for operation in _ALL)
-"""Outcomes of rows that were so before."""
+"""Outcomes of rows whose role needed no change."""

@@ -1,8 +1,8 @@
-"""What an answer's headers say about rate limits; pure functions over headers.
+"""Parsers for rate limit headers. Pure functions.
 
 Rocket.Chat sends `X-RateLimit-Limit`, `-Remaining` and `-Reset` (epoch milliseconds of the server's own clock;
-a few proxies send seconds) with every answer of a limited route, and nothing at all to an account that is not
-limited. Proxies in front may send `Retry-After`, as seconds or as an HTTP date.
+a few proxies send seconds) with every response of a limited route, and none of them to an account that is not
+limited. Proxies may send `Retry-After`, as seconds or as an HTTP date.
 """
 
 import re
@@ -15,27 +15,29 @@ from typing import NamedTuple
 from rolecall.models import Reply
 
 EPOCH_IN_MILLISECONDS = 1e11
-"""A reset above this is in milliseconds (as seconds it would lie in the year 5138)."""
-LONGEST_NUMBER = 16
-"""Digits of a number that a header can mean."""
-LONGEST_WINDOW = 86_400.0
-"""A reset further away than this many seconds is taken for nonsense and ignored."""
+"""A reset above this is in milliseconds (as seconds it would be in the year 5138)."""
+MAX_NUMBER_LENGTH = 16
+"""Digits of a number in a header; longer numbers are invalid."""
+MAX_WINDOW = 86_400.0
+"""Seconds; headers with a reset further in the future are ignored."""
+
+_WAIT = re.compile(rb"must wait (\d{1,6}) seconds")
 
 
 class Limits(NamedTuple):
-    """The server's window, as one answer tells it."""
+    """The state of the server's window, from the headers of one response."""
 
     limit: int
     """Calls in a window."""
     remaining: int
-    """Calls left in this one when the server answered."""
+    """Calls left in this window when the server responded."""
     reset_at: float
-    """When the window ends: epoch seconds of the server's clock."""
+    """The end of the window: epoch seconds of the server's clock."""
 
 
 def parse_limits(headers: Mapping[str, str]) -> Limits | None:
-    """Read the rate-limit headers; None where they are absent or make no sense."""
-    if "X-RateLimit-Limit" not in headers:  # an account without a limit: the fast path of a run
+    """Parse the rate limit headers; None if they are missing or invalid."""
+    if "X-RateLimit-Limit" not in headers:  # fast path for an account that is not limited
         return None
     try:
         limit, remaining, reset = (_number(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
@@ -45,27 +47,27 @@ def parse_limits(headers: Mapping[str, str]) -> Limits | None:
         return None
     reset_at = reset / 1000 if reset > EPOCH_IN_MILLISECONDS else float(reset)
     date = server_date(headers)
-    if date is not None and not -1.0 <= reset_at - date <= LONGEST_WINDOW:
+    if date is not None and not -1.0 <= reset_at - date <= MAX_WINDOW:
         return None
     return Limits(limit, min(remaining, limit), reset_at)
 
 
 def _number(text: str) -> int:
-    """Read a whole number of a size that a count or a time can have; raises ValueError."""
-    if len(text) > LONGEST_NUMBER:
+    """Parse a whole number of limited length. Raises ValueError."""
+    if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError(text)
     return int(text)
 
 
 def server_date(headers: Mapping[str, str]) -> float | None:
-    """Read the `Date` header as epoch seconds: the server's clock, cut down to the whole second."""
+    """Parse the `Date` header: epoch seconds of the server's clock, rounded down to a whole second."""
     value = headers.get("Date")
     return None if value is None else _epoch(value)
 
 
 @lru_cache(maxsize=8)
 def _epoch(http_date: str) -> float | None:
-    """Parse an HTTP date; cached, because all answers of one second carry the same."""
+    """Parse an HTTP date; cached, because all responses of one second have the same date."""
     try:
         moment = parsedate_to_datetime(http_date)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -74,7 +76,7 @@ def _epoch(http_date: str) -> float | None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Read `Retry-After`, seconds or an HTTP date, as seconds from the answer; None where it is absent."""
+    """Parse `Retry-After`, seconds or an HTTP date: seconds from the response on; None if it is missing or invalid."""
     value = reply.headers.get("Retry-After", "").strip()
     if value.isdecimal() and value.isascii():
         return float(value[:9])
@@ -84,9 +86,9 @@ def retry_after(reply: Reply) -> float | None:
 
 
 def retry_delay(reply: Reply) -> float | None:
-    """Read how many seconds a 'too many requests' asks us to stay away; None where it does not say.
+    """Return how many seconds to wait after 'too many requests'; None if the response does not say it.
 
-    In this order: the end of the server's window, `Retry-After`, Rocket.Chat's sentence
+    Sources in this order: the end of the server's window, `Retry-After`, Rocket.Chat's sentence
     'You must wait 42 seconds before trying this endpoint again'.
     """
     date = server_date(reply.headers)
@@ -97,6 +99,3 @@ def retry_delay(reply: Reply) -> float | None:
         return after
     sentence = _WAIT.search(reply.body)
     return float(sentence[1]) if sentence else None
-
-
-_WAIT = re.compile(rb"must wait (\d{1,6}) seconds")

@@ -1,14 +1,17 @@
-"""What an answer comes to: the table of meanings, looked up. Pure functions."""
+"""Classify responses with the error table. Pure functions."""
 
+import re
 from enum import Enum, auto
 from typing import NamedTuple
+
+import orjson
 
 from rolecall.models import NoReply, Outcome, Reply
 from rolecall.rocketchat.error_table import (
     BY_ERROR_TYPE,
+    BY_MESSAGE,
     BY_NO_REPLY,
     BY_STATUS,
-    BY_WORDS,
     CONFIRMED_ON_RETRY,
     NO_SUCH_ROUTE,
     REDIRECTED,
@@ -19,63 +22,92 @@ from rolecall.rocketchat.error_table import (
     ErrorRule,
 )
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
-from rolecall.rocketchat.response_body import ServerError, json_object, page_text, parse_error, plain_text
+from rolecall.rocketchat.rate_limit_headers import retry_delay
+
+MAX_MESSAGE_LENGTH = 1000
+"""Characters of the server's message that are kept."""
+MAX_ERROR_TYPE_LENGTH = 100
+MAX_PAGE_SIZE = 4096
+"""Bytes of an HTML page that are searched for text."""
+MAX_PAGE_TEXT_LENGTH = 200
+"""Characters of an HTML page's text that are kept."""
+DEFAULT_RETRY_DELAY = 1.0
+"""Seconds to wait after 'too many requests' if the response gives no time, or gives zero."""
+
+_BRACKETED = re.compile(r"\[([A-Za-z0-9_-]{1,80})\]\s*$")
+_TAGS = re.compile(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", re.DOTALL)
 
 
 class CallResult(NamedTuple):
-    """What one call came to."""
+    """The classification of one call."""
 
-    meaning: ErrorRule
+    rule: ErrorRule
     error_type: str
     message: str
-    """The server's words, as they came (never shown without being cleaned)."""
+    """The server's message, unsanitised; or ours if there was no response."""
     status: int | None
+    """The HTTP status; None if there was no response."""
 
 
 class MatchedBy(Enum):
-    """What of an answer decided its meaning."""
+    """The part of a response that decided its classification."""
 
     SUCCESS = auto()
     """A 200 with `success: true`."""
     FIELD = auto()
-    """The error type in its field."""
+    """The field `errorType`."""
     BRACKETS = auto()
-    """The error type in square brackets at the end of the words; the field is missing."""
+    """The error type in square brackets at the end of the message; the field is missing."""
     WORDS = auto()
-    """The words themselves; they have no error type."""
+    """The message itself; there is no error type."""
     STATUS = auto()
-    """The HTTP status; an error type is missing or not known."""
+    """The HTTP status; the error type is missing or unknown."""
     UNKNOWN_REFUSAL = auto()
-    """It is Rocket.Chat's refusal, but the table knows neither its error type nor its status."""
+    """An error of Rocket.Chat whose error type and status are not in the table."""
     UNTRUSTED = auto()
-    """Nothing: neither a success nor a refusal that Rocket.Chat would send."""
+    """Nothing: neither a success nor an error that Rocket.Chat would send."""
     NO_REPLY = auto()
-    """There was no answer."""
+    """There was no response."""
 
 
 class Explanation(NamedTuple):
-    """What one call came to, and why."""
+    """The classification of one call, and the reason for it."""
 
     verdict: CallResult
-    ground: MatchedBy
+    matched_by: MatchedBy
 
 
-MAX_MESSAGE_LENGTH = 1000
-"""Characters of the server's words that are kept."""
+class ReadResult(NamedTuple):
+    """The classification of one read call, with the JSON object that was read."""
 
+    verdict: CallResult
+    body: dict[str, object] | None
+    """None if the call failed; the verdict says why."""
+
+
+class ServerError(NamedTuple):
+    """The error type in a response."""
+
+    error_type: str
+    """Empty if there is none."""
+    in_field: bool
+    """True if it is in the field `errorType`, False if it is in square brackets at the end of the message."""
+
+
+_NO_ERROR = ServerError("", in_field=False)
 _PLAIN_SUCCESS = b'{"success":true}'
-_DONE = {outcome: CallResult(ErrorRule("", outcome, Action.SETTLE, ""), "", "", 200) for outcome in DONE}
-_NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.SETTLE, "") for outcome in NOTHING_TO_DO}
-_READ = CallResult(ErrorRule("", Outcome.NOT_ATTEMPTED, Action.SETTLE, ""), "", "", 200)
-_NOT_READ = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, then=Action.SETTLE)
+_DONE = {outcome: CallResult(ErrorRule("", outcome, Action.FINISH, ""), "", "", 200) for outcome in DONE}
+_NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.FINISH, "") for outcome in NOTHING_TO_DO}
 _CONFIRMED = {outcome: CONFIRMED_ON_RETRY._replace(outcome=outcome) for outcome in DONE}
+_READ = CallResult(ErrorRule("", Outcome.NOT_ATTEMPTED, Action.FINISH, ""), "", "", 200)
+_NO_SUCH_READ_ROUTE = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, action=Action.FINISH)
 
 
 def classify(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) -> CallResult:
-    """Say what one call came to.
+    """Classify the response to an operation's call.
 
-    `in_doubt`: an earlier attempt at this row may have been carried out, so that 'nothing to do' now means that
-    it was (a change of a role is idempotent in effect, but not in its answer).
+    `in_doubt`: an earlier attempt at this row may have been carried out. In that case 'nothing to do' confirms
+    that attempt: the operation is idempotent, but its response is not.
     """
     if isinstance(reply, Reply) and reply.status == 200 and reply.body == _PLAIN_SUCCESS:
         return _DONE[operation.done]
@@ -83,82 +115,116 @@ def classify(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) ->
 
 
 def explain(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) -> Explanation:
-    """Say what one call came to, as `classify` does, and what of the answer decided that."""
+    """Classify like `classify`, and return the part of the response that decided."""
     if isinstance(reply, NoReply):
-        return Explanation(_without_reply(reply), MatchedBy.NO_REPLY)
-    body = json_object(reply.body)
+        return Explanation(_classify_no_reply(reply), MatchedBy.NO_REPLY)
+    body = parse_object(reply.body)
     if _is_success(reply, body):
         return Explanation(_DONE[operation.done], MatchedBy.SUCCESS)
-    named = parse_error(body)
-    if named.error_type != operation.already_so:
-        return _refused(reply, body, named)
-    meaning = _CONFIRMED[operation.done] if in_doubt else _NOTHING_TO_DO[operation.nothing_to_do]
-    return Explanation(_told(reply, body, named, meaning), _ground_of(named))
-
-
-class ReadResult(NamedTuple):
-    """What one reading call came to."""
-
-    verdict: CallResult
-    body: dict[str, object] | None
-    """What was read; None where the verdict says why there is nothing."""
+    error = parse_error(body)
+    if error.error_type != operation.noop_error_type:
+        return _classify_error(reply, body, error)
+    rule = _CONFIRMED[operation.done] if in_doubt else _NOTHING_TO_DO[operation.nothing_to_do]
+    return Explanation(_result(rule, reply, body, error), _place_of(error))
 
 
 def classify_read(reply: Reply | NoReply) -> ReadResult:
-    """Say what a reading call came to.
+    """Classify the response to a read call.
 
-    A missing route (an older server) is no reason to stop: what cannot be read is told so.
+    A missing route does not stop the run: an older server may not have it.
     """
     if isinstance(reply, NoReply):
-        return ReadResult(_without_reply(reply), None)
-    body = json_object(reply.body)
+        return ReadResult(_classify_no_reply(reply), None)
+    body = parse_object(reply.body)
     if _is_success(reply, body):
         return ReadResult(_READ, body)
-    verdict = _refused(reply, body, parse_error(body)).verdict
-    return ReadResult(verdict._replace(meaning=_NOT_READ) if verdict.meaning is NO_SUCH_ROUTE else verdict, None)
+    verdict = _classify_error(reply, body, parse_error(body)).verdict
+    return ReadResult(verdict._replace(rule=_NO_SUCH_READ_ROUTE) if verdict.rule is NO_SUCH_ROUTE else verdict, None)
+
+
+def rate_limit_delay(reply: Reply | NoReply) -> float | None:
+    """Return how many seconds to wait before the call is repeated; None if it was not rate limited."""
+    if isinstance(reply, NoReply) or classify_read(reply).verdict.rule.action is not Action.BACK_OFF:
+        return None
+    return retry_delay(reply) or DEFAULT_RETRY_DELAY
+
+
+def parse_object(body: bytes) -> dict[str, object] | None:
+    """Parse a body as a JSON object; None if it is anything else."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def parse_error(body: dict[str, object] | None) -> ServerError:
+    """Parse the error type: the field, or else the square brackets at the end of the message."""
+    if body is None:
+        return _NO_ERROR
+    field = body.get("errorType")
+    if isinstance(field, str) and field:
+        return ServerError(field[:MAX_ERROR_TYPE_LENGTH], in_field=True)
+    bracketed = _BRACKETED.search(_message(body))
+    return ServerError(bracketed[1], in_field=False) if bracketed else _NO_ERROR
 
 
 def _is_success(reply: Reply, body: dict[str, object] | None) -> bool:
     return reply.status == 200 and body is not None and body.get("success") is True
 
 
-def _refused(reply: Reply, body: dict[str, object] | None, named: ServerError) -> Explanation:
-    meaning, ground = _meaning(reply.status, named, is_json=body is not None)
-    verdict = _told(reply, body, named, meaning)
-    if meaning is REFUSED and not named.error_type and (known := BY_WORDS.get(verdict.message)):
-        return Explanation(verdict._replace(meaning=known), MatchedBy.WORDS)
-    return Explanation(verdict, ground)
-
-
-def _told(reply: Reply, body: dict[str, object] | None, named: ServerError, meaning: ErrorRule) -> CallResult:
-    message = page_text(reply.body) if body is None else plain_text(body)[:MAX_MESSAGE_LENGTH]
-    return CallResult(meaning, named.error_type, message, reply.status)
-
-
-def _without_reply(reply: NoReply) -> CallResult:
-    meaning = BY_NO_REPLY[reply.reason]
-    if reply.maybe_sent != meaning.maybe_done:
+def _classify_no_reply(reply: NoReply) -> CallResult:
+    rule = BY_NO_REPLY[reply.reason]
+    if reply.maybe_sent != rule.maybe_done:
         outcome = Outcome.UNKNOWN if reply.maybe_sent else Outcome.FAILED
-        meaning = meaning._replace(maybe_done=reply.maybe_sent, outcome=outcome)
-    return CallResult(meaning, "", reply.detail, None)
+        rule = rule._replace(maybe_done=reply.maybe_sent, outcome=outcome)
+    return CallResult(rule, "", reply.detail, None)
 
 
-def _meaning(status: int, named: ServerError, *, is_json: bool) -> tuple[ErrorRule, MatchedBy]:
-    if by_type := BY_ERROR_TYPE.get(named.error_type):
-        return by_type, _ground_of(named)
-    if by_status := _by_status(status):
+def _classify_error(reply: Reply, body: dict[str, object] | None, error: ServerError) -> Explanation:
+    rule, matched_by = _find_rule(reply.status, error, is_json=body is not None)
+    verdict = _result(rule, reply, body, error)
+    if rule is REFUSED and not error.error_type and (known := BY_MESSAGE.get(verdict.message)):
+        return Explanation(verdict._replace(rule=known), MatchedBy.WORDS)
+    return Explanation(verdict, matched_by)
+
+
+def _find_rule(status: int, error: ServerError, *, is_json: bool) -> tuple[ErrorRule, MatchedBy]:
+    if by_type := BY_ERROR_TYPE.get(error.error_type):
+        return by_type, _place_of(error)
+    if by_status := _rule_of_status(status):
         return by_status, MatchedBy.STATUS
-    if named.error_type or (is_json and status >= 400):
+    if error.error_type or (is_json and status >= 400):
         return REFUSED, MatchedBy.UNKNOWN_REFUSAL
-    # A page that is not JSON, or a 2xx without `success: true`: nobody can say who answered, and what was done.
+    # Not JSON, or a 2xx without `success: true`: the sender and the effect of the call are unknown.
     return UNTRUSTED, MatchedBy.UNTRUSTED
 
 
-def _by_status(status: int) -> ErrorRule | None:
+def _rule_of_status(status: int) -> ErrorRule | None:
     if 300 <= status < 400:
         return REDIRECTED
     return BY_STATUS.get(status) or (SERVER_ERROR if status >= 500 else None)
 
 
-def _ground_of(named: ServerError) -> MatchedBy:
-    return MatchedBy.FIELD if named.in_field else MatchedBy.BRACKETS
+def _result(rule: ErrorRule, reply: Reply, body: dict[str, object] | None, error: ServerError) -> CallResult:
+    message = _page_text(reply.body) if body is None else _message(body)[:MAX_MESSAGE_LENGTH]
+    return CallResult(rule, error.error_type, message, reply.status)
+
+
+def _place_of(error: ServerError) -> MatchedBy:
+    return MatchedBy.FIELD if error.in_field else MatchedBy.BRACKETS
+
+
+def _message(body: dict[str, object]) -> str:
+    """Return the server's message; empty if there is none."""
+    for name in ("error", "message"):
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _page_text(body: bytes) -> str:
+    """Return the start of a body that is not JSON, without HTML tags."""
+    text = _TAGS.sub(" ", body[:MAX_PAGE_SIZE].decode(errors="replace"))
+    return " ".join(text.split())[:MAX_PAGE_TEXT_LENGTH]

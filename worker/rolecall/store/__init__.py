@@ -1,5 +1,5 @@
-"""The ledger: what was meant to be sent, and what came of it; the truth from which every report is made.
+"""The record of each run: which calls were intended and what their outcomes are. Every report is made from it.
 
-A row's intent is on disk before its request leaves, its outcome after the answer. A row with an intent and no
-outcome may have been carried out, and is treated so for ever after.
+The intent of a row is durable before its request is sent, its outcome after the response. A row with an intent and
+no outcome may have been carried out: it is in doubt until it is settled.
 """

@@ -1,26 +1,33 @@
-"""What the engine and the reports need of a ledger, whatever database stands behind it."""
+"""The store of one run: its protocol and the values that it takes and returns. Every database implements it."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+from itertools import islice
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row, RowOutcome
 
+T = TypeVar("T")
+
 KILLED = "killed"
-"""Why a session ended that could not say so."""
+"""Stop reason of a session whose process ended without recording one."""
+PAGE_SIZE = 512
+"""Rows that are in memory at once while a job is imported."""
 
 
 class InvalidStoreError(Exception):
-    """The ledger cannot be used for this run; the text is one line for a person."""
+    """The store cannot be used for this run; the text is one line for a person."""
 
 
 class StoreError(Exception):
-    """The ledger could not be written or read in the middle of a run; the text is one line for a person."""
+    """The store could not be written or read in the middle of a run; the text is one line for a person."""
 
 
 class Identity(NamedTuple):
-    """Which run a ledger belongs to."""
+    """Which run a store belongs to."""
 
     workspace: str
     operation: str
@@ -28,7 +35,7 @@ class Identity(NamedTuple):
 
 
 class Intent(NamedTuple):
-    """A request is about to leave."""
+    """A request is about to be sent (write-ahead)."""
 
     key: int
     attempt: int
@@ -38,7 +45,7 @@ class Intent(NamedTuple):
 
 
 class IntentRollback(NamedTuple):
-    """An intended request did not leave, or was certainly not carried out: the intent is taken back."""
+    """An intended request was not sent, or was certainly not carried out: the row is as before the intent."""
 
     key: int
     attempts: int
@@ -47,16 +54,52 @@ class IntentRollback(NamedTuple):
     """True when an earlier attempt may have been carried out."""
 
 
-class Batch(NamedTuple):
-    """What one transaction takes; outcomes and rollbacks first, so that a later intent of a row stands."""
+class PauseKind(StrEnum):
+    """Why no request was sent for a time."""
 
-    settled: Sequence[RowOutcome]
-    rollbacks: Sequence[IntentRollback]
-    intents: Sequence[Intent]
+    WINDOW = "window"
+    """The server's rate limit window was full."""
+    REFUSED = "refused"
+    """The server answered 'too many requests', or to come back later."""
+    OUTAGE = "outage"
+    """The workspace did not respond; probes only."""
+    SHUTDOWN = "shutdown"
+    """The run was stopped; only responses to requests in flight were awaited."""
+
+
+class Pause(NamedTuple):
+    """A time in which no new request was sent. Times are UTC, milliseconds since the epoch."""
+
+    kind: PauseKind
+    started_at: int
+    until: int | None = None
+    """Planned end; None where it is not known."""
+    ended_at: int | None = None
+    """Recorded end; None while it lasts, and for kinds whose planned end counts."""
+    limit: int | None = None
+    """Requests in a window of the server, where the window is the reason and its limit is known."""
+    window_seconds: float | None = None
+
+
+class PauseEnd(NamedTuple):
+    """The latest pause of a kind in this session has ended."""
+
+    kind: PauseKind
+    at: int
+    """UTC, milliseconds since the epoch."""
+
+
+class Batch(NamedTuple):
+    """What one transaction writes; outcomes and rollbacks first, so that a later intent of a row stands."""
+
+    outcomes: Sequence[RowOutcome] = ()
+    rollbacks: Sequence[IntentRollback] = ()
+    intents: Sequence[Intent] = ()
+    pauses: Sequence[Pause | PauseEnd] = ()
 
 
 class PresetOutcome(NamedTuple):
-    """What is known of a pair before anything is sent: it is told so, and never sent."""
+    """An outcome that is known before anything is sent: the pair is reported with it and never sent."""
 
     room_id: str
     user_id: str
@@ -64,11 +107,11 @@ class PresetOutcome(NamedTuple):
     reason: str
     message: str
     at: int
-    """When it was found out: UTC, milliseconds since the epoch."""
+    """When it was established: UTC, milliseconds since the epoch."""
 
 
 class Pair(NamedTuple):
-    """One pair, and what it is told."""
+    """One pair of the job with its recorded outcome."""
 
     key: int
     line: int | None
@@ -82,7 +125,7 @@ class Pair(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many rows came to one outcome for one reason."""
+    """The number of rows with one outcome and reason."""
 
     outcome: Outcome
     reason: str
@@ -90,7 +133,7 @@ class Count(NamedTuple):
 
 
 def count_by_outcome(counts: Iterable[Count]) -> Counter[Outcome]:
-    """Count the rows by outcome alone, in the order of the counts."""
+    """Return the number of rows by outcome, in the order of the counts."""
     outcomes: Counter[Outcome] = Counter()
     for count in counts:
         outcomes[count.outcome] += count.rows
@@ -103,85 +146,102 @@ class Session(NamedTuple):
     started_at: int
     """UTC, milliseconds since the epoch."""
     ended_at: int | None
-    """None for a session that was killed, or that goes on."""
+    """None for a session whose process was killed, or that is running."""
     stop: str
-    """Why it stopped before the last row; empty when it reached it."""
+    """Stop reason; empty when it reached the last row."""
     account: str
 
     @property
-    def why(self) -> str:
-        """Why it ended before the last row, KILLED for one that did not end itself; empty when it reached it."""
+    def stop_reason(self) -> str:
+        """Return why it ended before the last row: KILLED without a recorded end; empty when it reached the last row."""
         return self.stop or ("" if self.ended_at else KILLED)
 
 
 class RunStore(Protocol):
-    """The record of one run. Calls come one at a time; each is atomic. Raises StoreError."""
+    """The record of one run. Each method is atomic; methods may be called concurrently. All raise StoreError."""
 
-    def identity(self) -> Identity | None:
-        """Tell which run this is; None for a new ledger."""
+    async def identity(self) -> Identity | None:
+        """Return which run this is; None for a new store."""
 
-    def extra_columns(self) -> Sequence[str]:
-        """Name the job's further columns, in the order of their first appearance."""
+    async def extra_columns(self) -> Sequence[str]:
+        """Return the names of the job's further columns, in the order of their first appearance."""
 
-    def import_rows(
+    async def import_rows(
         self,
         identity: Identity,
-        rows: Iterable[Row | BadRow],
-        known: Iterable[PresetOutcome] = (),
-        notes: Mapping[str, str] = MappingProxyType({}),
+        pages: AsyncIterator[Sequence[Row | BadRow]],
+        preset: Iterable[PresetOutcome] = (),
+        meta: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Make the job's rows the ledger's, in one transaction; pairs that it knows keep what came of them.
+        """Make the rows of a job the store's, in one transaction; pairs that it has keep their outcome.
 
-        What is `known` of pairs that nothing has been tried for becomes their outcome; the notes are kept beside it.
+        A `preset` outcome is recorded for a pair that has no outcome and no attempt; `meta` is stored with the rows.
+        What `pages` raises undoes everything and is raised.
         """
 
-    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
-        """Give the next rows to be done in job order, each with its place, beyond the place `after`."""
+    async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows in job order, each with its place, beyond the place `after`."""
 
-    def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
-        """Count the rows to be done, and the rooms they are in."""
+    async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Return the number of due rows, and of the rooms that they are in."""
 
-    def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs beyond `after`, a room and a user, in the order of these."""
+    async def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond `after`, a room and a user, in this order."""
 
-    def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs beyond `after`, a user and a room, in the order of these."""
+    async def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond `after`, a user and a room, in this order."""
 
-    def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
-        """Count the rooms and the users of the pairs that have one of these outcomes, and this reason."""
+    async def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
+        """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
 
-    def delete_removed_pairs(self) -> None:
-        """Drop the pairs that the present job file no longer has, and what came of them."""
+    async def delete_removed_pairs(self) -> None:
+        """Delete the pairs that the present job file no longer has, with their outcomes."""
 
-    def reset_outcomes(self) -> None:
-        """Forget what came of every pair."""
+    async def reset_outcomes(self) -> None:
+        """Delete the outcomes of all pairs."""
 
-    def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""
 
-    def open_session(self, account: str, at: int) -> None:
-        """Note that the command has started."""
+    async def open_session(self, account: str, at: int) -> None:
+        """Record that the command has started."""
 
-    def close_session(self, stop: str, at: int) -> None:
-        """Note that the command ends, and why when it ends early."""
+    async def close_session(self, stop: str, at: int) -> None:
+        """Record that the session has ended, with the stop reason where it ended early."""
 
-    def sessions(self) -> list[Session]:
-        """List the starts of the command on this run."""
+    async def sessions(self) -> list[Session]:
+        """Return the sessions of this run, the first one first."""
 
-    def results(self) -> Iterator[Result]:
-        """Tell every row in job order; then the rows worked on that the present job file no longer has."""
+    async def pauses(self, after: int, count: int) -> list[tuple[int, Pause]]:
+        """Return the next pauses in their order, each with its number, beyond the number `after`."""
 
-    def results_by_key(self, keys: Sequence[int]) -> list[Result]:
-        """Tell single rows, known by their keys, in job order."""
+    async def open_pauses(self, at: int) -> list[Pause]:
+        """Return the pauses of the latest session that last at the moment `at` (UTC, milliseconds since the epoch)."""
 
-    def counts(self) -> list[Count]:
-        """Count the rows by outcome and reason."""
+    def results(self) -> AsyncGenerator[Sequence[Result], None]:
+        """Return all rows in job order, page by page; then rows with an outcome that the job file no longer has."""
 
-    def note(self, **values: str) -> None:
-        """Keep facts about the run by name."""
+    async def results_by_key(self, keys: Sequence[int]) -> list[Result]:
+        """Return single rows by their keys, in job order."""
 
-    def notes(self) -> Mapping[str, str]:
-        """Give the facts about the run."""
+    async def counts(self) -> list[Count]:
+        """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
 
-    def close(self) -> None:
-        """Let go of the database."""
+    async def count_settled(self, since: int) -> int:
+        """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
+
+    async def set_meta(self, **values: str) -> None:
+        """Store facts about the run by name."""
+
+    async def get_meta(self) -> Mapping[str, str]:
+        """Return the facts about the run."""
+
+    async def close(self) -> None:
+        """Close the database; nothing else may be called afterwards. Idempotent."""
+
+
+async def read_pages(rows: Iterable[T], size: int = PAGE_SIZE) -> AsyncGenerator[list[T], None]:
+    """Return the rows in pages; they are read on a thread, because reading a file blocks."""
+    left = iter(rows)
+    while page := await asyncio.to_thread(lambda: list(islice(left, size))):
+        yield page

@@ -1,108 +1,108 @@
-"""Group commit: the event loop hands over intents and outcomes, a thread makes them durable batch by batch.
+"""Group commit: the event loop hands over intents and outcomes, the store makes them durable batch by batch.
 
-While one batch waits for the disk the next one gathers, so that a slow disk makes batches larger instead of the
+While one batch waits for the disk the next one is collected, so that a slow disk makes batches larger and not the
 loop slower. A worker has at most one outcome that is not yet durable, because its next intent waits for a batch
-that holds it; so after a crash at most `concurrency` rows are in doubt.
+that contains it; so after a crash at most `concurrency` rows are in doubt.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from rolecall.models import DueRow, RowOutcome
-from rolecall.store.base import Batch, Intent, IntentRollback, RunStore, StoreError
+from rolecall.store.base import Batch, Intent, IntentRollback, Pause, PauseEnd, RunStore, StoreError
 
 
 class BatchWriter:
-    """The event loop's way to the ledger; every call that touches the disk runs on one thread of its own."""
+    """Writes to the store of a run while it is active; an async context manager."""
 
-    def __init__(self, ledger: RunStore, on_durable: Callable[[Sequence[RowOutcome]], None] | None = None) -> None:
-        """Take the ledger, and who is told of outcomes once they are on disk."""
-        self._ledger = ledger
+    def __init__(self, store: RunStore, on_durable: Callable[[Sequence[RowOutcome]], None] | None = None) -> None:
+        """Use the store; `on_durable` receives outcomes once they are durable."""
+        self._store = store
         self._on_durable = on_durable
-        self._settled: list[RowOutcome] = []
-        self._withdrawals: list[IntentRollback] = []
+        self._outcomes: list[RowOutcome] = []
+        self._rollbacks: list[IntentRollback] = []
         self._intents: list[Intent] = []
+        self._pauses: list[Pause | PauseEnd] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._work = asyncio.Event()
+        self._has_work = asyncio.Event()
         self._failure: StoreError | None = None
         self._closing = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._writer = asyncio.create_task(self._write(), name="ledger")
+        self._task = asyncio.create_task(self._write(), name="batch writer")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Make everything durable that was handed over, then let go of the thread; raises StoreError."""
+        """Make everything durable that was handed over. Raises StoreError."""
         self._closing = True
-        self._work.set()
+        self._has_work.set()
         try:
-            await asyncio.shield(self._writer)
+            await asyncio.shield(self._task)
         except asyncio.CancelledError:  # what was handed over is written all the same
-            await self._writer
+            await self._task
             raise
-        finally:
-            self._thread.shutdown()
 
     async def write_intent(self, intent: Intent) -> None:
-        """Return once the intent, and all that was handed over before it, is on disk. Raises StoreError."""
+        """Return once the intent, and all that was handed over before it, is durable. Raises StoreError."""
         if self._failure is not None:
             raise self._failure
         durable = self._loop.create_future()
         self._intents.append(intent)
         self._waiters.append(durable)
-        self._work.set()
+        self._has_work.set()
         await durable
 
-    def settle(self, settled: RowOutcome) -> None:
-        """Hand over an outcome; it is on disk before the next intent of anybody is."""
-        self._settled.append(settled)
-        self._work.set()
+    def write_outcome(self, outcome: RowOutcome) -> None:
+        """Hand over an outcome; it is durable before any later intent is."""
+        self._outcomes.append(outcome)
+        self._has_work.set()
 
-    def withdraw(self, withdrawal: IntentRollback) -> None:
-        """Hand over that an intended request did not leave, or was certainly not carried out."""
-        self._intents = [intent for intent in self._intents if intent.key != withdrawal.key]
-        self._withdrawals.append(withdrawal)
-        self._work.set()
+    def rollback_intent(self, rollback: IntentRollback) -> None:
+        """Hand over that an intended request was not sent, or was certainly not carried out."""
+        self._intents = [intent for intent in self._intents if intent.key != rollback.key]
+        self._rollbacks.append(rollback)
+        self._has_work.set()
 
-    async def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
-        """Read the next rows to be done; see Ledger.due."""
-        return await self._loop.run_in_executor(
-            self._thread, lambda: self._ledger.due(after, count, retry_failed=retry_failed)
-        )
+    def write_pause(self, pause: Pause | PauseEnd) -> None:
+        """Hand over the start or the end of a pause."""
+        self._pauses.append(pause)
+        self._has_work.set()
+
+    async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows; see RunStore.fetch_due."""
+        return await self._store.fetch_due(after, count, retry_failed=retry_failed)
 
     async def _write(self) -> None:
-        while not (self._closing and not self._gathered()):
-            await self._work.wait()
-            self._work.clear()
-            await asyncio.sleep(0)  # those who are ready in this turn of the loop shall share the batch
-            if self._gathered():
+        while not (self._closing and not self._has_entries()):
+            await self._has_work.wait()
+            self._has_work.clear()
+            await asyncio.sleep(0)  # everything that is ready in this turn of the loop shares the batch
+            if self._has_entries():
                 await self._commit()
         if self._failure is not None:
             raise self._failure
 
-    def _gathered(self) -> bool:
-        return bool(self._settled or self._withdrawals or self._intents)
+    def _has_entries(self) -> bool:
+        return bool(self._outcomes or self._rollbacks or self._intents or self._pauses)
 
     async def _commit(self) -> None:
-        batch = Batch(self._settled, self._withdrawals, self._intents)
+        batch = Batch(self._outcomes, self._rollbacks, self._intents, self._pauses)
         waiters, self._waiters = self._waiters, []
-        self._settled, self._withdrawals, self._intents = [], [], []
+        self._outcomes, self._rollbacks, self._intents, self._pauses = [], [], [], []
         try:
             if self._failure is None:
-                await self._loop.run_in_executor(self._thread, self._ledger.commit, batch)
+                await self._store.commit(batch)
         except StoreError as failure:
             self._failure = failure
-        except Exception as error:  # whatever it is: those who wait must not wait for ever
-            self._failure = StoreError(f"The ledger failed: {type(error).__name__}: {error}.")
-        if self._failure is None and self._on_durable is not None and batch.settled:
-            self._on_durable(batch.settled)
+        except Exception as error:  # of any kind: the waiters must not wait for ever
+            self._failure = StoreError(f"The run store failed: {type(error).__name__}: {error}.")
+        if self._failure is None and self._on_durable is not None and batch.outcomes:
+            self._on_durable(batch.outcomes)
         for waiter in waiters:
             if waiter.done():
                 continue

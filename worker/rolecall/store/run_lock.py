@@ -1,4 +1,4 @@
-"""One worker for each run: a lock on a file beside the ledger, let go by the system even after SIGKILL."""
+"""One process for each run: a lock on a file beside the store, released by the system even after SIGKILL."""
 
 import fcntl
 import os
@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+LOCK_FILE = "run.lock"
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08)
-"""Seconds between tries to take the lock: `is_locked` may have it for some microseconds, and must refuse nobody."""
+"""Seconds between attempts to lock: `is_locked` may have the lock for some microseconds, which must refuse no run."""
 
 
 class RunLockedError(Exception):
@@ -16,23 +17,39 @@ class RunLockedError(Exception):
 
 
 class RunLock:
-    """Hold the run in a folder for as long as the context lasts. Raises RunLockedError."""
+    """The lock of the run in a directory, also as a context manager. Blocks for 0.2 s where it is taken."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "run.lock"
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOCK_FILE
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Lock the run. Raises RunLockedError where another process has locked it."""
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if not any(map(self._try_to_lock, PAUSES)):
+            self.release()
+            raise RunLockedError(f"Another process works on the run in {self._path.parent}; wait for it to end.")
+        if not self._is_current_file():  # the process that had the lock has just removed the whole run
+            self.release()
+            raise RunLockedError(f"Another run in {self._path.parent} is just ending; start again.")
+
+    def release(self) -> None:
+        """Release the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def __enter__(self) -> Self:
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if not any(map(self._take, PAUSES)):
-            os.close(self._descriptor)
-            raise RunLockedError(f"Another run holds {self._path.parent}; wait for it to end.")
-        if not self._is_at_its_place():  # its holder has just taken the whole run away
-            os.close(self._descriptor)
-            raise RunLockedError(f"Another run in {self._path.parent} is just ending; start again.")
+        self.acquire()
         return self
 
-    def _take(self, pause: float) -> bool:
-        """Take the lock, or wait for so many seconds."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _try_to_lock(self, pause: float) -> bool:
+        """Return True once the file is locked; else wait for so many seconds."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,26 +57,21 @@ class RunLock:
             return False
         return True
 
-    def _is_at_its_place(self) -> bool:
+    def _is_current_file(self) -> bool:
         try:
             return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
         except FileNotFoundError:
             return False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._descriptor)
 
+def is_locked(directory: Path) -> bool:
+    """Return whether a process works on the run in a directory. Raises OSError where that cannot be determined.
 
-def is_locked(folder: Path) -> bool:
-    """Tell whether somebody works on the run in a folder. Raises OSError where that cannot be told.
-
-    flock(2) has no question without an attempt, so a shared lock is tried and let go at once; a start in that very
-    instant tries again and is not refused. A lock that is held is never touched.
+    flock(2) cannot query a lock, so a shared lock is tried and released at once; a run that starts in that very
+    instant tries again and is not refused. The lock of an active run is never affected.
     """
     try:
-        descriptor = os.open(folder / "run.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

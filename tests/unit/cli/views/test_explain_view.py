@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rolecall.cli.views.explain_view import LABEL, WIDTH, ExplainInput, as_json, as_lines, reported_outcome, status_in
 from rolecall.models import Json, Outcome, Reply
-from rolecall.rocketchat.error_table import BY_ERROR_TYPE, BY_STATUS, BY_WORDS, Action
+from rolecall.rocketchat.error_table import BY_ERROR_TYPE, BY_MESSAGE, BY_STATUS, Action
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import MatchedBy, classify, explain
 from tests.support.engine import run_pairs
@@ -54,7 +54,7 @@ def test_the_ground_is_what_decided(status: int, body: bytes | Json, ground: Mat
     """For each line of the table the reason that is given is the one that the classification went by."""
     kept = reply(status, body)
     explained = explain(kept, REMOVE_LEADER, in_doubt=False)
-    assert explained.ground is ground
+    assert explained.matched_by is ground
     assert explained.verdict == classify(kept, REMOVE_LEADER, in_doubt=False)
     assert why in told(kept)["Why"]
 
@@ -62,7 +62,7 @@ def test_the_ground_is_what_decided(status: int, body: bytes | Json, ground: Mat
 @given(
     status=st.sampled_from([*BY_STATUS, 200, 302, 400, 418, 501]) | st.integers(200, 599),
     error_type=st.sampled_from(["", "error-user-not-leader", "error-unheard-of", *BY_ERROR_TYPE]),
-    text=st.text(max_size=20) | st.sampled_from(["x [error-not-allowed]", "x [error-user-not-leader]", *BY_WORDS]),
+    text=st.text(max_size=20) | st.sampled_from(["x [error-not-allowed]", "x [error-user-not-leader]", *BY_MESSAGE]),
     success=st.booleans(),
     in_doubt=st.booleans(),
     operation=st.sampled_from(sorted(OPERATIONS)),
@@ -75,10 +75,10 @@ def test_what_is_explained_is_what_is_classified(
     kept = reply(status, body)
     explained = explain(kept, OPERATIONS[operation], in_doubt=in_doubt)
     assert explained.verdict == classify(kept, OPERATIONS[operation], in_doubt=in_doubt)
-    if explained.ground is MatchedBy.FIELD:
+    if explained.matched_by is MatchedBy.FIELD:
         without = explain(reply(status, {"success": success}), OPERATIONS[operation], in_doubt=in_doubt)
-        assert without.ground is not MatchedBy.FIELD
-    if explained.ground is MatchedBy.BRACKETS:
+        assert without.matched_by is not MatchedBy.FIELD
+    if explained.matched_by is MatchedBy.BRACKETS:
         assert text.rstrip().endswith(f"[{explained.verdict.error_type}]")
 
 
@@ -101,7 +101,7 @@ async def test_a_run_makes_of_an_answer_what_is_explained(tmp_path: Path, status
     """A row that a server answers so, on every attempt, is told the outcome and the reason that were explained."""
     kept = reply(status, body)
     explained = explain(kept, REMOVE_LEADER, in_doubt=False)
-    expected = reported_outcome(explained.verdict.meaning, in_doubt=False)
+    expected = reported_outcome(explained.verdict.rule, in_doubt=False)
 
     async def speak(seen: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await server.hear(reader):
@@ -112,8 +112,8 @@ async def test_a_run_makes_of_an_answer_what_is_explained(tmp_path: Path, status
         run = await run_pairs(server.url, [("room", "user")], tmp_path / "ledger")
     (result,) = run.results
     assert result.outcome is expected
-    if explained.verdict.meaning.then is not Action.STOP:
-        assert result.reason == explained.verdict.meaning.reason
+    if explained.verdict.rule.action is not Action.STOP:
+        assert result.reason == explained.verdict.rule.reason
 
 
 @pytest.mark.parametrize(

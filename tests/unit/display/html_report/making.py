@@ -1,4 +1,4 @@
-"""Results, facts and pages for the tests of the page."""
+"""Results, contexts and pages for the tests of the HTML report."""
 
 import io
 import json
@@ -15,15 +15,15 @@ START = 1_772_357_400_000
 
 
 def result(number: int = 0, outcome: Outcome = Outcome.REMOVED, reason: str = "", **fields: Any) -> Result:
-    """Make the result of a row that was answered `number` seconds after the start."""
+    """Return the result of a row that was answered `number` seconds after the start."""
     at = START + 1_000 * number
     pair = (f"room{number % 7}", f"user{number}")
     made = Result(number + 2, *pair, outcome, reason, 200, "", "", 1, at, at + 40, 38, {})
     return made._replace(**fields)
 
 
-def facts(rows: int, **fields: Any) -> ReportContext:
-    """Give the facts of a run of one session that reached its end."""
+def context(rows: int, **fields: Any) -> ReportContext:
+    """Return the context of a run of one session that reached its end."""
     made = ReportContext(
         workspace="https://chat.example.org",
         operation="groups.removeLeader",
@@ -33,38 +33,38 @@ def facts(rows: int, **fields: Any) -> ReportContext:
         hints={"room_archived": "unarchive the group", "killed": "the worker was killed"},
         links=["report.csv", "summary.json"],
         events=[],
-        worth_another_run=lambda result: result.outcome is Outcome.FAILED,
+        is_retryable=lambda result: result.outcome is Outcome.FAILED,
         version="1.2.3",
     )
     return made._replace(**fields)
 
 
-def written(results: Sequence[Result], most_rows: int = 100_000, **fields: Any) -> str:
-    """Write a page and give its text."""
+def written(results: Sequence[Result], max_rows: int = 100_000, **fields: Any) -> str:
+    """Return the text of a page."""
     file = io.StringIO()
-    with html_report(file, facts(len(results), **fields), most_rows) as write:
+    with html_report(file, context(len(results), **fields), max_rows) as write:
         for each in results:
             write(each)
     return file.getvalue()
 
 
 def data(text: str, name: str) -> Json:
-    """Give the JSON that stands in a page."""
+    """Return the JSON in a script element of a page."""
     found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)
     assert found
     return json.loads(found[1])
 
 
 def event(name: str, after: float, **fields: Json) -> dict[str, Json]:
-    """Give an event of the log, so many seconds after the start."""
+    """Return a log event `after` seconds after the start."""
     whole, part = divmod(round(after * 1_000), 1_000)
     stamp = f"2026-03-01T09:{30 + whole // 60:02}:{whole % 60:02}.{part:03}Z"
     return {"event": name, "timestamp": stamp, **fields}
 
 
-def tallied(results: Iterable[Result]) -> RunStats:
-    """Count results."""
-    tally = RunStats()
+def collected(results: Iterable[Result]) -> RunStats:
+    """Return the statistics of results."""
+    stats = RunStats()
     for each in results:
-        tally.add(each)
-    return tally
+        stats.add(each)
+    return stats

@@ -1,4 +1,4 @@
-"""Axes of pictures: round steps that reach far enough, bars that hold every call."""
+"""Scales of charts: round steps that reach the highest value, bars that contain every call."""
 
 from collections import Counter
 from itertools import pairwise
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.display.html_report.axis_scales import bar_ticks, bars, step, ticks
+from rolecall.display.html_report.axis_scales import bar_ticks, bars, round_step, ticks
 
 
 @pytest.mark.parametrize(
@@ -15,21 +15,21 @@ from rolecall.display.html_report.axis_scales import bar_ticks, bars, step, tick
 )
 def test_round_steps(span: float, parts: int, expected: float) -> None:
     """A step is 1, 2 or 5 with zeros, and needs no more parts than allowed."""
-    assert step(span, parts) == pytest.approx(expected)
+    assert round_step(span, parts) == pytest.approx(expected)
 
 
 @given(st.floats(0.001, 1e9), st.integers(1, 10))
 def test_ticks_reach_the_top(top: float, parts: int) -> None:
-    """The last tick is not below the highest value, and there are few."""
-    found = ticks(top, parts)
-    assert found[0] == 0
-    assert found[-1] >= top * 0.999
-    assert len(found) <= parts + 1
+    """The last tick is not below the highest value, and there are at most `parts` + 1 ticks."""
+    values = ticks(top, parts)
+    assert values[0] == 0
+    assert values[-1] >= top * 0.999
+    assert len(values) <= parts + 1
 
 
 @given(st.dictionaries(st.integers(0, 3_600_000), st.integers(1, 100), min_size=1))
-def test_every_call_stands_in_one_bar(durations: dict[int, int]) -> None:
-    """Bars meet without a gap, each holds the calls within it, and labels stand among them."""
+def test_every_call_is_in_one_bar(durations: dict[int, int]) -> None:
+    """Bars have no gap between them, each counts the calls in its range, and labels are within the axis."""
     found = bars(Counter(durations))
     assert all(before.high == after.low for before, after in pairwise(found))
     for bar in found:
@@ -42,5 +42,5 @@ def test_every_call_stands_in_one_bar(durations: dict[int, int]) -> None:
 
 
 def test_without_calls_there_are_no_bars() -> None:
-    """Nothing is drawn of nothing."""
+    """Without durations the list of bars is empty."""
     assert bars(Counter()) == []

@@ -1,4 +1,4 @@
-"""The page as a file: whole, by itself, and deaf to what servers and job files say."""
+"""The HTML report as a file: complete, self-contained, and safe against text from servers and job files."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rolecall.display.html_report import SessionSpan, html_report
 from rolecall.models import Outcome, Result
-from tests.unit.display.html_report.making import START, data, event, facts, result, written
+from tests.unit.display.html_report.making import START, context, data, event, result, written
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -30,7 +30,7 @@ VOID = {"meta", "link", "br", "input", "img", "hr", "rect", "path"}
 
 
 class Reader(HTMLParser):
-    """Notes every element with its attributes, and fails where one is closed that is not open."""
+    """Record every element with its attributes; fail at an end tag without its start tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def all(self, *tags: str) -> Iterator[dict[str, str | None]]:
-        """Give the attributes of each such element."""
+        """Return the attributes of each element with one of the tags."""
         return (attributes for tag, attributes in self.found if tag in tags)
 
 
 def mixed(rows: int = 60) -> list[Result]:
-    """Give rows of every outcome that taking the leader role can come to."""
+    """Return rows of every outcome that removing the leader role can have."""
     outcomes = [outcome for outcome in Outcome if not outcome.startswith(("added", "already_", "not_moder", "not_own"))]
     reasons = {Outcome.FAILED: "room_archived", Outcome.INVALID: "not_json", Outcome.UNKNOWN: "timeout"}
     return [result(n, outcomes[n % len(outcomes)], reasons.get(outcomes[n % len(outcomes)], "")) for n in range(rows)]
@@ -67,7 +67,7 @@ def mixed(rows: int = 60) -> list[Result]:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_makes_no_element(hostile: str) -> None:
-    """Whatever room, user, reason, message, account, folder or address say, the page has the same elements."""
+    """Hostile text in room, user, reason, message, account, folder or address adds no element to the page."""
     harmless = Reader(written(mixed(), run="x", workspace="x", spans=[SessionSpan(START, None, "x", "x")])).found
     rows = [
         row._replace(room_id=f"{row.room_id}{hostile}", user_id=hostile, message=hostile, error_type=hostile)
@@ -82,8 +82,8 @@ def test_hostile_text_makes_no_element(hostile: str) -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1, max_size=5))
-def test_any_text_comes_back_from_the_rows(texts: list[tuple[str, str, str]]) -> None:
-    """The rows are JSON whatever they say, and characters that are not unsafe come back as they were."""
+def test_any_text_can_be_read_from_the_rows(texts: list[tuple[str, str, str]]) -> None:
+    """The rows are valid JSON for any text, and characters that are not unsafe stay the same."""
     rows = [result(n, room_id=room, user_id=user, message=said) for n, (room, user, said) in enumerate(texts)]
     for row, (room, user, said) in zip(data(written(rows), "rows"), texts, strict=True):
         for cell, text in ((row[1], room), (row[2], user), (row[9], said)):
@@ -92,7 +92,7 @@ def test_any_text_comes_back_from_the_rows(texts: list[tuple[str, str, str]]) ->
 
 
 def test_the_policy_allows_exactly_this_style_and_this_script() -> None:
-    """The Content-Security-Policy forbids all but the page's own style and script, which have the hashes it names."""
+    """The Content-Security-Policy allows only the page's own style and script, by their hashes."""
     text = written(mixed())
     (policy,) = [attributes["content"] for attributes in Reader(text).all("meta") if "http-equiv" in attributes]
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
@@ -105,7 +105,7 @@ def test_the_policy_allows_exactly_this_style_and_this_script() -> None:
 
 
 def test_the_page_needs_no_other_file() -> None:
-    """Nothing is loaded: links lead to the other reports only, and no element or style has an address."""
+    """The page loads nothing: links lead to the other reports only, and no element or style has a URL."""
     text = written(mixed(), links=["report.csv", "report.jsonl", "summary.json"])
     reader = Reader(text)
     links = {attributes["href"] for attributes in reader.all("a")}
@@ -118,12 +118,12 @@ def test_the_page_needs_no_other_file() -> None:
 
 
 def test_without_rows_worth_another_run_there_is_no_link_to_them() -> None:
-    """`retry.csv` is named only where it exists."""
+    """`retry.csv` is linked only if it exists."""
     assert "retry.csv" not in written([result(), result(1)])
 
 
-def test_the_page_says_what_was_done() -> None:
-    """Operation, workspace, account, time, outcomes, reasons with hints and rooms stand in it without a script."""
+def test_the_page_shows_the_run_without_a_script() -> None:
+    """Operation, workspace, account, time, outcomes, reasons with hints and rooms are part of the HTML."""
     text = written(mixed())
     for said in (
         "groups.removeLeader", "https://chat.example.org", "bulk.bot", "1 Mar 2026, 09:30:00 UTC",
@@ -146,68 +146,70 @@ def test_the_page_says_what_was_done() -> None:
         ),
     ],
 )
-def test_the_page_says_how_the_run_ended(spans: list[SessionSpan], state: str) -> None:
-    """The last session decides: to its end, stopped for a reason, or killed."""
+def test_the_page_shows_how_the_run_ended(spans: list[SessionSpan], state: str) -> None:
+    """The state is that of the last session: finished, stopped for a reason, or killed."""
     hints = {"interrupted": "the run was interrupted", "killed": "the worker was killed"}
     text = written([result(1), result(2, Outcome.FAILED, "room_archived")], spans=spans, hints=hints)
     assert re.search(rf'<p class="state[^"]*">{state}</p>', text)
 
 
-def test_holds_and_outages_are_told() -> None:
-    """What the log says of waiting stands in the page in words and figures, and in the picture's table."""
+def test_pauses_and_outages_are_shown() -> None:
+    """Pauses and outages from the log are in the sentence and in the table of the chart."""
     events = [event("rate limit pause", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
     text = written([result(n) for n in range(50)], events=events)
-    assert "Held 1 time, 10 s in all. 1 outage, 10 s in all." in text
+    assert "Paused 1 time, 10 s in total. 1 outage, 10 s in total." in text
     assert "<td>100%</td>" in text
 
 
 @pytest.mark.parametrize("results", [[], [result(0, Outcome.INVALID, "not_json", duration_ms=None, finished_at=None)]])
 def test_a_run_that_sent_nothing_has_a_page_too(results: list[Result]) -> None:
-    """Without a single call there are no pictures of calls, and no error."""
+    """Without any call there are no charts of calls, and no error."""
     text = written(results, spans=[])
     assert 'id="throughput"' not in text
     assert len(data(text, "rows")) == len(results)
 
 
-def test_a_long_run_keeps_only_the_rows_to_look_at() -> None:
-    """Above the limit the rows that are plainly done are left out, and the page says so."""
+def test_a_long_run_keeps_only_the_rows_that_need_attention() -> None:
+    """Above the limit, rows that are done and have no note are left out, and the page says so."""
     rows = [result(n) for n in range(30)] + [result(99, Outcome.FAILED, "room_archived")]
-    text = written(rows, most_rows=10)
+    text = written(rows, max_rows=10)
     assert [row[2] for row in data(text, "rows")] == ["user99"]
     assert "This table has 1 of 31 rows" in text
-    assert "are not plainly done" in text
+    assert "rows that are done and have no note are left out. " in text
     assert "31 rows: 30 removed, 1 failed" in text
 
 
-def test_even_the_rows_to_look_at_are_bounded() -> None:
-    """A million refused rows do not make a page that no browser opens."""
-    text = written([result(n, Outcome.FAILED, "room_archived") for n in range(30)], most_rows=10)
+def test_rows_that_need_attention_are_limited_too() -> None:
+    """The number of rows in the page has a limit, also if every row failed."""
+    text = written([result(n, Outcome.FAILED, "room_archived") for n in range(30)], max_rows=10)
     assert len(data(text, "rows")) == 10
-    assert "This table has 10 of 30 rows: those that are not plainly done, as far as it has room" in text
+    assert (
+        "This table has 10 of 30 rows: rows that are done and have no note are left out, and the table is full." in text
+    )
 
 
 def test_up_to_the_limit_every_row_is_there() -> None:
-    """A run that fits is shown whole, and nothing is said to be left out."""
-    text = written(mixed(10), most_rows=10)
+    """A run up to the limit is shown completely, without a note on missing rows."""
+    text = written(mixed(10), max_rows=10)
     assert len(data(text, "rows")) == 10
     assert "This table has" not in text
 
 
-def test_pictures_have_a_title_a_description_and_their_figures() -> None:
-    """Each picture is an image with a name and a description, both in the page, and a table says the same."""
+def test_charts_have_a_title_a_description_and_their_data() -> None:
+    """Each chart is an image with a name and a description in the page, and two tables have the data."""
     reader = Reader(written(mixed()))
-    pictures = [attributes for attributes in reader.all("svg") if attributes.get("role") == "img"]
+    charts = [attributes for attributes in reader.all("svg") if attributes.get("role") == "img"]
     ids = [attributes["id"] for _, attributes in reader.found if attributes.get("id")]
-    assert len(pictures) == 5
+    assert len(charts) == 5
     assert len(ids) == len(set(ids))
-    for picture in pictures:
-        assert set((picture["aria-labelledby"] or "").split()) <= set(ids)
+    for chart in charts:
+        assert set((chart["aria-labelledby"] or "").split()) <= set(ids)
     assert sum(attributes.get("class") == "values" for attributes in reader.all("table")) == 2
 
 
 def test_a_block_that_fails_writes_no_end() -> None:
-    """Whoever writes the rows and fails gets the error; the page pretends nothing."""
+    """If writing the rows fails, the error is raised and the page has no end."""
     file = io.StringIO()
-    with pytest.raises(ZeroDivisionError), html_report(file, facts(1)):
+    with pytest.raises(ZeroDivisionError), html_report(file, context(1)):
         raise ZeroDivisionError
     assert "</html>" not in file.getvalue()

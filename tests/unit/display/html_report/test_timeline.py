@@ -1,18 +1,18 @@
-"""The run's working time: sessions without their pauses, holds and outages from the log."""
+"""The working time of a run: sessions without the time between them, pauses and outages from the log."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.display.html_report.timeline import MOST_CELLS, Axis, WaitStats, timeline
+from rolecall.display.html_report.timeline import MAX_BUCKETS, TimeAxis, WaitStats, build_timeline
 from rolecall.models import Json
-from tests.unit.display.html_report.making import START, event, result, tallied
+from tests.unit.display.html_report.making import START, collected, event, result
 
 DAY = 86_400_000
 
 
 def waited(*events: dict[str, Json], end: float | None = None) -> WaitStats:
-    """Read events."""
+    """Return the statistics of log events."""
     waits = WaitStats()
     for each in events:
         waits.add(each)
@@ -20,27 +20,29 @@ def waited(*events: dict[str, Json], end: float | None = None) -> WaitStats:
     return waits
 
 
-def test_holds_and_outages_are_read_from_the_log() -> None:
-    """Their number and their lengths are those that the log tells."""
+def test_pauses_and_outages_are_read_from_the_log() -> None:
+    """Their number and their duration are those of the log."""
     waits = waited(
         event("rate limit pause", 1, seconds=10.0),
         event("outage began", 20),
         event("outage ended", 26.5, seconds=6.5),
         event("rate limit pause", 30, seconds=2.5),
     )
-    assert (waits.holds, waits.held_ms, waits.outages, waits.away_ms) == (2, 12_500, 1, 6_500)
+    assert (waits.pauses, waits.paused_ms, waits.outages, waits.outage_ms) == (2, 12_500, 1, 6_500)
 
 
-def test_a_hold_that_is_prolonged_counts_once() -> None:
-    """Two holds that overlap last from the begin of the first to the end of the second."""
-    assert waited(event("rate limit pause", 0, seconds=10), event("rate limit pause", 5, seconds=10)).held_ms == 15_000
+def test_a_pause_that_is_prolonged_counts_once() -> None:
+    """Two pauses that overlap last from the begin of the first to the end of the second."""
+    assert (
+        waited(event("rate limit pause", 0, seconds=10), event("rate limit pause", 5, seconds=10)).paused_ms == 15_000
+    )
 
 
 @pytest.mark.parametrize("ended", ["run stopped", "run ended", "run resumed", None])
 def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: str | None) -> None:
-    """An outage that stopped the run ends with it, or where the log ends with the last session."""
+    """An outage that stopped the run ends with the run, or with the last session if the log has no end."""
     events = [event("outage began", 10), *([event(ended, 25)] if ended else [])]
-    assert waited(*events, end=25).away_ms == 15_000
+    assert waited(*events, end=25).outage_ms == 15_000
 
 
 @pytest.mark.parametrize(
@@ -59,54 +61,56 @@ def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: str | None)
         {},
     ],
 )
-def test_what_the_log_tells_badly_is_passed_over(bad: dict[str, Json]) -> None:
-    """The log is not the truth: nonsense in it is no hold, and no error."""
+def test_invalid_events_are_ignored(bad: dict[str, Json]) -> None:
+    """An invalid event counts neither as pause nor as outage, and raises nothing."""
     waits = waited(bad, end=100)
-    assert (waits.held_ms, waits.away_ms) == (0, 0)
+    assert (waits.paused_ms, waits.outage_ms) == (0, 0)
 
 
 SPANS = st.lists(st.tuples(st.integers(0, DAY), st.integers(1, DAY)), min_size=1, max_size=6)
 
 
 @given(SPANS, st.lists(st.integers(0, 10**9)))
-def test_places_follow_the_time(parts: list[tuple[int, int]], times: list[int]) -> None:
-    """The place of a time never leaves the axis, a later time is never before an earlier, and places lead back."""
+def test_positions_follow_the_time(parts: list[tuple[int, int]], times: list[int]) -> None:
+    """The position of a time is on the axis, later times have later positions, and a position gives its time back."""
     spans, at = list[tuple[int, int]](), START
     for pause, length in parts:
         spans.append((at + pause, at + pause + length))
         at += pause + length
-    axis = Axis(spans)
-    places = [axis.place(START + time) for time in sorted(times)]
-    assert places == sorted(places)
-    assert all(0 <= place <= axis.length for place in places)
+    axis = TimeAxis(spans)
+    positions = [axis.position(START + time) for time in sorted(times)]
+    assert positions == sorted(positions)
+    assert all(0 <= position <= axis.length for position in positions)
     assert axis.length == sum(length for _, length in parts)
-    assert all(axis.place(axis.time(place)) == pytest.approx(place, abs=1) for place in places)
+    assert all(axis.position(axis.time(position)) == pytest.approx(position, abs=1) for position in positions)
 
 
 @given(st.lists(st.integers(0, 4_000), min_size=1, max_size=300), st.integers(1, 5))
 def test_rates_add_up_to_the_rows(seconds: list[int], sessions: int) -> None:
-    """Rows are neither lost nor made when bins become cells, however the sessions lie."""
+    """The sum over all buckets is the number of rows, for any sessions."""
     length = 4_100_000 // sessions
     spans = [(START + n * length, START + (n + 1) * length - (200 if n + 1 < sessions else 0)) for n in range(sessions)]
-    line = timeline(spans, tallied(map(result, seconds)), WaitStats())
-    assert sum(cell.rows for cell in line.cells) * line.width / 1_000 == pytest.approx(len(seconds))
-    assert len(line.cells) <= MOST_CELLS
+    line = build_timeline(spans, collected(map(result, seconds)), WaitStats())
+    assert sum(bucket.rows for bucket in line.buckets) * line.width / 1_000 == pytest.approx(len(seconds))
+    assert len(line.buckets) <= MAX_BUCKETS
 
 
-def test_a_hold_fills_its_cells() -> None:
-    """Of a minute with a hold from second 20 to 40 a third is held, all of it in the middle."""
-    line = timeline([(START, START + 60_000)], tallied([result(1)]), waited(event("rate limit pause", 20, seconds=20)))
-    held = [cell.held for cell in line.cells]
-    third = len(held) // 3
-    assert sum(held) / len(held) == pytest.approx(1 / 3, abs=0.02)
-    assert sum(held[: third - 1]) == sum(held[2 * third + 2 :]) == 0
+def test_a_pause_fills_its_buckets() -> None:
+    """Of a minute with a pause from second 20 to 40 a third is paused, all of it in the middle."""
+    line = build_timeline(
+        [(START, START + 60_000)], collected([result(1)]), waited(event("rate limit pause", 20, seconds=20))
+    )
+    paused = [bucket.paused for bucket in line.buckets]
+    third = len(paused) // 3
+    assert sum(paused) / len(paused) == pytest.approx(1 / 3, abs=0.02)
+    assert sum(paused[: third - 1]) == sum(paused[2 * third + 2 :]) == 0
 
 
-def test_marks_are_round_times_and_name_a_new_day() -> None:
-    """The axis is labelled with whole seconds or minutes; where the day changes it says so."""
-    assert [text for _, text in Axis([(START, START + 4_000)]).marks(5)] == [
+def test_ticks_are_round_times_and_name_a_new_day() -> None:
+    """Ticks are at whole seconds or minutes; the first of a new day has its date."""
+    assert [text for _, text in TimeAxis([(START, START + 4_000)]).ticks(5)] == [
         "09:30:00", "09:30:01", "09:30:02", "09:30:03", "09:30:04",
     ]  # fmt: skip
-    two_days = Axis([(START, START + 1_200_000), (START + DAY, START + DAY + 1_200_000)])
-    texts = [text for _, text in two_days.marks(6)]
+    two_days = TimeAxis([(START, START + 1_200_000), (START + DAY, START + DAY + 1_200_000)])
+    texts = [text for _, text in two_days.ticks(6)]
     assert texts == ["09:30", "09:40", "09:50", "2 Mar 09:40", "09:50"]

@@ -1,6 +1,7 @@
 """Pairs room by room and user by user: every pair once, in whole groups, several at once."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,23 @@ import pytest
 from rolecall.engine.directory import pair_groups
 from rolecall.models import Outcome, Row, RowOutcome
 from rolecall.store.base import Batch, Identity, Pair
-from rolecall.store.sqlite.store import SqliteStore
+from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from tests.support.store import as_store
 
 
-def ledger_of(path: Path, rooms: int, users: int) -> SqliteStore:
+def ledger_of(path: Path, rooms: int, users: int) -> SqliteDatabase:
     """Make a ledger in which every user stands in every room, in the order of the users."""
-    ledger = SqliteStore(path / "ledger.sqlite")
+    ledger = SqliteDatabase(path / "ledger.sqlite")
     pairs = [(f"room{room:03}", f"user{user:03}") for user in range(users) for room in range(rooms)]
     rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-    ledger.import_rows(Identity("w", "o", "d"), rows)
+    import_rows(ledger, Identity("w", "o", "d"), rows)
     return ledger
+
+
+async def each(items: Iterable[int]) -> AsyncGenerator[int, None]:
+    """Return the items one by one."""
+    for item in items:
+        yield item
 
 
 def anything(_: Pair) -> bool:
@@ -25,12 +33,12 @@ def anything(_: Pair) -> bool:
     return True
 
 
-def test_each_group_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_group_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that reaches over several pages comes in one piece, and no pair is missing or comes twice."""
     monkeypatch.setattr(pair_groups, "PAGE_SIZE", 7)
     ledger = ledger_of(tmp_path, rooms=5, users=23)
-    by_room = list(pair_groups.pairs_grouped_by_room(ledger, anything))
-    by_user = list(pair_groups.pairs_grouped_by_user(ledger, anything))
+    by_room = [group async for group in pair_groups.pairs_grouped_by_room(as_store(ledger), anything)]
+    by_user = [group async for group in pair_groups.pairs_grouped_by_user(as_store(ledger), anything)]
     ledger.close()
     assert [len(group) for group in by_room] == [23] * 5
     assert [len(group) for group in by_user] == [5] * 23
@@ -38,15 +46,15 @@ def test_each_group_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert all(len({pair.user_id for pair in group}) == 1 for group in by_user)
 
 
-def test_what_is_settled_meanwhile_changes_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_settled_meanwhile_changes_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcomes that are written while the groups are read make no pair vanish or come twice."""
     monkeypatch.setattr(pair_groups, "PAGE_SIZE", 4)
     ledger = ledger_of(tmp_path, rooms=6, users=5)
     seen = []
-    for group in pair_groups.pairs_grouped_by_room(ledger, lambda pair: pair.outcome is None):
+    async for group in pair_groups.pairs_grouped_by_room(as_store(ledger), lambda pair: pair.outcome is None):
         seen += [pair.key for pair in group]
         done = [RowOutcome(pair.key, Outcome.REMOVED, "", None, "", "", 1, None, in_doubt=False) for pair in group]
-        ledger.commit(Batch(done, (), ()))
+        ledger.commit(Batch(done))
     ledger.close()
     assert sorted(seen) == list(range(1, 31))
 
@@ -64,7 +72,7 @@ async def test_the_first_exception_ends_all() -> None:
             ended.append(item)
 
     with pytest.raises(ValueError, match="3"):
-        await pair_groups.for_each_concurrently([1, 2, 3, 4], work, at_once=3)
+        await pair_groups.for_each_concurrently(each([1, 2, 3, 4]), work, concurrency=3)
     assert sorted(ended) == [1, 2]
 
 
@@ -81,6 +89,6 @@ async def test_no_more_than_wanted_at_once(at_once: int) -> None:
         busy -= 1
         done.append(item)
 
-    await pair_groups.for_each_concurrently(range(20), work, at_once)
+    await pair_groups.for_each_concurrently(each(range(20)), work, at_once)
     assert sorted(done) == list(range(20))
     assert most == min(at_once, 20)

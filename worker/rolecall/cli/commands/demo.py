@@ -39,7 +39,7 @@ def demo(rows: int, out: Path | None) -> int:
         with job.open("x", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(("roomId", "userId"))
-            table.writerows((pair.room_id, pair.user_id) for pair in world.pairs)
+            table.writerows((pair.room_id, pair.user_id) for pair in world.rows)
     except OSError as error:
         raise OperatorError(f"{job} cannot be written: {error.strerror}; name another --out.") from None
 

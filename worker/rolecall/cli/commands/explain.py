@@ -29,14 +29,14 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     with redirects, the last one counts.
     """
     from rolecall.cli.views import explain_view
-    from rolecall.files.input.http_response import ResponseFileError, read_stored
-    from rolecall.files.output.csv_sanitiser import json_text
+    from rolecall.files.input.http_response import ResponseFileError, read_response_file
+    from rolecall.files.json_codec import format_json
     from rolecall.models import Reply
     from rolecall.rocketchat import response_classifier
     from rolecall.text import sanitise
 
     try:
-        stored = read_stored(response)
+        stored = read_response_file(response)
     except ResponseFileError as unusable:
         raise OperatorError(str(unusable)) from None
     if status is not None and stored.status is not None:
@@ -51,7 +51,7 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     case = explain_view.ExplainInput(reply, operation, in_doubt, assumed, with_headers=stored.status is not None)
     explained = response_classifier.explain(reply, OPERATIONS[operation], in_doubt=in_doubt)
     if json:
-        click.echo(json_text(explain_view.as_json(case, explained), indent=True))
+        click.echo(format_json(explain_view.as_json(case, explained), indent=True))
     else:
         click.echo("\n".join(explain_view.as_lines(case, explained)))
     return ExitCode.DONE

@@ -63,7 +63,7 @@ def find(
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
     from rolecall.engine.directory.find_query import FindQuery
-    from rolecall.files.input.id_list import PEOPLE, ROOMS
+    from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS
 
     if not (user or users or room or rooms or all_rooms or deactivated):
         raise click.UsageError("say whose or where: --user, --users, --deactivated, --room, --rooms or --all-rooms")
@@ -73,7 +73,7 @@ def find(
         raise click.UsageError("only one list can come from stdin")
     left_out = find_roles.usable(more.pop("exclude"))
     with operator_errors():
-        people, places = find_roles.chosen(user, users, PEOPLE), find_roles.chosen(room, rooms, ROOMS)
+        people, places = find_roles.chosen(user, users, USER_COLUMNS), find_roles.chosen(room, rooms, ROOM_COLUMNS)
     if out is not None:
         _refuse_taken(out)
     login = credentials.load_credentials(console.print_warning)

@@ -1,6 +1,7 @@
 """`rolecall report`: write the reports of a run again, from its ledger."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -16,19 +17,24 @@ def report(folder: Path, report_format: tuple[str, ...]) -> int:
     from rolecall.app import reports
     from rolecall.app.open_run import open_existing_run
     from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.cli.terminal import event_loop
     from rolecall.models import Outcome
     from rolecall.rocketchat.operations import OPERATIONS
-    from rolecall.store.base import InvalidStoreError, StoreError
+    from rolecall.store.base import Count, InvalidStoreError, StoreError
     from rolecall.store.run_lock import RunLockedError
 
-    try:
-        with open_existing_run(folder) as run:
+    async def write_again() -> Sequence[Count]:
+        async with open_existing_run(folder) as run:
             is_check = run.identity.operation not in OPERATIONS
             write = reports.write_predictions if is_check else reports.write_reports
-            write(run, report_format)
-            counts = run.ledger.counts()
+            await write(run, report_format)
+            counts = await run.store.counts()
             first = "Predicted; nothing was changed. " if is_check else ""
-            reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
+            await reports.show(run, f"{first}{reports.format_counts(counts)}", sys.stdout)
+            return counts
+
+    try:
+        counts = event_loop.run(write_again())
     except RunLockedError as held:
         raise OperatorError(str(held), ExitCode.HELD) from None
     except InvalidStoreError as refusal:

@@ -98,5 +98,5 @@ def run(
         return event_loop.run(run_job.run_job(job, out, request, login, os.environ))
     except OperatorError as refusal:
         if monitor is not None:
-            monitor.ended(refusal.code)
+            monitor.write(refusal.code)
         raise

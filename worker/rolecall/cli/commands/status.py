@@ -14,15 +14,17 @@ def status(folder: Path, json: bool) -> int:
     import time
 
     from rolecall.app import run_status
-    from rolecall.app.open_run import LEDGER, no_run
+    from rolecall.app.open_run import no_run
     from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.cli.terminal import event_loop
     from rolecall.cli.views.status_view import as_text, show
     from rolecall.store.base import InvalidStoreError, StoreError
+    from rolecall.store.sqlite.store import FILE_NAME
 
-    if not (folder / LEDGER).is_file():
+    if not (folder / FILE_NAME).is_file():
         raise OperatorError(no_run(folder))
     try:
-        found = run_status.read_status(folder, time.time())
+        found = event_loop.run(run_status.read_status(folder, time.time()))
     except InvalidStoreError as refusal:
         raise OperatorError(str(refusal)) from None
     except (StoreError, OSError) as error:

@@ -14,8 +14,8 @@ from rolecall.cli.terminal import console
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress_tracker import ProgressTracker
-from rolecall.files.output.report import rfc3339
 from rolecall.models import Progress
+from rolecall.text import rfc3339
 
 CONSOLE, JSON = "console", "json"
 """The forms of log lines on stderr."""
@@ -62,7 +62,7 @@ class ProgressReporter:
         if self.log_format == JSON and not self.quiet:
             log.warning("notice", detail=sentence)
         elif self.screen is not None:
-            self.screen.tell(sentence)
+            self.screen.print_line(sentence)
         else:
             console.print_info(sentence)
 

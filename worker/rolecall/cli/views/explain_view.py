@@ -13,8 +13,7 @@ from rolecall.models import Json, Outcome, Reply
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Action, ErrorRule, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after, retry_delay, server_date
-from rolecall.rocketchat.response_body import json_object, parse_error
-from rolecall.rocketchat.response_classifier import Explanation, MatchedBy
+from rolecall.rocketchat.response_classifier import Explanation, MatchedBy, parse_error, parse_object
 from rolecall.text import sanitise
 
 WIDTH = 100
@@ -53,7 +52,7 @@ class ExplainInput(NamedTuple):
 
 def status_in(body: bytes) -> int | None:
     """Tell the status that Rocket.Chat sends with such a body: 200 a success, 400 a refusal; None for all else."""
-    value = json_object(body)
+    value = parse_object(body)
     if value is None:
         return None
     if value.get("success") is True:
@@ -63,10 +62,10 @@ def status_in(body: bytes) -> int | None:
 
 def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
     """Tell the outcome of a row whose last answer this is; None where the row goes on in any case."""
-    match meaning.then:
-        case Action.SETTLE:
+    match meaning.action:
+        case Action.FINISH:
             return meaning.outcome
-        case Action.HOLD:
+        case Action.BACK_OFF:
             return None
         case Action.STOP:
             return Outcome.UNKNOWN if in_doubt else meaning.outcome
@@ -84,10 +83,10 @@ def as_json(case: ExplainInput, explained: Explanation) -> Json:
         "outcome": reported_outcome(meaning, in_doubt=case.in_doubt),
         "reason": meaning.reason,
         "hint": meaning.hint,
-        "then": meaning.then.name.lower(),
+        "then": meaning.action.name.lower(),
         "scope": meaning.scope.name.lower(),
         "carriedOut": _carried_out(meaning, in_doubt=case.in_doubt),
-        "ground": explained.ground.name.lower(),
+        "ground": explained.matched_by.name.lower(),
         "why": _why(explained),
         "httpStatus": status,
         "statusAssumed": case.assumed,
@@ -107,7 +106,7 @@ def as_lines(case: ExplainInput, explained: Explanation) -> Iterator[str]:
     yield from _labelled("What to do", meaning.hint)
     yield from _labelled("Why", _why(explained))
     yield from _labelled("Action", _then(case.reply, meaning))
-    yield from _labelled("Reach", "every row: all wait" if meaning.then is Action.HOLD else REACH[meaning.scope])
+    yield from _labelled("Reach", "every row: all wait" if meaning.action is Action.BACK_OFF else REACH[meaning.scope])
     yield from _labelled("Carried out", _carried_out_in_words(meaning, in_doubt=case.in_doubt))
     yield from _labelled("Status", f"{status}{assumed if case.assumed else ''}")
     yield from _labelled("Error type", error_type)
@@ -132,20 +131,20 @@ def _outcome(meaning: ErrorRule, *, in_doubt: bool) -> str:
     outcome = reported_outcome(meaning, in_doubt=in_doubt)
     if outcome is None:
         return "none yet: the row waits and is attempted again"
-    if meaning.then is Action.RETRY:
+    if meaning.action is Action.RETRY:
         return f"{outcome}, if no further attempt brings a better answer"
     return outcome
 
 
 def _why(explained: Explanation) -> str:
     verdict = explained.verdict
-    return sanitise(WHY[explained.ground].format(error_type=verdict.error_type, status=verdict.status))
+    return sanitise(WHY[explained.matched_by].format(error_type=verdict.error_type, status=verdict.status))
 
 
 def _then(reply: Reply, meaning: ErrorRule) -> str:
     wait = _wait(reply, meaning)
-    match meaning.then:
-        case Action.HOLD:
+    match meaning.action:
+        case Action.BACK_OFF:
             pause = f"{FIRST_PAUSE:g} s, longer each time" if wait is None else f"{wait:.0f} s"
             return f"all calls are held for {pause}; the attempt does not count"
         case Action.STOP:
@@ -154,7 +153,7 @@ def _then(reply: Reply, meaning: ErrorRule) -> str:
         case Action.RETRY:
             held = "" if wait is None else f", once all calls have been held for {wait:.0f} s"
             return f"another attempt (--max-attempts){held}{_outage(meaning)}"
-        case Action.SETTLE:
+        case Action.FINISH:
             return f"the row is settled{_beside(meaning)}"
 
 
@@ -174,15 +173,15 @@ def _beside(meaning: ErrorRule) -> str:
 
 def _wait(reply: Reply, meaning: ErrorRule) -> float | None:
     """Tell for how many seconds the answer makes all calls wait; None where it does not say."""
-    if meaning.then is Action.HOLD:
+    if meaning.action is Action.BACK_OFF:
         return retry_delay(reply)
     return retry_after(reply) if reply.status >= 500 else None
 
 
 def _carried_out(meaning: ErrorRule, *, in_doubt: bool) -> str:
-    if meaning.then is Action.SETTLE and meaning.outcome in DONE:
+    if meaning.action is Action.FINISH and meaning.outcome in DONE:
         return "yes"
-    if meaning.then is Action.SETTLE and meaning.outcome in NOTHING_TO_DO:
+    if meaning.action is Action.FINISH and meaning.outcome in NOTHING_TO_DO:
         return "no"
     return "perhaps" if meaning.maybe_done or in_doubt else "no"
 

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rolecall.app.run_status import RunStatus, State
-from rolecall.display.progress_view import bar, clock_time, format_duration, outcomes_in_words, render_progress
+from rolecall.display.console import TextConsole
+from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
-from rolecall.files.output.csv_sanitiser import json_text
-from rolecall.files.output.report import rfc3339
+from rolecall.files.json_codec import format_json
 from rolecall.models import Json, Outcome
 from rolecall.store.base import Session
-from rolecall.text import sanitise
+from rolecall.text import format_countdown, rfc3339, sanitise
 
 MOST_SESSIONS = 10
 """Sessions that are shown; the JSON form has them all."""
@@ -23,7 +23,7 @@ MOST_SESSIONS = 10
 
 def show(standing: RunStatus, file: TextIO) -> None:
     """Print how a run stands, for people."""
-    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    console = TextConsole(file)
     with suppress(BrokenPipeError):
         for part in _parts(standing, console.width):
             console.print(part, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
@@ -36,13 +36,13 @@ def _parts(standing: RunStatus, width: int) -> Iterator[RenderableType]:
     account = f" as {sessions[-1].account}" if sessions else ""
     yield Text(sanitise(f"{identity.operation} at {identity.workspace}{account}"), "bold", no_wrap=True)
     if standing.state is State.RUNNING:
-        age = format_duration(progress.at - sessions[-1].started_at / 1000)
+        age = format_countdown(progress.at - sessions[-1].started_at / 1000)
         yield Text(f"Running for {age}", "green")
         yield render_progress(progress, width)
     else:
         yield Text(_at_rest(standing), "green" if standing.state is State.FINISHED else "yellow")
-        yield bar(progress, width)
-        yield outcomes_in_words(progress.outcomes)
+        yield render_bar(progress, width)
+        yield render_outcomes(progress.outcomes)
     if sessions:
         yield Text()
         yield _sessions(standing)
@@ -67,8 +67,8 @@ def _sessions(standing: RunStatus) -> Table:
     first = max(0, len(standing.sessions) - MOST_SESSIONS)
     now = standing.progress.at
     for number, session in list(enumerate(standing.sessions, start=1))[first:]:
-        began = clock_time(session.started_at / 1000, now, seconds=True)
-        ended = "" if session.ended_at is None else clock_time(session.ended_at / 1000, now, seconds=True)
+        began = format_clock_time(session.started_at / 1000, now, seconds=True)
+        ended = "" if session.ended_at is None else format_clock_time(session.ended_at / 1000, now, seconds=True)
         table.add_row(
             str(number), began, ended, Text(sanitise(session.account)), Text(sanitise(_end(standing, session)))
         )
@@ -85,12 +85,12 @@ def _end(standing: RunStatus, session: Session) -> str:
 
 def as_text(standing: RunStatus) -> str:
     """Tell how a run stands as indented JSON, the keys those of summary.json where they mean the same."""
-    return json_text(_as_json(standing), indent=True)
+    return format_json(_as_json(standing), indent=True)
 
 
 def _as_json(standing: RunStatus) -> Json:
     progress, identity = standing.progress, standing.identity
-    hold, outage = progress.pause, progress.outage
+    pause, outage = progress.pause, progress.outage
     return {
         "folder": str(standing.folder),
         "workspace": identity.workspace,
@@ -103,7 +103,7 @@ def _as_json(standing: RunStatus) -> Json:
         "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
         "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
         "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
-        "heldUntil": None if hold is None else rfc3339(round((progress.at + hold.seconds) * 1000)),
+        "heldUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
         "awaySince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
         "sessions": [

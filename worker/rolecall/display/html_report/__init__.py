@@ -1,7 +1,7 @@
-"""The page of a run, `report.html`: one file that needs nothing else, made while the results pass by once."""
+"""The HTML report of a run, `report.html`: one self-contained file, written in one pass over the results."""
 
 from rolecall.display.html_report.render import ReportContext, html_report
 from rolecall.display.html_report.report_model import SessionSpan
-from rolecall.display.html_report.timeline import WAITING
+from rolecall.display.html_report.timeline import WAIT_EVENTS
 
-__all__ = ["WAITING", "ReportContext", "SessionSpan", "html_report"]
+__all__ = ["WAIT_EVENTS", "ReportContext", "SessionSpan", "html_report"]

@@ -9,25 +9,25 @@
   const body = byId("list").tBodies[0];
   const count = new Intl.NumberFormat("en");
   const view = { outcome: "", text: "", column: "", down: false, page: 0, size: 25 };
-  let order = [];      // which rows are shown, in their order: places in `rows`
-  let haystacks = null; // for each row the text that is searched, made when it is first needed
+  let order = [];      // indexes in `rows` of the rows that pass the filters, sorted
+  let searchTexts = null; // the searched text of each row, built at the first search
 
   const value = (row, column) =>
     column === OUTCOME ? words.outcomes[row[OUTCOME]] : column === REASON ? words.reasons[row[REASON]] : row[column];
 
-  function haystack(place) {
-    haystacks ??= rows.map((row) =>
+  function searchText(index) {
+    searchTexts ??= rows.map((row) =>
       `${row[ROOM]}\n${row[USER]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}`.toLowerCase());
-    return haystacks[place];
+    return searchTexts[index];
   }
 
   function select() {
     const outcome = words.outcomes.indexOf(view.outcome), text = view.text.trim().toLowerCase();
     order = [];
-    for (let place = 0; place < rows.length; place++) {
-      if (outcome >= 0 && rows[place][OUTCOME] !== outcome) continue;
-      if (text && !haystack(place).includes(text)) continue;
-      order.push(place);
+    for (let index = 0; index < rows.length; index++) {
+      if (outcome >= 0 && rows[index][OUTCOME] !== outcome) continue;
+      if (text && !searchText(index).includes(text)) continue;
+      order.push(index);
     }
     sort();
   }
@@ -35,11 +35,11 @@
   function sort() {
     if (view.column) {
       const column = columns[view.column], sign = view.down ? -1 : 1;
-      const keys = new Map(order.map((place) => [place, value(rows[place], column)]));
+      const keys = new Map(order.map((index) => [index, value(rows[index], column)]));
       order.sort((a, b) => {
         const x = keys.get(a), y = keys.get(b);
         if (x === y) return a - b;
-        if (x === null || x === "") return 1; // what has no value comes last in either direction
+        if (x === null || x === "") return 1; // rows without a value come last in both directions
         if (y === null || y === "") return -1;
         return x < y ? -sign : sign;
       });
@@ -81,8 +81,8 @@
     const pages = Math.max(1, Math.ceil(order.length / view.size));
     view.page = Math.min(Math.max(0, view.page), pages - 1);
     const shown = order.slice(view.page * view.size, (view.page + 1) * view.size);
-    body.replaceChildren(...shown.map((place) => {
-      const row = rows[place], tr = document.createElement("tr");
+    body.replaceChildren(...shown.map((index) => {
+      const row = rows[index], tr = document.createElement("tr");
       tr.setAttribute("role", "row");
       for (const [name, label] of labels) {
         const found = value(row, columns[name]);
@@ -106,11 +106,11 @@
     select();
   }
 
-  let waiting = 0;
+  let searchTimer = 0;
   byId("text").addEventListener("input", (event) => {
     view.text = event.target.value;
-    clearTimeout(waiting);
-    waiting = setTimeout(select, 120);
+    clearTimeout(searchTimer);
+    searchTimer = setTimeout(select, 120);
   });
   byId("outcome").addEventListener("change", (event) => { view.outcome = event.target.value; select(); });
   byId("filters").addEventListener("reset", (event) => { event.preventDefault(); filter("", ""); });
@@ -120,7 +120,7 @@
     const button = event.target.closest("button");
     if (!button) return;
     const { column, go, outcome, text } = button.dataset;
-    if (column) { // up, then down, then the order of the job again
+    if (column) { // ascending, then descending, then the order of the job
       const again = view.column === column;
       view.column = again && view.down ? "" : column;
       view.down = again && !view.down;
@@ -137,12 +137,12 @@
   const theme = byId("theme"), root = document.documentElement;
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches;
-  const tellTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
-  theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; tellTheme(); });
-  prefersDark.addEventListener("change", tellTheme);
+  const updateThemeButton = () => theme.setAttribute("aria-pressed", String(isDark()));
+  theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; updateThemeButton(); });
+  prefersDark.addEventListener("change", updateThemeButton);
 
   if (matchMedia("(max-width: 40rem)").matches) byId("size").value = view.size = 10;
   root.classList.add("scripted");
-  tellTheme();
+  updateThemeButton();
   select();
 })();

@@ -1,4 +1,4 @@
-"""The page: its beginning, then the rows as they pass by, then all that is known when the last one has passed."""
+"""Write the report: its head, then each row as it arrives, then all that is known after the last row."""
 
 import base64
 import hashlib
@@ -14,72 +14,96 @@ from rolecall.display.html_report.report_model import SessionSpan, build_report_
 from rolecall.display.html_report.row_table import COLUMNS, RowWriter, script_json
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import OUTCOMES, Json, Outcome, Result
 from rolecall.text import sanitise
 
-MOST_ROWS = 100_000
-"""Rows that the page's table holds."""
+MAX_ROWS = 100_000
+"""Rows in the report's table."""
 
 
 class ReportContext(NamedTuple):
-    """What the page tells besides the rows."""
+    """What the report contains besides the rows."""
 
     workspace: str
     operation: str
     run: str
     """The name of the run's folder."""
     rows: int
-    """How many results will come: with more than `MOST_ROWS`, those that are plainly done are left out."""
+    """The number of results. If it is above `MAX_ROWS`, rows that need no attention are left out."""
     spans: Sequence[SessionSpan]
     hints: Mapping[str, str]
-    """For each reason, what a person can do about it."""
+    """For each reason, what a person can do."""
     links: Sequence[str]
-    """Names of the other reports beside the page."""
+    """Names of the other reports in the same folder."""
     events: Iterable[Mapping[str, Json]]
-    """The run's log; read once, when all rows have passed."""
-    worth_another_run: Callable[[Result], bool]
-    """Tells which rows are in `retry.csv`."""
+    """The run's log; read once, after the last row."""
+    is_retryable: Callable[[Result], bool]
+    """Return whether a row is in `retry.csv`."""
     version: str
 
 
 @contextmanager
-def html_report(file: TextIO, facts: ReportContext, most_rows: int = MOST_ROWS) -> Iterator[Callable[[Result], object]]:
-    """Write a run's page into `file`: give a function that takes each result; the end of the block completes it."""
-    workspace, operation, run = (sanitise(text, limit=500) for text in (facts.workspace, facts.operation, facts.run))
-    facts = facts._replace(workspace=workspace, operation=operation, run=run)
-    style, script = _asset("page.css"), _asset("page.js")
+def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) -> Iterator[Callable[[Result], object]]:
+    """Write the report of a run: yield a function that writes one result; the end of the block completes the file."""
+    workspace, operation, run = (
+        sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run)
+    )
+    context = context._replace(workspace=workspace, operation=operation, run=run)
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    head = templates.from_string(_asset("head.html"))
-    file.write(head.render(facts=facts, policy=f"{policy}; base-uri 'none'; form-action 'none'", style=Markup(style)))  # noqa: S704 - ours
+    script = _asset("page.js")
+    file.write(_head(templates, context, script))
     file.write('\n<script type="application/json" id="rows">')
-    tally, rows = RunStats(), RowWriter(file)
-    all_rows = facts.rows <= most_rows
+    stats, rows = RunStats(), RowWriter(file)
+    all_rows = context.rows <= max_rows
     retries = 0
 
-    def take(result: Result) -> None:
+    def write(result: Result) -> None:
         nonlocal retries
-        tally.add(result)
-        done = needs_no_attention(result)
-        if not done:
-            retries += facts.worth_another_run(result)
-        if rows.rows < most_rows and (all_rows or not done):
+        stats.add(result)
+        is_done = needs_no_attention(result)
+        if not is_done:
+            retries += context.is_retryable(result)
+        if rows.rows < max_rows and (all_rows or not is_done):
             rows.write(result)
 
-    yield take
+    yield write
     rows.close()
-    explained = {"outcomes": [outcome.value for outcome in Outcome], "reasons": list(rows.reasons)}
-    file.write(f'</script>\n<script type="application/json" id="words">{script_json(explained)}</script>\n')
+    words = {"outcomes": [outcome.value for outcome in Outcome], "reasons": list(rows.reasons)}
+    file.write(f'</script>\n<script type="application/json" id="words">{script_json(words)}</script>\n')
     waits = WaitStats()
-    for event in facts.events:
+    for event in context.events:
         waits.add(event)
-    told = build_report_model(facts.spans, facts.hints, tally, waits)
-    body = templates.from_string(_asset("body.html"))
-    links = ["retry.csv", *facts.links] if retries else facts.links
-    values = {"facts": facts, "told": told, "links": links, "retries": retries, "columns": COLUMNS}
-    ended = {"shown": rows.rows, "most_rows": most_rows, "script": Markup(script)}  # noqa: S704 - ours
-    file.writelines(body.generate(**values, **ended))
+    body = templates.from_string(_asset("body.html")).generate(
+        context=context,
+        model=build_report_model(context.spans, context.hints, stats, waits),
+        links=["retry.csv", *context.links] if retries else context.links,
+        retries=retries,
+        columns=COLUMNS,
+        shown=rows.rows,
+        max_rows=max_rows,
+        script=Markup(script),  # noqa: S704 - a file of this package
+    )
+    file.writelines(body)
     file.write("\n")
+
+
+def _head(templates: Environment, context: ReportContext, script: str) -> str:
+    """Return the head of the page; its Content-Security-Policy allows only the page's own style and script."""
+    style = _asset("page.css") + _outcome_colours()
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = templates.from_string(_asset("head.html"))
+    return head.render(context=context, policy=policy, style=Markup(style))  # noqa: S704 - a file of this package
+
+
+def _outcome_colours() -> str:
+    """Return the CSS rules that give the class of each outcome the colour of its style."""
+    return "".join(
+        f".{outcome.value} {{ --mark: var(--{properties.style.replace(' ', '-')}); }}\n"
+        for outcome, properties in OUTCOMES.items()
+    )
 
 
 def _asset(name: str) -> str:
@@ -87,5 +111,5 @@ def _asset(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """Give the hash by which a Content-Security-Policy allows exactly this text."""
+    """Return the hash by which a Content-Security-Policy allows exactly this text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,20 +1,28 @@
-"""What the page says, put together from what was counted; the template only lays it out."""
+"""The content of the report, built from the statistics; the template only lays it out."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from rolecall.display.html_report import charts, formatting
 from rolecall.display.html_report.axis_scales import bars
-from rolecall.display.html_report.run_stats import MOST_ROOMS, UNSUCCESSFUL, Room, RunStats, quantile
-from rolecall.display.html_report.timeline import Timeline, WaitStats, timeline
-from rolecall.models import Outcome
+from rolecall.display.html_report.charts import (
+    NARROW,
+    WIDE,
+    Caption,
+    latency_chart,
+    outcome_chart,
+    throughput_chart,
+)
+from rolecall.display.html_report.formatting import format_milliseconds, format_moment, format_number, format_share
+from rolecall.display.html_report.run_stats import MAX_ROOMS, RoomProblems, RunStats, quantile
+from rolecall.display.html_report.timeline import Timeline, WaitStats, build_timeline
+from rolecall.models import OUTCOMES, Outcome
 from rolecall.text import plural, sanitise
 
-MOST_WORST_ROOMS = 12
+MAX_LISTED_ROOMS = 12
 KILLED = "killed"
-"""How the hints name the end of a session that did not end itself."""
+"""The key of the hint for a session that has no recorded end."""
 
 
 class SessionSpan(NamedTuple):
@@ -25,31 +33,31 @@ class SessionSpan(NamedTuple):
     ended_at: int | None
     """None for a session that was killed."""
     stop: str
-    """Why it stopped before the last row; empty when it reached it."""
+    """The reason to stop before the last row; empty if it reached the last row."""
     account: str
 
 
 class Kpi(NamedTuple):
-    """One number that says much."""
+    """One key figure."""
 
     name: str
     value: str
-    more: str
+    note: str
 
 
 class Reason(NamedTuple):
-    """How many rows came to one outcome for one reason."""
+    """The number of rows with one outcome for one reason."""
 
     outcome: Outcome
     reason: str
     rows: int
     share: float
-    """Of the most frequent one, in percent: the length of its bar."""
+    """Percent of the most frequent one: the length of its bar."""
     hint: str
 
 
 class SessionRow(NamedTuple):
-    """One session in words."""
+    """One session, formatted."""
 
     started: str
     took: str
@@ -58,195 +66,182 @@ class SessionRow(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A picture in the sizes it is drawn in, what it says in one sentence, and its values as a table."""
+    """A chart in each size, a sentence that sums it up, and its data as a table."""
 
-    drawn: Sequence[Markup]
+    svgs: Sequence[Markup]
     sentence: str
     columns: Sequence[str]
     values: Sequence[Sequence[str]]
 
 
 class ReportModel(NamedTuple):
-    """All that the page says of the run as a whole."""
+    """The content of the report except the table of rows."""
 
     state: str
     stopped: bool
     outcomes: Sequence[tuple[Outcome, int, str]]
-    figures: Sequence[Kpi]
+    """Each outcome with its rows and their share."""
+    kpis: Sequence[Kpi]
     sessions: Sequence[SessionRow]
     ring: Markup
     throughput: Chart | None
+    """None without calls, like `latency`."""
     latency: Chart | None
-    held: bool
-    away: bool
-    troubles: Sequence[Reason]
+    has_pauses: bool
+    has_outages: bool
+    problems: Sequence[Reason]
+    """Reasons of the rows that need attention."""
     notes: Sequence[Reason]
-    rooms: Sequence[Room]
+    """Reasons of the other rows."""
+    rooms: Sequence[RoomProblems]
+    """The rooms with the most rows that were not done."""
     all_rooms: int
-    other_rooms: int
+    other_room_rows: int
 
 
 def build_report_model(
-    sessions: Sequence[SessionSpan], hints: Mapping[str, str], tally: RunStats, waits: WaitStats
+    sessions: Sequence[SessionSpan], hints: Mapping[str, str], stats: RunStats, waits: WaitStats
 ) -> ReportModel:
-    """Tell of a run what was counted of it."""
-    spans = _spans(sessions, tally)
+    """Build the content of the report. `hints` says for each reason what a person can do."""
+    spans = _working_spans(sessions, stats)
     waits.close(spans[-1][1] if spans else None)
-    outcomes, total = tally.outcomes, tally.reasons.total()
-    line = timeline(spans, tally, waits) if tally.last is not None else None
-    reasons = _reasons(tally, hints)
-    sentence = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in outcomes.items()) or "no rows"
-    state, stopped = _state(sessions, hints, sum(outcomes[outcome] for outcome in UNSUCCESSFUL))
+    outcomes, total = stats.outcomes, stats.reasons.total()
+    timeline = build_timeline(spans, stats, waits) if stats.last is not None else None
+    reasons = _reasons(stats, hints)
+    counts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in outcomes.items()) or "no rows"
+    state, stopped = _state(sessions, hints, _count_not_done(outcomes))
     return ReportModel(
         state=state,
         stopped=stopped,
-        outcomes=[
-            (outcome, outcomes[outcome], formatting.format_share(outcomes[outcome], total)) for outcome in Outcome
-        ],
-        figures=_figures(tally, waits, spans),
-        sessions=[_told(session, hints) for session in sessions],
-        ring=charts.outcomes(outcomes, "Outcomes", f"{plural(total, 'row')}: {sentence}."),
-        throughput=_throughput(line, waits) if line else None,
-        latency=_latency(tally) if line else None,
-        held=waits.held_ms > 0,
-        away=waits.away_ms > 0,
-        troubles=[reason for reason in reasons if reason.outcome in UNSUCCESSFUL],
-        notes=[reason for reason in reasons if reason.outcome not in UNSUCCESSFUL],
+        outcomes=[(outcome, outcomes[outcome], format_share(outcomes[outcome], total)) for outcome in Outcome],
+        kpis=_kpis(stats, waits, spans),
+        sessions=[_session_row(session, hints) for session in sessions],
+        ring=outcome_chart(outcomes, Caption("Outcomes", f"{plural(total, 'row')}: {counts}.")),
+        throughput=_throughput(timeline, waits) if timeline else None,
+        latency=_latency(stats) if timeline else None,
+        has_pauses=waits.paused_ms > 0,
+        has_outages=waits.outage_ms > 0,
+        problems=[reason for reason in reasons if OUTCOMES[reason.outcome].needs_attention],
+        notes=[reason for reason in reasons if not OUTCOMES[reason.outcome].needs_attention],
         rooms=[
-            room._replace(room_id=sanitise(room.room_id, limit=100)) for room in tally.worst_rooms(MOST_WORST_ROOMS)
+            room._replace(room_id=sanitise(room.room_id, limit=100)) for room in stats.worst_rooms(MAX_LISTED_ROOMS)
         ],
-        all_rooms=tally.rooms,
-        other_rooms=tally.other_rooms if tally.rooms >= MOST_ROOMS else 0,
+        all_rooms=stats.rooms,
+        other_room_rows=stats.other_room_rows if stats.rooms >= MAX_ROOMS else 0,
     )
 
 
-def _spans(sessions: Sequence[SessionSpan], tally: RunStats) -> list[tuple[int, int]]:
-    """Give begin and end of each session; one that was killed lasts at most until the next, or the last answer."""
+def _count_not_done(outcomes: Mapping[Outcome, int]) -> int:
+    return sum(rows for outcome, rows in outcomes.items() if OUTCOMES[outcome].needs_attention)
+
+
+def _working_spans(sessions: Sequence[SessionSpan], stats: RunStats) -> list[tuple[int, int]]:
+    """Return begin and end of each session; a killed one ends with the next session, or with the last response."""
     spans = []
     for number, session in enumerate(sessions):
-        last = max(tally.last or 0, session.started_at)
+        last = max(stats.last or 0, session.started_at)
         following = sessions[number + 1].started_at if number + 1 < len(sessions) else last
         end = session.ended_at if session.ended_at is not None else min(last, following)
         spans.append((session.started_at, max(end, session.started_at)))
     return spans
 
 
-def _state(sessions: Sequence[SessionSpan], hints: Mapping[str, str], not_well: int) -> tuple[str, bool]:
+def _state(sessions: Sequence[SessionSpan], hints: Mapping[str, str], not_done: int) -> tuple[str, bool]:
+    """Return the state of the run as a sentence, and whether it needs attention."""
     if not sessions:
         return "Not started", True
-    stop = _stop(sessions[-1])
-    if stop:
-        return _sentence(hints.get(stop, stop)), True
-    return (f"Finished; {plural(not_well, 'row')} not done", True) if not_well else ("Finished", False)
+    if stop := _stop_reason(sessions[-1]):
+        return _capitalise(hints.get(stop, stop)), True
+    return (f"Finished; {plural(not_done, 'row')} not done", True) if not_done else ("Finished", False)
 
 
-def _stop(session: SessionSpan) -> str:
+def _stop_reason(session: SessionSpan) -> str:
     return session.stop or ("" if session.ended_at is not None else KILLED)
 
 
-def _told(session: SessionSpan, hints: Mapping[str, str]) -> SessionRow:
-    stop = _stop(session)
-    took = (
-        formatting.format_milliseconds(session.ended_at - session.started_at)
-        if session.ended_at is not None
-        else "not known"
-    )
-    ended = _sentence(hints.get(stop, stop)) if stop else "reached the last row"
-    return SessionRow(formatting.format_moment(session.started_at), took, sanitise(session.account, limit=100), ended)
+def _session_row(session: SessionSpan, hints: Mapping[str, str]) -> SessionRow:
+    stop = _stop_reason(session)
+    took = format_milliseconds(session.ended_at - session.started_at) if session.ended_at is not None else "not known"
+    ended = _capitalise(hints.get(stop, stop)) if stop else "reached the last row"
+    return SessionRow(format_moment(session.started_at), took, sanitise(session.account, limit=100), ended)
 
 
-def _figures(tally: RunStats, waits: WaitStats, spans: Sequence[tuple[int, int]]) -> list[Kpi]:
-    outcomes, total = tally.outcomes, tally.reasons.total()
-    not_well = sum(outcomes[outcome] for outcome in UNSUCCESSFUL)
-    working = sum(end - begin for begin, end in spans)
-    calls = tally.durations.total()
-    rate, unit = _rate(1_000 * calls / working if working and calls else 0.0)
-    figures = [
-        Kpi("rows done", f"{total - not_well:,}", f"{formatting.format_share(total - not_well, total)} of {total:,}"),
-        Kpi(
-            "not done", f"{not_well:,}", formatting.format_share(not_well, total) if not_well else "nothing to look at"
-        ),
-        Kpi("working time", formatting.format_milliseconds(working), plural(len(spans), "session")),
-        Kpi("throughput", f"{formatting.format_number(rate)}/{unit}", f"{plural(calls, 'row')} answered"),
+def _kpis(stats: RunStats, waits: WaitStats, spans: Sequence[tuple[int, int]]) -> list[Kpi]:
+    total, not_done = stats.reasons.total(), _count_not_done(stats.outcomes)
+    done = total - not_done
+    working_ms = sum(end - begin for begin, end in spans)
+    calls = stats.durations.total()
+    rate = 1_000 * calls / working_ms if working_ms else 0.0
+    throughput = f"{format_number(rate)}/s" if rate >= 1 else f"{format_number(60 * rate)}/min"
+    kpis = [
+        Kpi("rows done", f"{done:,}", f"{format_share(done, total)} of {total:,}"),
+        Kpi("rows not done", f"{not_done:,}", format_share(not_done, total) if not_done else "no problems"),
+        Kpi("working time", format_milliseconds(working_ms), plural(len(spans), "session")),
+        Kpi("throughput", throughput, f"{plural(calls, 'row')} answered"),
     ]
     if calls:
-        usual, worst = quantile(tally.durations, 0.5), quantile(tally.durations, 0.95)
-        figures.append(
-            Kpi(
-                "call, median",
-                formatting.format_milliseconds(usual or 0),
-                f"95 % within {formatting.format_milliseconds(worst or 0)}",
-            )
-        )
-    if waits.holds or waits.outages:
-        counts = ((waits.holds, "hold"), (waits.outages, "outage"))
+        kpis.append(Kpi("call, median", _quantile(stats, 0.5), f"95 % within {_quantile(stats, 0.95)}"))
+    if waits.pauses or waits.outages:
+        counts = ((waits.pauses, "pause"), (waits.outages, "outage"))
         why = ", ".join(plural(count, noun) for count, noun in counts if count)
-        figures.append(Kpi("time waited", formatting.format_milliseconds(waits.held_ms + waits.away_ms), why))
-    return figures
+        kpis.append(Kpi("waiting time", format_milliseconds(waits.paused_ms + waits.outage_ms), why))
+    return kpis
 
 
-def _rate(a_second: float) -> tuple[float, str]:
-    return (a_second, "s") if a_second >= 1 else (60 * a_second, "min")
+def _quantile(stats: RunStats, share: float) -> str:
+    return format_milliseconds(quantile(stats.durations, share) or 0)
 
 
-def _reasons(tally: RunStats, hints: Mapping[str, str]) -> list[Reason]:
-    order = [Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED, *Outcome]
-    found = [
+def _reasons(stats: RunStats, hints: Mapping[str, str]) -> list[Reason]:
+    """Return the reasons, outcomes that need attention first, the most frequent reason of each outcome first."""
+    order = sorted(Outcome, key=lambda outcome: not OUTCOMES[outcome].needs_attention)
+    counts = [
         (outcome, reason, rows)
-        for (outcome, reason), rows in tally.reasons.items()
-        if reason or outcome in UNSUCCESSFUL
+        for (outcome, reason), rows in stats.reasons.items()
+        if reason or OUTCOMES[outcome].needs_attention
     ]
-    longest = max((rows for _, _, rows in found), default=1)
-    found.sort(key=lambda each: (order.index(each[0]), -each[2]))
+    most = max((rows for _, _, rows in counts), default=1)
+    counts.sort(key=lambda each: (order.index(each[0]), -each[2]))
     return [
-        Reason(outcome, sanitise(reason), rows, 100 * rows / longest, _sentence(hints.get(reason, "")))
-        for outcome, reason, rows in found
+        Reason(outcome, sanitise(reason), rows, 100 * rows / most, _capitalise(hints.get(reason, "")))
+        for outcome, reason, rows in counts
     ]
 
 
-def _throughput(line: Timeline, waits: WaitStats) -> Chart:
-    peak = max(cell.rows for cell in line.cells)
-    unit = 1.0 if peak >= 1 else 60.0
-    per = "second" if unit == 1 else "minute"
-    sentence = f"Up to {formatting.format_number(peak * unit)} rows a {per}."
-    if waits.holds:
-        sentence += f" Held {plural(waits.holds, 'time')}, {formatting.format_milliseconds(waits.held_ms)} in all."
+def _throughput(timeline: Timeline, waits: WaitStats) -> Chart:
+    peak = max(bucket.rows for bucket in timeline.buckets)
+    unit, per = (1.0, "second") if peak >= 1 else (60.0, "minute")
+    sentence = f"Up to {format_number(peak * unit)} rows per {per}."
+    if waits.pauses:
+        sentence += f" Paused {plural(waits.pauses, 'time')}, {format_milliseconds(waits.paused_ms)} in total."
     if waits.outages:
-        sentence += (
-            f" {plural(waits.outages, 'outage').capitalize()}, {formatting.format_milliseconds(waits.away_ms)} in all."
-        )
-    title = f"Rows a {per}, over the run's working time"
-    drawn = [charts.throughput(line, size, unit, title, sentence) for size in (charts.WIDE, charts.NARROW)]
+        sentence += f" {plural(waits.outages, 'outage')}, {format_milliseconds(waits.outage_ms)} in total."
+    caption = Caption(f"Rows per {per}, over the run's working time", sentence)
     values = [
         (
-            formatting.format_moment(line.axis.time(number * line.width)),
-            formatting.format_number(cell.rows * unit),
-            formatting.format_number(cell.not_well * unit),
-            f"{cell.held:.0%}",
-            f"{cell.away:.0%}",
+            format_moment(timeline.axis.time(number * timeline.width)),
+            format_number(bucket.rows * unit),
+            format_number(bucket.not_done * unit),
+            f"{bucket.paused:.0%}",
+            f"{bucket.outage:.0%}",
         )
-        for number, cell in enumerate(line.cells)
+        for number, bucket in enumerate(timeline.buckets)
     ]
-    columns = ("from", f"rows/{per}", f"not done/{per}", "held", "workspace away")
-    return Chart(drawn, sentence, columns, values)
+    columns = ("from", f"rows/{per}", f"not done/{per}", "paused", "outage")
+    svgs = [throughput_chart(timeline, size, unit, caption) for size in (WIDE, NARROW)]
+    return Chart(svgs, sentence, columns, values)
 
 
-def _latency(tally: RunStats) -> Chart:
-    of = bars(tally.durations)
+def _latency(stats: RunStats) -> Chart:
+    of = bars(stats.durations)
     shares = ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
-    told = ", ".join(
-        f"{name} within {formatting.format_milliseconds(quantile(tally.durations, share) or 0)}"
-        for share, name in shares
-    )
-    sentence = f"{told.capitalize()}; the longest took {formatting.format_milliseconds(max(tally.durations))}."
-    title = "Calls by how long the deciding one took"
-    drawn = [charts.latency(of, size, title, sentence) for size in (charts.WIDE, charts.NARROW)]
-    values = [
-        (formatting.format_milliseconds(bar.low), formatting.format_milliseconds(bar.high), f"{bar.calls:,}")
-        for bar in of
-    ]
-    return Chart(drawn, sentence, ("from", "below", "calls"), values)
+    parts = ", ".join(f"{name} within {_quantile(stats, share)}" for share, name in shares)
+    sentence = f"{parts.capitalize()}; the longest took {format_milliseconds(max(stats.durations))}."
+    caption = Caption("Latency of the deciding call", sentence)
+    values = [(format_milliseconds(bar.low), format_milliseconds(bar.high), f"{bar.calls:,}") for bar in of]
+    svgs = [latency_chart(of, size, caption) for size in (WIDE, NARROW)]
+    return Chart(svgs, sentence, ("from", "below", "calls"), values)
 
 
-def _sentence(hint: str) -> str:
+def _capitalise(hint: str) -> str:
     return hint[:1].upper() + hint[1:]

@@ -1,73 +1,115 @@
-"""What the page tells of all rows together, gathered while they pass by; memory does not grow with them."""
+"""Statistics of all rows, collected in one pass; memory does not grow with the number of rows."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rolecall.display.html_report.time_bins import TimeBins
-from rolecall.models import Outcome, Result
+from rolecall.models import OUTCOMES, Outcome, Result
 
-UNSUCCESSFUL = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED})
-"""Outcomes that somebody has to look at."""
-PLAIN = frozenset(Outcome) - UNSUCCESSFUL
-MOST_ROOMS = 10_000
-"""Rooms with rows that did not go well; of any further ones the rows are counted together."""
-EXACT = 1_000
-"""Milliseconds up to which durations are kept as they are; longer ones keep three digits."""
+MIN_BIN_WIDTH = 60_000 / 512
+"""Milliseconds; doubled nine times it is a minute, the usual window of a server's rate limit."""
+MAX_BINS = 1_024
+"""Bins that are kept. Only bins with an amount count, so a pause between two sessions costs nothing."""
+MAX_BINS_PER_INTERVAL = 64
+"""Bins that one interval is spread over; for a longer one the bins are widened first."""
+MAX_ROOMS = 10_000
+"""Rooms that are counted one by one; the rows of further rooms are counted together."""
+MAX_EXACT_MS = 1_000
+"""Durations below this are counted exactly; longer ones keep three digits."""
 
 
-class Room(NamedTuple):
-    """Rows of one room that did not go well."""
+class TimeBins:
+    """Amounts over time in bounded memory: bins double their width when there are too many of them.
+
+    Times are in milliseconds since the epoch; `at[n]` is the amount from `n * width` up to `(n + 1) * width`.
+    """
+
+    def __init__(self, width: float = MIN_BIN_WIDTH, max_bins: int = MAX_BINS) -> None:
+        self.width = width
+        self.at: Counter[int] = Counter()
+        self._max_bins = max_bins
+
+    def add(self, time: int, amount: int = 1) -> None:
+        """Add an amount at one moment."""
+        self.at[int(time // self.width)] += amount
+        self._limit()
+
+    def add_interval(self, begin: int, end: int) -> None:
+        """Add the milliseconds of an interval, each to the bin that it is in."""
+        while (end - begin) / self.width > MAX_BINS_PER_INTERVAL:
+            self.widen()
+        at = begin
+        while at < end:
+            number = int(at // self.width)
+            until = min(end, max(at + 1, int((number + 1) * self.width)))
+            self.at[number] += until - at
+            at = until
+        self._limit()
+
+    def widen(self) -> None:
+        """Double the width of every bin."""
+        self.width *= 2
+        merged: Counter[int] = Counter()
+        for number, amount in self.at.items():
+            merged[number // 2] += amount
+        self.at = merged
+
+    def _limit(self) -> None:
+        while len(self.at) > self._max_bins:
+            self.widen()
+
+
+class RoomProblems(NamedTuple):
+    """Rows of one room that were sent or read and not done."""
 
     room_id: str
     rows: int
     reasons: Sequence[tuple[str, int]]
-    """The most frequent first."""
+    """Each reason with its rows, the most frequent first."""
 
 
 class RunStats:
-    """Counts results by outcome and reason, by time, by duration and by room."""
+    """Counts of results by outcome and reason, by time, by duration and by room."""
 
     def __init__(self) -> None:
         self.reasons: Counter[tuple[Outcome, str]] = Counter()
-        self.answered = TimeBins()
-        """Rows that a call has settled, by the time at which it did."""
-        self.refused = TimeBins()
-        """Those of them that did not go well."""
+        self.finished = TimeBins()
+        """Rows that were finished by a call, by the time of its response."""
+        self.not_done = TimeBins()
+        """Those of them that need attention."""
         self.durations: Counter[int] = Counter()
-        self.attempts = 0
+        """Deciding calls by their duration in milliseconds, see `round_duration`."""
         self.first: int | None = None
+        """When the first call was sent, in milliseconds since the epoch."""
         self.last: int | None = None
-        self.other_rooms = 0
-        """Rows that did not go well in rooms beyond the first `MOST_ROOMS`."""
+        """When the last call was answered, in milliseconds since the epoch."""
+        self.other_room_rows = 0
+        """Rows that were not done in rooms beyond the first `MAX_ROOMS`."""
         self._rooms: dict[str, Counter[str]] = {}
 
     def add(self, result: Result) -> None:
-        """Take one row."""
-        outcome = result.outcome
-        self.reasons[outcome, result.reason] += 1
-        self.attempts += result.attempts
-        not_well = outcome in UNSUCCESSFUL
-        if not_well and outcome is not Outcome.NOT_ATTEMPTED:
+        """Count one row."""
+        self.reasons[result.outcome, result.reason] += 1
+        not_done = OUTCOMES[result.outcome].needs_attention
+        if not_done and result.outcome is not Outcome.NOT_ATTEMPTED:
             self._add_to_room(result)
         if result.duration_ms is not None and result.finished_at is not None:
-            self._add_call(result.finished_at, result.duration_ms, not_well=not_well)
+            self._add_call(result.finished_at, result.duration_ms, not_done=not_done)
 
-    def _add_call(self, finished_at: int, duration: int, *, not_well: bool) -> None:
-        self.answered.add(finished_at)
-        if not_well:
-            self.refused.add(finished_at)
-        self.durations[rounded(duration)] += 1
-        if self.first is None or finished_at - duration < self.first:
-            self.first = finished_at - duration
-        if self.last is None or finished_at > self.last:
-            self.last = finished_at
+    def _add_call(self, finished_at: int, duration: int, *, not_done: bool) -> None:
+        self.finished.add(finished_at)
+        if not_done:
+            self.not_done.add(finished_at)
+        self.durations[round_duration(duration)] += 1
+        started_at = finished_at - duration
+        self.first = started_at if self.first is None else min(self.first, started_at)
+        self.last = finished_at if self.last is None else max(self.last, finished_at)
 
     def _add_to_room(self, result: Result) -> None:
         room = self._rooms.get(result.room_id)
         if room is None:
-            if len(self._rooms) >= MOST_ROOMS:
-                self.other_rooms += 1
+            if len(self._rooms) >= MAX_ROOMS:
+                self.other_room_rows += 1
                 return
             room = self._rooms[result.room_id] = Counter()
         room[result.reason] += 1
@@ -82,34 +124,38 @@ class RunStats:
 
     @property
     def rooms(self) -> int:
-        """Rooms with rows that did not go well, as far as they were counted."""
+        """Rooms with rows that were not done, at most `MAX_ROOMS`."""
         return len(self._rooms)
 
-    def worst_rooms(self, count: int) -> list[Room]:
-        """Give the rooms with the most rows that did not go well; equal ones in the order of the job."""
-        found = [Room(room_id, reasons.total(), reasons.most_common()) for room_id, reasons in self._rooms.items()]
-        return sorted(found, key=lambda room: -room.rows)[:count]
+    def worst_rooms(self, count: int) -> list[RoomProblems]:
+        """Return the rooms with the most rows that were not done; equal ones in the order of the job."""
+        rooms = [
+            RoomProblems(room_id, reasons.total(), reasons.most_common()) for room_id, reasons in self._rooms.items()
+        ]
+        return sorted(rooms, key=lambda room: -room.rows)[:count]
 
 
 def needs_no_attention(result: Result) -> bool:
-    """Tell whether there is nothing to say of a row but that it is done."""
-    return result.outcome in PLAIN and (not result.reason or result.outcome is Outcome.DUPLICATE)
+    """Return whether a row is done and there is nothing to report about it."""
+    if OUTCOMES[result.outcome].needs_attention:
+        return False
+    return not result.reason or result.outcome is Outcome.DUPLICATE
 
 
-def rounded(duration: int) -> int:
-    """Keep three digits of a duration, so that few different ones are counted."""
+def round_duration(duration: int) -> int:
+    """Round a duration down to three digits, so that few different ones are counted."""
     unit = 1
-    while duration // unit >= EXACT:
+    while duration // unit >= MAX_EXACT_MS:
         unit *= 10
     return duration // unit * unit
 
 
 def quantile(durations: Counter[int], share: float) -> int | None:
-    """Give the duration that this share of the calls stayed within; None without calls."""
-    wanted = share * durations.total()
+    """Return the duration that this share of the calls did not exceed; None without calls."""
+    needed = share * durations.total()
     seen = 0
     for duration in sorted(durations):
         seen += durations[duration]
-        if seen >= wanted:
+        if seen >= needed:
             return duration
     return None

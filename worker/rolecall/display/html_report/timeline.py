@@ -1,92 +1,94 @@
-"""When the run worked, and when it had to wait: its sessions put end to end, with holds and outages from its log."""
+"""The working time of a run: its sessions without the time between them, with rate limit pauses and outages."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from rolecall.display.html_report.formatting import format_day, format_hour
-from rolecall.display.html_report.run_stats import RunStats
-from rolecall.display.html_report.time_bins import NARROWEST, TimeBins
+from rolecall.display.html_report.formatting import format_day, format_time_of_day
+from rolecall.display.html_report.run_stats import MIN_BIN_WIDTH, RunStats, TimeBins
 from rolecall.models import Json
 
-MOST_CELLS = 120
-"""Cells of the picture, at most twice as fine as the rows' own bins allow."""
-_ENDS = frozenset({"outage ended", "run ended", "run stopped", "run started", "run resumed"})
-WAITING = frozenset({"rate limit pause", "outage began"}) | _ENDS
-"""The events of the log that tell of holds and outages."""
+MAX_BUCKETS = 120
+"""Buckets of the chart; they are not narrower than the bins of the rows."""
+_PAUSED, _OUTAGE_BEGAN = "rate limit pause", "outage began"
+_OUTAGE_ENDS = frozenset({"outage ended", "run ended", "run stopped", "run started", "run resumed"})
+WAIT_EVENTS = frozenset({_PAUSED, _OUTAGE_BEGAN}) | _OUTAGE_ENDS
+"""The log events that rate limit pauses and outages are read from."""
 _DAY = 86_400_000
 _STEPS = tuple(
     1_000 * seconds
     for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 604_800)
 )
-"""Between the times on an axis, in milliseconds."""
-LONGEST_WAIT = 10 * 365 * 86_400_000
-"""Milliseconds; a log that says more is not believed."""
+"""Steps between the ticks of a time axis, in milliseconds."""
+MAX_WAIT = 10 * 365 * 86_400_000
+"""Milliseconds; a longer pause or outage in a log is ignored as invalid."""
 
 
 class WaitStats:
-    """The holds and outages that a log tells of; what it tells badly is passed over."""
+    """Rate limit pauses and outages, read from the log of a run; invalid events are ignored."""
 
     def __init__(self) -> None:
-        self.held, self.away = TimeBins(), TimeBins()
-        self.holds = self.outages = 0
-        self.held_ms = self.away_ms = 0
-        self._held_until = 0
-        self._away_since: int | None = None
+        self.paused, self.outage = TimeBins(), TimeBins()
+        self.pauses = self.outages = 0
+        self.paused_ms = self.outage_ms = 0
+        self._paused_until = 0
+        self._outage_since: int | None = None
 
     def add(self, event: Mapping[str, Json]) -> None:
-        """Take one event of the log, in its order."""
-        at = _milliseconds(event.get("timestamp"))
+        """Count one event; events come in the order of the log."""
+        at = _parse_timestamp(event.get("timestamp"))
         name = event.get("event")
         if at is None or not isinstance(name, str):
             return
-        if name == "rate limit pause":
-            self._hold(at, event.get("seconds"))
-        elif name == "outage began" and self._away_since is None:
-            self._away_since = at
+        if name == _PAUSED:
+            self._add_pause(at, event.get("seconds"))
+        elif name == _OUTAGE_BEGAN and self._outage_since is None:
+            self._outage_since = at
             self.outages += 1
-        elif name in _ENDS and self._away_since is not None:
-            self._spread_outage(at)
+        elif name in _OUTAGE_ENDS and self._outage_since is not None:
+            self._add_outage(at)
 
-    def _hold(self, at: int, seconds: Json) -> None:
-        if not isinstance(seconds, int | float) or not 0 < seconds * 1_000 < LONGEST_WAIT:
+    def _add_pause(self, at: int, seconds: Json) -> None:
+        if not isinstance(seconds, int | float) or not 0 < seconds * 1_000 < MAX_WAIT:
             return
-        begin, end = max(at, self._held_until), at + round(seconds * 1_000)
-        self.holds += 1
-        if end > begin:  # a hold that is prolonged is told again, and counts once
-            self.held.spread(begin, end)
-            self.held_ms += end - begin
-            self._held_until = end
+        begin, end = max(at, self._paused_until), at + round(seconds * 1_000)
+        self.pauses += 1
+        if end > begin:  # a pause that is prolonged is logged again; the overlap counts once
+            self.paused.add_interval(begin, end)
+            self.paused_ms += end - begin
+            self._paused_until = end
 
-    def _spread_outage(self, at: int) -> None:
-        since, self._away_since = self._away_since, None
-        if since is not None and since < at < since + LONGEST_WAIT:
-            self.away.spread(since, at)
-            self.away_ms += at - since
+    def _add_outage(self, at: int) -> None:
+        since, self._outage_since = self._outage_since, None
+        if since is not None and since < at < since + MAX_WAIT:
+            self.outage.add_interval(since, at)
+            self.outage_ms += at - since
 
     def close(self, at: int | None) -> None:
-        """End an outage that the log leaves open."""
-        if at is not None and self._away_since is not None:
-            self._spread_outage(at)
+        """End an outage whose end is not in the log."""
+        if at is not None and self._outage_since is not None:
+            self._add_outage(at)
 
 
 class TimelineBucket(NamedTuple):
-    """A stretch of the run's working time."""
+    """A part of the run's working time."""
 
     rows: float
-    """Rows settled, a second."""
-    not_well: float
-    held: float
-    """The share of the time that all calls waited for the server's limit, from 0 to 1."""
-    away: float
+    """Rows finished per second."""
+    not_done: float
+    """Those of them that need attention, per second."""
+    paused: float
+    """The share of the time in which all calls waited for the server's rate limit, from 0 to 1."""
+    outage: float
+    """The share of the time in which the workspace did not answer, from 0 to 1."""
 
 
-class Axis:
-    """The run's working time: its sessions without the pauses between them, in milliseconds from 0."""
+class TimeAxis:
+    """The run's working time: its sessions one after the other, in milliseconds from 0."""
 
     def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Take the begin and end of each session, in order, in milliseconds since the epoch."""
+        """`spans` has the begin and end of each session, in order, in milliseconds since the epoch."""
         self.spans = [(begin, max(begin + 1, end)) for begin, end in spans] or [(0, 1)]
         self._begins = [begin for begin, _ in self.spans]
         self.offsets = [0]
@@ -94,74 +96,79 @@ class Axis:
             self.offsets.append(self.offsets[-1] + end - begin)
         self.length = self.offsets[-1]
 
-    def place(self, time: float) -> float:
-        """Give the place of a time; in a pause it is the end of the session before."""
+    def position(self, time: float) -> float:
+        """Return the position of a time; between two sessions it is the end of the first."""
         number = max(0, bisect_right(self._begins, time) - 1)
         begin, end = self.spans[number]
         return self.offsets[number] + min(max(0.0, time - begin), end - begin)
 
-    def time(self, place: float) -> int:
-        """Give the time at a place."""
-        number = min(len(self.spans) - 1, max(0, bisect_right(self.offsets, place) - 1))
-        return round(self.spans[number][0] + place - self.offsets[number])
+    def time(self, position: float) -> int:
+        """Return the time at a position."""
+        number = min(len(self.spans) - 1, max(0, bisect_right(self.offsets, position) - 1))
+        return round(self.spans[number][0] + position - self.offsets[number])
 
-    def marks(self, most: int) -> list[tuple[float, str]]:
-        """Give about `most` places at most with the round time of day at each; a new day is named with its first."""
-        size = next(step for step in _STEPS if self._count(step) <= most or step == _STEPS[-1])
-        found, before = list[tuple[float, str]](), self.spans[0][0] // _DAY
+    def ticks(self, max_ticks: int) -> list[tuple[float, str]]:
+        """Return about `max_ticks` positions with round times of day; the first of a new day has its date."""
+        step = next(step for step in _STEPS if self._count(step) <= max_ticks or step == _STEPS[-1])
+        ticks, day = list[tuple[float, str]](), self.spans[0][0] // _DAY
         for (begin, end), offset in zip(self.spans, self.offsets, strict=False):
-            for at in range(-(-begin // size) * size, end + 1, size):
-                place = float(offset + at - begin)
-                if found and place - found[-1][0] < 0.75 * self.length / most:
+            for at in range(-(-begin // step) * step, end + 1, step):
+                position = float(offset + at - begin)
+                if ticks and position - ticks[-1][0] < 0.75 * self.length / max_ticks:
                     continue
-                text = format_hour(at, seconds=size < 60_000)
-                found.append((place, text if at // _DAY == before else f"{format_day(at)} {text}"))
-                before = at // _DAY
-        return found
+                text = format_time_of_day(at, seconds=step < 60_000)
+                ticks.append((position, text if at // _DAY == day else f"{format_day(at)} {text}"))
+                day = at // _DAY
+        return ticks
 
     def _count(self, step: int) -> int:
         return sum(end // step - (begin - 1) // step for begin, end in self.spans)
 
 
 class Timeline(NamedTuple):
-    """The run's working time in cells of one width."""
+    """The run's working time in buckets of equal width."""
 
-    axis: Axis
+    axis: TimeAxis
     width: float
     """Milliseconds."""
-    cells: Sequence[TimelineBucket]
+    buckets: Sequence[TimelineBucket]
 
 
-def timeline(spans: Sequence[tuple[int, int]], tally: RunStats, waits: WaitStats, most: int = MOST_CELLS) -> Timeline:
-    """Put rows, holds and outages on one axis of at most `most` cells."""
-    axis = Axis(spans)
-    width = max(NARROWEST, tally.answered.width, tally.refused.width)
-    while axis.length / width > most:
+def build_timeline(
+    spans: Sequence[tuple[int, int]], stats: RunStats, waits: WaitStats, max_buckets: int = MAX_BUCKETS
+) -> Timeline:
+    """Sort rows, pauses and outages into buckets on one axis."""
+    axis = TimeAxis(spans)
+    width = max(MIN_BIN_WIDTH, stats.finished.width, stats.not_done.width)
+    while axis.length / width > max_buckets:
         width *= 2
     count = max(1, -int(-axis.length // width))
-    rows, not_well, held, away = (
-        _amounts(bins, axis, width, count) for bins in (tally.answered, tally.refused, waits.held, waits.away)
+    rows, not_done, paused, outage = (
+        _amounts(bins, axis, width, count) for bins in (stats.finished, stats.not_done, waits.paused, waits.outage)
     )
     seconds = width / 1_000
-    cells = [
-        TimelineBucket(rows[n] / seconds, not_well[n] / seconds, min(1.0, held[n] / width), min(1.0, away[n] / width))
+    buckets = [
+        TimelineBucket(
+            rows[n] / seconds, not_done[n] / seconds, min(1.0, paused[n] / width), min(1.0, outage[n] / width)
+        )
         for n in range(count)
     ]
-    return Timeline(axis, width, cells)
+    return Timeline(axis, width, buckets)
 
 
-def _amounts(bins: TimeBins, axis: Axis, width: float, count: int) -> list[float]:
-    """Share the bins out over the cells; a bin wider than a cell is spread evenly."""
+def _amounts(bins: TimeBins, axis: TimeAxis, width: float, count: int) -> list[float]:
+    """Return the amount in each bucket; a bin that is wider than a bucket is spread evenly."""
     amounts = [0.0] * count
     parts = max(1, round(bins.width / width))
     for number, amount in bins.at.items():
         for part in range(parts):
-            place = axis.place(bins.width * (number + (part + 0.5) / parts))
-            amounts[min(count - 1, int(place // width))] += amount / parts
+            position = axis.position(bins.width * (number + (part + 0.5) / parts))
+            amounts[min(count - 1, int(position // width))] += amount / parts
     return amounts
 
 
-def _milliseconds(timestamp: Json) -> int | None:
+def _parse_timestamp(timestamp: Json) -> int | None:
+    """Parse an ISO 8601 time into milliseconds since the epoch; None if it is invalid."""
     try:
         return round(datetime.fromisoformat(timestamp).timestamp() * 1_000)
     except (TypeError, ValueError, OverflowError):

@@ -9,7 +9,7 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.ordered_map import ordered_map
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.files.output.find_csv import LookupResult
+from rolecall.models import LookupResult
 
 
 async def search_roles(

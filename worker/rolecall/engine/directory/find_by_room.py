@@ -8,19 +8,23 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.role_check import read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
-from rolecall.rocketchat.directory_responses import (
-    EVERY_GROUP,
-    ROOM_INFO,
-    ROOM_LISTS,
-    ListedRoom,
-    parse_listed_room,
-    parse_room_info,
-)
+from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import USER_INFO, RoleHolder, UserInfo, parse_user_info
-from rolecall.rocketchat.room_responses import COUNTERS, parse_joined
+from rolecall.rocketchat.responses import (
+    ALL_GROUPS,
+    COUNTERS,
+    ROOM_INFO,
+    ROOM_LISTS,
+    USER_INFO,
+    ListedRoom,
+    RoleHolder,
+    UserInfo,
+    parse_joined,
+    parse_listed_room,
+    parse_room_info,
+    parse_user_info,
+)
 
 
 class FindByRoom:
@@ -45,10 +49,10 @@ class FindByRoom:
         """Ask for one room, and for each user who has the role in it. Raises Stopped."""
         room = ListedRoom(unit.word, unit.name) if unit.name else await self._identify(unit.word)
         if isinstance(room, LookupGap):
-            return LookupResult(unit.key, unseen=room)
+            return LookupResult(unit.key, gap=room)
         holders = await read_role_holders(self._reader, self._kind, room.room_id)
         if isinstance(holders, CallResult):
-            return LookupResult(unit.key, room.room_id, unseen=_why_no_roles(holders, f"#{room.name}"))
+            return LookupResult(unit.key, room.room_id, gap=_why_no_roles(holders, f"#{room.name}"))
         rows = [await self._row(room, holder) for holder in holders if self._question.role in holder.roles]
         known = (room.room_id, f"#{room.name}")
         note = "" if unit.word in known else f"{unit.word} is #{room.name}"
@@ -56,12 +60,12 @@ class FindByRoom:
 
     async def _listed(self) -> AsyncIterator[LookupTarget | LookupResult]:
         """List every room; where that is not allowed, those of the account, and say so."""
-        paths = [EVERY_GROUP, ROOM_LISTS["groups"]] if self._kind == "groups" else [ROOM_LISTS[self._kind]]
+        paths = [ALL_GROUPS, ROOM_LISTS["groups"]] if self._kind == "groups" else [ROOM_LISTS[self._kind]]
         for path in paths:
             async for entry in self._reader.entries(path, self._kind):
                 if isinstance(entry, CallResult):
                     yield self._list_broke_off(entry)
-                    if entry.meaning is FORBIDDEN or entry.meaning.reason == NO_SUCH_ROUTE.reason:
+                    if entry.rule is FORBIDDEN or entry.rule.reason == NO_SUCH_ROUTE.reason:
                         break
                     return
                 if room := parse_listed_room(entry):
@@ -70,9 +74,9 @@ class FindByRoom:
                 return
 
     def _list_broke_off(self, verdict: CallResult) -> LookupResult:
-        what = f"other {self._kind}" if verdict.meaning is FORBIDDEN else f"the list of {self._kind}"
-        unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.meaning is FORBIDDEN else to_gap(verdict, what)
-        return LookupResult("rooms", unseen=unseen)
+        what = f"other {self._kind}" if verdict.rule is FORBIDDEN else f"the list of {self._kind}"
+        unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.rule is FORBIDDEN else to_gap(verdict, what)
+        return LookupResult("rooms", gap=unseen)
 
     async def _identify(self, word: str) -> ListedRoom | LookupGap:
         """Find a room by `#name`, or by a word that is an id or a name."""
@@ -83,7 +87,7 @@ class FindByRoom:
             room = parse_room_info(self._kind, read.body) if read.body is not None else None
             if room is not None:
                 return room
-            if read.verdict.meaning is not ROOM_NOT_FOUND:
+            if read.verdict.rule is not ROOM_NOT_FOUND:
                 return to_gap(read.verdict, word)
             if self._kind == "groups" and await self._exists(way):
                 return LookupGap(ROOM_NOT_JOINED.reason, word)
@@ -116,6 +120,6 @@ class FindByRoom:
 
 def _why_no_roles(verdict: CallResult, room: str) -> LookupGap:
     """Say why a room that was found does not tell its roles; one that hides them is one that is not joined."""
-    if verdict.meaning is ROOM_NOT_FOUND:
+    if verdict.rule is ROOM_NOT_FOUND:
         return LookupGap(ROOM_NOT_JOINED.reason, room)
     return to_gap(verdict, room)

@@ -9,11 +9,10 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.find_target import LookupTarget
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
-from rolecall.rocketchat.directory_responses import ROOM_TYPES, USERS, USERS_BY_STATUS, parse_listed_user
+from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import UserInfo, UserRoom
+from rolecall.rocketchat.responses import ROOM_TYPES, USERS, USERS_BY_STATUS, UserInfo, UserRoom, parse_listed_user
 
 DEACTIVATED = "deactivated users"
 
@@ -39,7 +38,7 @@ class FindByUser:
         """Ask for one user. Raises Stopped."""
         person = await self._find(unit.word)
         if isinstance(person, LookupGap):
-            return LookupResult(unit.key, unseen=person)
+            return LookupResult(unit.key, gap=person)
         note = _resolved(unit.word, person)
         if person.rooms is None:
             return LookupResult(unit.key, person.user_id, (), LookupGap(ROOMS_NOT_SHOWN, f"@{person.username}"), note)
@@ -70,7 +69,7 @@ class FindByUser:
             return await self._by_address(word)
         else:
             found = await self._people.by_id(word)
-            if isinstance(found, CallResult) and found.meaning is USER_NOT_FOUND:
+            if isinstance(found, CallResult) and found.rule is USER_NOT_FOUND:
                 found = await self._people.by_username(word)
         return to_gap(found, word) if isinstance(found, CallResult) else found
 
@@ -85,9 +84,9 @@ class FindByUser:
         """Search for an address; servers before 6.8 are asked in their own way."""
         async for entry in self._reader.entries(USERS_BY_STATUS, "users", searchTerm=address):
             if isinstance(entry, CallResult):
-                if entry.meaning.reason == NO_SUCH_ROUTE.reason:
+                if entry.rule.reason == NO_SUCH_ROUTE.reason:
                     return await self._search_as_before(address)
-                return LookupGap(ADDRESS_NOT_FOUND, address) if entry.meaning is FORBIDDEN else to_gap(entry, address)
+                return LookupGap(ADDRESS_NOT_FOUND, address) if entry.rule is FORBIDDEN else to_gap(entry, address)
             user = parse_listed_user(entry)
             if user is not None and _is_among(address, user.addresses):
                 return user.user_id
@@ -97,7 +96,7 @@ class FindByUser:
         """Search by a query; one page, because a server that does not obey it tells of everybody."""
         query = orjson.dumps({"emails.address": address.lower()}).decode()
         read = await self._reader.read(USERS, query=query, count=str(PAGE_SIZE))
-        if read.body is None and read.verdict.meaning is not FORBIDDEN:
+        if read.body is None and read.verdict.rule is not FORBIDDEN:
             return to_gap(read.verdict, address)
         users = read.body.get("users") if read.body is not None else None
         for entry in users if isinstance(users, list) else []:
@@ -112,7 +111,7 @@ class FindByUser:
         for path, query in lists:
             async for entry in self._reader.entries(path, "users", **query):
                 if isinstance(entry, CallResult):
-                    if entry.meaning.reason == NO_SUCH_ROUTE.reason and path == USERS_BY_STATUS:
+                    if entry.rule.reason == NO_SUCH_ROUTE.reason and path == USERS_BY_STATUS:
                         break
                     yield _list_broke_off(entry)
                     return
@@ -124,8 +123,8 @@ class FindByUser:
 
 
 def _list_broke_off(verdict: CallResult) -> LookupResult:
-    unseen = LookupGap(USERS_NOT_LISTED, DEACTIVATED) if verdict.meaning is FORBIDDEN else to_gap(verdict, DEACTIVATED)
-    return LookupResult(DEACTIVATED, unseen=unseen)
+    unseen = LookupGap(USERS_NOT_LISTED, DEACTIVATED) if verdict.rule is FORBIDDEN else to_gap(verdict, DEACTIVATED)
+    return LookupResult(DEACTIVATED, gap=unseen)
 
 
 def _is_among(address: str, addresses: frozenset[str]) -> bool:

@@ -1,6 +1,6 @@
 """What cannot be seen, and what would show it."""
 
-from rolecall.files.output.find_csv import LookupGap
+from rolecall.models import LookupGap
 from rolecall.rocketchat.error_table import FORBIDDEN, ROOM_ARCHIVED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 
@@ -29,7 +29,7 @@ GAP_HINTS = {
 
 def to_gap(verdict: CallResult, what: str) -> LookupGap:
     """Say why `what` was not told, by the answer."""
-    reason = verdict.meaning.reason
+    reason = verdict.rule.reason
     if reason in GAP_HINTS:
         return LookupGap(reason, what)
     return LookupGap(NOT_READ, what, f"{reason}: {verdict.message}" if verdict.message else reason)

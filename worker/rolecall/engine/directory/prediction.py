@@ -11,7 +11,7 @@ from rolecall.rocketchat.error_table import LAST_OWNER, NOT_ALLOWED, USER_NOT_FO
 from rolecall.rocketchat.operations import Operation, Role
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import RoleHolder, UserInfo
+from rolecall.rocketchat.responses import RoleHolder, UserInfo
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has said otherwise."""
@@ -52,10 +52,10 @@ class RoomRoles:
         if not self._may_change:
             return Prediction(Outcome.FAILED, NOT_ALLOWED.reason)
         has_role = operation.role in self._held.get(user_id, frozenset())
-        if has_role is operation.gives:
+        if has_role is operation.adds:
             # Without a role they may be no member at all, and the server would say so first.
-            return Prediction(operation.nothing_to_do, "" if operation.gives else MEMBERSHIP_NOT_SEEN)
-        if operation.gives:
+            return Prediction(operation.nothing_to_do, "" if operation.adds else MEMBERSHIP_NOT_SEEN)
+        if operation.adds:
             return Prediction(operation.done, MEMBERSHIP_NOT_SEEN)
         if operation.role is Role.OWNER:
             if self._owners == 1:
@@ -66,15 +66,15 @@ class RoomRoles:
 
 def predict_unread(verdict: CallResult) -> Prediction:
     """Say what the rows of a room would come to whose roles were refused to us."""
-    if verdict.meaning.scope is ErrorScope.ROOM:
-        return Prediction(Outcome.FAILED, verdict.meaning.reason, verdict.message)
-    return Prediction(Outcome.NOT_ATTEMPTED, ROLES_UNREADABLE, f"{verdict.meaning.reason}: {verdict.message}")
+    if verdict.rule.scope is ErrorScope.ROOM:
+        return Prediction(Outcome.FAILED, verdict.rule.reason, verdict.message)
+    return Prediction(Outcome.NOT_ATTEMPTED, ROLES_UNREADABLE, f"{verdict.rule.reason}: {verdict.message}")
 
 
 def with_membership(predicted: Outcome, room_id: str, person: UserInfo | CallResult) -> Prediction:
     """Say what a row would come to once its user has been asked for."""
     if isinstance(person, CallResult):
-        if person.meaning is USER_NOT_FOUND:
+        if person.rule is USER_NOT_FOUND:
             return Prediction(Outcome.FAILED, USER_NOT_FOUND.reason, person.message)
         return Prediction(predicted, MEMBERSHIP_NOT_SEEN)
     if not person.username:

@@ -20,8 +20,15 @@ from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import PERMISSIONS, ROOM_ROLES, RoleHolder, parse_permission, parse_role_holders
-from rolecall.rocketchat.room_responses import COUNTERS, parse_joined
+from rolecall.rocketchat.responses import (
+    COUNTERS,
+    PERMISSIONS,
+    ROOM_ROLES,
+    RoleHolder,
+    parse_joined,
+    parse_permission,
+    parse_role_holders,
+)
 from rolecall.store.base import Batch, Pair, RunStore
 
 
@@ -30,7 +37,7 @@ class RoleCheck:
 
     def __init__(
         self,
-        ledger: RunStore,
+        store: RunStore,
         reader: ReadClient,
         operation: Operation,
         account: Account,
@@ -39,7 +46,7 @@ class RoleCheck:
         clock: Clock,
     ) -> None:
         """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
-        self._ledger = ledger
+        self._store = store
         self._reader = reader
         self._people = UserLookup(reader)
         self._operation = operation
@@ -51,10 +58,10 @@ class RoleCheck:
         """Predict every row of which nothing could be said yet. Raises Stopped and LedgerFailed."""
         allowed = await self._allowed()
         rooms = pair_groups.pairs_grouped_by_room(
-            self._ledger, lambda pair: pair.outcome in (None, Outcome.NOT_ATTEMPTED)
+            self._store, lambda pair: pair.outcome in (None, Outcome.NOT_ATTEMPTED)
         )
         await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), self._at_once)
-        users = pair_groups.pairs_grouped_by_user(self._ledger, lambda pair: pair.reason == MEMBERSHIP_NOT_SEEN)
+        users = pair_groups.pairs_grouped_by_user(self._store, lambda pair: pair.reason == MEMBERSHIP_NOT_SEEN)
         await pair_groups.for_each_concurrently(users, self._look_for_memberships, self._at_once)
 
     async def _allowed(self) -> Collection[str]:
@@ -66,24 +73,24 @@ class RoleCheck:
     async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
         found = await read_role_holders(self._reader, self._operation.kind, pairs[0].room_id)
         if isinstance(found, CallResult):
-            self._write((pair, predict_unread(found)) for pair in pairs)
+            await self._write((pair, predict_unread(found)) for pair in pairs)
         else:
             room = RoomRoles(self._operation, self._account, allowed, found)
-            self._write((pair, room.predict(pair.user_id)) for pair in sorted(pairs, key=attrgetter("key")))
+            await self._write((pair, room.predict(pair.user_id)) for pair in sorted(pairs, key=attrgetter("key")))
 
     async def _look_for_memberships(self, pairs: Sequence[Pair]) -> None:
         person = await self._people.by_id(pairs[0].user_id)
-        self._write(
+        await self._write(
             (pair, with_membership(pair.outcome, pair.room_id, person)) for pair in pairs if pair.outcome is not None
         )
 
-    def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
+    async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
         now = self._clock.wall_ms()
         settled = [
             RowOutcome(pair.key, outcome, reason, None, "", message, now, None, in_doubt=False)
             for pair, (outcome, reason, message) in predicted
         ]
-        self._ledger.commit(Batch(settled, (), ()))
+        await self._store.commit(Batch(settled))
 
 
 async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
@@ -91,8 +98,8 @@ async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list
     read = await reader.read(ROOM_ROLES[kind], roomId=room_id)
     if read.body is not None:
         return parse_role_holders(read.body)
-    if kind == "groups" and read.verdict.meaning is ROOM_NOT_FOUND:
+    if kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND:
         counters = await reader.read(COUNTERS, roomId=room_id)
         if counters.body is not None and parse_joined(counters.body) is False:
-            return read.verdict._replace(meaning=ROOM_NOT_JOINED)
+            return read.verdict._replace(rule=ROOM_NOT_JOINED)
     return read.verdict

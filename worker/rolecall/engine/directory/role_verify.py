@@ -1,6 +1,7 @@
 """Reads the roles back and compares them with what a run's ledger says; settles what the run could not."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from rolecall.models import Outcome, RowOutcome
 from rolecall.rocketchat.error_table import USER_NOT_FOUND, USER_NOT_IN_ROOM
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import UserInfo
+from rolecall.rocketchat.responses import UserInfo
 from rolecall.store.base import Batch, Pair, RunStore
 
 CONFIRMED_BY_READING = "confirmed_by_reading"
@@ -51,7 +52,7 @@ class VerifiedRow(NamedTuple):
 
 def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow:
     """Compare one row with what was read back; the row has an outcome that says something of the role, or a doubt."""
-    as_wanted = has_role is operation.gives
+    as_wanted = has_role is operation.adds
     if is_in_doubt(pair):
         return VerifiedRow(pair, VerifyStatus.SETTLED, has_role)
     return VerifiedRow(pair, VerifyStatus.AGREES if as_wanted else VerifyStatus.DIFFERS, has_role)
@@ -59,7 +60,7 @@ def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow
 
 def to_outcome(row: VerifiedRow, operation: Operation, now: int) -> RowOutcome:
     """Say what an unsure row is told from now on. `now`: UTC, milliseconds since the epoch."""
-    done = row.has_role is operation.gives
+    done = row.has_role is operation.adds
     outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, ROLE_UNCHANGED)
     return RowOutcome(row.pair.key, outcome, reason, None, "", "", now, None, in_doubt=False)
 
@@ -79,7 +80,7 @@ class RoleVerification:
 
     def __init__(
         self,
-        ledger: RunStore,
+        store: RunStore,
         reader: ReadClient,
         operation: Operation,
         *,
@@ -88,7 +89,7 @@ class RoleVerification:
         on_row: Callable[[VerifiedRow], object],
     ) -> None:
         """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
-        self._ledger = ledger
+        self._store = store
         self._reader = reader
         self._people = UserLookup(reader)
         self._operation = operation
@@ -98,31 +99,32 @@ class RoleVerification:
 
     async def run(self) -> None:
         """Read back every row that says something, in whichever way takes fewer calls. Raises Stopped, LedgerFailed."""
-        rooms, users = self._ledger.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
+        rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
         if users < rooms and await self._rooms_are_shown():
-            by_user = pair_groups.pairs_grouped_by_user(self._ledger, is_verifiable)
+            by_user = pair_groups.pairs_grouped_by_user(self._store, is_verifiable)
             await pair_groups.for_each_concurrently(by_user, self._verify_user, self._at_once)
         else:
-            by_room = pair_groups.pairs_grouped_by_room(self._ledger, is_verifiable)
+            by_room = pair_groups.pairs_grouped_by_room(self._store, is_verifiable)
             await pair_groups.for_each_concurrently(by_room, self._verify_room, self._at_once)
 
     async def _rooms_are_shown(self) -> bool:
         """Ask for the first user that there still is: an account may be shown all rooms of users, or none."""
-        for pairs in pair_groups.pairs_grouped_by_user(self._ledger, is_verifiable):
-            person = await self._people.by_id(pairs[0].user_id)
-            if isinstance(person, UserInfo):
-                return person.rooms is not None
-            if person.meaning is not USER_NOT_FOUND:
-                return False
+        async with aclosing(pair_groups.pairs_grouped_by_user(self._store, is_verifiable)) as groups:
+            async for pairs in groups:
+                person = await self._people.by_id(pairs[0].user_id)
+                if isinstance(person, UserInfo):
+                    return person.rooms is not None
+                if person.rule is not USER_NOT_FOUND:
+                    return False
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
         person = await self._people.by_id(pairs[0].user_id)
         if isinstance(person, CallResult):
-            if person.meaning is USER_NOT_FOUND:  # who is not there has no role
+            if person.rule is USER_NOT_FOUND:  # who is not there has no role
                 await self._compare(pairs, {})
             else:
-                self._tell_unread(pairs, person.meaning.reason)
+                self._tell_unread(pairs, person.rule.reason)
         elif person.rooms is None:
             self._tell_unread(pairs, "rooms_not_shown")
         else:
@@ -132,7 +134,7 @@ class RoleVerification:
         room_id = pairs[0].room_id
         found = await read_role_holders(self._reader, self._operation.kind, room_id)
         if isinstance(found, CallResult):
-            self._tell_unread(pairs, found.meaning.reason)
+            self._tell_unread(pairs, found.rule.reason)
         else:
             await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
@@ -141,13 +143,13 @@ class RoleVerification:
         rows = []
         for pair in pairs:
             row = compare_row(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation)
-            taken = row.finding is VerifyStatus.SETTLED and not operation.gives and not row.has_role
+            taken = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
             no_proof = await self._why_no_member(pair) if taken else ""
             rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, no_proof) if no_proof else row)
         now = self._clock.wall_ms()
         settled = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
         if settled:
-            self._ledger.commit(Batch(settled, (), ()))
+            await self._store.commit(Batch(settled))
         for row in rows:
             self._on_row(row)
 
@@ -155,7 +157,7 @@ class RoleVerification:
         """Say why a user without the role proves nothing: the server may have refused the row. Empty for a member."""
         person = await self._people.by_id(pair.user_id)
         if isinstance(person, CallResult):
-            return person.meaning.reason if person.meaning is USER_NOT_FOUND else ""
+            return person.rule.reason if person.rule is USER_NOT_FOUND else ""
         if person.rooms is None or any(room.room_id == pair.room_id for room in person.rooms):
             return ""
         return USER_NOT_IN_ROOM.reason

@@ -3,7 +3,7 @@
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.rocketchat.error_table import BAD_REQUEST, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.role_responses import (
+from rolecall.rocketchat.responses import (
     USER_INFO,
     WITH_ROOMS,
     QueryVariant,
@@ -43,7 +43,7 @@ class UserLookup:
                 return person
             if person is not None:
                 without_rooms = without_rooms or (way, person)
-            elif read.verdict.meaning in (BAD_REQUEST, USER_NOT_FOUND):
+            elif read.verdict.rule in (BAD_REQUEST, USER_NOT_FOUND):
                 refused = read.verdict
             else:
                 return read.verdict

@@ -127,16 +127,16 @@ class RouteAdmission:
 
     def record_response(self, request: object, reply: Reply | NoReply, result: CallResult, *, probing: bool) -> None:
         """Record the end of a call in each limit; `request` is the same for each attempt of one request."""
-        rule = result.meaning
-        refused = rule.then is Action.HOLD
+        rule = result.rule
+        refused = rule.action is Action.BACK_OFF
         self._limiter.record_response(reply, refused=refused)
         if rule.scope is ErrorScope.WORKSPACE:
             self._breaker.record_failure(request, reached=rule.maybe_done, probing=probing)
         else:
             self._breaker.record_success(probing=probing)
-        if rule.then is Action.RETRY and self._concurrency.decrease(self._limits.clock.now()):
+        if rule.action is Action.RETRY and self._concurrency.decrease(self._limits.clock.now()):
             self._limits.observers.overloaded(self._concurrency.allowed)
-        if refused or rule.then is Action.RETRY:
+        if refused or rule.action is Action.RETRY:
             self._give_up_if_too_long()
         else:
             self._concurrency.increase()

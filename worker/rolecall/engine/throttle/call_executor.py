@@ -55,14 +55,14 @@ class CallExecutor:
     async def execute(self, call: Call) -> CallResult:
         """Attempt a call until its result is final or no attempt is left. Raise ShutdownRequested."""
         result = await self._attempt(call)
-        if result.meaning.then is Action.RETRY:
+        if result.rule.action is Action.RETRY:
 
             def on_retry(latest: CallResult, seconds: float) -> None:
                 self._stop.raise_if_requested()
                 call.report_retry(latest, seconds)
 
             result = await retry(result, lambda: self._attempt(call), self._policy, on_retry)
-        if result.meaning.then is Action.SETTLE:
+        if result.rule.action is Action.FINISH:
             self._route.retry_budget.refill_on_success()
         return result
 
@@ -83,10 +83,10 @@ class CallExecutor:
                 raise
             result = call.record_response(reply)
             route.record_response(call, reply, result, probing=probing)
-            is_fault = result.meaning.scope is ErrorScope.WORKSPACE
+            is_fault = result.rule.scope is ErrorScope.WORKSPACE
             if is_fault and probing and call.may_be_the_cause and await self._is_reachable():
                 route.confirm_reachable()
-            if result.meaning.then is not Action.HOLD and not (is_fault and route.in_outage):
+            if result.rule.action is not Action.BACK_OFF and not (is_fault and route.in_outage):
                 return await call.complete_attempt(result)
             call.discard_attempt()
 

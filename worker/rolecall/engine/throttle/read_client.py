@@ -81,7 +81,7 @@ class ReadClient:
         call = ReadCall(self._client, self._context, path, query)
         with self._context.admission.observed_by(self._context.events, CallKind.READ):
             result = await self._executor(path).execute(call)
-        if result.meaning.then is Action.STOP:
+        if result.rule.action is Action.STOP:
             return await self._without_permission(call.result())
         return call.result()
 
@@ -114,7 +114,7 @@ class ReadClient:
     async def _without_permission(self, read: ReadResult) -> ReadResult:
         """Distinguish a missing permission, for which 8.x also sends a 401, from credentials that are not accepted."""
         if is_authenticated(await self._client.get(ME)):
-            return read._replace(verdict=read.verdict._replace(meaning=FORBIDDEN))
+            return read._replace(verdict=read.verdict._replace(rule=FORBIDDEN))
         self._context.stop.request(StopReason.CREDENTIALS, read.verdict.message)
         raise ShutdownRequested
 

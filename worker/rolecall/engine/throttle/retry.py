@@ -94,7 +94,7 @@ async def retry(
 
 def is_retryable(result: CallResult) -> bool:
     """Return whether a result asks for another attempt."""
-    return result.meaning.then is Action.RETRY
+    return result.rule.action is Action.RETRY
 
 
 def last_result(state: RetryCallState) -> CallResult:

@@ -1,38 +1,40 @@
-"""The first bytes of a ledger's file, read without SQLite: to open a foreign database would already change it."""
+"""The first bytes of a store file, read without SQLite: opening a foreign database would already change it."""
 
 import os
 import stat
 from pathlib import Path
 
 from rolecall.store.base import InvalidStoreError
-from rolecall.store.sqlite import sql as sql
+from rolecall.store.sqlite import sql
 
 
 def is_store_file(path: Path) -> bool:
-    """Tell a ledger of this version from nothing at all (False). Raises InvalidStoreError for anything else."""
+    """Return True for a store of this version, False where there is nothing. Raises InvalidStoreError otherwise."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError as error:
         why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
-        raise InvalidStoreError(f"{path} is {why}; it is left as it is. Name another --out.") from None
+        raise InvalidStoreError(f"{path} is {why}; it is left as it is. Choose another directory.") from None
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        header = os.read(descriptor, 100) if regular else b""
+        is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        header = os.read(descriptor, 100) if is_regular else b""
     finally:
         os.close(descriptor)
-    if not regular:
-        raise InvalidStoreError(f"{path} is not a regular file; it is left as it is. Name another --out.")
+    if not is_regular:
+        raise InvalidStoreError(f"{path} is not a regular file; it is left as it is. Choose another directory.")
     if not header:
         return False
     # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
-        raise InvalidStoreError(f"{path} is not a ledger of Rolecall; it is left as it is. Name another --out.")
+        raise InvalidStoreError(
+            f"{path} is not a run store of Rolecall; it is left as it is. Choose another directory."
+        )
     if version != sql.SCHEMA_VERSION:
         raise InvalidStoreError(
-            f"{path} was written by another version of Rolecall (ledger {version}, this one writes "
-            f"{sql.SCHEMA_VERSION}); finish it with that version or name another --out."
+            f"{path} was written by another version of Rolecall (store version {version}, this one writes "
+            f"{sql.SCHEMA_VERSION}); finish the run with that version, or choose another directory."
         )
     return True

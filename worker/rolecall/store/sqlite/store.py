@@ -1,289 +1,186 @@
-"""The ledger in one SQLite file: WAL mode, each commit on disk before it returns."""
+"""The run store in SQLite: an async facade over one database, which it calls on one thread of its own."""
 
-import os
-import sqlite3
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
-
-import orjson
+from typing import ParamSpec, Self, TypeVar
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import Batch, Count, Identity, InvalidStoreError, Pair, PresetOutcome, Session, StoreError
-from rolecall.store.sqlite import sql as sql
-from rolecall.store.sqlite.encoding import batch_json, json_text, whole_text
-from rolecall.store.sqlite.file_header import is_store_file
-from rolecall.store.sqlite.rows import Group, reported_outcome, to_pair, to_result
+from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.store.run_lock import RunLock
+from rolecall.store.sqlite.database import SqliteDatabase
 
-OLDEST_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FILE_NAME = "ledger.sqlite"
+"""The store's file in the directory of a run."""
+RESULTS_PER_PAGE = 1000
 
 
 class SqliteStore:
-    """One run's ledger; one thread at a time may call it. Raises StoreError where SQLite fails."""
+    """A RunStore in one file. Use `open_store` or `open_snapshot`, or the async context of `open`."""
 
-    _has_tally = True
-    """False once it is known that the tally is empty."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the ledger at `path`, or make it; raises InvalidStoreError for anything that is not one of ours."""
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
-        self.path = path
-        _recognise_or_make(path)
-        beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
-        missing = [file for file in beside if not file.exists()]
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            self._db.executescript(sql.SETTINGS)
-        except sqlite3.Error as error:
-            self._db.close()
-            for file in missing:
-                file.unlink(missing_ok=True)
-            raise InvalidStoreError(f"{path} cannot be used as a ledger: {error}; name another --out.") from None
+    def __init__(self, database: SqliteDatabase, thread: ThreadPoolExecutor) -> None:
+        self._database = database
+        self._thread = thread
+        self._closed = False
 
     @classmethod
-    def for_reading(cls, path: Path) -> Self:
-        """Open the ledger at `path` as it is now, whether its run goes on or not. Raises InvalidStoreError.
-
-        Nothing is left behind: a ledger at rest is read without SQLite's helper files, which would have to be made.
-        One that is in use has them, and a reader beside the run, which it never keeps waiting, then shares in their
-        care: when the run ends meanwhile, the reader is the last to go and clears them away.
-        """
-        if not is_store_file(path):
-            raise InvalidStoreError(f"{path} holds nothing yet.")
-        at_rest = not path.with_name(f"{path.name}-wal").exists()
-        ledger = cls.__new__(cls)
-        ledger.path = path
-        how = "mode=ro&immutable=1" if at_rest else "mode=rw"
+    async def open(cls, path: Path, *, snapshot: bool = False) -> Self:
+        """Open the file at `path`: create it where there is none, or read it as it is now. Raises InvalidStoreError."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="run store")
         try:
-            ledger._db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
-            ledger._db.executescript(sql.SNAPSHOT)
-        except sqlite3.Error as error:
-            raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
-        return ledger
+            opener = SqliteDatabase.open_snapshot if snapshot else SqliteDatabase
+            database = await asyncio.get_running_loop().run_in_executor(thread, opener, path)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(database, thread)
 
-    def identity(self) -> Identity | None:
-        """Tell which run this is; None for a new ledger."""
-        notes = self.notes()
+    async def close(self) -> None:
+        """Close the file after everything that was begun; a cancellation does not prevent it. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        closing = asyncio.ensure_future(self._call(self._database.close))
         try:
-            return Identity(notes["workspace"], notes["operation"], notes["job_digest"])
-        except KeyError:
-            return None
+            await asyncio.shield(closing)
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._thread.shutdown))  # joining a thread blocks
 
-    def extra_columns(self) -> Sequence[str]:
-        """Name the job's further columns, in the order of their first appearance."""
-        return [str(name) for name in orjson.loads(self.notes().get("extra_columns", "[]"))]
+    async def __aenter__(self) -> Self:
+        return self
 
-    def import_rows(
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def identity(self) -> Identity | None:
+        """Return which run this is; None for a new store."""
+        return await self._call(self._database.identity)
+
+    async def extra_columns(self) -> Sequence[str]:
+        """Return the names of the job's further columns, in the order of their first appearance."""
+        return await self._call(self._database.extra_columns)
+
+    async def import_rows(
         self,
         identity: Identity,
-        rows: Iterable[Row | BadRow],
-        known: Iterable[PresetOutcome] = (),
-        notes: Mapping[str, str] = MappingProxyType({}),
+        pages: AsyncIterator[Sequence[Row | BadRow]],
+        preset: Iterable[PresetOutcome] = (),
+        meta: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Make the job's rows the ledger's, in one transaction; whatever the reading raises undoes it."""
-        columns: dict[str, None] = {}
-        with self._transaction():
-            self._db.execute(sql.FORGET_PLACES)
-            self._db.execute(sql.FORGET_UNSENT)
-            for place, row in enumerate(rows, start=1):
-                if row.extra:
-                    columns.update(dict.fromkeys(row.extra))
-                self._take_in_row(place, row)
-            self._db.execute(sql.DROP_UNTOUCHED)
-            self._db.executemany(sql.KNOW, known)
-            self.note(**identity._asdict(), **notes, extra_columns=json_text(list(columns)))
+        """Make the rows of a job the store's, in one transaction; what `pages` raises undoes it."""
+        job = await self._call(self._database.begin_import)
+        try:
+            async for page in pages:
+                await self._call(job.add, page)
+            await self._call(job.finish, identity, preset, meta)
+        except BaseException:
+            await asyncio.shield(self._call(job.abort))
+            raise
 
-    def _take_in_row(self, place: int, row: Row | BadRow) -> None:
-        extra = json_text(row.extra) if row.extra else None
-        if isinstance(row, BadRow):
-            self._take_in_unsent(place, row, Outcome.INVALID, row.reason, row.message, extra)
-            return
-        taken = self._db.execute(sql.TAKE_IN, (row.room_id, row.user_id, place, row.line, extra)).rowcount
-        if not taken:
-            first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
-            message = f"the same pair stands in line {first}"
-            self._take_in_unsent(place, row, Outcome.DUPLICATE, "duplicate_of", message, extra)
+    async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows in job order, each with its place, beyond the place `after`."""
+        return await self._call(self._database.fetch_due, after, count, retry_failed=retry_failed)
 
-    def _take_in_unsent(
-        self, place: int, row: Row | BadRow, outcome: Outcome, reason: str, message: str, extra: str | None
-    ) -> None:
-        values = (place, row.line, whole_text(row.room_id), whole_text(row.user_id), outcome, reason, message, extra)
-        self._db.execute(sql.TAKE_IN_UNSENT, values)
+    async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Return the number of due rows, and of the rooms that they are in."""
+        return await self._call(self._database.count_due, retry_failed=retry_failed)
 
-    def due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
-        """Give the next rows to be done in job order, each with its place, beyond the place `after`."""
-        with self._failures():
-            found = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
-            return [
-                (place, DueRow(key, line, room, user, attempts, bool(doubt)))
-                for place, key, line, room, user, attempts, doubt in found
-            ]
+    async def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond a room and a user, in this order."""
+        return await self._call(self._database.pairs_by_room, after, count)
 
-    def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
-        """Count the rows to be done, and the rooms they are in."""
-        with self._failures():
-            if not any(group.is_due(retry_failed=retry_failed) for group in self._groups()):
-                return 0, 0
-            rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
-            return int(rows), int(rooms)
+    async def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond a user and a room, in this order."""
+        return await self._call(self._database.pairs_by_user, after, count)
 
-    def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs beyond a room and a user, in the order of these."""
-        with self._failures():
-            return [to_pair(row) for row in self._db.execute(sql.PAIRS_BY_ROOM, (*after, count))]
+    async def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
+        """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
+        return await self._call(self._database.count_rooms_and_users, outcomes, reason)
 
-    def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
-        """Give the next pairs beyond a user and a room, in the order of these."""
-        with self._failures():
-            self._db.execute(sql.INDEX_BY_USER)
-            return [to_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
+    async def delete_removed_pairs(self) -> None:
+        """Delete the pairs that the present job file no longer has, with their outcomes."""
+        await self._call(self._database.delete_removed_pairs)
 
-    def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
-        """Count the rooms and the users of the pairs that have one of these outcomes, and this reason."""
-        with self._failures():
-            words = orjson.dumps(sorted(outcomes)).decode()
-            rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
-            return int(rooms), int(users)
+    async def reset_outcomes(self) -> None:
+        """Delete the outcomes of all pairs."""
+        await self._call(self._database.reset_outcomes)
 
-    def delete_removed_pairs(self) -> None:
-        """Drop the pairs that the present job file no longer has, and what came of them."""
-        with self._transaction():
-            self._db.execute(sql.DROP_FORMER)
-
-    def reset_outcomes(self) -> None:
-        """Forget what came of every pair."""
-        with self._transaction():
-            self._db.execute(sql.FORGET_OUTCOMES)
-
-    def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""
-        with self._transaction():
-            for statement, part in (
-                (sql.SETTLE, batch.settled),
-                (sql.WITHDRAW, batch.rollbacks),
-                (sql.INTEND, batch.intents),
-            ):
-                if part:
-                    self._db.execute(statement, (batch_json(part),))
+        await self._call(self._database.commit, batch)
 
-    def open_session(self, account: str, at: int) -> None:
-        """Note that the command has started."""
-        with self._transaction():
-            self._db.execute(sql.OPEN_SESSION, (account, at))
+    async def open_session(self, account: str, at: int) -> None:
+        """Record that the command has started."""
+        await self._call(self._database.open_session, account, at)
 
-    def close_session(self, stop: str, at: int) -> None:
-        """Note that the command ends, and why when it ends early."""
-        with self._transaction():
-            self._db.execute(sql.CLOSE_SESSION, (stop, at))
-            self._db.execute(sql.KEEP_TALLY)
-        self._has_tally = True
+    async def close_session(self, stop: str, at: int) -> None:
+        """Record that the session has ended, with the stop reason where it ended early."""
+        await self._call(self._database.close_session, stop, at)
 
-    def sessions(self) -> list[Session]:
-        """List the starts of the command on this run."""
-        with self._failures():
-            return [Session(*row) for row in self._db.execute(sql.SESSIONS)]
+    async def sessions(self) -> list[Session]:
+        """Return the sessions of this run, the first one first."""
+        return await self._call(self._database.sessions)
 
-    def results(self) -> Iterator[Result]:
-        """Tell every row in job order; then the rows worked on that the present job file no longer has."""
-        stop = self._last_stop()
-        with self._failures():
-            for statement in (sql.RESULTS, sql.FORMER_RESULTS):
-                for row in self._db.execute(statement):
-                    yield to_result(row, stop)
+    async def pauses(self, after: int, count: int) -> list[tuple[int, Pause]]:
+        """Return the next pauses in their order, each with its number, beyond the number `after`."""
+        return await self._call(self._database.pauses, after, count)
 
-    def results_by_key(self, keys: Sequence[int]) -> list[Result]:
-        """Tell single rows, known by their keys, in job order."""
-        stop = self._last_stop()
-        with self._failures():
-            return [to_result(row, stop) for row in self._db.execute(sql.RESULTS_OF, (json_text(keys),))]
+    async def open_pauses(self, at: int) -> list[Pause]:
+        """Return the pauses of the latest session that last at the moment `at` (UTC, milliseconds since the epoch)."""
+        return await self._call(self._database.open_pauses, at)
 
-    def counts(self) -> list[Count]:
-        """Count the rows by outcome and reason, the most frequent first within an outcome."""
-        stop = self._last_stop()
-        rows: Counter[tuple[Outcome, str]] = Counter()
-        with self._failures():
-            for group in self._groups():
-                rows[reported_outcome(group.outcome, group.reason, group.doubt, stop)] += group.rows
-        order = list(Outcome)
-        found = [Count(*words, number) for words, number in rows.items()]
-        return sorted(found, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+    async def results(self) -> AsyncGenerator[Sequence[Result], None]:
+        """Return all rows in job order, page by page; then rows with an outcome that the job file no longer has."""
+        rows = self._database.results()
+        while page := await self._call(lambda: list(islice(rows, RESULTS_PER_PAGE))):
+            yield page
 
-    def _groups(self) -> list[Group]:
-        """Group the rows, at once where nothing has changed since a session closed."""
-        kept = self._db.execute(sql.TALLY).fetchall()
-        return [Group(*group) for group in kept or self._db.execute(sql.GROUPS)]
+    async def results_by_key(self, keys: Sequence[int]) -> list[Result]:
+        """Return single rows by their keys, in job order."""
+        return await self._call(self._database.results_by_key, keys)
 
-    def _last_stop(self) -> str:
-        sessions = self.sessions()
-        return sessions[-1].why if sessions else ""
+    async def counts(self) -> list[Count]:
+        """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
+        return await self._call(self._database.counts)
 
-    def count_settled(self, since: int) -> int:
-        """Count the rows that came to their outcome at `since` (UTC, milliseconds since the epoch) or later."""
-        with self._failures():
-            return int(self._db.execute(sql.COUNT_SETTLED, (since,)).fetchone()[0])
+    async def count_settled(self, since: int) -> int:
+        """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
+        return await self._call(self._database.count_settled, since)
 
-    def note(self, **values: str) -> None:
-        """Keep facts about the run by name."""
-        with self._failures():
-            self._db.executemany(sql.NOTE, values.items())
+    async def set_meta(self, **values: str) -> None:
+        """Store facts about the run by name."""
+        await self._call(self._database.set_meta, **values)
 
-    def notes(self) -> Mapping[str, str]:
-        """Give the facts about the run."""
-        with self._failures():
-            return dict(self._db.execute(sql.NOTES).fetchall())
+    async def get_meta(self) -> Mapping[str, str]:
+        """Return the facts about the run."""
+        return await self._call(self._database.get_meta)
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self._db.close()
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"The ledger {self.path} failed: {error}.") from None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Make a change whole; the tally of what was before goes with it."""
-        with self._failures():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if self._has_tally:
-                    self._db.execute(sql.FORGET_TALLY)
-                yield
-                self._db.execute("COMMIT")
-                self._has_tally = False
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+    async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the database on the thread; once begun it goes on to its end, whatever is cancelled here."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*args, **kwargs))
 
 
-def _recognise_or_make(path: Path) -> None:
-    """Make a ledger where there is nothing at all. Raises InvalidStoreError for anything that is not one of ours."""
-    if not is_store_file(path):
-        _make(path)
-
-
-def _make(path: Path) -> None:
-    """Make an empty ledger that only its owner can read; it takes its place once it is whole."""
-    new = path.with_name(f".{path.name}.new")
+@asynccontextmanager
+async def open_store(directory: Path) -> AsyncIterator[SqliteStore]:
+    """Lock the run in a directory and open its store. Raises RunLockedError, InvalidStoreError and OSError."""
+    lock = RunLock(directory)
+    await asyncio.to_thread(lock.acquire)
     try:
-        for left_over in (new, new.with_name(f"{new.name}-journal")):
-            left_over.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        database = sqlite3.connect(new)
-        try:
-            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
-        finally:
-            database.close()
-        new.replace(path)
-    except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InvalidStoreError(f"{path} cannot be made: {why}.") from None
+        async with await SqliteStore.open(directory / FILE_NAME) as store:
+            yield store
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def open_snapshot(directory: Path) -> AsyncIterator[SqliteStore]:
+    """Open the store of the run in a directory as it is now, read-only and without a lock. Raises InvalidStoreError."""
+    async with await SqliteStore.open(directory / FILE_NAME, snapshot=True) as store:
+        yield store

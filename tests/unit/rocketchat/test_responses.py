@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.rocketchat.directory_responses import (
+from rolecall.rocketchat.responses import (
     ListedRoom,
     ListedUser,
     parse_listed_room,

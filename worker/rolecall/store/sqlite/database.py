@@ -1,0 +1,371 @@
+"""One SQLite file, synchronously: WAL mode, each commit on disk before it returns. One thread at a time may call it."""
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+import orjson
+
+from rolecall.models import BadRow, DueRow, Outcome, Result, Row
+from rolecall.store.base import (
+    Batch,
+    Count,
+    Identity,
+    InvalidStoreError,
+    Pair,
+    Pause,
+    PauseEnd,
+    PauseKind,
+    PresetOutcome,
+    Session,
+    StoreError,
+)
+from rolecall.store.sqlite import sql
+from rolecall.store.sqlite.file_header import is_store_file
+from rolecall.store.sqlite.rows import Group, batch_json, json_text, reported_outcome, to_pair, to_result, to_text
+
+MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
+
+
+class SqliteDatabase:
+    """The store of one run in one file. Raises StoreError where SQLite fails."""
+
+    _has_group_counts = True
+    """False once it is known that no group counts are stored."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`, or create it. Raises InvalidStoreError for any file that is not a store."""
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
+            raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
+        self.path = path
+        if not is_store_file(path):
+            _create(path)
+        beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+        missing = [file for file in beside if not file.exists()]
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.executescript(sql.SETTINGS)
+        except sqlite3.Error as error:
+            self._db.close()
+            for file in missing:
+                file.unlink(missing_ok=True)
+            raise InvalidStoreError(
+                f"{path} cannot be used as a run store: {error}; choose another directory."
+            ) from None
+
+    @classmethod
+    def open_snapshot(cls, path: Path) -> Self:
+        """Open the file at `path` as it is now, read-only, while its run may be active. Raises InvalidStoreError.
+
+        Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
+        to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
+        meanwhile, the reader is the last to close and removes them.
+        """
+        if not is_store_file(path):
+            raise InvalidStoreError(f"{path} is empty.")
+        is_active = path.with_name(f"{path.name}-wal").exists()
+        database = cls.__new__(cls)
+        database.path = path
+        mode = "mode=rw" if is_active else "mode=ro&immutable=1"
+        try:
+            uri = f"{path.absolute().as_uri()}?{mode}"
+            database._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            database._db.executescript(sql.SNAPSHOT)
+        except sqlite3.Error as error:
+            raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
+        return database
+
+    def identity(self) -> Identity | None:
+        """Return which run this is; None for a new file."""
+        meta = self.get_meta()
+        try:
+            return Identity(meta["workspace"], meta["operation"], meta["job_digest"])
+        except KeyError:
+            return None
+
+    def extra_columns(self) -> Sequence[str]:
+        """Return the names of the job's further columns, in the order of their first appearance."""
+        return [str(name) for name in orjson.loads(self.get_meta().get("extra_columns", "[]"))]
+
+    def begin_import(self) -> "JobImport":
+        """Begin the transaction that makes the rows of a job the store's; `finish` or `abort` must follow."""
+        with self._errors():
+            self._begin()
+        return JobImport(self)
+
+    def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows in job order, each with its place, beyond the place `after`."""
+        with self._errors():
+            rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
+            return [
+                (place, DueRow(key, line, room, user, attempts, bool(in_doubt)))
+                for place, key, line, room, user, attempts, in_doubt in rows
+            ]
+
+    def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Return the number of due rows, and of the rooms that they are in."""
+        with self._errors():
+            if not any(group.is_due(retry_failed=retry_failed) for group in self._groups()):
+                return 0, 0
+            rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
+            return int(rows), int(rooms)
+
+    def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond a room and a user, in this order."""
+        with self._errors():
+            return [to_pair(row) for row in self._db.execute(sql.PAIRS_BY_ROOM, (*after, count))]
+
+    def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
+        """Return the next pairs beyond a user and a room, in this order."""
+        with self._errors():
+            self._db.execute(sql.INDEX_BY_USER)
+            return [to_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
+
+    def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
+        """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
+        with self._errors():
+            words = orjson.dumps(sorted(outcomes)).decode()
+            rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
+            return int(rooms), int(users)
+
+    def delete_removed_pairs(self) -> None:
+        """Delete the pairs that the present job file no longer has, with their outcomes."""
+        with self._transaction():
+            self._db.execute(sql.DELETE_REMOVED)
+
+    def reset_outcomes(self) -> None:
+        """Delete the outcomes of all pairs."""
+        with self._transaction():
+            self._db.execute(sql.RESET_OUTCOMES)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable: a power cut after the return loses nothing of it."""
+        with self._transaction():
+            for statement, part in (
+                (sql.WRITE_OUTCOME, batch.outcomes),
+                (sql.ROLLBACK_INTENT, batch.rollbacks),
+                (sql.WRITE_INTENT, batch.intents),
+            ):
+                if part:
+                    self._db.execute(statement, (batch_json(part),))
+            for pause in batch.pauses:
+                self._db.execute(sql.END_PAUSE if isinstance(pause, PauseEnd) else sql.START_PAUSE, pause)
+
+    def open_session(self, account: str, at: int) -> None:
+        """Record that the command has started."""
+        with self._transaction():
+            self._db.execute(sql.OPEN_SESSION, (account, at))
+
+    def close_session(self, stop: str, at: int) -> None:
+        """Record that the session has ended, with the stop reason where it ended early."""
+        with self._transaction():
+            self._db.execute(sql.CLOSE_SESSION, (stop, at))
+            self._db.execute(sql.SAVE_GROUP_COUNTS)
+        self._has_group_counts = True
+
+    def sessions(self) -> list[Session]:
+        """Return the sessions of this run, the first one first."""
+        with self._errors():
+            return [Session(*row) for row in self._db.execute(sql.SESSIONS)]
+
+    def pauses(self, after: int, count: int) -> list[tuple[int, Pause]]:
+        """Return the next pauses in their order, each with its number, beyond the number `after`."""
+        with self._errors():
+            rows = self._db.execute(sql.PAUSES, (after, count))
+            return [(number, Pause(PauseKind(kind), *rest)) for number, kind, *rest in rows]
+
+    def open_pauses(self, at: int) -> list[Pause]:
+        """Return the pauses of the latest session that last at the moment `at` (UTC, milliseconds since the epoch)."""
+        with self._errors():
+            rows = self._db.execute(sql.OPEN_PAUSES, (at,))
+            return [Pause(PauseKind(kind), *rest) for kind, *rest in rows]
+
+    def results(self) -> Iterator[Result]:
+        """Return all rows in job order; then rows with an attempt or an outcome that the job file no longer has."""
+        stop = self._last_stop()
+        with self._errors():
+            for statement in (sql.RESULTS, sql.REMOVED_RESULTS):
+                for row in self._db.execute(statement):
+                    yield to_result(row, stop)
+
+    def results_by_key(self, keys: Sequence[int]) -> list[Result]:
+        """Return single rows by their keys, in job order."""
+        stop = self._last_stop()
+        with self._errors():
+            return [to_result(row, stop) for row in self._db.execute(sql.RESULTS_BY_KEY, (json_text(keys),))]
+
+    def counts(self) -> list[Count]:
+        """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
+        stop = self._last_stop()
+        rows: Counter[tuple[Outcome, str]] = Counter()
+        with self._errors():
+            for group in self._groups():
+                rows[reported_outcome(group.outcome, group.reason, group.in_doubt, stop)] += group.rows
+        order = list(Outcome)
+        counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
+        return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+
+    def _groups(self) -> list[Group]:
+        """Return the rows in groups: the stored counts, where nothing has changed since a session closed."""
+        stored = self._db.execute(sql.GROUP_COUNTS).fetchall()
+        return [Group(*group) for group in stored or self._db.execute(sql.GROUPS)]
+
+    def _last_stop(self) -> str:
+        sessions = self.sessions()
+        return sessions[-1].stop_reason if sessions else ""
+
+    def count_settled(self, since: int) -> int:
+        """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
+        with self._errors():
+            return int(self._db.execute(sql.COUNT_SETTLED, (since,)).fetchone()[0])
+
+    def set_meta(self, **values: str) -> None:
+        """Store facts about the run by name."""
+        with self._errors():
+            self._db.executemany(sql.SET_META, values.items())
+
+    def get_meta(self) -> Mapping[str, str]:
+        """Return the facts about the run."""
+        with self._errors():
+            return dict(self._db.execute(sql.GET_META).fetchall())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"The run store {self.path} failed: {error}.") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Apply a change completely or not at all; stored group counts are deleted with it."""
+        with self._errors():
+            self._begin()
+            try:
+                yield
+                self._commit()
+            finally:
+                self._rollback()
+
+    def _begin(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if self._has_group_counts:
+                self._db.execute(sql.CLEAR_GROUP_COUNTS)
+        except BaseException:
+            self._rollback()
+            raise
+
+    def _commit(self) -> None:
+        self._db.execute("COMMIT")
+        self._has_group_counts = False
+
+    def _rollback(self) -> None:
+        """Undo a transaction that is still open."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+
+class JobImport:
+    """The transaction that makes the rows of a job the store's. Raises StoreError."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._db = database._db
+        self._columns: dict[str, None] = {}
+        self._place = 0
+        with self._or_abort():
+            self._db.execute(sql.CLEAR_PLACES)
+            self._db.execute(sql.DELETE_UNSENT)
+
+    def add(self, rows: Iterable[Row | BadRow]) -> None:
+        """Insert the next rows."""
+        with self._or_abort():
+            for row in rows:
+                self._place += 1
+                if row.extra:
+                    self._columns.update(dict.fromkeys(row.extra))
+                self._add(self._place, row)
+
+    def finish(self, identity: Identity, preset: Iterable[PresetOutcome], meta: Mapping[str, str]) -> None:
+        """Commit the rows with their identity."""
+        with self._or_abort():
+            self._db.execute(sql.DELETE_UNTOUCHED)
+            self._db.executemany(sql.PRESET_OUTCOME, preset)
+            columns = json_text(list(self._columns))
+            self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
+            self._database._commit()
+
+    def abort(self) -> None:
+        """Undo everything; the file is as before the import."""
+        with suppress(sqlite3.Error):
+            self._database._rollback()
+
+    @contextmanager
+    def _or_abort(self) -> Iterator[None]:
+        try:
+            with self._database._errors():
+                yield
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add(self, place: int, row: Row | BadRow) -> None:
+        extra = json_text(row.extra) if row.extra else None
+        if isinstance(row, BadRow):
+            self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
+            return
+        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra)).rowcount
+        if not is_new:
+            first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
+            message = f"the same pair stands in line {first}"
+            self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
+
+    def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
+        self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
+
+
+def import_rows(
+    database: SqliteDatabase,
+    identity: Identity,
+    rows: Iterable[Row | BadRow],
+    preset: Iterable[PresetOutcome] = (),
+    meta: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Make the rows of a job the store's, in one transaction; what `rows` raises undoes it."""
+    job = database.begin_import()
+    try:
+        job.add(rows)
+        job.finish(identity, preset, meta)
+    except BaseException:
+        job.abort()
+        raise
+
+
+def _create(path: Path) -> None:
+    """Create an empty store that only its owner can read; it gets its name once it is complete."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        for left_over in (new, new.with_name(f"{new.name}-journal")):
+            left_over.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        database = sqlite3.connect(new)
+        try:
+            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
+        finally:
+            database.close()
+        new.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InvalidStoreError(f"{path} cannot be created: {why}.") from None
