@@ -1,4 +1,4 @@
-"""Runs on the virtual loop: a real ledger file, a client that follows a script."""
+"""Runs on the virtual loop: a real store file, a client that follows a script."""
 
 import asyncio
 import sqlite3
@@ -39,11 +39,11 @@ class Scripted(Client):
         self._script = script
         self._next: Counter[str] = Counter()
         self.calls: list[tuple[str, float]] = []
-        """Which user was asked for, and when."""
+        """The user of each call, and when it left."""
         self.answered: dict[str, Reply | NoReply] = {}
         """The last answer that was handed back for each user."""
         self.counters: list[str] = []
-        """The rooms that `groups.counters` was asked for."""
+        """The rooms for which `groups.counters` was read."""
         self.counters_answer: Reply | NoReply = OK
         self.in_flight = self.most_in_flight = 0
 
@@ -57,7 +57,7 @@ class Scripted(Client):
     async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
         """Answer by the script, after making sure that the intent is on disk."""
         assert path == "/api/v1/groups.removeLeader"
-        assert not self._ledger.failed, "the request leaves after the ledger has failed"
+        assert not self._ledger.failed, "the request leaves after the store has failed"
         assert on_disk(self._ledger.path)[user_id][0] == 1, "the request leaves before its intent is on disk"
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
@@ -98,7 +98,7 @@ class FailingLedger(SqliteDatabase):
     failed = False
     reads = 0
     before_commit: Callable[[], None] = staticmethod(lambda: None)
-    """Called on the ledger's thread."""
+    """Called on the thread of the store."""
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Read, and count how often."""
@@ -116,10 +116,10 @@ class FailingLedger(SqliteDatabase):
 
 
 class Lines:
-    """A log that keeps its events' names."""
+    """A log that keeps the names of its events."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
 
     def bind(self, **values: object) -> "Lines":
         """Keep no values."""
@@ -127,13 +127,13 @@ class Lines:
 
     def info(self, event: str, **values: object) -> None:
         """Keep one."""
-        self.told.append(event)
+        self.events.append(event)
 
     warning = info
 
 
 class Run:
-    """One run's ledger and script; `go` is one session."""
+    """The store and the script of a run; `go` is one session."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Run:
         *,
         retry_failed: bool = False,
     ) -> "Run":
-        """Give another session of a run; without a script every call is well."""
+        """Return another session of a run; without a script every call succeeds."""
         run = cls.__new__(cls)
         run.path, run.ledger, run.log, run.stop = earlier.path, earlier.ledger, Lines(), StopSignal()
         run.client = Scripted(run.ledger, script or {})
@@ -178,7 +178,7 @@ class Run:
         self.ledger.close_session(self.stop.reason or "", clock.wall_ms())
 
     def results(self) -> dict[str, Result]:
-        """Give each user's result as the report would tell it."""
+        """Return each user's result as the report has it."""
         return {result.user_id: result for result in self.ledger.results()}
 
     def outcomes(self) -> Counter[tuple[Outcome, str]]:

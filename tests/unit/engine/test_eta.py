@@ -32,15 +32,15 @@ def test_the_slower_limit_decides(
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("estimate", "words"),
     [
         (Estimate(2520.0, 10.0, by_server=True), "about 42 minutes at the server's 10 a minute"),
         (Estimate(10.0, 1200.0, by_server=False), "about 10 seconds at your own 1,200 a minute"),
     ],
 )
-def test_an_estimate_reads_as_a_person_says_it(told: Estimate, words: str) -> None:
+def test_an_estimate_reads_as_a_person_says_it(estimate: Estimate, words: str) -> None:
     """The words name the time, whose limit it is and the pace."""
-    assert str(told) == words
+    assert str(estimate) == words
 
 
 def window(left: int, ends_in: float, *, limit: int = 10, seconds: float | None = 60.0) -> RateLimitStatus:

@@ -7,7 +7,7 @@ from rolecall.engine.events import EngineEvents
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.engine.throttle.route_limiter import Delay, DelayReason
 from rolecall.models import Outcome, RateLimitStatus, RowOutcome
-from tests.unit.engine.answers import SERVER_ERROR, pending, verdict_of
+from tests.unit.engine.answers import SERVER_ERROR, pending, result_of
 
 NOON = 1_700_049_600.0
 
@@ -98,8 +98,8 @@ def test_the_other_events() -> None:
     events.outage_started()
     events.outage_ended(12.345)
     events.overloaded(4)
-    events.retrying(pending(3), verdict_of(SERVER_ERROR), 0.4567)
-    events.retrying_read("/api/v1/groups.roles", verdict_of(SERVER_ERROR), 0.4567)
+    events.retrying(pending(3), result_of(SERVER_ERROR), 0.4567)
+    events.retrying_read("/api/v1/groups.roles", result_of(SERVER_ERROR), 0.4567)
     row = {"line": 4, "room_id": "room", "user_id": "user3"}
     assert log.lines == [
         ("warning", "outage began", {}),

@@ -1,4 +1,4 @@
-"""What a display is told: earlier sessions count, speeds are measured between the questions."""
+"""The progress that displays show: earlier sessions count, speeds are measured between the calls."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
 from rolecall.models import NoReply, OutageStatus, Outcome, Reply
 from rolecall.store.base import Count
-from tests.unit.engine.answers import NO_CONNECTION, OK, TOO_MANY, reply, verdict_of
+from tests.unit.engine.answers import NO_CONNECTION, OK, TOO_MANY, reply, result_of
 from tests.unit.engine.test_events import EventList
 from tests.unit.engine.virtual import turns
 
@@ -48,14 +48,14 @@ def test_what_earlier_sessions_did_counts(retry_failed: bool, due: int, failed: 
     ],
 )
 def test_a_speed_is_that_of_lately(seen: list[tuple[float, int, bool]], speed: float | None) -> None:
-    """Too short a look tells nothing; what is long ago and what was spent waiting does not count."""
+    """Too short a time gives no speed; what is long ago and what was spent waiting does not count."""
     measured = ThroughputMeter()
-    told = [measured.record(now, number, idle=idle) for now, number, idle in seen]
-    assert told[-1] == (speed if speed is None else pytest.approx(speed))
+    speeds = [measured.record(now, number, idle=idle) for now, number, idle in seen]
+    assert speeds[-1] == (speed if speed is None else pytest.approx(speed))
 
 
-def test_a_long_hold_takes_no_memory() -> None:
-    """However long a run is held and looked at, what is remembered does not grow."""
+def test_a_long_pause_takes_no_memory() -> None:
+    """However long a pause is, the samples that are kept do not grow."""
     speed = ThroughputMeter()
     for moment in range(10_000):
         speed.record(moment / 4, 7, idle=moment > 10)
@@ -81,7 +81,7 @@ class Session:
         probing = await self.route.acquire()
         if isinstance(answer, Reply):
             answer = answer._replace(sent_at=self.now, received_at=self.now)
-        self.route.record_response(key, answer, verdict_of(answer), probing=probing)
+        self.route.record_response(key, answer, result_of(answer), probing=probing)
 
 
 async def test_before_the_first_call_the_remaining_time_is_known() -> None:
@@ -106,7 +106,7 @@ async def test_rows_and_calls_are_counted() -> None:
     assert progress.at == session.now + 1e9
 
 
-async def test_a_window_is_told() -> None:
+async def test_the_window_is_shown() -> None:
     """What the workspace allows, and how much of it is left, comes from its answers."""
     session = Session()
     headers = {
@@ -140,8 +140,8 @@ async def test_the_pause_of_another_route_is_shown_while_nothing_is_in_flight() 
     waiting.cancel()
 
 
-async def test_an_outage_is_told_and_says_nothing_of_the_end() -> None:
-    """While the workspace is away nobody knows how long it will take."""
+async def test_an_outage_is_shown_without_a_remaining_time() -> None:
+    """During an outage the remaining time is not known."""
     session = Session()
     for key in range(THRESHOLD):
         session.now += 1
@@ -153,7 +153,7 @@ async def test_an_outage_is_told_and_says_nothing_of_the_end() -> None:
 
 
 async def test_stopping_counts_down() -> None:
-    """Once the end is asked for, the time that calls under way still have is told."""
+    """Once a stop is requested, the time that calls in flight still have is shown."""
     session = Session()
     assert session.tracker.progress().stopping_in is None
     session.context.stop.request(StopReason.INTERRUPTED)

@@ -70,7 +70,7 @@ async def test_the_servers_window_is_learnt_once(start: Started) -> None:
     await go(runs)
     assert len(moments(runs)) == 30
     assert 120 <= moments(runs)[-1] <= 124
-    assert all(run.log.told.count("rate limit pause") == 2 for run in runs)
+    assert all(run.log.events.count("rate limit pause") == 2 for run in runs)
 
 
 async def test_the_calls_in_flight_are_bounded_together(start: Started) -> None:
@@ -86,7 +86,7 @@ async def test_an_outage_is_reported_to_both_and_probed_by_one(start: Started) -
     runs = start(20, lambda now: OK if now - BEGINNING >= 60 else NO_CONNECTION, replace(PLAIN, max_attempts=9))
     await go(runs)
     for run in runs:
-        assert run.log.told.count("outage began") == run.log.told.count("outage ended") == 1
+        assert run.log.events.count("outage began") == run.log.events.count("outage ended") == 1
         assert run.outcomes() == {(Outcome.REMOVED, ""): 20}
     probes = [moment for moment in moments(runs) if 5 < moment < 60]
     assert all(later - earlier > TOOK for earlier, later in pairwise(probes))

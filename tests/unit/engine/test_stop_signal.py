@@ -26,5 +26,5 @@ def test_every_reason_has_a_hint() -> None:
 
 
 def test_the_wall_clock_in_milliseconds() -> None:
-    """The ledger's times are whole milliseconds."""
+    """The times of the store are whole milliseconds."""
     assert Clock(now=lambda: 0.0, wall=lambda: 1_700_000_000.1239).wall_ms() == 1_700_000_000_123

@@ -43,4 +43,6 @@ class Settings:
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give seconds from 0")
         if not isinstance(self.max_failures, FailureThreshold):
-            raise TypeError(f"max_failures is {self.max_failures!r}: give a Threshold, such as Threshold.parse('10%')")
+            raise TypeError(
+                f"max_failures is {self.max_failures!r}: give a FailureThreshold, such as FailureThreshold.parse('10%')"
+            )

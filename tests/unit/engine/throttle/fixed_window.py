@@ -1,4 +1,4 @@
-"""A real server's fixed window, and callers who obey a Pacing: simulated call by call, with delays on the way."""
+"""A real server's fixed window, and callers who follow a RouteSchedule: simulated call by call, with delays."""
 
 import heapq
 import math
@@ -45,14 +45,14 @@ class Instance:
 
 @dataclass
 class Server:
-    """Counts calls in fixed windows, and tells so in headers as Rocket.Chat does."""
+    """Counts calls in fixed windows, and sends the headers of Rocket.Chat."""
 
     limit: int
     length: float
     time: ServerTime = field(default_factory=steady)
     instances: int = 1
     jitter: float = 0.003
-    """Seconds by which a told reset may be late: it is computed anew for each answer."""
+    """Seconds by which a reset in a header may be late: it is computed anew for each answer."""
     random: Random = field(default_factory=lambda: Random(1))
     dates: bool = True
     counted: int = 0

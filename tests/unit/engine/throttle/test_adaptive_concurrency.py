@@ -95,7 +95,7 @@ STEPS = st.tuples(st.sampled_from(["enter", "leave", "cancel", "overload", "rela
 @example(2, [(kind, 0) for kind in ("enter", "enter", "enter", "turn", "leave", "overload", "overload", "turn")])
 @settings(deadline=None, max_examples=400)
 def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: list[tuple[str, int]]) -> None:
-    """Whatever enters, leaves, is cancelled or cut in whatever order: never too many, and afterwards all is free."""
+    """Calls that start, end, are cancelled or limited in any order: never too many, and afterwards all is free."""
 
     async def scenario() -> None:
         crowd = Crowd(most)
@@ -135,9 +135,9 @@ def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: li
 def test_overload_halves_once_in_an_interval(signs: list[float], allowed: int) -> None:
     """A lone sign is chance, two within a second halve what is allowed, and a second halves it only once."""
     concurrency = AdaptiveConcurrencyLimiter(16)
-    told = [concurrency.decrease(now) for now in signs]
+    decreased = [concurrency.decrease(now) for now in signs]
     assert concurrency.allowed == allowed
-    assert sum(told) == {16: 0, 8: 1, 4: 2, 1: 4}[allowed]
+    assert sum(decreased) == {16: 0, 8: 1, 4: 2, 1: 4}[allowed]
 
 
 def test_good_answers_bring_it_back_one_for_each_round() -> None:

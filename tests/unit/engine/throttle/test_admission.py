@@ -15,7 +15,7 @@ from tests.unit.engine.answers import (
     SERVER_ERROR,
     TOO_MANY,
     reply,
-    verdict_of,
+    result_of,
     windowed,
 )
 from tests.unit.engine.observers import RecordingObserver
@@ -46,7 +46,7 @@ class Admission:
         """Record the end of a call."""
         if isinstance(answer, Reply):
             answer = answer._replace(received_at=asyncio.get_running_loop().time())
-        self.route.record_response(request, answer, verdict_of(answer), probing=probing)
+        self.route.record_response(request, answer, result_of(answer), probing=probing)
 
     async def call(self, answer: Reply | NoReply, request: object = 0) -> None:
         """Make one call."""

@@ -103,7 +103,7 @@ RATES = pytest.mark.parametrize("per_second", [1.0, 3.0, 10.0, 50.0, 200.0, 1000
 
 
 def most(per_second: float) -> int:
-    """Give the calls that a second may hold: what was asked, and a fiftieth more where that is a whole call."""
+    """Return the calls that a second may have: the rate, and a fiftieth more where that is a whole call."""
     return int(per_second * 1.02)
 
 

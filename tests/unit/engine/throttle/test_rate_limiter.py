@@ -35,7 +35,7 @@ from rolecall.engine.throttle.rate_limiter import (
     ],
 )
 def test_rates_are_read(text: str, per_second: float | None) -> None:
-    """Every documented form is read as calls a second, whatever its case and spaces."""
+    """Every documented form is read as calls a second, in any case and with spaces."""
     assert parse_rate(text) == per_second
 
 
@@ -92,7 +92,7 @@ def sent_under_demand(per_second: float, calls: int, lateness: float, seed: int)
 
 
 def most_in_a_second(sent: list[float]) -> int:
-    """Return the most calls that any second, wherever it begins, holds."""
+    """Return the most calls in any second, wherever it begins."""
     return max(bisect_left(sent, start + 1.0) - place for place, start in enumerate(sent))
 
 
@@ -111,7 +111,7 @@ def test_constant_demand_gets_the_rate_and_not_more(per_second: float, seed: int
 @RATES
 @given(seed=st.integers(0, 2**32))
 def test_no_second_holds_more_than_the_rate(per_second: float, seed: int) -> None:
-    """With timers less than 3 ms late, no second wherever it begins holds a call too many; from many on, a fiftieth."""
+    """With timers less than 3 ms late, no second wherever it begins has a call too many; from many on, a fiftieth."""
     sent = sent_under_demand(per_second, max(30, int(per_second * 3)), 0.0029, seed)
     assert most_in_a_second(sent) <= int(per_second * 1.02)
 
@@ -167,7 +167,7 @@ def test_unlimited_never_waits() -> None:
 
 
 def test_calls_that_are_being_made_ready_have_their_slots() -> None:
-    """Whoever comes behind calls that are not ready yet is told a time behind them; one that gives up makes room."""
+    """A call behind others that are being prepared gets a slot behind theirs; one that gives up makes room."""
     rate = PacedRateLimiter(10.0)
     leave(rate, 1.0)
     first = rate.next_slot(1.0)

@@ -20,24 +20,24 @@ from tests.unit.engine.answers import (
     TIMEOUT,
     TOO_MANY,
     UNAUTHORIZED,
-    verdict_of,
+    result_of,
 )
 from tests.unit.engine.virtual import virtual_clock
 
-BAD, GOOD = verdict_of(SERVER_ERROR), verdict_of(OK)
+BAD, GOOD = result_of(SERVER_ERROR), result_of(OK)
 
 
 class Script:
-    """Attempts that bring the verdicts of a list; notes when each was made and what was told."""
+    """Attempts with the results of a list; records when each was made and which retries were reported."""
 
-    def __init__(self, *verdicts: CallResult) -> None:
-        self.verdicts = list(verdicts)
+    def __init__(self, *results: CallResult) -> None:
+        self.results = list(results)
         self.made: list[float] = []
-        self.told: list[tuple[CallResult, float]] = []
+        self.retries: list[tuple[CallResult, float]] = []
 
     async def attempt(self) -> CallResult:
         self.made.append(asyncio.get_running_loop().time())
-        return self.verdicts.pop(0)
+        return self.results.pop(0)
 
     async def run(
         self, first: CallResult, *, most: int = 5, backoff: float = 0.5, budget: RetryBudget | None = None
@@ -46,26 +46,26 @@ class Script:
             first,
             self.attempt,
             RetryPolicy(most, backoff, budget or RetryBudget(virtual_clock())),
-            lambda verdict, seconds: self.told.append((verdict, seconds)),
+            lambda result, seconds: self.retries.append((result, seconds)),
         )
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 9])
 async def test_at_most_so_many_attempts_with_the_first(most: int) -> None:
-    """The first attempt counts and is not made again; the last verdict is what comes of it."""
-    verdicts = [BAD._replace(message=str(number)) for number in range(2, 12)]
-    script = Script(*verdicts)
+    """The first attempt counts and is not made again; the last result is what comes of it."""
+    results = [BAD._replace(message=str(number)) for number in range(2, 12)]
+    script = Script(*results)
     last = await script.run(BAD._replace(message="1"), most=most)
     assert last.message == str(most)
     assert len(script.made) == most - 1
-    assert [verdict.message for verdict, _ in script.told] == [str(number) for number in range(1, most)]
+    assert [result.message for result, _ in script.retries] == [str(number) for number in range(1, most)]
 
 
 @pytest.mark.parametrize("answer", [OK, NOT_A_LEADER, FORBIDDEN, UNAUTHORIZED])
 async def test_a_verdict_that_asks_for_no_more_ends_it(answer: Reply) -> None:
-    """The first verdict that settles or stops is given, and no attempt follows it."""
-    script = Script(BAD, verdict_of(answer), BAD)
-    assert await script.run(BAD) == verdict_of(answer)
+    """The first result that is final is returned, and no attempt follows it."""
+    script = Script(BAD, result_of(answer), BAD)
+    assert await script.run(BAD) == result_of(answer)
     assert len(script.made) == 2
 
 
@@ -84,8 +84,8 @@ async def test_a_verdict_that_asks_for_no_more_ends_it(answer: Reply) -> None:
     ],
 )
 def test_what_asks_for_another_attempt(answer: Reply | NoReply, expected: bool) -> None:
-    """Faults ask for another attempt; refusals, 429 and what stops the run do not."""
-    assert is_retryable(verdict_of(answer)) is expected
+    """Faults are retryable; refusals, 429 and results that stop the run are not."""
+    assert is_retryable(result_of(answer)) is expected
 
 
 @pytest.mark.parametrize("backoff", [0.5, 2.0])
@@ -99,7 +99,7 @@ async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
         await script.run(BAD, most=10, backoff=backoff, budget=budget)
         for found, (earlier, later) in zip(waits, pairwise([begun, *script.made]), strict=True):
             found.append(later - earlier)
-        assert [seconds for _, seconds in script.told] == pytest.approx(
+        assert [seconds for _, seconds in script.retries] == pytest.approx(
             [later - earlier for earlier, later in pairwise([begun, *script.made])], abs=1e-6
         )
     for doubled, found in enumerate(waits):
@@ -111,7 +111,7 @@ async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
 
 
 async def test_an_empty_budget_makes_retries_wait() -> None:
-    """Retries beyond the budget leave two a second, whatever their backoff."""
+    """Retries beyond the budget leave two a second, independent of their backoff."""
     budget = RetryBudget(virtual_clock(), capacity=10.0, per_second=2.0)
     scripts = [Script(GOOD) for _ in range(50)]
     begun = asyncio.get_running_loop().time()
@@ -123,13 +123,13 @@ async def test_an_empty_budget_makes_retries_wait() -> None:
 
 
 async def test_the_wait_that_is_told_is_the_wait() -> None:
-    """What `on_retry` is told are the seconds until the next attempt, also where the budget makes it wait."""
+    """`on_retry` gets the seconds until the next attempt, also where the budget makes it wait."""
     budget = RetryBudget(virtual_clock(), capacity=0.0)
     script = Script(BAD, BAD, GOOD)
     begun = asyncio.get_running_loop().time()
     await script.run(BAD, budget=budget)
     waits = [later - earlier for earlier, later in pairwise([begun, *script.made])]
-    assert [seconds for _, seconds in script.told] == pytest.approx(waits, abs=1e-6)
+    assert [seconds for _, seconds in script.retries] == pytest.approx(waits, abs=1e-6)
 
 
 async def test_only_retries_that_are_made_are_paid_for() -> None:
@@ -179,7 +179,7 @@ async def test_cancellation_passes_through() -> None:
         await asyncio.Event().wait()
         return GOOD
 
-    def ignore(verdict: CallResult, seconds: float) -> None:
+    def ignore(result: CallResult, seconds: float) -> None:
         pass
 
     budget = RetryBudget(virtual_clock())
@@ -194,7 +194,7 @@ async def test_cancellation_passes_through() -> None:
 
 
 async def test_exceptions_are_not_retried() -> None:
-    """What an attempt raises is no verdict and comes out as it is."""
+    """An exception of an attempt is raised as it is."""
     made = 0
 
     async def breaks() -> CallResult:

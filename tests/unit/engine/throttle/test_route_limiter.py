@@ -12,7 +12,7 @@ from tests.unit.engine.virtual import BEGINNING, EPOCH, run_virtual, turns, virt
 
 
 class CountingPacing(RouteSchedule):
-    """Counts how often somebody looks, and what was let through."""
+    """Counts the decisions, and the calls that were admitted."""
 
     looks = 0
     let_through = 0
@@ -79,22 +79,22 @@ async def test_only_the_first_watches_the_clock() -> None:
 
 
 async def test_a_hold_that_arrives_while_waiting_is_respected() -> None:
-    """Whoever waits for the own rate is held by a 429 that arrives meanwhile."""
-    schedule, told = RouteSchedule(1.0), list[Delay]()
+    """A call that waits for the own rate also waits for a 429 that arrives meanwhile."""
+    schedule, reported = RouteSchedule(1.0), list[Delay]()
     loop = asyncio.get_running_loop()
     unlimited(schedule)
-    limiter = RouteLimiter(schedule, virtual_clock(), told.append)
+    limiter = RouteLimiter(schedule, virtual_clock(), reported.append)
     await limiter.acquire()
     second = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0.5)
     limiter.record_response(reply(429, b"", {"Retry-After": "30"}, at=loop.time()), refused=True)
     await second
     assert loop.time() == pytest.approx(BEGINNING + 30.5)
-    assert [wait.reason for wait in told] == [DelayReason.REFUSED], "the own rate is nobody's news"
+    assert [wait.reason for wait in reported] == [DelayReason.REFUSED], "delays of the own rate are not reported"
 
 
 async def test_a_hold_that_is_lengthened_while_waiting_is_respected() -> None:
-    """A second, longer hold is waited for too."""
+    """A second, longer pause is waited for too."""
     schedule = RouteSchedule(None)
     unlimited(schedule)
     loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ async def test_a_hold_that_is_lengthened_while_waiting_is_respected() -> None:
 
 
 async def test_an_answer_ends_the_wait_for_it() -> None:
-    """The second call leaves in the moment in which the first one's answer tells that there is room."""
+    """The second call leaves in the moment in which the first one's answer shows that there is room."""
     loop = asyncio.get_running_loop()
     limiter = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
     await limiter.acquire()
@@ -137,7 +137,7 @@ async def test_a_withdrawal_ends_the_wait_for_an_answer() -> None:
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=25))
 @settings(deadline=None)
 def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]) -> None:
-    """Whoever is cancelled at whatever moment, no permit is lost or leaked: all who are not, leave at their slots."""
+    """Calls that are cancelled at any moment lose or leak no permit: all others leave at their slots."""
 
     async def scenario() -> None:
         schedule = CountingPacing(10.0)

@@ -18,7 +18,7 @@ SERVER = 1_700_000_000.0
 def learnt(limit: int, remaining: int, *, length: float = 60.0) -> RouteSchedule:
     """Give a schedule that has sent one call and knows, since 0, a window that ends at `length` by our clock.
 
-    The answer was long under way, so that the window's length is not beyond doubt.
+    The answer took long, so that the window's length is not beyond doubt.
     """
     schedule = RouteSchedule(None)
     assert schedule.reserve(-0.3) is None
@@ -107,7 +107,7 @@ def test_an_answer_without_a_window_ends_the_one_that_was_known() -> None:
 
 @pytest.mark.parametrize("orders", [(3, 2, 1), (1, 2, 3), (2, 1, 3)])
 def test_answers_may_come_in_any_order(orders: tuple[int, ...]) -> None:
-    """What is left is the least that any answer told."""
+    """What is left is the least that any answer showed."""
     schedule = learnt(5, 4)
     for _ in orders:
         schedule.reserve(0.0)
@@ -118,7 +118,7 @@ def test_answers_may_come_in_any_order(orders: tuple[int, ...]) -> None:
 
 
 def test_other_instances_have_windows_of_their_own() -> None:
-    """A call must fit into every known window, for nobody knows whom it meets."""
+    """A call must fit into every known window, for it may meet any instance."""
     schedule = learnt(5, 4)
     schedule.reserve(1.0)
     schedule.record_response(windowed(5, 0, SERVER + 30.0, SERVER + 1, at=1.0), refused=False)
@@ -152,7 +152,7 @@ def test_resets_that_differ_a_little_are_one_window_that_ends_with_the_last() ->
     ],
 )
 def test_a_refusal_holds_all_for_as_long_as_it_says(body: bytes, headers: dict[str, str], seconds: float) -> None:
-    """A 429 holds every call for the time that it names, never longer than the patience."""
+    """A 429 pauses every call for the time that it names, never longer than the maximum wait."""
     schedule = RouteSchedule(None)
     schedule.reserve(10.0)
     schedule.record_response(reply(429, body, headers, at=11.0), refused=True)
@@ -206,7 +206,7 @@ def test_calls_refused_together_are_one_refusal() -> None:
 
 
 def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
-    """Of several holds the longest stands."""
+    """Of several pauses the longest applies."""
     schedule = RouteSchedule(None)
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
@@ -217,17 +217,17 @@ def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
     assert schedule.reserve(2.0) == Delay(31.0, DelayReason.REFUSED)
 
 
-@pytest.mark.parametrize(("status", "held"), [(503, True), (500, True), (400, False), (200, False)])
-def test_a_server_error_may_ask_to_come_back_later(status: int, held: bool) -> None:
-    """`Retry-After` on a 5xx holds all calls; elsewhere it says nothing."""
+@pytest.mark.parametrize(("status", "pauses_calls"), [(503, True), (500, True), (400, False), (200, False)])
+def test_a_server_error_may_pause_calls(status: int, pauses_calls: bool) -> None:
+    """`Retry-After` on a 5xx pauses all calls; elsewhere it has no effect."""
     schedule = RouteSchedule(None)
     schedule.reserve(0.0)
     schedule.record_response(reply(status, b"{}", {"Retry-After": "20"}, at=1.0), refused=False)
-    assert schedule.reserve(1.0) == (Delay(21.0, DelayReason.REFUSED) if held else None)
+    assert schedule.reserve(1.0) == (Delay(21.0, DelayReason.REFUSED) if pauses_calls else None)
 
 
 def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
-    """Calls that the window holds back take no slot of the own rate."""
+    """Calls that wait for the window use no slot of the own rate."""
     schedule = RouteSchedule(10.0)
     schedule.reserve(-0.3)
     schedule.assign_slot(-0.3)
@@ -240,8 +240,8 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
     assert wait.until - now == pytest.approx(0.1, rel=0.01)
 
 
-def test_a_window_is_not_believed_beyond_patience() -> None:
-    """However far away a reset is told, no wait is longer than the patience."""
+def test_a_window_is_not_believed_beyond_the_maximum_wait() -> None:
+    """However far away a reset is, no wait is longer than the maximum wait."""
     schedule = RouteSchedule(None, max_wait=30.0)
     schedule.reserve(0.0)
     schedule.record_response(windowed(5, 0, SERVER + 3600, SERVER, at=0.0), refused=False)
@@ -249,7 +249,7 @@ def test_a_window_is_not_believed_beyond_patience() -> None:
 
 
 def test_a_window_that_has_ended_when_its_answer_comes_is_not_kept() -> None:
-    """An answer that was long under way holds nobody back."""
+    """An answer that took long delays no other call."""
     schedule = learnt(5, 4)
     schedule.reserve(1.0)
     late = windowed(5, 0, SERVER + 60, SERVER + 1, at=80.0)._replace(sent_at=1.0)
@@ -294,18 +294,18 @@ def dates(clock: ServerClock, offset: float, moments: list[float], round_trip: f
 
 @pytest.mark.parametrize("offset", [0.0, 0.5, -90.25, 1e6 + 0.75])
 def test_dates_place_the_clock_within_a_second_and_never_too_early(offset: float) -> None:
-    """One `Date` places the server's clock within a second, many almost exactly; the moment told is never too early."""
+    """One `Date` places the server's clock within a second, many almost exactly; the result is never too early."""
     one, many = ServerClock(), ServerClock()
     dates(one, offset, [10.3])
     dates(many, offset, [10.0 + step * 0.037 for step in range(60)])
     for clock, most in ((one, 1.0 + 1e-3), (many, 0.05)):
-        told = clock.to_local(100.0 + offset, 13.0)
-        assert told is not None
-        assert 100.0 - 1e-6 <= told <= 100.0 + most
+        local = clock.to_local(100.0 + offset, 13.0)
+        assert local is not None
+        assert 100.0 - 1e-6 <= local <= 100.0 + most
 
 
 def test_a_clock_of_which_nothing_is_known() -> None:
-    """Before any answer no moment of the server can be told."""
+    """Before any answer no moment of the server is known."""
     assert ServerClock().to_local(5.0, 5.0) is None
 
 
@@ -314,18 +314,18 @@ def test_a_clock_that_was_set_is_learnt_anew() -> None:
     clock = ServerClock()
     dates(clock, 0.0, [1.0, 2.0])
     dates(clock, 300.0, [3.0])
-    told = clock.to_local(400.0, 3.0)
-    assert told is not None
-    assert 100.0 <= told <= 101.0
+    local = clock.to_local(400.0, 3.0)
+    assert local is not None
+    assert 100.0 <= local <= 101.0
 
 
 def test_what_is_known_of_a_clock_grows_old() -> None:
-    """Without new answers the moments told move away from the exact one, by the drift of two clocks."""
+    """Without new answers the resulting moments move away from the exact one, by the drift of two clocks."""
     clock = ServerClock()
     dates(clock, 0.0, [0.0])
-    told = [clock.to_local(1e6, now) for now in (0.0, 1000.0, 10_000.0)]
+    local = [clock.to_local(1e6, now) for now in (0.0, 1000.0, 10_000.0)]
     assert all(
-        later is not None and earlier is not None and 0.1 < later - earlier < 10 for earlier, later in pairwise(told)
+        later is not None and earlier is not None and 0.1 < later - earlier < 10 for earlier, later in pairwise(local)
     )
 
 
@@ -347,9 +347,9 @@ def test_a_window_of_whole_seconds_makes_the_clock_exact(length: float) -> None:
     dates(clock, offset, [step * 0.02 for step in range(60)], 0.01)
     opened(clock, offset, 2.0, length)
     assert is_guessing(clock)
-    told = clock.to_local(50.0 + offset, 2.1)
-    assert told is not None
-    assert 50.0 <= told <= 50.011
+    local = clock.to_local(50.0 + offset, 2.1)
+    assert local is not None
+    assert 50.0 <= local <= 50.011
     opened(clock, offset, 2.5 + length, length)
     assert not is_guessing(clock)
 
@@ -364,9 +364,9 @@ def test_a_guess_that_is_contradicted_is_dropped_for_good() -> None:
     assert not is_guessing(clock)
     for moment in (30.5, 41.5):
         opened(clock, offset, moment, 10.0)
-    told = clock.to_local(50.0, 41.5)
-    assert told is not None
-    assert 50.05 < told <= 50.2, "the Date headers' own exactness"
+    local = clock.to_local(50.0, 41.5)
+    assert local is not None
+    assert 50.05 < local <= 50.2, "the Date headers' own exactness"
 
 
 def test_a_length_that_is_not_beyond_doubt_is_not_guessed() -> None:
