@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from rolecall.sandbox.limiter import LimitDecision, Limiter
+from rolecall.sandbox import LimitDecision, Limiter
 from tests.bench.jobs import PER_ROOM
 
 POST = b"POST /api/v1/groups.removeLeader "
@@ -48,7 +48,7 @@ class Counts:
             self.arrivals.append(now)
         self.first_post = self.first_post or now
         self.last_post = now
-        ruling = self.limiter.take("bench", "groups.removeLeader", now) if self.limiter else None
+        ruling = self.limiter.acquire("bench", "groups.removeLeader", now) if self.limiter else None
         if ruling is None or ruling.allowed:
             self._count_row(body)
         else:

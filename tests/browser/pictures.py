@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, demo_faults, demo_world
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, ServerAddress, demo_faults, demo_world
 from tests.browser.chromium import opened
 from tests.support.command import environment, finish, start, write_job
 
@@ -33,21 +33,21 @@ PICTURES: tuple[tuple[str, Any, Any, int], ...] = (
 async def real_run(folder: Path) -> Path:
     """Run the installed command: 1,200 rows, 100 calls in 3 s, Ctrl-C after 350 calls, 5 s outage after 750."""
     demo = demo_world(1_200, seed=3, roles=("user",))
-    job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.pairs))
+    job = write_job(folder / "job.csv", ((pair.room_id, pair.user_id) for pair in demo.rows))
     faults = [*demo_faults(demo), Fault(Kind.SLOW, FaultMatch(chance=0.3), seconds=0.02)]
     words = ("run", job, "--out", "reorganisation", "--rate", "60/s", "--retry-backoff", "0.1")
-    limiter = Limiter(100, 3.0)
-    async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, port=PORT) as sandbox:
+    limiter, address = Limiter(100, 3.0), ServerAddress(port=PORT)
+    async with Sandbox(demo.world, faults=faults, latency=0.02, limiter=limiter, address=address) as sandbox:
         env = environment(sandbox.url)
         first = await start(*words, cwd=folder, env=env)
-        await sandbox.reached(350)
+        await sandbox.wait_for_calls(350)
         first.send_signal(signal.SIGINT)
         await finish(first)
         second = await start(*words, cwd=folder, env=env)
-        await sandbox.reached(750)
-        await sandbox.vanish()
+        await sandbox.wait_for_calls(750)
+        await sandbox.stop_listening()
         await asyncio.sleep(5)
-        await sandbox.reappear()
+        await sandbox.resume()
         await finish(second)
     return folder / "reorganisation/report.html"
 

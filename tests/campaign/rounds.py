@@ -92,7 +92,7 @@ async def _session(sandbox: Sandbox, scenario: Scenario, folder: Path, kill: Kil
 
 
 async def _kill(worker: asyncio.subprocess.Process, sandbox: Sandbox, kill: Kill) -> None:
-    await sandbox.reached(len(sandbox.world.calls) + kill.after_calls)
+    await sandbox.wait_for_calls(len(sandbox.world.calls) + kill.after_calls)
     await asyncio.sleep(kill.and_seconds)
     for number in kill.signals:
         with contextlib.suppress(ProcessLookupError):
@@ -103,11 +103,11 @@ async def _kill(worker: asyncio.subprocess.Process, sandbox: Sandbox, kill: Kill
 async def _go_away_once(sandbox: Sandbox, scenario: Scenario, ends: list[float]) -> None:
     if scenario.outage_after_calls is None:
         return
-    await sandbox.reached(scenario.outage_after_calls)
-    await sandbox.vanish()
+    await sandbox.wait_for_calls(scenario.outage_after_calls)
+    await sandbox.stop_listening()
     ends.append(time.time())
     await asyncio.sleep(scenario.outage_seconds)
-    await sandbox.reappear()
+    await sandbox.resume()
 
 
 def _look_for_the_token(folder: Path) -> None:

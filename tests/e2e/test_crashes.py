@@ -28,7 +28,7 @@ async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
         env = environment(sandbox.url)
         for _ in range(5):
             worker = await start(*words, cwd=tmp_path, env=env)
-            await sandbox.reached(len(world.calls) + random.randint(1, 75))
+            await sandbox.wait_for_calls(len(world.calls) + random.randint(1, 75))
             worker.kill()
             await worker.communicate()
         ended = await rolecall(*words, cwd=tmp_path, env=env)
@@ -47,7 +47,7 @@ async def test_an_intent_is_on_disk_before_its_request_leaves(tmp_path: Path) ->
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world) as sandbox:
         worker = await start("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(80)
+        await sandbox.wait_for_calls(80)
         worker.kill()
         await worker.communicate()
     with sqlite3.connect(tmp_path / "o/ledger.sqlite") as ledger:
@@ -65,7 +65,7 @@ async def test_a_killed_run_is_reported_as_it_stands(tmp_path: Path) -> None:
     async with Sandbox(world, faults=plan) as sandbox:
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "1")
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(7)  # the preflight, five rows, and the one that hangs
+        await sandbox.wait_for_calls(7)  # the preflight, five rows, and the one that hangs
         worker.kill()
         await worker.communicate()
         report = await rolecall("report", "o", cwd=tmp_path, env={})
@@ -86,7 +86,7 @@ async def test_an_interrupt_awaits_the_calls_under_way(tmp_path: Path, number: s
     async with Sandbox(world, latency=0.05) as sandbox:
         env = environment(sandbox.url)
         worker = await start("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
-        await sandbox.reached(40)
+        await sandbox.wait_for_calls(40)
         worker.send_signal(number)
         ended = await finish(worker)
         seen = len(world.calls)
@@ -109,7 +109,7 @@ async def test_a_hung_call_is_unknown_once_the_grace_is_over(tmp_path: Path) -> 
     async with Sandbox(world, faults=plan, latency=0.01) as sandbox:
         env = environment(sandbox.url)
         worker = await start("run", job, "--out", "o", *FAST, "--shutdown-timeout", "0.2", cwd=tmp_path, env=env)
-        await sandbox.reached(12)
+        await sandbox.wait_for_calls(12)
         worker.send_signal(signal.SIGINT)
         ended = await finish(worker)
         told = outcomes(tmp_path / "o")
@@ -129,7 +129,7 @@ async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
         env = environment(sandbox.url)
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "1", "--shutdown-timeout", "600", "--timeout", "600")
         worker = await start(*words, cwd=tmp_path, env=env)
-        await sandbox.reached(22)
+        await sandbox.wait_for_calls(22)
         worker.send_signal(signal.SIGINT)
         assert worker.stderr is not None
         while b"Stopping" not in await worker.stderr.readline():
@@ -216,7 +216,7 @@ async def test_nohup_stays_nohup(tmp_path: Path) -> None:
         worker = await asyncio.create_subprocess_shell(
             line, cwd=tmp_path, env=environment(sandbox.url), stdout=asyncio.subprocess.DEVNULL
         )
-        await sandbox.reached(30)
+        await sandbox.wait_for_calls(30)
         worker.send_signal(signal.SIGHUP)
         assert await worker.wait() == 0
     assert outcomes(tmp_path / "o") == {("removed", ""): 200}
@@ -230,7 +230,7 @@ async def test_a_signal_before_the_first_row_leaves_nothing(tmp_path: Path, numb
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world, faults=[Fault(Kind.HANG_BEFORE, FaultMatch(route=EVERY_ROUTE), times=None)]) as sandbox:
         worker = await start("run", job, *FAST, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(1)
+        await sandbox.wait_for_calls(1)
         worker.send_signal(number)
         ended = await finish(worker)
     assert ended.code == 130, ended.stderr

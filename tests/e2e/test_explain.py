@@ -59,7 +59,7 @@ async def test_machines_get_one_object(tmp_path: Path) -> None:
     [
         (b"<h1>page</h1>", [], "--status 502"),
         (b"", [], "empty"),
-        (b"HTTP/1.1 what\n\n", [], "no status line"),
+        (b"HTTP/1.1 what\n\n", [], "not a status line"),
         (b"HTTP/1.1 200 OK\n\n{}", ["--status", "400"], "leave out --status"),
         (b"{}", ["--status", "99"], "--status"),
         (b"{}", ["--operation", "groups.destroy"], "groups.destroy"),

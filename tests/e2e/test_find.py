@@ -67,14 +67,14 @@ async def test_found_rows_go_straight_into_a_run(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
         found = await rolecall("find", "--deactivated", "--exclude", "#support-incidents", *FAST, cwd=tmp_path, env=env)
-        before = world.holding("leader")
+        before = world.pairs_with_role("leader")
         ran = await rolecall("run", "-", "--out", "r", *FAST, cwd=tmp_path, env=env, stdin=found.stdout.encode())
     assert (found.code, ran.code) == (0, 1), found.stderr + ran.stderr
     rows = list(csv.DictReader(io.StringIO(found.stdout)))
     assert "Left out by --exclude: 1 row." in found.stderr
     assert outcomes(tmp_path / "r") == {("removed", ""): len(rows) - 1, ("failed", "room_not_joined"): 1}
     gone = {user(name) for name in DEPARTED}
-    assert before - world.holding("leader") == {
+    assert before - world.pairs_with_role("leader") == {
         (row["roomId"], row["userId"]) for row in rows if row["roomName"] != "legal-incidents"
     }
     assert {row["userId"] for row in rows} == gone
@@ -91,7 +91,7 @@ async def test_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) 
         env = environment(sandbox.url)
         for _ in range(3):
             finding = await start(*words, cwd=tmp_path, env=env)
-            await sandbox.reached(len(world.calls) + 20)
+            await sandbox.wait_for_calls(len(world.calls) + 20)
             finding.send_signal(number)
             ended = await finish(finding)
             assert ended.code == (-9 if number is signal.SIGKILL else 130)
@@ -120,12 +120,12 @@ async def test_an_outage_costs_nothing_that_was_read(tmp_path: Path) -> None:
         assert finding.stdin is not None
         finding.stdin.write(people)
         finding.stdin.close()
-        await sandbox.reached(15)
-        await sandbox.vanish()
+        await sandbox.wait_for_calls(15)
+        await sandbox.stop_listening()
         ended = await finish(finding)
         assert ended.code == 4
         assert "The workspace stayed away." in ended.stderr
-        await sandbox.reappear()
+        await sandbox.resume()
         ended = await rolecall(*words, cwd=tmp_path, env=env, stdin=people)
     assert ended.code == 0, ended.stderr
     assert len(pairs(tmp_path / "job.csv")) == 60
@@ -140,7 +140,7 @@ async def test_what_was_missed_is_asked_for_again(tmp_path: Path) -> None:
     async with Sandbox(world, faults=faults) as sandbox:
         env = environment(sandbox.url)
         finding = await start(*words, cwd=tmp_path, env=env)
-        await sandbox.reached(10)
+        await sandbox.wait_for_calls(10)
         finding.kill()
         await finish(finding)
         faults.clear()
@@ -156,7 +156,7 @@ async def test_an_end_before_the_end_writes_nothing_on_stdout(tmp_path: Path) ->
     people = [word for each in range(60) for word in ("--user", f"user{each:03}")]
     async with Sandbox(world, latency=0.01) as sandbox:
         finding = await start("find", *people, *FAST, "--concurrency", "2", cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(20)
+        await sandbox.wait_for_calls(20)
         finding.send_signal(signal.SIGINT)
         ended = await finish(finding)
     assert (ended.code, ended.stdout) == (130, "")
@@ -171,7 +171,7 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     async with Sandbox(world, faults=[hang]) as sandbox:
         env = environment(sandbox.url)
         first = await start(*words, cwd=tmp_path, env=env)
-        await sandbox.reached(2)
+        await sandbox.wait_for_calls(2)
         second = await rolecall(*words, cwd=tmp_path, env=env)
         first.send_signal(signal.SIGINT)
         assert (await finish(first)).code == 130
@@ -187,7 +187,7 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
         (("--all-rooms", "--room", "r"), "--all-rooms and single rooms exclude each other"),
         (("--users", "-", "--rooms", "-"), "only one list can come from stdin"),
         (("--users", "nowhere.csv"), "nowhere.csv: there is no such file"),
-        (("--user", "an\x1bna"), "holds a line break, a control or a lost character"),
+        (("--user", "an\x1bna"), "contains a line break, a control or a lost character"),
         (("--user", " "), "is empty"),
         (("--exclude", "", "--all-rooms"), "is empty"),
         (("--all-rooms", "--out", "there.csv"), "there.csv exists and is left as it is"),

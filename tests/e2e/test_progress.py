@@ -65,7 +65,7 @@ async def test_a_hold_is_counted_down(tmp_path: Path, columns: int) -> None:
     assert "5 of 12 rows, 41 %" in plain_text
     if columns == 200:
         left = [line for line in seen(written) if line]
-        assert [line.split("]")[1].split()[0] for line in left] == ["run", "held", "held", "run"], left
+        assert [line.split("]")[1].split()[0] for line in left] == ["run", "rate", "rate", "run"], left
     assert "\x1b[?25l" not in written
 
 
@@ -107,7 +107,7 @@ async def test_json_lines_with_progress(tmp_path: Path) -> None:
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
     events: list[dict[str, Any]] = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["run started", "held", "progress", "run ended"]
+    assert [event["event"] for event in events] == ["run started", "rate limit pause", "progress", "run ended"]
     held, progress = events[1], events[2]
     assert (held["limit"], held["window"]) == (10, 12)
     assert (progress["done"], progress["total"], progress["removed"]) == (10, 15, 10)
@@ -156,7 +156,7 @@ async def test_a_run_that_goes_on_is_looked_at(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
     async with Sandbox(world, limiter=Limiter(10, 8.0)) as sandbox:
         worker = await start("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(11)
+        await sandbox.wait_for_calls(11)
         while (told := await status(tmp_path))["heldUntil"] is None:
             assert told["state"] in ("running", "not_begun"), told
         people = await rolecall("status", "o", cwd=tmp_path, env={})
@@ -183,7 +183,7 @@ async def test_a_run_under_many_eyes_is_not_disturbed(tmp_path: Path) -> None:
         words = ("run", job, "--out", "o", "--rate", "unlimited")
         worker = asyncio.create_task(rolecall(*words, cwd=tmp_path, env=environment(sandbox.url)))
         states: set[str] = set()
-        await sandbox.reached(2)
+        await sandbox.wait_for_calls(2)
         while not worker.done():
             states.add((await status(tmp_path))["state"])
         ended = await worker
@@ -203,7 +203,7 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
     words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "1")
     async with Sandbox(leader_world(pairs), faults=plan) as sandbox:
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(7)
+        await sandbox.wait_for_calls(7)
         worker.kill()
         await worker.communicate()
         killed = await status(tmp_path)

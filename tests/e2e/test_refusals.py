@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Sandbox, leader_world
+from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Sandbox, ServerAddress, leader_world
 from tests.support.command import ROLECALL, Ended, environment, rolecall, write_job
 
 PAIRS = [("room", "user")]
@@ -125,7 +125,7 @@ async def test_a_workspace_under_a_path_is_found(tmp_path: Path) -> None:
     """The API's path is appended to whatever address is given; without its path the address is refused."""
     job = write_job(tmp_path / "job.csv", PAIRS)
     world = leader_world(PAIRS)
-    async with Sandbox(world, base_path="/chat") as sandbox:
+    async with Sandbox(world, address=ServerAddress(base_path="/chat")) as sandbox:
         lost = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url.removesuffix("/chat")))
         found = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url + "/"))
     assert_one_line(lost, 2, "404")

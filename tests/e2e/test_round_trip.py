@@ -95,7 +95,7 @@ async def test_verify_looks_at_rows_that_the_job_no_longer_has(tmp_path: Path) -
 async def test_verify_asks_by_user_where_that_is_fewer_calls(tmp_path: Path) -> None:
     """One user in many rooms is read back with one call, deactivated or not."""
     world = organisation()
-    pairs = sorted(pair for pair in world.holding("leader") if pair[1] == user("sales.lead"))
+    pairs = sorted(pair for pair in world.pairs_with_role("leader") if pair[1] == user("sales.lead"))
     job = write_job(tmp_path / "job.csv", [pair for pair in pairs if world.rooms[pair[0]].type == "p"])
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
@@ -111,12 +111,12 @@ async def test_verify_asks_by_user_where_that_is_fewer_calls(tmp_path: Path) -> 
 async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
     """Only rows that the run removed get their role back; inferred ones only when asked for; and only once."""
     world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_LEADER])
-    before = world.holding("leader")
+    before = world.pairs_with_role("leader")
     lost = Fault(Kind.DROP_AFTER, FaultMatch(user=LEADERS[1][1], route="groups.removeLeader"))
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
         await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
-        assert world.holding("leader") == before - set(LEADERS)
+        assert world.pairs_with_role("leader") == before - set(LEADERS)
         world.record.calls.clear()
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         assert changes(world) == [("groups.addLeader", *LEADERS[0])]
@@ -128,7 +128,7 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
     assert "Not undone" not in inferred.stderr
     assert "undone already" in twice.stderr
     assert changes(world) == [("groups.addLeader", *pair) for pair in LEADERS]
-    assert world.holding("leader") == before
+    assert world.pairs_with_role("leader") == before
     assert outcomes(tmp_path / "out/undo") == Counter({("added", ""): 2})
 
 
@@ -139,7 +139,7 @@ async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_pat
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
         await rolecall("run", job, "--out", "out", "--max-attempts", "1", *RUN, cwd=tmp_path, env=env)
-        world.withdraw("set-leader")
+        world.remove_permission("set-leader")
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         again = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
@@ -239,7 +239,7 @@ async def test_a_verification_that_is_stopped_keeps_the_earlier_one(tmp_path: Pa
         world.record.calls.clear()
         sandbox.faults.add(Fault(Kind.HANG_BEFORE, FaultMatch(room=LEADERS[1][0], route="groups.roles"), times=None))
         verifying = await start("verify", "out", *FAST, cwd=tmp_path, env=env)
-        await sandbox.reached(3)  # who we are, and the roles of two rooms
+        await sandbox.wait_for_calls(3)  # who we are, and the roles of two rooms
         verifying.send_signal(signal.SIGINT)
         stopped = await finish(verifying)
     assert stopped.code == 130, stopped

@@ -23,8 +23,8 @@ from rolecall.sandbox import (
     FaultPlan,
     Kind,
     Limiter,
+    RowKind,
     Sandbox,
-    Truth,
     demo_world,
     leader_world,
 )
@@ -34,15 +34,15 @@ Pairs = Sequence[tuple[str, str]]
 FAST = ("--rate", "unlimited", "--retry-backoff", "0.01")
 
 TOLD = {
-    Truth.LEADER: ("removed", ""),
-    Truth.NOT_LEADER: ("not_leader", ""),
-    Truth.NO_ROLES_QUIRK: ("removed", ""),  # the server's own words: it answers 200
-    Truth.ROOM_NOT_FOUND: ("failed", "room_not_found"),
-    Truth.ROOM_NOT_JOINED: ("failed", "room_not_joined"),
-    Truth.ROOM_ARCHIVED: ("failed", "room_archived"),
-    Truth.USER_NOT_FOUND: ("failed", "user_not_found"),
-    Truth.USER_NOT_IN_ROOM: ("failed", "user_not_in_room"),
-    Truth.NOT_ALLOWED: ("failed", "not_allowed"),
+    RowKind.LEADER: ("removed", ""),
+    RowKind.NOT_LEADER: ("not_leader", ""),
+    RowKind.NO_ROLES_QUIRK: ("removed", ""),  # the server's own words: it answers 200
+    RowKind.ROOM_NOT_FOUND: ("failed", "room_not_found"),
+    RowKind.ROOM_NOT_JOINED: ("failed", "room_not_joined"),
+    RowKind.ROOM_ARCHIVED: ("failed", "room_archived"),
+    RowKind.USER_NOT_FOUND: ("failed", "user_not_found"),
+    RowKind.USER_NOT_IN_ROOM: ("failed", "user_not_in_room"),
+    RowKind.NOT_ALLOWED: ("failed", "not_allowed"),
 }
 
 
@@ -50,13 +50,13 @@ TOLD = {
 async def test_a_mixed_job_is_told_truly_and_in_order(tmp_path: Path, cache: str) -> None:
     """Each of 300 rows of every kind gets exactly its true outcome and reason, in the order of the job."""
     demo = demo_world(300)
-    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.pairs])
+    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.rows])
     async with Sandbox(demo.world) as sandbox:
         ended = await rolecall("run", job, "--out", "o", cache, *FAST, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 1, ended.stderr
     rows = read_report(tmp_path / "o")
-    assert [(row["roomId"], row["userId"]) for row in rows] == [(pair.room_id, pair.user_id) for pair in demo.pairs]
-    assert [(row["outcome"], row["reason"]) for row in rows] == [TOLD[pair.kind] for pair in demo.pairs]
+    assert [(row["roomId"], row["userId"]) for row in rows] == [(pair.room_id, pair.user_id) for pair in demo.rows]
+    assert [(row["outcome"], row["reason"]) for row in rows] == [TOLD[pair.kind] for pair in demo.rows]
     assert [row["line"] for row in rows] == [str(line) for line in range(2, 302)]
 
 
@@ -91,7 +91,7 @@ FORMATS: dict[str, Callable[[Pairs], bytes]] = {
 async def test_every_form_of_the_same_rows_gives_the_same_report(tmp_path: Path, name: str) -> None:
     """CSV in its variants, JSON, JSONL, gzip and stdin are told alike."""
     demo = demo_world(60, seed=3)
-    pairs = [(pair.room_id, pair.user_id) for pair in demo.pairs]
+    pairs = [(pair.room_id, pair.user_id) for pair in demo.rows]
     content = FORMATS[name](pairs)
     if name != "-":
         (tmp_path / name).write_bytes(content)
@@ -101,7 +101,7 @@ async def test_every_form_of_the_same_rows_gives_the_same_report(tmp_path: Path,
         ended = await rolecall("run", name, "--out", "o", *FAST, cwd=tmp_path, env=env, stdin=stdin)
     assert ended.code in (0, 1), ended.stderr
     told = [(row["roomId"], row["userId"], row["outcome"], row["reason"]) for row in read_report(tmp_path / "o")]
-    assert told == [(pair.room_id, pair.user_id, *TOLD[pair.kind]) for pair in demo.pairs]
+    assert told == [(pair.room_id, pair.user_id, *TOLD[pair.kind]) for pair in demo.rows]
 
 
 async def test_a_window_is_filled_and_never_overrun(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_window_is_filled_and_never_overrun(tmp_path: Path) -> None:
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
     assert [call.status for call in world.calls if call.route == "groups.removeLeader"] == [200] * 35
-    assert "held" in ended.stderr
+    assert "rate limit pause" in ended.stderr
 
 
 async def test_the_own_rate_is_never_exceeded(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_lost_answers_are_settled_by_the_retry(tmp_path: Path) -> None:
 async def test_a_finished_folder_sends_nothing_again(tmp_path: Path) -> None:
     """The same command on a finished folder says so, sends nothing and ends with the same code."""
     demo = demo_world(60, seed=5)
-    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.pairs])
+    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.rows])
     async with Sandbox(demo.world) as sandbox:
         env = environment(sandbox.url)
         first = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
@@ -237,7 +237,7 @@ async def test_invalid_rows_and_duplicates_are_told_with_their_lines(tmp_path: P
 async def test_the_reports_beside_the_csv_are_the_same_table(tmp_path: Path) -> None:
     """`--report-format` writes JSON and JSONL with the rows of report.csv, and summary.json counts them."""
     demo = demo_world(60, seed=7)
-    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.pairs])
+    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.rows])
     formats = ("--report-format", "jsonl", "--report-format", "json")
     async with Sandbox(demo.world) as sandbox:
         await rolecall("run", job, "--out", "o", *FAST, *formats, cwd=tmp_path, env=environment(sandbox.url))
@@ -255,7 +255,7 @@ async def test_the_reports_beside_the_csv_are_the_same_table(tmp_path: Path) -> 
 async def test_a_run_leaves_nothing_that_others_can_read_and_no_token(tmp_path: Path) -> None:
     """The folder is 0700, its files 0600, and the token stands in none of them, nor in any output."""
     demo = demo_world(60, seed=9)
-    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.pairs])
+    job = write_job(tmp_path / "job.csv", [(pair.room_id, pair.user_id) for pair in demo.rows])
     async with Sandbox(demo.world, faults=[Fault(Kind.STATUS, FaultMatch(chance=0.2), status=500)]) as sandbox:
         ended = await rolecall("run", job, *FAST, cwd=tmp_path, env=environment(sandbox.url))
     (folder,) = (tmp_path / "runs/job").iterdir()
@@ -275,7 +275,7 @@ async def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> Non
     async with Sandbox(world, faults=plan) as sandbox:
         env = environment(sandbox.url)
         holder = await start("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
-        await sandbox.reached(2)  # the preflight and the first row
+        await sandbox.wait_for_calls(2)  # the preflight and the first row
         second = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
         holder.kill()
         await holder.communicate()

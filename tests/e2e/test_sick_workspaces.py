@@ -21,10 +21,10 @@ async def test_an_outage_in_the_middle_costs_no_row(tmp_path: Path) -> None:
         worker = await start(
             "run", job, "--out", "o", "--rate", "unlimited", cwd=tmp_path, env=environment(sandbox.url)
         )
-        await sandbox.reached(250)
-        await sandbox.vanish()
+        await sandbox.wait_for_calls(250)
+        await sandbox.stop_listening()
         await asyncio.sleep(6)
-        await sandbox.reappear()
+        await sandbox.resume()
         ended = await finish(worker)
     assert ended.code == 0, ended.stderr
     assert sum(outcomes(tmp_path / "o").values()) == 600
@@ -43,11 +43,11 @@ async def test_a_workspace_that_stays_away_ends_the_run(tmp_path: Path) -> None:
         env = environment(sandbox.url)
         words = ("run", job, "--out", "o", *FAST, "--outage-timeout", "1")
         worker = await start(*words, cwd=tmp_path, env=env)
-        await sandbox.reached(40)
-        await sandbox.vanish()
+        await sandbox.wait_for_calls(40)
+        await sandbox.stop_listening()
         ended = await finish(worker)
         told = outcomes(tmp_path / "o")
-        await sandbox.reappear()
+        await sandbox.resume()
         again = await rolecall(*words, cwd=tmp_path, env=env)
     assert ended.code == 4, ended.stderr
     assert told["not_attempted", "outage"] >= 50
@@ -111,7 +111,9 @@ async def test_a_bad_room_is_asked_once(tmp_path: Path) -> None:
     told = [row for row in read_report(tmp_path / "o") if row["roomId"] == "room1"]
     assert {(row["outcome"], row["reason"]) for row in told} == {("failed", "room_archived")}
     assert sum(len(world.calls_for("room1", user)) for room, user in pairs if room == "room1") == 1
-    assert [row["message"] for row in told[1:]] == ["not asked: line 3 was told so for the whole room"] * 19
+    assert [row["message"] for row in told[1:]] == [
+        "not sent: the server's answer to line 3 is true for the whole room"
+    ] * 19
 
 
 async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:

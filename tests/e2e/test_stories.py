@@ -28,7 +28,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def leaders(world: World, *rooms: str) -> set[tuple[str, str]]:
     """Give who leads these rooms."""
-    return {pair for pair in world.holding("leader") if pair[0] in rooms}
+    return {pair for pair in world.pairs_with_role("leader") if pair[0] in rooms}
 
 
 async def test_a_reorganisation(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ async def test_a_reorganisation(tmp_path: Path) -> None:
     world = organisation_world().world
     rooms = [group(f"finance-{topic}") for topic in ("planning", "budget", "incidents")]
     (tmp_path / "rooms.txt").write_text("\n".join(rooms), "utf-8")
-    before, ours = world.holding("leader"), leaders(world, *rooms)
+    before, ours = world.pairs_with_role("leader"), leaders(world, *rooms)
     stays = {pair for pair in ours if pair[1] == user("facilities.lead")}
     assert stays
     async with Sandbox(world) as sandbox:
@@ -52,12 +52,12 @@ async def test_a_reorganisation(tmp_path: Path) -> None:
         assert {row["userName"] for row in rows} == {"finance.lead"}
         checked = await rolecall("check", "job.csv", "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
         assert checked.code == 0, checked.stdout
-        assert world.holding("leader") == before
+        assert world.pairs_with_role("leader") == before
         done = await rolecall("run", "job.csv", "--plan", "plan.jsonl", "--out", "out", *RUN, cwd=tmp_path, env=env)
         assert done.code == 0, done.stderr
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
     assert verified.code == 0, verified.stdout
-    assert world.holding("leader") == before - (ours - stays)
+    assert world.pairs_with_role("leader") == before - (ours - stays)
     assert outcomes(tmp_path / "out") == Counter({("removed", ""): len(ours - stays)})
 
 
@@ -67,12 +67,12 @@ async def test_an_offboarding(tmp_path: Path) -> None:
     The first night takes every role that can be taken; the second has only what could not be, and says so.
     """
     world = organisation_world(roles=("user", "admin")).world
-    world.withdraw("api-bypass-rate-limit")
+    world.remove_permission("api-bypass-rate-limit")
     people = ["legal.lead@example.org", "@sales.lead", user("finance.lead"), "nobody@example.org"]
     (tmp_path / "people.txt").write_text("\n".join(people), "utf-8")
     gone = {user("legal.lead"), user("sales.lead"), user("finance.lead")}
     out_of_reach = {group("legal-incidents"), group("support-incidents")}
-    led = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
+    led = {pair for pair in world.pairs_with_role("leader") if world.rooms[pair[0]].type == "p"}
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         env = environment(sandbox.url, ROLECALL_RATE="unlimited", ROLECALL_RETRY_BACKOFF="0.01")
         [night] = [
@@ -81,7 +81,7 @@ async def test_an_offboarding(tmp_path: Path) -> None:
             if "seen=0" in script
         ]
         codes = [await as_cron_does(night, tmp_path, env) for _ in range(2)]
-    left = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
+    left = {pair for pair in world.pairs_with_role("leader") if world.rooms[pair[0]].type == "p"}
     assert left == {(room, person) for room, person in led if person not in gone or room in out_of_reach}
     assert 429 not in {call.status for call in world.calls}
     first, second = sorted((tmp_path / "runs/leavers").iterdir())
@@ -103,14 +103,14 @@ async def as_cron_does(script: str, folder: Path, env: dict[str, str]) -> int:
 async def test_a_mistake_undone(tmp_path: Path) -> None:
     """The wrong list was run: the undo gives every role back, to nobody else, and verify shows each of them."""
     world = organisation_world().world
-    before = world.holding("leader")
+    before = world.pairs_with_role("leader")
     wrong = [(group(f"{name}-planning"), user(f"{name}.lead")) for name in ("finance", "legal", "sales")]
     nothing = (group("finance-planning"), user("finance.deputy"))
     job = write_job(tmp_path / "wrong.csv", [*wrong, nothing])
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
         await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
-        assert world.holding("leader") == before - set(wrong)
+        assert world.pairs_with_role("leader") == before - set(wrong)
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         shown = await rolecall("verify", "out/undo", *FAST, cwd=tmp_path, env=env)
         compared = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
@@ -118,7 +118,7 @@ async def test_a_mistake_undone(tmp_path: Path) -> None:
     assert "3 rows read back: 3 as the report says." in shown.stdout
     assert "4 rows read back: 1 as the report says, 3 otherwise." in compared.stdout
     assert "There is an undo of this run" in compared.stdout
-    assert world.holding("leader") == before
+    assert world.pairs_with_role("leader") == before
     assert Counter(call.route for call in world.calls if call.carried_out) == Counter(
         {"groups.removeLeader": 3, "groups.addLeader": 3}
     )

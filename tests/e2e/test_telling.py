@@ -24,7 +24,7 @@ def world_with_posts() -> World:
     world = leader_world(PAIRS)
     world.add_room("OPS", name="ops", type="c")
     world.add_room("BOARD", name="board")
-    world.add_hook("hook1", SECRET, "OPS", ACCOUNT.user_id)
+    world.add_webhook("hook1", SECRET, "OPS", ACCOUNT.user_id)
     return world
 
 
@@ -244,7 +244,7 @@ async def test_a_stopped_run_is_told_with_its_reason(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         words = ("run", job, "--out", "o", "--rate", "20/s", "--notify", "#ops", "--metrics-file", "m.prom")
         process = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.reached(5)
+        await sandbox.wait_for_calls(5)
         process.send_signal(signal.SIGINT)
         ended = await finish(process)
     assert ended.code == 130
@@ -264,7 +264,7 @@ async def test_a_signal_gives_up_a_message_and_nothing_else(tmp_path: Path) -> N
         words = ("run", job, "--out", "o", "--notify", "#ops", "--metrics-file", "m.prom")
         process = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
         while not any(call.route == "chat.postMessage" for call in world.calls):
-            await sandbox.reached(len(world.calls) + 1)
+            await sandbox.wait_for_calls(len(world.calls) + 1)
         process.send_signal(signal.SIGTERM)
         ended = await finish(process)
     assert ended.code == 1

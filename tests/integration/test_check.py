@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopSignal
 from rolecall.models import Outcome, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
@@ -66,11 +65,8 @@ async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, oper
     try:
         ledger.open_session("tester", clock.wall_ms())
         async with desk(url) as at:
-            events = EngineEvents(SilentLog(), clock)
             settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
-            await process_rows(
-                as_store(ledger), at.client, operation, settings, stop=StopSignal(), clock=clock, events=events
-            )
+            await process_rows(as_store(ledger), at.client, operation, RunContext.create(settings, SilentLog()))
         return told(ledger)
     finally:
         ledger.close()
@@ -102,7 +98,7 @@ async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_pat
 async def test_each_room_is_read_once(tmp_path: Path) -> None:
     """However many rows a room has, its roles are asked for once, and its users' memberships only where they matter."""
     world = organisation_world().world
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world) as sandbox:
         await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
     routes = [call.route for call in world.calls]
@@ -113,7 +109,7 @@ async def test_each_room_is_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "room", "expected"),
     [
-        (lambda world: world.withdraw("view-other-user-channels"), "finance-planning", "membership_not_seen"),
+        (lambda world: world.remove_permission("view-other-user-channels"), "finance-planning", "membership_not_seen"),
         (lambda world: world.forbid("groups.roles"), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("groups.roles", 401), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
@@ -147,8 +143,8 @@ async def test_an_account_without_the_permission_is_foretold(tmp_path: Path) -> 
 async def test_reading_keeps_to_each_routes_window(tmp_path: Path) -> None:
     """A check that needs more calls than a window takes waits for the next, and never hears 'too many requests'."""
     world = organisation_world(roles=("user", "owner")).world
-    world.withdraw("api-bypass-rate-limit")
-    pairs = [(room, person) for room, person in world.holding("leader") if world.rooms[room].type == "p"]
+    world.remove_permission("api-bypass-rate-limit")
+    pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         path, patient = tmp_path / "check.sqlite", Settings(rate=None)
         predicted = await predict(sandbox.url, pairs, path, REMOVE_LEADER, patient)

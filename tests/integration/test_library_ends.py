@@ -103,7 +103,7 @@ async def test_cancelling_awaits_the_calls_under_way(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS), latency=0.2) as sandbox:
         run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         task = asyncio.create_task(consume(run, []))
-        await sandbox.reached(1 + 4)
+        await sandbox.wait_for_calls(1 + 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -138,7 +138,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
             return change_roles(PAIRS[:20], **at(sandbox), folder=tmp_path, settings=settings)
 
         task = asyncio.create_task(consume(run(), []))
-        await sandbox.reached(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
+        await sandbox.wait_for_calls(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
         task.cancel()
         await asyncio.sleep(0)
         again(task)
@@ -177,7 +177,7 @@ async def test_a_slow_program_is_not_overrun() -> None:
         run = change_roles(PAIRS, **at(sandbox), settings=FAST)
         async with aclosing(run):
             await anext(run)
-            await sandbox.reached(1 + 64)
+            await sandbox.wait_for_calls(1 + 64)
             world = leader_world(many(100, rooms=20))
             async with Sandbox(world) as meanwhile:  # time enough for the first run to go on, if it did
                 async for _ in change_roles(many(100), **at(meanwhile), settings=FAST):

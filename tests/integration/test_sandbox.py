@@ -1,4 +1,4 @@
-"""The sandbox over a real socket, seen by a plain aiohttp client."""
+"""The sandbox over a real socket, called by a plain aiohttp client."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from rolecall.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, World, leader_world
+from rolecall.sandbox import ACCOUNT, Call, Fault, Kind, Limiter, Sandbox, ServerAddress, World, leader_world
 
 NOW = 1_700_000_000.0
 
@@ -19,19 +19,19 @@ def session() -> aiohttp.ClientSession:
 
 
 def world_of(*pairs: tuple[str, str], roles: tuple[str, ...] = ("admin",)) -> World:
-    """Return a world with these leaders, or with one."""
+    """Return a world with these leaders, by default with one."""
     return leader_world(pairs or [("ROOM", "USER")], roles=roles)
 
 
 async def remove(http: aiohttp.ClientSession, url: str, room: str = "ROOM", user: str = "USER") -> tuple[int, Any]:
-    """Make one removal and return status and body."""
+    """Send one removal and return status and body."""
     target = f"{url}/api/v1/groups.removeLeader"
     async with http.post(target, json={"roomId": room, "userId": user}) as response:
         return response.status, await response.json()
 
 
-async def test_a_removal_is_answered_carried_out_and_noted() -> None:
-    """One call over the socket takes the role and leaves one line in the record."""
+async def test_a_removal_is_carried_out_and_recorded() -> None:
+    """One call over the socket returns 200, removes the role and adds one call to the record."""
     world = world_of()
     async with Sandbox(world, clock=lambda: NOW) as sandbox, session() as http:
         assert await remove(http, sandbox.url) == (200, {"success": True})
@@ -42,8 +42,8 @@ async def test_a_removal_is_answered_carried_out_and_noted() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'"text"'])
-async def test_a_body_that_is_no_object_is_refused_and_noted(body: bytes) -> None:
-    """Whatever arrives as a body is answered with a 400 and noted without ids."""
+async def test_a_body_that_is_not_an_object_is_refused_and_recorded(body: bytes) -> None:
+    """Every body that is not a JSON object returns 400 and is recorded without ids."""
     world = world_of()
     async with Sandbox(world) as sandbox, session() as http:
         target = f"{sandbox.url}/api/v1/groups.removeLeader"
@@ -55,7 +55,7 @@ async def test_a_body_that_is_no_object_is_refused_and_noted(body: bytes) -> Non
 
 @pytest.mark.parametrize(("skew", "date"), [(0.0, NOW), (7200.0, NOW + 7200), (-90.0, NOW - 90)])
 async def test_the_servers_clock_shows_in_date_and_reset(skew: float, date: float) -> None:
-    """A clock that is wrong is wrong in both headers alike."""
+    """The skew of the server's clock is the same in both headers."""
     world = world_of(roles=("user",))
     async with (
         Sandbox(world, limiter=Limiter(), skew=skew, clock=lambda: NOW) as sandbox,
@@ -66,8 +66,8 @@ async def test_the_servers_clock_shows_in_date_and_reset(skew: float, date: floa
         assert response.headers["X-RateLimit-Reset"] == str(int((date + 60) * 1000))
 
 
-async def test_the_limit_holds_for_each_route_by_itself() -> None:
-    """Ten removals pass, the eleventh does not, another route has its own window."""
+async def test_each_route_has_its_own_limit() -> None:
+    """Ten removals are allowed, the eleventh is not, and another route has its own window."""
     pairs = [("ROOM", f"U{number}") for number in range(11)]
     world = world_of(*pairs, roles=("user",))
     async with Sandbox(world, limiter=Limiter(), clock=lambda: NOW) as sandbox, session() as http:
@@ -79,7 +79,7 @@ async def test_the_limit_holds_for_each_route_by_itself() -> None:
 
 
 async def test_a_bypassing_account_gets_no_rate_headers() -> None:
-    """An account with the permission sees no limiter."""
+    """An account with the bypass permission gets no rate limit headers."""
     async with (
         Sandbox(world_of(), limiter=Limiter(1)) as sandbox,
         session() as http,
@@ -98,9 +98,9 @@ async def test_a_bypassing_account_gets_no_rate_headers() -> None:
         ("/chat", 404, "text/html"),
     ],
 )
-async def test_a_workspace_can_live_under_a_path(path: str, status: int, content_type: str) -> None:
-    """Only what is below the base path is the workspace; elsewhere a page says 404."""
-    async with Sandbox(world_of(), base_path="chat/") as sandbox, session() as http:
+async def test_a_workspace_can_have_a_base_path(path: str, status: int, content_type: str) -> None:
+    """Only paths below the base path are in the workspace; every other path returns a page with 404."""
+    async with Sandbox(world_of(), address=ServerAddress(base_path="chat/")) as sandbox, session() as http:
         assert sandbox.url == f"http://127.0.0.1:{sandbox.port}/chat"
         async with http.get(f"http://127.0.0.1:{sandbox.port}{path}") as response:
             assert (response.status, response.content_type) == (status, content_type)
@@ -120,8 +120,8 @@ async def test_a_workspace_can_live_under_a_path(path: str, status: int, content
         ("api/v1/groups.roles", {"success": False, "errorType": "error-room-param-not-provided"}),
     ],
 )
-async def test_the_reading_routes(route: str, expected: dict[str, Any]) -> None:
-    """Each route that only looks tells what the world holds."""
+async def test_the_read_routes(route: str, expected: dict[str, Any]) -> None:
+    """Each read route returns the state of the world."""
     world = world_of()
     world.permissions["view-statistics"] = frozenset()
     for room_id, archived in (("OTHER", False), ("OLD", True)):
@@ -138,7 +138,7 @@ async def test_the_reading_routes(route: str, expected: dict[str, Any]) -> None:
 
 
 async def test_groups_roles_lists_every_member_with_a_role() -> None:
-    """Members without roles are left out, the roles of all others are told."""
+    """Members without roles are left out, all others are listed with their roles."""
     world = world_of()
     for user_id, roles in (("PLAIN", []), ("QUIRK", None)):
         world.add_user(user_id)
@@ -155,35 +155,35 @@ async def test_groups_roles_lists_every_member_with_a_role() -> None:
     }
 
 
-async def test_the_whole_server_can_go_away_and_come_back() -> None:
-    """While it is away connections break or are refused; it returns on the same port with its world."""
+async def test_the_server_can_stop_listening_and_resume() -> None:
+    """While it does not listen, connections fail; after that it has the same port and the same world."""
     world = world_of()
     async with Sandbox(world) as sandbox, session() as http:
         url = sandbox.url
         assert (await remove(http, url))[0] == 200
-        await sandbox.vanish()
+        await sandbox.stop_listening()
         with pytest.raises(aiohttp.ClientConnectionError):
             await remove(http, url)
-        await sandbox.reappear()
+        await sandbox.resume()
         assert sandbox.url == url
         assert (await remove(http, url))[0] == 400
     assert len(world.calls) == 2
 
 
-async def test_vanishing_breaks_calls_in_flight() -> None:
-    """A call that hangs when the server goes is broken off, not left waiting."""
+async def test_stop_listening_aborts_calls_in_flight() -> None:
+    """A hung call ends with a connection error when the server stops listening."""
     world = world_of()
     async with Sandbox(world, faults=[Fault(Kind.HANG_AFTER)]) as sandbox, session() as http:
         call = asyncio.create_task(remove(http, sandbox.url))
-        await sandbox.reached()
-        await sandbox.vanish()
+        await sandbox.wait_for_calls()
+        await sandbox.stop_listening()
         with pytest.raises(aiohttp.ClientConnectionError):
             await call
     assert world.removals("ROOM", "USER") == 1
 
 
 async def test_closing_is_quick_and_leaves_no_task_behind() -> None:
-    """With many hung and many idle connections open, closing takes less than half a second."""
+    """Closing with many hung and idle connections takes less than half a second and leaves no task."""
     pairs = [("ROOM", f"U{number}") for number in range(40)]
     world = world_of(*pairs)
     before = asyncio.all_tasks()
@@ -192,20 +192,20 @@ async def test_closing_is_quick_and_leaves_no_task_behind() -> None:
             await asyncio.gather(*(remove(http, sandbox.url, *pair) for pair in pairs[:20]))
             sandbox.faults.add(Fault(Kind.HANG_BEFORE))
             hung = [asyncio.create_task(remove(http, sandbox.url, *pair)) for pair in pairs[20:]]
-            await sandbox.reached(len(pairs))
+            await sandbox.wait_for_calls(len(pairs))
             start = time.monotonic()
         assert time.monotonic() - start < 0.5
-        answers = await asyncio.gather(*hung, return_exceptions=True)
-    assert all(isinstance(answer, aiohttp.ClientConnectionError) for answer in answers)
+        responses = await asyncio.gather(*hung, return_exceptions=True)
+    assert all(isinstance(response, aiohttp.ClientConnectionError) for response in responses)
     assert asyncio.all_tasks() == before
 
 
-async def test_a_client_that_leaves_while_the_answer_is_late_changes_nothing() -> None:
-    """What was decided on arrival stays carried out and noted when nobody waits for the answer."""
+async def test_a_client_that_disconnects_before_a_late_response_changes_nothing() -> None:
+    """A call that was carried out on arrival stays recorded when the client disconnects before the response."""
     world = world_of()
     async with Sandbox(world, latency=60.0) as sandbox, session() as http:
         call = asyncio.create_task(remove(http, sandbox.url))
-        await sandbox.reached()
+        await sandbox.wait_for_calls()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -214,6 +214,6 @@ async def test_a_client_that_leaves_while_the_answer_is_late_changes_nothing() -
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
 def test_only_loopback_is_served(host: str) -> None:
-    """A sandbox refuses to listen where others could reach it."""
+    """A sandbox with an address that is not loopback raises ValueError."""
     with pytest.raises(ValueError, match="loopback only"):
-        Sandbox(world_of(), host=host)
+        Sandbox(world_of(), address=ServerAddress(host=host))

@@ -1,4 +1,4 @@
-"""Every kind of fault over a real socket: what a plain aiohttp client sees, and what the record says."""
+"""Every kind of fault over a real socket: what a plain aiohttp client receives, and what is recorded."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 
 async def call(sandbox: Sandbox, *, auto_decompress: bool = True) -> tuple[int, CIMultiDictProxy[str], bytes]:
-    """Make the standard removal, once, and return status, headers and body."""
+    """Send the standard removal once and return status, headers and body."""
     options: dict[str, Any] = {"headers": ACCOUNT.headers, "auto_decompress": auto_decompress}
     async with aiohttp.ClientSession(**options) as http:
         target = f"{sandbox.url}/api/v1/groups.removeLeader"
@@ -34,9 +34,9 @@ def leader(*, limited: bool = False) -> World:
 
 
 def check_record(world: World, fault: Fault, *, acted: bool, status: int) -> None:
-    """Check that one call was noted with this fault, and that the world agrees with the note."""
-    noted = [(call.fault, call.carried_out, call.status) for call in world.calls]
-    assert noted == [(fault.kind.value, acted, status)]
+    """Check that one call was recorded with this fault, and that the state of the world agrees with the record."""
+    recorded = [(call.fault, call.carried_out, call.status) for call in world.calls]
+    assert recorded == [(fault.kind.value, acted, status)]
     assert world.removals("ROOM", "USER") == acted
     assert world.is_leader("ROOM", "USER") is not acted
 
@@ -49,7 +49,7 @@ def check_record(world: World, fault: Fault, *, acted: bool, status: int) -> Non
     ],
 )
 async def test_a_broken_connection(kind: Kind, acted: bool, error: type[Exception]) -> None:
-    """The client gets no answer; the record knows whether the call was carried out."""
+    """The client gets no response; the record has whether the call was carried out."""
     fault, world = Fault(kind), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         with pytest.raises(error):
@@ -59,11 +59,11 @@ async def test_a_broken_connection(kind: Kind, acted: bool, error: type[Exceptio
 
 @pytest.mark.parametrize(("kind", "acted"), [(Kind.HANG_BEFORE, False), (Kind.HANG_AFTER, True)])
 async def test_a_hanging_connection(kind: Kind, acted: bool) -> None:
-    """The connection stays open and silent until the client leaves."""
+    """The connection stays open without data until the client disconnects."""
     fault, world = Fault(kind), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         waiting = asyncio.create_task(call(sandbox))
-        await sandbox.reached()
+        await sandbox.wait_for_calls()
         done, _ = await asyncio.wait({waiting}, timeout=0.05)
         assert not done
         waiting.cancel()
@@ -72,8 +72,8 @@ async def test_a_hanging_connection(kind: Kind, acted: bool) -> None:
     check_record(world, fault, acted=acted, status=0)
 
 
-async def test_a_slow_answer() -> None:
-    """The call is carried out at once and answered properly later."""
+async def test_a_slow_response() -> None:
+    """The call is carried out at once, and the normal response is sent later."""
     fault, world = Fault(Kind.SLOW, seconds=0.05), leader()
     loop = asyncio.get_running_loop()
     async with Sandbox(world, faults=[fault]) as sandbox:
@@ -87,18 +87,18 @@ async def test_a_slow_answer() -> None:
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("html", [False, True])
 @pytest.mark.parametrize("status", [500, 502, 503, 504, *range(520, 528)])
-async def test_a_server_fault(status: int, html: bool, act: bool) -> None:
-    """Every 5xx comes as JSON or as a proxy's page, before or after the call was carried out."""
+async def test_a_server_error(status: int, html: bool, act: bool) -> None:
+    """Every 5xx is sent as JSON or as a proxy's page, without or after carrying out the call."""
     fault, world = Fault(Kind.STATUS, status=status, html=html, act=act), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
-        answered, headers, body = await call(sandbox)
-    assert (answered, headers["Content-Type"]) == (status, HTML_TYPE if html else JSON_TYPE)
+        received, headers, body = await call(sandbox)
+    assert (received, headers["Content-Type"]) == (status, HTML_TYPE if html else JSON_TYPE)
     assert body.startswith(b"<!DOCTYPE html>" if html else b'{"success":false')
     check_record(world, fault, acted=act, status=status)
 
 
 async def test_too_many_requests_from_the_server() -> None:
-    """A 429 as JSON tells the wait in its text and the reset in its headers."""
+    """A 429 as JSON has the wait in its text and the reset in its headers."""
     fault, world = Fault(Kind.TOO_MANY, seconds=42), leader()
     async with Sandbox(world, faults=[fault], clock=lambda: NOW) as sandbox:
         status, headers, body = await call(sandbox)
@@ -111,7 +111,7 @@ async def test_too_many_requests_from_the_server() -> None:
 
 @pytest.mark.parametrize("retry_after", [None, "7", "Tue, 14 Nov 2023 22:13:27 GMT"])
 async def test_too_many_requests_from_a_proxy(retry_after: str | None) -> None:
-    """A 429 as a page has no rate headers, and Retry-After in the form that was asked for."""
+    """A 429 as a page has no rate limit headers, and Retry-After with the text of the fault."""
     fault, world = Fault(Kind.TOO_MANY, html=True, retry_after=retry_after), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, headers, _ = await call(sandbox)
@@ -122,7 +122,7 @@ async def test_too_many_requests_from_a_proxy(retry_after: str | None) -> None:
 
 
 async def test_too_many_requests_from_a_very_old_server() -> None:
-    """The limit was once told as a 400 with an errorType."""
+    """Very old servers report the rate limit as a 400 with an errorType."""
     fault, world = Fault(Kind.OLD_TOO_MANY), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, _, body = await call(sandbox)
@@ -140,17 +140,17 @@ async def test_too_many_requests_from_a_very_old_server() -> None:
         (Kind.SUCCESS_FALSE, b'{"success":false}'),
     ],
 )
-async def test_a_200_that_says_nothing(kind: Kind, body: bytes, act: bool) -> None:
-    """A 200 without a trustworthy body comes whether or not the call was carried out."""
+async def test_a_200_without_a_valid_body(kind: Kind, body: bytes, act: bool) -> None:
+    """A 200 without a valid body is sent without or after carrying out the call."""
     fault, world = Fault(kind, act=act), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
-        status, _, answered = await call(sandbox)
-    assert (status, answered) == (200, body)
+        status, _, received = await call(sandbox)
+    assert (status, received) == (200, body)
     check_record(world, fault, acted=act, status=200)
 
 
 async def test_a_login_page() -> None:
-    """A proxy's login page is a 200 that never reached the server."""
+    """A proxy's login page is a 200 for a call that is not carried out."""
     fault, world = Fault(Kind.HTML_200), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, headers, body = await call(sandbox)
@@ -159,8 +159,8 @@ async def test_a_login_page() -> None:
     check_record(world, fault, acted=False, status=200)
 
 
-async def test_a_truncated_answer() -> None:
-    """The connection closes before the announced length has come."""
+async def test_a_truncated_response() -> None:
+    """The connection closes before the announced number of bytes was sent."""
     fault, world = Fault(Kind.TRUNCATED), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -169,7 +169,7 @@ async def test_a_truncated_answer() -> None:
 
 
 async def test_a_wrong_length() -> None:
-    """The answer ends in the middle of its body, and what is left over is no answer to anything."""
+    """The announced length ends inside the body, and the client rejects the remaining bytes."""
     fault, world = Fault(Kind.WRONG_LENGTH), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         with pytest.raises(aiohttp.ClientResponseError, match="Bad status line"):
@@ -179,7 +179,7 @@ async def test_a_wrong_length() -> None:
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_huge_body(act: bool) -> None:
-    """50 MB come where a few bytes were expected."""
+    """The body has 50 MB instead of a few bytes."""
     fault, world = Fault(Kind.HUGE, act=act), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, headers, body = await call(sandbox)
@@ -189,7 +189,7 @@ async def test_a_huge_body(act: bool) -> None:
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_gzip_bomb(act: bool) -> None:
-    """A small body expands to more than 100 MB."""
+    """A small body decompresses to more than 100 MB."""
     fault, world = Fault(Kind.BOMB, act=act), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, headers, body = await call(sandbox, auto_decompress=False)
@@ -201,7 +201,7 @@ async def test_a_gzip_bomb(act: bool) -> None:
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_an_endless_body(act: bool) -> None:
-    """Bytes come one by one, without end, until the client leaves."""
+    """Single bytes are sent without end until the client disconnects."""
     fault, world = Fault(Kind.ENDLESS, seconds=0.001, act=act), leader()
     async with (
         Sandbox(world, faults=[fault]) as sandbox,
@@ -214,7 +214,7 @@ async def test_an_endless_body(act: bool) -> None:
 
 
 async def test_a_redirect() -> None:
-    """A 302 names another place and nothing is carried out."""
+    """A 302 has another URL in `Location`, and nothing is carried out."""
     fault, world = Fault(Kind.REDIRECT, location="http://127.0.0.1:9/elsewhere"), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, headers, _ = await call(sandbox)
@@ -230,19 +230,19 @@ async def test_a_redirect() -> None:
     ],
 )
 async def test_a_refusal_with_another_error_type(kind: Kind, error_type: str | None, error: str) -> None:
-    """A refusal comes without its errorType, or with one that nobody knows."""
+    """A refusal is sent without its errorType, or with an unknown one."""
     fault, world = Fault(kind), leader()
     world.join("ROOM", "USER", [])
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, _, body = await call(sandbox)
-    answer = json.loads(body)
-    assert (status, answer.get("errorType"), answer["error"]) == (400, error_type, error)
+    payload = json.loads(body)
+    assert (status, payload.get("errorType"), payload["error"]) == (400, error_type, error)
     assert [(call.fault, call.carried_out) for call in world.calls] == [(kind.value, False)]
 
 
 @pytest.mark.parametrize("kind", [Kind.NO_ERROR_TYPE, Kind.UNKNOWN_ERROR_TYPE])
-async def test_a_success_has_no_error_type_to_spoil(kind: Kind) -> None:
-    """The two faults about errorType leave a success as it is."""
+async def test_a_success_has_no_error_type_to_change(kind: Kind) -> None:
+    """The two faults of the errorType do not change a success."""
     fault, world = Fault(kind), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         status, _, body = await call(sandbox)
@@ -260,8 +260,8 @@ async def test_a_success_has_no_error_type_to_spoil(kind: Kind) -> None:
         (Nonsense.TEXT, "soon"),
     ],
 )
-async def test_rate_headers_that_make_no_sense(nonsense: Nonsense, reset: str) -> None:
-    """The ordinary answer comes with another reset than the limiter's."""
+async def test_invalid_rate_limit_headers(nonsense: Nonsense, reset: str) -> None:
+    """The normal response has an invalid reset instead of the limiter's."""
     fault, world = Fault(Kind.NONSENSE_HEADERS, nonsense=nonsense), leader(limited=True)
     async with Sandbox(world, limiter=Limiter(), faults=[fault], clock=lambda: NOW) as sandbox:
         status, headers, _ = await call(sandbox)
@@ -271,7 +271,7 @@ async def test_rate_headers_that_make_no_sense(nonsense: Nonsense, reset: str) -
 
 
 async def test_a_revoked_token() -> None:
-    """From the revoking call on, every call is refused with 401."""
+    """The call that revokes the token and every call after it return 401."""
     fault, world = Fault(Kind.REVOKE), leader()
     async with Sandbox(world, faults=[fault]) as sandbox:
         statuses = [(await call(sandbox))[0] for _ in range(2)]
@@ -281,7 +281,7 @@ async def test_a_revoked_token() -> None:
 
 
 async def test_an_acting_fault_on_a_limited_call_is_not_carried_out() -> None:
-    """A fault that acts hands the call to the server, which may still refuse it."""
+    """With a fault that acts the route handles the call, and the rate limiter may still refuse it."""
     world = leader(limited=True)
     async with Sandbox(world, limiter=Limiter(1), clock=lambda: NOW) as sandbox:
         world.join("ROOM", "USER", [])

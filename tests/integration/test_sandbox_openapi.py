@@ -1,4 +1,4 @@
-"""The sandbox's answers against the official OpenAPI definitions, where these are at hand."""
+"""The sandbox's responses against the official OpenAPI definitions, if these are available."""
 
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,19 @@ from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world, organisation_world
-from rolecall.sandbox.methods import CHANGES
 from rolecall.sandbox.org_world import ARCHIVED, UNJOINED, group, user
-from rolecall.sandbox.routes import ROUTES
+from rolecall.sandbox.request_handler import ROUTES
+from rolecall.sandbox.write_routes import CHANGES
 
 DEFINITIONS = Path(__file__).parents[3] / "shared" / "openapi" / "rocketchat-openapi.yaml"
 
 pytestmark = pytest.mark.skipif(
-    not DEFINITIONS.exists(), reason="the official OpenAPI definitions are not beside the checkout"
+    not DEFINITIONS.exists(), reason="the official OpenAPI definitions are not next to the checkout"
 )
 
 
 class Request:
-    """A request as openapi-core asks for it."""
+    """A request in the form that openapi-core requires."""
 
     def __init__(self, method: str, path: str, body: bytes | None, query: dict[str, str]) -> None:
         self.method = method.lower()
@@ -35,7 +35,7 @@ class Request:
 
 
 class Response:
-    """A response as openapi-core asks for it."""
+    """A response in the form that openapi-core requires."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.status_code = status
@@ -51,45 +51,45 @@ def definitions() -> OpenAPI:
     return OpenAPI.from_dict(spec)
 
 
-def workspace(version: str, role: str, *, holds: bool, family: str) -> World:
-    """Return a world in which the standard row holds a role, or does not."""
+def workspace(version: str, role: str, *, has_role: bool, family: str) -> World:
+    """Return a world in which the user of the standard row has a role, or has not."""
     world = leader_world([("ROOM", "USER")])
     world.version = version
     world.rooms["ROOM"].type = "p" if family == "groups" else "c"
-    world.join("ROOM", "USER", [role] if holds else [])
+    world.join("ROOM", "USER", [role] if has_role else [])
     return world
 
 
 async def exchange(
     definitions: OpenAPI, world: World, method: str, path: str, *, headers: dict[str, str], **parts: Any
 ) -> int:
-    """Make one call, check the call and its answer against the definitions and return the status."""
+    """Send one request, check request and response against the definitions and return the status."""
     async with (
         Sandbox(world) as sandbox,
         aiohttp.ClientSession(headers=headers) as http,
         http.request(method, sandbox.url + path, **parts) as response,
     ):
         body = await response.read()
-        answer = Response(response.status, body, dict(response.headers))
+        received = Response(response.status, body, dict(response.headers))
         sent = response.request_info
     sent_body = orjson.dumps(parts["json"]) if "json" in parts else None
     request = Request(sent.method, path, sent_body, dict(sent.url.query))
     definitions.validate_request(request)
-    definitions.validate_response(request, answer)
-    return answer.status_code
+    definitions.validate_response(request, received)
+    return received.status_code
 
 
 @pytest.mark.parametrize("version", ["7.4.0", "8.1.0"])
 @pytest.mark.parametrize("status", [200, 400, 401])
 @pytest.mark.parametrize("route", sorted(CHANGES))
-async def test_role_changes_answer_as_defined(definitions: OpenAPI, route: str, status: int, version: str) -> None:
-    """Success, refusal and bad token of every role change have the defined form."""
+async def test_role_changes_respond_as_defined(definitions: OpenAPI, route: str, status: int, version: str) -> None:
+    """The responses to a success, a refusal and a bad token have the defined form for every role change."""
     change = CHANGES[route]
-    holds = change.gives is not (status == 200)
-    world = workspace(version, change.role, holds=holds, family=change.family.prefix)
+    has_role = change.adds is not (status == 200)
+    world = workspace(version, change.role, has_role=has_role, family=change.family.prefix)
     headers = {**ACCOUNT.headers, **({"X-Auth-Token": "wrong"} if status == 401 else {})}
     if (route, status) == ("channels.removeOwner", 400):
-        pytest.skip("the definitions forget the 400 of channels.removeOwner")
+        pytest.skip("the definitions do not contain the 400 of channels.removeOwner")
     path = f"/api/v1/{route}"
     row = {"roomId": "ROOM", "userId": "USER"}
     assert await exchange(definitions, world, "POST", path, headers=headers, json=row) == status
@@ -106,10 +106,10 @@ async def test_role_changes_answer_as_defined(definitions: OpenAPI, route: str, 
         ("/api/v1/groups.roles", {"roomId": "UNJOINED"}, 400),
     ],
 )
-async def test_reading_routes_answer_as_defined(
+async def test_read_routes_respond_as_defined(
     definitions: OpenAPI, path: str, params: dict[str, str], status: int
 ) -> None:
-    """Good and bad answers of the reading routes have the defined form."""
+    """Successes and refusals of the read routes have the defined form."""
     world = leader_world([("ROOM", "USER")])
     world.add_room("UNJOINED")
     headers = ACCOUNT.headers
@@ -154,10 +154,10 @@ NOWHERE = {"roomId": "nowhere"}
         ("permissions.listAll", {}, 200),
     ],
 )
-async def test_finding_routes_answer_as_defined(
+async def test_find_routes_respond_as_defined(
     definitions: OpenAPI, route: str, params: dict[str, str], status: int, version: str
 ) -> None:
-    """What finding and verifying read, in good and bad answers, has the defined form, and so has its 401."""
+    """Successes, refusals and 401s of the routes for find and verify have the defined form."""
     world = organisation_world(version=version).world
     path, headers = f"/api/v1/{route}", ACCOUNT.headers
     assert await exchange(definitions, world, "GET", path, headers=headers, params=params) == status
@@ -176,10 +176,10 @@ async def test_finding_routes_answer_as_defined(
         ("chat.postMessage", {"roomId": group(UNJOINED), "text": "done"}, 400),
     ],
 )
-async def test_sessions_and_messages_answer_as_defined(
+async def test_sessions_and_messages_respond_as_defined(
     definitions: OpenAPI, route: str, body: dict[str, str], status: int
 ) -> None:
-    """Logging in, logging out and posting have the defined form."""
+    """The responses to login, logout and messages have the defined form."""
     world = organisation_world().world
     world.set_login(user("finance.lead"), "correct horse")
     path = f"/api/v1/{route}"
@@ -187,7 +187,7 @@ async def test_sessions_and_messages_answer_as_defined(
 
 
 def test_every_route_of_the_sandbox_is_defined() -> None:
-    """The sandbox invents no route; the few that this extract of the definitions leaves out are named."""
+    """Every route is in the definitions, except the two that this extract does not contain."""
     paths: dict[str, Any] = yaml.safe_load(DEFINITIONS.read_text())["paths"]
     missing = {path for verb, path in ROUTES if verb.lower() not in paths.get(path, {})}
     assert missing == {"/api/info", "/api/v1/channels.info"}

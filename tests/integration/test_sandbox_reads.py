@@ -1,4 +1,4 @@
-"""The sandbox's reading routes over a real socket: queries, windows, faults, sessions and webhooks."""
+"""The sandbox's read routes over a real socket: queries, rate limits, faults, sessions and webhooks."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from rolecall.sandbox import (
     Limiter,
     Post,
     Sandbox,
+    ServerAddress,
     World,
     organisation_world,
 )
@@ -27,7 +28,7 @@ LEAD = user("finance.lead")
 
 
 async def get(http: aiohttp.ClientSession, sandbox: Sandbox, route: str) -> tuple[int, Any]:
-    """Ask a reading route and return status and body."""
+    """Call a read route and return status and body."""
     async with http.get(f"{sandbox.url}/api/v1/{route}") as response:
         return response.status, await response.json()
 
@@ -41,15 +42,15 @@ def session() -> aiohttp.ClientSession:
     ("query", "total"),
     [("types[]=p&types[]=c", 28), ("types=p&types=c", 28), ("types=c", 4), ("types[]=d", 1), ("", 29)],
 )
-async def test_lists_in_a_query_come_in_both_spellings(query: str, total: int) -> None:
-    """A name that comes twice and a name with brackets are lists."""
+async def test_lists_in_a_query_have_two_forms(query: str, total: int) -> None:
+    """A name that appears twice and a name with brackets are lists."""
     async with Sandbox(organisation_world().world) as sandbox, session() as http:
         status, body = await get(http, sandbox, f"rooms.adminRooms?{query}")
     assert (status, body["total"]) == (200, total)
 
 
-async def test_each_reading_route_has_its_own_window() -> None:
-    """Two calls pass on each route, the third does not; whoever else asks from this address shares the window."""
+async def test_each_read_route_has_its_own_window() -> None:
+    """Two calls are allowed on each route, the third is not."""
     world = organisation_world(roles=("user",)).world
     routes = (
         "users.info?username=finance.lead",
@@ -65,7 +66,7 @@ async def test_each_reading_route_has_its_own_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "sick"),
+    ("fault", "is_expected"),
     [
         (Fault(Kind.STATUS, FaultMatch(route="users.info"), status=502, html=True), lambda status: status == 502),
         (Fault(Kind.TOO_MANY, FaultMatch(route="users.info", user=LEAD)), lambda status: status == 429),
@@ -73,39 +74,39 @@ async def test_each_reading_route_has_its_own_window() -> None:
         (Fault(Kind.HTML_200, FaultMatch(route="users.info", nth=1)), lambda status: status == 200),
     ],
 )
-async def test_faults_play_on_reading_routes(fault: Fault, sick: Callable[[int], bool]) -> None:
-    """A fault for a reading route spoils that route and leaves its mark in the record."""
+async def test_faults_apply_to_read_routes(fault: Fault, is_expected: Callable[[int], bool]) -> None:
+    """A fault for a read route changes the response of that route and is recorded."""
     world = organisation_world().world
     async with (
         Sandbox(world, faults=FaultPlan([fault])) as sandbox,
         session() as http,
         http.get(f"{sandbox.url}/api/v1/users.info?userId={LEAD}") as response,
     ):
-        assert sick(response.status)
+        assert is_expected(response.status)
         if fault.kind is Kind.HTML_200:
             assert response.content_type == "text/html"
     assert [(call.route, call.user_id, call.fault) for call in world.calls] == [("users.info", LEAD, fault.kind.value)]
 
 
-async def test_a_fault_without_a_route_leaves_reading_alone() -> None:
-    """Faults are for role changes unless they say otherwise."""
+async def test_a_fault_without_a_route_does_not_apply_to_reads() -> None:
+    """A fault applies to role changes only, unless it names a route."""
     world = organisation_world().world
     async with Sandbox(world, faults=[Fault(Kind.DROP_AFTER, times=None)]) as sandbox, session() as http:
         assert (await get(http, sandbox, "users.list"))[0] == 200
 
 
-async def test_a_page_that_is_lost_can_be_asked_for_again() -> None:
-    """A torn answer to a read changes nothing: the next try gets the same page."""
+async def test_a_lost_page_can_be_requested_again() -> None:
+    """A truncated response to a read has no effect: the next request gets the same page."""
     world = organisation_world().world
-    torn = Fault(Kind.TRUNCATED, FaultMatch(route="groups.listAll"))
-    async with Sandbox(world, faults=[torn]) as sandbox, session() as http:
+    truncated = Fault(Kind.TRUNCATED, FaultMatch(route="groups.listAll"))
+    async with Sandbox(world, faults=[truncated]) as sandbox, session() as http:
         with pytest.raises(aiohttp.ClientPayloadError):
             await get(http, sandbox, "groups.listAll?count=10")
         assert (await get(http, sandbox, "groups.listAll?count=10"))[1]["count"] == 10
 
 
-async def test_a_login_opens_a_session_that_a_logout_ends() -> None:
-    """The token of a login is good for calls until it is given back."""
+async def test_a_login_opens_a_session_and_a_logout_ends_it() -> None:
+    """The token of a login is valid until the logout."""
     world = organisation_world().world
     world.set_login(LEAD, "correct horse")
     async with Sandbox(world) as sandbox, aiohttp.ClientSession() as http:
@@ -119,10 +120,10 @@ async def test_a_login_opens_a_session_that_a_logout_ends() -> None:
 
 
 async def test_a_webhook_posts_below_a_base_path() -> None:
-    """What a webhook says is in the record, and needs no account."""
+    """The message of a webhook is recorded, and no account is needed."""
     world = organisation_world().world
-    world.add_hook("hook1", "secret", group("general"), ACCOUNT.user_id)
-    async with Sandbox(world, base_path="/chat") as sandbox, aiohttp.ClientSession() as http:
+    world.add_webhook("hook1", "secret", group("general"), ACCOUNT.user_id)
+    async with Sandbox(world, address=ServerAddress(base_path="/chat")) as sandbox, aiohttp.ClientSession() as http:
         async with http.post(f"{sandbox.url}/hooks/hook1/secret", json={"text": "420 removed"}) as response:
             assert (response.status, await response.json()) == (200, {"success": True})
         async with http.get(f"{sandbox.url}/hooks/hook1/secret") as response:
@@ -131,29 +132,29 @@ async def test_a_webhook_posts_below_a_base_path() -> None:
     assert world.calls[0].route == "hooks"
 
 
-def found_by_rooms(bodies: list[Any]) -> set[tuple[str, str]]:
-    """Return the leaders that the answers of `groups.roles` tell."""
+def leaders_in(bodies: list[Any]) -> set[tuple[str, str]]:
+    """Return the leaders in the responses of `groups.roles`."""
     entries = [entry for body in bodies for entry in body["roles"]]
     return {(entry["rid"], entry["u"]["_id"]) for entry in entries if "leader" in entry["roles"]}
 
 
-async def test_leaders_found_through_people_and_through_rooms_are_the_same() -> None:
-    """Both ways lead to the truth: people show every room, rooms show those that the account has joined."""
+async def test_leaders_found_by_user_and_by_room_are_the_same() -> None:
+    """Users list every room and rooms list every leader, except rooms that are not joined or archived."""
     made = organisation_world()
     world: World = made.world
-    truth = {pair for pair in world.holding("leader") if world.rooms[pair[0]].type == "p"}
+    truth = {pair for pair in world.pairs_with_role("leader") if world.rooms[pair[0]].type == "p"}
     async with Sandbox(world) as sandbox, session() as http:
         users = (await get(http, sandbox, "users.list"))[1]["users"]
-        asked = [get(http, sandbox, f"users.info?userId={person['_id']}&includeUserRooms=true") for person in users]
-        people = [body["user"] for _, body in await asyncio.gather(*asked)]
+        requests = [get(http, sandbox, f"users.info?userId={person['_id']}&includeUserRooms=true") for person in users]
+        people = [body["user"] for _, body in await asyncio.gather(*requests)]
         rooms = (await get(http, sandbox, "groups.listAll"))[1]["groups"]
-        answers = await asyncio.gather(*(get(http, sandbox, f"groups.roles?roomId={room['_id']}") for room in rooms))
-    through_people = {
+        responses = await asyncio.gather(*(get(http, sandbox, f"groups.roles?roomId={room['_id']}") for room in rooms))
+    by_user = {
         (room["rid"], person["_id"])
         for person in people
         for room in person["rooms"]
         if room["t"] == "p" and "leader" in room.get("roles", ())
     }
-    through_rooms = found_by_rooms([body for status, body in answers if status == 200])
-    assert through_people == truth
-    assert through_rooms == {pair for pair in truth if pair[0] not in (made.unjoined, made.archived)}
+    by_room = leaders_in([body for status, body in responses if status == 200])
+    assert by_user == truth
+    assert by_room == {pair for pair in truth if pair[0] not in (made.unjoined, made.archived)}

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import FindQuery
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.files.output.find_csv import LookupResult
+from rolecall.models import LookupResult
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import Role
@@ -31,11 +29,10 @@ async def find(
     sandbox: Sandbox, question: FindQuery, *, at_once: int = 8, settings: Settings = QUICK
 ) -> list[LookupResult]:
     """Search to the end."""
-    clock = Clock()
     findings: list[LookupResult] = []
     transport = ConnectionConfig(sandbox.url, connect_timeout=0.25, timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-        reader = ReadClient(client, settings, stop=StopSignal(), clock=clock, events=EngineEvents(SilentLog(), clock))
+        reader = ReadClient(client, RunContext.create(settings, SilentLog()))
         await search_roles(reader, question, findings.append, done=(), at_once=at_once)
     return findings
 
@@ -47,12 +44,12 @@ def pairs(findings: list[LookupResult]) -> set[tuple[str, str]]:
 
 def unseen(findings: list[LookupResult]) -> Counter[tuple[str, str]]:
     """Give what could not be seen."""
-    return Counter((finding.unseen.reason, finding.unseen.what) for finding in findings if finding.unseen)
+    return Counter((finding.gap.reason, finding.gap.what) for finding in findings if finding.gap)
 
 
 def truth(world: World, role: str, kind: str = "p") -> set[tuple[str, str]]:
     """Give what the world holds."""
-    return {(room, who) for room, who in world.holding(role) if world.rooms[room].type == kind}
+    return {(room, who) for room, who in world.pairs_with_role(role) if world.rooms[room].type == kind}
 
 
 def routes(world: World) -> Counter[str]:
@@ -70,7 +67,7 @@ async def test_by_people_everything_is_found(version: str, role: str, kind: str)
         findings = await find(sandbox, question)
     assert pairs(findings) == truth(world, role, kind)
     assert not unseen(findings)
-    assert [finding.about for finding in findings] == list(question.people)
+    assert [finding.subject_id for finding in findings] == list(question.people)
 
 
 @pytest.mark.parametrize(("role", "kind"), [("leader", "p"), ("moderator", "p"), ("owner", "c"), ("leader", "c")])
@@ -167,7 +164,7 @@ Change = Callable[[World], object]
     [
         (
             FindQuery(people=("@legal.lead", "@sales.lead")),
-            lambda world: world.withdraw("view-other-user-channels"),
+            lambda world: world.remove_permission("view-other-user-channels"),
             {("rooms_not_shown", "@legal.lead"), ("rooms_not_shown", "@sales.lead")},
         ),
         (FindQuery(people=("nobody.here",)), None, {("user_not_found", "nobody.here")}),
@@ -176,17 +173,17 @@ Change = Callable[[World], object]
         (FindQuery(people=("x@example.org",)), None, {("address_not_found", "x@example.org")}),
         (
             FindQuery(people=("finance.lead@example.org",)),
-            lambda world: world.withdraw("view-full-other-user-info"),
+            lambda world: world.remove_permission("view-full-other-user-info"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
             FindQuery(people=("finance.lead@example.org",)),
-            lambda world: world.withdraw("view-d-room"),
+            lambda world: world.remove_permission("view-d-room"),
             {("address_not_found", "finance.lead@example.org")},
         ),
         (
             FindQuery(deactivated=True),
-            lambda world: world.withdraw("view-d-room"),
+            lambda world: world.remove_permission("view-d-room"),
             {("users_not_listed", "deactivated users")},
         ),
         (FindQuery(people=("u1",)), lambda world: world.forbid("users.info"), {("forbidden", "u1")}),
@@ -267,7 +264,7 @@ async def test_long_lists_are_paged_through() -> None:
 async def test_every_window_is_kept(question: FindQuery) -> None:
     """Each route is asked as fast as its own window allows, and none says 'too many requests'."""
     world = organisation_world().world
-    world.withdraw("api-bypass-rate-limit")
+    world.remove_permission("api-bypass-rate-limit")
     async with Sandbox(world, limiter=Limiter(10, 1.0)) as sandbox:
         findings = await find(sandbox, question, settings=replace(QUICK, outage_timeout=60))
     assert pairs(findings) >= {pair for pair in truth(world, "leader") if pair[0] not in HIDDEN}

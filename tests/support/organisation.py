@@ -1,4 +1,4 @@
-"""The organisation that whole commands are tried on, and what was done to it."""
+"""The ready-made organisation for tests of whole commands, and the role changes made in it."""
 
 import csv
 from pathlib import Path
@@ -11,16 +11,16 @@ RUN = (*FAST, "--yes", "--retry-backoff", "0.01")
 LEADERS = [(group("finance-planning"), user("finance.lead")), (group("sales-budget"), user("sales.lead"))]
 NO_LEADER = (group("finance-planning"), user("finance.deputy"))
 NO_ROLE = (group("finance-planning"), user("finance.analyst"))
-"""A member without roles, of whom the server says 200 to anything."""
+"""A member without a `roles` field: the server returns 200 to any removal."""
 
 
 def organisation() -> World:
-    """Give a world to reorganise."""
+    """Return the world of the organisation."""
     return organisation_world().world
 
 
 def changes(world: World) -> list[tuple[str, str, str]]:
-    """Give every change of a role that was asked for."""
+    """Return every request for a role change as (route, room id, user id)."""
     return [
         (call.route, call.room_id, call.user_id)
         for call in world.calls
@@ -29,6 +29,6 @@ def changes(world: World) -> list[tuple[str, str, str]]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file."""
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

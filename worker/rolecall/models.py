@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 Json: TypeAlias = Any
 """A JSON value: text, number, true, false, null, list or object."""
@@ -117,6 +117,10 @@ class Row(NamedTuple):
     """The other columns of the job file, unchanged, in their order."""
 
 
+MAX_ID_LENGTH = 256
+"""Characters of a room id or user id. Rocket.Chat's own ids have 17 characters; imported ids can be longer."""
+
+
 class BadRow(NamedTuple):
     """One row of a job file that cannot be used; it is reported as `invalid` and never sent."""
 
@@ -143,6 +147,10 @@ class DueRow(NamedTuple):
     """Calls made for it so far, including those of earlier sessions."""
     in_doubt: bool
     """True if an earlier attempt may have been carried out although no response is recorded."""
+
+
+MAX_RESPONSE_SIZE = 65_536
+"""Bytes of a response body that are read. Rocket.Chat's responses to role changes have some hundred bytes."""
 
 
 class Reply(NamedTuple):
@@ -188,6 +196,11 @@ class RowOutcome(NamedTuple):
     in_doubt: bool
     """True if an attempt may have been carried out although the outcome does not show it."""
 
+    @classmethod
+    def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
+        """Return the outcome of a row for which no changing call was made."""
+        return cls(key, outcome, reason, None, "", message, finished_at, None, in_doubt=False)
+
 
 class Result(NamedTuple):
     """One row of the report."""
@@ -208,6 +221,44 @@ class Result(NamedTuple):
     duration_ms: int | None
     """Duration of the deciding call."""
     extra: Mapping[str, Json]
+
+
+class RoleAssignment(NamedTuple):
+    """One user who has the role in one room."""
+
+    room_id: str
+    user_id: str
+    room_name: str
+    username: str
+    name: str
+    roles: tuple[str, ...]
+    """Every role of the user in this room, in alphabetical order."""
+    active: bool | None
+    """False for a deactivated account; None if the server did not return it."""
+
+
+class LookupGap(NamedTuple):
+    """Something that the account could not read, so that rows may be missing."""
+
+    reason: str
+    """A short stable word such as `room_not_joined`."""
+    what: str
+    """The user, room or list, as the command line or the list file names it."""
+    detail: str = ""
+    """The server's own message if it says more than the reason."""
+
+
+class LookupResult(NamedTuple):
+    """The result of looking up one user, room or list."""
+
+    target_key: str
+    """Identifies the target; the same in every session of the same command."""
+    subject_id: str = ""
+    """The id of the user or room; empty if not known."""
+    rows: tuple[RoleAssignment, ...] = ()
+    gap: LookupGap | None = None
+    note: str = ""
+    """What a person should know about this result; empty if there is nothing."""
 
 
 class RateLimitStatus(NamedTuple):
@@ -260,9 +311,9 @@ class Progress(NamedTuple):
     """The run's own limit in calls per second; None if it has none."""
     allowance: RateLimitStatus | None = None
     """None if no limit of the workspace is known."""
-    hold: RateLimitPause | None = None
+    pause: RateLimitPause | None = None
     outage: OutageStatus | None = None
-    under_way: int = 0
+    in_flight: int = 0
     """Calls in flight."""
     overloaded_to: int | None = None
     """The number of calls in flight that is allowed because of an overload; None without overload."""

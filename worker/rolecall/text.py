@@ -1,6 +1,8 @@
 """Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+from datetime import UTC, datetime
+from functools import lru_cache
 
 REPLACEMENT = "\ufffd"
 
@@ -29,6 +31,18 @@ def sanitise(text: str, *, limit: int | None = None, keep: str = "") -> str:
     if text.isprintable():
         return text
     return UNSAFE.sub(lambda match: match[0] if match[0] in keep else REPLACEMENT, text)
+
+
+def rfc3339(milliseconds: int | None) -> str | None:
+    """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
+    if milliseconds is None:
+        return None
+    return f"{_format_seconds(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _format_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def plural(number: int, noun: str) -> str:

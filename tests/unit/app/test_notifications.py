@@ -7,7 +7,7 @@ from rolecall.app.notifications import NotifyConfig, notify
 from rolecall.app.observer import NullObserver
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_job import RunResult
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.messages import Room

@@ -14,7 +14,7 @@ from rolecall.app.errors import OperatorError, OutputError
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
 from rolecall.cli.options import MaxFailures, Rate, run_options
 from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
 from rolecall.files.checkpoint import CheckpointLockedError
 from rolecall.files.input.problems import JobFileError

@@ -1,4 +1,4 @@
-"""What the tests of job files and reports share: real files, read to their end."""
+"""Fixture of the tests of job files and reports: real files, read to their end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ Read = Callable[..., list[Row | BadRow]]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Write a job file and read all its rows."""
+    """Return a function that writes a job file and reads all its rows."""
 
     def read(content: str | bytes, name: str = "job.csv") -> list[Row | BadRow]:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""The plan of a run: what is written comes back, and what is damaged is refused with its line."""
+"""Plan files: what was written is read back, and a damaged file is refused with its line."""
 
 import json
 import stat
@@ -19,49 +19,49 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 
 def result(room_id: str, user_id: str, outcome: Outcome = Outcome.REMOVED, reason: str = "") -> Result:
-    """Make a result as a check's ledger tells it."""
+    """Return a result of a check."""
     return Result(2, room_id, user_id, outcome, reason, None, "", "", 0, None, None, None, {})
 
 
-def written(folder: Path, *results: Result) -> Path:
-    """Write a plan."""
+def write(folder: Path, *results: Result) -> Path:
+    """Write a plan; return its path."""
     path = folder / "plan.jsonl"
     write_plan(path, HEADER, results)
     return path
 
 
 @given(st.lists(st.builds(PlannedPair, texts, texts, st.sampled_from(PLANNED), texts), max_size=5))
-def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: list[PlannedPair]) -> None:
-    """Header and pairs are read as they were written, whatever characters the ids have."""
+def test_a_plan_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[PlannedPair]) -> None:
+    """Header and pairs are read back exactly, with any characters in the ids."""
     results = [result(*row) for row in rows]
-    plan = open_plan(written(tmp_path_factory.mktemp("plan"), *results))
+    plan = open_plan(write(tmp_path_factory.mktemp("plan"), *results))
     assert plan.header == HEADER
     assert list(plan.pairs()) == rows
 
 
 def test_rows_that_are_never_sent_are_left_out(tmp_path: Path) -> None:
-    """Invalid and duplicate rows have no place in a plan."""
+    """Invalid and duplicate rows are not in a plan."""
     results = [result("r", "u"), result("r", "", Outcome.INVALID), result("r", "u", Outcome.DUPLICATE)]
-    assert len(list(open_plan(written(tmp_path, *results)).pairs())) == 1
+    assert len(list(open_plan(write(tmp_path, *results)).pairs())) == 1
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
     """A plan names people: its mode is 0600."""
-    assert stat.S_IMODE(written(tmp_path, result("r", "u")).stat().st_mode) == 0o600
+    assert stat.S_IMODE(write(tmp_path, result("r", "u")).stat().st_mode) == 0o600
 
 
 def test_any_change_changes_the_digest(tmp_path: Path) -> None:
     """Two plans that differ in one outcome have different digests."""
-    first = open_plan(written(tmp_path, result("r", "u"))).digest
-    assert open_plan(written(tmp_path, result("r", "u", Outcome.NOT_LEADER))).digest != first
+    first = open_plan(write(tmp_path, result("r", "u"))).digest
+    assert open_plan(write(tmp_path, result("r", "u", Outcome.NOT_LEADER))).digest != first
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"", "is no plan"),
-        (b"roomId,userId\nr,u\n", "is no plan"),
-        (b"[1]\n", "is no plan"),
+        (b"", "is not a plan"),
+        (b"roomId,userId\nr,u\n", "is not a plan"),
+        (b"[1]\n", "is not a plan"),
         (b'{"rolecallPlan":2}\n', "another version"),
         (b'{"rolecallPlan":1}\n', "line 1 has no 'workspace'"),
         (b"%HEADER%{\n", "line 2 is damaged: {"),
@@ -71,26 +71,26 @@ def test_any_change_changes_the_digest(tmp_path: Path) -> None:
         (b"%HEADER%\n", "line 2 is damaged"),
     ],
 )
-def test_what_is_no_plan_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
-    """A file that is no plan, or a cut or edited one, is refused in one line that says where."""
-    path = written(tmp_path)
+def test_a_file_that_is_not_a_plan_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    """A file that is not a plan, and a damaged plan, are refused in one line with the place."""
+    path = write(tmp_path)
     path.write_bytes(content.replace(b"%HEADER%", path.read_bytes()))
-    with pytest.raises(PlanFileError, match=told) as refused:
+    with pytest.raises(PlanFileError, match=message) as refused:
         open_plan(path)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("time", ["yesterday", "0001-01-01", "9999-12-31T23:59:59-23:00"])
-def test_a_time_that_is_none_is_refused(time: str, tmp_path: Path) -> None:
-    """A header whose time cannot be read, or is not of UTC, is refused."""
-    path = written(tmp_path)
+def test_a_header_without_a_utc_time_is_refused(time: str, tmp_path: Path) -> None:
+    """A header whose time is not a time, or not in UTC, is refused."""
+    path = write(tmp_path)
     header = {**json.loads(path.read_text("utf-8")), "checkedAt": time}
     path.write_text(json.dumps(header) + "\n", "utf-8")
-    with pytest.raises(PlanFileError, match="no time"):
+    with pytest.raises(PlanFileError, match="no UTC time"):
         open_plan(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A missing file is told by its name."""
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """The message names the missing file."""
     with pytest.raises(PlanFileError, match="cannot be read: No such file"):
         open_plan(tmp_path / "plan.jsonl")

@@ -17,8 +17,8 @@ from aioresponses import aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import MAX_RESPONSE_SIZE, Client
+from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
+from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.version import __version__
 from tests.unit.rocketchat.mocked import Answer

@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import MAX_RESPONSE_SIZE, Client
+from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
+from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from tests.unit.rocketchat.raw_server import RawServer, Speak, answer, saying, serving
 

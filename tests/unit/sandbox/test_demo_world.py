@@ -1,87 +1,87 @@
-"""The demo's world: the same every time, and true to what it says of each row."""
+"""The world of the demo: always the same, and each row has the result of its kind."""
 
 import orjson
 import pytest
 
-from rolecall.sandbox import ACCOUNT, Demo, Truth, demo_faults, demo_world, leader_world
+from rolecall.sandbox import ACCOUNT, Demo, RowKind, demo_faults, demo_world, leader_world
 from rolecall.sandbox.demo_world import ID_ALPHABET
-from rolecall.sandbox.request_handler import Incoming, answer_call
+from rolecall.sandbox.request_handler import Request, handle_request
 
-SAID = {
-    Truth.LEADER: "",
-    Truth.NOT_LEADER: "error-user-not-leader",
-    Truth.NO_ROLES_QUIRK: "",
-    Truth.ROOM_NOT_FOUND: "error-room-not-found",
-    Truth.ROOM_NOT_JOINED: "error-room-not-found",
-    Truth.ROOM_ARCHIVED: "error-room-archived",
-    Truth.USER_NOT_FOUND: "error-invalid-user",
-    Truth.USER_NOT_IN_ROOM: "error-user-not-in-room",
-    Truth.NOT_ALLOWED: "error-not-allowed",
+ERROR_TYPES = {
+    RowKind.LEADER: "",
+    RowKind.NOT_LEADER: "error-user-not-leader",
+    RowKind.NO_ROLES_QUIRK: "",
+    RowKind.ROOM_NOT_FOUND: "error-room-not-found",
+    RowKind.ROOM_NOT_JOINED: "error-room-not-found",
+    RowKind.ROOM_ARCHIVED: "error-room-archived",
+    RowKind.USER_NOT_FOUND: "error-invalid-user",
+    RowKind.USER_NOT_IN_ROOM: "error-user-not-in-room",
+    RowKind.NOT_ALLOWED: "error-not-allowed",
 }
 
 
-def ask(demo: Demo, verb: str, route: str, params: dict[str, str]) -> dict[str, object]:
-    """Make one honest call and return the answered object."""
-    call = Incoming(verb, f"/api/v1/{route}", "127.0.0.1", *demo.account, params)
-    payload: dict[str, object] = orjson.loads(answer_call(demo.world, None, call, 0.0, 0.0).body)
+def call_demo(demo: Demo, verb: str, route: str, params: dict[str, str]) -> dict[str, object]:
+    """Make one call without a fault and return the body."""
+    request = Request(verb, f"/api/v1/{route}", "127.0.0.1", *demo.account, params)
+    payload: dict[str, object] = orjson.loads(handle_request(demo.world, None, request, 0.0, 0.0).body)
     return payload
 
 
 @pytest.mark.parametrize("rows", [0, 1, 9, 40, 300, 1000])
-def test_every_row_is_answered_as_its_kind_says(rows: int) -> None:
-    """The truth told about each row is what the server says when asked honestly."""
+def test_every_row_has_the_result_of_its_kind(rows: int) -> None:
+    """The server's response to each row is the one that its kind requires."""
     demo = demo_world(rows)
-    assert len({(pair.room_id, pair.user_id) for pair in demo.pairs}) == len(demo.pairs) == rows
-    for pair in demo.pairs:
-        answer = ask(demo, "POST", "groups.removeLeader", {"roomId": pair.room_id, "userId": pair.user_id})
-        assert answer.get("errorType", "") == SAID[pair.kind], pair
+    assert len({(row.room_id, row.user_id) for row in demo.rows}) == len(demo.rows) == rows
+    for row in demo.rows:
+        body = call_demo(demo, "POST", "groups.removeLeader", {"roomId": row.room_id, "userId": row.user_id})
+        assert body.get("errorType", "") == ERROR_TYPES[row.kind], row
 
 
 def test_a_room_that_was_not_joined_exists() -> None:
-    """`groups.counters` tells the rooms that the account has not joined from those that do not exist."""
+    """`groups.counters` distinguishes a room that the account has not joined from one that does not exist."""
     demo = demo_world()
     joined = {
-        pair.kind: ask(demo, "GET", "groups.counters", {"roomId": pair.room_id}).get("joined") for pair in demo.pairs
+        row.kind: call_demo(demo, "GET", "groups.counters", {"roomId": row.room_id}).get("joined") for row in demo.rows
     }
-    assert joined[Truth.ROOM_NOT_JOINED] is False
-    assert joined[Truth.ROOM_NOT_FOUND] is None
-    assert joined[Truth.LEADER] is True
+    assert joined[RowKind.ROOM_NOT_JOINED] is False
+    assert joined[RowKind.ROOM_NOT_FOUND] is None
+    assert joined[RowKind.LEADER] is True
 
 
 def test_the_default_demo_has_every_kind_and_mostly_leaders() -> None:
-    """The demo shows each kind of row at least once, and the good case most."""
-    kinds = [pair.kind for pair in demo_world().pairs]
-    assert set(kinds) == set(Truth)
-    assert kinds.count(Truth.LEADER) > 0.8 * len(kinds)
+    """The demo has each kind of row at least once, and more than 80 % leaders."""
+    kinds = [row.kind for row in demo_world().rows]
+    assert set(kinds) == set(RowKind)
+    assert kinds.count(RowKind.LEADER) > 0.8 * len(kinds)
 
 
 def test_the_demo_is_the_same_each_time() -> None:
-    """The seed decides everything: rows, ids, names and members."""
+    """The same seed returns the same rows, ids, names and members."""
     first, second, other = demo_world(seed=3), demo_world(seed=3), demo_world(seed=4)
-    assert first.pairs == second.pairs != other.pairs
+    assert first.rows == second.rows != other.rows
     assert first.world.rooms == second.world.rooms
     assert first.world.users == second.world.users
 
 
 def test_ids_look_like_the_servers() -> None:
     """Ids have 17 characters of the server's alphabet."""
-    for pair in demo_world().pairs:
-        assert len(pair.room_id) == len(pair.user_id) == 17
-        assert set(pair.room_id + pair.user_id) <= set(ID_ALPHABET)
+    for row in demo_world().rows:
+        assert len(row.room_id) == len(row.user_id) == 17
+        assert set(row.room_id + row.user_id) <= set(ID_ALPHABET)
 
 
 @pytest.mark.parametrize(("rows", "faults"), [(300, 4), (12, 3), (0, 0)])
 def test_demo_faults_are_for_leader_rows(rows: int, faults: int) -> None:
-    """Each fault of the demo spoils the first attempt of one leader row; a tiny demo has fewer."""
+    """Each fault of the demo is for one leader row; a very small demo has fewer faults."""
     demo = demo_world(rows)
-    kinds = {(pair.room_id, pair.user_id): pair.kind for pair in demo.pairs}
+    kinds = {(row.room_id, row.user_id): row.kind for row in demo.rows}
     plan = demo_faults(demo)
     assert len(plan) == faults
-    assert all(kinds[fault.when.room or "", fault.when.user or ""] is Truth.LEADER for fault in plan)
+    assert all(kinds[fault.when.room or "", fault.when.user or ""] is RowKind.LEADER for fault in plan)
 
 
-def test_leader_world_makes_what_tests_need() -> None:
-    """Every pair leads, every room exists once, and the account owns it."""
+def test_leader_world_has_leaders_and_an_owner() -> None:
+    """Every pair is a leader, every room exists once, and the account is its owner."""
     world = leader_world([("r1", "u1"), ("r1", "u2"), ("r2", "u1")])
     assert all(world.is_leader(*pair) for pair in [("r1", "u1"), ("r1", "u2"), ("r2", "u1")])
     assert [room.members[ACCOUNT.user_id] for room in world.rooms.values()] == [["owner"]] * 2

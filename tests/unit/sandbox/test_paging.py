@@ -1,9 +1,9 @@
-"""Pages: what `offset` and `count` give, for every list alike."""
+"""Pages of lists: the effect of `offset` and `count`, the same for every list."""
 
 import pytest
 
 from rolecall.sandbox import ACCOUNT, Paging, World
-from tests.unit.sandbox.asking import ask, workspace
+from tests.unit.sandbox.api_calls import call_api, workspace
 
 LISTS = {
     "users.list": "users",
@@ -15,7 +15,7 @@ LISTS = {
     "channels.members": "members",
     "rooms.adminRooms": "rooms",
 }
-"""Every paged route and where its items stand."""
+"""Every paged route and the key of its items."""
 
 
 def crowded(items: int, paging: Paging | None = None) -> World:
@@ -34,10 +34,10 @@ def crowded(items: int, paging: Paging | None = None) -> World:
 
 
 def page(world: World, route: str, **params: str) -> tuple[int, int, int, int]:
-    """Return how many items came, and `count`, `offset` and `total`."""
+    """Return the number of items, and `count`, `offset` and `total`."""
     room = {"groups.members": {"roomId": "p000"}, "channels.members": {"roomId": "c000"}}.get(route, {})
     types = {"types": "p"} if route == "rooms.adminRooms" else {}
-    status, body = ask(world, route, **room, **types, **params)
+    status, body = call_api(world, route, **room, **types, **params)
     assert status == 200
     return len(body[LISTS[route]]), body["count"], body["offset"], body["total"]
 
@@ -59,27 +59,27 @@ def page(world: World, route: str, **params: str) -> tuple[int, int, int, int]:
     ],
 )
 def test_every_list_comes_in_pages(route: str, params: dict[str, str], items: int, offset: int) -> None:
-    """The default is 50, the most 100 without a word, beyond the end nothing; `total` never changes."""
+    """The default is 50, a higher count than 100 is reduced, a page beyond the end is empty; `total` never changes."""
     assert page(crowded(120), route, **params) == (items, items, offset, 120)
 
 
-def test_pages_side_by_side_are_the_whole_list() -> None:
-    """Going through with a growing offset meets each user once, in order."""
+def test_consecutive_pages_are_the_whole_list() -> None:
+    """Reading with an increasing offset returns each user exactly once."""
     world = crowded(120)
-    pages = [ask(world, "users.list", offset=str(start), count="50")[1]["users"] for start in (0, 50, 100)]
+    pages = [call_api(world, "users.list", offset=str(start), count="50")[1]["users"] for start in (0, 50, 100)]
     ids = [user["_id"] for users in pages for user in users]
     assert sorted(ids) == sorted(world.users)
     assert len(ids) == len(set(ids))
 
 
-def test_a_workspace_can_forbid_infinite_counts_and_have_limits_of_its_own() -> None:
-    """Where `count=0` is not allowed it means the default."""
+def test_a_workspace_can_forbid_infinite_counts_and_set_its_own_limits() -> None:
+    """If `count=0` is not allowed, it means the default."""
     world = crowded(120, Paging(default=10, upper=30, infinite=False))
     assert [page(world, "users.list", **params)[0] for params in ({}, {"count": "0"}, {"count": "31"})] == [10, 10, 30]
 
 
 @pytest.mark.parametrize("params", [{"count": "many"}, {"offset": "-1"}, {"count": ""}, {"offset": "1.5"}])
-def test_what_is_no_number_is_refused(params: dict[str, str]) -> None:
-    """Offset and count are whole numbers."""
-    status, body = ask(crowded(1), "users.list", **params)
+def test_a_value_that_is_not_a_number_is_refused(params: dict[str, str]) -> None:
+    """Offset and count must be whole numbers."""
+    status, body = call_api(crowded(1), "users.list", **params)
     assert (status, body["errorType"]) == (400, "invalid-params")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +13,11 @@ from rolecall.app.run_directory import Run, mark_reports_stale, open_run
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.threads import on_thread
 from rolecall.engine.clock import Clock
-from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.context import RunContext
+from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EngineEvents, EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Outcome, Result, RowOutcome, is_due
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
@@ -75,7 +74,7 @@ class ResultStream:
     def leave(self) -> None:
         """End in stages, because nobody wants the rest: calls under way are awaited, anything else is dropped."""
         self.left = True
-        self.stop.ask(StopReason.INTERRUPTED)
+        self.stop.request(StopReason.INTERRUPTED)
         if not self._sending:
             self._task.cancel()
 
@@ -117,8 +116,10 @@ class ResultStream:
 
     async def _send(self, run: Run, client: Client, account: Account, due: int) -> bool:
         """Send what is due and tell each row once its outcome is on disk; False when the end could not be recorded."""
-        order, clock = self._order, self._clock
-        events, durable = EngineEvents(order.log.bind(run=run.folder.name), clock), ResultQueue[RowOutcome]()
+        order, clock, durable = self._order, self._clock, ResultQueue[RowOutcome]()
+        log = order.log.bind(run=run.folder.name)
+        context = RunContext.create(order.settings, log, clock=clock, stop=self.stop)
+        events = context.events
         self._sending = True
         await self._begin(run, events, account, due)
         began = clock.now()
@@ -127,12 +128,8 @@ class ResultStream:
                 run.store,
                 client,
                 order.operation,
-                order.settings,
-                stop=self.stop,
-                clock=clock,
-                events=events,
-                ready=self._room.acquire,
-                on_durable=durable.put,
+                context,
+                RunHooks(before_row=self._room.acquire, on_durable=durable.put),
             ),
             name="rolecall work",
         )
@@ -144,16 +141,16 @@ class ResultStream:
                 self._results.put(await run.store.results_by_key(keys))
             work.result()
         except asyncio.CancelledError:
-            self.stop.ask(StopReason.INTERRUPTED)
+            self.stop.request(StopReason.INTERRUPTED)
             raise
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             raise
         finally:
             work.cancel()
             await asyncio.wait({work})
             recorded = await self._end(run)
-            events.ended(self.stop, clock.now() - began)
+            events.session_ended(clock.now() - began, context.outcomes)
             self._sending = False
         return recorded
 
@@ -161,14 +158,14 @@ class ResultStream:
         store = run.store
         resumed = bool(await store.sessions())
         await store.open_session(account.username, self._clock.wall_ms())
-        events.began(run.identity, run.folder, account.username, due, resumed=resumed)
+        events.session_started(run.identity, run.folder, account.username, due, resumed=resumed)
 
     async def _end(self, run: Run) -> bool:
         """Write down how the session ended, if that can still be written."""
         try:
             await run.store.close_session(self.stop.reason or "", self._clock.wall_ms())
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             return False
         return True
 
@@ -212,8 +209,8 @@ async def _connected(order: JobRequest) -> AsyncIterator[tuple[Client, Account]]
     patience = order.settings.outage_timeout
 
     def tell_of_wait(seconds: float) -> None:
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        order.log.info("held", cause="refused", seconds=round(seconds, 1), until=until.isoformat(timespec="seconds"))
+        until = Clock().wall_time_in(seconds)
+        order.log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
     async with Client(order.connection, order.credentials) as client:
         yield client, parse_account(await fetch_current_user(client, patience, tell_of_wait), order.connection.url)

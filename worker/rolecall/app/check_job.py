@@ -16,15 +16,15 @@ from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.eta import Estimate
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.input.job import Job
-from rolecall.files.output.report import rfc3339
 from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
 from rolecall.store.base import Session, count_by_outcome, read_pages
+from rolecall.text import rfc3339
 
 
 @dataclass(frozen=True, slots=True)

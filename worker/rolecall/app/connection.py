@@ -10,12 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 from rolecall.app.errors import RunStopped
 from rolecall.app.observer import NullObserver, Observer
 from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.eta import Estimate, estimate_duration
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
-from rolecall.engine.throttle.read_client import ReadClient, ReadStopped, run_until_stopped
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
@@ -68,7 +67,7 @@ async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
     """Await the work. Raises RunStopped as soon as the stop is requested."""
     try:
         return await run_until_stopped(work, stop)
-    except ReadStopped:
+    except ShutdownRequested:
         raise RunStopped(stop.reason or StopReason.INTERRUPTED, stop.detail) from None
 
 
@@ -82,10 +81,9 @@ class ReadSession(NamedTuple):
 
 def open_read_session(context: AppContext, client: Client, log_file: Path | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
-    clock, stop = Clock(), context.stop
     log = context.observer.open_log(log_file, hide=context.credentials.token)
-    events = EngineEvents(log, clock)
-    return ReadSession(ReadClient(client, context.settings, stop=stop, clock=clock, events=events), stop, clock)
+    run_context = RunContext.create(context.settings, log, stop=context.stop)
+    return ReadSession(ReadClient(client, run_context), context.stop, run_context.clock)
 
 
 async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:
@@ -96,9 +94,9 @@ async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool
     task = asyncio.ensure_future(run_until_stopped(work, stop))
     try:
         await task
-    except ReadStopped:
+    except ShutdownRequested:
         return False
     except asyncio.CancelledError:
-        stop.ask(StopReason.INTERRUPTED)
+        stop.request(StopReason.INTERRUPTED)
         return False
     return True

@@ -1,6 +1,6 @@
 """Exceptions of the application layer; those of the layers below are defined beside what raises them."""
 
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import RolecallError
 
 

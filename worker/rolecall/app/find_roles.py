@@ -11,12 +11,12 @@ from rolecall.app.errors import OperatorError
 from rolecall.app.observer import FindStarted
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.checkpoint import FindCheckpoint
-from rolecall.files.input.id_list import fault_of
+from rolecall.files.input.id_list import find_word_problem
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment, write_find_csv
-from rolecall.models import Advice
+from rolecall.files.output.find_csv import write_find_csv
+from rolecall.models import Advice, LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 
 MAX_NAMES = 10
@@ -89,7 +89,7 @@ def require_words(words: Iterable[str]) -> tuple[str, ...]:
     """Return ids and names without duplicates. Raises OperatorError for one that cannot be an id or a name."""
     trimmed = tuple(dict.fromkeys(word.strip() for word in words))
     for word in trimmed:
-        if fault := "is empty" if word in ("", "@", "#") else fault_of(word):
+        if fault := "is empty" if word in ("", "@", "#") else find_word_problem(word):
             raise OperatorError(f"{word[:40]!r} {fault}: give an id or a name.")
     return trimmed
 
@@ -123,7 +123,7 @@ async def find_roles(request: FindRequest, context: AppContext, write: WriteRows
 
 async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, context: AppContext) -> None:
     """Read everything that is not known yet; after an early end the context's stop has the reason."""
-    done, query = {finding.unit for finding in part.findings()}, request.query
+    done, query = {result.target_key for result in part.results()}, request.query
     left = max(0, (query.units or 0) - len(done))
     estimate = connection.estimate(context.settings, left) if left else None
     context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
@@ -138,7 +138,7 @@ async def _read(request: FindRequest, connection: Connection, part: FindCheckpoi
 def _write(request: FindRequest, part: FindCheckpoint, write: WriteRows) -> FindResult:
     """Write the rows, each once and without the excluded ones, and count them."""
     counter = _Counter(Exclusions(request.excluded))
-    rows = counter.rows_of(part.findings())
+    rows = counter.rows_of(part.results())
     if request.output is None:
         write(rows)
     else:
@@ -163,18 +163,18 @@ class _Counter:
         self._notes = NamedItems()
         self._gaps: dict[str, NamedItems] = {}
 
-    def rows_of(self, findings: Iterable[LookupResult]) -> Iterator[RoleAssignment]:
+    def rows_of(self, results: Iterable[LookupResult]) -> Iterator[RoleAssignment]:
         """Yield the rows to write."""
         seen: set[str] = set()
-        for finding in findings:
-            if finding.unseen is not None:
-                self._gaps.setdefault(finding.unseen.reason, NamedItems()).add(_gap_name(finding.unseen))
+        for finding in results:
+            if finding.gap is not None:
+                self._gaps.setdefault(finding.gap.reason, NamedItems()).add(_gap_name(finding.gap))
             if finding.note:
                 self._notes.add(finding.note)
-            if finding.about not in seen:  # read twice, by id and by name
+            if finding.subject_id not in seen:  # read twice, by id and by name
                 yield from filter(self._counts, finding.rows)
-            if finding.about:
-                seen.add(finding.about)
+            if finding.subject_id:
+                seen.add(finding.subject_id)
 
     def _counts(self, row: RoleAssignment) -> bool:
         """Count a row; False where it is excluded."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.reports import ReportSummary
-from rolecall.files.output.prometheus import RunMetrics, is_foreign, write_metrics
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 
 
@@ -33,7 +33,7 @@ def create_metrics_writer(file: Path, url: str, operation: str, job: str, *, all
     """Create the writer before the run. Raises OperatorError for a file that cannot be written."""
     if not file.parent.is_dir():
         raise OperatorError(f"The metrics file {file} cannot be written: there is no folder {file.parent}.")
-    if is_foreign(file):
+    if is_foreign_file(file):
         raise OperatorError(f"The metrics file {file} exists and has no metrics of Rolecall; it is left as it is.")
     try:
         workspace = workspace_url(url, allow_http=allow_http)

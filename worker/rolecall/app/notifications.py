@@ -16,7 +16,7 @@ from rolecall.app.run_directory import LOG_FILE
 from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import TIMEOUT

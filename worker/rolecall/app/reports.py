@@ -12,14 +12,15 @@ from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
-from rolecall.engine.stop_reasons import STOP_HINTS
+from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
-from rolecall.files.output.report import ExtraReport, is_retryable_row, open_reports, rfc3339
+from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.run_log import read_events
 from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
+from rolecall.text import rfc3339
 from rolecall.version import __version__
 
 NOT_NEEDED = "not_needed"
@@ -98,8 +99,9 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
     further = {"report.html": _html_report(summary, formats)} if is_run else {}
-    files = open_reports(run.folder, await store.extra_columns(), ("csv", *formats), further, retry=is_run)
-    async with on_thread(files) as write, aclosing(store.results()) as pages:
+    files = ReportFiles(formats, further, retry=is_run)
+    opened = open_reports(run.folder, await store.extra_columns(), files)
+    async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
     await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
@@ -119,7 +121,7 @@ def _html_report(summary: ReportSummary, formats: Collection[str]) -> ExtraRepor
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
         events=read_events(summary.folder / "run.log.jsonl", WAIT_EVENTS),
-        is_retryable=is_retryable_row,
+        is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
     return partial(html_report, context=context)

@@ -22,12 +22,11 @@ from rolecall.app.run_directory import (
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
-from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents, EventLogger
+from rolecall.engine.events import EventLogger
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
@@ -145,49 +144,48 @@ class SendSession(NamedTuple):
 
     async def send(self, due: int) -> RunResult:
         """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-        context, store, clock = self.context, self.run.store, Clock()
-        settings, stop = context.settings, context.stop
-        events = EngineEvents(self.log, clock)
-        earlier = PriorProgress.of(await store.counts(), due, retry_failed=settings.retry_failed)
-        await self._open(due, clock, events)
+        app, store, operation = self.context, self.run.store, self.request.operation
+        context = RunContext.create(app.settings, self.log, stop=app.stop)
+        clock, events = context.clock, context.events
+        earlier = PriorProgress.of(await store.counts(), due, retry_failed=app.settings.retry_failed)
+        await self._open(due, context)
         started = clock.now()
         announcing = asyncio.create_task(self._announce_shutdown(), name="announce shutdown")
         try:
-            async with context.observer.progress(ProgressTracker(earlier, events, stop, settings, clock)):
-                client, operation = self.connection.client, self.request.operation
-                await process_rows(store, client, operation, settings, stop=stop, clock=clock, events=events)
+            async with app.observer.progress(ProgressTracker(earlier, context, operation.path)):
+                await process_rows(store, self.connection.client, operation, context)
         except asyncio.CancelledError:
-            stop.ask(StopReason.INTERRUPTED)
-            context.observer.notice(Aborted(self.run.folder))
+            app.stop.request(StopReason.INTERRUPTED)
+            app.observer.notice(Aborted(self.run.folder))
             raise
         finally:
             announcing.cancel()
-            recorded = await self._close(clock)
-            events.ended(stop, clock.now() - started)
+            recorded = await self._close(context)
+            events.session_ended(clock.now() - started, context.outcomes)
         return await self._result(recorded=recorded)
 
-    async def _open(self, due: int, clock: Clock, events: EngineEvents) -> None:
+    async def _open(self, due: int, context: RunContext) -> None:
         account = self.connection.account.username
         resumed = bool(await self.run.store.sessions())
         await mark_reports_stale(self.run)
-        await self.run.store.open_session(account, clock.wall_ms())
-        events.began(self.run.identity, self.run.folder, account, due, resumed=resumed)
+        await self.run.store.open_session(account, context.clock.wall_ms())
+        context.events.session_started(self.run.identity, self.run.folder, account, due, resumed=resumed)
 
     async def _announce_shutdown(self) -> None:
         """Report an interruption, from which on the calls in flight have some seconds."""
-        await self.context.stop.asked()
+        await self.context.stop.wait()
         if self.context.stop.reason is StopReason.INTERRUPTED:
             seconds = self.context.settings.shutdown_timeout
             self.log.info("stopping", grace=seconds)
             self.context.observer.notice(ShuttingDown(seconds))
 
-    async def _close(self, clock: Clock) -> bool:
+    async def _close(self, context: RunContext) -> bool:
         """Record how the session ended; False where the store cannot be written any more."""
-        stop = self.context.stop
+        stop = context.stop
         try:
-            await self.run.store.close_session(stop.reason or "", clock.wall_ms())
+            await self.run.store.close_session(stop.reason or "", context.clock.wall_ms())
         except StoreError as failure:
-            stop.ask(StopReason.STORE, str(failure))
+            stop.request(StopReason.STORE, str(failure))
             return False
         return True
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.run_directory import LOG_FILE, require_run
-from rolecall.engine.remaining import estimate_remaining
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.files.log_tail import last_events
+from rolecall.engine.eta import estimate_remaining
+from rolecall.engine.stop_signal import StopReason
+from rolecall.files.run_log import read_last_events
 from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
@@ -41,7 +41,7 @@ class State(StrEnum):
 class LiveState(NamedTuple):
     """What the log shows of the present moment."""
 
-    hold: RateLimitPause | None = None
+    pause: RateLimitPause | None = None
     allowance: RateLimitStatus | None = None
     outage: OutageStatus | None = None
     stopping_in: float | None = None
@@ -80,7 +80,7 @@ async def read_status(folder: Path, at: float) -> RunStatus | None:
     state = _state(sessions, locked=locked)
     if state is not State.RUNNING:
         return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
-    news = replay_log_tail(last_events(folder / LOG_FILE), at)
+    news = replay_log_tail(read_last_events(folder / LOG_FILE), at)
     return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
 
 
@@ -112,12 +112,12 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
     done = outcomes.total()
     left = waiting + under_way
     speed = lately / seen if seen >= 1 and lately else None
-    paused = news.hold is not None and news.allowance is not None
+    paused = news.pause is not None and news.allowance is not None
     known = news.outage is None and news.stopping_in is None
     time_left = (
-        estimate_remaining(left, speed=None, allowance=news.allowance, hold=news.hold)
+        estimate_remaining(left, speed=None, allowance=news.allowance, pause=news.pause)
         if paused
-        else estimate_remaining(left, speed=speed, allowance=None, hold=news.hold)
+        else estimate_remaining(left, speed=speed, allowance=None, pause=news.pause)
     )
     return Progress(
         at,
@@ -126,9 +126,9 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
         outcomes,
         per_second=speed,
         allowance=news.allowance if paused else None,
-        hold=news.hold,
+        pause=news.pause,
         outage=news.outage,
-        under_way=under_way,
+        in_flight=under_way,
         stopping_in=news.stopping_in,
         remaining=time_left if known else None,
     )
@@ -141,7 +141,7 @@ def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveStat
         match event.get("event"):
             case "run started" | "run resumed" | "run ended" | "run stopped":
                 news = LiveState()
-            case "held":
+            case "rate limit pause":
                 news = _pause(event, at)
             case "outage began":
                 news = news._replace(outage=OutageStatus(max(0.0, at - _moment(event.get("timestamp"), at))))
@@ -158,10 +158,10 @@ def _pause(event: Mapping[str, Json], at: float) -> LiveState:
     seconds = _moment(event.get("until"), at) - at
     if seconds <= 0:
         return LiveState()
-    hold = RateLimitPause(seconds, refused=event.get("cause") == "refused")
+    pause = RateLimitPause(seconds, refused=event.get("cause") == "refused")
     limit = int(_number(event.get("limit")))
     window = _number(event.get("window")) or None
-    return LiveState(hold, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
+    return LiveState(pause, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
 
 
 def _moment(value: Json, otherwise: float) -> float:

@@ -14,11 +14,10 @@ from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
-from rolecall.files.output.report import rfc3339
 from rolecall.models import Advice, Outcome, Row
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
 from rolecall.store.base import Identity
-from rolecall.text import plural
+from rolecall.text import plural, rfc3339
 
 INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
 """Reasons of rows that this run has most probably changed: their responses were lost."""

@@ -17,7 +17,7 @@ from rolecall.app.run_directory import (
     require_workspace,
 )
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rolecall.app.errors import OutputError, RunStopped
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import LockedError, RolecallError
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
 from rolecall.store.base import StoreError

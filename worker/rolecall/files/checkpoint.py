@@ -1,48 +1,47 @@
-"""Unfinished reading: a journal beside the file that it is going to be, so that the same command can go on.
+"""Checkpoint of an unfinished `find`: its results so far, in a file beside the job file that it will become.
 
-One JSON line for each finding, appended when it is whole. A line that was torn by a crash is cut off again.
+The first line is a header, every other line one result, as JSON. A line is appended when it is complete; a line torn by
+a crash is cut off when the checkpoint is opened again.
 """
 
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 import orjson
 
-from rolecall.files.output.find_csv import LookupGap, LookupResult, RoleAssignment
-from rolecall.models import LockedError, RolecallError
+from rolecall.models import LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError
 
 FORMAT = 1
 LINES_PER_SYNC = 100
-"""Findings after which the disk is awaited: a power cut costs reading at most so many again."""
+"""Results between two fsyncs: after a power cut at most so many lookups are repeated."""
 
 
 class CheckpointError(RolecallError):
-    """The unfinished file cannot be gone on with; the text is one line for a person."""
+    """The checkpoint belongs to another command; str() is one line for the operator."""
 
 
 class CheckpointLockedError(LockedError):
-    """Another process works on the same file; the text is one line for a person."""
+    """Another process has the checkpoint open; str() is one line for the operator."""
 
 
 class FindCheckpoint:
-    """The findings so far; a context manager that closes its file and leaves it where it is."""
+    """The results so far. As a context manager it closes its file and leaves it in place."""
 
-    def __init__(self, path: Path | None, workspace: str, question: str) -> None:
-        """Open the journal at `path`, or one that ends with the process (None).
+    def __init__(self, path: Path | None, workspace: str, query_digest: str) -> None:
+        """Open and lock the checkpoint at `path`; with None, a temporary file that ends with the process.
 
-        `question` is a digest of what is asked. Raises CheckpointError, CheckpointLockedError and OSError.
+        Raises CheckpointError, CheckpointLockedError and OSError.
         """
         self._path = path
-        self._file = _open_nameless() if path is None else _open_held(path)
+        self._file = _open_temporary() if path is None else _open_locked(path)
         try:
-            self._header = {"rolecall find": FORMAT, "workspace": workspace, "question": question}
-            self._began = self._take_up()
+            self._header = {"rolecall find": FORMAT, "workspace": workspace, "question": query_digest}
+            self._session_start = self._recover()
         except BaseException:
             self._file.close()
             raise
@@ -56,46 +55,46 @@ class FindCheckpoint:
     ) -> None:
         self._file.close()
 
-    def add(self, finding: LookupResult) -> None:
-        """Keep one finding."""
-        self._append(finding)
+    def add(self, result: LookupResult) -> None:
+        """Append one result."""
+        self._append(result)
         self._unsynced += 1
         if self._unsynced >= LINES_PER_SYNC:
             self.sync()
 
     def sync(self) -> None:
-        """Return once everything is on the disk."""
+        """Return when everything is on the disk."""
         os.fsync(self._file.fileno())
         self._unsynced = 0
 
-    def findings(self) -> Iterator[LookupResult]:
-        """Give the findings from the first, to be read to the end before the next `add`.
+    def results(self) -> Iterator[LookupResult]:
+        """Yield the results from the first; read them to the end before the next `add`.
 
-        What an earlier session could not see is left out: it has been asked again since, or will be.
+        Gaps from earlier sessions are left out: those lookups were repeated in this session, or will be.
         """
         lines = self._lines()
         next(lines)
         for offset, line in lines:
-            finding = _finding(orjson.loads(line))
-            if offset >= self._began or finding.unseen is None:
-                yield finding
+            result = _parse_result(orjson.loads(line))
+            if offset >= self._session_start or result.gap is None:
+                yield result
 
     def remove(self) -> None:
-        """Take the journal away: its work is done."""
+        """Delete the checkpoint: the job file is complete."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    def _take_up(self) -> int:
-        """Check the header, or write it into a new file, and cut off what is torn; give the length of what is whole."""
+    def _recover(self) -> int:
+        """Check the header, or write it into a new file; cut off what is torn. Return the remaining length."""
         end = 0
         for offset, line in self._lines():
-            whole = _parsed(line)
-            if whole is None:
+            value = _parse_line(line)
+            if value is None:
                 break
-            if offset == 0 and whole != self._header:
+            if offset == 0 and value != self._header:
                 raise CheckpointError(
                     f"{self._path} is the unfinished work of another 'rolecall find': "
-                    "give that command again, remove the file, or name another one with --out."
+                    "repeat that command, remove the file, or name another one with --out."
                 )
             end = offset + len(line)
         self._file.truncate(end)
@@ -108,19 +107,19 @@ class FindCheckpoint:
         return self._file.tell()
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Give each line with the place where it begins."""
-        place = 0
+        """Yield each line with its offset."""
+        offset = 0
         self._file.seek(0)
         while line := self._file.readline():
-            yield place, line
-            place += len(line)
+            yield offset, line
+            offset += len(line)
 
 
-def _open_nameless() -> BinaryIO:
+def _open_temporary() -> BinaryIO:
     return cast(BinaryIO, tempfile.TemporaryFile())
 
 
-def _open_held(path: Path) -> BinaryIO:
+def _open_locked(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,21 +129,22 @@ def _open_held(path: Path) -> BinaryIO:
     return open(descriptor, "r+b")  # noqa: PTH123 - a descriptor
 
 
-def _parsed(line: bytes) -> Any:
-    """Give a whole line's value; None for one that is torn."""
+def _parse_line(line: bytes) -> Any:
+    """Return the value of a complete line; None if it is torn."""
     if not line.endswith(b"\n"):
         return None
-    with suppress(orjson.JSONDecodeError):
+    try:
         return orjson.loads(line)
-    return None
+    except orjson.JSONDecodeError:
+        return None
 
 
-def _finding(value: list[Any]) -> LookupResult:
-    unit, about, rows, unseen, note = value
+def _parse_result(value: list[Any]) -> LookupResult:
+    target_key, subject_id, rows, gap, note = value
     return LookupResult(
-        unit,
-        about,
+        target_key,
+        subject_id,
         tuple(RoleAssignment._make((*row[:5], tuple(row[5]), row[6])) for row in rows),
-        LookupGap(*unseen) if unseen is not None else None,
+        LookupGap(*gap) if gap is not None else None,
         note,
     )

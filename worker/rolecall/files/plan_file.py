@@ -1,6 +1,6 @@
-"""The plan of a run: what a check predicts for each pair, for a second person to look at and for the run to keep to.
+"""Plan file: the outcome that a check predicts for each pair, for review and for `run --plan`.
 
-JSON Lines: the first line says which run was planned, every other one is a pair with its predicted outcome.
+JSON Lines: the first line is a header that identifies the job, every other line is one pair with its predicted outcome.
 """
 
 import hashlib
@@ -10,26 +10,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
+from rolecall.files.json_codec import format_json, parse_json_object, replace_surrogates
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import json_text, scrubbed
 from rolecall.models import Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
 VERSION = 1
 MAX_HEADER_LENGTH = 100_000
-"""Bytes of a first line; one that is longer belongs to no plan."""
-_NAMES = ("workspace", "operation", "accountId", "account", "jobDigest", "checkedAt")
-"""The header's fields as the file spells them."""
+"""Bytes of the first line that `is_plan` reads. Real headers are far shorter."""
+_VERSION_FIELD = "rolecallPlan"
+_HEADER_FIELDS = ("workspace", "operation", "accountId", "account", "jobDigest", "checkedAt")
+"""The fields of `PlanHeader` as the file spells them."""
 
 
 class PlanFileError(RolecallError):
-    """The file is no plan, or a broken one: str() is one line that says which and where."""
+    """The file is not a plan, or is damaged; str() is one line with the file and the place."""
 
 
 class PlanHeader(NamedTuple):
-    """Which run was planned."""
+    """The job, workspace and account that the plan was made for."""
 
     workspace: str
     operation: str
@@ -41,7 +40,7 @@ class PlanHeader(NamedTuple):
 
 
 class PlannedPair(NamedTuple):
-    """What a check predicts for one pair."""
+    """The predicted outcome of one pair."""
 
     room_id: str
     user_id: str
@@ -58,29 +57,32 @@ class Plan(NamedTuple):
     header: PlanHeader
 
     def pairs(self) -> Iterator[PlannedPair]:
-        """Give the pairs, one by one; may be called again. Raises PlanFileError."""
+        """Yield the pairs; may be called again. Raises PlanFileError."""
         with self.path.open("rb") as file:
             next(file)
             for number, line in enumerate(file, start=2):
-                yield _planned(self.path, number, line)
+                yield _parse_pair(self.path, number, line)
 
 
 @contextmanager
 def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterable[Result]], None]]:
     """Open a new plan, mode 0600; the value writes results. It gets its name when the block ends. Raises OSError.
 
-    Rows that are never sent in any case (invalid, duplicate) are left out.
+    Rows that are never sent (invalid, duplicate) are left out.
     """
     with replace_atomically(path) as file:
-        told = dict(zip(_NAMES, header, strict=True))
-        file.write(json_text({"rolecallPlan": VERSION, **told}) + "\n")
+        fields = dict(zip(_HEADER_FIELDS, header, strict=True))
+        file.write(format_json({_VERSION_FIELD: VERSION, **fields}) + "\n")
 
         def write(results: Iterable[Result]) -> None:
             for result in results:
                 if result.outcome in (Outcome.INVALID, Outcome.DUPLICATE):
                     continue
-                pair: Json = {"roomId": scrubbed(result.room_id), "userId": scrubbed(result.user_id)}
-                file.write(json_text({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
+                pair: Json = {
+                    "roomId": replace_surrogates(result.room_id),
+                    "userId": replace_surrogates(result.user_id),
+                }
+                file.write(format_json({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
 
         yield write
 
@@ -92,17 +94,17 @@ def write_plan(path: Path, header: PlanHeader, results: Iterable[Result]) -> Non
 
 
 def is_plan(path: Path) -> bool:
-    """Tell whether a file begins as a plan does, of whatever version."""
+    """Return whether a file begins like a plan, of any version."""
     try:
         with path.open("rb") as file:
-            told = _object(file.readline(MAX_HEADER_LENGTH))
+            header = parse_json_object(file.readline(MAX_HEADER_LENGTH))
     except OSError:
         return False
-    return told is not None and "rolecallPlan" in told
+    return header is not None and _VERSION_FIELD in header
 
 
 def open_plan(path: Path) -> Plan:
-    """Read a plan's first line and its digest, and look at every line of it. Raises PlanFileError."""
+    """Read the header, compute the digest and validate every line. Raises PlanFileError."""
     try:
         with path.open("rb") as file:
             first = file.readline()
@@ -110,45 +112,40 @@ def open_plan(path: Path) -> Plan:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PlanFileError(f"{path} cannot be read: {error.strerror}") from None
-    plan = Plan(path, digest, _read_header(path, first))
+    plan = Plan(path, digest, _parse_header(path, first))
     for _ in plan.pairs():
         pass
     return plan
 
 
-def _read_header(path: Path, line: bytes) -> PlanHeader:
-    told = _object(line)
-    if told is None or "rolecallPlan" not in told:
-        raise PlanFileError(f"{path} is no plan; write one with 'rolecall check JOB --save-plan FILE'")
-    if told["rolecallPlan"] != VERSION:
+def _parse_header(path: Path, line: bytes) -> PlanHeader:
+    record = parse_json_object(line)
+    if record is None or _VERSION_FIELD not in record:
+        raise PlanFileError(f"{path} is not a plan; write one with 'rolecall check JOB --save-plan FILE'")
+    if record[_VERSION_FIELD] != VERSION:
         raise PlanFileError(f"{path} is a plan of another version of Rolecall; check the job again")
-    texts = [told.get(name) for name in _NAMES]
-    if missing := [name for name, text in zip(_NAMES, texts, strict=True) if not isinstance(text, str)]:
-        raise PlanFileError(f"{path}: line 1 has no {missing[0]!r}; check the job again")
-    header = PlanHeader(*map(str, texts))
-    try:
-        moment = datetime.fromisoformat(header.checked_at)
-    except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() != timedelta():
-        raise PlanFileError(f"{path}: line 1 has no time of UTC in 'checkedAt'; check the job again") from None
+    for name in _HEADER_FIELDS:
+        if not isinstance(record.get(name), str):
+            raise PlanFileError(f"{path}: line 1 has no {name!r}; check the job again")
+    header = PlanHeader(*(record[name] for name in _HEADER_FIELDS))
+    if not _is_utc_time(header.checked_at):
+        raise PlanFileError(f"{path}: line 1 has no UTC time in 'checkedAt'; check the job again")
     return header
 
 
-def _planned(path: Path, number: int, line: bytes) -> PlannedPair:
-    told = _object(line) or {}
+def _is_utc_time(text: str) -> bool:
     try:
-        pair = PlannedPair(told["roomId"], told["userId"], Outcome(told["outcome"]), told["reason"])
+        return datetime.fromisoformat(text).utcoffset() == timedelta()
+    except ValueError:
+        return False
+
+
+def _parse_pair(path: Path, number: int, line: bytes) -> PlannedPair:
+    record = parse_json_object(line) or {}
+    try:
+        pair = PlannedPair(record["roomId"], record["userId"], Outcome(record["outcome"]), record["reason"])
     except (KeyError, ValueError):
         pair = None
-    if pair is None or not all(isinstance(text, str) for text in pair):
+    if pair is None or not all(isinstance(value, str) for value in pair):
         raise PlanFileError(f"{path}: line {number} is damaged: {sanitise(line.decode(errors='replace'), limit=80)}")
     return pair
-
-
-def _object(line: bytes) -> dict[str, Json] | None:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -1,37 +1,48 @@
-"""The log of a run, read back for its report: what can be read of it, and no more than a line at a time."""
+"""Read events back from `run.log.jsonl`. The log is written without fsync: missing or torn lines are skipped."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-import orjson
-
+from rolecall.files.json_codec import parse_json_object
 from rolecall.models import Json
 
-LONGEST_LINE = 65_536
-"""Bytes; ours are far shorter."""
+MAX_EVENT_SIZE = 65_536
+"""Bytes of one line that are read. Events are far shorter."""
+TAIL_SIZE = 262_144
+"""Bytes that `read_last_events` reads from the end of the log: some thousand events."""
 
 
 def read_events(path: Path, names: Collection[str]) -> Iterator[Mapping[str, Json]]:
-    """Give the log's events of these names, in its order.
-
-    The log is not the truth, so what is missing, torn or no JSON is passed over. Raises nothing.
-    """
-    wanted = [name.encode() for name in names]
+    """Yield the events with these names, in the order of the log; none if the file cannot be read."""
+    encoded_names = [name.encode() for name in names]
     try:
         with path.open("rb") as file:
-            while line := file.readline(LONGEST_LINE):
-                if not any(name in line for name in wanted):  # far cheaper than to read every line's JSON
+            while line := file.readline(MAX_EVENT_SIZE):
+                if not any(name in line for name in encoded_names):  # far cheaper than to parse every line
                     continue
-                event = _event(line)
-                if event.get("event") in names:
+                event = parse_json_object(line) or {}
+                name = event.get("event")
+                if isinstance(name, str) and name in names:
                     yield event
     except OSError:
         return
 
 
-def _event(line: bytes) -> Mapping[str, Json]:
+def read_last_events(path: Path) -> list[dict[str, Json]]:
+    """Return the events at the end of the log, oldest first; none if the file cannot be read.
+
+    Symbolic links are not followed. The log may be written at the same time: an incomplete last line is skipped.
+    """
     try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return {}
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else {}
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        size = os.fstat(descriptor).st_size
+        tail = os.pread(descriptor, TAIL_SIZE, max(0, size - TAIL_SIZE))
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+    return [event for line in tail.splitlines() if (event := parse_json_object(line)) is not None]

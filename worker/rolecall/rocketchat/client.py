@@ -17,15 +17,13 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from rolecall.models import Json, NoReply, Reply
+from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.text import sanitise
 from rolecall.version import __version__
 
-MAX_RESPONSE_SIZE = 65_536
-"""Bytes of a response that are read; Rocket.Chat sends a few hundred."""
 MAX_LISTING_SIZE = 16_777_216
 """Bytes of a list that are read: thousands of rooms of a user, or the members of a large room."""
 

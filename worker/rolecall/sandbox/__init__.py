@@ -1,42 +1,42 @@
-"""The embedded workspace: a stand-in Rocket.Chat server on loopback, for demos, rehearsals and tests.
+"""The sandbox: a stand-in Rocket.Chat server on loopback, for demos, rehearsals and tests.
 
-It imports nothing from the rest of the package: it is a second opinion on what the server does, and its record
-of what really happened is what a run is judged by. Build a `World`, serve it with `Sandbox`, spoil it with `Fault`s:
+It imports nothing from the rest of the package, so it is an independent second implementation of the server's
+behaviour, and its record of what was carried out is what a run is checked against. Build a `World`, serve it with
+`Sandbox`, inject faults with `Fault`:
 
     async with Sandbox(world, limiter=Limiter(), faults=[Fault(Kind.DROP_AFTER)]) as sandbox:
-        ...  # call sandbox.url, then look at world.calls
+        ...  # send requests to sandbox.url, then inspect world.calls
 
-What is modelled, as servers from 6.0 to 9.0 do it (`routes` has the table):
+Implemented, as in servers from 6.0 to 9.0 (`request_handler.ROUTES` is the table of routes):
 
-- the twelve calls that give and take a room role, with their checks in the server's order, the 200 for a member
+- the twelve calls that add and remove a room role, with their checks in the server's order, the 200 for a member
   without `roles`, and system messages;
-- `users.info` with rooms (`includeUserRooms` from 7.0 on, `fields={"userRooms":1}` before, each refused or ignored
-  where it does not belong; `email` from 8.4 on), `users.list` with `query` where the version obeys it,
+- `users.info` with rooms (`includeUserRooms` from 7.0 on, `fields={"userRooms":1}` before, each rejected or ignored
+  by the other versions; `email` from 8.4 on), `users.list` with `query` if the version obeys it,
   `users.listByStatus` from 6.8 on;
 - `groups.` and `channels.` `info`, `members` (active ones only), `roles`, `counters` and `list`, `groups.listAll`,
   `rooms.adminRooms`, `permissions.listAll`, `me`, `info`;
 - `login` (password, second factor), `logout`, `chat.postMessage` and incoming webhooks;
-- permissions by role as they ship (`permissions`), pages (`paging`), deactivated users, direct conversations, and the
-  limiter with a window for each address and route, webhooks sharing one.
+- the default permissions of each role (`world.DEFAULT_PERMISSIONS`), pages, deactivated users, direct conversations,
+  and the rate limiter with a window for each address and route; all webhooks share one window.
 
-What is not:
+Not implemented:
 
 - sorting by `sort`, `fields` other than `userRooms`; the parameter `email` of `users.list`, and `type`, `hasLoggedIn`
-  and `inactiveReason` of `users.listByStatus`, which change nothing; looking a user up by import id;
+  and `inactiveReason` of `users.listByStatus`, which have no effect; finding a user by import id;
 - who may see a public channel, except in `channels.list`; settings of a room such as broadcast or read-only; teams and
-  discussions; attachments; histories (every time in an answer is the same);
-- `counters` tells numbers where the server tells `null` to those outside, and `permissions.listAll` asks for
-  `access-permissions`, where recent servers ask for nothing.
+  discussions; attachments; histories (every time in a response is the same);
+- `counters` returns numbers where the server returns `null` to accounts outside the room, and `permissions.listAll`
+  requires `access-permissions`, where recent servers require nothing.
 """
 
 from rolecall.sandbox.call_log import Call, Post, Record, SystemMessage
-from rolecall.sandbox.demo_world import ACCOUNT, Account, Demo, Expected, Truth, demo_faults, demo_world, leader_world
+from rolecall.sandbox.demo_world import ACCOUNT, Account, Demo, DemoRow, RowKind, demo_faults, demo_world, leader_world
 from rolecall.sandbox.faults import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind, Nonsense
-from rolecall.sandbox.limiter import LimitDecision, Limiter
 from rolecall.sandbox.org_world import Organisation, organisation_world
-from rolecall.sandbox.paging import Paging
-from rolecall.sandbox.server import Sandbox
-from rolecall.sandbox.world import Hook, Room, User, World
+from rolecall.sandbox.request_handler import LimitDecision, Limiter
+from rolecall.sandbox.server import Sandbox, ServerAddress
+from rolecall.sandbox.world import Paging, Room, User, Webhook, World
 
 __all__ = [
     "ACCOUNT",
@@ -44,11 +44,10 @@ __all__ = [
     "Account",
     "Call",
     "Demo",
-    "Expected",
+    "DemoRow",
     "Fault",
     "FaultMatch",
     "FaultPlan",
-    "Hook",
     "Kind",
     "LimitDecision",
     "Limiter",
@@ -58,10 +57,12 @@ __all__ = [
     "Post",
     "Record",
     "Room",
+    "RowKind",
     "Sandbox",
+    "ServerAddress",
     "SystemMessage",
-    "Truth",
     "User",
+    "Webhook",
     "World",
     "demo_faults",
     "demo_world",

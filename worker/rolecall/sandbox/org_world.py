@@ -1,6 +1,6 @@
-"""A ready-made organisation for whole stories: departments, their people, their rooms, and who leads what.
+"""A ready-made organisation for end-to-end tests: departments, their people, their rooms, and the room roles.
 
-Nothing in it is left to chance: the same rooms, people and roles each time, with ids and names that tell them apart.
+It is not random: the rooms, people and roles are always the same, and their ids and names are readable.
 """
 
 from collections.abc import Iterable
@@ -15,39 +15,39 @@ GROUP_TOPICS = ("planning", "budget", "incidents")
 CHANNELS = ("announcements", "general", "help", "random")
 
 UNJOINED = "legal-incidents"
-"""The group that the account is not in."""
+"""The group that the account is not a member of."""
 ARCHIVED = "support-incidents"
 DEPARTED = ("legal.lead", "sales.lead")
-"""Who left: their accounts are deactivated, their roles stay."""
+"""The people who left: their accounts are deactivated, their roles stay."""
 
 
 class Organisation(NamedTuple):
-    """A world of eight departments, and the account to call it with."""
+    """A world of eight departments, and the account that calls it."""
 
     world: World
     account: Account
     departed: tuple[str, ...]
-    """The user ids of those who left and still lead."""
+    """The user ids of those who left and are still leaders."""
     unjoined: str
-    """The id of the group that the account is not in."""
+    """The id of the group that the account is not a member of."""
     archived: str
     """The id of the archived group."""
 
 
 def organisation_world(*, version: str = "8.1.0", roles: Iterable[str] = ("user", "admin")) -> Organisation:
-    """Return the organisation, with the account holding these roles.
+    """Return the organisation, with these roles for the account.
 
-    Each department has five people and three private groups. In each group its lead is leader, its deputy moderates,
-    its planner once had a role (`roles: []`), the analyst and the assistant never had one (no `roles` at all); the
-    account owns it. The lead also leads the next department's incidents group and, as one of all leads, the channel
-    `announcements`, which the deputies own.
+    Each department has five people and three private groups. In each group the lead is leader, the deputy is moderator,
+    the planner once had a role (`roles: []`), the analyst and the assistant never had one (no `roles` at all); the
+    account is owner. The lead is also leader of the next department's incidents group and, like every lead, of the
+    channel `announcements`, where the deputies are owners.
     """
     world = World(version=version)
     world.add_account(*ACCOUNT, username="bulk.bot", roles=roles, name="Bulk Bot", email="bulk.bot@example.org")
     for department in DEPARTMENTS:
         _add_people(world, department)
-    for place, department in enumerate(DEPARTMENTS):
-        _add_groups(world, department, neighbour=DEPARTMENTS[place - 1])
+    for index, department in enumerate(DEPARTMENTS):
+        _add_groups(world, department, neighbour=DEPARTMENTS[index - 1])
     for name in CHANNELS:
         _add_channel(world, name)
     world.add_room("directBotFinanceLead", name="finance.lead", type="d")
@@ -82,8 +82,8 @@ def _add_people(world: World, department: str) -> None:
 
 
 def _add_groups(world: World, department: str, *, neighbour: str) -> None:
-    """Add the department's groups; the neighbour's lead helps with incidents."""
-    ranks: dict[str, tuple[str, ...] | None] = {
+    """Add the department's groups; the neighbour's lead is a leader of the incidents group too."""
+    roles_by_position: dict[str, tuple[str, ...] | None] = {
         "lead": ("leader",),
         "deputy": ("moderator",),
         "planner": (),
@@ -95,16 +95,16 @@ def _add_groups(world: World, department: str, *, neighbour: str) -> None:
         room = world.add_room(group(name), name=name, archived=name == ARCHIVED)
         if name != UNJOINED:
             world.join(room.id, ACCOUNT.user_id, ("owner",))
-        for position, held in ranks.items():
-            world.join(room.id, user(f"{department}.{position}"), held)
+        for position, roles in roles_by_position.items():
+            world.join(room.id, user(f"{department}.{position}"), roles)
     world.join(group(f"{department}-incidents"), user(f"{neighbour}.lead"), ("leader",))
 
 
 def _add_channel(world: World, name: str) -> None:
-    """Add a public channel with everybody in it; `announcements` has owners and leaders."""
+    """Add a public channel with every person as a member; `announcements` has owners and leaders."""
     world.add_room(group(name), name=name, type="c")
     world.join(group(name), ACCOUNT.user_id, None)
     for department in DEPARTMENTS:
         for position in POSITIONS:
-            held = {"lead": ("leader",), "deputy": ("owner",)}.get(position) if name == "announcements" else None
-            world.join(group(name), user(f"{department}.{position}"), held)
+            roles = {"lead": ("leader",), "deputy": ("owner",)}.get(position) if name == "announcements" else None
+            world.join(group(name), user(f"{department}.{position}"), roles)

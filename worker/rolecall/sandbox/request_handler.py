@@ -1,93 +1,229 @@
-"""What one call is answered, decided without I/O: token, rate limit, permission of the route, then the route."""
+"""One request to one response, without I/O: find the route, check the token, the rate limit and the permission."""
 
 import math
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
 from typing import Any, NamedTuple
 
-from rolecall.sandbox.answers import Answer, forbidden, html_answer, no_such_route, too_many_requests, unauthenticated
-from rolecall.sandbox.limiter import LimitDecision, Limiter
-from rolecall.sandbox.methods import ROOM_KEYS, USER_KEYS
-from rolecall.sandbox.permissions import BYPASS_RATE_LIMIT
-from rolecall.sandbox.routes import Route, find_route
-from rolecall.sandbox.world import World
+import rolecall.sandbox.room_routes as rooms
+import rolecall.sandbox.user_routes as users
+import rolecall.sandbox.write_routes as writes
+from rolecall.sandbox.responses import (
+    Response,
+    forbidden,
+    html_response,
+    no_such_route,
+    too_many_requests,
+    unauthenticated,
+)
+from rolecall.sandbox.world import BYPASS_RATE_LIMIT, World
+
+API_V1 = "/api/v1/"
+WEBHOOKS = "/hooks/"
 
 
-class Incoming(NamedTuple):
-    """One request, read whole."""
+class Request(NamedTuple):
+    """One complete request."""
 
     verb: str
     path: str
     """Below the path that the workspace is mounted under."""
     client: str
-    """The client's address."""
+    """The client's IP address."""
     user_id: str
     """Header `X-User-Id`."""
     token: str
     """Header `X-Auth-Token`."""
     params: Any
-    """The query as an object, or the JSON body, whatever it is; None where the body is not JSON."""
+    """The query as an object, or the JSON body (any value); None if the body is not JSON."""
 
     @property
     def route(self) -> str:
-        """The route's name, or the path where there is no such route."""
+        """The route's name, or the path if there is no such route."""
         route = find_route(self.verb, self.path)
         return route.name if route else self.path
 
     @property
     def room(self) -> str:
-        """How the request names the room; empty where it does not."""
-        return self._first((*ROOM_KEYS, "channel"))
+        """The room as the request names it; empty if it names none."""
+        return self._first_of((*writes.ROOM_KEYS, "channel"))
 
     @property
     def user(self) -> str:
-        """How the request names the user; empty where it does not."""
-        return self._first(USER_KEYS)
+        """The user as the request names them; empty if it names none."""
+        return self._first_of(writes.USER_KEYS)
 
-    def _first(self, keys: tuple[str, ...]) -> str:
+    def _first_of(self, keys: tuple[str, ...]) -> str:
         params = self.params if isinstance(self.params, dict) else {}
         return next((str(params[key]) for key in keys if params.get(key)), "")
 
 
-def answer_call(world: World, limiter: Limiter | None, call: Incoming, now: float, skew: float) -> Answer:
-    """Answer one call at `now` (seconds); a role change is carried out here.
+# The table of routes
 
-    A bad token is refused before the limiter counts, and accounts that may bypass the limiter get no headers.
-    `skew` is added to the reset time, which is told in the server's own clock.
+
+class Route(NamedTuple):
+    """One route: its name, its handler, and who may call it."""
+
+    name: str
+    handle: Callable[[World, str, Any], Response]
+    """Called with the world, the caller's id ("" if there is none) and the parameters (query or JSON body)."""
+    permissions: tuple[str, ...] = ()
+    """The account must have at least one of these."""
+    since: tuple[int, int] = (0, 0)
+    """The first release that has the route."""
+    is_public: bool = False
+    """Whether the route needs no token; then the caller is unknown and cannot bypass the rate limiter."""
+    is_limited: bool = True
+    """Whether the rate limiter counts the calls."""
+    ends_session: bool = False
+    """Whether the token is revoked after the call."""
+
+
+_ADMINISTRATION = ("view-room-administration",)
+_DIRECTORY = ("view-d-room",)
+
+_GET_ROUTES = (
+    Route("me", users.me),
+    Route("permissions.listAll", users.list_permissions, permissions=("access-permissions",)),
+    Route("users.info", users.user_info),
+    Route("users.list", users.list_users, permissions=_DIRECTORY),
+    Route("users.listByStatus", users.list_by_status, permissions=_DIRECTORY, since=(6, 8)),
+    Route("groups.list", rooms.own_groups),
+    Route("groups.listAll", rooms.all_groups, permissions=_ADMINISTRATION),
+    Route("channels.list", rooms.channels, permissions=("view-c-room", "view-joined-room")),
+    Route("rooms.adminRooms", rooms.admin_rooms),
+    *(
+        Route(f"{family.prefix}.{name}", partial(handle, family))
+        for family in rooms.FAMILIES
+        for name, handle in (
+            ("counters", rooms.counters),
+            ("info", rooms.info),
+            ("members", rooms.members),
+            ("roles", rooms.roles),
+        )
+    ),
+)
+_POST_ROUTES = (
+    Route("login", writes.login, is_public=True),
+    Route("logout", writes.logout, ends_session=True),
+    Route("chat.postMessage", writes.post_message),
+    *(Route(name, partial(writes.change_role, change)) for name, change in writes.CHANGES.items()),
+)
+
+ROUTES: dict[tuple[str, str], Route] = {
+    ("GET", "/api/info"): Route("info", users.server_info, is_public=True, is_limited=False),
+    **{("GET", API_V1 + route.name): route for route in _GET_ROUTES},
+    **{("POST", API_V1 + route.name): route for route in _POST_ROUTES},
+}
+"""Every route with a fixed path, by HTTP method and path."""
+
+
+def find_route(verb: str, path: str) -> Route | None:
+    """Return the route of a request; the path of a webhook contains its id and its token."""
+    if route := ROUTES.get((verb, path)):
+        return route
+    webhook_id, slash, token = path.removeprefix(WEBHOOKS).partition("/")
+    if verb != "POST" or not path.startswith(WEBHOOKS) or not (webhook_id and slash and token):
+        return None
+    return Route("hooks", partial(writes.post_by_webhook, webhook_id, token), is_public=True)
+
+
+# The rate limiter
+
+
+class LimitDecision(NamedTuple):
+    """The limiter's decision about one call."""
+
+    allowed: bool
+    limit: int
+    """Calls per window."""
+    remaining: int
+    """Calls left in this window."""
+    reset: float
+    """The end of this window, in seconds of the clock that `now` is from."""
+    wait: float
+    """Seconds until the end of this window."""
+
+
+class _Window:
+    """One fixed window; before the first call it counts as ended."""
+
+    __slots__ = ("count", "end")
+
+    def __init__(self) -> None:
+        self.end = float("-inf")
+        self.count = 0
+
+
+class Limiter:
+    """The server's rate limiter: `calls` in each window of `seconds`, for each pair of client address and route.
+
+    A window starts with the first call after the end of the previous one. Every call counts, rejected ones too, but a
+    rejected call does not extend the window. `instances` is the number of servers behind a load balancer: calls are
+    distributed round robin, and each server counts separately.
     """
-    route = find_route(call.verb, call.path)
+
+    def __init__(self, calls: int = 10, seconds: float = 60.0, instances: int = 1) -> None:
+        self.calls = calls
+        self.seconds = seconds
+        self._instances = cycle([defaultdict[tuple[str, str], _Window](_Window) for _ in range(instances)])
+
+    def acquire(self, client: str, route: str, now: float) -> LimitDecision:
+        """Count one call at `now` (seconds) and return the decision."""
+        window = next(self._instances)[client, route]
+        if now >= window.end:
+            window.end, window.count = now + self.seconds, 0
+        window.count += 1
+        remaining = max(0, self.calls - window.count)
+        return LimitDecision(window.count <= self.calls, self.calls, remaining, window.end, window.end - now)
+
+
+# Handling
+
+
+def handle_request(world: World, limiter: Limiter | None, request: Request, now: float, skew: float) -> Response:
+    """Return the response to one request at `now` (epoch seconds); a role change is carried out here.
+
+    A bad token is rejected before the limiter counts, and accounts that bypass the limiter get no headers. `skew`
+    (seconds) is added to the reset time, which is in the server's own clock.
+    """
+    route = find_route(request.verb, request.path)
     if route is None or world.release < route.since:
-        return no_such_route() if call.path.startswith("/api/") else html_answer(404, "Not Found")
-    caller = world.caller(call.user_id, call.token)
-    if caller is None and not route.public:
-        return unauthenticated(legacy=world.legacy)
-    if limiter is None or not route.limited or _bypasses(world, route, caller):
-        return _handle(world, route, caller or "", call)
-    ruling = limiter.take(call.client, route.name, now)
-    wait = max(1, math.ceil(ruling.wait))
-    answer = _handle(world, route, caller or "", call) if ruling.allowed else too_many_requests(wait)
-    return answer.with_headers(rate_limit_headers(ruling, skew))
+        return no_such_route() if request.path.startswith("/api/") else html_response(404, "Not Found")
+    caller = world.authenticate(request.user_id, request.token)
+    if caller is None and not route.is_public:
+        return unauthenticated(legacy=world.is_legacy)
+    if limiter is None or not route.is_limited or _bypasses_limiter(world, route, caller):
+        return _handle(world, route, caller or "", request)
+    decision = limiter.acquire(request.client, route.name, now)
+    wait = max(1, math.ceil(decision.wait))
+    response = _handle(world, route, caller or "", request) if decision.allowed else too_many_requests(wait)
+    return response.with_headers(rate_limit_headers(decision, skew))
 
 
-def rate_limit_headers(ruling: LimitDecision, skew: float) -> dict[str, str]:
-    """Return the three headers of a limited route; the reset is epoch milliseconds of the server's clock."""
+def rate_limit_headers(decision: LimitDecision, skew: float) -> dict[str, str]:
+    """Return the three headers of a limited route; the reset is in epoch milliseconds of the server's clock."""
     return {
-        "X-RateLimit-Limit": str(ruling.limit),
-        "X-RateLimit-Remaining": str(ruling.remaining),
-        "X-RateLimit-Reset": str(math.ceil((ruling.reset + skew) * 1000)),
+        "X-RateLimit-Limit": str(decision.limit),
+        "X-RateLimit-Remaining": str(decision.remaining),
+        "X-RateLimit-Reset": str(math.ceil((decision.reset + skew) * 1000)),
     }
 
 
-def _bypasses(world: World, route: Route, caller: str | None) -> bool:
-    """Return whether the limiter lets this caller be; on a public route nobody is known yet."""
-    return caller is not None and not route.public and world.may(caller, BYPASS_RATE_LIMIT)
+def _bypasses_limiter(world: World, route: Route, caller: str | None) -> bool:
+    """Return whether this caller is not rate limited; on a public route the caller is not known yet."""
+    return caller is not None and not route.is_public and world.has_permission(caller, BYPASS_RATE_LIMIT)
 
 
-def _handle(world: World, route: Route, caller: str, call: Incoming) -> Answer:
-    """Answer on the route itself unless the workspace forbids it, to everybody or to this account."""
+def _handle(world: World, route: Route, caller: str, request: Request) -> Response:
+    """Call the route's handler unless the route is forbidden, to every account or to this one."""
     if status := world.forbidden.get(route.name):
         return forbidden(status)
-    if route.needs and not any(world.may(caller, permission) for permission in route.needs):
+    if route.permissions and not any(world.has_permission(caller, permission) for permission in route.permissions):
         return forbidden(403)
-    answer = route.handle(world, caller, call.params)
+    response = route.handle(world, caller, request.params)
     if route.ends_session:
-        world.revoke(call.token)
-    return answer
+        world.revoke(request.token)
+    return response

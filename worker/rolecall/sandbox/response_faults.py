@@ -1,4 +1,4 @@
-"""What a fault makes of an answer, as a pure function for each kind; bytes on the wire are `wire`'s matter."""
+"""The faults that change a response: one pure function for each kind; `wire_faults` has those of the connection."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,86 +7,85 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from rolecall.sandbox.answers import JSON, Answer, html_answer, json_answer, refusal, too_many_requests
 from rolecall.sandbox.faults import Fault, Kind, Nonsense
+from rolecall.sandbox.responses import JSON, Response, html_response, json_response, refusal, too_many_requests
 
-Distortion: TypeAlias = Callable[[Fault, Answer, float], Answer]
-"""Takes the fault, the ordinary answer (`NOT_ASKED` where the fault does not act) and the server's time."""
+ResponseFault: TypeAlias = Callable[[Fault, Response, float], Response]
+"""Called with the fault, the normal response (`NO_RESPONSE` if the fault does not act) and the server's time."""
 
-NOT_ASKED = Answer(0)
-"""Stands for the ordinary answer of a call that never reached its method."""
+NO_RESPONSE = Response(0)
+"""The response to a call that no route handles."""
 
-UNOFFICIAL = {520: "Web Server Returned an Unknown Error", 521: "Web Server Is Down", 527: "Railgun Error"}
+UNOFFICIAL_STATUSES = {520: "Web Server Returned an Unknown Error", 521: "Web Server Is Down", 527: "Railgun Error"}
 
 _YEAR = 365 * 86400
 
 
-def distort(fault: Fault, answer: Answer, now: float) -> Answer:
-    """Return what the fault answers instead; `carried_out` stays what it was.
+def apply_fault(fault: Fault, response: Response, now: float) -> Response:
+    """Return the response after the fault; `carried_out` stays as it was.
 
-    `now` is the server's clock in epoch seconds. Status 0 means that nothing is answered.
+    `now` is the server's clock in epoch seconds. Status 0 means that no response is sent.
     """
-    return replace(DISTORTIONS[fault.kind](fault, answer, now), carried_out=answer.carried_out)
+    return replace(RESPONSE_FAULTS[fault.kind](fault, response, now), carried_out=response.carried_out)
 
 
-def _silence(_fault: Fault, _answer: Answer, _now: float) -> Answer:
-    return Answer(0)
+def _no_response(_fault: Fault, _response: Response, _now: float) -> Response:
+    return NO_RESPONSE
 
 
-def _unchanged(_fault: Fault, answer: Answer, _now: float) -> Answer:
-    return answer
+def _unchanged(_fault: Fault, response: Response, _now: float) -> Response:
+    return response
 
 
-def _status(fault: Fault, _answer: Answer, _now: float) -> Answer:
+def _status(fault: Fault, _response: Response, _now: float) -> Response:
     if fault.html:
-        page = html_answer(fault.status, f"{fault.status} {_phrase(fault.status)}")
+        page = html_response(fault.status, f"{fault.status} {_phrase(fault.status)}")
         return page if fault.retry_after is None else page.with_headers({"Retry-After": fault.retry_after})
     text = "Internal server error" if fault.status == 500 else _phrase(fault.status)
-    return json_answer(fault.status, {"success": False, "error": text})
+    return json_response(fault.status, {"success": False, "error": text})
 
 
-def _too_many(fault: Fault, _answer: Answer, now: float) -> Answer:
+def _too_many(fault: Fault, _response: Response, now: float) -> Response:
     headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     if fault.html:
-        return html_answer(429, "429 Too Many Requests").with_headers(headers)
-    reset = str(round((now + fault.seconds) * 1000))
-    limits = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+        return html_response(429, "429 Too Many Requests").with_headers(headers)
+    limits = _limit_headers("0", str(round((now + fault.seconds) * 1000)))
     return too_many_requests(max(1, round(fault.seconds))).with_headers({**limits, **headers})
 
 
-def _old_too_many(fault: Fault, _answer: Answer, _now: float) -> Answer:
+def _old_too_many(fault: Fault, _response: Response, _now: float) -> Response:
     text = f"Error, too many requests. Please slow down. You must wait {max(1, round(fault.seconds))} seconds."
     return refusal("error-too-many-requests", text)
 
 
-def _body(body: bytes) -> Distortion:
-    """Return the distortion that answers 200 with this body, as JSON."""
-    return lambda _fault, _answer, _now: Answer(200, body, JSON)
+def _fixed_body(body: bytes) -> ResponseFault:
+    """Return the fault that responds with 200 and this body, as JSON."""
+    return lambda _fault, _response, _now: Response(200, body, JSON)
 
 
-def _login_page(_fault: Fault, _answer: Answer, _now: float) -> Answer:
-    return html_answer(200, "Sign in to continue")
+def _login_page(_fault: Fault, _response: Response, _now: float) -> Response:
+    return html_response(200, "Sign in to continue")
 
 
-def _redirect(fault: Fault, _answer: Answer, _now: float) -> Answer:
-    return html_answer(302, "Found").with_headers({"Location": fault.location})
+def _redirect(fault: Fault, _response: Response, _now: float) -> Response:
+    return html_response(302, "Found").with_headers({"Location": fault.location})
 
 
-def _without_error_type(_fault: Fault, answer: Answer, _now: float) -> Answer:
-    payload = _object(answer)
+def _without_error_type(_fault: Fault, response: Response, _now: float) -> Response:
+    payload = _parse_payload(response)
     payload.pop("errorType", None)
-    return replace(answer, body=orjson.dumps(payload))
+    return replace(response, body=orjson.dumps(payload))
 
 
-def _with_unknown_error_type(_fault: Fault, answer: Answer, _now: float) -> Answer:
-    payload = _object(answer)
+def _with_unknown_error_type(_fault: Fault, response: Response, _now: float) -> Response:
+    payload = _parse_payload(response)
     if "errorType" not in payload:
-        return answer
+        return response
     unknown = {"error": "Something new [error-of-tomorrow]", "errorType": "error-of-tomorrow"}
-    return replace(answer, body=orjson.dumps({**payload, **unknown}))
+    return replace(response, body=orjson.dumps({**payload, **unknown}))
 
 
-def _with_nonsense(fault: Fault, answer: Answer, now: float) -> Answer:
+def _with_nonsense_headers(fault: Fault, response: Response, now: float) -> Response:
     reset = {
         Nonsense.SECONDS: str(round(now + 60)),
         Nonsense.NEGATIVE: "-1",
@@ -95,47 +94,51 @@ def _with_nonsense(fault: Fault, answer: Answer, now: float) -> Answer:
         Nonsense.TEXT: "soon",
     }[fault.nonsense]
     remaining = "few" if fault.nonsense is Nonsense.TEXT else "0"
-    limits = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
-    return answer.with_headers(limits)
+    return response.with_headers(_limit_headers(remaining, reset))
 
 
-def _object(answer: Answer) -> dict[str, Any]:
-    """Return the JSON object of an ordinary answer."""
-    payload: dict[str, Any] = orjson.loads(answer.body)
+def _limit_headers(remaining: str, reset: str) -> dict[str, str]:
+    """Return the three headers of the rate limiter with these values."""
+    return {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
+
+
+def _parse_payload(response: Response) -> dict[str, Any]:
+    """Return the JSON object of a normal response."""
+    payload: dict[str, Any] = orjson.loads(response.body)
     return payload
 
 
 def _phrase(status: int) -> str:
-    """Return what a proxy calls this status."""
+    """Return a proxy's text for this status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return UNOFFICIAL.get(status, "Origin Error")
+        return UNOFFICIAL_STATUSES.get(status, "Origin Error")
 
 
-DISTORTIONS: dict[Kind, Distortion] = {
-    Kind.RESET_BEFORE: _silence,
-    Kind.DROP_AFTER: _silence,
-    Kind.HANG_BEFORE: _silence,
-    Kind.HANG_AFTER: _silence,
+RESPONSE_FAULTS: dict[Kind, ResponseFault] = {
+    Kind.RESET_BEFORE: _no_response,
+    Kind.DROP_AFTER: _no_response,
+    Kind.HANG_BEFORE: _no_response,
+    Kind.HANG_AFTER: _no_response,
     Kind.SLOW: _unchanged,
     Kind.STATUS: _status,
     Kind.TOO_MANY: _too_many,
     Kind.OLD_TOO_MANY: _old_too_many,
-    Kind.GARBAGE: _body(b"\x00\xff\xfe{]not json"),
-    Kind.EMPTY_200: _body(b""),
+    Kind.GARBAGE: _fixed_body(b"\x00\xff\xfe{]not json"),
+    Kind.EMPTY_200: _fixed_body(b""),
     Kind.HTML_200: _login_page,
-    Kind.SUCCESS_MISSING: _body(b"{}"),
-    Kind.SUCCESS_FALSE: _body(b'{"success":false}'),
+    Kind.SUCCESS_MISSING: _fixed_body(b"{}"),
+    Kind.SUCCESS_FALSE: _fixed_body(b'{"success":false}'),
     Kind.TRUNCATED: _unchanged,
     Kind.WRONG_LENGTH: _unchanged,
-    Kind.HUGE: _body(b""),
-    Kind.BOMB: _body(b""),
-    Kind.ENDLESS: _body(b""),
+    Kind.HUGE: _fixed_body(b""),
+    Kind.BOMB: _fixed_body(b""),
+    Kind.ENDLESS: _fixed_body(b""),
     Kind.REDIRECT: _redirect,
     Kind.NO_ERROR_TYPE: _without_error_type,
     Kind.UNKNOWN_ERROR_TYPE: _with_unknown_error_type,
-    Kind.NONSENSE_HEADERS: _with_nonsense,
+    Kind.NONSENSE_HEADERS: _with_nonsense_headers,
     Kind.REVOKE: _unchanged,
 }
-"""What each kind makes of the ordinary answer."""
+"""The effect of each kind on the normal response."""

@@ -1,34 +1,44 @@
-"""The workspace on a loopback socket: reads a call, has it answered, notes it, sends the answer."""
+"""The workspace on a loopback socket: read a request, decide the response, record the call, send the response."""
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 from aiohttp import web
 
-from rolecall.sandbox.answers import Answer
 from rolecall.sandbox.call_log import Call
 from rolecall.sandbox.faults import Fault, FaultPlan, Kind
-from rolecall.sandbox.limiter import Limiter
-from rolecall.sandbox.request_handler import Incoming, answer_call
-from rolecall.sandbox.response_faults import NOT_ASKED, distort
-from rolecall.sandbox.wire_faults import send, silence
+from rolecall.sandbox.request_handler import Limiter, Request, handle_request
+from rolecall.sandbox.response_faults import NO_RESPONSE, apply_fault
+from rolecall.sandbox.responses import Response
+from rolecall.sandbox.wire_faults import send, wait_for_disconnect
 from rolecall.sandbox.world import World
 
-_GRACE = 0.1
-"""Seconds that a closing sandbox gives to handlers; they are all cancelled by then."""
+_SHUTDOWN_TIMEOUT = 0.1
+"""Seconds for the handlers to end at shutdown; they are all cancelled by then."""
+
+
+class ServerAddress(NamedTuple):
+    """Where the sandbox listens."""
+
+    host: str = "127.0.0.1"
+    """A loopback address, or `localhost`."""
+    port: int = 0
+    """0 selects a free port."""
+    base_path: str = ""
+    """The path that the workspace is mounted under."""
 
 
 class Sandbox:
-    """One stand-in workspace, served for as long as its `async with` block lasts.
+    """One stand-in workspace, served inside its `async with` block.
 
-    `limiter` is None for a workspace without rate limits. `latency` is the time in seconds from deciding to
-    answering. `skew` is how many seconds the server's clock (`Date`, `X-RateLimit-Reset`) is ahead of `clock`,
-    which tells epoch seconds. `base_path` is the path that the workspace is mounted under. Port 0 takes a free one.
+    `limiter` is None for a workspace without rate limits. `latency` is the time in seconds between deciding and
+    sending a response. `skew` is how many seconds the server's clock (`Date`, `X-RateLimit-Reset`) is ahead of
+    `clock`, which returns epoch seconds. Raises ValueError for an address that is not loopback.
     """
 
     def __init__(
@@ -39,132 +49,129 @@ class Sandbox:
         faults: FaultPlan | Iterable[Fault] = (),
         latency: float = 0.0,
         skew: float = 0.0,
-        base_path: str = "",
-        host: str = "127.0.0.1",
-        port: int = 0,
+        address: ServerAddress | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if host != "localhost" and not ip_address(host).is_loopback:
-            raise ValueError(f"the sandbox serves on loopback only, not on {host}")
+        self.host, self.port, base_path = address or ServerAddress()
+        if self.host != "localhost" and not ip_address(self.host).is_loopback:
+            raise ValueError(f"the sandbox serves on loopback only, not on {self.host}")
+        self.base_path = f"/{base_path.strip('/')}".rstrip("/")
         self.world = world
         self.faults = faults if isinstance(faults, FaultPlan) else FaultPlan(list(faults))
         self.limiter = limiter
         self.latency = latency
         self.skew = skew
-        self.base_path = f"/{base_path.strip('/')}".rstrip("/")
-        self.host = host
-        self.port = port
         self._clock = clock
         self._http: web.Server | None = None
-        self._listening: asyncio.Server | None = None
-        self._noted = asyncio.Event()
+        self._listener: asyncio.Server | None = None
+        self._call_recorded = asyncio.Event()
 
     @property
     def url(self) -> str:
-        """The workspace's URL, base path included, without a slash at its end."""
+        """The workspace's URL with its base path, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}{self.base_path}"
 
     async def __aenter__(self) -> Self:
-        """Start to listen; afterwards `port` is the one that was taken."""
+        """Start to listen; afterwards `port` is the port in use."""
         self._http = web.Server(self._serve, handler_cancellation=True, access_log=None)
-        await self.reappear()
+        await self.resume()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop at once: hung connections are aborted, no task is left."""
-        await self.vanish()
+        await self.stop_listening()
         if self._http is not None:
-            await self._http.shutdown(_GRACE)
+            await self._http.shutdown(_SHUTDOWN_TIMEOUT)
 
-    async def vanish(self) -> None:
-        """Take the server away: nothing listens any more and every connection is aborted."""
-        if self._listening is None or self._http is None:
+    async def stop_listening(self) -> None:
+        """Simulate an outage: close the listening socket and abort every connection."""
+        if self._listener is None or self._http is None:
             return
-        self._listening.close()
-        self._listening = None
+        self._listener.close()
+        self._listener = None
         while connections := self._http.connections:
             for connection in connections:
                 if connection.transport is not None:
                     connection.transport.abort()
             await asyncio.sleep(0)
 
-    async def reappear(self) -> None:
+    async def resume(self) -> None:
         """Listen again, on the same port as before."""
-        if self._http is None or self._listening is not None:
+        if self._http is None or self._listener is not None:
             return
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._http, self.host, self.port, backlog=1024)
-        self.port = self._listening.sockets[0].getsockname()[1]
+        self._listener = await loop.create_server(self._http, self.host, self.port, backlog=1024)
+        self.port = self._listener.sockets[0].getsockname()[1]
 
-    async def reached(self, calls: int = 1) -> None:
-        """Wait until this many calls, counted from the world's beginning, have reached the workspace."""
+    async def wait_for_calls(self, calls: int = 1) -> None:
+        """Wait until the workspace has received this many calls since the creation of its world."""
         while len(self.world.calls) < calls:
-            self._noted.clear()
-            await self._noted.wait()
+            self._call_recorded.clear()
+            await self._call_recorded.wait()
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request; its fate is decided in one step, so that a client who leaves changes nothing."""
-        call = self._incoming(request, await request.read())
-        if self._listening is None:
-            await silence()
-        fault, answer, now = self._decide(call)
+    async def _serve(self, http_request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request; its response is decided in one step, so that a client that disconnects changes nothing."""
+        request = self._parse_request(http_request, await http_request.read())
+        if self._listener is None:
+            await wait_for_disconnect()
+        fault, response, now = self._decide(request)
         if self.latency:
             await asyncio.sleep(self.latency)
-        return await send(request, fault, answer, now + self.latency)
+        return await send(http_request, fault, response, now + self.latency)
 
-    def _incoming(self, request: web.BaseRequest, body: bytes) -> Incoming:
-        """Return a request as the gate takes it; a path outside the workspace becomes an empty one."""
-        path = request.path
+    def _parse_request(self, http_request: web.BaseRequest, body: bytes) -> Request:
+        """Return the request as the handler needs it; a path outside the workspace becomes an empty one."""
+        path = http_request.path
         if self.base_path:
-            inside = path.startswith(f"{self.base_path}/")
-            path = path.removeprefix(self.base_path) if inside else ""
-        headers = request.headers
-        return Incoming(
-            verb=request.method,
+            is_inside = path.startswith(f"{self.base_path}/")
+            path = path.removeprefix(self.base_path) if is_inside else ""
+        headers = http_request.headers
+        return Request(
+            verb=http_request.method,
             path=path,
-            client=request.remote or "",
+            client=http_request.remote or "",
             user_id=headers.get("X-User-Id", ""),
             token=headers.get("X-Auth-Token", ""),
-            params=_query(request) if request.method == "GET" else _parsed(body),
+            params=_parse_query(http_request) if http_request.method == "GET" else _parse_body(body),
         )
 
-    def _decide(self, call: Incoming) -> tuple[Fault | None, Answer, float]:
-        """Decide what one call is answered, carry it out and note it; the time is that of the server's clock."""
+    def _decide(self, request: Request) -> tuple[Fault | None, Response, float]:
+        """Decide the response to one request, carry it out and record it; the time is that of the server's clock."""
         now = self._clock()
-        fault = self.faults.strike(call.route, call.room, call.user)
+        fault = self.faults.match(request.route, request.room, request.user)
         if fault is not None and fault.kind is Kind.REVOKE:
-            self.world.revoke(call.token)
-        answer = NOT_ASKED
+            self.world.revoke(request.token)
+        response = NO_RESPONSE
         if fault is None or fault.acts:
-            answer = answer_call(self.world, self.limiter, call, now, self.skew)
+            response = handle_request(self.world, self.limiter, request, now, self.skew)
         if fault is not None:
-            answer = distort(fault, answer, now + self.skew)
-        self._note(call, fault, answer, now)
-        return fault, answer, now + self.skew
+            response = apply_fault(fault, response, now + self.skew)
+        self._record(request, fault, response, now)
+        return fault, response, now + self.skew
 
-    def _note(self, call: Incoming, fault: Fault | None, answer: Answer, now: float) -> None:
+    def _record(self, request: Request, fault: Fault | None, response: Response, now: float) -> None:
         """Append one call to the record."""
         calls = self.world.calls
         kind = fault.kind.value if fault else None
-        done, status = answer.carried_out, answer.status
-        calls.append(Call(len(calls) + 1, now, call.route, call.room, call.user, done, status, kind))
-        self._noted.set()
+        done, status = response.carried_out, response.status
+        calls.append(Call(len(calls) + 1, now, request.route, request.room, request.user, done, status, kind))
+        self._call_recorded.set()
 
 
-def _query(request: web.BaseRequest) -> dict[str, str | list[str]]:
-    """Return the query; a name that comes twice or ends in `[]` has a list."""
+def _parse_query(http_request: web.BaseRequest) -> dict[str, str | list[str]]:
+    """Return the query parameters; a name that appears twice or ends in `[]` has a list."""
     query: dict[str, str | list[str]] = {}
-    for name in request.query:
-        values = request.query.getall(name)
+    for name in http_request.query:
+        values = http_request.query.getall(name)
         query[name.removesuffix("[]")] = values if name.endswith("[]") or len(values) > 1 else values[0]
     return query
 
 
-def _parsed(body: bytes) -> Any:
-    """Return the JSON value of a body, or None where it is not JSON."""
+def _parse_body(body: bytes) -> Any:
+    """Return the JSON value of a body, or None if it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The files in `jobs/` that users start from."""
+"""The example files in `jobs/`."""
 
 from pathlib import Path
 
@@ -12,21 +12,21 @@ JOBS = Path(__file__).parents[4] / "jobs"
 
 
 def rows_of(name: str) -> list[Row | BadRow]:
-    """Read one of the examples."""
+    """Return the rows of an example."""
     with open_job(str(JOBS / name)) as job:
         return list(job.rows())
 
 
 def test_the_examples_are_the_same_rows() -> None:
-    """The three examples differ in nothing but their format, and all their rows are usable."""
+    """The three examples differ only in their format, and all their rows are usable."""
     csv_rows, array, lines = (rows_of(f"example.{suffix}") for suffix in ("csv", "json", "jsonl"))
     assert [row[1:] for row in csv_rows] == [row[1:] for row in array] == [row[1:] for row in lines]
     assert len(csv_rows) == 6
     assert all(isinstance(row, Row) for row in csv_rows)
 
 
-def test_the_broken_example_shows_every_mistake_of_a_csv() -> None:
-    """`broken.csv` has some good rows, a pair twice, and each reason that a CSV row can be refused for."""
+def test_the_broken_example_shows_the_mistakes_of_a_csv() -> None:
+    """`broken.csv` has some usable rows, a pair twice, and the reasons for which a CSV row can be unusable."""
     rows = rows_of("broken.csv")
     good = [row[1:3] for row in rows if isinstance(row, Row)]
     assert len(good) > len(set(good)) > 1
@@ -43,5 +43,5 @@ def test_the_broken_example_shows_every_mistake_of_a_csv() -> None:
 
 @pytest.mark.parametrize("reason", BAD_ROW_REASONS)
 def test_every_reason_is_documented(reason: str) -> None:
-    """A reason that can stand in a report stands in the README of the job files."""
+    """Every reason that a report can have is in the README of the job files."""
     assert f"`{reason}`" in (JOBS / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Stored responses: raw ones of every make, bodies alone, and files that are neither."""
+"""Stored responses: raw ones in every form, bodies alone, and files that are neither."""
 
 import gzip
 import io
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.files.input.http_response import BODY_LIMIT, MAX_FILE_SIZE, ResponseFileError, parse_stored, read_stored
+from rolecall.files.input.http_response import MAX_FILE_SIZE, ResponseFileError, parse_response, read_response_file
+from rolecall.models import MAX_RESPONSE_SIZE
 
 BODY = b'{"success":true}'
 
@@ -38,60 +39,60 @@ BODY = b'{"success":true}'
     ],
 )
 def test_the_last_response_is_found(content: bytes, status: int | None, body: bytes) -> None:
-    """Whole responses and bodies alone are told apart by their content; of several responses the last one counts."""
-    stored = parse_stored(content, "kept.txt")
+    """Whole responses and bodies are distinguished by their content; of several responses the last one counts."""
+    stored = parse_response(content, "stored.txt")
     assert (stored.status, stored.body) == (status, body)
 
 
-def test_headers_are_found_without_regard_to_case() -> None:
-    """HTTP/2 writes names small, and the headers of an earlier response do not count."""
-    stored = parse_stored(b"HTTP/1.1 302 Found\nX-Old: 1\n\nHTTP/2 200\nx-ratelimit-limit:  10 \n\n", "kept.txt")
+def test_headers_are_case_insensitive() -> None:
+    """HTTP/2 has lower-case names; the headers of an earlier response are ignored."""
+    stored = parse_response(b"HTTP/1.1 302 Found\nX-Old: 1\n\nHTTP/2 200\nx-ratelimit-limit:  10 \n\n", "stored.txt")
     assert stored.headers["X-RateLimit-Limit"] == "10"
     assert "X-Old" not in stored.headers
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (b"", "kept.txt is empty"),
-        (b" \r\n", "kept.txt is empty"),
-        (b"HTTP/1.1 OK\r\n\r\n", "'HTTP/1.1 OK' is no status line"),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", "is no status line"),
-        (b"HTTP/9\x1b[31m", "is no status line"),
-        (b"HTTP/1.1 200 OK\r\nDate: x\r\n{}\r\n\r\n", "line 2 behind the status line"),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", "an interim answer (100)"),
+        (b"", "stored.txt is empty"),
+        (b" \r\n", "stored.txt is empty"),
+        (b"HTTP/1.1 OK\r\n\r\n", "'HTTP/1.1 OK' is not a status line"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", "is not a status line"),
+        (b"HTTP/9\x1b[31m", "is not a status line"),
+        (b"HTTP/1.1 200 OK\r\nDate: x\r\n{}\r\n\r\n", "line 2 after the status line"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "an interim response (100)"),
     ],
 )
-def test_an_unusable_file_is_refused_in_one_line(content: bytes, said: str) -> None:
-    """What is no response is refused by name and place, in one line that does a terminal no harm."""
+def test_an_unusable_file_is_refused_in_one_line(content: bytes, message: str) -> None:
+    """A file without a response is refused with its name and the place, in one line without control characters."""
     with pytest.raises(ResponseFileError) as refused:
-        parse_stored(content, "kept.txt")
-    assert said in str(refused.value)
+        parse_response(content, "stored.txt")
+    assert message in str(refused.value)
     assert str(refused.value).isprintable()
 
 
 def test_only_a_bounded_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body counts up to the bound of a run, and no more of a file or of standard input is read than needed."""
+    """A body is read up to the limit of a run, and a file or standard input not further than needed."""
     (tmp_path / "huge").write_bytes(b"HTTP/1.1 200 OK\n\n" + b"x" * (2 * MAX_FILE_SIZE))
-    assert len(read_stored(str(tmp_path / "huge")).body) == BODY_LIMIT
+    assert len(read_response_file(str(tmp_path / "huge")).body) == MAX_RESPONSE_SIZE
     stdin = io.BytesIO(b"y" * (2 * MAX_FILE_SIZE))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stdin))
-    assert read_stored("-").body == b"y" * BODY_LIMIT
+    assert read_response_file("-").body == b"y" * MAX_RESPONSE_SIZE
     assert stdin.tell() < 2 * MAX_FILE_SIZE
 
 
-def test_a_packed_body_is_unpacked_up_to_the_bound() -> None:
-    """A small body that would unpack to a hundred times the bound stays at the bound."""
-    packed = gzip.compress(bytes(100 * BODY_LIMIT))
-    assert len(parse_stored(b"HTTP/1.1 200 OK\nContent-Encoding: gzip\n\n" + packed, "x").body) == BODY_LIMIT
+def test_a_compressed_body_is_decompressed_up_to_the_limit() -> None:
+    """A small body that would decompress to a hundred times the limit is cut at the limit."""
+    packed = gzip.compress(bytes(100 * MAX_RESPONSE_SIZE))
+    assert len(parse_response(b"HTTP/1.1 200 OK\nContent-Encoding: gzip\n\n" + packed, "x").body) == MAX_RESPONSE_SIZE
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "nul\0byte"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file, a folder and an impossible name are refused in one line."""
+    """A missing file, a folder and an impossible name are refused."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ResponseFileError, match="cannot be read"):
-        read_stored(name)
+        read_response_file(name)
 
 
 PIECES = st.sampled_from(
@@ -112,10 +113,10 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES | st.binary(max_size=8), max_size=12).map(b"".join))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
-    """Nothing but a response or a refusal comes of any file."""
+    """Any bytes result in a response or in ResponseFileError."""
     try:
-        stored = parse_stored(content, "kept.txt")
+        stored = parse_response(content, "stored.txt")
     except ResponseFileError:
         return
     assert stored.status is None or 200 <= stored.status <= 999
-    assert len(stored.body) <= BODY_LIMIT
+    assert len(stored.body) <= MAX_RESPONSE_SIZE

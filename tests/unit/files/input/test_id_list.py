@@ -1,4 +1,4 @@
-"""Lists of people and rooms: whatever people keep them in, the same words come out."""
+"""Lists of users and rooms: every format gives the same words."""
 
 import gzip
 import io
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.files.input.id_list import PEOPLE, ROOMS, Columns, read_id_list
+from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
 from rolecall.files.input.problems import JobFileError
 
 
-def read(content: str | bytes, columns: Columns = PEOPLE) -> list[str]:
-    """Read a list."""
+def read(content: str | bytes, columns: ListColumns = USER_COLUMNS) -> list[str]:
+    """Return the words of a list."""
     return read_id_list("-", columns, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
@@ -37,8 +37,8 @@ def read(content: str | bytes, columns: Columns = PEOPLE) -> list[str]:
         ('"User ID","x"\n"u1","2"\n', ["u1"]),
     ],
 )
-def test_a_list_of_people_is_read(content: str, words: list[str]) -> None:
-    """One a line, CSV by its best column, JSON and JSONL give ids, `@names` and addresses, each once."""
+def test_a_list_of_users_is_read(content: str, words: list[str]) -> None:
+    """Plain lines, the best column of a CSV file, JSON and JSONL give ids, `@names` and addresses, each once."""
     assert read(content) == words
     assert read(gzip.compress(content.encode())) == words
 
@@ -53,12 +53,12 @@ def test_a_list_of_people_is_read(content: str, words: list[str]) -> None:
     ],
 )
 def test_a_list_of_rooms_is_read(content: str, words: list[str]) -> None:
-    """A job file or a report is a list of its rooms too; a column of names gives `#names`."""
-    assert read(content, ROOMS) == words
+    """A job file or a report is also a list of its rooms; a column of names gives `#names`."""
+    assert read(content, ROOM_COLUMNS) == words
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file is empty"),
         ("\n \n", "there is nothing in it"),
@@ -67,23 +67,29 @@ def test_a_list_of_rooms_is_read(content: str, words: list[str]) -> None:
         ('[{"first": "Anna"}]', "element 1: expected text, or an object with userid"),
         ('["anna"', "line 1, column"),
         ("x" * 257, "is longer than 256 characters"),
-        ("an\x1bna", "holds a line break, a control or a lost character"),
+        ("an\x1bna", "contains a line break, a control or a lost character"),
         (b"\xff\xfe\xff", "bytes that are not text"),
         (b"PK\x03\x04", "a zip file or an Excel workbook"),
     ],
 )
-def test_an_unusable_list_is_refused_in_one_line(content: str | bytes, said: str) -> None:
-    """What is no list says which file, what is wrong and what was expected."""
+def test_an_unusable_list_is_refused_in_one_line(content: str | bytes, message: str) -> None:
+    """The message names the file, the problem and what was expected."""
     with pytest.raises(JobFileError) as refused:
         read(content)
     assert str(refused.value).startswith("stdin: ")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_list_may_be_longer_than_a_row() -> None:
+    """The limit of 1 MiB is for each line, not for the whole list."""
+    words = [f"user{number:013}" for number in range(70_000)]
+    assert read("\n".join(words)) == words
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_it(content: bytes) -> None:
-    """Whatever a file holds, words or one refusal come of it."""
+    """Any bytes result in words or in JobFileError."""
     try:
         words = read(content)
     except JobFileError:
@@ -101,8 +107,8 @@ WORDS = st.lists(
 
 
 @given(WORDS)
-def test_every_form_gives_the_same_words(words: list[str]) -> None:
-    """Ids written as CSV, JSON or JSONL are read back as they were, in their order."""
+def test_every_format_gives_the_same_words(words: list[str]) -> None:
+    """Ids written as CSV, JSON or JSONL are read back unchanged and in order."""
     assert read("userId,n\n" + "".join(f"{word},1\n" for word in words)) == words
     assert read(json.dumps(words)) == words
     assert read("".join(json.dumps({"uid": word}) + "\n" for word in words)) == words

@@ -1,4 +1,4 @@
-"""Opening job files: every format by its content, names, digests, and files that are refused."""
+"""Opening job files: formats detected by content, names, digests, and files that are refused."""
 
 import gzip
 import hashlib
@@ -46,7 +46,7 @@ FORMATS = {
 
 
 def pairs_of(rows: list[Row | BadRow]) -> list[tuple[str, str]]:
-    """Give the ids of rows that must all be usable."""
+    """Return the ids of rows that must all be usable."""
     assert all(isinstance(row, Row) for row in rows), rows
     return [(row.room_id, row.user_id) for row in rows]
 
@@ -54,15 +54,15 @@ def pairs_of(rows: list[Row | BadRow]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("content", FORMATS.values(), ids=FORMATS.keys())
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", ["job.csv", "job.json", "job"])
-def test_format_is_known_by_content(
+def test_format_is_detected_by_content(
     read: Callable[..., list[Row | BadRow]], content: bytes, pack: Callable[[bytes], bytes], name: str
 ) -> None:
-    """Each format gives the same pairs, packed or not, whatever the file is called."""
+    """Each format gives the same pairs, packed or not, with any file name."""
     assert pairs_of(read(pack(content), name)) == PAIRS
 
 
 def test_gzip_of_several_members_is_read_whole(read: Callable[..., list[Row | BadRow]]) -> None:
-    """Gzip files that were appended to each other are one text."""
+    """Gzip files appended to each other are read as one text."""
     assert pairs_of(read(gzip.compress(CSV[:30].encode()) + gzip.compress(CSV[30:].encode()))) == PAIRS
 
 
@@ -73,7 +73,7 @@ def test_one_object_alone_is_one_row(read: Callable[..., list[Row | BadRow]]) ->
 
 @pytest.mark.parametrize("content", [CSV.encode(), gzip.compress(CSV.encode())], ids=["plain", "gzip"])
 def test_stdin_is_read_like_a_file(content: bytes) -> None:
-    """`-` spools stdin, so that it has a digest and can be read twice."""
+    """`-` reads stdin; it has a digest and can be read twice."""
     with open_job("-", io.BytesIO(content)) as job:
         assert job.name == "stdin"
         assert job.digest == hashlib.sha256(content).hexdigest()
@@ -82,7 +82,7 @@ def test_stdin_is_read_like_a_file(content: bytes) -> None:
 
 
 def test_named_pipe_is_spooled(tmp_path: Path) -> None:
-    """A pipe given as a path, as the shell's <(...) does, works like stdin."""
+    """A pipe given as a path, as the shell's <(...) is, works like stdin."""
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=(CSV,))
@@ -93,7 +93,7 @@ def test_named_pipe_is_spooled(tmp_path: Path) -> None:
 
 
 def test_digest_is_of_the_bytes_as_given(tmp_path: Path) -> None:
-    """The digest covers the packed bytes, as `sha256sum` would."""
+    """The digest covers the packed bytes, as `sha256sum` does."""
     path = tmp_path / "job.csv.gz"
     path.write_bytes(gzip.compress(CSV.encode()))
     with open_job(str(path)) as job:
@@ -109,8 +109,8 @@ def test_rows_can_be_read_twice_at_once(tmp_path: Path) -> None:
         assert [first == second for first, second in zip(job.rows(), job.rows(), strict=True)] == [True, True]
 
 
-def test_extra_columns_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
-    """After reading, the job knows the further columns of all its rows."""
+def test_extra_columns_are_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """After reading, the job has the extra columns of all its rows."""
     path = tmp_path / "job.jsonl"
     path.write_text('{"rid":"r","b":1,"uid":"u"}\n{"a":[1,null],"rid":"r","uid":"u"}\n["r","u"]\n')
     with open_job(str(path)) as job:
@@ -132,7 +132,7 @@ def test_extra_columns_are_told_in_the_order_of_the_file(tmp_path: Path) -> None
     ],
 )
 def test_name_is_a_safe_path_component(path: str, name: str) -> None:
-    """The job's name can be used as a folder's name as it is."""
+    """The job's name can be used as the name of a folder."""
     assert safe_name(path) == name
 
 
@@ -188,7 +188,7 @@ REFUSED = {
 def test_unusable_file_is_refused_with_one_clear_line(
     read: Callable[..., list[Row | BadRow]], content: bytes, message: str
 ) -> None:
-    """A file that cannot be used raises `JobFileError`, which names the file, the place and the trouble."""
+    """An unusable file raises `JobFileError`, which names the file, the place and the problem."""
     with pytest.raises(JobFileError) as caught:
         read(content)
     assert message in str(caught.value)
@@ -200,8 +200,8 @@ def test_unusable_file_is_refused_with_one_clear_line(
     ("content", "at_once"),
     [(b"", True), (b"a,b\n1,2", True), (b"roomId,userId\n", True), (b"[[1,2,3]]", True), (b'[["a","b"],', False)],
 )
-def test_what_the_start_shows_is_refused_on_opening(tmp_path: Path, content: bytes, at_once: bool) -> None:
-    """`open_job` itself refuses what its first row shows to be no job file; the rest is found on reading."""
+def test_a_problem_at_the_start_is_found_on_opening(tmp_path: Path, content: bytes, at_once: bool) -> None:
+    """`open_job` refuses a file whose first row is not a row; other problems are found on reading."""
     path = tmp_path / "job"
     path.write_bytes(content)
     if at_once:
@@ -212,8 +212,8 @@ def test_what_the_start_shows_is_refused_on_opening(tmp_path: Path, content: byt
             list(job.rows())
 
 
-def test_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A missing file, a folder, a device and a broken name are each told in one line."""
+def test_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
+    """A missing file, a folder, a device and an impossible name each have their own message."""
     for path, message in [
         (str(tmp_path / "none.csv"), "there is no such file"),
         (str(tmp_path), "this is a folder"),
@@ -225,24 +225,24 @@ def test_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("jb.csv", r"no such file; did you mean .*/job\.csv\?$"),
         ("zzz", "no such file$"),
         ("no/job.csv", "no such file$"),
     ],
 )
-def test_a_file_of_nearly_that_name_is_named(tmp_path: Path, typed: str, said: str) -> None:
-    """A misspelt name is answered with the file that was probably meant, if one lies there."""
+def test_a_file_with_a_similar_name_is_suggested(tmp_path: Path, typed: str, message: str) -> None:
+    """For a misspelt name, the message names the file that was probably meant, if there is one."""
     (tmp_path / "job.csv").write_text(CSV)
     (tmp_path / "jb.csv.d").mkdir()
-    with pytest.raises(JobFileError, match=said):
+    with pytest.raises(JobFileError, match=message):
         open_job(str(tmp_path / typed))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission_is_refused(tmp_path: Path) -> None:
-    """A file that may not be read is told as that."""
+    """A file without read permission has its own message."""
     path = tmp_path / "job.csv"
     path.write_text(CSV)
     path.chmod(0)
@@ -250,8 +250,8 @@ def test_file_without_permission_is_refused(tmp_path: Path) -> None:
         open_job(str(path))
 
 
-def test_a_closed_job_is_not_read(tmp_path: Path) -> None:
-    """After the job is closed its file's descriptor may be another's, so reading is an error."""
+def test_a_closed_job_cannot_be_read(tmp_path: Path) -> None:
+    """After the job is closed, its descriptor may belong to another file, so reading is an error."""
     path = tmp_path / "job.csv"
     path.write_text(CSV)
     with open_job(str(path)) as job:

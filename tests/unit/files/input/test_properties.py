@@ -1,4 +1,4 @@
-"""Properties of reading: no bytes crash it, and what was written in any format is read back."""
+"""Properties of reading: no bytes crash it, and rows written in any format are read back."""
 
 import csv
 import gzip
@@ -8,20 +8,19 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rolecall.files.input.ids import LONGEST_ID
 from rolecall.files.input.job import open_job
 from rolecall.files.input.problems import JobFileError
-from rolecall.models import BadRow, Row
+from rolecall.models import MAX_ID_LENGTH, BadRow, Row
 from rolecall.text import UNSAFE
 
 usable_ids = (
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=LONGEST_ID)
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_LENGTH)
     .map(lambda text: UNSAFE.sub("", text).strip())
     .filter(bool)
 )
-"""Whatever a JSON job may hold as an id."""
+"""Every id that a JSON job may contain."""
 csv_ids = usable_ids.filter(lambda text: not text.startswith("'"))
-"""In a CSV an apostrophe in front of a formula character is taken away."""
+"""In a CSV, an apostrophe in front of a formula character is removed."""
 
 VALID = [
     b'roomId;userId;n\r\nGENERAL;rocket.cat;"a\r\nb"\r\n\'=r;u;\r\n',
@@ -44,17 +43,17 @@ FRONTS = [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """Give a valid file with some bytes replaced, taken out or put in."""
+    """Return a valid file with some bytes replaced, removed or inserted."""
     content = bytearray(draw(st.sampled_from(VALID + [gzip.compress(each) for each in VALID])))
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(content)))
-        content[place : place + draw(st.integers(0, 5))] = draw(st.binary(max_size=5))
+        index = draw(st.integers(0, len(content)))
+        content[index : index + draw(st.integers(0, 5))] = draw(st.binary(max_size=5))
     return bytes(content)
 
 
 def assert_rows_or_refusal(content: bytes) -> None:
-    """Read a file to its end; only rows and `JobFileError` may come of it."""
-    said = ""
+    """Read a file to its end; the only results are rows and `JobFileError`."""
+    message = ""
     try:
         with open_job("-", io.BytesIO(content)) as job:
             for row in job.rows():
@@ -64,8 +63,8 @@ def assert_rows_or_refusal(content: bytes) -> None:
                     assert row.room_id == row.room_id.strip() != ""
                     assert not UNSAFE.search(row.room_id + row.user_id)
     except JobFileError as error:
-        said = str(error)
-    assert set(UNSAFE.findall(said)) <= {"\ufffd"}
+        message = str(error)
+    assert set(UNSAFE.findall(message)) <= {"\ufffd"}
 
 
 @given(st.sampled_from(FRONTS), st.binary(max_size=300))
@@ -73,7 +72,7 @@ def assert_rows_or_refusal(content: bytes) -> None:
 @example(b"[", b"9" * 5_000 + b"]")
 @example(b"", b'{"a":' * 2_000)
 def test_no_bytes_at_all_end_in_a_traceback(front: bytes, rest: bytes) -> None:
-    """Arbitrary bytes, also behind the marks of the known formats and packed, give rows or `JobFileError`."""
+    """Any bytes, also after the marks of the known formats and packed, give rows or `JobFileError`."""
     assert_rows_or_refusal(front + rest)
     assert_rows_or_refusal(gzip.compress(front + rest, 1))
 

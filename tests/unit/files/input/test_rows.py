@@ -1,4 +1,4 @@
-"""The single rows of a job file: what is carried, what is skipped, what is told as invalid."""
+"""The rows of a job file: which are usable, which are skipped, which are invalid."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rolecall.files.input.columns import role_of
+from rolecall.files.input.columns import column_role
 from rolecall.files.input.problems import BAD_ROW_REASONS, JobFileError
 from rolecall.models import BadRow, Row
 
@@ -19,9 +19,9 @@ Read = Callable[..., list[Row | BadRow]]
     + [(name, "userId") for name in ("userId", "user_id", "USER-ID", "User\u00a0ID", "uid", "U I D")]
     + [(name, "") for name in ("room", "user", "roomIds", "note", "", "id")],
 )
-def test_columns_are_known_by_their_names(name: str, role: str) -> None:
-    """Case, white space, `_` and `-` do not matter in a column's name; anything else does."""
-    assert role_of(name).value == role
+def test_columns_are_recognised_by_their_names(name: str, role: str) -> None:
+    """Case, white space, `_` and `-` in a column's name are ignored; everything else counts."""
+    assert column_role(name).value == role
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_columns_are_known_by_their_names(name: str, role: str) -> None:
     ],
 )
 def test_csv_rows(read: Read, content: str, rows: list[tuple[int, str, str, dict[str, str]]]) -> None:
-    """A CSV row has the physical line where it starts, trimmed ids, and its further cells as they stood."""
+    """A CSV row has the physical line where it starts, trimmed ids, and its other cells unchanged."""
     assert read(content) == [Row(*row) for row in rows]
 
 
@@ -67,7 +67,7 @@ def test_csv_rows(read: Read, content: str, rows: list[tuple[int, str, str, dict
     ],
 )
 def test_unusable_csv_row(read: Read, content: str, reason: str, line: int, ids: tuple[str, str]) -> None:
-    """A CSV row that cannot be used is told with its line, its reason and what stood in it; the next one is read."""
+    """An unusable CSV row has its line, its reason and its ids as in the file; the next row is read."""
     bad, good = read(content + "\nGENERAL,rocket.cat\n")
     assert isinstance(bad, BadRow)
     assert (bad.reason, bad.line, (bad.room_id, bad.user_id)) == (reason, line, ids)
@@ -97,7 +97,7 @@ def test_unusable_csv_row(read: Read, content: str, reason: str, line: int, ids:
 )
 @pytest.mark.parametrize("frame", ["[{}, {}, {}]", "{}\n{}\n{}"], ids=["array", "lines"])
 def test_unusable_json_row(read: Read, frame: str, element: str, reason: str) -> None:
-    """A JSON element that cannot be used is told with its place and reason; the ones around it are read."""
+    """An unusable JSON element has its place and reason; the elements around it are read."""
     before, bad, after = read(
         frame.format('["a", "b"]' if frame[0] == "{" else '{"rid":"a","uid":"b"}', element, '["c","d"]')
     )
@@ -111,15 +111,15 @@ def test_unusable_json_row(read: Read, frame: str, element: str, reason: str) ->
     "value", ["text", "", None, True, -5, 1.5, 2**63, [1, [None]], {"a": {"b": []}}, {"roomId": "inner"}]
 )
 def test_json_values_stay_json_values(read: Read, frame: str, value: Any) -> None:
-    """Further keys keep the types that they have in JSON, nested ones too."""
+    """The values of other keys keep their JSON types, also nested ones."""
     element = orjson.dumps({"rid": "r", "x": value, "uid": "u"}).decode()
     (row,) = read(frame.format(element))
     assert row == Row(1, "r", "u", {"x": value})
     assert type(row.extra["x"]) is type(value)
 
 
-def test_the_same_id_twice_in_an_object_is_no_trouble(read: Read) -> None:
-    """Two keys that name the same room, or one of them null, leave no doubt."""
+def test_the_same_id_twice_in_an_object_is_usable(read: Read) -> None:
+    """Two keys with the same room, or one of them null, are not ambiguous."""
     assert read('[{"rid":"r","roomId":"r","uid":"u","userId":null}]') == [Row(1, "r", "u", {})]
 
 
@@ -137,22 +137,22 @@ def test_the_same_id_twice_in_an_object_is_no_trouble(read: Read) -> None:
     ],
 )
 def test_unusable_line_of_jsonl(read: Read, line: str, reason: str) -> None:
-    """A later line that is not JSON, or too deep for a report, is told and the next one read."""
+    """A later line that is not JSON, or too deep for a report, is an unusable row; the next line is read."""
     _, bad, good = read(f'["a","b"]\n{line}\n\n["c","d"]\n')
     assert isinstance(bad, BadRow)
     assert (bad.reason, bad.line) == (reason, 2)
     assert good == Row(4, "c", "d", {})
 
 
-def test_whole_number_beyond_64_bits_in_an_array_is_told(read: Read) -> None:
-    """A value that no report could write makes its row invalid, not the whole file."""
+def test_whole_number_beyond_64_bits_in_an_array_is_invalid(read: Read) -> None:
+    """A value that a report cannot contain makes its row invalid, not the whole file."""
     (bad,) = read('[{"rid":"r","uid":"u","x":123456789012345678901234567890}]')
     assert isinstance(bad, BadRow)
     assert bad.reason == "unreportable_value"
 
 
-def test_a_swallowing_quote_says_which_lines_it_took(read: Read) -> None:
-    """A stray quote that joins lines names all of them."""
+def test_a_quote_that_joins_lines_names_them(read: Read) -> None:
+    """The message about a misplaced quote names all lines that it joins."""
     bad = read('rid,uid\nr,"u\nq,v\n"x,y\na,b\n')[0]
     assert isinstance(bad, BadRow)
     assert "lines 2 to 4" in bad.message
@@ -160,8 +160,8 @@ def test_a_swallowing_quote_says_which_lines_it_took(read: Read) -> None:
 
 @pytest.mark.parametrize("half", [r"\ud800", r"\udc00x", r"\uD83Dx", r"\ude00\ud83d"])
 @pytest.mark.parametrize("before", ["", "x" * 65_500])
-def test_half_a_character_in_an_array_is_no_id(read: Read, half: str, before: str) -> None:
-    """The parser would make another id of an unpaired surrogate; the file is refused, also where blocks meet."""
+def test_a_lone_surrogate_in_an_array_is_refused(read: Read, half: str, before: str) -> None:
+    """The parser would make another id from a lone surrogate: the file is refused, also at a chunk's end."""
     with pytest.raises(JobFileError, match=r"half a character|not text"):
         read(f'[["a","b"],{" " * len(before)}["abc{half}","u"],["c","d"]]')
     with pytest.raises(JobFileError, match=r"half a character|not text"):
@@ -169,8 +169,8 @@ def test_half_a_character_in_an_array_is_no_id(read: Read, half: str, before: st
 
 
 @pytest.mark.parametrize("blanks", range(65_505, 65_540, 3))
-def test_a_pair_of_escapes_is_one_character_wherever_blocks_meet(read: Read, blanks: int) -> None:
-    """A whole surrogate pair is read as its character, wherever in the file it stands."""
+def test_a_surrogate_pair_is_one_character_also_across_chunks(read: Read, blanks: int) -> None:
+    """A surrogate pair is read as one character at every place in the file."""
     (_, row) = read(f'[["a","b"],{" " * blanks}' + r'["\ud83d\ude00","u"]]')
     assert isinstance(row, Row)
     assert row.room_id == "\U0001f600"

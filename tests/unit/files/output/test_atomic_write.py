@@ -1,4 +1,4 @@
-"""Files that take their place at once, private, and never through a link."""
+"""Atomic writes: the file is replaced at once, is private, and is never written through a symbolic link."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from rolecall.files.output.atomic_write import SymlinkError, replace_atomically,
 
 
 def names_in(folder: Path) -> list[str]:
-    """List a folder, hidden files too."""
+    """Return the names in a folder, hidden files included."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
-    """Until the block ends the old file is there, then the new one, with mode 0600 and nothing beside it."""
+    """Until the block ends the old file is there, then the new one, with mode 0600 and no temporary file."""
     path = tmp_path / "report.csv"
     path.write_text("old")
     with replace_atomically(path) as file:
@@ -27,7 +27,7 @@ def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_a_failed_block_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
-    """Whatever ends the block, the old file stays and the temporary one goes."""
+    """After any exception the old file is unchanged and the temporary file is removed."""
     path = tmp_path / "report.csv"
     path.write_text("old")
 
@@ -44,7 +44,7 @@ def test_a_failed_block_leaves_nothing_behind(tmp_path: Path, error: type[BaseEx
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_symbolic_link_is_refused(tmp_path: Path, there: bool) -> None:
-    """A link in the target's place is neither followed nor replaced, also when it leads nowhere."""
+    """A symbolic link at the path is neither followed nor replaced, also if its target is missing."""
     victim, path = tmp_path / "victim", tmp_path / "report.csv"
     if there:
         victim.write_text("keep")
@@ -56,7 +56,7 @@ def test_a_symbolic_link_is_refused(tmp_path: Path, there: bool) -> None:
 
 
 def test_a_link_put_there_while_writing_is_refused(tmp_path: Path) -> None:
-    """A link that turns up before the block ends is not replaced either."""
+    """A symbolic link that appears before the block ends is not replaced either."""
     path = tmp_path / "report.csv"
     with pytest.raises(SymlinkError), replace_atomically(path):
         path.symlink_to(tmp_path / "victim")
@@ -64,6 +64,6 @@ def test_a_link_put_there_while_writing_is_refused(tmp_path: Path) -> None:
 
 
 def test_json_is_indented_and_ends_in_a_line_break(tmp_path: Path) -> None:
-    """`write_json` writes for people as well as for programs."""
+    """`write_json` writes indented JSON with a line break at the end, and escapes control characters."""
     write_json(tmp_path / "summary.json", {"removed": 2, "job": "a\x85b"})
     assert (tmp_path / "summary.json").read_bytes() == b'{\n  "removed": 2,\n  "job": "a\\u0085b"\n}\n'

@@ -1,4 +1,4 @@
-"""What is found is written as a job file: read back by the job reader, harmless in a spreadsheet."""
+"""The job file that `find` writes: read back by the job reader, without formulas for a spreadsheet."""
 
 import csv
 import io
@@ -6,14 +6,13 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.files.input.ids import LONGEST_ID
 from rolecall.files.input.job import open_job
-from rolecall.files.output.find_csv import FIND_COLUMNS, RoleAssignment, write_find_csv
-from rolecall.models import Row
+from rolecall.files.output.find_csv import FIND_COLUMNS, write_find_csv
+from rolecall.models import MAX_ID_LENGTH, RoleAssignment, Row
 from rolecall.text import UNSAFE
 
 IDS = (
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=LONGEST_ID)
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_LENGTH)
     .map(lambda text: UNSAFE.sub("", text).strip())
     .filter(bool)
 )
@@ -31,8 +30,8 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, min_size=1, max_size=5))
-def test_a_job_reader_gets_the_ids_back(rows: list[RoleAssignment]) -> None:
-    """Whatever ids a workspace has, the rows of the file are exactly the pairs that were found."""
+def test_a_job_reader_returns_the_same_ids(rows: list[RoleAssignment]) -> None:
+    """With any ids, the rows of the file are exactly the pairs that were found."""
     text = io.StringIO(newline="")
     write_find_csv(text, rows)
     with open_job("-", io.BytesIO(text.getvalue().encode())) as job:
@@ -43,7 +42,7 @@ def test_a_job_reader_gets_the_ids_back(rows: list[RoleAssignment]) -> None:
 
 @given(ROWS)
 def test_no_cell_is_a_formula(row: RoleAssignment) -> None:
-    """Hostile names stay text in a spreadsheet and break no row."""
+    """Hostile names are text in a spreadsheet and do not break a row."""
     text = io.StringIO(newline="")
     write_find_csv(text, [row])
     _, cells = csv.reader(io.StringIO(text.getvalue(), newline=""))
@@ -52,7 +51,7 @@ def test_no_cell_is_a_formula(row: RoleAssignment) -> None:
 
 
 def test_the_row_is_written_for_people_too() -> None:
-    """The names, all roles and whether the account is active stand beside the ids."""
+    """The names, all roles and whether the account is active are in the row, after the ids."""
     text = io.StringIO(newline="")
     write_find_csv(text, [RoleAssignment("r", "u", "budget", "anna", "Anna K", ("leader", "owner"), active=False)])
     assert text.getvalue().splitlines() == [

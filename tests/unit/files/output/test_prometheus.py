@@ -1,4 +1,4 @@
-"""The metrics of a run: Prometheus' own parser reads back what was meant, whatever names it has."""
+"""The metrics of a run: Prometheus' own parser reads back the same values, with any names."""
 
 import re
 import stat
@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from rolecall.files.output.atomic_write import SymlinkError
-from rolecall.files.output.prometheus import LONGEST_LABEL, RunMetrics, render_metrics, write_metrics
+from rolecall.files.output.prometheus import (
+    MAX_LABEL_LENGTH,
+    RunMetrics,
+    format_metrics,
+    is_foreign_file,
+    write_metrics,
+)
 from rolecall.models import Outcome
 from rolecall.text import sanitise
 
@@ -35,7 +41,7 @@ rows = st.dictionaries(
 
 
 def read(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-    """Give the samples of each family by their labels."""
+    """Return the samples of each family by their labels."""
     families = text_string_to_metric_families(text)
     return {
         family.name: {tuple(sorted(sample.labels.items())): sample.value for sample in family.samples}
@@ -43,9 +49,9 @@ def read(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     }
 
 
-def test_what_a_run_came_to_is_told() -> None:
-    """Times, duration, exit code and rows stand under their names, each with workspace, operation and job."""
-    found = read(render_metrics(RUN))
+def test_a_run_has_its_times_exit_code_and_rows() -> None:
+    """Times, duration, exit code and rows have their own metrics, each with workspace, operation and job."""
+    found = read(format_metrics(RUN))
     common = (("job", "leavers.csv"), ("operation", "groups.removeLeader"), ("workspace", "https://chat.example.org"))
     assert found["rolecall_last_run_start_timestamp_seconds"] == {common: 1_772_357_400.25}
     assert found["rolecall_last_run_end_timestamp_seconds"] == {common: 1_772_357_472.5}
@@ -66,7 +72,7 @@ def test_any_names_and_values_can_be_read_back(
     code: int,
     counted: dict[tuple[str, str], int],
 ) -> None:
-    """Whatever stands in the labels, each line is a comment or a sample, and the parser finds what was put in."""
+    """With any labels, each line is a comment or a sample, and the parser returns the same values."""
     ended = RunMetrics(
         workspace,
         operation,
@@ -76,37 +82,48 @@ def test_any_names_and_values_can_be_read_back(
         code,
         [(outcome, reason, number) for (outcome, reason), number in counted.items()],
     )
-    text = render_metrics(ended)
+    text = format_metrics(ended)
     assert text.endswith("\n")
     for line in text[:-1].split("\n"):
         assert re.match(r"# (HELP|TYPE) rolecall_last_run_\w+ ", line) or SAMPLE.fullmatch(line), line
     found = read(text)
-    meant = {"workspace": workspace, "operation": operation, "job": job}
-    cleaned = {name: sanitise(value, limit=LONGEST_LABEL) for name, value in meant.items()}
+    labels = {"workspace": workspace, "operation": operation, "job": job}
+    cleaned = {name: sanitise(value, limit=MAX_LABEL_LENGTH) for name, value in labels.items()}
     assert found["rolecall_last_run_exit_code"] == {tuple(sorted(cleaned.items())): code}
     assert found["rolecall_last_run_duration_seconds"].popitem()[1] == pytest.approx(seconds, abs=0.01)
-    told = {
-        (dict(labels)["outcome"], dict(labels)["reason"]): value
-        for labels, value in found.get("rolecall_last_run_rows", {}).items()
+    rows_read = {
+        (dict(pairs)["outcome"], dict(pairs)["reason"]): value
+        for pairs, value in found.get("rolecall_last_run_rows", {}).items()
     }
-    assert told == counted
+    assert rows_read == counted
 
 
 def test_the_file_is_whole_and_others_may_read_it(tmp_path: Path) -> None:
-    """An older file is replaced in one step, with mode 0644 and nothing left beside it."""
+    """An older file is replaced in one step, with mode 0644 and no temporary file left."""
     path = tmp_path / "rolecall.prom"
     path.write_text("old")
     path.chmod(0o600)
     write_metrics(path, RUN)
-    assert path.read_text("utf-8") == render_metrics(RUN)
+    assert path.read_text("utf-8") == format_metrics(RUN)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_no_link_is_written_through(tmp_path: Path) -> None:
-    """In a folder that others write to, a link may be a trap."""
+    """A symbolic link, which others may create in a shared folder, is refused."""
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "rolecall.prom").symlink_to("victim")
     with pytest.raises(SymlinkError):
         write_metrics(tmp_path / "rolecall.prom", RUN)
     assert (tmp_path / "victim").read_text() == "kept"
+
+
+def test_only_a_file_of_ours_may_be_replaced(tmp_path: Path) -> None:
+    """A missing file and an older metrics file are not foreign; other files and folders are."""
+    path = tmp_path / "rolecall.prom"
+    assert not is_foreign_file(path)
+    write_metrics(path, RUN)
+    assert not is_foreign_file(path)
+    path.write_text("# HELP node_load1\n")
+    assert is_foreign_file(path)
+    assert is_foreign_file(tmp_path)

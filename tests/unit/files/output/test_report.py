@@ -1,4 +1,4 @@
-"""The reports of a run: their columns, their formats, and that they are job files again."""
+"""The reports of a run: their columns and formats, and that they can be used as job files."""
 
 import csv
 import json
@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.files.input.job import open_job
-from rolecall.files.output.report import REPORT_COLUMNS, column_names, is_retryable_row, rfc3339, write_report
+from rolecall.files.output.report import (
+    REPORT_COLUMNS,
+    ReportFiles,
+    belongs_in_retry_csv,
+    report_header,
+    write_report,
+)
 from rolecall.models import BadRow, Json, Outcome, Result, Row
 from rolecall.text import UNSAFE
 
@@ -22,13 +28,13 @@ START = 1_772_357_400_250
 
 
 def result(room_id: str = "r", user_id: str = "u", outcome: Outcome = Outcome.REMOVED, **fields: Any) -> Result:
-    """Make a result; `fields` are the ones that matter to the test."""
+    """Return a result; `fields` are those that matter to the test."""
     made = Result(2, room_id, user_id, outcome, "", 200, "", "", 1, START, START + 40, 38, {})
     return made._replace(**fields)
 
 
 def rows_of(path: Path) -> list[Row | BadRow]:
-    """Read a report as a job file."""
+    """Return the rows of a report, read as a job file."""
     with open_job(str(path)) as job:
         return list(job.rows())
 
@@ -50,7 +56,7 @@ def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
 def test_json_reports_are_the_same_table(tmp_path: Path, rows: int) -> None:
     """`report.json` and `report.jsonl` have the same rows under the same names, with JSON's own values."""
     results = [result(line=n, extra={"n": n, "line": [None]}) for n in range(rows)]
-    write_report(tmp_path, iter(results), ["n", "line", "gone"], ["json", "jsonl"])
+    write_report(tmp_path, iter(results), ["n", "line", "gone"], ReportFiles(["json", "jsonl"]))
     lines = [orjson.loads(line) for line in (tmp_path / "report.jsonl").read_bytes().splitlines()]
     assert json.loads((tmp_path / "report.json").read_bytes()) == lines
     assert len(lines) == rows
@@ -61,24 +67,24 @@ def test_json_reports_are_the_same_table(tmp_path: Path, rows: int) -> None:
     assert header.split(",") == [*REPORT_COLUMNS, "n", "job_line", "gone"]
 
 
-def test_only_the_formats_asked_for_are_written(tmp_path: Path) -> None:
-    """Without a wish there is `report.csv`, and `retry.csv` only where it is of use."""
+def test_only_the_requested_formats_are_written(tmp_path: Path) -> None:
+    """By default there is `report.csv`, and `retry.csv` only if it has rows."""
     write_report(tmp_path, [result()], [])
     assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
 
 
-def test_a_further_report_that_fails_costs_no_table(tmp_path: Path) -> None:
-    """A report of another form takes every row; when it fails at its end, the tables are there and it is not."""
-    taken: list[Result] = []
+def test_an_extra_report_that_fails_leaves_the_others(tmp_path: Path) -> None:
+    """An extra report receives every row; if it fails at its end, it is missing and the others are there."""
+    received: list[Result] = []
 
     @contextmanager
     def failing(file: TextIO) -> Iterator[Callable[[Result], object]]:
-        yield taken.append
+        yield received.append
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_report(tmp_path, [result()], [], further={"report.html": failing})
-    assert taken == [result()]
+        write_report(tmp_path, [result()], [], ReportFiles(extra={"report.html": failing}))
+    assert received == [result()]
     assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
     assert len(rows_of(tmp_path / "report.csv")) == 1
 
@@ -91,14 +97,14 @@ def test_a_further_report_that_fails_costs_no_table(tmp_path: Path) -> None:
         (["", "a\nb", "a\rb"], ["column 1", "a\ufffdb", "job_a\ufffdb"]),
     ],
 )
-def test_the_jobs_columns_never_hide_the_reports(extra: list[str], names: list[str]) -> None:
-    """A further column whose name is taken gets another one."""
-    assert column_names(REPORT_COLUMNS, extra) == [*REPORT_COLUMNS, *names]
+def test_the_jobs_columns_do_not_hide_the_reports_columns(extra: list[str], names: list[str]) -> None:
+    """An extra column whose name is taken is renamed."""
+    assert report_header(REPORT_COLUMNS, extra) == [*REPORT_COLUMNS, *names]
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_retry_has_what_is_worth_another_run(tmp_path: Path, outcome: Outcome) -> None:
-    """Rows that failed, are unknown or were not reached go into `retry.csv`, with the job's columns."""
+def test_retry_has_the_rows_worth_another_run(tmp_path: Path, outcome: Outcome) -> None:
+    """Rows that are failed, unknown or not attempted go into `retry.csv`, with the job's columns."""
     (tmp_path / "retry.csv").write_text("old")
     row = result(outcome=outcome, extra={"line": "7"})
     write_report(tmp_path, [row, row._replace(line=None)], ["line"])
@@ -106,12 +112,12 @@ def test_retry_has_what_is_worth_another_run(tmp_path: Path, outcome: Outcome) -
         assert (tmp_path / "retry.csv").read_bytes() == b"roomId,userId,line\r\nr,u,7\r\n"
     else:
         assert not (tmp_path / "retry.csv").exists()
-    assert not is_retryable_row(row._replace(line=None))
+    assert not belongs_in_retry_csv(row._replace(line=None))
 
 
 def test_a_break_on_the_way_leaves_the_old_reports(tmp_path: Path) -> None:
-    """When the results end in an error, no report is touched and no temporary file stays."""
-    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ["json"])
+    """If reading the results fails, no report is changed and no temporary file remains."""
+    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ReportFiles(["json"]))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def broken() -> Iterator[Result]:
@@ -119,39 +125,25 @@ def test_a_break_on_the_way_leaves_the_old_reports(tmp_path: Path) -> None:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        write_report(tmp_path, broken(), [], ["json", "jsonl"])
+        write_report(tmp_path, broken(), [], ReportFiles(["json", "jsonl"]))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_reports_are_private(tmp_path: Path) -> None:
-    """Only their owner may read the reports."""
-    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ["json", "jsonl"])
+    """Only their owner can read the reports."""
+    write_report(tmp_path, [result(outcome=Outcome.FAILED)], [], ReportFiles(["json", "jsonl"]))
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
 def test_a_hostile_answer_reaches_no_terminal(tmp_path: Path) -> None:
-    """Escape sequences and lone surrogates in the server's words stand in no report."""
+    """Escape sequences and lone surrogates in a server message are in no report."""
     message = "\x1b]0;title\x07\r\n\u202egnp.exe\ud800 =1"
-    write_report(tmp_path, [result(message=message, error_type="=cmd|x")], [], ["json", "jsonl"])
+    write_report(tmp_path, [result(message=message, error_type="=cmd|x")], [], ReportFiles(["json", "jsonl"]))
     for path in tmp_path.iterdir():
         text = path.read_bytes().decode()
         assert set(UNSAFE.findall(text)) <= {"\ufffd", "\r", "\n"}
     with (tmp_path / "report.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == 2
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        (None, None),
-        (0, "1970-01-01T00:00:00.000Z"),
-        (START, "2026-03-01T09:30:00.250Z"),
-        (999, "1970-01-01T00:00:00.999Z"),
-    ],
-)
-def test_rfc3339(milliseconds: int | None, text: str | None) -> None:
-    """Times are UTC with milliseconds and a Z."""
-    assert rfc3339(milliseconds) == text
 
 
 ids = st.one_of(
@@ -168,12 +160,12 @@ json_values = st.recursive(
 
 @given(st.lists(st.tuples(usable, usable, json_values), min_size=1, max_size=8))
 @settings(max_examples=150, deadline=None)
-def test_reports_are_job_files_again(rows: list[tuple[str, str, Json]]) -> None:
-    """Each report, and `retry.csv`, used as a job file gives the same pairs in the same order."""
+def test_reports_can_be_used_as_job_files(rows: list[tuple[str, str, Json]]) -> None:
+    """Each report and `retry.csv`, read as job files, have the same pairs in the same order."""
     results = [result(room, user, Outcome.UNKNOWN, extra={"note": note}) for room, user, note in rows]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_report(folder, results, ["note"], ["jsonl", "json"])
+        write_report(folder, results, ["note"], ReportFiles(["jsonl", "json"]))
         for path in folder.iterdir():
             read = rows_of(path)
             assert [(row.room_id, row.user_id) for row in read] == [(room, user) for room, user, _ in rows], path
@@ -183,7 +175,7 @@ def test_reports_are_job_files_again(rows: list[tuple[str, str, Json]]) -> None:
 @given(st.lists(usable, min_size=1, max_size=5), st.text(st.characters(codec="utf-8")))
 @settings(max_examples=100, deadline=None)
 def test_a_retry_of_a_retry_is_the_same_file(notes: list[str], name: str) -> None:
-    """Reading `retry.csv` and writing it again changes nothing: no apostrophe upon another."""
+    """Reading `retry.csv` and writing it again changes nothing: apostrophes do not accumulate."""
     name = f"note {name}".strip()
     with TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
@@ -198,8 +190,8 @@ def test_a_retry_of_a_retry_is_the_same_file(notes: list[str], name: str) -> Non
 
 @given(st.text(st.characters(codec="utf-8"), max_size=400))
 @settings(max_examples=150, deadline=None)
-def test_what_was_invalid_stays_invalid(room_id: str) -> None:
-    """A report used as a job file never makes a usable id of one that was refused."""
+def test_an_invalid_id_stays_invalid(room_id: str) -> None:
+    """Reading a report as a job file never makes a rejected id usable."""
     with TemporaryDirectory() as name:
         job = Path(name) / "job.json"
         job.write_bytes(orjson.dumps([[room_id, "u"]]))

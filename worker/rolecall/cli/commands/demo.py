@@ -44,7 +44,7 @@ def demo(rows: int, out: Path | None, json: bool) -> int:
         raise OperatorError(f"{folder} has the report of an earlier demo; name another --out.")
     demo = demo_world(rows)
     job = folder / "job.csv"
-    _write_job(job, ((pair.room_id, pair.user_id) for pair in demo.pairs))
+    _write_job(job, ((pair.room_id, pair.user_id) for pair in demo.rows))
     reporter, stop = ProgressReporter(OutputMode(json=json), assume_yes=True), StopSignal()
 
     async def run() -> RunResult:

@@ -31,12 +31,12 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console
     from rolecall.cli.views import explain_view
-    from rolecall.files.input.http_response import read_stored
+    from rolecall.files.input.http_response import read_response_file
     from rolecall.models import Reply
     from rolecall.rocketchat import response_classifier
     from rolecall.text import sanitise
 
-    stored = read_stored(response)
+    stored = read_response_file(response)
     if status is not None and stored.status is not None:
         raise OperatorError(f"{sanitise(response)} has a status itself ({stored.status}): leave out --status.")
     known = stored.status or status or explain_view.status_in(stored.body)

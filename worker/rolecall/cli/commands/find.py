@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from collections.abc import Iterable
 
     from rolecall.app.find_roles import FindRequest
-    from rolecall.files.output.find_csv import RoleAssignment
+    from rolecall.models import RoleAssignment
 
 
 @click.command(short_help="Write a job file: who has which role where.")
@@ -75,7 +75,7 @@ def _request(out: Path | None, options: dict[str, Any]) -> "FindRequest":
     """Read the lists and put the query together. Raises UsageError and RolecallError."""
     from rolecall.app.find_roles import FindRequest, require_words
     from rolecall.engine.directory.find_query import FindQuery
-    from rolecall.files.input.id_list import PEOPLE, ROOMS, Columns, read_id_list
+    from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
 
     whole, lists = ("user", "users", "deactivated", "room", "rooms", "all_rooms"), (options["users"], options["rooms"])
     if not any(options[name] for name in whole):
@@ -85,12 +85,12 @@ def _request(out: Path | None, options: dict[str, Any]) -> "FindRequest":
     if lists == ("-", "-"):
         raise click.UsageError("only one list can come from stdin")
 
-    def words(named: tuple[str, ...], path: str | None, columns: Columns) -> tuple[str, ...]:
+    def words(named: tuple[str, ...], path: str | None, columns: ListColumns) -> tuple[str, ...]:
         listed = read_id_list(path, columns) if path is not None else []
         return tuple(dict.fromkeys((*require_words(named), *listed)))
 
     excluded = require_words(options["exclude"])
-    people, rooms = words(options["user"], lists[0], PEOPLE), words(options["room"], lists[1], ROOMS)
+    people, rooms = words(options["user"], lists[0], USER_COLUMNS), words(options["room"], lists[1], ROOM_COLUMNS)
     role, kind = Role(options["role"]), options["kind"]
     query = FindQuery(role, kind, people, rooms, options["all_rooms"], options["deactivated"])
     return FindRequest(query, excluded, out)

@@ -33,11 +33,11 @@ TO_REHEARSE = (
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit calls to N in a window.")
 @click.option("--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds of that window.")
 @click.option("--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds for an answer.")
-@click.option("--faults/--no-faults", default=True, show_default=True, help="Lose and break some answers.")
+@click.option("--faults/--no-faults", default=True, show_default=True, help="Inject faults.")
 def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
     """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
     from rolecall.cli.terminal import event_loop
-    from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, demo_faults, demo_world
+    from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, ServerAddress, demo_faults, demo_world
 
     demo = demo_world(rows, roles=("user", "owner") if limit else ("user", "bot"))
     for permission in TO_REHEARSE:
@@ -46,8 +46,10 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
     async def serve() -> None:
         limiter = Limiter(limit, window) if limit else None
         plan = demo_faults(demo) if faults else ()
-        async with Sandbox(demo.world, limiter=limiter, faults=plan, latency=latency, port=port) as served:
-            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.pairs])  # not for a port that is taken
+        async with Sandbox(
+            demo.world, limiter=limiter, faults=plan, latency=latency, address=ServerAddress(port=port)
+        ) as served:
+            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.rows])  # not for a port that is taken
             click.echo(f"export ROCKETCHAT_URL={served.url}")
             click.echo(f"export ROCKETCHAT_USER_ID={ACCOUNT.user_id}")
             click.echo(f"export ROCKETCHAT_AUTH_TOKEN={ACCOUNT.token}")

@@ -16,10 +16,10 @@ def print_result(line: str) -> None:
 
 def print_json(document: Json) -> None:
     """Print a result as one JSON document on stdout. Raises OSError if it cannot be written."""
-    from rolecall.files.output.csv_sanitiser import json_text
+    from rolecall.files.json_codec import format_json
 
     with suppress(BrokenPipeError, ValueError):
-        print(json_text(document, indent=True), flush=True)  # noqa: T201 - this is the place that prints
+        print(format_json(document, indent=True), flush=True)  # noqa: T201 - this is the place that prints
 
 
 def print_info(line: str) -> None:

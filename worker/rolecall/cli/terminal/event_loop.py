@@ -7,8 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from rolecall.cli.terminal.signals import two_stage_interrupt
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) 
         if stop is None:
             task.cancel()
         else:
-            stop.ask(StopReason.INTERRUPTED)
+            stop.request(StopReason.INTERRUPTED)
 
     with two_stage_interrupt(request, task.cancel):
         return await task

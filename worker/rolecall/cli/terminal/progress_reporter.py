@@ -16,8 +16,8 @@ from rolecall.cli.views.notice_view import format_notice, format_question, is_ur
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress_tracker import ProgressTracker
-from rolecall.files.output.report import rfc3339
 from rolecall.models import Progress
+from rolecall.text import rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -106,8 +106,8 @@ def fields(progress: Progress) -> dict[str, object]:
     values |= {outcome.value: rows for outcome, rows in progress.outcomes.items() if rows}
     if progress.remaining is not None:
         values["remaining"] = round(progress.remaining)
-    if progress.hold is not None:
-        values["held_until"] = rfc3339(int((progress.at + progress.hold.seconds) * 1000))
+    if progress.pause is not None:
+        values["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
     return values

@@ -11,11 +11,10 @@ from rich.text import Text
 from rolecall.app.run_status import RunStatus, State
 from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
-from rolecall.files.output.report import rfc3339
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.models import Json, Outcome
 from rolecall.store.base import Session
-from rolecall.text import format_countdown, sanitise
+from rolecall.text import format_countdown, rfc3339, sanitise
 
 MAX_SESSIONS = 10
 """Sessions that are shown; the JSON document has them all."""
@@ -84,7 +83,7 @@ def _end(status: RunStatus, session: Session) -> str:
 def status_json(status: RunStatus) -> Json:
     """Return the state of a run as JSON; keys with the meaning of those in summary.json have the same names."""
     progress, identity = status.progress, status.identity
-    hold, outage = progress.hold, progress.outage
+    pause, outage = progress.pause, progress.outage
     return {
         "folder": str(status.folder),
         "workspace": identity.workspace,
@@ -93,11 +92,11 @@ def status_json(status: RunStatus) -> Json:
         "stop": status.stop,
         "rows": progress.total,
         "done": progress.done,
-        "underWay": progress.under_way,
+        "underWay": progress.in_flight,
         "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
         "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
         "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
-        "heldUntil": None if hold is None else rfc3339(round((progress.at + hold.seconds) * 1000)),
+        "heldUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
         "awaySince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
         "sessions": [

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 
 CAUSES = MappingProxyType(
     {

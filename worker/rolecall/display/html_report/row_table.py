@@ -4,7 +4,7 @@ from typing import TextIO
 
 import orjson
 
-from rolecall.models import Outcome, Result
+from rolecall.models import MAX_ID_LENGTH, Outcome, Result
 from rolecall.text import sanitise
 
 COLUMNS = (
@@ -21,7 +21,6 @@ COLUMNS = (
 )
 """The columns in the order of a row's values, each with its heading."""
 MAX_MESSAGE_LENGTH = 500
-MAX_ID_LENGTH = 256
 
 
 class RowWriter:

@@ -1,116 +1,146 @@
-"""Which columns name the room and the user, and what the further columns are called."""
+"""Columns and ids of a job: which columns have the room and the user, and whether an id is usable."""
 
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-MOST_EXTRA_COLUMNS = 200
+from rolecall.models import MAX_ID_LENGTH
+from rolecall.text import UNSAFE
+
+MAX_EXTRA_COLUMNS = 200
+MAX_NAMES_SHOWN = 10
+MAX_SHOWN_LENGTH = 40
+"""Characters of a name that a message shows."""
 
 
-class Role(Enum):
-    """What a column is for."""
+class ColumnRole(Enum):
+    """What a column contains."""
 
     ROOM = "roomId"
     USER = "userId"
     EXTRA = ""
 
 
-ALIASES = {
-    "roomid": Role.ROOM,
-    "rid": Role.ROOM,
-    "groupid": Role.ROOM,
-    "userid": Role.USER,
-    "uid": Role.USER,
+ID_ROLES = (ColumnRole.ROOM, ColumnRole.USER)
+COLUMN_ALIASES = {
+    "roomid": ColumnRole.ROOM,
+    "rid": ColumnRole.ROOM,
+    "groupid": ColumnRole.ROOM,
+    "userid": ColumnRole.USER,
+    "uid": ColumnRole.USER,
 }
-"""The names known, without case, white space, `_` and `-`."""
+"""The known column names, as `normalise_name` returns them."""
 
 
 class Header(NamedTuple):
-    """The columns of a table, found in its header."""
+    """The columns of a CSV file. Indexes count from 0."""
 
-    room: int
-    """The place of the room's column, from 0; `user` likewise."""
-    user: int
-    extra: tuple[str, ...]
-    """The further columns' names, each different, in the order of the file."""
-    extra_places: tuple[int, ...]
+    room_index: int
+    user_index: int
+    extra_names: tuple[str, ...]
+    """The names of the other columns, all different, in the order of the file."""
+    extra_indexes: tuple[int, ...]
     width: int
 
 
+def normalise_name(name: str) -> str:
+    """Return a column name in lower case, without white space, `_` and `-`."""
+    return "".join(c for c in name.casefold() if not c.isspace() and c not in "_-")
+
+
 @lru_cache(maxsize=1024)
-def role_of(name: str) -> Role:
-    """Tell what the column called `name` is for."""
-    return ALIASES.get(_normal(name), Role.EXTRA)
+def column_role(name: str) -> ColumnRole:
+    """Return what the column called `name` contains."""
+    return COLUMN_ALIASES.get(normalise_name(name), ColumnRole.EXTRA)
 
 
-def names_both(names: Iterable[str]) -> bool:
-    """Tell whether both the room and the user have a column."""
-    return {Role.ROOM, Role.USER} <= {role_of(name) for name in names}
+def has_id_columns(names: Iterable[str]) -> bool:
+    """Return whether both the room and the user have a column."""
+    return set(ID_ROLES) <= {column_role(name) for name in names}
 
 
-def fault_of(names: Sequence[str]) -> str:
-    """Say in one sentence why a file with these columns cannot be used; empty when it can."""
-    for role in (Role.ROOM, Role.USER):
-        named = [name.strip() for name in names if role_of(name) is role]
-        if len(named) > 1:
-            return f"two columns name the {role.value}: {listed(named)}; keep one"
-    if not names_both(names):
-        return f"{missing_columns(names)}; the first line must name the columns, such as roomId,userId"
-    if len(names) - 2 > MOST_EXTRA_COLUMNS:
-        return f"{len(names) - 2} further columns; at most {MOST_EXTRA_COLUMNS} are carried into the report"
+def find_header_problem(names: Sequence[str]) -> str:
+    """Return in one sentence why a file with these columns is unusable; empty if it is usable."""
+    for role in ID_ROLES:
+        columns = [name.strip() for name in names if column_role(name) is role]
+        if len(columns) > 1:
+            return f"two columns name the {role.value}: {format_names(columns)}; keep one"
+    if not has_id_columns(names):
+        return f"{describe_missing_columns(names)}; the first line must name the columns, such as roomId,userId"
+    if len(names) - 2 > MAX_EXTRA_COLUMNS:
+        return f"{len(names) - 2} further columns; at most {MAX_EXTRA_COLUMNS} are carried into the report"
     return ""
 
 
-def missing_columns(names: Collection[str]) -> str:
-    """Say which id columns are missing among `names`, and which name looks near."""
-    missing = [r for r in (Role.ROOM, Role.USER) if not any(role_of(name) is r for name in names)]
+def describe_missing_columns(names: Collection[str]) -> str:
+    """Return which id columns are missing among `names`, and which names look similar."""
+    missing = [role for role in ID_ROLES if not any(column_role(name) is role for name in names)]
     wanted = " and no ".join(f"{role.value} column" for role in missing)
-    near = [f"{listed([name])} looks like {role.value}" for role in missing for name in _near(role, names)]
-    return f"there is no {wanted}; the columns found are {listed(names)}" + "".join(f"; {n}" for n in near)
+    similar = [f"{format_names([name])} looks like {role.value}" for role in missing for name in _similar(role, names)]
+    return "; ".join([f"there is no {wanted}; the columns found are {format_names(names)}", *similar])
 
 
-def understand(names: Sequence[str]) -> Header:
-    """Sort the columns of a header in which `fault_of` finds nothing wrong."""
-    roles = [role_of(name) for name in names]
-    places = tuple(place for place, role in enumerate(roles) if role is Role.EXTRA)
+def parse_header(names: Sequence[str]) -> Header:
+    """Return the columns of a header in which `find_header_problem` finds no problem."""
+    roles = [column_role(name) for name in names]
+    extra_indexes = tuple(index for index, role in enumerate(roles) if role is ColumnRole.EXTRA)
     return Header(
-        room=roles.index(Role.ROOM),
-        user=roles.index(Role.USER),
-        extra=_distinct({place: names[place].strip() for place in places}),
-        extra_places=places,
+        room_index=roles.index(ColumnRole.ROOM),
+        user_index=roles.index(ColumnRole.USER),
+        extra_names=_make_unique({index: names[index].strip() for index in extra_indexes}),
+        extra_indexes=extra_indexes,
         width=len(names),
     )
 
 
-def listed(names: Iterable[str]) -> str:
-    """Write some names for a person: quoted, each cut at 40 characters, at most ten of them."""
-    shown = [f"'{name.strip()[:40]}'" for name in names] or ["none"]
-    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+def format_names(names: Iterable[str]) -> str:
+    """Format column names for a message: quoted, cut, at most ten of them."""
+    shown = [f"'{name.strip()[:MAX_SHOWN_LENGTH]}'" for name in names] or ["none"]
+    more = len(shown) - MAX_NAMES_SHOWN
+    return ", ".join(shown[:MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def distinct_name(name: str, taken: Collection[str]) -> str:
-    """Give `name`, or `name (2)`, `name (3)` ... when it is taken."""
-    number, made = 1, name
-    while made in taken:
+def unique_name(name: str, used: Collection[str]) -> str:
+    """Return `name`, or `name (2)`, `name (3)` ... if it is in `used`."""
+    number, candidate = 1, name
+    while candidate in used:
         number += 1
-        made = f"{name} ({number})"
-    return made
+        candidate = f"{name} ({number})"
+    return candidate
 
 
-def _distinct(names: dict[int, str]) -> tuple[str, ...]:
-    taken: dict[str, None] = {}
-    for place, name in names.items():
-        taken[distinct_name(name or f"column {place + 1}", taken)] = None
-    return tuple(taken)
+is_simple_id = re.compile(r"[!-&(-~][!-~]{0,255}").fullmatch
+"""Match an id that needs no trimming and no further check, as nearly every id does: printable ASCII without blanks and
+without an apostrophe in front. A fast path."""
 
 
-def _normal(name: str) -> str:
-    return "".join(c for c in name.casefold() if not c.isspace() and c not in "_-")
+def find_id_problem(room_id: str, user_id: str) -> str:
+    """Return the reason (of BAD_ROW_REASONS) why a trimmed pair is unusable; empty if it is usable.
+
+    Ids are opaque: only what can be no id at all is rejected.
+    """
+    for name, text in (("room_id", room_id), ("user_id", user_id)):
+        if not text:
+            return f"missing_{name}"
+        if len(text) > MAX_ID_LENGTH:
+            return f"{name}_too_long"
+        if UNSAFE.search(text):
+            return f"{name}_control_character"
+    return ""
 
 
-def _near(role: Role, names: Collection[str]) -> list[str]:
-    wanted = [alias for alias, meant in ALIASES.items() if meant is role and len(alias) > 3]
-    others = [name for name in names if role_of(name) is Role.EXTRA and len(name) <= 40]
-    return [name for name in others if get_close_matches(_normal(name), wanted, n=1, cutoff=0.7)][:1]
+def _make_unique(names: Mapping[int, str]) -> tuple[str, ...]:
+    used: dict[str, None] = {}
+    for index, name in names.items():
+        used[unique_name(name or f"column {index + 1}", used)] = None
+    return tuple(used)
+
+
+def _similar(role: ColumnRole, names: Collection[str]) -> list[str]:
+    """Return the first name that looks like a misspelt alias of `role`, if there is one."""
+    aliases = [alias for alias, meant in COLUMN_ALIASES.items() if meant is role and len(alias) > 3]
+    others = [name for name in names if column_role(name) is ColumnRole.EXTRA and len(name) <= MAX_SHOWN_LENGTH]
+    return [name for name in others if get_close_matches(normalise_name(name), aliases, n=1, cutoff=0.7)][:1]

@@ -1,111 +1,122 @@
-"""Job files that are tables: CSV with a header, whatever its delimiter."""
+"""CSV job files: a header with the ids' columns, and any of four delimiters."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from rolecall.files.input.columns import Header, fault_of, names_both, understand
-from rolecall.files.input.ids import is_usual, reason_against
-from rolecall.files.input.lines import Lines
+from rolecall.files.input.columns import (
+    Header,
+    find_header_problem,
+    find_id_problem,
+    has_id_columns,
+    is_simple_id,
+    parse_header,
+)
 from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.files.input.source import Source
-from rolecall.files.output.csv_sanitiser import unguarded
+from rolecall.files.input.source import LineReader, Source
+from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import BadRow, Row
 
 DELIMITERS = (",", ";", "\t", "|")
 
 
 class CsvDialect(NamedTuple):
-    """How a CSV file is to be read."""
+    """How to read a CSV file."""
 
     delimiter: str
     header: Header
 
 
-class _Record(NamedTuple):
+class CsvRecord(NamedTuple):
+    """One record of a CSV file."""
+
     line: int
     """The physical line where the record starts, from 1."""
     cells: list[str]
-    fault: str
-    """Why the record could not be parsed, for a person; empty when it could."""
+    problem: str
+    """Why the record could not be parsed, for a person; empty if it could."""
 
 
-def find_table(source: Source) -> CsvDialect:
-    """Read the header; raise `UnusableJob` when no delimiter makes it name the room and the user."""
+def detect_dialect(source: Source) -> CsvDialect:
+    """Read the header and find the delimiter with which it has both id columns. Raises JobFileError if none has."""
     headers = {delimiter: _first_record(source, delimiter) for delimiter in DELIMITERS}
-    naming_both = [delimiter for delimiter in DELIMITERS if names_both(headers[delimiter].cells)]
-    delimiter = naming_both[0] if naming_both else max(DELIMITERS, key=lambda found: len(headers[found].cells))
+    matching = [delimiter for delimiter in DELIMITERS if has_id_columns(headers[delimiter].cells)]
+    delimiter = matching[0] if matching else max(DELIMITERS, key=lambda each: len(headers[each].cells))
     record = headers[delimiter]
-    if fault := record.fault or fault_of(record.cells):
-        raise source.unusable(f"line {record.line}, the header: {fault}")
-    return CsvDialect(delimiter, understand(record.cells))
+    if problem := record.problem or find_header_problem(record.cells):
+        raise source.error(f"line {record.line}, the header: {problem}")
+    return CsvDialect(delimiter, parse_header(record.cells))
 
 
-def read_table(source: Source, table: CsvDialect) -> Iterator[Row | BadRow]:
-    """Give the table's rows one by one, blank ones left out; raise `UnusableJob` where the file breaks."""
-    header = table.header
-    room, user, width = header.room, header.user, header.width
-    names, pick = header.extra, _picker(header.extra_places)
-    records = _records(source, table.delimiter)
+def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]:
+    """Yield the rows, without blank ones. Raises JobFileError if the file is broken."""
+    header = dialect.header
+    room, user, width = header.room_index, header.user_index, header.width
+    names, pick_extra = header.extra_names, _picker(header.extra_indexes)
+    records = read_records(source, dialect.delimiter)
     next(records)
-    for line, cells, fault in records:
-        if len(cells) == width and is_usual(cells[room]) and is_usual(cells[user]):
-            yield Row(line, cells[room], cells[user], dict(zip(names, pick(cells), strict=True)) if names else {})
-        elif fault:
-            yield BadRow(line, "", "", "bad_quotes", fault, {})
-        elif row := _unusual(line, cells, header):
+    for line, cells, problem in records:
+        if len(cells) == width and is_simple_id(cells[room]) and is_simple_id(cells[user]):
+            yield Row(line, cells[room], cells[user], dict(zip(names, pick_extra(cells), strict=True)) if names else {})
+        elif problem:
+            yield BadRow(line, "", "", "bad_quotes", problem, {})
+        elif row := _parse_unusual_row(line, cells, header):
             yield row
 
 
-def _unusual(line: int, cells: list[str], header: Header) -> Row | BadRow | None:
-    if not any(cell and not cell.isspace() for cell in cells):
-        return None
-    surplus = len(cells) - header.width
-    cells += [""] * -surplus
-    raw_room, raw_user = cells[header.room], cells[header.user]
-    extra = {name: cells[place] for name, place in zip(header.extra, header.extra_places, strict=True)}
-    if surplus > 0:
-        message = f"{header.width + surplus} cells under {header.width} columns. {BAD_ROW_REASONS['too_many_cells']}"
-        return BadRow(line, raw_room, raw_user, "too_many_cells", message, extra)
-    room_id, user_id = (unguarded(raw.strip()).strip() for raw in (raw_room, raw_user))
-    if reason := reason_against(room_id, user_id):
-        return BadRow(line, raw_room, raw_user, reason, BAD_ROW_REASONS[reason], extra)
-    return Row(line, room_id, user_id, extra)
+def read_records(source: Source, delimiter: str, *, strict: bool = True) -> Iterator[CsvRecord]:
+    """Yield the records of a CSV file from the first that is not blank. Raises JobFileError if the file is broken.
 
-
-def _first_record(source: Source, delimiter: str) -> _Record:
-    for record in _records(source, delimiter):
-        return record
-    raise source.unusable("the file is blank; expected a header with roomId and userId")
-
-
-def _records(source: Source, delimiter: str) -> Iterator[_Record]:
-    """Give the records of a CSV file from the first that is not blank, its header."""
-    lines = Lines(source)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    If `strict` is false, misplaced quotes are accepted as text.
+    """
+    lines = LineReader(source)
+    reader = csv.reader(lines, delimiter=delimiter, strict=strict)
     started = False
     while True:
         line = reader.line_num + 1
-        lines.row_size = 0
+        lines.start_row()
         try:
             for cells in reader:
                 if started or any(map(str.strip, cells)):
                     started = True
-                    yield _Record(line, cells, "")
+                    yield CsvRecord(line, cells, "")
                 line = reader.line_num + 1
-                lines.row_size = 0
+                lines.start_row()
         except csv.Error as error:
-            # After a misplaced quote the reader goes on with the next line; after anything else the rest is guesswork.
+            # After a misplaced quote the reader continues with the next line; after any other error it cannot.
             if "expected after" not in str(error):
-                raise source.unusable(f"line {line}: {_explained(error)}") from error
+                raise source.error(f"line {line}: {_describe_csv_error(error)}") from error
             started = True
-            yield _Record(line, [], _misquoted(line, reader.line_num))
+            yield CsvRecord(line, [], _describe_misplaced_quote(line, reader.line_num))
         else:
             return
 
 
-def _explained(error: csv.Error) -> str:
+def _parse_unusual_row(line: int, cells: list[str], header: Header) -> Row | BadRow | None:
+    """Return a row that is not simple: short, long, or with ids that must be trimmed or rejected. None if blank."""
+    if not any(cell and not cell.isspace() for cell in cells):
+        return None
+    surplus = len(cells) - header.width
+    cells += [""] * -surplus
+    raw_room, raw_user = cells[header.room_index], cells[header.user_index]
+    extra = {name: cells[index] for name, index in zip(header.extra_names, header.extra_indexes, strict=True)}
+    if surplus > 0:
+        message = f"{header.width + surplus} cells under {header.width} columns. {BAD_ROW_REASONS['too_many_cells']}"
+        return BadRow(line, raw_room, raw_user, "too_many_cells", message, extra)
+    room_id, user_id = (parse_id_cell(raw.strip()).strip() for raw in (raw_room, raw_user))
+    if reason := find_id_problem(room_id, user_id):
+        return BadRow(line, raw_room, raw_user, reason, BAD_ROW_REASONS[reason], extra)
+    return Row(line, room_id, user_id, extra)
+
+
+def _first_record(source: Source, delimiter: str) -> CsvRecord:
+    for record in read_records(source, delimiter):
+        return record
+    raise source.error("the file is blank; expected a header with roomId and userId")
+
+
+def _describe_csv_error(error: csv.Error) -> str:
     if "field larger" in str(error):
         return "a cell that starts here is longer than 128 KiB; is its closing quote missing?"
     if "unexpected end" in str(error):
@@ -113,13 +124,14 @@ def _explained(error: csv.Error) -> str:
     return f"this is not CSV ({error})"
 
 
-def _misquoted(first: int, last: int) -> str:
-    where = f" The row takes lines {first} to {last}." if last > first else ""
-    return BAD_ROW_REASONS["bad_quotes"] + where
+def _describe_misplaced_quote(first_line: int, last_line: int) -> str:
+    lines = f" The row takes lines {first_line} to {last_line}." if last_line > first_line else ""
+    return BAD_ROW_REASONS["bad_quotes"] + lines
 
 
-def _picker(places: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    if len(places) == 1:
-        place = places[0]
-        return lambda cells: (cells[place],)
-    return itemgetter(*places) if places else lambda _: ()
+def _picker(indexes: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Return a function that picks these cells of a row as a tuple; `itemgetter` alone does so for two or more."""
+    if len(indexes) == 1:
+        index = indexes[0]
+        return lambda cells: (cells[index],)
+    return itemgetter(*indexes) if indexes else lambda _: ()

@@ -1,6 +1,5 @@
-"""A response that somebody has kept: raw, as `curl -i` prints it, or its body alone."""
+"""A stored HTTP response: raw, as `curl -i` prints it, or only its body."""
 
-import codecs
 import re
 import sys
 import zlib
@@ -9,131 +8,134 @@ from typing import BinaryIO, NamedTuple
 
 from multidict import CIMultiDict
 
-from rolecall.models import RolecallError
+from rolecall.files.input.source import detect_encoding
+from rolecall.models import MAX_RESPONSE_SIZE, RolecallError
 from rolecall.text import sanitise
 
 MAX_FILE_SIZE = 262_144
-"""Bytes that are read of a file: the body's share, and room for the heads before it."""
-BODY_LIMIT = 65_536
-"""Bytes of a body that count; a run reads no more of an answer either."""
+"""Bytes of a file that are read: a body of MAX_RESPONSE_SIZE, and room for the headers before it."""
 
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: [^\r\n]*)?\r?(?:\n|$)")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n|\r?\n?\Z")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n|\r?\n?\Z")
 
 
 class ResponseFileError(RolecallError):
-    """What was kept cannot be used; str() is one line for a person."""
+    """The stored response is unusable; str() is one line for the operator."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sanitise(sentence, limit=500))
 
 
 class StoredResponse(NamedTuple):
-    """A response that was kept."""
+    """A stored response."""
 
     status: int | None
-    """None where only the body was."""
+    """None if only the body was stored."""
     headers: CIMultiDict[str]
-    """Looked up without regard to case; empty where only the body was kept."""
+    """Case-insensitive; empty if only the body was stored."""
     body: bytes
-    """At most `BODY_LIMIT` bytes."""
+    """At most MAX_RESPONSE_SIZE bytes."""
 
 
-def read_stored(name: str) -> StoredResponse:
-    """Read a response from a file, or from standard input where the name is `-`. Raises ResponseFileError."""
+def read_response_file(name: str) -> StoredResponse:
+    """Read a response from a file; `-` is standard input. Raises ResponseFileError."""
     if name == "-":
-        return parse_stored(_read(sys.stdin.buffer), "standard input")
+        return parse_response(_read(sys.stdin.buffer), "standard input")
     try:
         with Path(name).open("rb") as file:
-            return parse_stored(_read(file), name)
+            return parse_response(_read(file), name)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ResponseFileError(sanitise(f"{name} cannot be read: {why}.", limit=500)) from None
+        raise ResponseFileError(f"{name} cannot be read: {why}.") from None
 
 
-def parse_stored(content: bytes, name: str) -> StoredResponse:
-    """Find the last response in what was kept, be it whole or a body alone. Raises ResponseFileError, naming `name`.
+def parse_response(content: bytes, name: str) -> StoredResponse:
+    """Parse the last response in `content`, whole or only a body. Raises ResponseFileError, with `name` in it.
 
-    Where a redirect, a proxy's 'Connection established' or a '100 Continue' came before, the last response counts.
+    The last response counts if others precede it: redirects, a proxy's 'Connection established', '100 Continue'.
     """
-    content = _as_utf_8(content)
+    content = _to_utf8(content)
     start = content.lstrip(b"\r\n\t ")
     if not start:
-        raise ResponseFileError(sanitise(f"{name} is empty: there is no response in it.", limit=500))
+        raise ResponseFileError(f"{name} is empty: there is no response in it.")
     if not start.startswith(b"HTTP/"):
-        return StoredResponse(None, CIMultiDict(), content[:BODY_LIMIT])
+        return StoredResponse(None, CIMultiDict(), content[:MAX_RESPONSE_SIZE])
     try:
-        stored = _last(start)
+        response = _parse_last_response(start)
     except ValueError as error:
-        raise ResponseFileError(sanitise(f"{name}: {error}.", limit=500)) from None
-    if stored.status is not None and stored.status < 200:
-        raise ResponseFileError(
-            sanitise(f"{name} has an interim answer ({stored.status}) and none after it.", limit=500)
-        )
-    return stored
+        raise ResponseFileError(f"{name}: {error}.") from None
+    if response.status is not None and response.status < 200:
+        raise ResponseFileError(f"{name} has an interim response ({response.status}) and no final response after it.")
+    return response
 
 
 def _read(file: BinaryIO) -> bytes:
     content = bytearray()
-    while len(content) < MAX_FILE_SIZE and (piece := file.read(MAX_FILE_SIZE - len(content))):
-        content += piece
+    while len(content) < MAX_FILE_SIZE and (chunk := file.read(MAX_FILE_SIZE - len(content))):
+        content += chunk
     return bytes(content)
 
 
-def _as_utf_8(content: bytes) -> bytes:
-    """Take the byte-order mark away; some shells store what they print as UTF-16."""
-    if content.startswith(_UTF_16):
-        return content.decode("utf-16", "replace").encode("utf-8", "replace")
-    return content.removeprefix(codecs.BOM_UTF8)
+def _to_utf8(content: bytes) -> bytes:
+    """Return the content without its byte order mark; some shells store what they print as UTF-16."""
+    mark, encoding = detect_encoding(content)
+    content = content.removeprefix(mark)
+    return content if encoding == "utf-8" else content.decode(encoding, "replace").encode("utf-8", "replace")
 
 
-def _last(content: bytes) -> StoredResponse:
-    """Give the last of the responses that follow one another. Raises ValueError."""
+def _parse_last_response(content: bytes) -> StoredResponse:
+    """Parse responses that follow one another and return the last. Raises ValueError."""
     while True:
-        status, headers, rest = _first(content)
-        content = _next(headers, rest)
+        status, headers, rest = _split_response(content)
+        content = _find_next_response(headers, rest)
         if not content:
-            return StoredResponse(status, headers, _unpacked(headers, rest[:BODY_LIMIT]))
+            return StoredResponse(status, headers, _decompress(headers, rest[:MAX_RESPONSE_SIZE]))
 
 
-def _first(content: bytes) -> tuple[int, CIMultiDict[str], bytes]:
-    """Take the first response apart: its status, its headers, all that follows. Raises ValueError."""
-    begin = _STATUS_LINE.match(content)
-    if begin is None:
+def _split_response(content: bytes) -> tuple[int, CIMultiDict[str], bytes]:
+    """Return the first response's status and headers, and everything after them. Raises ValueError."""
+    status_line = _STATUS_LINE.match(content)
+    if status_line is None:
         line = content.split(b"\n", 1)[0][:60].decode(errors="replace").strip()
-        raise ValueError(f"{line!r} is no status line such as HTTP/1.1 200 OK")
-    if content[begin.end() :].startswith((b"\r\n", b"\n")):
-        return int(begin[1]), CIMultiDict(), content[begin.end() :].split(b"\n", 1)[1]
-    end = _END_OF_HEAD.search(content, begin.end())
-    head = content[begin.end() : end.start()] if end else content[begin.end() :]
-    return int(begin[1]), _headers(head), content[end.end() :] if end else b""
+        raise ValueError(f"{line!r} is not a status line such as HTTP/1.1 200 OK")
+    status, begin = int(status_line[1]), status_line.end()
+    if content[begin:].startswith((b"\r\n", b"\n")):
+        return status, CIMultiDict(), content[begin:].split(b"\n", 1)[1]
+    end = _END_OF_HEADERS.search(content, begin)
+    if end is None:
+        return status, _parse_headers(content[begin:]), b""
+    return status, _parse_headers(content[begin : end.start()]), content[end.end() :]
 
 
-def _headers(head: bytes) -> CIMultiDict[str]:
+def _parse_headers(text: bytes) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
-    for number, line in enumerate(head.splitlines(), start=1):
-        found = _HEADER.fullmatch(line)
-        if found is None:
-            raise ValueError(f"line {number} behind the status line is no header, nor the empty line that ends them")
-        headers.add(found[1].decode(), found[2].decode(errors="replace").rstrip())
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise ValueError(
+                f"line {number} after the status line is neither a header nor the empty line that ends the headers"
+            )
+        headers.add(match[1].decode(), match[2].decode(errors="replace").rstrip())
     return headers
 
 
-def _next(headers: CIMultiDict[str], rest: bytes) -> bytes:
-    """Give what begins with another response: at once, or behind a body whose length is known; else nothing."""
+def _find_next_response(headers: CIMultiDict[str], rest: bytes) -> bytes:
+    """Return the content from the next response on: directly, or after a body of known length. Empty if none."""
     if rest.startswith(b"HTTP/"):
         return rest
     length = headers.get("Content-Length", "")
     if not (length.isascii() and length.isdecimal() and len(length) < 10):
         return b""
-    behind = rest[int(length) :].lstrip(b"\r\n")
-    return behind if behind.startswith(b"HTTP/") else b""
+    following = rest[int(length) :].lstrip(b"\r\n")
+    return following if following.startswith(b"HTTP/") else b""
 
 
-def _unpacked(headers: CIMultiDict[str], body: bytes) -> bytes:
-    """Unpack a body that was kept as it came over the wire; curl mostly has done so before."""
+def _decompress(headers: CIMultiDict[str], body: bytes) -> bytes:
+    """Return the body, decompressed if it was stored compressed; curl usually has decompressed it."""
     if "Content-Encoding" not in headers:
         return body
     try:
-        return zlib.decompressobj(wbits=47).decompress(body, BODY_LIMIT)
+        return zlib.decompressobj(wbits=47).decompress(body, MAX_RESPONSE_SIZE)
     except zlib.error:
         return body

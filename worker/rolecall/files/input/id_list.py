@@ -1,23 +1,21 @@
-"""Lists of people or rooms that a person has put together: one a line, CSV with a header, JSON or JSONL."""
+"""Lists of users or rooms that a person has made: one on each line, CSV with a header, JSON or JSONL."""
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
 import orjson
 
-from rolecall.files.input.columns import listed
-from rolecall.files.input.csv_rows import DELIMITERS
-from rolecall.files.input.ids import LONGEST_ID
-from rolecall.files.input.lines import BINARY, LONGEST_LINE, Lines, binary
-from rolecall.files.input.source import Source, open_source
-from rolecall.files.output.csv_sanitiser import unguarded
+from rolecall.files.input.columns import format_names, normalise_name
+from rolecall.files.input.csv_rows import DELIMITERS, read_records
+from rolecall.files.input.source import MAX_ROW_SIZE, LineReader, Source, open_source
+from rolecall.files.output.csv_sanitiser import parse_id_cell
+from rolecall.models import MAX_ID_LENGTH
 from rolecall.text import UNSAFE
 
-Columns: TypeAlias = Mapping[str, str]
-"""Names of columns without case, white space, `_` and `-`, the best first; each with what its cells begin with."""
+ListColumns: TypeAlias = Mapping[str, str]
+"""Column names as `normalise_name` returns them, the best first; each with the prefix of its values (`@`, `#`)."""
 
-PEOPLE: Columns = {
+USER_COLUMNS: ListColumns = {
     "userid": "",
     "uid": "",
     "id": "",
@@ -28,7 +26,7 @@ PEOPLE: Columns = {
     "emailaddress": "",
     "mail": "",
 }
-ROOMS: Columns = {
+ROOM_COLUMNS: ListColumns = {
     "roomid": "",
     "rid": "",
     "groupid": "",
@@ -40,46 +38,43 @@ ROOMS: Columns = {
     "channel": "",
     "name": "#",
 }
-LONGEST_DOCUMENT = 64 * LONGEST_LINE
+MAX_DOCUMENT_SIZE = 64 * MAX_ROW_SIZE
 """Characters of a JSON document that are read."""
 
 
-def read_id_list(path: str, columns: Columns, stdin: BinaryIO | None = None) -> list[str]:
-    """Read a list of words (ids, `@names`, `#names`, addresses), each once, in the order of the file.
+def read_id_list(path: str, columns: ListColumns, stdin: BinaryIO | None = None) -> list[str]:
+    """Return the words of a list (ids, `@names`, `#names`, addresses), each once, in the order of the file.
 
-    `-` is `stdin` (the process's own when None). Raises UnusableJob where the file cannot be used.
+    `-` is `stdin` (the process's own if None). Raises JobFileError if the file is unusable.
     """
     with open_source(path, stdin) as source:
-        words = dict.fromkeys(word for word in _words(source, columns) if word)
+        words = list(dict.fromkeys(word for word in _read_words(source, columns) if word))
         if not words:
-            raise source.unusable("there is nothing in it; expected one id or name on each line, CSV or JSON")
+            raise source.error("there is nothing in it; expected one id or name on each line, CSV or JSON")
         for word in words:
-            if fault := fault_of(word):
-                raise source.unusable(f"{word[:40]!r} {fault}")
-        return list(words)
+            if problem := find_word_problem(word):
+                raise source.error(f"{word[:40]!r} {problem}")
+        return words
 
 
-def fault_of(word: str) -> str:
-    """Say what is wrong with an id, a name or an address; empty when it is usable."""
-    if len(word) > LONGEST_ID:
-        return f"is longer than {LONGEST_ID} characters"
-    return "holds a line break, a control or a lost character" if UNSAFE.search(word) else ""
+def find_word_problem(word: str) -> str:
+    """Return why an id, a name or an address is unusable; empty if it is usable."""
+    if len(word) > MAX_ID_LENGTH:
+        return f"is longer than {MAX_ID_LENGTH} characters"
+    return "contains a line break, a control or a lost character" if UNSAFE.search(word) else ""
 
 
-def _words(source: Source, columns: Columns) -> Iterator[str]:
+def _read_words(source: Source, columns: ListColumns) -> Iterator[str]:
+    start = source.read_start().lstrip()
+    if start.startswith(("[", "{", '"')) and (values := _read_json_values(source)) is not None:
+        return _words_of_json(source, values, columns)
+    return _words_of_lines(source, columns)
+
+
+def _read_json_values(source: Source) -> list[Any] | None:
+    """Return the values of a JSON array or of JSONL; None if it is neither (CSV may begin with a quote)."""
     with source.open_text() as text:
-        head = text.read(LONGEST_LINE)
-    if any(character in head for character in BINARY):
-        raise binary(source, head)
-    if head.lstrip().startswith(("[", "{", '"')) and (values := _json_values(source)) is not None:
-        return _from_json(source, values, columns)
-    return _from_lines(source, columns)
-
-
-def _json_values(source: Source) -> list[Any] | None:
-    """Read a JSON array, or JSONL; None where it is neither (a CSV may begin with a quote)."""
-    with source.open_text() as text:
-        document = text.read(LONGEST_DOCUMENT)
+        document = text.read(MAX_DOCUMENT_SIZE)
     try:
         whole = orjson.loads(document)
         return whole if isinstance(whole, list) else [whole]
@@ -89,68 +84,58 @@ def _json_values(source: Source) -> list[Any] | None:
         except orjson.JSONDecodeError:
             if document.lstrip().startswith('"'):
                 return None
-            raise source.unusable(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+            raise source.error(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
 
 
-def _from_json(source: Source, values: Iterable[Any], columns: Columns) -> Iterator[str]:
+def _words_of_json(source: Source, values: Iterable[Any], columns: ListColumns) -> Iterator[str]:
     for place, value in enumerate(values, start=1):
-        word = _of_object(value, columns) if isinstance(value, dict) else value
+        word = _best_value(value, columns) if isinstance(value, dict) else value
         if not isinstance(word, str):
-            raise source.unusable(f"element {place}: expected text, or an object with {_wanted(columns)}")
+            raise source.error(f"element {place}: expected text, or an object with {', '.join(columns)}")
         yield word.strip()
 
 
-def _of_object(value: Mapping[str, Any], columns: Columns) -> str | None:
-    """Give the best of an object's values; None where none of its keys is known."""
-    by_name = {_normal(key): each for key, each in value.items() if isinstance(each, str)}
-    return next((_marked(by_name[name], mark) for name, mark in columns.items() if by_name.get(name)), None)
+def _best_value(element: Mapping[str, Any], columns: ListColumns) -> str | None:
+    """Return the value of an object's best column; None if it has none of the columns."""
+    values = {normalise_name(key): value for key, value in element.items() if isinstance(value, str)}
+    return next((_add_prefix(values[name], prefix) for name, prefix in columns.items() if values.get(name)), None)
 
 
-def _from_lines(source: Source, columns: Columns) -> Iterator[str]:
-    """Give the cells of a table's best column; without a header that names one, each line is a word."""
-    header, delimiter = _header(source, columns)
-    names = [_normal(cell) for cell in header]
+def _words_of_lines(source: Source, columns: ListColumns) -> Iterator[str]:
+    """Yield the cells of a CSV file's best column; without a header that names one, each line is a word."""
+    header, delimiter = _detect_header(source, columns)
+    names = [normalise_name(cell) for cell in header]
     column = next((name for name in columns if name in names), None)
-    if column is None:
-        if len(header) > 1:
-            raise source.unusable(f"the columns found are {listed(header)}; expected one of {_wanted(columns)}")
-        yield from (line.strip().strip('"') for line in Lines(source))
-        return
-    records = _records(source, delimiter)
-    next(records)
-    place = names.index(column)
-    for cells in records:
-        if len(cells) > place:
-            yield _marked(unguarded(cells[place].strip()), columns[column])
+    if column is not None:
+        index = names.index(column)
+        records = _read_cells(source, delimiter)
+        next(records)
+        for cells in records:
+            if len(cells) > index:
+                yield _add_prefix(parse_id_cell(cells[index].strip()), columns[column])
+    elif len(header) > 1:
+        raise source.error(f"the columns found are {format_names(header)}; expected one of {', '.join(columns)}")
+    else:
+        lines = LineReader(source)
+        for line in lines:
+            lines.start_row()
+            yield line.strip().strip('"')
 
 
-def _header(source: Source, columns: Columns) -> tuple[list[str], str]:
-    """Find the delimiter that makes the first line name a column, or else makes the most cells."""
-    headers: list[tuple[list[str], str]] = [(next(_records(source, each), []), each) for each in DELIMITERS]
-    return max(headers, key=lambda found: (any(_normal(cell) in columns for cell in found[0]), len(found[0])))
+def _detect_header(source: Source, columns: ListColumns) -> tuple[list[str], str]:
+    """Return the first record and the delimiter with which it names a column, or else has the most cells."""
+    headers = [(next(_read_cells(source, delimiter), []), delimiter) for delimiter in DELIMITERS]
+    return max(headers, key=lambda each: (any(normalise_name(cell) in columns for cell in each[0]), len(each[0])))
 
 
-def _records(source: Source, delimiter: str) -> Iterator[list[str]]:
-    lines = Lines(source)
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        for cells in reader:
-            lines.row_size = 0
-            if any(map(str.strip, cells)):
-                yield cells
-    except csv.Error as error:
-        raise source.unusable(f"line {reader.line_num}: this is not CSV ({error})") from None
+def _read_cells(source: Source, delimiter: str) -> Iterator[list[str]]:
+    """Yield the cells of each record that is not blank."""
+    for record in read_records(source, delimiter, strict=False):
+        if any(map(str.strip, record.cells)):
+            yield record.cells
 
 
-def _marked(word: str, mark: str) -> str:
-    """Put the mark of its column before a word that has none."""
+def _add_prefix(word: str, prefix: str) -> str:
+    """Return a word with the prefix of its column, if it does not have it."""
     word = word.strip()
-    return f"{mark}{word}" if word and not word.startswith(mark) else word
-
-
-def _normal(name: str) -> str:
-    return "".join(c for c in name.casefold() if not c.isspace() and c not in "_-")
-
-
-def _wanted(columns: Columns) -> str:
-    return ", ".join(columns)
+    return f"{prefix}{word}" if word and not word.startswith(prefix) else word

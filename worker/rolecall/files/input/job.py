@@ -1,4 +1,4 @@
-"""A job file as its users see it: a name, a digest, and rows to be read as often as wanted."""
+"""A job file: a name, a digest, and rows that can be read any number of times."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,29 +7,29 @@ from typing import BinaryIO, Self
 
 import orjson
 
-from rolecall.files.input.columns import MOST_EXTRA_COLUMNS
-from rolecall.files.input.csv_rows import find_table, read_table
-from rolecall.files.input.json_rows import read_array, read_lines, read_object
-from rolecall.files.input.lines import BINARY, LONGEST_LINE, binary, line_at
-from rolecall.files.input.source import Source, open_source
+from rolecall.files.input.columns import MAX_EXTRA_COLUMNS
+from rolecall.files.input.csv_rows import detect_dialect, read_csv_rows
+from rolecall.files.input.json_rows import read_json_array, read_json_lines, read_json_object
+from rolecall.files.input.source import MAX_ROW_SIZE, Source, count_lines, open_source
+from rolecall.files.json_codec import parse_json_object
 from rolecall.models import BadRow, Row
 
-_nested_array = re.compile(r"\[\s*[\[{]").match
+_starts_nested_array = re.compile(r"\[\s*[\[{]").match
 
-Read = Callable[[], Iterator[Row | BadRow]]
+ReadRows = Callable[[], Iterator[Row | BadRow]]
 
 
 class Job:
     """An open job file; a context manager that closes it."""
 
-    def __init__(self, source: Source, read: Read) -> None:
+    def __init__(self, source: Source, read_rows: ReadRows) -> None:
         self._source = source
-        self._read = read
+        self._read_rows = read_rows
         self._extra_columns: dict[str, None] = {}
 
     @property
     def name(self) -> str:
-        """The file's name without its suffixes, safe as one component of a path; `stdin` for stdin."""
+        """The file's name without its suffixes, safe as a path component; `stdin` for stdin."""
         return self._source.name
 
     @property
@@ -39,26 +39,26 @@ class Job:
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
-        """The further columns met so far, in the order of the file; complete once `rows` has been read to its end."""
+        """The columns besides the ids, in the order of the file; complete after `rows` was read to its end."""
         return tuple(self._extra_columns)
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """Give the rows from the first, one by one; may be called again.
+        """Yield the rows from the first; may be called again.
 
-        Raises `UnusableJob` where the file turns out to be broken, or at its end when it has no rows at all.
+        Raises JobFileError if the file is broken, and at its end if it has no rows at all.
         """
         known = self._extra_columns.keys()
         empty = True
-        for row in self._read():
+        for row in self._read_rows():
             if row.extra and not row.extra.keys() <= known:
-                self._learn(row.extra)
+                self._add_columns(row.extra)
             empty = False
             yield row
         if empty:
-            raise self._source.unusable("there are no rows in it; expected at least one roomId and userId")
+            raise self._source.error("there are no rows in it; expected at least one roomId and userId")
 
     def close(self) -> None:
-        """Close the file; iterators over its rows cannot go on."""
+        """Close the file; iterators over its rows cannot continue."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -67,20 +67,20 @@ class Job:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _learn(self, names: Iterable[str]) -> None:
+    def _add_columns(self, names: Iterable[str]) -> None:
         self._extra_columns.update(dict.fromkeys(names))
-        if len(self._extra_columns) > MOST_EXTRA_COLUMNS:
-            raise self._source.unusable(f"more than {MOST_EXTRA_COLUMNS} different further columns; drop some")
+        if len(self._extra_columns) > MAX_EXTRA_COLUMNS:
+            raise self._source.error(f"more than {MAX_EXTRA_COLUMNS} different further columns; drop some")
 
 
 def open_job(path: str, stdin: BinaryIO | None = None) -> Job:
-    """Open the job file at `path`, `-` being `stdin` (the process's own when None), and look at its first row.
+    """Open the job file at `path` and check its first row; `-` is `stdin` (the process's own if None).
 
-    Raises `UnusableJob` when there is no such file, or already its start shows that it is no job file.
+    Raises JobFileError if the file cannot be read, or its start shows that it is not a job file.
     """
     source = open_source(path, stdin)
     try:
-        job = Job(source, _reader(source))
+        job = Job(source, _select_reader(source))
         next(job.rows())
     except BaseException:
         source.close()
@@ -88,33 +88,24 @@ def open_job(path: str, stdin: BinaryIO | None = None) -> Job:
     return job
 
 
-def _reader(source: Source) -> Read:
-    """Tell by the content how the file is to be read."""
-    with source.open_text() as text:
-        head = text.read(LONGEST_LINE)
-    if any(character in head for character in BINARY):
-        raise binary(source, head)
+def _select_reader(source: Source) -> ReadRows:
+    """Return the function that reads the rows, by the content of the file."""
+    head = source.read_start()
     start = head.lstrip()
     if start.startswith("["):
-        return partial(read_lines if _first_line_is_flat_array(start) else read_array, source)
+        return partial(read_json_lines if _is_array_per_line(start) else read_json_array, source)
     if start.startswith("{"):
-        if len(head) < LONGEST_LINE and (whole := _parsed(start)):
-            return partial(read_object, source, whole, line_at(head, len(head) - len(start)))
-        return partial(read_lines, source)
-    return partial(read_table, source, find_table(source))
+        if len(head) < MAX_ROW_SIZE and (whole := parse_json_object(start)):
+            return partial(read_json_object, source, whole, count_lines(head[: len(head) - len(start)]))
+        return partial(read_json_lines, source)
+    return partial(read_csv_rows, source, detect_dialect(source))
 
 
-def _first_line_is_flat_array(start: str) -> bool:
-    """Tell JSONL of pairs, `["room", "user"]` on a line, from an array of objects or pairs."""
-    if _nested_array(start):
+def _is_array_per_line(start: str) -> bool:
+    """Return whether this is JSONL of pairs, `["room", "user"]` on a line, and not an array of objects or pairs."""
+    if _starts_nested_array(start):
         return False
-    return bool(_parsed(start.split("\n", 1)[0].split("\r", 1)[0]))
-
-
-def _parsed(text: str) -> list[object] | dict[str, object] | None:
-    """Parse a JSON array or object; None when `text` is anything else, or empty."""
     try:
-        value = orjson.loads(text)
+        return bool(orjson.loads(start.split("\n", 1)[0].split("\r", 1)[0]))
     except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, list | dict) else None
+        return False

@@ -1,4 +1,4 @@
-"""How a run ended, in Prometheus' text format: for node_exporter's textfile collector, or whoever reads such files."""
+"""Metrics of the last run in Prometheus' text format, for node_exporter's textfile collector."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import NamedTuple
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.text import sanitise
 
-READABLE = 0o644
-"""The collector is another user: the one file of ours that others may read. It has counts and no ids."""
-LONGEST_LABEL = 300
-_FIRST = b"# HELP rolecall_"
-"""How the file begins."""
+FILE_MODE = 0o644
+"""The collector runs as another user. The file has counts and no ids, so that others may read it."""
+MAX_LABEL_LENGTH = 300
+"""Characters."""
+_FILE_START = b"# HELP rolecall_"
 
 
 class RunMetrics(NamedTuple):
-    """One start of the command, seen from its end."""
+    """One finished call of the command."""
 
     workspace: str
     operation: str
     job: str
     started_at: float
-    """Epoch seconds."""
+    """Seconds since the epoch."""
     ended_at: float
-    """Epoch seconds."""
+    """Seconds since the epoch."""
     exit_code: int
     rows: Sequence[tuple[str, str, int]]
-    """Outcome, reason and number of rows, each pair once; empty where the command ended before it had any."""
+    """Outcome, reason and number of rows, each pair once; empty if the command ended before it had rows."""
 
 
 class Metric(NamedTuple):
@@ -35,14 +35,14 @@ class Metric(NamedTuple):
     name: str
     help: str
     samples: Sequence[tuple[Mapping[str, str], float]]
-    """Labels beside those that all have, and the value."""
+    """Labels in addition to the common ones, and the value."""
 
 
-def is_foreign(path: Path) -> bool:
-    """Tell whether something stands there that no run has written."""
+def is_foreign_file(path: Path) -> bool:
+    """Return whether there is something at `path` that `write_metrics` has not written."""
     try:
         with path.open("rb") as file:
-            return not file.read(len(_FIRST)).startswith(_FIRST)
+            return not file.read(len(_FILE_START)).startswith(_FILE_START)
     except FileNotFoundError:
         return False
     except OSError:
@@ -50,13 +50,13 @@ def is_foreign(path: Path) -> bool:
 
 
 def write_metrics(path: Path, run: RunMetrics) -> None:
-    """Write the metrics of a run so that they take the place of `path` at once, mode 0644. Raises OSError."""
-    with replace_atomically(path, mode=READABLE) as file:
-        file.write(render_metrics(run))
+    """Write the metrics of a run atomically to `path`, mode 0644. Raises OSError."""
+    with replace_atomically(path, mode=FILE_MODE) as file:
+        file.write(format_metrics(run))
 
 
-def render_metrics(run: RunMetrics) -> str:
-    """Give the metrics as text, ending in a line break; labels are cleaned, cut and escaped."""
+def format_metrics(run: RunMetrics) -> str:
+    """Return the metrics as text that ends in a line break; labels are sanitised, cut and escaped."""
     common = {"workspace": run.workspace, "operation": run.operation, "job": run.job}
     return "".join(line for metric in _metrics(run) if metric.samples for line in _lines(metric, common))
 
@@ -67,7 +67,7 @@ def _metrics(run: RunMetrics) -> Iterator[Metric]:
     yield Metric(f"{prefix}_end_timestamp_seconds", "When the command ended.", [({}, run.ended_at)])
     duration = max(0.0, run.ended_at - run.started_at)
     yield Metric(f"{prefix}_duration_seconds", "How long the command took.", [({}, duration)])
-    yield Metric(f"{prefix}_exit_code", "The command's exit code; 0 is all well.", [({}, run.exit_code)])
+    yield Metric(f"{prefix}_exit_code", "The command's exit code; 0 is success.", [({}, run.exit_code)])
     rows = [({"outcome": outcome, "reason": reason}, float(number)) for outcome, reason, number in run.rows]
     yield Metric(f"{prefix}_rows", "Rows of the run's report, by outcome and reason.", rows)
 
@@ -75,13 +75,13 @@ def _metrics(run: RunMetrics) -> Iterator[Metric]:
 def _lines(metric: Metric, common: Mapping[str, str]) -> Iterator[str]:
     yield f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} gauge\n"
     for labels, value in metric.samples:
-        pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in {**common, **labels}.items())
-        yield f"{metric.name}{{{pairs}}} {_number(value)}\n"
+        pairs = ",".join(f'{name}="{_escape_label(text)}"' for name, text in {**common, **labels}.items())
+        yield f"{metric.name}{{{pairs}}} {_format_number(value)}\n"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(round(value, 3))
 
 
-def _escaped(text: str) -> str:
-    return sanitise(text, limit=LONGEST_LABEL).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _escape_label(text: str) -> str:
+    return sanitise(text, limit=MAX_LABEL_LENGTH).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,18 +1,17 @@
-"""The reports of a run: every row in `report.csv` (and JSON beside it), those worth another run in `retry.csv`."""
+"""The reports of a run: every row in `report.csv` (and JSON), the rows worth another run in `retry.csv`."""
 
-import csv
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from types import MappingProxyType
+from typing import NamedTuple, TextIO
 
-from rolecall.files.input.columns import distinct_name
+from rolecall.files.input.columns import unique_name
+from rolecall.files.json_codec import format_json, replace_surrogates
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import id_cell, json_text, scrubbed, text_cell
+from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, text_cell
 from rolecall.models import OUTCOMES, Json, Result
-from rolecall.text import sanitise
+from rolecall.text import rfc3339, sanitise
 
 REPORT_COLUMNS = (
     "line",
@@ -30,48 +29,47 @@ REPORT_COLUMNS = (
 )
 RETRY_COLUMNS = ("roomId", "userId")
 REPORT_FORMATS = ("csv", "jsonl", "json")
-MAX_MESSAGE_LENGTH = 2_000
+MAX_MESSAGE_CELL_LENGTH = 2_000
+"""Characters."""
 
-Write = Callable[[Result], object]
-ExtraReport = Callable[[TextIO], AbstractContextManager[Write]]
-"""Writes a report of another form into an open file: a block that takes each result."""
+WriteResult = Callable[[Result], object]
+ExtraReport = Callable[[TextIO], AbstractContextManager[WriteResult]]
+"""A report in another form: opens on a file and writes each result into it."""
 
 
-class CsvWriter(Protocol):
-    """What `csv.writer` gives; its own type has no name at run time."""
+class ReportFiles(NamedTuple):
+    """The files that `write_report` writes beside `report.csv`."""
 
-    def writerow(self, row: Iterable[Any], /) -> object:
-        """Write one record."""
+    formats: Collection[str] = ()
+    """Some of REPORT_FORMATS."""
+    extra: Mapping[str, ExtraReport] = MappingProxyType({})
+    """Reports in other forms, by file name."""
+    retry: bool = True
+
+
+_ONLY_CSV = ReportFiles()
 
 
 @contextmanager
 def open_reports(
-    folder: Path,
-    extra_columns: Sequence[str],
-    formats: Collection[str] = ("csv",),
-    further: Mapping[str, ExtraReport] | None = None,
-    *,
-    retry: bool = True,
+    folder: Path, extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
 ) -> Iterator[Callable[[Iterable[Result]], None]]:
-    """Open the reports of a run in `folder`; the value writes rows, in the order of the job, into all of them.
+    """Open `report.csv` and the other `files` of a run in `folder`; the value writes results into all of them.
 
-    `extra_columns` are the job's further columns. `report.csv` is always written, `report.jsonl` and `report.json`
-    when `formats` names them. `retry.csv`, where it is wanted, has the rows that are worth another run, without those
-    that the job no longer has; where there are none, an old one is removed. Each file gets its name when the block
-    ends without an exception. CSV is RFC 4180 (CRLF) in UTF-8. `further` has, by file name, reports that are written
-    elsewhere; they end last, so that the tables are there even if one of them fails. Raises OSError.
+    `extra_columns` are the job's columns besides the two ids. Each file is replaced when the block ends without an
+    exception. `retry.csv` has the rows that are worth another run; if there are none, an old file is removed. CSV is as
+    in RFC 4180 (CRLF), in UTF-8. `files.extra` are finished last: if one of them fails, the other reports are written.
+    Raises OSError.
     """
-    with ExitStack() as files:
-        writers = [
-            files.enter_context(_further_report(folder / name, report)) for name, report in (further or {}).items()
-        ]
-        writers.append(files.enter_context(_csv_report(folder / "report.csv", extra_columns)))
-        if "jsonl" in formats:
-            writers.append(files.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
-        if "json" in formats:
-            writers.append(files.enter_context(_json_report(folder / "report.json", extra_columns)))
-        if retry:
-            writers.append(files.enter_context(_retry(folder / "retry.csv", extra_columns)))
+    with ExitStack() as reports:
+        writers = [reports.enter_context(_extra_report(folder / name, report)) for name, report in files.extra.items()]
+        writers.append(reports.enter_context(_csv_report(folder / "report.csv", extra_columns)))
+        if "jsonl" in files.formats:
+            writers.append(reports.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
+        if "json" in files.formats:
+            writers.append(reports.enter_context(_json_report(folder / "report.json", extra_columns)))
+        if files.retry:
+            writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns)))
 
         def write(results: Iterable[Result]) -> None:
             for result in results:
@@ -82,102 +80,81 @@ def open_reports(
 
 
 def write_report(
-    folder: Path,
-    results: Iterable[Result],
-    extra_columns: Sequence[str],
-    formats: Collection[str] = ("csv",),
-    further: Mapping[str, ExtraReport] | None = None,
-    *,
-    retry: bool = True,
+    folder: Path, results: Iterable[Result], extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
 ) -> None:
-    """Write the reports of a run, see `open_reports`."""
-    with open_reports(folder, extra_columns, formats, further, retry=retry) as write:
+    """Write the reports of a run in one pass over `results`, see `open_reports`."""
+    with open_reports(folder, extra_columns, files) as write:
         write(results)
 
 
-def column_names(own: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
-    """Give the header of a report: its own columns, then the job's, renamed `job_...` where a name is taken."""
-    names = dict.fromkeys(own)
+def report_header(own_columns: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
+    """Return the column names of a report: its own, then the job's, renamed `job_...` if the name is taken."""
+    names = dict.fromkeys(own_columns)
     for number, column in enumerate(extra_columns, start=1):
         name = sanitise(column) or f"column {number}"
-        names[distinct_name(f"job_{name}" if name in names else name, names)] = None
+        names[unique_name(f"job_{name}" if name in names else name, names)] = None
     return list(names)
 
 
-def is_retryable_row(result: Result) -> bool:
-    """Tell whether a row belongs into `retry.csv`: still in the job, and neither done nor unusable."""
+def belongs_in_retry_csv(result: Result) -> bool:
+    """Return whether a row is worth another run: still in the job, and neither finished nor unusable."""
     return result.line is not None and OUTCOMES[result.outcome].is_retryable
 
 
-def rfc3339(milliseconds: int | None) -> str | None:
-    """Write a time given in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`."""
-    if milliseconds is None:
-        return None
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
-
-
-@lru_cache(maxsize=1024)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 @contextmanager
-def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[Write]:
+def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     with replace_atomically(path) as file:
-        rows = _csv_writer(file)
-        rows.writerow(map(text_cell, column_names(REPORT_COLUMNS, extra_columns)))
-        yield lambda result: rows.writerow(_csv_cells(result, extra_columns))
+        writer = csv_writer(file)
+        writer.writerow(map(text_cell, report_header(REPORT_COLUMNS, extra_columns)))
+        yield lambda result: writer.writerow(_csv_cells(result, extra_columns))
 
 
 @contextmanager
-def _jsonl_report(path: Path, extra_columns: Sequence[str]) -> Iterator[Write]:
-    names = column_names(REPORT_COLUMNS, extra_columns)
+def _jsonl_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+    names = report_header(REPORT_COLUMNS, extra_columns)
     with replace_atomically(path) as file:
         yield lambda result: file.write(_json_object(result, names, extra_columns) + "\n")
 
 
 @contextmanager
-def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[Write]:
-    names = column_names(REPORT_COLUMNS, extra_columns)
-    before = "[\n"
+def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+    names = report_header(REPORT_COLUMNS, extra_columns)
+    separator = "[\n"
     with replace_atomically(path) as file:
 
         def write(result: Result) -> None:
-            nonlocal before
-            file.write(before + _json_object(result, names, extra_columns))
-            before = ",\n"
+            nonlocal separator
+            file.write(separator + _json_object(result, names, extra_columns))
+            separator = ",\n"
 
         yield write
-        file.write("\n]\n" if before == ",\n" else "[]\n")
+        file.write("\n]\n" if separator == ",\n" else "[]\n")
 
 
 @contextmanager
-def _further_report(path: Path, report: ExtraReport) -> Iterator[Write]:
+def _extra_report(path: Path, report: ExtraReport) -> Iterator[WriteResult]:
     with replace_atomically(path) as file, report(file) as write:
         yield write
 
 
 @contextmanager
-def _retry(path: Path, extra_columns: Sequence[str]) -> Iterator[Write]:
-    rows: CsvWriter | None = None
+def _retry_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+    """Write `retry.csv`, which is created with its first row."""
+    writer: CsvWriter | None = None
     with ExitStack() as opened:
 
         def write(result: Result) -> None:
-            nonlocal rows
-            if not is_retryable_row(result):
+            nonlocal writer
+            if not belongs_in_retry_csv(result):
                 return
-            if rows is None:
-                rows = _csv_writer(opened.enter_context(replace_atomically(path)))
-                rows.writerow(map(text_cell, column_names(RETRY_COLUMNS, extra_columns)))
-            rows.writerow([id_cell(result.room_id), id_cell(result.user_id), *_extra_cells(result, extra_columns)])
+            if writer is None:
+                writer = csv_writer(opened.enter_context(replace_atomically(path)))
+                writer.writerow(map(text_cell, report_header(RETRY_COLUMNS, extra_columns)))
+            writer.writerow([id_cell(result.room_id), id_cell(result.user_id), *_extra_cells(result, extra_columns)])
 
         yield write
-    if rows is None:
+    if writer is None:
         path.unlink(missing_ok=True)
-
-
-def _csv_writer(file: TextIO) -> CsvWriter:
-    return csv.writer(file, lineterminator="\r\n")
 
 
 def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int | None]:
@@ -188,8 +165,8 @@ def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int |
         result.outcome.value,
         text_cell(result.reason),
         result.http_status,
-        text_cell(result.error_type, limit=MAX_MESSAGE_LENGTH),
-        text_cell(result.message, limit=MAX_MESSAGE_LENGTH),
+        text_cell(result.error_type, limit=MAX_MESSAGE_CELL_LENGTH),
+        text_cell(result.message, limit=MAX_MESSAGE_CELL_LENGTH),
         result.attempts,
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
@@ -199,24 +176,24 @@ def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int |
 
 
 def _extra_cells(result: Result, extra_columns: Sequence[str]) -> Iterator[str]:
-    # A line break inside quotes is good CSV, and the job's own columns are carried as they are.
+    # Line breaks inside quotes are valid CSV, and the job's own columns are copied unchanged.
     return (text_cell(result.extra.get(column), keep="\t\r\n") for column in extra_columns)
 
 
 def _json_object(result: Result, names: Sequence[str], extra_columns: Sequence[str]) -> str:
     values: tuple[Json, ...] = (
         result.line,
-        scrubbed(result.room_id),
-        scrubbed(result.user_id),
+        replace_surrogates(result.room_id),
+        replace_surrogates(result.user_id),
         result.outcome.value,
         result.reason,
         result.http_status,
-        scrubbed(result.error_type),
-        scrubbed(result.message),
+        replace_surrogates(result.error_type),
+        replace_surrogates(result.message),
         result.attempts,
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
         result.duration_ms,
         *map(result.extra.get, extra_columns),
     )
-    return json_text(dict(zip(names, values, strict=True)))
+    return format_json(dict(zip(names, values, strict=True)))

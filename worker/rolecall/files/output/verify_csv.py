@@ -1,15 +1,15 @@
-"""`verify.csv`: the rows where the workspace is not as the report says, or could not be read."""
+"""`verify.csv`: the rows whose role in the workspace differs from the report, or could not be read."""
 
-import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, text_cell
 
 VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why")
+_HAS_ROLE = {True: "yes", False: "no", None: ""}
 
 
 class VerifyCsvRow(NamedTuple):
@@ -22,22 +22,28 @@ class VerifyCsvRow(NamedTuple):
     outcome: str
     reason: str
     has_role: bool | None
-    """None where it could not be read."""
+    """None if it could not be read."""
     finding: str
     why: str
 
 
 @contextmanager
 def verify_csv(path: Path) -> Iterator[Callable[[VerifyCsvRow], object]]:
-    """Write the rows that are told to `path`, which takes its place when the block ends well. Raises OSError."""
+    """Open `verify.csv` for writing; it replaces `path` when the block ends without an error. Raises OSError."""
     with replace_atomically(path) as file:
-        rows = csv.writer(file, lineterminator="\r\n")
-        rows.writerow(VERIFY_COLUMNS)
+        writer = csv_writer(file)
+        writer.writerow(VERIFY_COLUMNS)
+        yield lambda row: writer.writerow(_cells(row))
 
-        def write(odd: VerifyCsvRow) -> None:
-            line, room_id, user_id, outcome, reason, has_role, finding, why = odd
-            held = {True: "yes", False: "no", None: ""}[has_role]
-            ids = id_cell(room_id), id_cell(user_id)
-            rows.writerow((line, *ids, outcome, text_cell(reason), held, finding, text_cell(why)))
 
-        yield write
+def _cells(row: VerifyCsvRow) -> list[str | int | None]:
+    return [
+        row.line,
+        id_cell(row.room_id),
+        id_cell(row.user_id),
+        row.outcome,
+        text_cell(row.reason),
+        _HAS_ROLE[row.has_role],
+        row.finding,
+        text_cell(row.why),
+    ]

@@ -1,4 +1,4 @@
-"""The checks of the role changes, in the server's order and with its exact answers."""
+"""The checks of the role changes, in the server's order and with its exact responses."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import orjson
 import pytest
 
 from rolecall.sandbox import World
-from rolecall.sandbox.answers import Answer
 from rolecall.sandbox.call_log import SystemMessage
-from rolecall.sandbox.methods import CHANGES, change_role
+from rolecall.sandbox.responses import Response
+from rolecall.sandbox.write_routes import CHANGES, change_role
 
 ROW = {"roomId": "ROOM", "userId": "USER"}
 
 
 def workspace(version: str = "8.1.0", *, roles: list[str] | None, type: Any = "p") -> World:
-    """Return a world with one room: BOT, an admin, is in it, and USER holds these roles."""
+    """Return a world with one room: BOT, an admin, is a member, and USER has these roles."""
     world = World(version=version)
     world.add_account("BOT", "token")
     world.add_user("USER", username="user.001")
@@ -26,46 +26,46 @@ def workspace(version: str = "8.1.0", *, roles: list[str] | None, type: Any = "p
     return world
 
 
-def call(world: World, body: Any, route: str = "groups.removeLeader", caller: str = "BOT") -> Answer:
+def call(world: World, body: Any, route: str = "groups.removeLeader", caller: str = "BOT") -> Response:
     """Make one call as the account BOT."""
     return change_role(CHANGES[route], world, caller, body)
 
 
-def told(answer: Answer) -> tuple[int, str, str]:
-    """Return status, errorType and error of an answer."""
-    payload = orjson.loads(answer.body)
-    return answer.status, payload.get("errorType", ""), payload.get("error", "")
+def error_of(response: Response) -> tuple[int, str, str]:
+    """Return status, errorType and error of a response."""
+    payload = orjson.loads(response.body)
+    return response.status, payload.get("errorType", ""), payload.get("error", "")
 
 
-def test_a_leader_loses_the_role_and_the_room_is_told() -> None:
-    """A removal answers 200, takes the role and posts one system message."""
+def test_a_removal_removes_the_role_and_posts_a_system_message() -> None:
+    """A removal returns 200, removes the role and posts one system message."""
     world = workspace(roles=["leader", "owner"])
-    answer = call(world, ROW)
-    assert (answer.status, answer.body, answer.carried_out) == (200, b'{"success":true}', True)
+    response = call(world, ROW)
+    assert (response.status, response.body, response.carried_out) == (200, b'{"success":true}', True)
     assert world.rooms["ROOM"].members["USER"] == ["owner"]
     assert world.record.messages == [SystemMessage("subscription-role-removed", "ROOM", "USER", "leader")]
     assert world.removals("ROOM", "USER") == 1
 
 
 def test_the_second_removal_is_refused() -> None:
-    """A removal is idempotent in effect but not in answer."""
+    """A second removal has no further effect and returns 400."""
     world = workspace(roles=["leader"])
     call(world, ROW)
-    answer = call(world, ROW)
-    assert orjson.loads(answer.body) == {
+    response = call(world, ROW)
+    assert orjson.loads(response.body) == {
         "success": False,
         "error": "User is not a leader [error-user-not-leader]",
         "errorType": "error-user-not-leader",
         "details": {"method": "removeRoomLeader"},
     }
-    assert (answer.status, answer.carried_out, world.removals("ROOM", "USER")) == (400, False, 1)
+    assert (response.status, response.carried_out, world.removals("ROOM", "USER")) == (400, False, 1)
 
 
-def test_a_member_without_a_roles_field_is_answered_200() -> None:
-    """The quirk: no `roles` field in the subscription passes for a leader, and the room is told."""
+def test_a_member_without_a_roles_field_returns_200() -> None:
+    """A quirk: a subscription without `roles` passes for a leader, and a system message is posted."""
     world = workspace(roles=None)
-    answer = call(world, ROW)
-    assert (answer.status, answer.carried_out, world.removals("ROOM", "USER")) == (200, True, 1)
+    response = call(world, ROW)
+    assert (response.status, response.carried_out, world.removals("ROOM", "USER")) == (200, True, 1)
     assert world.rooms["ROOM"].members["USER"] is None
 
 
@@ -94,8 +94,8 @@ def test_a_member_without_a_roles_field_is_answered_200() -> None:
         ("demoted", "error-user-not-leader", "User is not a leader [error-user-not-leader]"),
     ],
 )
-def test_each_refusal_has_the_servers_words(change: str, error_type: str, error: str) -> None:
-    """Each single thing that is wrong is refused with its own type and text, and nothing changes."""
+def test_each_refusal_has_the_servers_text(change: str, error_type: str, error: str) -> None:
+    """Each error is refused with its own type and text, and nothing changes."""
     world = workspace(roles=["leader"])
     body = dict(ROW)
     match change:
@@ -115,31 +115,31 @@ def test_each_refusal_has_the_servers_words(change: str, error_type: str, error:
             body["userId"] = "STRANGER"
         case "demoted":
             world.join("ROOM", "USER", [])
-    assert told(call(world, body)) == (400, error_type, error)
+    assert error_of(call(world, body)) == (400, error_type, error)
     assert world.record.messages == []
 
 
 def test_the_checks_come_in_the_servers_order() -> None:
-    """With everything wrong at once, mending one thing after the other shows the next check."""
+    """With every error at once, fixing one after the other shows the next check."""
     world = workspace(roles=[])
     world.users["BOT"].roles = ("user",)
     world.rooms["ROOM"].archived = True
     del world.rooms["ROOM"].members["BOT"]
     del world.rooms["ROOM"].members["USER"]
     body: dict[str, str] = {"roomId": "ROOM", "userId": "NOBODY", "reason": "left"}
-    seen = [told(call(world, body))[1]]
+    seen = [error_of(call(world, body))[1]]
     del body["reason"]
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     world.join("ROOM", "BOT")
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     world.rooms["ROOM"].archived = False
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     body["userId"] = "USER"
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     world.join("ROOM", "BOT", ["owner"])
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     world.join("ROOM", "USER", [])
-    seen.append(told(call(world, body))[1])
+    seen.append(error_of(call(world, body))[1])
     assert seen == [
         "invalid-params",
         "error-room-not-found",
@@ -161,8 +161,8 @@ def test_the_checks_come_in_the_servers_order() -> None:
         {"roomId": "ROOM", "user": "user.001"},
     ],
 )
-def test_room_and_user_can_be_named_in_every_allowed_way(body: dict[str, str]) -> None:
-    """Ids and names find the same room and the same user."""
+def test_room_and_user_can_be_named_by_every_allowed_key(body: dict[str, str]) -> None:
+    """Ids and names refer to the same room and the same user."""
     assert call(workspace(roles=["leader"]), body).status == 200
 
 
@@ -179,9 +179,9 @@ def test_room_and_user_can_be_named_in_every_allowed_way(body: dict[str, str]) -
         ({"roomId": "ROOM", "userId": "USER", "username": "user.001"}, "must NOT have additional properties"),
     ],
 )
-def test_8_x_takes_exactly_a_room_and_a_user(body: Any, text: str) -> None:
-    """The schema of 8.x refuses a missing, a wrong and a further key."""
-    assert told(call(workspace(roles=["leader"]), body)) == (
+def test_8_x_accepts_exactly_a_room_and_a_user(body: Any, text: str) -> None:
+    """The schema of 8.x refuses a missing, an invalid and an additional key."""
+    assert error_of(call(workspace(roles=["leader"]), body)) == (
         400,
         "invalid-params",
         f"{text} [invalid-params]",
@@ -197,27 +197,27 @@ def test_8_x_takes_exactly_a_room_and_a_user(body: Any, text: str) -> None:
         ({**ROW, "line": 3}, ""),
     ],
 )
-def test_older_servers_look_for_each_parameter(body: Any, error_type: str) -> None:
-    """Before 8.x there is no schema: missing parameters have their own errors, further keys are ignored."""
-    assert told(call(workspace("7.4.0", roles=["leader"]), body))[1] == error_type
+def test_older_servers_check_each_parameter(body: Any, error_type: str) -> None:
+    """Before 8.x there is no schema: missing parameters have their own errors, additional keys are ignored."""
+    assert error_of(call(workspace("7.4.0", roles=["leader"]), body))[1] == error_type
 
 
 @pytest.mark.parametrize("route", sorted(CHANGES))
-def test_every_twin_changes_its_own_role_once(route: str) -> None:
-    """Each of the twelve calls succeeds once on a fitting member and is refused the second time."""
+def test_every_role_change_succeeds_once(route: str) -> None:
+    """Each of the twelve calls succeeds once on a suitable member and is refused the second time."""
     change = CHANGES[route]
-    world = workspace(roles=[] if change.gives else [change.role], type=change.family.type)
+    world = workspace(roles=[] if change.adds else [change.role], type=change.family.type)
     world.join("ROOM", "BOT", ["owner"])
     assert call(world, ROW, route).status == 200
-    assert world.rooms["ROOM"].has_role("USER", change.role) is change.gives
-    already = f"error-user-{'already' if change.gives else 'not'}-{change.role}"
-    assert told(call(world, ROW, route))[1] == already
+    assert world.rooms["ROOM"].has_role("USER", change.role) is change.adds
+    already = f"error-user-{'already' if change.adds else 'not'}-{change.role}"
+    assert error_of(call(world, ROW, route))[1] == already
 
 
-def test_the_last_owner_stays() -> None:
-    """An only owner cannot be removed."""
+def test_the_last_owner_cannot_be_removed() -> None:
+    """The removal of the only owner is refused."""
     world = workspace(roles=["owner"])
-    status, error_type, _ = told(call(world, ROW, "groups.removeOwner"))
+    status, error_type, _ = error_of(call(world, ROW, "groups.removeOwner"))
     assert (status, error_type) == (400, "error-remove-last-owner")
     assert world.rooms["ROOM"].has_role("USER", "owner")
 
@@ -226,27 +226,27 @@ def test_the_last_owner_stays() -> None:
     ("route", "type", "noun"),
     [("groups.removeLeader", "c", "group"), ("channels.removeLeader", "p", "channel")],
 )
-def test_each_family_knows_only_its_own_rooms(route: str, type: Any, noun: str) -> None:
-    """A channel is no group and a private group is no channel."""
-    status, error_type, error = told(call(workspace(roles=["leader"], type=type), ROW, route))
+def test_each_family_finds_only_its_own_rooms(route: str, type: Any, noun: str) -> None:
+    """A channel is not found as a group, and a private group is not found as a channel."""
+    status, error_type, error = error_of(call(workspace(roles=["leader"], type=type), ROW, route))
     assert (status, error_type) == (400, "error-room-not-found")
     assert f"any {noun} " in error
 
 
-def test_a_public_channel_is_visible_to_those_outside() -> None:
+def test_a_public_channel_is_visible_to_non_members() -> None:
     """An admin who has not joined a channel can still change roles in it."""
     world = workspace(roles=["leader"], type="c")
     del world.rooms["ROOM"].members["BOT"]
     assert call(world, ROW, "channels.removeLeader").status == 200
 
 
-def test_an_owner_may_in_the_own_room_only() -> None:
-    """The permission of an owner is one of the room, not of the workspace."""
+def test_an_owner_has_the_permission_in_the_own_room_only() -> None:
+    """The permission of an owner is valid in that room, not in the whole workspace."""
     world = workspace(roles=["leader"])
     world.users["BOT"].roles = ("user",)
     world.join("ROOM", "BOT", ["owner"])
     world.add_room("OTHER")
     world.join("OTHER", "BOT")
     world.join("OTHER", "USER", ["leader"])
-    assert told(call(world, {"roomId": "OTHER", "userId": "USER"}))[1] == "error-not-allowed"
+    assert error_of(call(world, {"roomId": "OTHER", "userId": "USER"}))[1] == "error-not-allowed"
     assert call(world, ROW).status == 200

@@ -1,11 +1,11 @@
-"""The routes about rooms: what is told, to whom, and what is refused."""
+"""Routes that read rooms: what each account sees, and what is refused."""
 
 from typing import Any
 
 import pytest
 
 from rolecall.sandbox import ACCOUNT, World
-from tests.unit.sandbox.asking import FORBIDDEN, ask, workspace
+from tests.unit.sandbox.api_calls import FORBIDDEN, call_api, workspace
 
 
 def furnished(roles: tuple[str, ...] = ("user", "admin")) -> World:
@@ -31,30 +31,30 @@ def furnished(roles: tuple[str, ...] = ("user", "admin")) -> World:
 
 
 def ids(items: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of rooms or people."""
+    """Return the ids of rooms or users."""
     return [item["_id"] for item in items]
 
 
 @pytest.mark.parametrize(
-    ("route", "key", "shown"),
+    ("route", "key", "listed"),
     [
         ("groups.list", "groups", ["group-archived", "group-joined"]),
         ("groups.listAll", "groups", ["group-archived", "group-joined", "group-unjoined"]),
         ("channels.list", "channels", ["channel-archived", "channel-joined", "channel-unjoined"]),
     ],
 )
-def test_the_lists_of_rooms(route: str, key: str, shown: list[str]) -> None:
-    """Own groups, all groups, all channels: by name, archived ones too."""
-    status, body = ask(furnished(), route)
-    assert (status, ids(body[key])) == (200, shown)
+def test_the_lists_of_rooms(route: str, key: str, listed: list[str]) -> None:
+    """Own groups, all groups and all channels are listed by name, archived ones too."""
+    status, body = call_api(furnished(), route)
+    assert (status, ids(body[key])) == (200, listed)
     assert [room.get("archived", False) for room in body[key]] == [
         room["_id"].endswith("archived") for room in body[key]
     ]
 
 
 def test_a_room_is_described() -> None:
-    """Id, name, type, maker and number of members are told."""
-    room = ask(furnished(), "groups.info", roomId="group-joined")[1]["group"]
+    """The document has id, name, type, creator and number of members."""
+    room = call_api(furnished(), "groups.info", roomId="group-joined")[1]["group"]
     assert {key: room[key] for key in ("_id", "name", "t", "usersCount", "msgs")} == {
         "_id": "group-joined",
         "name": "group-joined",
@@ -66,22 +66,22 @@ def test_a_room_is_described() -> None:
 
 
 def test_all_groups_need_room_administration() -> None:
-    """Without the permission the list is refused, the account's own groups are not."""
+    """Without the permission the list of all groups is refused, the account's own groups are listed."""
     world = furnished(roles=("user",))
-    assert ask(world, "groups.listAll") == (403, {"success": False, "error": FORBIDDEN})
-    assert ids(ask(world, "groups.list")[1]["groups"]) == ["group-archived", "group-joined"]
+    assert call_api(world, "groups.listAll") == (403, {"success": False, "error": FORBIDDEN})
+    assert ids(call_api(world, "groups.list")[1]["groups"]) == ["group-archived", "group-joined"]
 
 
-def test_channels_are_shown_by_permission() -> None:
+def test_channels_are_listed_by_permission() -> None:
     """Without `view-c-room` only joined channels are listed; without either permission the list is refused."""
     world = furnished(roles=("guest",))
-    assert ids(ask(world, "channels.list")[1]["channels"]) == ["channel-archived", "channel-joined"]
-    world.withdraw("view-joined-room")
-    assert ask(world, "channels.list")[0] == 403
+    assert ids(call_api(world, "channels.list")[1]["channels"]) == ["channel-archived", "channel-joined"]
+    world.remove_permission("view-joined-room")
+    assert call_api(world, "channels.list")[0] == 403
 
 
 @pytest.mark.parametrize(
-    ("params", "shown"),
+    ("params", "listed"),
     [
         ({}, 7),
         ({"types": "p"}, 3),
@@ -90,32 +90,32 @@ def test_channels_are_shown_by_permission() -> None:
         ({"types": ["teams"]}, 0),
     ],
 )
-def test_administrators_see_all_rooms_by_type_and_name(params: dict[str, Any], shown: int) -> None:
-    """The administrator's list takes one type, several or none, and a part of the name."""
-    assert ask(furnished(), "rooms.adminRooms", **params)[1]["total"] == shown
+def test_administrators_see_all_rooms_by_type_and_name(params: dict[str, Any], listed: int) -> None:
+    """The administrator's list can be filtered by one type, several or none, and by a part of the name."""
+    assert call_api(furnished(), "rooms.adminRooms", **params)[1]["total"] == listed
 
 
-def test_the_administrators_list_refuses_in_its_own_way() -> None:
-    """Where other routes answer 403 this one answers 400, without an error type."""
-    answer = ask(furnished(roles=("user",)), "rooms.adminRooms")
-    assert answer == (400, {"success": False, "error": "error-not-authorized"})
+def test_the_administrators_list_has_its_own_refusal() -> None:
+    """Other routes return 403; this one returns 400 without an errorType."""
+    response = call_api(furnished(roles=("user",)), "rooms.adminRooms")
+    assert response == (400, {"success": False, "error": "error-not-authorized"})
 
 
 @pytest.mark.parametrize("family", ["group", "channel"])
-def test_members_are_the_active_ones(family: str) -> None:
-    """Whoever was deactivated, or never got a name, is not in the list, though the roles tell of them."""
+def test_members_lists_active_users_only(family: str) -> None:
+    """A user who is deactivated or has no username is not in `members`; a deactivated one is in `roles`."""
     world = furnished()
     room = {"roomId": f"{family}-joined"}
-    body = ask(world, f"{family}s.members", **room)[1]
+    body = call_api(world, f"{family}s.members", **room)[1]
     assert [member["username"] for member in body["members"]] == ["bulk.bot", "finance.lead", "plain.member"]
-    assert "GONE" in [entry["u"]["_id"] for entry in ask(world, f"{family}s.roles", **room)[1]["roles"]]
-    assert ask(world, f"{family}s.members", filter="FINANCE", **room)[1]["total"] == 1
+    assert "GONE" in [entry["u"]["_id"] for entry in call_api(world, f"{family}s.roles", **room)[1]["roles"]]
+    assert call_api(world, f"{family}s.members", filter="FINANCE", **room)[1]["total"] == 1
 
 
 @pytest.mark.parametrize("family", ["group", "channel"])
-def test_roles_are_told_of_everyone_who_has_one(family: str) -> None:
-    """Members without a role are left out; names come along; the order is by user name."""
-    body = ask(furnished(), f"{family}s.roles", roomId=f"{family}-joined")[1]
+def test_roles_lists_every_member_with_a_role(family: str) -> None:
+    """Members without a role are left out; display names are included; the order is by username."""
+    body = call_api(furnished(), f"{family}s.roles", roomId=f"{family}-joined")[1]
     assert [(entry["u"]["username"], entry["roles"]) for entry in body["roles"]] == [
         ("bulk.bot", ["owner"]),
         ("finance.lead", ["leader"]),
@@ -140,23 +140,23 @@ NOT_FOUND, ARCHIVED = "error-room-not-found", "error-room-archived"
         ("channels.counters", "", ARCHIVED),
     ],
 )
-def test_what_each_route_refuses(route: str, unjoined: str, archived: str) -> None:
-    """Unjoined groups are hidden even from admins, except by `counters`; archived rooms are refused by some."""
+def test_each_route_refuses_its_own_cases(route: str, unjoined: str, archived: str) -> None:
+    """Unjoined groups are hidden even from admins, except by `counters`; some routes refuse archived rooms."""
     family = route.partition(".")[0].removesuffix("s")
     other = "channel" if family == "group" else "group"
-    asked = {f"{family}-joined": "", f"{family}-unjoined": unjoined, f"{family}-archived": archived}
-    asked |= {f"{other}-joined": NOT_FOUND, "direct": NOT_FOUND, "nowhere": NOT_FOUND}
-    for room_id, error_type in asked.items():
-        status, body = ask(furnished(), route, roomId=room_id)
+    expected = {f"{family}-joined": "", f"{family}-unjoined": unjoined, f"{family}-archived": archived}
+    expected |= {f"{other}-joined": NOT_FOUND, "direct": NOT_FOUND, "nowhere": NOT_FOUND}
+    for room_id, error_type in expected.items():
+        status, body = call_api(furnished(), route, roomId=room_id)
         assert (status, body.get("errorType", "")) == (400 if error_type else 200, error_type), room_id
-    assert ask(furnished(), route)[1]["errorType"] == "error-room-param-not-provided"
+    assert call_api(furnished(), route)[1]["errorType"] == "error-room-param-not-provided"
 
 
-def test_counters_count() -> None:
-    """Members and messages are counted, and whether the account is in the room is told."""
+def test_counters_counts_members_and_messages() -> None:
+    """Members and messages are counted, and `joined` is whether the account is a member."""
     world = furnished()
-    ask(world, "groups.removeLeader", post={"roomId": "group-joined", "userId": "LEAD"})
-    ask(world, "chat.postMessage", post={"roomId": "group-joined", "text": "done"})
-    body = ask(world, "groups.counters", roomId="group-joined")[1]
+    call_api(world, "groups.removeLeader", post={"roomId": "group-joined", "userId": "LEAD"})
+    call_api(world, "chat.postMessage", post={"roomId": "group-joined", "text": "done"})
+    body = call_api(world, "groups.counters", roomId="group-joined")[1]
     assert {key: body[key] for key in ("joined", "members", "msgs")} == {"joined": True, "members": 5, "msgs": 2}
-    assert ask(world, "channels.counters", roomId="channel-unjoined")[1]["joined"] is False
+    assert call_api(world, "channels.counters", roomId="channel-unjoined")[1]["joined"] is False
