@@ -46,7 +46,7 @@ def test_the_account_knows_its_window() -> None:
         (
             reply(401, {"status": "error", "message": "You must be logged in"}),
             AuthenticationError,
-            "ROCKETCHAT_AUTH_TOKEN",
+            "refuses the credentials (401)",
         ),
         (reply(401, b""), AuthenticationError, "(401)"),
         (reply(403, {"success": False, "error": "unauthorized"}), AuthenticationError, "(403)"),

@@ -8,7 +8,7 @@ ADVICE = MappingProxyType(
     {
         Advice.ALLOW_HTTP: "Use https://, or add --allow-http if you mean it.",
         Advice.CA_FILE: "Name your own certificate authority with --ca-file; the check cannot be skipped.",
-        Advice.CHECK_URL: "Check ROCKETCHAT_URL.",
+        Advice.CHECK_URL: "Check ROCKETCHAT_URL and the network.",
         Advice.CHECK_CREDENTIALS: (
             "Check ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN; a personal access token may have been revoked. "
             "Nothing was sent."

@@ -6,8 +6,7 @@ from rolecall.app.check_job import CheckResult, Work
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
-from rolecall.cli.views.run_summary import format_counts, is_shown, show_rows, summary_json
-from rolecall.cli.views.stop_view import format_stop
+from rolecall.cli.views.run_summary import format_counts, format_stop, is_shown, show_rows, summary_json
 from rolecall.models import Json
 from rolecall.text import plural
 
@@ -17,7 +16,7 @@ def show_check(result: CheckResult, job_file: str, code: ExitCode, output: Outpu
     if output.json:
         console.print_json(check_json(result, code))
     elif result.stop is not None:
-        first = f"{format_stop(result.stop, 'check', 'the same command goes on')} Nothing was changed."
+        first = f"{format_stop(result.stop, 'check')} Nothing was changed."
         show_rows(result.summary, f"{first} {format_counts(result.summary)}")
     elif is_shown(code, output):
         first = f"Predicted; nothing was changed. {format_counts(result.summary)}"

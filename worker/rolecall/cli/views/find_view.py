@@ -6,8 +6,7 @@ from rolecall.app.find_roles import FindResult
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
-from rolecall.cli.views.run_summary import is_shown
-from rolecall.cli.views.stop_view import format_stop
+from rolecall.cli.views.run_summary import format_stop, is_shown
 from rolecall.engine.directory.find_gaps import GAP_HINTS
 from rolecall.models import Json
 from rolecall.rocketchat.operations import REMOVE_LEADER
@@ -57,7 +56,7 @@ def _stopped(result: FindResult) -> str:
         if result.output is None
         else f"What was read is kept in {result.checkpoint}; the same command goes on."
     )
-    return f"{format_stop(result.stop, 'search')} {kept}" if result.stop is not None else ""
+    return f"{format_stop(result.stop, 'search', then='')} {kept}" if result.stop is not None else ""
 
 
 def _warnings(result: FindResult) -> Iterator[str]:

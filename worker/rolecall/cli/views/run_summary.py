@@ -11,8 +11,8 @@ from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
-from rolecall.cli.views.stop_view import format_stop
 from rolecall.display.summary import SummaryLine, print_summary
+from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.base import count_by_outcome
 from rolecall.text import plural
@@ -84,11 +84,17 @@ def format_counts(summary: ReportSummary) -> str:
     return f"{plural(totals.total(), 'row')}: {parts}."
 
 
+def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
+    """Format why a run, a check ... ended early, and what to do, as a sentence."""
+    hint = stop_hint(reason, what, then)
+    return f"{hint[0].upper()}{hint[1:]}."
+
+
 def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
     if not result.sent:
         return f"Nothing left to do, nothing was sent. {format_counts(summary)}"
     if result.stop is not None:
-        return f"{format_stop(result.stop, 'run', 'the same command goes on')} {format_counts(summary)}"
+        return f"{format_stop(result.stop)} {format_counts(summary)}"
     return format_counts(summary)
 
 

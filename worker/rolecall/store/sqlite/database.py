@@ -11,7 +11,7 @@ from typing import Self
 
 import orjson
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row
+from rolecall.models import Advice, BadRow, DueRow, Outcome, Result, Row
 from rolecall.store.base import (
     Batch,
     Count,
@@ -54,9 +54,7 @@ class SqliteDatabase:
             self._db.close()
             for file in missing:
                 file.unlink(missing_ok=True)
-            raise InvalidStoreError(
-                f"{path} cannot be used as a run store: {error}; choose another directory."
-            ) from None
+            raise InvalidStoreError(f"{path} cannot be used as a run store: {error}.", Advice.OTHER_DIRECTORY) from None
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
