@@ -68,7 +68,7 @@ def cells(heading: str, text: str = PAGE) -> list[str]:
 
 def test_every_program_is_known() -> None:
     """Each of the page's programs is run by a test below, or looked at where its library is not installed."""
-    expected = ["Rolecall in a program", "Ending early", "aiohttp", "FastAPI", "In a notebook"]
+    expected = ["Rolecall in a program", "Ending early", "The other commands", "aiohttp", "FastAPI", "In a notebook"]
     assert list(PROGRAMS) == expected
 
 
@@ -89,6 +89,11 @@ def test_every_name_of_ours_is_there(heading: str) -> None:
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in (
             "change_roles",
+            "check",
+            "find",
+            "undo",
+            "verify",
+            "write_reports",
             "ConnectionConfig",
             "Credentials",
             "Settings",
@@ -135,6 +140,16 @@ async def test_the_first_program(place: Path) -> None:
     first = await run_program("Rolecall in a program", place)
     assert sorted(first.splitlines()) == ["1 removed ", "2 not_leader "]
     assert sorted((await run_program("Rolecall in a program", place)).splitlines()) == ["1 removed ", "2 not_leader "]
+
+
+async def test_the_program_with_the_other_commands(place: Path, sandbox: Sandbox) -> None:
+    """It finds, predicts, removes, verifies and restores one role, and leaves the reports."""
+    for permission in ("view-full-other-user-info", "view-other-user-channels", "view-room-administration"):
+        sandbox.world.grant(permission, "user")
+    shown = await run_program("The other commands", place)
+    assert shown.splitlines() == ["would be removed", "is removed", "is again added"]
+    assert (place / "runs/leavers/report.jsonl").is_file()
+    assert sandbox.world.is_leader(ROOM, LEADER)
 
 
 async def test_the_program_that_ends_early(place: Path, sandbox: Sandbox) -> None:

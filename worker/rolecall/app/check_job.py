@@ -11,12 +11,12 @@ from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, open_or_resume_run
-from rolecall.app.run_job import stop_on_request
+from rolecall.app.run_job import Pages, stop_on_request
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.eta import Estimate
-from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome
@@ -80,16 +80,20 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
     async with open_or_resume_run(job, identity, out, base=Path()) as run:
-        await _import(run, job, context)
-        async with connect(context) as connection:
-            session = open_read_session(context, connection.client, run.log_file)
-            return await _check(run, connection, session, request, context)
+        return await check_rows(run, read_pages(job.rows()), request, context)
 
 
-async def _import(run: Run, job: Job, context: AppContext) -> None:
-    """Import the job's rows; a check that was complete starts again."""
-    async with aclosing(read_pages(job.rows())) as pages:
-        await run.store.import_rows(run.identity, stop_on_request(pages, context.stop))
+async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppContext) -> CheckResult:
+    """Import the rows and predict the outcome of each; a check that was complete starts again."""
+    await _import(run, rows, context.stop)
+    async with connect(context) as connection:
+        session = open_read_session(context, connection.client, run.log_file)
+        return await _check(run, connection, session, request, context)
+
+
+async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
+    async with aclosing(rows):
+        await run.store.import_rows(run.identity, stop_on_request(rows, stop))
     await run.store.delete_removed_pairs()
     sessions = await run.store.sessions()
     if sessions and _is_complete(sessions[-1]):

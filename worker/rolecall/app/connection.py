@@ -89,7 +89,7 @@ def open_read_session(context: AppContext, client: Client, log_file: Path | None
 async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:
     """Await the reading; return False when it was stopped before its end, for the reason in `stop`.
 
-    A cancellation also stops it: what was read until then is recorded by the caller.
+    A cancellation stops it too, and is raised.
     """
     task = asyncio.ensure_future(run_until_stopped(work, stop))
     try:
@@ -98,5 +98,5 @@ async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool
         return False
     except asyncio.CancelledError:
         stop.request(StopReason.INTERRUPTED)
-        return False
+        raise
     return True

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-import structlog
-
 from rolecall.app.connection import AppContext, until_stopped
 from rolecall.app.errors import RunStopped
 from rolecall.app.run_directory import LOG_FILE
@@ -54,9 +52,11 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
         return
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
+    from structlog.contextvars import bound_contextvars
+
     log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
     target = config.target.name if isinstance(config.target, Room) else "webhook"
-    with structlog.contextvars.bound_contextvars(run=result.folder.name):
+    with bound_contextvars(run=result.folder.name):
         try:
             reading = await _post(config.target, compose(_summary(result)), context)
         except (asyncio.CancelledError, RunStopped):

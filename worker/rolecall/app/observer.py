@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
+from rolecall.engine.clock import Clock
 from rolecall.engine.eta import Estimate
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress_tracker import ProgressTracker
@@ -102,7 +103,9 @@ class NullObserver:
         self._log = log or NullLogger()
 
     def waiting(self, seconds: float) -> None:
-        """Show nothing."""
+        """Log the pause."""
+        until = Clock().wall_time_in(seconds)
+        self._log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
     def confirm(self, preview: RunPreview) -> bool:
         """Return True: the caller has decided already."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
@@ -22,6 +20,7 @@ from rolecall.app.run_directory import (
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
+from rolecall.app.send_session import open_session
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
@@ -95,6 +94,8 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
     due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
     if not due:
         return await _nothing_due(run, request.formats)
+    from structlog.contextvars import bound_contextvars  # with all of structlog, which programs may not use
+
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
@@ -103,8 +104,8 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
             raise OperatorError("Nothing was sent.")
         log = context.observer.open_log(run.log_file, hide=context.credentials.token)
-        with structlog.contextvars.bound_contextvars(run=run.folder.name):
-            return await SendSession(run, connection, request, context, log).send(due)
+        with bound_contextvars(run=run.folder.name):
+            return await _send(run, connection, request, context, log, due)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -133,71 +134,44 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-class SendSession(NamedTuple):
-    """One session of a run: from the first row that is due to the reports, whatever ends it."""
-
-    run: Run
-    connection: Connection
-    request: RunRequest
-    context: AppContext
-    log: EventLogger
-
-    async def send(self, due: int) -> RunResult:
-        """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-        app, store, operation = self.context, self.run.store, self.request.operation
-        context = RunContext.create(app.settings, self.log, stop=app.stop)
-        clock, events = context.clock, context.events
-        earlier = PriorProgress.of(await store.counts(), due, retry_failed=app.settings.retry_failed)
-        await self._open(due, context)
-        started = clock.now()
-        announcing = asyncio.create_task(self._announce_shutdown(), name="announce shutdown")
+async def _send(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, log: EventLogger, due: int
+) -> RunResult:
+    """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
+    context = RunContext.create(app.settings, log, stop=app.stop)
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    tracker = ProgressTracker(earlier, context, request.operation.path)
+    async with open_session(run, connection.account.username, due, context) as session:
+        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
         try:
-            async with app.observer.progress(ProgressTracker(earlier, context, operation.path)):
-                await process_rows(store, self.connection.client, operation, context)
+            async with app.observer.progress(tracker):
+                await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)
-            app.observer.notice(Aborted(self.run.folder))
+            app.observer.notice(Aborted(run.folder))
             raise
         finally:
             announcing.cancel()
-            recorded = await self._close(context)
-            events.session_ended(clock.now() - started, context.outcomes)
-        return await self._result(recorded=recorded)
+    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
 
-    async def _open(self, due: int, context: RunContext) -> None:
-        account = self.connection.account.username
-        resumed = bool(await self.run.store.sessions())
-        await mark_reports_stale(self.run)
-        await self.run.store.open_session(account, context.clock.wall_ms())
-        context.events.session_started(self.run.identity, self.run.folder, account, due, resumed=resumed)
 
-    async def _announce_shutdown(self) -> None:
-        """Report an interruption, from which on the calls in flight have some seconds."""
-        await self.context.stop.wait()
-        if self.context.stop.reason is StopReason.INTERRUPTED:
-            seconds = self.context.settings.shutdown_timeout
-            self.log.info("stopping", grace=seconds)
-            self.context.observer.notice(ShuttingDown(seconds))
+async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+    """Report an interruption, from which on the calls in flight have some seconds."""
+    await app.stop.wait()
+    if app.stop.reason is StopReason.INTERRUPTED:
+        seconds = app.settings.shutdown_timeout
+        log.info("stopping", grace=seconds)
+        app.observer.notice(ShuttingDown(seconds))
 
-    async def _close(self, context: RunContext) -> bool:
-        """Record how the session ended; False where the store cannot be written any more."""
-        stop = context.stop
+
+async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+    summary, error = None, ""
+    if is_recorded:
         try:
-            await self.run.store.close_session(stop.reason or "", context.clock.wall_ms())
-        except StoreError as failure:
-            stop.request(StopReason.STORE, str(failure))
-            return False
-        return True
-
-    async def _result(self, *, recorded: bool) -> RunResult:
-        stop, error = self.context.stop, ""
-        summary: ReportSummary | None = None
-        if recorded:
-            try:
-                summary = await reports.write_reports(self.run, self.request.formats)
-            except (OSError, StoreError) as failure:
-                error = str(failure)
-        if summary is None:
-            with suppress(StoreError):
-                summary = await reports.summarise(self.run)
-        return RunResult(self.run.folder, summary, stop.reason, stop.detail, recorded=recorded, report_error=error)
+            summary = await reports.write_reports(run, request.formats)
+        except (OSError, StoreError) as failure:
+            error = str(failure)
+    if summary is None:
+        with suppress(StoreError):
+            summary = await reports.summarise(run)
+    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)

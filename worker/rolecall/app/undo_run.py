@@ -1,21 +1,23 @@
 """Undo a run: a run of its own, below the other's directory, that restores the roles which the other removed."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
-from rolecall.app.run_job import RunRequest, RunResult, run_rows
+from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
 from rolecall.models import Advice, Outcome, Row
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
+from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import Identity
 from rolecall.text import plural, rfc3339
 
@@ -23,11 +25,27 @@ INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
 """Reasons of rows that this run has most probably changed: their responses were lost."""
 
 
-async def undo_run(folder: Path, request: RunRequest, context: AppContext, *, inferred: bool = False) -> RunResult:
-    """Undo the run in `folder`, with `inferred` also the rows whose change is only inferred.
+class Undo(NamedTuple):
+    """An undo that is open: a run of its own."""
 
-    The undo is a run in a directory below, so the same call continues it. The other run stays locked meanwhile.
-    Raises OperatorError where there is nothing to undo, and what a run raises.
+    run: Run
+    operation: Operation
+    rows: Callable[[], Pages]
+    """Reads the rows to undo, page by page."""
+
+
+async def undo_run(folder: Path, request: RunRequest, context: AppContext, *, inferred: bool = False) -> RunResult:
+    """Undo the run in `folder`; see `open_undo`. The same call continues an unfinished undo."""
+    async with open_undo(folder, context, inferred=inferred) as undo:
+        return await run_rows(undo.run, undo.rows, replace(request, operation=undo.operation), context)
+
+
+@asynccontextmanager
+async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False) -> AsyncIterator[Undo]:
+    """Open the undo of the run in `folder`, with `inferred` also of the rows whose change is only inferred.
+
+    It is a run in a directory below; the other run stays locked meanwhile. Raises OperatorError where there is nothing
+    to undo, and what opening a run raises.
     """
     async with open_existing_run(folder) as done:
         operation = require_change(done)
@@ -39,9 +57,8 @@ async def undo_run(folder: Path, request: RunRequest, context: AppContext, *, in
         with _undo_directory(folder / UNDO_FOLDER) as path:
             async with open_run(path, identity) as run:
                 await _notice_not_undone(done, operation.done, context, inferred=inferred)
-                inverse = replace(request, operation=operation.inverse)
                 await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
-                return await run_rows(run, lambda: _rows(done, operation.done, inferred=inferred), inverse, context)
+                yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
 
 
 @contextmanager
