@@ -28,7 +28,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
-SHARED = ("Options of every verb that calls", "Further options of what sends")
+SHARED = ("Shared options", "Options of commands that change roles")
 """Headings of the tables of options that several commands have."""
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 
