@@ -174,7 +174,7 @@ def test_the_columns_of_a_found_job_are_documented() -> None:
 def test_every_reason_of_an_invalid_row_is_documented() -> None:
     """The reference and the page on job files have each reason against a row and no other."""
     jobs = (ROOT / "jobs/README.md").read_text("utf-8")
-    told = {name for row in table_rows(section("Rows told as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
+    told = {name for row in table_rows(section("Rows reported as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
     assert first_cells("Rows that cannot be used (`invalid`)") == set(BAD_ROW_REASONS) == told
 
 
