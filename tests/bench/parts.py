@@ -11,11 +11,8 @@ from typing import Any
 
 from rolecall.cli.terminal import event_loop
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
-from rolecall.engine.throttle.admission import AdmissionController
-from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
-from rolecall.engine.throttle.route_limiter import RouteLimiter
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.settings import Settings
+from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import write_report
 from rolecall.models import Outcome, Reply, RowOutcome
@@ -46,7 +43,7 @@ def parts(rows: int, rounds: int, say: Say) -> list[dict[str, Any]]:
             ("reading the job file", stock.read),
             ("taking the rows into the ledger", stock.import_rows),
             ("reading what is due", stock.due),
-            ("gate: concurrency, breaker, pacing", stock.gate),
+            ("admission: concurrency, breaker, rate limits", stock.admission),
             ("journal: intents and outcomes, on disk", stock.journal),
             ("of which SQLite alone, 64 rows a batch", stock.commit),
             ("request and answer", stock.request),
@@ -97,25 +94,15 @@ class _Stock:
             place = found[-1][0]
         ledger.close()
 
-    def gate(self) -> None:
-        """Enter and leave, nobody waiting."""
-        clock = Clock()
-        breaker = CircuitBreaker(clock, 900, on_open=_nothing, on_close=_nothing, on_give_up=_nothing)
-        turnstile = RouteLimiter(RouteSchedule(None), clock, _nothing)
-        gate = AdmissionController(
-            AdaptiveConcurrencyLimiter(IN_FLIGHT),
-            breaker,
-            turnstile,
-            clock,
-            patience=900,
-            on_give_up=_nothing,
-            on_overload=_nothing,
-        )
+    def admission(self) -> None:
+        """Acquire and record the response, without waiting."""
+        admission = AdmissionController.build(Settings(rate=None, concurrency=IN_FLIGHT), Clock())
+        route = admission.route(REMOVE_LEADER.path, CallKind.CHANGE)
         verdict = CallResult(ErrorRule("", Outcome.REMOVED, Action.FINISH, ""), "", "", 200)
 
         async def one(number: int) -> None:
-            probing = await gate.enter()
-            gate.leave(number, GOOD, verdict, probing=probing)
+            probing = await route.acquire()
+            route.record_response(number, GOOD, verdict, probing=probing)
 
         event_loop.run(self._by_workers(one, workers=1))
 
@@ -187,7 +174,3 @@ class _Stock:
 
 def _settled(key: int) -> RowOutcome:
     return RowOutcome(key, Outcome.REMOVED, "", 200, "", "", 1, 1, False)
-
-
-def _nothing(*_: object) -> None:
-    """Take whatever is told."""

@@ -12,7 +12,7 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import Reply
 from rolecall.sandbox import Limiter
 from tests.bench.target import GOOD, TOO_MANY
@@ -57,8 +57,8 @@ def ideal(rows: int, window: Window) -> float:
 class _Client:
     """One machine with its part of the rows."""
 
-    def __init__(self, rows: int, pacing: RouteSchedule, share: int | None) -> None:
-        self.left, self.pacing, self.share = rows, pacing, share
+    def __init__(self, rows: int, schedule: RouteSchedule, share: int | None) -> None:
+        self.left, self.schedule, self.share = rows, schedule, share
         self.in_flight = 0
         self.wakes = math.inf
         self._reset, self._used = "", 0
@@ -108,13 +108,13 @@ class Simulation:
     def _send_what_may_leave(self, client: _Client) -> None:
         client.wakes = math.inf
         while client.left and client.in_flight < CONCURRENCY:
-            wait = client.pacing.take(self._now)
+            wait = client.schedule.reserve(self._now)
             if wait is not None:
                 client.wakes = wait.until
                 return
             client.left -= 1
             client.in_flight += 1
-            client.pacing.leave(self._now)
+            client.schedule.assign_slot(self._now)
             self._later(client, self._now, None)
 
     def _later(self, client: _Client, sent_at: float, reply: Reply | None) -> None:
@@ -140,7 +140,7 @@ class Simulation:
         client.in_flight -= 1
         client.left += refused
         self.refused += refused
-        client.pacing.answered(client.told(reply), refused=refused)
+        client.schedule.record_response(client.told(reply), refused=refused)
         self._send_what_may_leave(client)
 
 

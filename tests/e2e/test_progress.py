@@ -65,7 +65,7 @@ async def test_a_hold_is_counted_down(tmp_path: Path, columns: int) -> None:
     assert "5 of 12 rows, 41 %" in plain_text
     if columns == 200:
         left = [line for line in seen(written) if line]
-        assert [line.split("]")[1].split()[0] for line in left] == ["run", "held", "held", "run"], left
+        assert [line.split("]")[1].split()[0] for line in left] == ["run", "rate", "rate", "run"], left
     assert "\x1b[?25l" not in written
 
 
@@ -107,7 +107,7 @@ async def test_json_lines_with_progress(tmp_path: Path) -> None:
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
     events: list[dict[str, Any]] = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["run started", "held", "progress", "run ended"]
+    assert [event["event"] for event in events] == ["run started", "rate limit pause", "progress", "run ended"]
     held, progress = events[1], events[2]
     assert (held["limit"], held["window"]) == (10, 12)
     assert (progress["done"], progress["total"], progress["removed"]) == (10, 15, 10)

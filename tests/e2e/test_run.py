@@ -114,7 +114,7 @@ async def test_a_window_is_filled_and_never_overrun(tmp_path: Path) -> None:
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
     assert [call.status for call in world.calls if call.route == "groups.removeLeader"] == [200] * 35
-    assert "held" in ended.stderr
+    assert "rate limit pause" in ended.stderr
 
 
 async def test_the_own_rate_is_never_exceeded(tmp_path: Path) -> None:

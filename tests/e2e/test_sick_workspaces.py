@@ -111,7 +111,9 @@ async def test_a_bad_room_is_asked_once(tmp_path: Path) -> None:
     told = [row for row in read_report(tmp_path / "o") if row["roomId"] == "room1"]
     assert {(row["outcome"], row["reason"]) for row in told} == {("failed", "room_archived")}
     assert sum(len(world.calls_for("room1", user)) for room, user in pairs if room == "room1") == 1
-    assert [row["message"] for row in told[1:]] == ["not asked: line 3 was told so for the whole room"] * 19
+    assert [row["message"] for row in told[1:]] == [
+        "not sent: the server's answer to line 3 is true for the whole room"
+    ] * 19
 
 
 async def test_two_sick_rows_at_the_end_are_no_outage(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopSignal
 from rolecall.models import Outcome, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
@@ -66,11 +65,8 @@ async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, oper
     try:
         ledger.open_session("tester", clock.wall_ms())
         async with desk(url) as at:
-            events = EngineEvents(SilentLog(), clock)
             settings = Settings(rate=None, concurrency=1, max_failures=QUICK.max_failures)
-            await process_rows(
-                as_store(ledger), at.client, operation, settings, stop=StopSignal(), clock=clock, events=events
-            )
+            await process_rows(as_store(ledger), at.client, operation, RunContext.create(settings, SilentLog()))
         return told(ledger)
     finally:
         ledger.close()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Nonsense, Sandbox, World, leader_world
 from rolecall.sandbox.faults import MAY_ACT

@@ -7,8 +7,8 @@ import pytest
 
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadStopped, run_until_stopped
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason
+from rolecall.engine.throttle.read_client import PAGE_SIZE, run_until_stopped
 from rolecall.rocketchat.error_table import USER_NOT_FOUND
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.response_classifier import CallResult
@@ -72,7 +72,7 @@ async def test_an_outage_ends_the_reading_after_its_patience() -> None:
     fault = Fault(Kind.STATUS, ROLES_ONLY, times=None, status=503, html=True)
     settings = replace(QUICK, max_attempts=100, outage_timeout=0.2)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url, settings) as at:
-        with pytest.raises(ReadStopped):
+        with pytest.raises(ShutdownRequested):
             await run_until_stopped(at.reader.read(ROLES, roomId=ROOM), at.stop)
     assert at.stop.reason is StopReason.OUTAGE
 
@@ -81,7 +81,7 @@ async def test_a_token_that_is_revoked_stops_the_reading() -> None:
     """A 401 that `me` confirms ends the reading: it is true for everything that would come."""
     fault = Fault(Kind.REVOKE, ROLES_ONLY)
     async with Sandbox(organisation(), faults=[fault]) as sandbox, desk(sandbox.url) as at:
-        with pytest.raises(ReadStopped):
+        with pytest.raises(ShutdownRequested):
             await at.reader.read(ROLES, roomId=ROOM)
     assert at.stop.reason is StopReason.CREDENTIALS
 

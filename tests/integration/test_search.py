@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import FindQuery
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupResult
 from rolecall.rocketchat.client import Client, Credentials, Transport
@@ -30,11 +28,10 @@ async def find(
     sandbox: Sandbox, question: FindQuery, *, at_once: int = 8, settings: Settings = QUICK
 ) -> list[LookupResult]:
     """Search to the end."""
-    clock = Clock()
     findings: list[LookupResult] = []
     transport = Transport(sandbox.url, connect_timeout=0.25, response_timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-        reader = ReadClient(client, settings, stop=StopSignal(), clock=clock, events=EngineEvents(SilentLog(), clock))
+        reader = ReadClient(client, RunContext.create(settings, SilentLog()))
         await search_roles(reader, question, findings.append, done=(), at_once=at_once)
     return findings
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.events import EngineEvents
+from rolecall.engine.context import RunContext
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
@@ -29,10 +29,10 @@ class Desk(NamedTuple):
 @asynccontextmanager
 async def desk(url: str, settings: Settings = QUICK, *, token: str = ACCOUNT.token) -> AsyncIterator[Desk]:
     """Open a reader on a sandbox."""
-    stop, clock = StopSignal(), Clock()
+    context = RunContext.create(settings, SilentLog())
     transport = Transport(url, connect_timeout=0.25, response_timeout=0.5)
     async with Client(transport, Credentials(ACCOUNT.user_id, token)) as client:
         reply = await client.get(ME)
         assert not isinstance(reply, NoReply)
-        reader = ReadClient(client, settings, stop=stop, clock=clock, events=EngineEvents(SilentLog(), clock))
-        yield Desk(reader, stop, clock, parse_account(reply, url), client)
+        reader = ReadClient(client, context)
+        yield Desk(reader, context.stop, context.clock, parse_account(reply, url), client)

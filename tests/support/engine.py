@@ -1,16 +1,15 @@
-"""The engine in this process: a real client over a real socket, a real ledger file."""
+"""The engine in this process: a real client over a real socket, a real store file."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import REMOVE_LEADER
@@ -23,28 +22,28 @@ NEVER = FailureThreshold(100, is_percent=True)
 QUICK = Settings(
     rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=0.2
 )
-"""Settings for faults: everything as in a real run, only sooner."""
+"""Settings for faults: everything as in a real run, with shorter times."""
 
 
 class Told(NamedTuple):
-    """What a run told in the end."""
+    """The end of a run."""
 
     results: list[Result]
     stop: StopReason | None
 
 
 class SilentLog:
-    """Takes every event and shows none."""
+    """A log that drops every event."""
 
     def bind(self, **values: object) -> "SilentLog":
-        """Add nothing."""
+        """Return itself."""
         return self
 
     def info(self, event: str, **values: object) -> None:
-        """Take one."""
+        """Drop one."""
 
     def warning(self, event: str, **values: object) -> None:
-        """Take one."""
+        """Drop one."""
 
 
 async def run_pairs(
@@ -56,7 +55,7 @@ async def run_pairs(
     stop: StopSignal | None = None,
     answer_within: float = 0.25,
 ) -> Told:
-    """Run a job of pairs to its end and read its results from the ledger at `path`, which may hold earlier ones."""
+    """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones."""
     stop, clock = stop or StopSignal(), Clock()
     ledger = SqliteDatabase(path)
     try:
@@ -65,8 +64,8 @@ async def run_pairs(
         ledger.open_session("tester", clock.wall_ms())
         transport = Transport(url, connect_timeout=0.25, response_timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-            events = EngineEvents(SilentLog(), clock)
-            await process_rows(as_store(ledger), client, REMOVE_LEADER, settings, stop=stop, clock=clock, events=events)
+            context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop)
+            await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
         ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:

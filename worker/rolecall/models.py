@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 Json: TypeAlias = Any
 """A JSON value: text, number, true, false, null, list or object."""
@@ -165,6 +165,11 @@ class RowOutcome(NamedTuple):
     in_doubt: bool
     """True if an attempt may have been carried out although the outcome does not show it."""
 
+    @classmethod
+    def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
+        """Return the outcome of a row for which no changing call was made."""
+        return cls(key, outcome, reason, None, "", message, finished_at, None, in_doubt=False)
+
 
 class Result(NamedTuple):
     """One row of the report."""
@@ -275,9 +280,9 @@ class Progress(NamedTuple):
     """The run's own limit in calls per second; None if it has none."""
     allowance: RateLimitStatus | None = None
     """None if no limit of the workspace is known."""
-    hold: RateLimitPause | None = None
+    pause: RateLimitPause | None = None
     outage: OutageStatus | None = None
-    under_way: int = 0
+    in_flight: int = 0
     """Calls in flight."""
     overloaded_to: int | None = None
     """The number of calls in flight that is allowed because of an overload; None without overload."""

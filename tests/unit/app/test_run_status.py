@@ -33,7 +33,7 @@ def event(name: str, at: float = -1.0, **values: Any) -> dict[str, Any]:
     return {"timestamp": stamp(at), "event": name, **values}
 
 
-HELD = event("held", cause="window", seconds=42.0, until=stamp(41), limit=10, window=60)
+HELD = event("rate limit pause", cause="window", seconds=42.0, until=stamp(41), limit=10, window=60)
 STARTED = event("run started")
 
 
@@ -43,15 +43,15 @@ STARTED = event("run started")
         ([], LiveState()),
         ([STARTED], LiveState()),
         ([STARTED, HELD], LiveState(RateLimitPause(41.0, refused=False), RateLimitStatus(10, 60.0, 0, 41.0))),
-        ([event("held", cause="refused", until=stamp(5))], LiveState(RateLimitPause(5.0, refused=True))),
-        ([event("held", cause="window", until=stamp(-5), limit=10, window=60)], LiveState()),
+        ([event("rate limit pause", cause="refused", until=stamp(5))], LiveState(RateLimitPause(5.0, refused=True))),
+        ([event("rate limit pause", cause="window", until=stamp(-5), limit=10, window=60)], LiveState()),
         ([HELD, event("run resumed")], LiveState()),
         ([HELD, event("run stopped")], LiveState()),
         ([event("outage began", at=-72)], LiveState(outage=OutageStatus(72.0))),
         ([event("outage began", at=-72), event("outage ended")], LiveState()),
         ([event("stopping", at=-2, grace=10.0)], LiveState(stopping_in=8.0)),
         ([event("stopping", at=-20, grace=10.0)], LiveState(stopping_in=0.0)),
-        ([event("held", until=None), event("held", until="soon", limit="x")], LiveState()),
+        ([event("rate limit pause", until=None), event("rate limit pause", until="soon", limit="x")], LiveState()),
         ([event("row failed"), event("progress", done=3), {"event": None}, {}], LiveState()),
     ],
 )
@@ -61,7 +61,7 @@ def test_the_log_tells_how_things_stand(events: list[dict[str, Any]], news: Live
 
 
 json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just(stamp(5))
-names = st.sampled_from(["held", "outage began", "outage ended", "stopping", "run started"])
+names = st.sampled_from(["rate limit pause", "outage began", "outage ended", "stopping", "run started"])
 keys = st.sampled_from(["timestamp", "until", "limit", "window", "grace", "cause"])
 
 
@@ -74,7 +74,7 @@ def test_any_log_can_be_read(events: list[tuple[str, dict[str, Any]]]) -> None:
 def test_a_run_that_goes_on() -> None:
     """Rows whose calls are under way are neither unknown nor done, and the time left comes from the speed."""
     progress = progress_under_way(COUNTS, LiveState(), lately=20, seen=10.0, at=NOON)
-    assert (progress.total, progress.done, progress.under_way) == (100, 30, 4)
+    assert (progress.total, progress.done, progress.in_flight) == (100, 30, 4)
     assert progress.outcomes == {Outcome.REMOVED: 30}
     assert progress.per_second == 2.0
     assert progress.remaining == 35.0
@@ -105,7 +105,7 @@ def test_too_little_says_nothing(lately: int, seen: float) -> None:
 def test_a_run_on_which_nobody_works() -> None:
     """Rows in doubt and rows not attempted are not done."""
     progress = progress_at_rest(COUNTS, NOON)
-    assert (progress.total, progress.done, progress.under_way) == (100, 30, 0)
+    assert (progress.total, progress.done, progress.in_flight) == (100, 30, 0)
     assert progress.outcomes[Outcome.UNKNOWN] == 4
 
 

@@ -66,7 +66,7 @@ def test_progress_that_changes_its_height_leaves_no_line() -> None:
     for progress in (
         RUNNING,
         RUNNING._replace(remaining=None),
-        RUNNING._replace(hold=RateLimitPause(9.0, refused=True)),
+        RUNNING._replace(pause=RateLimitPause(9.0, refused=True)),
     ):
         screen.draw(progress)
     assert len([line for line in file.lines if "rows" in line]) == 1

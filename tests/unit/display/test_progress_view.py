@@ -11,7 +11,7 @@ from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, Rat
 
 NOON = 1_772_366_400.0  # 2026-03-01, 12:00:00 UTC
 ROWS = {Outcome.REMOVED: 380, Outcome.NOT_LEADER: 22, Outcome.FAILED: 18}
-RUNNING = Progress(NOON, 1000, 420, ROWS, per_second=9.8, rate=10.0, under_way=8, remaining=58.2)
+RUNNING = Progress(NOON, 1000, 420, ROWS, per_second=9.8, rate=10.0, in_flight=8, remaining=58.2)
 TEN = RateLimitStatus(10, 60.0, 3, 42.0)
 
 
@@ -27,7 +27,7 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
     [
         (RUNNING, ["9.8/s of 10/s, 8 calls in flight", "About 59 s left, until 12:00"]),
         (RUNNING._replace(rate=None), ["9.8/s, 8 calls in flight", "About 59 s left, until 12:00"]),
-        (RUNNING._replace(rate=0.5, per_second=None, remaining=None, under_way=1), ["starting, 1 call in flight"]),
+        (RUNNING._replace(rate=0.5, per_second=None, remaining=None, in_flight=1), ["starting, 1 call in flight"]),
         (RUNNING._replace(rate=0.5, per_second=0.4, remaining=None), ["0.4/s of 30/m, 8 calls in flight"]),
         (
             RUNNING._replace(allowance=TEN, remaining=3490.0),
@@ -45,17 +45,17 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
             ["9.8/s of 10/s, 8 calls in flight, at most 4 because the workspace is overloaded"],
         ),
         (
-            RUNNING._replace(allowance=TEN, hold=RateLimitPause(41.2, refused=False), remaining=None),
+            RUNNING._replace(allowance=TEN, pause=RateLimitPause(41.2, refused=False), remaining=None),
             ["Paused until 12:00:41 (42 s): the workspace allows 10 calls a minute"],
         ),
         (
             RUNNING._replace(
-                allowance=RateLimitStatus(5, 2.0, 0, 1.0), hold=RateLimitPause(1.0, refused=False), remaining=None
+                allowance=RateLimitStatus(5, 2.0, 0, 1.0), pause=RateLimitPause(1.0, refused=False), remaining=None
             ),
             ["Paused until 12:00:01 (1 s): the workspace allows 5 calls in 2 s"],
         ),
         (
-            RUNNING._replace(hold=RateLimitPause(7.0, refused=True), remaining=None),
+            RUNNING._replace(pause=RateLimitPause(7.0, refused=True), remaining=None),
             ["Paused until 12:00:07 (7 s): the workspace said 'too many requests'"],
         ),
         (
@@ -68,7 +68,7 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
         ),
         (RUNNING._replace(outage=OutageStatus(72.0), remaining=None), ["No answer from the workspace for 72 s"]),
         (
-            RUNNING._replace(stopping_in=7.6, under_way=5),
+            RUNNING._replace(stopping_in=7.6, in_flight=5),
             ["Stopping: 5 calls in flight may take 8 s more; Ctrl-C again ends at once"],
         ),
     ],
@@ -85,7 +85,7 @@ def test_the_text_of_each_state(progress: Progress, lines: list[str]) -> None:
 @pytest.mark.parametrize("done", [0, 420, 1000])
 def test_every_width_is_kept(width: int, done: int) -> None:
     """No line is wider than the terminal, and no word of the state is missing."""
-    paused = RUNNING._replace(done=done, allowance=TEN, hold=RateLimitPause(41.2, refused=False))
+    paused = RUNNING._replace(done=done, allowance=TEN, pause=RateLimitPause(41.2, refused=False))
     lines = drawn(paused, width)
     assert all(len(line) <= width for line in lines)
     words = " ".join(" ".join(lines).split())

@@ -48,7 +48,7 @@ LOST = NoReply("answer_lost", "connection reset", maybe_sent=True)
 NO_CONNECTION = NoReply("connect_failed", "connection refused", maybe_sent=False)
 
 
-def verdict_of(answer: Reply | NoReply, *, in_doubt: bool = False) -> CallResult:
+def result_of(answer: Reply | NoReply, *, in_doubt: bool = False) -> CallResult:
     """Classify as the run does."""
     return classify(answer, REMOVE_LEADER, in_doubt=in_doubt)
 

@@ -1,4 +1,4 @@
-"""Runs on the virtual loop: a real ledger file, a client that follows a script."""
+"""Runs on the virtual loop: a real store file, a client that follows a script."""
 
 import asyncio
 import sqlite3
@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EngineEvents
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.throttle.admission import AdmissionController
 from rolecall.models import DueRow, NoReply, Outcome, Reply, Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import REMOVE_LEADER
@@ -38,11 +39,11 @@ class Scripted(Client):
         self._script = script
         self._next: Counter[str] = Counter()
         self.calls: list[tuple[str, float]] = []
-        """Which user was asked for, and when."""
+        """The user of each call, and when it left."""
         self.answered: dict[str, Reply | NoReply] = {}
         """The last answer that was handed back for each user."""
         self.counters: list[str] = []
-        """The rooms that `groups.counters` was asked for."""
+        """The rooms for which `groups.counters` was read."""
         self.counters_answer: Reply | NoReply = OK
         self.in_flight = self.most_in_flight = 0
 
@@ -56,7 +57,7 @@ class Scripted(Client):
     async def post_pair(self, path: str, room_id: str, user_id: str) -> Reply | NoReply:
         """Answer by the script, after making sure that the intent is on disk."""
         assert path == "/api/v1/groups.removeLeader"
-        assert not self._ledger.failed, "the request leaves after the ledger has failed"
+        assert not self._ledger.failed, "the request leaves after the store has failed"
         assert on_disk(self._ledger.path)[user_id][0] == 1, "the request leaves before its intent is on disk"
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
@@ -97,7 +98,7 @@ class FailingLedger(SqliteDatabase):
     failed = False
     reads = 0
     before_commit: Callable[[], None] = staticmethod(lambda: None)
-    """Called on the ledger's thread."""
+    """Called on the thread of the store."""
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Read, and count how often."""
@@ -115,10 +116,10 @@ class FailingLedger(SqliteDatabase):
 
 
 class Lines:
-    """A log that keeps its events' names."""
+    """A log that keeps the names of its events."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
 
     def bind(self, **values: object) -> "Lines":
         """Keep no values."""
@@ -126,13 +127,13 @@ class Lines:
 
     def info(self, event: str, **values: object) -> None:
         """Keep one."""
-        self.told.append(event)
+        self.events.append(event)
 
     warning = info
 
 
 class Run:
-    """One run's ledger and script; `go` is one session."""
+    """The store and the script of a run; `go` is one session."""
 
     def __init__(
         self,
@@ -160,25 +161,24 @@ class Run:
         *,
         retry_failed: bool = False,
     ) -> "Run":
-        """Give another session of a run; without a script every call is well."""
+        """Return another session of a run; without a script every call succeeds."""
         run = cls.__new__(cls)
         run.path, run.ledger, run.log, run.stop = earlier.path, earlier.ledger, Lines(), StopSignal()
         run.client = Scripted(run.ledger, script or {})
         run.settings = replace(earlier.settings, retry_failed=retry_failed)
         return run
 
-    async def go(self) -> None:
-        """Work through the rows, as far as the stop lets it."""
+    async def go(self, admission: AdmissionController | None = None) -> None:
+        """Process the rows, as far as the stop allows."""
         clock = virtual_clock()
         self.ledger.open_session("bulk.bot", clock.wall_ms())
-        events = EngineEvents(self.log, clock)
-        await process_rows(
-            as_store(self.ledger), self.client, REMOVE_LEADER, self.settings, stop=self.stop, clock=clock, events=events
-        )
+        context = RunContext.create(self.settings, self.log, clock=clock, stop=self.stop, admission=admission)
+        self.counted = context.outcomes
+        await process_rows(as_store(self.ledger), self.client, REMOVE_LEADER, context)
         self.ledger.close_session(self.stop.reason or "", clock.wall_ms())
 
     def results(self) -> dict[str, Result]:
-        """Give each user's result as the report would tell it."""
+        """Return each user's result as the report has it."""
         return {result.user_id: result for result in self.ledger.results()}
 
     def outcomes(self) -> Counter[tuple[Outcome, str]]:

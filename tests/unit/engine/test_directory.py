@@ -16,7 +16,7 @@ from rolecall.rocketchat.response_classifier import CallResult
 
 
 def test_every_change_of_a_question_is_another_question() -> None:
-    """The digest, by which unfinished work is known, depends on everything that is asked."""
+    """The digest, by which unfinished work is known, depends on every part of the query."""
     question = FindQuery(people=("u1", "u2"), rooms=("r",))
     others = [
         replace(question, role=Role.OWNER),
@@ -79,7 +79,7 @@ async def numbers(most: int) -> AsyncIterator[int]:
 
 
 async def test_answers_come_in_the_order_of_the_questions() -> None:
-    """Questions are under way at once, at most so many, and a quick answer waits for those before it."""
+    """Lookups run at the same time, at most so many, and a quick result waits for those before it."""
     under_way, most, gates = 0, 0, [asyncio.Event() for _ in range(6)]
     gates[5].set()
 

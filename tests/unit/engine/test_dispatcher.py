@@ -1,4 +1,4 @@
-"""The whole engine in virtual time, over a real ledger file: what becomes of rows, whatever happens meanwhile."""
+"""The whole engine in virtual time, over a real store file: the outcome of each row in every course of events."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.row_queue import CHUNK
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.models import NoReply, Outcome, Reply
 from rolecall.store.base import StoreError
@@ -98,7 +98,7 @@ def now() -> float:
         ([NO_CONNECTION, TIMEOUT, NO_SUCH_USER], FAILED, "user_not_found", 3),
     ],
 )
-async def test_what_becomes_of_a_row(
+async def test_the_outcome_of_a_row(
     start: Start, steps: list[Step], outcome: Outcome, reason: str, attempts: int
 ) -> None:
     """Each course of answers ends in the outcome of the design's table, with the attempts that counted."""
@@ -140,7 +140,7 @@ async def test_the_doubt_that_stays(start: Start, steps: list[Step], doubt: int)
     ],
 )
 async def test_a_room_that_is_not_found_is_looked_at_closer(start: Start, body: bytes, reason: str) -> None:
-    """One call tells whether the room exists; its other rows are told the same without a call."""
+    """One call shows whether the room exists; its other rows get the same reason without a call."""
     run = start([("r", user) for user in users(20)], {"u0": [NO_SUCH_ROOM]})
     run.client.counters_answer = reply(200, body)
     await run.go()
@@ -151,8 +151,16 @@ async def test_a_room_that_is_not_found_is_looked_at_closer(start: Start, body: 
     assert all(result.attempts == 0 and result.duration_ms is None and "line 2" in result.message for result in others)
 
 
+async def test_every_finished_row_is_counted(start: Start) -> None:
+    """The counts of a session are those of its outcomes, sent or not."""
+    script: dict[str, list[Step]] = {"u1": [NOT_A_LEADER], "u2": [TIMEOUT], "u3": [NO_SUCH_USER], "u4": [ARCHIVED]}
+    run = start([*users(5), ("room-u4", "u5")], script, replace(PLAIN, concurrency=1))
+    await run.go()
+    assert run.counted == {REMOVED: 1, NOT_LEADER: 1, UNKNOWN: 1, FAILED: 3}
+
+
 async def test_without_the_room_cache_each_row_is_asked(start: Start) -> None:
-    """With the room cache off every row of a closed room is asked for itself."""
+    """With the room cache off every row of a rejected room is sent."""
     run = start([("r", user) for user in users(9)], lambda _: ARCHIVED, replace(PLAIN, room_cache=False))
     await run.go()
     assert len(run.client.calls) == 9
@@ -189,7 +197,7 @@ async def test_signs_of_overload_lower_what_is_in_flight(start: Start) -> None:
     client = run.client
     await run.go()
     assert run.outcomes() == {(REMOVED, ""): 60}
-    assert "overload" in run.log.told
+    assert "overload" in run.log.events
     assert len(client.calls) <= 60 + 50
 
 
@@ -205,7 +213,7 @@ async def test_good_answers_bring_the_calls_in_flight_back(start: Start) -> None
     run = start(users(300), answer, replace(PLAIN, max_attempts=20))
     client = run.client
     await run.go()
-    assert "overload" in run.log.told
+    assert "overload" in run.log.events
     assert max(in_flight[-100:]) == 8
 
 
@@ -219,14 +227,14 @@ async def test_the_own_rate_is_kept(start: Start) -> None:
 async def test_a_row_that_waits_for_its_slot_with_its_intent_on_disk_takes_it_back(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped between the commit of its intent and its slot, a row was not sent, and the ledger says so."""
+    """Stopped between the commit of its intent and its slot, a row was not sent, and the store says so."""
     monkeypatch.setattr(PacedRateLimiter, "lead", 0.5)
     run = start(users(4), {}, replace(PLAIN, rate=1.0))
 
     async def stop() -> None:
         await asyncio.sleep(1.007 - 0.25)
         assert [doubt for doubt, _, _ in on_disk(run.path).values()] == [0, 1, 0, 0]
-        run.stop.ask(StopReason.INTERRUPTED)
+        run.stop.request(StopReason.INTERRUPTED)
 
     await asyncio.gather(run.go(), stop())
     assert [user for user, _ in run.client.calls] == ["u0"]
@@ -246,7 +254,7 @@ async def test_the_servers_window_is_filled_and_never_passed(start: Start) -> No
     assert len(run.client.calls) == 30
     assert run.outcomes() == {(REMOVED, ""): 30}
     assert 120 <= now() <= 124
-    assert run.log.told.count("held") == 2
+    assert run.log.events.count("rate limit pause") == 2
 
 
 @pytest.mark.parametrize(
@@ -255,7 +263,7 @@ async def test_the_servers_window_is_filled_and_never_passed(start: Start) -> No
 async def test_an_intent_is_taken_back_while_its_row_waits(
     start: Start, steps: list[Step], at: float, attempts: int
 ) -> None:
-    """After a call that was certainly not carried out, the ledger holds no doubt while the row waits."""
+    """After a call that was certainly not carried out, the row is not in doubt in the store while it waits."""
     run = start(["u"], {"u": steps})
     seen: list[tuple[int, int, str | None]] = []
     asyncio.get_running_loop().call_later(at, lambda: seen.append(on_disk(run.path)["u"]))
@@ -275,8 +283,8 @@ async def test_a_doubt_is_not_taken_back(start: Start) -> None:
     assert [attempts for _, attempts, _ in seen] == [1, 1], "'too many requests' costs no attempt"
 
 
-async def test_a_refused_call_holds_everybody(start: Start) -> None:
-    """A 429 that names seven seconds holds all rows for them, and none fails."""
+async def test_a_refused_call_pauses_all_rows(start: Start) -> None:
+    """A 429 that names seven seconds pauses all rows for them, and none fails."""
     run = start(users(20), {"u9": [TOO_MANY, OK]})
     await run.go()
     refused_at = next(moment for user, moment in run.client.calls if user == "u9") + TOOK
@@ -289,7 +297,7 @@ async def test_a_refused_call_holds_everybody(start: Start) -> None:
     [(UNAUTHORIZED, StopReason.CREDENTIALS), (NO_SUCH_ROUTE, StopReason.NO_SUCH_ROUTE)],
 )
 async def test_what_is_true_of_every_row_stops_the_run(start: Start, answer: Reply, reason: StopReason) -> None:
-    """The row that was told so is due again like all others, and nothing is sent any more."""
+    """The row that got this answer is due again like all others, and nothing is sent any more."""
     run = start(users(50), {"u5": [answer]}, replace(PLAIN, concurrency=1))
     await run.go()
     results = run.results()
@@ -334,7 +342,7 @@ async def test_an_outage_is_waited_out(start: Start, fault: NoReply | Reply) -> 
     assert max(result.attempts for result in results.values()) <= 5
     assert len(run.client.calls) <= 40 + 8 + 5 + 20
     assert now() <= 120 + 16 + 1 + 30
-    assert run.log.told.count("outage began") == run.log.told.count("outage ended") == 1
+    assert run.log.events.count("outage began") == run.log.events.count("outage ended") == 1
 
 
 async def test_probes_cost_no_attempt(start: Start) -> None:
@@ -349,20 +357,20 @@ async def test_probes_cost_no_attempt(start: Start) -> None:
 
 @pytest.mark.parametrize(("fault", "outcome"), [(NO_CONNECTION, NOT_ATTEMPTED), (TIMEOUT, UNKNOWN)])
 async def test_an_outage_without_end_stops_the_run(start: Start, fault: NoReply, outcome: Outcome) -> None:
-    """After the patience the run stops; rows are due again, in doubt only where something may have been sent."""
+    """After the outage timeout the run stops; rows are due again, in doubt only where something may have been sent."""
     run = start(users(40), lambda _: fault, replace(PLAIN, max_attempts=50, outage_timeout=60.0))
     await run.go()
     assert run.stop.reason is StopReason.OUTAGE
     assert 60 <= now() <= 60 + 16
-    asked = {user for user, _ in run.client.calls}
+    sent = {user for user, _ in run.client.calls}
     results = run.results()
-    assert {results[user].outcome for user in asked} == {outcome}
-    assert {result.outcome for user, result in results.items() if user not in asked} == {NOT_ATTEMPTED}
+    assert {results[user].outcome for user in sent} == {outcome}
+    assert {result.outcome for user, result in results.items() if user not in sent} == {NOT_ATTEMPTED}
     assert run.ledger.count_due(retry_failed=False)[0] == 40
 
 
 async def test_refusals_without_end_stop_the_run(start: Start) -> None:
-    """When nothing but 429 comes for longer than the patience, the run stops with all rows due."""
+    """When nothing but 429 comes for longer than the outage timeout, the run stops with all rows due."""
     run = start(users(5), lambda _: TOO_MANY, replace(PLAIN, outage_timeout=60.0))
     await run.go()
     assert run.stop.reason is StopReason.OUTAGE
@@ -383,12 +391,12 @@ async def test_refusals_with_answers_between_them_do_not_stop_the_run(start: Sta
 async def stop_after(run: Run, seconds: float) -> None:
     """Ask a run to stop after a while, as a first Ctrl-C does."""
     loop = asyncio.get_running_loop()
-    loop.call_later(seconds, lambda: run.stop.ask(StopReason.INTERRUPTED))
+    loop.call_later(seconds, lambda: run.stop.request(StopReason.INTERRUPTED))
     await run.go()
 
 
-async def test_the_calls_under_way_are_awaited_and_nothing_new_is_sent(start: Start) -> None:
-    """Once the end is asked for, answers that come within the grace count, and no further row is sent."""
+async def test_the_calls_in_flight_are_awaited_and_nothing_new_is_sent(start: Start) -> None:
+    """Once a stop is requested, answers within the shutdown timeout count, and no further row is sent."""
     run = start(users(50), {"u0": [OK], **{user: [5.0] for user in users(50)[1:]}})
     await stop_after(run, 1.0)
     assert len(run.client.calls) == 1 + 8
@@ -396,15 +404,15 @@ async def test_the_calls_under_way_are_awaited_and_nothing_new_is_sent(start: St
     assert run.outcomes() == {(REMOVED, ""): 9, (NOT_ATTEMPTED, "interrupted"): 41}
 
 
-async def test_after_the_stop_the_ledger_is_not_read_on(start: Start) -> None:
-    """The rows that are left are not walked through once the end is asked for."""
+async def test_after_the_stop_the_store_is_not_read_on(start: Start) -> None:
+    """The rows that are left are not read once a stop is requested."""
     run = start(users(3 * CHUNK), {})
     await stop_after(run, 1.0)
     assert run.ledger.reads == 1
 
 
-async def test_when_the_grace_is_over_the_calls_are_given_up(start: Start) -> None:
-    """A call that is not answered within the grace is cancelled, and its row told as unknown."""
+async def test_after_the_shutdown_timeout_the_calls_are_cancelled(start: Start) -> None:
+    """A call without an answer within the shutdown timeout is cancelled, and its row reported as unknown."""
     slow = {user: [500.0] for user in users(50)[3:]}
     run = start(users(50), {"u1": [4.0], "u2": [9.0], **slow}, replace(PLAIN, shutdown_timeout=7.0))
     await stop_after(run, 1.0)
@@ -436,8 +444,8 @@ async def test_rows_that_wait_for_a_retry_do_not_outlast_the_stop(
     assert (result.outcome, result.reason, result.attempts) == expected
 
 
-async def test_a_hold_is_not_why_a_row_is_unknown(start: Start) -> None:
-    """Stopped while a 429 holds it, a row in doubt keeps the reason of the answer that was lost, and its attempts."""
+async def test_a_pause_is_not_why_a_row_is_unknown(start: Start) -> None:
+    """Stopped during a pause, a row in doubt keeps the reason of the answer that was lost, and its attempts."""
     run = start(["u"], {"u": [TIMEOUT, TOO_MANY, OK]})
     await stop_after(run, 3.0)
     result = run.results()["u"]
@@ -445,17 +453,17 @@ async def test_a_hold_is_not_why_a_row_is_unknown(start: Start) -> None:
 
 
 async def test_an_answer_that_asks_for_another_attempt_ends_its_row_in_the_grace(start: Start) -> None:
-    """A fault that is told within the grace is not retried: the row is unknown, with that fault as its reason."""
+    """A fault within the shutdown timeout is not retried: the row is unknown, with that fault as its reason."""
     run = start(["u"], {"u": [TIMEOUT]})
     await stop_after(run, TOOK / 2)
     assert run.outcomes() == {(UNKNOWN, "timeout"): 1}
     assert len(run.client.calls) == 1
     assert now() == pytest.approx(TOOK)
-    assert run.log.told == ["row unknown"]
+    assert run.log.events == ["row unknown"]
 
 
 async def test_a_call_that_is_refused_in_the_grace_is_not_sent_again(start: Start) -> None:
-    """A 429 within the grace leaves its row due; the hold is not waited for."""
+    """A 429 within the shutdown timeout leaves its row due; the pause is not waited for."""
     run = start(["u"], {"u": [TOO_MANY, OK]}, replace(PLAIN, shutdown_timeout=60.0))
     await stop_after(run, TOOK / 2)
     assert run.outcomes() == {(NOT_ATTEMPTED, "interrupted"): 1}
@@ -473,7 +481,7 @@ async def test_ended_while_an_intent_is_being_written(start: Start, commit: int,
 
     async def end() -> None:
         if how == "stop":
-            run.stop.ask(StopReason.INTERRUPTED)
+            run.stop.request(StopReason.INTERRUPTED)
         else:
             task.cancel()
         await turns(5)
@@ -492,8 +500,8 @@ async def test_ended_while_an_intent_is_being_written(start: Start, commit: int,
 
 
 @pytest.mark.parametrize("commits", [0, 1, 2, 5, 12])
-async def test_a_ledger_that_fails_ends_the_run_and_nothing_is_sent_after_it(start: Start, commits: int) -> None:
-    """Without a durable intent no request leaves: the run stops with the ledger's own words."""
+async def test_a_store_that_fails_ends_the_run_and_nothing_is_sent_after_it(start: Start, commits: int) -> None:
+    """Without a durable intent no request leaves: the run stops with the message of the store."""
     run = start(users(60), {user: [0.05 + number * 0.01] for number, user in enumerate(users(60))})
     run.ledger.commits_left = commits
     await run.go()
@@ -504,7 +512,7 @@ async def test_a_ledger_that_fails_ends_the_run_and_nothing_is_sent_after_it(sta
     assert run.client.in_flight == 0
 
 
-async def test_a_ledger_that_cannot_be_read_ends_the_run(start: Start) -> None:
+async def test_a_store_that_cannot_be_read_ends_the_run(start: Start) -> None:
     """A read that fails stops the run as a write does."""
     run = start(users(5), {})
     with sqlite3.connect(run.path) as db:
@@ -517,15 +525,15 @@ async def test_a_ledger_that_cannot_be_read_ends_the_run(start: Start) -> None:
 
 
 def assert_truthful(run: Run) -> None:
-    """Each row is told what its own calls came to, and nothing is lost or made up."""
-    asked = {user for user, _ in run.client.calls}
+    """Check that each row has the outcome of its own calls, and nothing is lost or invented."""
+    sent = {user for user, _ in run.client.calls}
     for user, result in run.results().items():
         answer = run.client.answered.get(user)
         if answer is OK or (isinstance(answer, Reply) and answer.status == 200):
             assert result.outcome is REMOVED, user
         elif answer is None:
-            assert result.outcome is (UNKNOWN if user in asked else NOT_ATTEMPTED), user
-            assert on_disk(run.path)[user][0] == (user in asked), user
+            assert result.outcome is (UNKNOWN if user in sent else NOT_ATTEMPTED), user
+            assert on_disk(run.path)[user][0] == (user in sent), user
 
 
 STEPS = st.lists(st.sampled_from([OK, 0.3, 2.0, TIMEOUT, NO_CONNECTION, TOO_MANY, 1000.0]), min_size=1, max_size=3)
@@ -540,7 +548,7 @@ STEPS = st.lists(st.sampled_from([OK, 0.3, 2.0, TIMEOUT, NO_CONNECTION, TOO_MANY
 )
 @example(steps=[[NO_CONNECTION] * 3], moment=2.0, twice=None, how="stop", concurrency=1)
 @settings(deadline=None, max_examples=60)
-def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
+def test_the_store_is_truthful_after_any_end_at_any_moment(
     steps: list[list[Step]], moment: float, twice: float | None, how: str, concurrency: int
 ) -> None:
     """Stopped, cancelled or stopped and then cancelled at any moment: answers that came are kept, others in doubt."""
@@ -552,7 +560,7 @@ def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
         if how == "cancel":
             loop.call_later(moment, task.cancel)
         else:
-            loop.call_later(moment, run.stop.ask, StopReason.INTERRUPTED)
+            loop.call_later(moment, run.stop.request, StopReason.INTERRUPTED)
         if twice is not None:
             loop.call_later(moment + twice, task.cancel)
         try:
@@ -565,7 +573,7 @@ def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
         await asyncio.sleep(100)
         assert len(run.client.calls) == calls
         assert_truthful(run)
-        # The same command again: whatever was left is done, and what was done is not done again.
+        # The same command again: all that was left is done, and what was done is not done again.
         done = {user for user, result in run.results().items() if result.outcome is REMOVED}
         again = Run.resumed(run)
         await again.go()
@@ -580,7 +588,7 @@ def test_whatever_ends_it_at_whatever_moment_the_ledger_tells_the_truth(
 
 
 async def test_cancelled_from_outside_the_calls_are_in_doubt_and_the_answers_kept(start: Start) -> None:
-    """A cancellation ends everything at once, yet what was answered and what was under way is on disk."""
+    """A cancellation ends everything at once, yet all answers and all calls in flight are on disk."""
     run = start(users(20), {user: [0.1 if number < 4 else 50.0] for number, user in enumerate(users(20))})
     task = asyncio.create_task(run.go())
     await asyncio.sleep(10)
@@ -600,7 +608,7 @@ async def test_cancelled_from_outside_the_calls_are_in_doubt_and_the_answers_kep
 
 
 async def test_a_second_session_settles_what_the_first_left(start: Start) -> None:
-    """Rows in doubt are asked again, and 'not a leader' then means that the lost attempt did it."""
+    """Rows in doubt are sent again, and 'not a leader' then means that the lost attempt did it."""
     first = start(users(3), {"u0": [TIMEOUT], "u1": [NO_SUCH_USER]}, replace(PLAIN, max_attempts=2))
     await first.go()
     assert first.outcomes() == {(UNKNOWN, "timeout"): 1, (FAILED, "user_not_found"): 1, (REMOVED, ""): 1}

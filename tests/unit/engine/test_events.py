@@ -1,25 +1,26 @@
-"""What is told of a run, and how often."""
+"""Which events are logged of a session, and how often."""
 
 import pytest
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents
-from rolecall.engine.throttle.route_schedule import Delay, DelayReason
-from rolecall.models import Outcome, RowOutcome
-from tests.unit.engine.answers import SERVER_ERROR, pending, verdict_of
+from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.route_limiter import Delay, DelayReason
+from rolecall.models import Outcome, RateLimitStatus, RowOutcome
+from tests.unit.engine.answers import SERVER_ERROR, pending, result_of
 
 NOON = 1_700_049_600.0
 
 
-class Told:
+class EventList:
     """A log that keeps its events."""
 
     def __init__(self, lines: list[tuple[str, str, dict[str, object]]] | None = None, **bound: object) -> None:
         self.lines = [] if lines is None else lines
         self._bound = bound
 
-    def bind(self, **values: object) -> "Told":
-        return Told(self.lines, **self._bound, **values)
+    def bind(self, **values: object) -> "EventList":
+        return EventList(self.lines, **self._bound, **values)
 
     def info(self, event: str, **values: object) -> None:
         self.lines.append(("info", event, {**self._bound, **values}))
@@ -28,23 +29,31 @@ class Told:
         self.lines.append(("warning", event, {**self._bound, **values}))
 
 
-def told_of(waits: list[Delay], now: float = 100.0) -> list[tuple[str, str, dict[str, object]]]:
-    """Return what is told when these waits begin."""
-    log = Told()
-    events = EngineEvents(log, Clock(now=lambda: now, wall=lambda: NOON))
-    for wait in waits:
-        events.held(wait)
+def logged(
+    delays: list[Delay], now: float = 100.0, allowance: RateLimitStatus | None = None
+) -> list[tuple[str, str, dict[str, object]]]:
+    """Return what is logged when these delays begin."""
+    log = EventList()
+    events = EngineEvents(log, Clock(now=lambda: now, wall=lambda: NOON), StopSignal())
+    for delay in delays:
+        events.delayed(delay, allowance)
     return log.lines
 
 
-def test_a_hold_is_told_with_its_end() -> None:
-    """A hold names its cause, its length and its end as people read the clock."""
+def test_a_pause_is_logged_with_its_end() -> None:
+    """A rate limit pause has its cause, its length and its end as people read the clock."""
     values = {"cause": "window", "seconds": 60.0, "until": "2023-11-15T12:01:00+00:00"}
-    assert told_of([Delay(160.0, DelayReason.WINDOW)]) == [("info", "held", values)]
+    assert logged([Delay(160.0, DelayReason.WINDOW)]) == [("info", "rate limit pause", values)]
+
+
+def test_a_pause_is_logged_with_its_limit() -> None:
+    """Where the limit that demands the pause is known, its calls and its window are logged too."""
+    ((_, _, values),) = logged([Delay(160.0, DelayReason.WINDOW)], allowance=RateLimitStatus(10, 60, 0, 60.0))
+    assert (values["limit"], values["window"]) == (10, 60)
 
 
 @pytest.mark.parametrize(
-    ("waits", "times"),
+    ("delays", "times"),
     [
         ([Delay(160.0, DelayReason.WINDOW)] * 5, 1),
         ([Delay(160.0, DelayReason.WINDOW), Delay(160.9, DelayReason.WINDOW), Delay(160.5, DelayReason.REFUSED)], 1),
@@ -57,44 +66,61 @@ def test_a_hold_is_told_with_its_end() -> None:
         ([Delay(float("inf"), DelayReason.ANSWER)], 0),
     ],
 )
-def test_a_hold_is_told_once(waits: list[Delay], times: int) -> None:
-    """One line for each hold of a second or more by the server; none for the own rate or an answer awaited."""
-    assert len(told_of(waits)) == times
+def test_a_pause_is_logged_once(delays: list[Delay], times: int) -> None:
+    """One line for each pause of a second or more by the server; none for the own rate or an awaited response."""
+    assert len(logged(delays)) == times
 
 
-def settled(outcome: Outcome, reason: str = "") -> RowOutcome:
+def outcome_of_row_3(outcome: Outcome, reason: str = "") -> RowOutcome:
     """Make an outcome of row 3."""
     return RowOutcome(3, outcome, reason, 400, "", "words", 0, 5, in_doubt=False)
 
 
-def test_only_rows_that_went_wrong_are_told() -> None:
-    """All rows are counted, `failed` and `unknown` ones are told with what a person needs to find them."""
-    log = Told()
-    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
+def test_only_rows_that_failed_are_logged() -> None:
+    """Rows that are `failed` or `unknown` are logged with what a person needs to find them."""
+    log = EventList()
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), StopSignal())
     for outcome in Outcome:
-        events.settled(pending(3), settled(outcome, "why"))
-    events.settled(pending(3), settled(Outcome.FAILED, "other"))
+        events.row_finished(pending(3), outcome_of_row_3(outcome, "why"))
+    events.row_finished(pending(3), outcome_of_row_3(Outcome.FAILED, "other"))
     row = {"line": 4, "room_id": "room", "user_id": "user3", "status": 400, "message": "words"}
     assert log.lines == [
         ("warning", "row failed", {**row, "reason": "why"}),
         ("warning", "row unknown", {**row, "reason": "why"}),
         ("warning", "row failed", {**row, "reason": "other"}),
     ]
-    assert events.counts == {**{(outcome, "why"): 1 for outcome in Outcome}, (Outcome.FAILED, "other"): 1}
 
 
 def test_the_other_events() -> None:
-    """Outage, recovery, overload and retries are told with their numbers."""
-    log = Told()
-    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON))
-    events.outage()
-    events.recovered(12.345)
+    """The start and end of an outage, overload and retries are logged with their numbers."""
+    log = EventList()
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), StopSignal())
+    events.outage_started()
+    events.outage_ended(12.345)
     events.overloaded(4)
-    events.retrying(pending(3), verdict_of(SERVER_ERROR), 0.4567)
+    events.retrying(pending(3), result_of(SERVER_ERROR), 0.4567)
+    events.retrying_read("/api/v1/groups.roles", result_of(SERVER_ERROR), 0.4567)
     row = {"line": 4, "room_id": "room", "user_id": "user3"}
     assert log.lines == [
         ("warning", "outage began", {}),
         ("info", "outage ended", {"seconds": 12.3}),
         ("warning", "overload", {"concurrency": 4}),
         ("info", "retrying", {**row, "reason": "server_error", "status": 500, "seconds": 0.46}),
+        (
+            "info",
+            "retrying read",
+            {"path": "/api/v1/groups.roles", "reason": "server_error", "status": 500, "seconds": 0.46},
+        ),
+    ]
+
+
+async def test_giving_up_stops_the_session() -> None:
+    """When the engine gives up on the workspace, the session stops for an outage, and its end is logged so."""
+    log, stop = EventList(), StopSignal()
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), stop)
+    events.gave_up()
+    events.session_ended(1.26, {Outcome.REMOVED: 2})
+    assert stop.reason is StopReason.OUTAGE
+    assert log.lines == [
+        ("warning", "run stopped", {"reason": "outage", "detail": "", "seconds": 1.3, "removed": 2}),
     ]

@@ -62,8 +62,8 @@ R, N, F, U = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED, Outcome.UNKNOW
 def test_thresholds_stop_the_run(text: str, outcomes: list[Outcome], stops_at: int | None) -> None:
     """More failures than the number stop at once; a share stops from the hundredth row on, at a row that failed."""
     failures = FailureCounter(FailureThreshold.parse(text))
-    told = [place for place, outcome in enumerate(outcomes, start=1) if failures.count(outcome)]
-    assert (told[0] if told else None) == stops_at
+    reached = [place for place, outcome in enumerate(outcomes, start=1) if failures.count(outcome)]
+    assert (reached[0] if reached else None) == stops_at
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_thresholds_stop_the_run(text: str, outcomes: list[Outcome], stops_at: i
 def test_only_refusals_in_a_row_are_a_matter_of_the_credentials(answers: list[bool], stops: bool) -> None:
     """Ten refusals of the method in a row stop the run; one other answer starts the count anew."""
     failures = FailureCounter(FailureThreshold(50, True))
-    told = [failures.count_forbidden(forbidden) for forbidden in answers]
-    assert told[-1] is stops
-    assert not any(told[:-1])
+    reached = [failures.count_forbidden(forbidden) for forbidden in answers]
+    assert reached[-1] is stops
+    assert not any(reached[:-1])

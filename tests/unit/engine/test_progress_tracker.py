@@ -1,24 +1,22 @@
-"""What a display is told: earlier sessions count, speeds are measured between the questions."""
+"""The progress that displays show: earlier sessions count, speeds are measured between the calls."""
 
+import asyncio
 from collections import Counter
 
 import pytest
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.events import EngineEvents
+from rolecall.engine.context import RunContext
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker, ThroughputMeter
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
-from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
-from rolecall.engine.throttle.admission import AdmissionController
-from rolecall.engine.throttle.circuit_breaker import THRESHOLD, CircuitBreaker
-from rolecall.engine.throttle.route_limiter import RouteLimiter
-from rolecall.engine.throttle.route_schedule import RouteSchedule
-from rolecall.models import NoReply, OutageStatus, Outcome, Reply, RowOutcome
+from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.admission import CallKind
+from rolecall.engine.throttle.circuit_breaker import THRESHOLD
+from rolecall.models import NoReply, OutageStatus, Outcome, Reply
 from rolecall.store.base import Count
-from tests.unit.engine.answers import NO_CONNECTION, OK, TOO_MANY, pending, reply, verdict_of
-from tests.unit.engine.test_events import Told
+from tests.unit.engine.answers import NO_CONNECTION, OK, TOO_MANY, reply, result_of
+from tests.unit.engine.test_events import EventList
+from tests.unit.engine.virtual import turns
 
 COUNTS = [
     Count(Outcome.REMOVED, "", 50),
@@ -50,129 +48,116 @@ def test_what_earlier_sessions_did_counts(retry_failed: bool, due: int, failed: 
     ],
 )
 def test_a_speed_is_that_of_lately(seen: list[tuple[float, int, bool]], speed: float | None) -> None:
-    """Too short a look tells nothing; what is long ago and what was spent waiting does not count."""
+    """Too short a time gives no speed; what is long ago and what was spent waiting does not count."""
     measured = ThroughputMeter()
-    told = [measured.note(now, number, idle=idle) for now, number, idle in seen]
-    assert told[-1] == (speed if speed is None else pytest.approx(speed))
+    speeds = [measured.record(now, number, idle=idle) for now, number, idle in seen]
+    assert speeds[-1] == (speed if speed is None else pytest.approx(speed))
 
 
-def test_a_long_hold_takes_no_memory() -> None:
-    """However long a run is held and looked at, what is remembered does not grow."""
+def test_a_long_pause_takes_no_memory() -> None:
+    """However long a pause is, the samples that are kept do not grow."""
     speed = ThroughputMeter()
     for moment in range(10_000):
-        speed.note(moment / 4, 7, idle=moment > 10)
-    assert len(speed._seen) < 50
+        speed.record(moment / 4, 7, idle=moment > 10)
+    assert len(speed._samples) < 50
 
 
-class Followed:
-    """A tracked gate whose time is told by hand."""
+PATH = "/api/v1/groups.removeLeader"
+
+
+class Session:
+    """A session with its tracker; the test sets the time."""
 
     def __init__(self) -> None:
         self.now = 100.0
         clock = Clock(now=lambda: self.now, wall=lambda: self.now + 1e9)
-        self.events, self.stop = EngineEvents(Told(), clock), StopSignal()
-        self.breaker = CircuitBreaker(
-            clock, 900.0, on_open=lambda: None, on_close=lambda _: None, on_give_up=lambda: None
-        )
-        self.turnstile = RouteLimiter(RouteSchedule(10.0), clock, self.events.held)
-        self.gate = AdmissionController(
-            AdaptiveConcurrencyLimiter(8),
-            self.breaker,
-            self.turnstile,
-            clock,
-            patience=900.0,
-            on_give_up=lambda: None,
-            on_overload=lambda _: None,
-        )
-        earlier = PriorProgress(100, 20, Counter({Outcome.REMOVED: 20}))
-        self.tracker = ProgressTracker(earlier, self.events, self.stop, Settings(shutdown_timeout=10.0), clock)
+        self.context = RunContext.create(Settings(rate=10.0, shutdown_timeout=10.0), EventList(), clock=clock)
+        self.route = self.context.admission.route(PATH, CallKind.CHANGE)
+        prior = PriorProgress(100, 20, Counter({Outcome.REMOVED: 20}))
+        self.tracker = ProgressTracker(prior, self.context, PATH)
 
     async def call(self, answer: Reply | NoReply, key: int = 0) -> None:
-        """Let one call through, and answer it."""
-        probing = await self.gate.enter()
+        """Make one call with this answer."""
+        probing = await self.route.acquire()
         if isinstance(answer, Reply):
             answer = answer._replace(sent_at=self.now, received_at=self.now)
-        self.gate.leave(key, answer, verdict_of(answer), probing=probing)
+        self.route.record_response(key, answer, result_of(answer), probing=probing)
 
 
-async def test_before_the_first_call_the_rest_is_known() -> None:
-    """Before the run has a gate the rows are told; with it, the time at the run's own rate."""
-    followed = Followed()
-    before = followed.tracker.progress()
-    assert (before.total, before.done, before.remaining, before.rate) == (100, 20, None, 10.0)
-    followed.events.watch(followed.gate)
-    assert followed.tracker.progress().remaining == pytest.approx(8.0)
+async def test_before_the_first_call_the_remaining_time_is_known() -> None:
+    """Before the first call there are the rows and, at the run's own rate, the time that they take."""
+    progress = Session().tracker.progress()
+    assert (progress.total, progress.done, progress.rate) == (100, 20, 10.0)
+    assert progress.remaining == pytest.approx(8.0)
 
 
-async def test_rows_and_calls_are_told() -> None:
-    """Rows that came to an end count with those of earlier sessions; the speed is that of the calls."""
-    followed = Followed()
-    followed.events.watch(followed.gate)
-    followed.tracker.progress()
+async def test_rows_and_calls_are_counted() -> None:
+    """Rows that were finished count with those of earlier sessions; the speed is that of the calls."""
+    session = Session()
+    session.tracker.progress()
     for key in range(20):
-        followed.now += 0.2
-        await followed.call(OK, key)
-        settled = RowOutcome(key, Outcome.REMOVED, "", 200, "", "", 0, 5, in_doubt=False)
-        followed.events.settled(pending(key), settled)
-    progress = followed.tracker.progress()
-    assert (progress.done, progress.outcomes[Outcome.REMOVED], progress.under_way) == (40, 40, 0)
+        session.now += 0.2
+        await session.call(OK, key)
+        session.context.outcomes[Outcome.REMOVED] += 1
+    progress = session.tracker.progress()
+    assert (progress.done, progress.outcomes[Outcome.REMOVED], progress.in_flight) == (40, 40, 0)
     assert progress.per_second == pytest.approx(5.0)
     assert progress.remaining == pytest.approx(12.0)
-    assert progress.at == followed.now + 1e9
+    assert progress.at == session.now + 1e9
 
 
-async def test_a_window_is_told() -> None:
+async def test_the_window_is_shown() -> None:
     """What the workspace allows, and how much of it is left, comes from its answers."""
-    followed = Followed()
-    followed.events.watch(followed.gate)
+    session = Session()
     headers = {
         "X-RateLimit-Limit": "10",
         "X-RateLimit-Remaining": "9",
         "X-RateLimit-Reset": "1700000060000",
         "Date": "Tue, 14 Nov 2023 22:13:20 GMT",
     }
-    await followed.call(reply(200, b'{"success": true}', headers))
-    allowance = followed.tracker.progress().allowance
+    await session.call(reply(200, b'{"success": true}', headers))
+    allowance = session.tracker.progress().allowance
     assert allowance is not None
     assert (allowance.limit, allowance.left, allowance.seconds) == (10, 9, 60)
     assert 59 <= allowance.ends_in <= 61.1
 
 
-async def test_another_routes_hold_is_told_while_nothing_goes_on() -> None:
-    """Rows that all wait for the window of another route are held, too."""
-    followed = Followed()
-    followed.events.watch(followed.gate)
-    await followed.call(TOO_MANY)
-    other = followed.turnstile._pacing.hold(followed.now)
-    assert other is not None
-    followed.events.held(other._replace(until=followed.now + 30))
-    hold = followed.tracker.progress().hold
-    assert hold is not None
-    assert hold.seconds == pytest.approx(30)
-    followed.now += 31
-    assert followed.tracker.progress().hold is None
+async def test_the_pause_of_another_route_is_shown_while_nothing_is_in_flight() -> None:
+    """Rows that all wait for the window of another route are paused, too."""
+    session = Session()
+    await session.call(TOO_MANY)
+    session.now += 1
+    limiter = session.context.admission.side_limiter("/api/v1/groups.counters")
+    await limiter.acquire()
+    limiter.record_response(reply(429, b"", {"Retry-After": "30"}, at=session.now), refused=True)
+    waiting = asyncio.create_task(limiter.acquire())
+    await turns()
+    pause = session.tracker.progress().pause
+    assert pause is not None
+    assert pause.seconds == pytest.approx(30)
+    session.now += 31
+    assert session.tracker.progress().pause is None
+    waiting.cancel()
 
 
-async def test_an_outage_is_told_and_says_nothing_of_the_end() -> None:
-    """While the workspace is away nobody knows how long it will take."""
-    followed = Followed()
-    followed.events.watch(followed.gate)
+async def test_an_outage_is_shown_without_a_remaining_time() -> None:
+    """During an outage the remaining time is not known."""
+    session = Session()
     for key in range(THRESHOLD):
-        followed.now += 1
-        await followed.call(NO_CONNECTION, key)
-    followed.now += 5
-    progress = followed.tracker.progress()
+        session.now += 1
+        await session.call(NO_CONNECTION, key)
+    session.now += 5
+    progress = session.tracker.progress()
     assert progress.outage == OutageStatus(5.0, 0.0, 895.0)
     assert progress.remaining is None
 
 
 async def test_stopping_counts_down() -> None:
-    """Once the end is asked for, the time that calls under way still have is told."""
-    followed = Followed()
-    followed.events.watch(followed.gate)
-    assert followed.tracker.progress().stopping_in is None
-    followed.stop.ask(StopReason.INTERRUPTED)
-    assert followed.tracker.progress().stopping_in == 10.0
-    followed.now += 4
-    assert followed.tracker.progress().stopping_in == 6.0
-    assert followed.tracker.progress().remaining is None
+    """Once a stop is requested, the time that calls in flight still have is shown."""
+    session = Session()
+    assert session.tracker.progress().stopping_in is None
+    session.context.stop.request(StopReason.INTERRUPTED)
+    assert session.tracker.progress().stopping_in == 10.0
+    session.now += 4
+    assert session.tracker.progress().stopping_in == 6.0
+    assert session.tracker.progress().remaining is None

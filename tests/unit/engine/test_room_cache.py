@@ -5,7 +5,7 @@ import pytest
 from rolecall.engine import room_cache as module
 from rolecall.engine.room_cache import RoomCache
 from rolecall.models import NoReply, Reply
-from tests.unit.engine.answers import ARCHIVED, FORBIDDEN, NO_SUCH_USER, OK, TIMEOUT, pending, refusal, verdict_of
+from tests.unit.engine.answers import ARCHIVED, FORBIDDEN, NO_SUCH_USER, OK, TIMEOUT, pending, refusal, result_of
 
 
 @pytest.mark.parametrize("answer", [OK, NO_SUCH_USER, TIMEOUT, FORBIDDEN])
@@ -14,49 +14,49 @@ def test_a_room_in_which_rows_can_be_worked_is_open_to_all(answer: Reply | NoRep
     rooms, rows = RoomCache(), [pending(key) for key in range(4)]
     assert [rooms.admit(row) for row in rows] == [True, False, False, False]
     assert rooms.parked == 3
-    assert rooms.answered(rows[0], verdict_of(answer)) == rows[1:]
+    assert rooms.record_response(rows[0], result_of(answer)) == rows[1:]
     assert rooms.parked == 0
-    assert rooms.closed(rows[1]) is None
+    assert rooms.rejection(rows[1]) is None
     assert rooms.admit(pending(9)) is True
 
 
 @pytest.mark.parametrize("error_type", ["error-room-not-found", "error-room-archived", "error-not-allowed"])
 def test_a_closed_room_is_asked_once(error_type: str) -> None:
-    """What is true of the room is told to its other rows without a call, with the line that was told so."""
-    rooms, verdict = RoomCache(), verdict_of(refusal(error_type))
+    """A result that is true for the whole room applies to its other rows without a call, with the line that got it."""
+    rooms, result = RoomCache(), result_of(refusal(error_type))
     first, second = pending(0), pending(1)
     assert [rooms.admit(first), rooms.admit(second)] == [True, False]
-    assert rooms.closed(first) is None
-    assert rooms.answered(first, verdict) == [second]
-    assert rooms.closed(second) == (verdict, first.line)
-    assert rooms.closed(pending(2, "another")) is None
+    assert rooms.rejection(first) is None
+    assert rooms.record_response(first, result) == [second]
+    assert rooms.rejection(second) == (result, first.line)
+    assert rooms.rejection(pending(2, "another")) is None
 
 
 def test_a_row_in_doubt_is_asked_in_a_closed_room_too() -> None:
     """Only the server's answer can settle a doubt."""
     rooms = RoomCache()
-    rooms.answered(pending(0), verdict_of(ARCHIVED))
-    assert rooms.closed(pending(1, in_doubt=True)) is None
-    assert rooms.closed(pending(1)) is not None
+    rooms.record_response(pending(0), result_of(ARCHIVED))
+    assert rooms.rejection(pending(1, in_doubt=True)) is None
+    assert rooms.rejection(pending(1)) is not None
 
 
 def test_a_room_may_close_later() -> None:
     """A room that was open is closed by the first answer that says so."""
     rooms = RoomCache()
-    rooms.answered(pending(0), verdict_of(OK))
-    rooms.answered(pending(1), verdict_of(ARCHIVED))
-    assert rooms.closed(pending(2)) is not None
+    rooms.record_response(pending(0), result_of(OK))
+    rooms.record_response(pending(1), result_of(ARCHIVED))
+    assert rooms.rejection(pending(2)) is not None
 
 
 @pytest.mark.parametrize("earlier", [[], [OK]])
 def test_a_room_that_works_again_is_open_again(earlier: list[Reply]) -> None:
-    """When a row in doubt was carried out in a room that was closed, the rows after it are asked too."""
+    """When a row in doubt was carried out in a rejected room, the rows after it are sent too."""
     rooms = RoomCache()
     for key, answer in enumerate([*earlier, ARCHIVED]):
-        rooms.answered(pending(key), verdict_of(answer))
-    assert rooms.closed(pending(8)) is not None
-    rooms.answered(pending(9, in_doubt=True), verdict_of(OK))
-    assert rooms.closed(pending(10)) is None
+        rooms.record_response(pending(key), result_of(answer))
+    assert rooms.rejection(pending(8)) is not None
+    rooms.record_response(pending(9, in_doubt=True), result_of(OK))
+    assert rooms.rejection(pending(10)) is None
 
 
 def test_rooms_do_not_wait_for_each_other() -> None:
@@ -64,7 +64,7 @@ def test_rooms_do_not_wait_for_each_other() -> None:
     rooms = RoomCache()
     rows = [pending(0, "a"), pending(1, "b"), pending(2, "a"), pending(3, "b")]
     assert [rooms.admit(row) for row in rows] == [True, True, False, False]
-    assert rooms.answered(rows[1], verdict_of(OK)) == [rows[3]]
+    assert rooms.record_response(rows[1], result_of(OK)) == [rows[3]]
     assert rooms.parked == 1
 
 
@@ -74,7 +74,7 @@ def test_parked_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = RoomCache()
     assert [rooms.admit(pending(key)) for key in range(8)] == [True] + [False] * 5 + [True] * 2
     assert rooms.parked == 5
-    assert len(rooms.answered(pending(0), verdict_of(OK))) == 5
+    assert len(rooms.record_response(pending(0), result_of(OK))) == 5
     rooms.admit(pending(0, "other"))
     assert rooms.admit(pending(1, "other")) is False
 
@@ -87,7 +87,7 @@ def test_the_memory_of_rooms_is_bounded(monkeypatch: pytest.MonkeyPatch, answer:
     for key in range(10):
         row = pending(key, f"room{key}")
         assert rooms.admit(row) is True
-        rooms.answered(row, verdict_of(answer))
+        rooms.record_response(row, result_of(answer))
     for key in (7, 8, 9):
         assert [rooms.admit(pending(20, f"room{key}")), rooms.admit(pending(21, f"room{key}"))] == [True, True]
     assert [rooms.admit(pending(20, "room6")), rooms.admit(pending(21, "room6"))] == [True, False]

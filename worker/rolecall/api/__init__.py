@@ -10,7 +10,7 @@ from rolecall.app.out_folder import InvalidRunDirectoryError
 from rolecall.engine.events import EventLogger
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome, Result, Row
 from rolecall.rocketchat.client import CaFileError
 from rolecall.rocketchat.operations import OPERATIONS

@@ -11,7 +11,7 @@ from rolecall.api.row_ingest import RowInputs
 from rolecall.api.workspace import Workspace
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Result
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 

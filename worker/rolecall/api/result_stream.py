@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,11 +15,11 @@ from rolecall.app.open_run import REPORTED, Run, open_run
 from rolecall.app.out_folder import make_private_directory
 from rolecall.app.threads import on_thread
 from rolecall.engine.clock import Clock
-from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.context import RunContext
+from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EngineEvents, EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Outcome, Result, RowOutcome, is_due
 from rolecall.rocketchat.client import Client, Credentials, Transport
 from rolecall.rocketchat.operations import Operation
@@ -76,7 +75,7 @@ class ResultStream:
     def leave(self) -> None:
         """End in stages, because nobody wants the rest: calls under way are awaited, anything else is dropped."""
         self.left = True
-        self.stop.ask(StopReason.INTERRUPTED)
+        self.stop.request(StopReason.INTERRUPTED)
         if not self._sending:
             self._task.cancel()
 
@@ -118,8 +117,10 @@ class ResultStream:
 
     async def _send(self, run: Run, client: Client, account: Account, due: int) -> bool:
         """Send what is due and tell each row once its outcome is on disk; False when the end could not be recorded."""
-        order, clock = self._order, self._clock
-        events, durable = EngineEvents(order.log.bind(run=run.folder.name), clock), ResultQueue[RowOutcome]()
+        order, clock, durable = self._order, self._clock, ResultQueue[RowOutcome]()
+        log = order.log.bind(run=run.folder.name)
+        context = RunContext.create(order.settings, log, clock=clock, stop=self.stop)
+        events = context.events
         self._sending = True
         await self._begin(run, events, account, due)
         began = clock.now()
@@ -128,12 +129,8 @@ class ResultStream:
                 run.store,
                 client,
                 order.operation,
-                order.settings,
-                stop=self.stop,
-                clock=clock,
-                events=events,
-                ready=self._room.acquire,
-                on_durable=durable.put,
+                context,
+                RunHooks(before_row=self._room.acquire, on_durable=durable.put),
             ),
             name="rolecall work",
         )
@@ -145,16 +142,16 @@ class ResultStream:
                 self._results.put(await run.store.results_by_key(keys))
             work.result()
         except asyncio.CancelledError:
-            self.stop.ask(StopReason.INTERRUPTED)
+            self.stop.request(StopReason.INTERRUPTED)
             raise
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             raise
         finally:
             work.cancel()
             await asyncio.wait({work})
             recorded = await self._end(run)
-            events.ended(self.stop, clock.now() - began)
+            events.session_ended(clock.now() - began, context.outcomes)
             self._sending = False
         return recorded
 
@@ -162,14 +159,14 @@ class ResultStream:
         store = run.store
         resumed = bool(await store.sessions())
         await store.open_session(account.username, self._clock.wall_ms())
-        events.began(run, account.username, due, resumed=resumed)
+        events.session_started(run.identity, run.folder, account.username, due, resumed=resumed)
 
     async def _end(self, run: Run) -> bool:
         """Write down how the session ended, if that can still be written."""
         try:
             await run.store.close_session(self.stop.reason or "", self._clock.wall_ms())
         except StoreError as failure:
-            self.stop.ask(StopReason.STORE, str(failure))
+            self.stop.request(StopReason.STORE, str(failure))
             return False
         return True
 
@@ -215,8 +212,8 @@ async def _connected(workspace: Workspace, patience: float, log: EventLogger) ->
     transport = Transport(url, workspace.connect_timeout, workspace.timeout, proxy, workspace.ca_file)
 
     def tell_of_wait(seconds: float) -> None:
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        log.info("held", cause="refused", seconds=round(seconds, 1), until=until.isoformat(timespec="seconds"))
+        until = Clock().wall_time_in(seconds)
+        log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
     async with Client(transport, Credentials(workspace.user_id, workspace.token)) as client:
         yield client, parse_account(await fetch_current_user(client, patience, tell_of_wait), url)

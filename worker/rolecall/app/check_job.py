@@ -23,7 +23,7 @@ from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.cli.terminal.signals import cancelled_by_signals
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import STOP_HINTS
+from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.job import Job, open_job
 from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome

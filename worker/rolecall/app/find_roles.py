@@ -19,8 +19,7 @@ from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.checkpoint import FindCheckpoint
 from rolecall.files.input.id_list import ListColumns, find_word_problem, read_id_list
 from rolecall.files.output.atomic_write import replace_atomically

@@ -17,7 +17,7 @@ from rolecall.cli.terminal import console
 from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client, Transport
 from rolecall.rocketchat.error_table import TIMEOUT

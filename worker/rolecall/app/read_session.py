@@ -10,11 +10,10 @@ from rolecall.app.connection import Connection
 from rolecall.cli.terminal.progress_reporter import OutputMode, ProgressReporter
 from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
-from rolecall.engine.events import EngineEvents
+from rolecall.engine.context import RunContext
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import StopReason
-from rolecall.engine.stop_signal import StopSignal
-from rolecall.engine.throttle.read_client import ReadClient, ReadStopped, run_until_stopped
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
 
 
 class ReadSession(NamedTuple):
@@ -29,22 +28,20 @@ def open_read_session(
     connection: Connection, settings: Settings, voice: OutputMode, log_file: Path | None, *, hide: str
 ) -> ReadSession:
     """Make a reader whose events go to stderr, as `voice` says, and into `log_file`. `hide` is the token."""
-    stop, clock = StopSignal(), Clock()
     log = ProgressReporter.choose(voice, os.environ).open_log(log_file, hide=hide)
-    return ReadSession(
-        ReadClient(connection.client, settings, stop=stop, clock=clock, events=EngineEvents(log, clock)), stop, clock
-    )
+    context = RunContext.create(settings, log)
+    return ReadSession(ReadClient(connection.client, context), context.stop, context.clock)
 
 
 async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:
     """Await the reading; False when it was stopped before its end, for which `stop` has the reason."""
     task = asyncio.ensure_future(run_until_stopped(work, stop))
-    with two_stage_interrupt(lambda: stop.ask(StopReason.INTERRUPTED), task.cancel):
+    with two_stage_interrupt(lambda: stop.request(StopReason.INTERRUPTED), task.cancel):
         try:
             await task
-        except ReadStopped:
+        except ShutdownRequested:
             return False
         except asyncio.CancelledError:
-            stop.ask(StopReason.INTERRUPTED)
+            stop.request(StopReason.INTERRUPTED)
             return False
     return True

@@ -13,7 +13,7 @@ from rolecall.cli.terminal import console
 from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.engine.remaining import estimate_remaining
-from rolecall.engine.stop_reasons import StopReason
+from rolecall.engine.eta import estimate_remaining
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.run_log import read_last_events
 from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import Count, Identity, Session, count_by_outcome
@@ -38,7 +38,7 @@ class State(StrEnum):
 class LiveState(NamedTuple):
     """What the log says of the present moment."""
 
-    hold: RateLimitPause | None = None
+    pause: RateLimitPause | None = None
     allowance: RateLimitStatus | None = None
     outage: OutageStatus | None = None
     stopping_in: float | None = None
@@ -108,12 +108,12 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
     done = outcomes.total()
     left = waiting + under_way
     speed = lately / seen if seen >= 1 and lately else None
-    held = news.hold is not None and news.allowance is not None
+    held = news.pause is not None and news.allowance is not None
     known = news.outage is None and news.stopping_in is None
     time_left = (
-        estimate_remaining(left, speed=None, allowance=news.allowance, hold=news.hold)
+        estimate_remaining(left, speed=None, allowance=news.allowance, pause=news.pause)
         if held
-        else estimate_remaining(left, speed=speed, allowance=None, hold=news.hold)
+        else estimate_remaining(left, speed=speed, allowance=None, pause=news.pause)
     )
     return Progress(
         at,
@@ -122,9 +122,9 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
         outcomes,
         per_second=speed,
         allowance=news.allowance if held else None,
-        hold=news.hold,
+        pause=news.pause,
         outage=news.outage,
-        under_way=under_way,
+        in_flight=under_way,
         stopping_in=news.stopping_in,
         remaining=time_left if known else None,
     )
@@ -137,8 +137,8 @@ def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveStat
         match event.get("event"):
             case "run started" | "run resumed" | "run ended" | "run stopped":
                 news = LiveState()
-            case "held":
-                news = _held(event, at)
+            case "rate limit pause":
+                news = _rate_limit_pause(event, at)
             case "outage began":
                 news = news._replace(outage=OutageStatus(max(0.0, at - _moment(event.get("timestamp"), at))))
             case "outage ended":
@@ -149,15 +149,15 @@ def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveStat
     return news
 
 
-def _held(event: Mapping[str, Json], at: float) -> LiveState:
-    """Read a hold; one that is over says nothing any more."""
+def _rate_limit_pause(event: Mapping[str, Json], at: float) -> LiveState:
+    """Parse a rate limit pause; one that is over says nothing any more."""
     seconds = _moment(event.get("until"), at) - at
     if seconds <= 0:
         return LiveState()
-    hold = RateLimitPause(seconds, refused=event.get("cause") == "refused")
+    pause = RateLimitPause(seconds, refused=event.get("cause") == "refused")
     limit = int(_number(event.get("limit")))
     window = _number(event.get("window")) or None
-    return LiveState(hold, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
+    return LiveState(pause, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
 
 
 def _moment(value: Json, otherwise: float) -> float:

@@ -13,12 +13,12 @@ from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.cli.terminal.signals import two_stage_interrupt
 from rolecall.engine.clock import Clock
+from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EngineEvents
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
-from rolecall.engine.stop_signal import StopSignal
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason, StopSignal
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import Count, StoreError
@@ -37,18 +37,16 @@ class SendSession(NamedTuple):
 
     async def send(self, account: str, rows: int) -> ExitCode:
         """Send what is due, write the reports, show the summary."""
-        run, clock, stop = self.run, Clock(), StopSignal()
-        events = EngineEvents(self.log, clock)
+        run, context = self.run, RunContext.create(self.settings, self.log)
+        clock, stop, events = context.clock, context.stop, context.events
         earlier = PriorProgress.of(await run.store.counts(), rows, retry_failed=self.settings.retry_failed)
         await self._open(account, rows, clock, events)
         started = clock.now()
-        async with self.showing.following(ProgressTracker(earlier, events, stop, self.settings, clock), self.log):
-            work = process_rows(
-                run.store, self.client, self.operation, self.settings, stop=stop, clock=clock, events=events
-            )
+        async with self.showing.following(ProgressTracker(earlier, context, self.operation.path), self.log):
+            work = process_rows(run.store, self.client, self.operation, context)
             at_once = await self._until_done_or_interrupted(work, stop)
         counts = await self._close(stop, clock)
-        events.ended(stop, clock.now() - started)
+        events.session_ended(clock.now() - started, context.outcomes)
         if counts is None or at_once:
             self._tell(f"Stopped at once. What was recorded is safe; the same command goes on. Run: {run.folder}")
             return reports.BY_STOP[stop.reason or StopReason.INTERRUPTED]
@@ -64,7 +62,7 @@ class SendSession(NamedTuple):
         resumed = bool(await self.run.store.sessions())
         await reports.mark_reports_stale(self.run)
         await self.run.store.open_session(account, clock.wall_ms())
-        events.began(self.run, account, rows, resumed=resumed)
+        events.session_started(self.run.identity, self.run.folder, account, rows, resumed=resumed)
 
     async def _close(self, stop: StopSignal, clock: Clock) -> Sequence[Count] | None:
         """Write down how the session ended; None where the ledger cannot be written any more."""
@@ -72,7 +70,7 @@ class SendSession(NamedTuple):
             await self.run.store.close_session(stop.reason or "", clock.wall_ms())
             return await self.run.store.counts()
         except StoreError as failure:
-            stop.ask(StopReason.STORE, str(failure))
+            stop.request(StopReason.STORE, str(failure))
             self._tell(f"{stop.detail or failure} The run stopped; rows without a recorded outcome are sent again.")
             return None
 
@@ -96,7 +94,7 @@ class SendSession(NamedTuple):
         task, grace = asyncio.ensure_future(work), self.settings.shutdown_timeout
 
         def first() -> None:
-            stop.ask(StopReason.INTERRUPTED)
+            stop.request(StopReason.INTERRUPTED)
             self.log.info("stopping", grace=grace)
             self._tell(f"Stopping: the calls under way have {grace:g} s to be answered. Ctrl-C again ends at once.")
 

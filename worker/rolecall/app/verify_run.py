@@ -16,7 +16,7 @@ from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import OutputMode
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_reasons import STOP_HINTS
+from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import OPERATIONS, Operation

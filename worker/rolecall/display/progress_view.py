@@ -44,19 +44,19 @@ def render_bar(progress: Progress, width: int) -> RenderableType:
 def format_state(progress: Progress, zone: tzinfo | None = None) -> tuple[str, str]:
     """Return what the run does or waits for, and the style of that line."""
     if progress.stopping_in is not None:
-        in_flight = f"{plural(progress.under_way, 'call')} in flight may take {format_countdown(progress.stopping_in)}"
+        in_flight = f"{plural(progress.in_flight, 'call')} in flight may take {format_countdown(progress.stopping_in)}"
         return f"Stopping: {in_flight} more; Ctrl-C again ends at once", "bold yellow"
     if progress.outage is not None:
         return format_outage(progress.outage), "bold red"
-    if progress.hold is not None:
-        until = format_clock_time(progress.at + progress.hold.seconds, progress.at, zone, seconds=True)
+    if progress.pause is not None:
+        until = format_clock_time(progress.at + progress.pause.seconds, progress.at, zone, seconds=True)
         if progress.allowance:
             why = format_rate_limit(progress.allowance)
-        elif progress.hold.refused:
+        elif progress.pause.refused:
             why = "the workspace said 'too many requests'"
         else:
             why = "the workspace limits calls"
-        return f"Paused until {until} ({format_countdown(progress.hold.seconds)}): {why}", "yellow"
+        return f"Paused until {until} ({format_countdown(progress.pause.seconds)}): {why}", "yellow"
     return ", ".join(_pace(progress)), ""
 
 
@@ -71,7 +71,7 @@ def _pace(progress: Progress) -> Iterator[str]:
         yield "starting"
     else:
         yield f"{per_second:,.1f}/s" + (f" of {_format_rate(rate)}" if rate is not None else "")
-    yield f"{plural(progress.under_way, 'call')} in flight"
+    yield f"{plural(progress.in_flight, 'call')} in flight"
     if progress.overloaded_to is not None:
         yield f"at most {progress.overloaded_to:,} because the workspace is overloaded"
 

@@ -1,5 +1,5 @@
-"""The engine: takes rows from the ledger, paces and sends them, and hands back what came of each.
+"""The engine: reads due rows from the run store, sends them within the rate limits and records each outcome.
 
-Decisions (pacing arithmetic, breaker, concurrency, rooms) are plain objects that are told the time; the runner
-and the delivery of a row act on them.
+Decisions (rate limits, circuit breaker, concurrency, rooms) are plain objects that are given the time. The dispatcher
+and the row processor act on them.
 """

@@ -1,4 +1,4 @@
-"""When enough has failed that going on would do harm."""
+"""The number or share of failed rows that stops a run."""
 
 import re
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 from rolecall.models import Outcome
 
 PERCENT_AFTER = 100
-"""Rows that must have come to an end before a percentage says anything."""
+"""Rows that must be finished before a percentage applies."""
 FORBIDDEN_IN_A_ROW = 10
-"""Refusals of the whole method in a row that make it a matter of the credentials."""
+"""Refusals of the whole method in a row that are taken for a fault of the credentials."""
 
 
 class InvalidThresholdError(ValueError):
@@ -23,7 +23,7 @@ class FailureThreshold(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "FailureThreshold":
-        """Read `25` or `10%`; raises InvalidThresholdError."""
+        """Parse `25` or `10%`. Raise InvalidThresholdError."""
         found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(%?)\s*", text)
         if not found or (not found[2] and "." in found[1]) or (found[2] and float(found[1]) > 100):
             raise InvalidThresholdError(
@@ -45,7 +45,7 @@ class FailureCounter:
         self._forbidden = 0
 
     def count(self, outcome: Outcome) -> bool:
-        """Count one row; True when the threshold is passed."""
+        """Count one row; return True when the threshold is exceeded."""
         self._done += 1
         if outcome not in (Outcome.FAILED, Outcome.UNKNOWN):
             return False
@@ -55,6 +55,6 @@ class FailureCounter:
         return self._failed > self._threshold.limit
 
     def count_forbidden(self, forbidden: bool) -> bool:
-        """Count refusals of the whole method; True when there were ten in a row."""
+        """Count refusals of the whole method; return True when there were ten in a row."""
         self._forbidden = self._forbidden + 1 if forbidden else 0
         return self._forbidden >= FORBIDDEN_IN_A_ROW

@@ -1,4 +1,4 @@
-"""How a run shall behave, as one frozen value."""
+"""The settings of the engine, as one frozen value."""
 
 import math
 from dataclasses import dataclass, field
@@ -8,28 +8,28 @@ from rolecall.engine.failure_threshold import FailureThreshold
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person can turn; each collaborator is given only the values that it needs.
+    """What a user can configure.
 
-    Raises ValueError for a number with which no run can work, and TypeError where `max_failures` is no Threshold.
+    Raises ValueError for a number that no run can use, and TypeError where `max_failures` is no FailureThreshold.
     """
 
     rate: float | None = 10.0
-    """Calls a second; None is unlimited. Where the workspace limits too, the slower of both holds."""
+    """Calls a second; None is unlimited. Where the workspace limits too, the lower rate applies."""
     concurrency: int = 8
-    """Calls in flight at once, at most."""
+    """Calls in flight, at most."""
     max_attempts: int = 5
     """Calls for one row in one session, at most."""
     retry_backoff: float = 0.5
-    """Seconds: the upper end of the first wait before another attempt, and the first pause between probes."""
+    """Seconds: the upper end of the wait before the first retry, and the pause before the first probe."""
     max_failures: FailureThreshold = field(default_factory=lambda: FailureThreshold(50, is_percent=True))
     outage_timeout: float = 900.0
-    """Seconds to wait for a workspace that is away, before the run gives up."""
+    """Seconds to wait for an unreachable workspace before the run gives up."""
     shutdown_timeout: float = 10.0
-    """Seconds to await the answers under way once the run shall end."""
+    """Seconds to wait for calls in flight once a stop is requested."""
     room_cache: bool = True
-    """Ask a room that cannot be worked in only once."""
+    """Skip the remaining rows of a room that rejects every request."""
     retry_failed: bool = False
-    """Send the rows again that an earlier session was refused."""
+    """Send failed rows of earlier sessions again."""
 
     def __post_init__(self) -> None:
         if self.rate is not None and not (self.rate > 0 and math.isfinite(self.rate)):
@@ -43,4 +43,6 @@ class Settings:
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give seconds from 0")
         if not isinstance(self.max_failures, FailureThreshold):
-            raise TypeError(f"max_failures is {self.max_failures!r}: give a Threshold, such as Threshold.parse('10%')")
+            raise TypeError(
+                f"max_failures is {self.max_failures!r}: give a FailureThreshold, such as FailureThreshold.parse('10%')"
+            )

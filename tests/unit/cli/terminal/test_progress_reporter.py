@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from rolecall.cli.terminal.progress_reporter import LINE_EVERY, OutputMode, ProgressReporter, fields
-from rolecall.engine.events import EngineEvents
+from rolecall.engine.context import RunContext
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopSignal
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
 from tests.unit.engine.virtual import run_virtual, virtual_clock
 
@@ -27,7 +26,7 @@ from tests.unit.engine.virtual import run_virtual, virtual_clock
             {"done": 3, "total": 10, "per_second": 9.8, "removed": 3, "remaining": 1},
         ),
         (
-            Progress(1_772_366_400.0, 10, 3, {}, hold=RateLimitPause(41.2, refused=False), outage=OutageStatus(7.4)),
+            Progress(1_772_366_400.0, 10, 3, {}, pause=RateLimitPause(41.2, refused=False), outage=OutageStatus(7.4)),
             {"done": 3, "total": 10, "held_until": "2026-03-01T12:00:41.200Z", "outage": 7},
         ),
     ],
@@ -75,11 +74,9 @@ def followed(showing: ProgressReporter, seconds: float) -> None:
     """Follow a run in which nothing happens for so long."""
 
     async def run() -> None:
-        clock = virtual_clock()
         log = showing.open_log(Path("/dev/null"), hide="")
-        tracker = ProgressTracker(
-            PriorProgress.of([], 0, retry_failed=False), EngineEvents(log, clock), StopSignal(), Settings(), clock
-        )
+        context = RunContext.create(Settings(), log, clock=virtual_clock())
+        tracker = ProgressTracker(PriorProgress.of([], 0, retry_failed=False), context, "/api/v1/groups.removeLeader")
         async with showing.following(tracker, log):
             await asyncio.sleep(seconds)
             showing.tell("a sentence", log)

@@ -155,7 +155,7 @@ def test_the_page_shows_how_the_run_ended(spans: list[SessionSpan], state: str) 
 
 def test_pauses_and_outages_are_shown() -> None:
     """Pauses and outages from the log are in the sentence and in the table of the chart."""
-    events = [event("held", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
+    events = [event("rate limit pause", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
     text = written([result(n) for n in range(50)], events=events)
     assert "Paused 1 time, 10 s in total. 1 outage, 10 s in total." in text
     assert "<td>100%</td>" in text

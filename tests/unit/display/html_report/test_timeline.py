@@ -23,17 +23,19 @@ def waited(*events: dict[str, Json], end: float | None = None) -> WaitStats:
 def test_pauses_and_outages_are_read_from_the_log() -> None:
     """Their number and their duration are those of the log."""
     waits = waited(
-        event("held", 1, seconds=10.0),
+        event("rate limit pause", 1, seconds=10.0),
         event("outage began", 20),
         event("outage ended", 26.5, seconds=6.5),
-        event("held", 30, seconds=2.5),
+        event("rate limit pause", 30, seconds=2.5),
     )
     assert (waits.pauses, waits.paused_ms, waits.outages, waits.outage_ms) == (2, 12_500, 1, 6_500)
 
 
 def test_a_pause_that_is_prolonged_counts_once() -> None:
     """Two pauses that overlap last from the begin of the first to the end of the second."""
-    assert waited(event("held", 0, seconds=10), event("held", 5, seconds=10)).paused_ms == 15_000
+    assert (
+        waited(event("rate limit pause", 0, seconds=10), event("rate limit pause", 5, seconds=10)).paused_ms == 15_000
+    )
 
 
 @pytest.mark.parametrize("ended", ["run stopped", "run ended", "run resumed", None])
@@ -46,16 +48,16 @@ def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: str | None)
 @pytest.mark.parametrize(
     "bad",
     [
-        {"event": "held"},
-        {"event": "held", "timestamp": 5, "seconds": 1},
-        {"event": "held", "timestamp": "yesterday", "seconds": 1},
-        event("held", 1),
-        event("held", 1, seconds="long"),
-        event("held", 1, seconds=-3),
-        event("held", 1, seconds=1e300),
-        event("held", 1, seconds=float("nan")),
+        {"event": "rate limit pause"},
+        {"event": "rate limit pause", "timestamp": 5, "seconds": 1},
+        {"event": "rate limit pause", "timestamp": "yesterday", "seconds": 1},
+        event("rate limit pause", 1),
+        event("rate limit pause", 1, seconds="long"),
+        event("rate limit pause", 1, seconds=-3),
+        event("rate limit pause", 1, seconds=1e300),
+        event("rate limit pause", 1, seconds=float("nan")),
         event("outage ended", 1),
-        {"event": ["held"], "timestamp": "2026-03-01T09:30:00Z"},
+        {"event": ["rate limit pause"], "timestamp": "2026-03-01T09:30:00Z"},
         {},
     ],
 )
@@ -95,7 +97,9 @@ def test_rates_add_up_to_the_rows(seconds: list[int], sessions: int) -> None:
 
 def test_a_pause_fills_its_buckets() -> None:
     """Of a minute with a pause from second 20 to 40 a third is paused, all of it in the middle."""
-    line = build_timeline([(START, START + 60_000)], collected([result(1)]), waited(event("held", 20, seconds=20)))
+    line = build_timeline(
+        [(START, START + 60_000)], collected([result(1)]), waited(event("rate limit pause", 20, seconds=20))
+    )
     paused = [bucket.paused for bucket in line.buckets]
     third = len(paused) // 3
     assert sum(paused) / len(paused) == pytest.approx(1 / 3, abs=0.02)

@@ -14,7 +14,7 @@ from tests.support.store import as_store
 
 
 def ledger_of(path: Path, rooms: int, users: int) -> SqliteDatabase:
-    """Make a ledger in which every user stands in every room, in the order of the users."""
+    """Return a store in which every user is in every room, in the order of the users."""
     ledger = SqliteDatabase(path / "ledger.sqlite")
     pairs = [(f"room{room:03}", f"user{user:03}") for user in range(users) for room in range(rooms)]
     rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
@@ -78,7 +78,7 @@ async def test_the_first_exception_ends_all() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 3, 50])
 async def test_no_more_than_wanted_at_once(at_once: int) -> None:
-    """Each item is worked on once, and never more of them at a time than was asked for."""
+    """Each item is worked on once, and never more of them at a time than allowed."""
     busy, most, done = 0, 0, []
 
     async def work(item: int) -> None:

@@ -1,4 +1,4 @@
-"""A real server's fixed window, and callers who obey a Pacing: simulated call by call, with delays on the way."""
+"""A real server's fixed window, and callers who follow a RouteSchedule: simulated call by call, with delays."""
 
 import heapq
 import math
@@ -8,7 +8,7 @@ from email.utils import formatdate
 from itertools import count, cycle
 from random import Random
 
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import NoReply, Reply
 
 BEGINNING = 5000.0
@@ -45,14 +45,14 @@ class Instance:
 
 @dataclass
 class Server:
-    """Counts calls in fixed windows, and tells so in headers as Rocket.Chat does."""
+    """Counts calls in fixed windows, and sends the headers of Rocket.Chat."""
 
     limit: int
     length: float
     time: ServerTime = field(default_factory=steady)
     instances: int = 1
     jitter: float = 0.003
-    """Seconds by which a told reset may be late: it is computed anew for each answer."""
+    """Seconds by which a reset in a header may be late: it is computed anew for each answer."""
     random: Random = field(default_factory=lambda: Random(1))
     dates: bool = True
     counted: int = 0
@@ -110,8 +110,8 @@ class Course:
     """Calls that left before the first answer came."""
 
 
-def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers, random: Random) -> Course:
-    """Send `rows` calls, refused ones again, as soon as the pacing lets them; asserts that it never locks itself up."""
+def simulate(rows: int, schedule: RouteSchedule, server: Server, callers: Callers, random: Random) -> Course:
+    """Send `rows` calls, refused ones again, as soon as the schedule admits them; assert that it never deadlocks."""
     course, order = Course(), count()
     events: list[tuple[float, int, str, float, int]] = []
     ready: dict[int, Reply] = {}
@@ -122,14 +122,14 @@ def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers,
         assert len(course.sent) <= rows * 12 + 1000, "calls are sent again and again"
         wake = math.inf
         while left and in_flight < callers.concurrency:
-            wait = pacing.take(now)
+            wait = schedule.reserve(now)
             if wait is not None:
                 assert wait.until > now, "a wait that is over is no wait"
                 assert in_flight or math.isfinite(wait.until), f"locked up at {now}: {wait}"
                 assert wait.until == math.inf or wait.until - now <= callers.patience + 1e-6, "longer than patience"
                 wake = wait.until + random.uniform(0, callers.lateness)
                 break
-            left, in_flight, leaves = left - 1, in_flight + 1, max(now, pacing.leave(now))
+            left, in_flight, leaves = left - 1, in_flight + 1, max(now, schedule.assign_slot(now))
             course.sent.append(leaves - BEGINNING)
             course.alone += not answered
             course.most_in_flight = max(course.most_in_flight, in_flight)
@@ -151,6 +151,6 @@ def simulate(rows: int, pacing: RouteSchedule, server: Server, callers: Callers,
             in_flight, answered, left = in_flight - 1, answered + 1, left + refused
             if refused:
                 course.refused.append(sent_at - BEGINNING)
-            pacing.answered(reply, refused=refused)
+            schedule.record_response(reply, refused=refused)
     course.ended = now - BEGINNING
     return course

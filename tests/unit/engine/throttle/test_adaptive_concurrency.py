@@ -15,14 +15,14 @@ async def test_no_more_than_allowed_and_first_come_first_served() -> None:
     concurrency, entered = AdaptiveConcurrencyLimiter(2), list[int]()
 
     async def call(number: int) -> None:
-        await concurrency.enter()
+        await concurrency.acquire()
         entered.append(number)
 
     tasks = [asyncio.create_task(call(number)) for number in range(5)]
     await turns()
     assert entered == [0, 1]
     for count in (3, 4, 5):
-        concurrency.leave()
+        concurrency.release()
         await turns()
         assert entered == list(range(count))
     await asyncio.gather(*tasks)
@@ -31,16 +31,16 @@ async def test_no_more_than_allowed_and_first_come_first_served() -> None:
 async def test_nobody_overtakes_those_who_wait() -> None:
     """A call that comes between a leaving and a waking does not take the place that was given."""
     concurrency, entered = AdaptiveConcurrencyLimiter(1), list[str]()
-    await concurrency.enter()
+    await concurrency.acquire()
 
     async def call(name: str) -> None:
-        await concurrency.enter()
+        await concurrency.acquire()
         entered.append(name)
-        concurrency.leave()
+        concurrency.release()
 
     first = asyncio.create_task(call("first"))
     await turns()
-    concurrency.leave()
+    concurrency.release()
     await asyncio.gather(asyncio.create_task(call("second")), first)
     assert entered == ["first", "second"]
 
@@ -55,13 +55,13 @@ class Crowd:
         self.now = 0.0
 
     async def call(self) -> None:
-        await self.concurrency.enter()
+        await self.concurrency.acquire()
         self.inside += 1
 
     def leave(self) -> None:
         if self.inside:
             self.inside -= 1
-            self.concurrency.leave()
+            self.concurrency.release()
 
     def cancel(self, number: int) -> None:
         if self.tasks:
@@ -69,7 +69,7 @@ class Crowd:
 
     def overload(self) -> None:
         self.now += INTERVAL / 2
-        self.concurrency.overloaded(self.now)
+        self.concurrency.decrease(self.now)
 
     async def step(self, kind: str, number: int) -> None:
         match kind:
@@ -83,7 +83,7 @@ class Crowd:
                 await turns(3)  # whose turn was given before the cut goes in all the same
                 self.overload()
             case "relax":
-                self.concurrency.relaxed()
+                self.concurrency.increase()
             case _:
                 await turns(3)
 
@@ -95,7 +95,7 @@ STEPS = st.tuples(st.sampled_from(["enter", "leave", "cancel", "overload", "rela
 @example(2, [(kind, 0) for kind in ("enter", "enter", "enter", "turn", "leave", "overload", "overload", "turn")])
 @settings(deadline=None, max_examples=400)
 def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: list[tuple[str, int]]) -> None:
-    """Whatever enters, leaves, is cancelled or cut in whatever order: never too many, and afterwards all is free."""
+    """Calls that start, end, are cancelled or limited in any order: never too many, and afterwards all is free."""
 
     async def scenario() -> None:
         crowd = Crowd(most)
@@ -111,11 +111,11 @@ def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: li
             await turns(3)
         assert all(task.done() for task in crowd.tasks)
         for _ in range(concurrency.allowed):
-            await concurrency.enter()
-        one_more = asyncio.create_task(concurrency.enter())
+            await concurrency.acquire()
+        one_more = asyncio.create_task(concurrency.acquire())
         await turns(3)
         assert not one_more.done()
-        concurrency.leave()
+        concurrency.release()
         await one_more
 
     run_virtual(scenario())
@@ -135,28 +135,28 @@ def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: li
 def test_overload_halves_once_in_an_interval(signs: list[float], allowed: int) -> None:
     """A lone sign is chance, two within a second halve what is allowed, and a second halves it only once."""
     concurrency = AdaptiveConcurrencyLimiter(16)
-    told = [concurrency.overloaded(now) for now in signs]
+    decreased = [concurrency.decrease(now) for now in signs]
     assert concurrency.allowed == allowed
-    assert sum(told) == {16: 0, 8: 1, 4: 2, 1: 4}[allowed]
+    assert sum(decreased) == {16: 0, 8: 1, 4: 2, 1: 4}[allowed]
 
 
 def test_good_answers_bring_it_back_one_for_each_round() -> None:
     """One more call is allowed for about as many good answers as are in flight, up to the most and not beyond."""
     concurrency = AdaptiveConcurrencyLimiter(8)
     for now in (0.0, 0.1, 0.9, 1.2):
-        concurrency.overloaded(now)
+        concurrency.decrease(now)
     assert concurrency.allowed == 2
     steps = []
     while concurrency.allowed < 8:
         before, answers = concurrency.allowed, 0
         while concurrency.allowed == before:
-            concurrency.relaxed()
+            concurrency.increase()
             answers += 1
         steps.append((before, answers))
     assert [before for before, _ in steps] == [2, 3, 4, 5, 6, 7]
     assert all(before <= answers <= before + 2 for before, answers in steps)
     for _ in range(100):
-        concurrency.relaxed()
+        concurrency.increase()
     assert concurrency.allowed == 8
 
 
@@ -165,19 +165,19 @@ async def test_nobody_overtakes_those_who_wait_when_more_is_allowed() -> None:
     concurrency, entered = AdaptiveConcurrencyLimiter(2), list[str]()
 
     async def call(name: str) -> None:
-        await concurrency.enter()
+        await concurrency.acquire()
         entered.append(name)
 
-    concurrency.overloaded(0.0)
-    assert concurrency.overloaded(0.1) is True
-    await concurrency.enter()
+    concurrency.decrease(0.0)
+    assert concurrency.decrease(0.1) is True
+    await concurrency.acquire()
     first = asyncio.create_task(call("first"))
     await turns()
-    concurrency.relaxed()
+    concurrency.increase()
     assert concurrency.allowed == 2
     second = asyncio.create_task(call("second"))
     await turns()
-    concurrency.leave()
+    concurrency.release()
     await asyncio.gather(first, second)
     assert entered == ["first", "second"]
 
@@ -186,25 +186,25 @@ async def test_after_a_cut_nobody_enters_until_enough_have_left() -> None:
     """Calls in flight above the new bound finish, and only below it others enter."""
     concurrency = AdaptiveConcurrencyLimiter(4)
     for _ in range(4):
-        await concurrency.enter()
-    waiting = asyncio.create_task(concurrency.enter())
-    concurrency.overloaded(0.0)
-    assert concurrency.overloaded(0.1) is True
+        await concurrency.acquire()
+    waiting = asyncio.create_task(concurrency.acquire())
+    concurrency.decrease(0.0)
+    assert concurrency.decrease(0.1) is True
     for _ in range(2):
-        concurrency.leave()
+        concurrency.release()
         await turns()
         assert not waiting.done()
-    concurrency.leave()
+    concurrency.release()
     await waiting
 
 
 async def test_a_turn_that_was_given_to_a_cancelled_call_goes_on_to_the_next() -> None:
     """Cancelled in the very moment in which its turn came, a call hands it on."""
     concurrency = AdaptiveConcurrencyLimiter(1)
-    await concurrency.enter()
-    first, second = asyncio.create_task(concurrency.enter()), asyncio.create_task(concurrency.enter())
+    await concurrency.acquire()
+    first, second = asyncio.create_task(concurrency.acquire()), asyncio.create_task(concurrency.acquire())
     await turns()
-    concurrency.leave()
+    concurrency.release()
     first.cancel()
     await second
     assert first.cancelled()

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import RouteLimiter
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteLimiter, RouteSchedule
 from tests.unit.engine.answers import OK
 from tests.unit.engine.virtual import run_virtual, virtual_clock
 
@@ -51,7 +50,7 @@ def work(
         def route() -> RouteLimiter:
             return RouteLimiter(RouteSchedule(rate), virtual_clock(), lambda _: None)
 
-        async def work(turnstile: RouteLimiter, left: int) -> None:
+        async def work(limiter: RouteLimiter, left: int) -> None:
             for _, _ in zip(range(left), numbers, strict=False):
                 ready_at = 0.0
 
@@ -60,18 +59,18 @@ def work(
                     await asyncio.sleep(jitter(random))
                     ready_at = loop.time()
 
-                await turnstile.enter(ready)
+                await limiter.acquire(ready)
                 idle.append(loop.time() - ready_at)
                 await asyncio.sleep(random.uniform(0, late))
                 moments.append(loop.time())
                 await asyncio.sleep(random.uniform(0.005, 0.02))
-                turnstile.answered(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
+                limiter.record_response(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
 
-        async def ask(turnstile: RouteLimiter) -> None:
+        async def ask(limiter: RouteLimiter) -> None:
             for _ in range(asking):
-                await turnstile.enter()
+                await limiter.acquire()
                 moments.append(loop.time())
-                turnstile.answered(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
+                limiter.record_response(OK._replace(sent_at=loop.time(), received_at=loop.time()), refused=False)
 
         rows = route()
         await asyncio.gather(ask(route()), *(work(rows, calls) for _ in range(workers)))
@@ -104,7 +103,7 @@ RATES = pytest.mark.parametrize("per_second", [1.0, 3.0, 10.0, 50.0, 200.0, 1000
 
 
 def most(per_second: float) -> int:
-    """Give the calls that a second may hold: what was asked, and a fiftieth more where that is a whole call."""
+    """Return the calls that a second may have: the rate, and a fiftieth more where that is a whole call."""
     return int(per_second * 1.02)
 
 
@@ -145,16 +144,16 @@ def test_a_call_that_cannot_be_made_ready_takes_nothing_with_it() -> None:
     """What making ready raises is raised, and the next call has the turn."""
 
     async def main() -> float:
-        turnstile = RouteLimiter(RouteSchedule(1.0), virtual_clock(), lambda _: None)
+        limiter = RouteLimiter(RouteSchedule(1.0), virtual_clock(), lambda _: None)
 
         async def full() -> None:
             raise OSError("disk full")
 
         for _ in range(5):
             with pytest.raises(OSError, match="disk full"):
-                await turnstile.enter(full)
+                await limiter.acquire(full)
         began = asyncio.get_running_loop().time()
-        await turnstile.enter()
+        await limiter.acquire()
         return asyncio.get_running_loop().time() - began
 
     assert run_virtual(main()) == 0.0
@@ -166,20 +165,20 @@ def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
-        turnstile = RouteLimiter(pacing := RouteSchedule(1.0), virtual_clock(), lambda _: None)
-        pacing.take(loop.time())
-        pacing.leave(loop.time(), made_ready=0.1)
-        pacing.answered(OK, refused=False)
+        limiter = RouteLimiter(schedule := RouteSchedule(1.0), virtual_clock(), lambda _: None)
+        schedule.reserve(loop.time())
+        schedule.assign_slot(loop.time(), prepared_in=0.1)
+        schedule.record_response(OK, refused=False)
 
         async def ready() -> None:
             await asyncio.sleep(0.002)
 
         admitted = loop.time() + 1.007 - 0.025
-        doomed = asyncio.create_task(turnstile.enter(ready))
+        doomed = asyncio.create_task(limiter.acquire(ready))
         loop.call_at(admitted + after if after < 0.1 else admitted - after, doomed.cancel)
         with pytest.raises(asyncio.CancelledError):
             await doomed
-        await turnstile.enter(ready)
+        await limiter.acquire(ready)
         return loop.time()
 
     assert run_virtual(main()) <= 1000.0 + 2 * 1.007 + 0.001

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine.throttle.route_schedule import RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, simulate, steady, stepped
 
@@ -153,7 +153,7 @@ def test_clocks_that_drift_apart(case: Case, drift: float) -> None:
 @given(cases(), st.integers(2, 3))
 @settings(deadline=None, max_examples=300)
 def test_instances_that_take_turns_refuse_nothing(case: Case, instances: int) -> None:
-    """Several instances, each with windows of its own, are told apart by their resets: no 429."""
+    """Several instances, each with windows of its own, are distinguished by their resets: no 429."""
     rows = case.limit * case.windows * instances
     course = run(case, rows, server=case.server(instances=instances))
     assert course.refused == []
@@ -164,7 +164,7 @@ def test_instances_that_take_turns_refuse_nothing(case: Case, instances: int) ->
 @pytest.mark.parametrize("instances", [2, 3, 5])
 @pytest.mark.parametrize("limit", [10, 60])
 def test_instances_that_take_turns_are_filled_but_for_one_call_each(limit: int, instances: int) -> None:
-    """All but one instance keep one call: once a window is full, nobody knows whom the next call would meet."""
+    """All but one instance keep one call: once a window is full, the next call may meet any instance."""
     server = Server(limit, 60.0, steady(12.3), instances=instances, random=Random(1))
     a_window = instances * limit - (instances - 1)
     course = simulate(a_window * 6, RouteSchedule(None), server, Callers(), Random(1))
@@ -189,7 +189,7 @@ def test_the_slower_of_rate_and_window_holds(case: Case, rate: float) -> None:
 @given(cases())
 @settings(deadline=None)
 def test_the_first_call_goes_alone(case: Case) -> None:
-    """Until an answer has told whether there is a limit, one call is in flight."""
+    """Until an answer shows whether there is a limit, one call is in flight."""
     assert run(case, case.limit).alone == 1
 
 
@@ -255,7 +255,7 @@ WITHOUT: dict[str, Mapping[str, str]] = {
 @pytest.mark.parametrize("nonsense", WITHOUT.values(), ids=WITHOUT)
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_headers_that_make_no_sense_do_no_harm(nonsense: Mapping[str, str], every: int) -> None:
-    """Headers of nonsense, in all answers or some, neither lock the run up nor hold it beyond the windows."""
+    """Headers of nonsense, in all answers or some, neither block the run nor delay it beyond the windows."""
 
     def distort(number: int, reply: Reply) -> Reply:
         return reply if number % every else reply._replace(headers={**reply.headers, **nonsense})
@@ -267,7 +267,7 @@ def test_headers_that_make_no_sense_do_no_harm(nonsense: Mapping[str, str], ever
 
 
 def test_headers_that_vanish_mean_no_limit_any_more() -> None:
-    """An account that is given the permission in mid-run is held no longer than its present window."""
+    """An account that is given the permission in mid-run waits no longer than its present window."""
     callers = Callers(distort=lambda number, reply: reply if number <= 25 else bare(reply)._replace(status=200))
     course = simulate(500, RouteSchedule(None), Server(10, 60.0), callers, Random(5))
     assert 120 <= course.ended <= 125
@@ -275,7 +275,7 @@ def test_headers_that_vanish_mean_no_limit_any_more() -> None:
 
 @pytest.mark.parametrize("limit", [1, 10, 50])
 def test_without_a_date_the_run_goes_on(limit: int) -> None:
-    """A server that tells no date is asked one call at a time where its window may be full, and refuses few."""
+    """A server without a Date header gets one call at a time where its window may be full, and refuses few."""
     course = simulate(limit * 5, RouteSchedule(None), Server(limit, 10.0, dates=False), Callers(), Random(6))
     assert course.ended <= 5 * 12.0
     assert len(course.refused) <= 5 * 2
@@ -285,7 +285,7 @@ def test_without_a_date_the_run_goes_on(limit: int) -> None:
 @settings(deadline=None)
 def test_lost_answers_count_against_the_window(case: Case, every: int) -> None:
     """The server may have counted a call whose answer is lost: at most that one is missed, and the run goes on."""
-    assume(case.limit > 1)  # else a lost answer leaves nobody to tell of its window, which one call must find out
+    assume(case.limit > 1)  # else after a lost answer no other call shows its window, which one call must find out
     lost = NoReply("timeout", "", True)
     callers = Callers(
         case.concurrency,

@@ -35,7 +35,7 @@ from rolecall.engine.throttle.rate_limiter import (
     ],
 )
 def test_rates_are_read(text: str, per_second: float | None) -> None:
-    """Every documented form is read as calls a second, whatever its case and spaces."""
+    """Every documented form is read as calls a second, in any case and with spaces."""
     assert parse_rate(text) == per_second
 
 
@@ -77,7 +77,7 @@ def test_other_texts_are_refused_in_one_line(text: str) -> None:
 def leave(rate: PacedRateLimiter, now: float) -> float:
     """Admit a call that is ready at once; return when it leaves."""
     rate.reserve(now)
-    return max(now, rate.take(now))
+    return max(now, rate.assign_slot(now))
 
 
 def sent_under_demand(per_second: float, calls: int, lateness: float, seed: int) -> list[float]:
@@ -85,14 +85,14 @@ def sent_under_demand(per_second: float, calls: int, lateness: float, seed: int)
     rate, random, now = PacedRateLimiter(per_second), Random(seed), 100.0
     sent: list[float] = []
     while len(sent) < calls:
-        if rate.slot(now) > now:
-            now = rate.slot(now) + random.uniform(0, lateness)
+        if rate.next_slot(now) > now:
+            now = rate.next_slot(now) + random.uniform(0, lateness)
         sent.append(leave(rate, now))
     return sent
 
 
 def most_in_a_second(sent: list[float]) -> int:
-    """Return the most calls that any second, wherever it begins, holds."""
+    """Return the most calls in any second, wherever it begins."""
     return max(bisect_left(sent, start + 1.0) - place for place, start in enumerate(sent))
 
 
@@ -111,7 +111,7 @@ def test_constant_demand_gets_the_rate_and_not_more(per_second: float, seed: int
 @RATES
 @given(seed=st.integers(0, 2**32))
 def test_no_second_holds_more_than_the_rate(per_second: float, seed: int) -> None:
-    """With timers less than 3 ms late, no second wherever it begins holds a call too many; from many on, a fiftieth."""
+    """With timers less than 3 ms late, no second wherever it begins has a call too many; from many on, a fiftieth."""
     sent = sent_under_demand(per_second, max(30, int(per_second * 3)), 0.0029, seed)
     assert most_in_a_second(sent) <= int(per_second * 1.02)
 
@@ -122,9 +122,9 @@ def test_idle_time_is_not_saved_up(per_second: float, idle: float) -> None:
     """However long nothing was sent, the calls after it are again one interval apart."""
     rate, now = PacedRateLimiter(per_second), 100.0
     leave(rate, now)
-    now = rate.slot(now) + idle
+    now = rate.next_slot(now) + idle
     assert leave(rate, now) == now
-    assert rate.slot(now) - now >= (1 / per_second) * 0.9999
+    assert rate.next_slot(now) - now >= (1 / per_second) * 0.9999
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,15 @@ def test_a_call_that_is_ready_late_moves_the_next_slots_a_little(
     """Lateness is made up for as far as no second has a call too many."""
     rate, interval = PacedRateLimiter(per_second), (1.0 + (EXACT if per_second < 50 else COARSE).headroom) / per_second
     leave(rate, 1.0)
-    slot = rate.slot(1.0)
+    slot = rate.next_slot(1.0)
     rate.reserve(slot)
-    assert rate.take(slot + late) <= slot + late
-    assert rate.slot(2.0) == pytest.approx(slot + late + interval - made_up_for)
+    assert rate.assign_slot(slot + late) <= slot + late
+    assert rate.next_slot(2.0) == pytest.approx(slot + late + interval - made_up_for)
 
 
 def test_the_first_call_leaves_at_once() -> None:
     """Before any call there is nothing to wait for."""
-    assert PacedRateLimiter(0.001).slot(5.0) == -math.inf
+    assert PacedRateLimiter(0.001).next_slot(5.0) == -math.inf
 
 
 def test_unlimited_never_waits() -> None:
@@ -162,25 +162,25 @@ def test_unlimited_never_waits() -> None:
     rate = PacedRateLimiter(None)
     rate.reserve(5.0)
     for now in (5.0, 5.0, 5.0, 6.0):
-        assert rate.slot(now) <= now
+        assert rate.next_slot(now) <= now
         assert leave(rate, now) == now
 
 
 def test_calls_that_are_being_made_ready_have_their_slots() -> None:
-    """Whoever comes behind calls that are not ready yet is told a time behind them; one that gives up makes room."""
+    """A call behind others that are being prepared gets a slot behind theirs; one that gives up makes room."""
     rate = PacedRateLimiter(10.0)
     leave(rate, 1.0)
-    first = rate.slot(1.0)
+    first = rate.next_slot(1.0)
     rate.reserve(1.0)
     rate.reserve(1.0)
     interval = (1.0 + EXACT.headroom) / 10.0
-    assert rate.slot(1.0) == pytest.approx(first + 2 * interval)
-    late = rate.slot(first + 5.0)
-    assert late == pytest.approx(first + 5.0 + 2 * interval - EXACT.caught_up), "they are late, and still come first"
-    rate.forfeit()
-    assert rate.slot(1.0) == pytest.approx(first + interval)
-    assert rate.take(1.0) == first, "ready early, a call waits for its slot"
-    assert rate.slot(1.0) == pytest.approx(first + interval)
+    assert rate.next_slot(1.0) == pytest.approx(first + 2 * interval)
+    late = rate.next_slot(first + 5.0)
+    assert late == pytest.approx(first + 5.0 + 2 * interval - EXACT.catch_up), "they are late, and still come first"
+    rate.cancel_reservation()
+    assert rate.next_slot(1.0) == pytest.approx(first + interval)
+    assert rate.assign_slot(1.0) == first, "ready early, a call waits for its slot"
+    assert rate.next_slot(1.0) == pytest.approx(first + interval)
 
 
 def test_the_lead_is_what_making_ready_takes() -> None:
@@ -188,13 +188,13 @@ def test_the_lead_is_what_making_ready_takes() -> None:
     rate, uneven = PacedRateLimiter(10.0), PacedRateLimiter(10.0)
     assert rate.lead == 0.0
     for _ in range(60):
-        rate.was_ready_after(0.004)
-        uneven.was_ready_after(0.002)
-        uneven.was_ready_after(0.010)
+        rate.record_preparation(0.004)
+        uneven.record_preparation(0.002)
+        uneven.record_preparation(0.010)
     assert rate.lead == pytest.approx(0.004, rel=0.01)
     assert 0.010 <= uneven.lead <= 0.030
-    rate.was_ready_after(60.0)
+    rate.record_preparation(60.0)
     assert rate.lead == MAX_LEAD
     for _ in range(100):
-        rate.was_ready_after(0.004)
+        rate.record_preparation(0.004)
     assert rate.lead < 0.02

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.retry import MAX_BACKOFF, RetryBudget, is_retryable, retry
+from rolecall.engine.throttle.retry import MAX_BACKOFF, RetryBudget, RetryPolicy, is_retryable, retry
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.response_classifier import CallResult
 from tests.unit.engine.answers import (
@@ -20,24 +20,24 @@ from tests.unit.engine.answers import (
     TIMEOUT,
     TOO_MANY,
     UNAUTHORIZED,
-    verdict_of,
+    result_of,
 )
 from tests.unit.engine.virtual import virtual_clock
 
-BAD, GOOD = verdict_of(SERVER_ERROR), verdict_of(OK)
+BAD, GOOD = result_of(SERVER_ERROR), result_of(OK)
 
 
 class Script:
-    """Attempts that bring the verdicts of a list; notes when each was made and what was told."""
+    """Attempts with the results of a list; records when each was made and which retries were reported."""
 
-    def __init__(self, *verdicts: CallResult) -> None:
-        self.verdicts = list(verdicts)
+    def __init__(self, *results: CallResult) -> None:
+        self.results = list(results)
         self.made: list[float] = []
-        self.told: list[tuple[CallResult, float]] = []
+        self.retries: list[tuple[CallResult, float]] = []
 
     async def attempt(self) -> CallResult:
         self.made.append(asyncio.get_running_loop().time())
-        return self.verdicts.pop(0)
+        return self.results.pop(0)
 
     async def run(
         self, first: CallResult, *, most: int = 5, backoff: float = 0.5, budget: RetryBudget | None = None
@@ -45,29 +45,27 @@ class Script:
         return await retry(
             first,
             self.attempt,
-            most=most,
-            backoff=backoff,
-            budget=budget or RetryBudget(virtual_clock()),
-            on_retry=lambda verdict, seconds: self.told.append((verdict, seconds)),
+            RetryPolicy(most, backoff, budget or RetryBudget(virtual_clock())),
+            lambda result, seconds: self.retries.append((result, seconds)),
         )
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 9])
 async def test_at_most_so_many_attempts_with_the_first(most: int) -> None:
-    """The first attempt counts and is not made again; the last verdict is what comes of it."""
-    verdicts = [BAD._replace(message=str(number)) for number in range(2, 12)]
-    script = Script(*verdicts)
+    """The first attempt counts and is not made again; the last result is what comes of it."""
+    results = [BAD._replace(message=str(number)) for number in range(2, 12)]
+    script = Script(*results)
     last = await script.run(BAD._replace(message="1"), most=most)
     assert last.message == str(most)
     assert len(script.made) == most - 1
-    assert [verdict.message for verdict, _ in script.told] == [str(number) for number in range(1, most)]
+    assert [result.message for result, _ in script.retries] == [str(number) for number in range(1, most)]
 
 
 @pytest.mark.parametrize("answer", [OK, NOT_A_LEADER, FORBIDDEN, UNAUTHORIZED])
 async def test_a_verdict_that_asks_for_no_more_ends_it(answer: Reply) -> None:
-    """The first verdict that settles or stops is given, and no attempt follows it."""
-    script = Script(BAD, verdict_of(answer), BAD)
-    assert await script.run(BAD) == verdict_of(answer)
+    """The first result that is final is returned, and no attempt follows it."""
+    script = Script(BAD, result_of(answer), BAD)
+    assert await script.run(BAD) == result_of(answer)
     assert len(script.made) == 2
 
 
@@ -86,22 +84,22 @@ async def test_a_verdict_that_asks_for_no_more_ends_it(answer: Reply) -> None:
     ],
 )
 def test_what_asks_for_another_attempt(answer: Reply | NoReply, expected: bool) -> None:
-    """Faults ask for another attempt; refusals, 429 and what stops the run do not."""
-    assert is_retryable(verdict_of(answer)) is expected
+    """Faults are retryable; refusals, 429 and results that stop the run are not."""
+    assert is_retryable(result_of(answer)) is expected
 
 
 @pytest.mark.parametrize("backoff", [0.5, 2.0])
 async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
     """Each wait lies anywhere between nought and a bound that doubles up to the longest."""
     waits: list[list[float]] = [[] for _ in range(9)]
-    budget = RetryBudget(virtual_clock(), most=1e9)
+    budget = RetryBudget(virtual_clock(), capacity=1e9)
     for _ in range(300):
         script = Script(*[BAD] * 9)
         begun = asyncio.get_running_loop().time()
         await script.run(BAD, most=10, backoff=backoff, budget=budget)
         for found, (earlier, later) in zip(waits, pairwise([begun, *script.made]), strict=True):
             found.append(later - earlier)
-        assert [seconds for _, seconds in script.told] == pytest.approx(
+        assert [seconds for _, seconds in script.retries] == pytest.approx(
             [later - earlier for earlier, later in pairwise([begun, *script.made])], abs=1e-6
         )
     for doubled, found in enumerate(waits):
@@ -113,8 +111,8 @@ async def test_backoff_is_exponential_with_full_jitter(backoff: float) -> None:
 
 
 async def test_an_empty_budget_makes_retries_wait() -> None:
-    """Retries beyond the budget leave two a second, whatever their backoff."""
-    budget = RetryBudget(virtual_clock(), most=10.0, per_second=2.0)
+    """Retries beyond the budget leave two a second, independent of their backoff."""
+    budget = RetryBudget(virtual_clock(), capacity=10.0, per_second=2.0)
     scripts = [Script(GOOD) for _ in range(50)]
     begun = asyncio.get_running_loop().time()
     await asyncio.gather(*(script.run(BAD, budget=budget) for script in scripts))
@@ -125,23 +123,23 @@ async def test_an_empty_budget_makes_retries_wait() -> None:
 
 
 async def test_the_wait_that_is_told_is_the_wait() -> None:
-    """What `on_retry` is told are the seconds until the next attempt, also where the budget makes it wait."""
-    budget = RetryBudget(virtual_clock(), most=0.0)
+    """`on_retry` gets the seconds until the next attempt, also where the budget makes it wait."""
+    budget = RetryBudget(virtual_clock(), capacity=0.0)
     script = Script(BAD, BAD, GOOD)
     begun = asyncio.get_running_loop().time()
     await script.run(BAD, budget=budget)
     waits = [later - earlier for earlier, later in pairwise([begun, *script.made])]
-    assert [seconds for _, seconds in script.told] == pytest.approx(waits, abs=1e-6)
+    assert [seconds for _, seconds in script.retries] == pytest.approx(waits, abs=1e-6)
 
 
 async def test_only_retries_that_are_made_are_paid_for() -> None:
     """The last attempt, which no other follows, spends nothing of the budget."""
-    budget = RetryBudget(virtual_clock(), most=10.0, per_second=0.001)
+    budget = RetryBudget(virtual_clock(), capacity=10.0, per_second=0.001)
     for _ in range(5):
         await Script(BAD).run(BAD, most=2, budget=budget)
         await Script().run(BAD, most=1, budget=budget)
-    assert [budget.take() for _ in range(5)] == [0.0] * 5
-    assert budget.take() > 0
+    assert [budget.spend() for _ in range(5)] == [0.0] * 5
+    assert budget.spend() > 0
 
 
 def ticking() -> tuple[Clock, Callable[[float], None]]:
@@ -158,17 +156,17 @@ def ticking() -> tuple[Clock, Callable[[float], None]]:
 def test_the_budget_is_spent_and_earned() -> None:
     """A full budget lets its tokens go at once; then time and good answers each earn their part, never above it."""
     clock, move = ticking()
-    budget = RetryBudget(clock, most=3.0, per_answer=0.5, per_second=2.0)
-    assert [budget.take() for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
+    budget = RetryBudget(clock, capacity=3.0, per_success=0.5, per_second=2.0)
+    assert [budget.spend() for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
     move(1.0)
-    assert budget.take() == 0.5
+    assert budget.spend() == 0.5
     for _ in range(4):
-        budget.good_answer()
-    assert budget.take() == 0.0
+        budget.refill_on_success()
+    assert budget.spend() == 0.0
     move(1000.0)
     for _ in range(100):
-        budget.good_answer()
-    assert [budget.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+        budget.refill_on_success()
+    assert [budget.spend() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
 
 
 async def test_cancellation_passes_through() -> None:
@@ -181,13 +179,13 @@ async def test_cancellation_passes_through() -> None:
         await asyncio.Event().wait()
         return GOOD
 
-    def ignore(verdict: CallResult, seconds: float) -> None:
+    def ignore(result: CallResult, seconds: float) -> None:
         pass
 
     budget = RetryBudget(virtual_clock())
     for after, attempts in ((60.0, 1), (0.0, 0)):
         made = 0
-        task = asyncio.create_task(retry(BAD, hangs, most=5, backoff=0.5, budget=budget, on_retry=ignore))
+        task = asyncio.create_task(retry(BAD, hangs, RetryPolicy(5, 0.5, budget), ignore))
         await asyncio.sleep(after)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -196,7 +194,7 @@ async def test_cancellation_passes_through() -> None:
 
 
 async def test_exceptions_are_not_retried() -> None:
-    """What an attempt raises is no verdict and comes out as it is."""
+    """An exception of an attempt is raised as it is."""
     made = 0
 
     async def breaks() -> CallResult:
@@ -205,5 +203,5 @@ async def test_exceptions_are_not_retried() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        await retry(BAD, breaks, most=5, backoff=0.5, budget=RetryBudget(virtual_clock()), on_retry=lambda *_: None)
+        await retry(BAD, breaks, RetryPolicy(5, 0.5, RetryBudget(virtual_clock())), lambda *_: None)
     assert made == 1

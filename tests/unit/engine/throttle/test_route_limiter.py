@@ -6,41 +6,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine.throttle.route_limiter import RouteLimiter
-from rolecall.engine.throttle.route_schedule import Delay, DelayReason, RouteSchedule
+from rolecall.engine.throttle.route_limiter import Delay, DelayReason, RouteLimiter, RouteSchedule
 from tests.unit.engine.answers import OK, reply, windowed
 from tests.unit.engine.virtual import BEGINNING, EPOCH, run_virtual, turns, virtual_clock
 
 
 class CountingPacing(RouteSchedule):
-    """Counts how often somebody looks, and what was let through."""
+    """Counts the decisions, and the calls that were admitted."""
 
     looks = 0
     let_through = 0
 
-    def take(self, now: float) -> Delay | None:
+    def reserve(self, now: float) -> Delay | None:
         self.looks += 1
-        wait = super().take(now)
+        wait = super().reserve(now)
         self.let_through += wait is None
         return wait
 
 
-def unlimited(pacing: RouteSchedule) -> None:
-    """Let a pacing know that the server has no limit."""
-    pacing.take(0.0)
-    pacing.leave(0.0)
-    pacing.answered(OK, refused=False)
+def unlimited(schedule: RouteSchedule) -> None:
+    """Let a schedule know that the server has no limit."""
+    schedule.reserve(0.0)
+    schedule.assign_slot(0.0)
+    schedule.record_response(OK, refused=False)
 
 
 async def test_first_come_first_served() -> None:
     """Calls leave in the order in which they came, one interval apart."""
-    pacing = RouteSchedule(2.0)
-    unlimited(pacing)
-    turnstile = RouteLimiter(pacing, virtual_clock(), lambda _: None)
+    schedule = RouteSchedule(2.0)
+    unlimited(schedule)
+    limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
     left: list[tuple[int, float]] = []
 
     async def call(number: int) -> None:
-        await turnstile.enter()
+        await limiter.acquire()
         left.append((number, asyncio.get_running_loop().time()))
 
     await asyncio.gather(*(call(number) for number in range(5)))
@@ -50,15 +49,15 @@ async def test_first_come_first_served() -> None:
 
 async def test_nobody_overtakes_the_queue() -> None:
     """A call that comes when its slot is free waits behind those who came before."""
-    turnstile = RouteLimiter(pacing := RouteSchedule(None), virtual_clock(), lambda _: None)
-    unlimited(pacing)
+    limiter = RouteLimiter(schedule := RouteSchedule(None), virtual_clock(), lambda _: None)
+    unlimited(schedule)
     now = asyncio.get_running_loop().time()
-    pacing.take(now)
-    pacing.answered(reply(429, b"", {"Retry-After": "5"}, at=now), refused=True)
+    schedule.reserve(now)
+    schedule.record_response(reply(429, b"", {"Retry-After": "5"}, at=now), refused=True)
     left: list[int] = []
 
     async def call(number: int) -> None:
-        await turnstile.enter()
+        await limiter.acquire()
         left.append(number)
 
     tasks = [asyncio.create_task(call(0)), asyncio.create_task(call(1))]
@@ -72,84 +71,84 @@ async def test_nobody_overtakes_the_queue() -> None:
 
 async def test_only_the_first_watches_the_clock() -> None:
     """A thousand calls that wait cost no more looks than one for each that leaves."""
-    pacing = CountingPacing(100.0)
-    unlimited(pacing)
-    turnstile = RouteLimiter(pacing, virtual_clock(), lambda _: None)
-    await asyncio.gather(*(turnstile.enter() for _ in range(1000)))
-    assert pacing.looks <= 2.1 * 1000
+    schedule = CountingPacing(100.0)
+    unlimited(schedule)
+    limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
+    await asyncio.gather(*(limiter.acquire() for _ in range(1000)))
+    assert schedule.looks <= 2.1 * 1000
 
 
 async def test_a_hold_that_arrives_while_waiting_is_respected() -> None:
-    """Whoever waits for the own rate is held by a 429 that arrives meanwhile."""
-    pacing, told = RouteSchedule(1.0), list[Delay]()
+    """A call that waits for the own rate also waits for a 429 that arrives meanwhile."""
+    schedule, reported = RouteSchedule(1.0), list[Delay]()
     loop = asyncio.get_running_loop()
-    unlimited(pacing)
-    turnstile = RouteLimiter(pacing, virtual_clock(), told.append)
-    await turnstile.enter()
-    second = asyncio.create_task(turnstile.enter())
+    unlimited(schedule)
+    limiter = RouteLimiter(schedule, virtual_clock(), reported.append)
+    await limiter.acquire()
+    second = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0.5)
-    turnstile.answered(reply(429, b"", {"Retry-After": "30"}, at=loop.time()), refused=True)
+    limiter.record_response(reply(429, b"", {"Retry-After": "30"}, at=loop.time()), refused=True)
     await second
     assert loop.time() == pytest.approx(BEGINNING + 30.5)
-    assert [wait.cause for wait in told] == [DelayReason.REFUSED], "the own rate is nobody's news"
+    assert [wait.reason for wait in reported] == [DelayReason.REFUSED], "delays of the own rate are not reported"
 
 
 async def test_a_hold_that_is_lengthened_while_waiting_is_respected() -> None:
-    """A second, longer hold is waited for too."""
-    pacing = RouteSchedule(None)
-    unlimited(pacing)
+    """A second, longer pause is waited for too."""
+    schedule = RouteSchedule(None)
+    unlimited(schedule)
     loop = asyncio.get_running_loop()
-    turnstile = RouteLimiter(pacing, virtual_clock(), lambda _: None)
-    await turnstile.enter()
-    await turnstile.enter()
-    turnstile.answered(reply(429, b"", {"Retry-After": "10"}, at=loop.time()), refused=True)
-    waiting = asyncio.create_task(turnstile.enter())
+    limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    await limiter.acquire()
+    limiter.record_response(reply(429, b"", {"Retry-After": "10"}, at=loop.time()), refused=True)
+    waiting = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(5)
-    turnstile.answered(reply(429, b"", {"Retry-After": "20"}, at=loop.time()), refused=True)
+    limiter.record_response(reply(429, b"", {"Retry-After": "20"}, at=loop.time()), refused=True)
     await waiting
     assert loop.time() == pytest.approx(BEGINNING + 25)
 
 
 async def test_an_answer_ends_the_wait_for_it() -> None:
-    """The second call leaves in the moment in which the first one's answer tells that there is room."""
+    """The second call leaves in the moment in which the first one's answer shows that there is room."""
     loop = asyncio.get_running_loop()
-    turnstile = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
-    await turnstile.enter()
-    others = asyncio.gather(*(turnstile.enter() for _ in range(3)))
+    limiter = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    others = asyncio.gather(*(limiter.acquire() for _ in range(3)))
     await asyncio.sleep(3)
     assert not others.done()
     server = EPOCH + loop.time()
-    turnstile.answered(windowed(4, 3, server + 60, server, at=loop.time()), refused=False)
+    limiter.record_response(windowed(4, 3, server + 60, server, at=loop.time()), refused=False)
     await others
     assert loop.time() == BEGINNING + 3
 
 
 async def test_a_withdrawal_ends_the_wait_for_an_answer() -> None:
     """When the call that went alone did not leave, the next one goes instead."""
-    turnstile = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
-    await turnstile.enter()
-    second = asyncio.create_task(turnstile.enter())
+    limiter = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    second = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(1)
     assert not second.done()
-    turnstile.withdraw()
+    limiter.cancel()
     await second
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=25))
 @settings(deadline=None)
 def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]) -> None:
-    """Whoever is cancelled at whatever moment, no permit is lost or leaked: all who are not, leave at their slots."""
+    """Calls that are cancelled at any moment lose or leak no permit: all others leave at their slots."""
 
     async def scenario() -> None:
-        pacing = CountingPacing(10.0)
-        unlimited(pacing)
-        turnstile = RouteLimiter(pacing, virtual_clock(), lambda _: None)
+        schedule = CountingPacing(10.0)
+        unlimited(schedule)
+        limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
         entered = 0
 
         async def call(start: float) -> None:
             nonlocal entered
             await asyncio.sleep(start)
-            await turnstile.enter()
+            await limiter.acquire()
             entered += 1
 
         tasks = [asyncio.create_task(call(start)) for start, _ in times]
@@ -158,9 +157,9 @@ def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]
             if after < 1.5:
                 loop.call_later(start + after, task.cancel)
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert sum(result is None for result in results) == entered == pacing.let_through - 1
+        assert sum(result is None for result in results) == entered == schedule.let_through - 1
         begun = loop.time()
-        await asyncio.gather(turnstile.enter(), turnstile.enter())
+        await asyncio.gather(limiter.acquire(), limiter.acquire())
         assert loop.time() - begun <= 0.21
 
     run_virtual(scenario())
@@ -168,13 +167,13 @@ def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]
 
 async def test_a_cancelled_first_in_the_queue_lets_the_next_one_watch() -> None:
     """When the call that watches the clock is cancelled, the next one takes its place."""
-    pacing = RouteSchedule(None)
-    unlimited(pacing)
+    schedule = RouteSchedule(None)
+    unlimited(schedule)
     loop = asyncio.get_running_loop()
-    turnstile = RouteLimiter(pacing, virtual_clock(), lambda _: None)
-    await turnstile.enter()
-    turnstile.answered(reply(429, b"", {"Retry-After": "10"}, at=loop.time()), refused=True)
-    tasks = [asyncio.create_task(turnstile.enter()) for _ in range(3)]
+    limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    limiter.record_response(reply(429, b"", {"Retry-After": "10"}, at=loop.time()), refused=True)
+    tasks = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
     await turns()
     tasks[0].cancel()
     tasks[1].cancel()

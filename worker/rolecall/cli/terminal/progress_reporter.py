@@ -99,8 +99,8 @@ def fields(progress: Progress) -> dict[str, object]:
     told |= {outcome.value: rows for outcome, rows in progress.outcomes.items() if rows}
     if progress.remaining is not None:
         told["remaining"] = round(progress.remaining)
-    if progress.hold is not None:
-        told["held_until"] = rfc3339(int((progress.at + progress.hold.seconds) * 1000))
+    if progress.pause is not None:
+        told["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         told["outage"] = round(progress.outage.seconds)
     return told

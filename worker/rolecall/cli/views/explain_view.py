@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.engine.failure_threshold import FORBIDDEN_IN_A_ROW
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
-from rolecall.engine.throttle.route_schedule import FIRST_PAUSE
+from rolecall.engine.throttle.route_limiter import FIRST_PAUSE
 from rolecall.models import Json, Outcome, Reply
 from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Action, ErrorRule, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO

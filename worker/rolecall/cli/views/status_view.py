@@ -11,7 +11,7 @@ from rich.text import Text
 from rolecall.app.run_status import RunStatus, State
 from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
-from rolecall.engine.stop_reasons import STOP_HINTS, StopReason
+from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.files.json_codec import format_json
 from rolecall.models import Json, Outcome
 from rolecall.store.base import Session
@@ -90,7 +90,7 @@ def as_text(standing: RunStatus) -> str:
 
 def _as_json(standing: RunStatus) -> Json:
     progress, identity = standing.progress, standing.identity
-    hold, outage = progress.hold, progress.outage
+    pause, outage = progress.pause, progress.outage
     return {
         "folder": str(standing.folder),
         "workspace": identity.workspace,
@@ -99,11 +99,11 @@ def _as_json(standing: RunStatus) -> Json:
         "stop": standing.stop,
         "rows": progress.total,
         "done": progress.done,
-        "underWay": progress.under_way,
+        "underWay": progress.in_flight,
         "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
         "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
         "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
-        "heldUntil": None if hold is None else rfc3339(round((progress.at + hold.seconds) * 1000)),
+        "heldUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
         "awaySince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
         "sessions": [

@@ -11,7 +11,7 @@ from rolecall.models import Json
 
 MAX_BUCKETS = 120
 """Buckets of the chart; they are not narrower than the bins of the rows."""
-_PAUSED, _OUTAGE_BEGAN = "held", "outage began"
+_PAUSED, _OUTAGE_BEGAN = "rate limit pause", "outage began"
 _OUTAGE_ENDS = frozenset({"outage ended", "run ended", "run stopped", "run started", "run resumed"})
 WAIT_EVENTS = frozenset({_PAUSED, _OUTAGE_BEGAN}) | _OUTAGE_ENDS
 """The log events that rate limit pauses and outages are read from."""

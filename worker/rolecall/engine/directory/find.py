@@ -1,12 +1,11 @@
-"""The search itself: asks for what is not known yet, and hands on each finding in the order of the question."""
+"""The search: looks up each target that is not known yet; results come in the order of the query."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 
 from rolecall.engine.directory.find_by_room import FindByRoom
 from rolecall.engine.directory.find_by_user import FindByUser
-from rolecall.engine.directory.find_query import FindQuery
-from rolecall.engine.directory.find_target import LookupTarget
+from rolecall.engine.directory.find_query import FindQuery, LookupTarget
 from rolecall.engine.directory.ordered_map import ordered_map
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupResult
@@ -14,34 +13,37 @@ from rolecall.models import LookupResult
 
 async def search_roles(
     reader: ReadClient,
-    question: FindQuery,
+    query: FindQuery,
     keep: Callable[[LookupResult], None],
     *,
     done: Collection[str],
     at_once: int,
 ) -> None:
-    """Ask for each user or room whose key is not in `done`, so many at once. Raises Stopped, and what `keep` raises."""
-    asking = FindByUser(reader, question) if question.by_person else FindByRoom(reader, question)
+    """Look up each user or room whose key is not in `done`, `at_once` at a time, and pass each result to `keep`.
 
-    async def ask(unit: LookupTarget | LookupResult) -> LookupResult:
-        return unit if isinstance(unit, LookupResult) else await asking.ask(unit)
+    Raises ShutdownRequested, and what `keep` raises.
+    """
+    search = FindByUser(reader, query) if query.by_person else FindByRoom(reader, query)
+
+    async def look_up(target: LookupTarget | LookupResult) -> LookupResult:
+        return target if isinstance(target, LookupResult) else await search.look_up(target)
 
     async with (
-        aclosing(_not_done(asking.units(), done)) as units,
-        aclosing(ordered_map(units, ask, at_once=at_once)) as findings,
+        aclosing(_without_done(search.targets(), done)) as targets,
+        aclosing(ordered_map(targets, look_up, at_once=at_once)) as results,
     ):
-        async for finding in findings:
-            keep(finding)
+        async for result in results:
+            keep(result)
 
 
-async def _not_done(
-    units: AsyncIterator[LookupTarget | LookupResult], done: Collection[str]
+async def _without_done(
+    targets: AsyncIterator[LookupTarget | LookupResult], done: Collection[str]
 ) -> AsyncGenerator[LookupTarget | LookupResult, None]:
-    """Leave out what is known, and what a list tells a second time."""
-    asked: set[str] = set()
-    async for unit in units:
-        if isinstance(unit, LookupResult):
-            yield unit
-        elif unit.key not in done and unit.key not in asked:
-            asked.add(unit.key)
-            yield unit
+    """Leave out targets that are known, and those that a list has twice."""
+    seen: set[str] = set()
+    async for target in targets:
+        if isinstance(target, LookupResult):
+            yield target
+        elif target.key not in done and target.key not in seen:
+            seen.add(target.key)
+            yield target

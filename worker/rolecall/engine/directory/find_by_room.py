@@ -1,11 +1,10 @@
-"""Asks room by room: everyone with the role in it; a private group tells its members only."""
+"""Search room by room: everyone with the role in it; a private group shows its roles only to its members."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 from rolecall.engine.directory.find_gaps import ROOMS_NOT_LISTED, to_gap
-from rolecall.engine.directory.find_query import FindQuery
-from rolecall.engine.directory.find_target import LookupTarget
+from rolecall.engine.directory.find_query import FindQuery, LookupTarget
 from rolecall.engine.directory.role_check import read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
@@ -30,41 +29,41 @@ from rolecall.rocketchat.responses import (
 class FindByRoom:
     """Finds who has the role in rooms."""
 
-    def __init__(self, reader: ReadClient, question: FindQuery) -> None:
+    def __init__(self, reader: ReadClient, query: FindQuery) -> None:
         self._reader = reader
-        self._question = question
-        self._kind = question.kind
+        self._query = query
+        self._kind = query.kind
         self._known: dict[str, asyncio.Task[UserInfo | None]] = {}
 
-    async def units(self) -> AsyncIterator[LookupTarget | LookupResult]:
-        """Give each room to ask for; a Finding where a list has gaps. Raises Stopped."""
-        if self._question.all_rooms:
-            async for unit in self._listed():
-                yield unit
+    async def targets(self) -> AsyncIterator[LookupTarget | LookupResult]:
+        """Return each room to look up; a LookupResult where a list has gaps. Raises ShutdownRequested."""
+        if self._query.all_rooms:
+            async for target in self._listed():
+                yield target
             return
-        for word in self._question.rooms:
+        for word in self._query.rooms:
             yield LookupTarget(f"room {word}", word)
 
-    async def ask(self, unit: LookupTarget) -> LookupResult:
-        """Ask for one room, and for each user who has the role in it. Raises Stopped."""
-        room = ListedRoom(unit.word, unit.name) if unit.name else await self._identify(unit.word)
+    async def look_up(self, target: LookupTarget) -> LookupResult:
+        """Look up one room, and each user who has the role in it. Raises ShutdownRequested."""
+        room = ListedRoom(target.word, target.name) if target.name else await self._identify(target.word)
         if isinstance(room, LookupGap):
-            return LookupResult(unit.key, gap=room)
+            return LookupResult(target.key, gap=room)
         holders = await read_role_holders(self._reader, self._kind, room.room_id)
         if isinstance(holders, CallResult):
-            return LookupResult(unit.key, room.room_id, gap=_why_no_roles(holders, f"#{room.name}"))
-        rows = [await self._row(room, holder) for holder in holders if self._question.role in holder.roles]
+            return LookupResult(target.key, room.room_id, gap=_why_no_roles(holders, f"#{room.name}"))
+        rows = [await self._row(room, holder) for holder in holders if self._query.role in holder.roles]
         known = (room.room_id, f"#{room.name}")
-        note = "" if unit.word in known else f"{unit.word} is #{room.name}"
-        return LookupResult(unit.key, room.room_id, tuple(rows), note=note)
+        note = "" if target.word in known else f"{target.word} is #{room.name}"
+        return LookupResult(target.key, room.room_id, tuple(rows), note=note)
 
     async def _listed(self) -> AsyncIterator[LookupTarget | LookupResult]:
-        """List every room; where that is not allowed, those of the account, and say so."""
+        """List every room; where that is not allowed, those of the account, with a gap for the others."""
         paths = [ALL_GROUPS, ROOM_LISTS["groups"]] if self._kind == "groups" else [ROOM_LISTS[self._kind]]
         for path in paths:
             async for entry in self._reader.entries(path, self._kind):
                 if isinstance(entry, CallResult):
-                    yield self._list_broke_off(entry)
+                    yield self._list_gap(entry)
                     if entry.rule is FORBIDDEN or entry.rule.reason == NO_SUCH_ROUTE.reason:
                         break
                     return
@@ -73,53 +72,53 @@ class FindByRoom:
             else:
                 return
 
-    def _list_broke_off(self, verdict: CallResult) -> LookupResult:
-        what = f"other {self._kind}" if verdict.rule is FORBIDDEN else f"the list of {self._kind}"
-        unseen = LookupGap(ROOMS_NOT_LISTED, what) if verdict.rule is FORBIDDEN else to_gap(verdict, what)
-        return LookupResult("rooms", gap=unseen)
+    def _list_gap(self, result: CallResult) -> LookupResult:
+        what = f"other {self._kind}" if result.rule is FORBIDDEN else f"the list of {self._kind}"
+        gap = LookupGap(ROOMS_NOT_LISTED, what) if result.rule is FORBIDDEN else to_gap(result, what)
+        return LookupResult("rooms", gap=gap)
 
     async def _identify(self, word: str) -> ListedRoom | LookupGap:
         """Find a room by `#name`, or by a word that is an id or a name."""
-        ways = [{"roomName": word[1:]}] if word.startswith("#") else [{"roomId": word}, {"roomName": word}]
+        variants = [{"roomName": word[1:]}] if word.startswith("#") else [{"roomId": word}, {"roomName": word}]
         refused: LookupGap | None = None
-        for way in ways:
-            read = await self._reader.read(ROOM_INFO[self._kind], **way)
+        for variant in variants:
+            read = await self._reader.read(ROOM_INFO[self._kind], **variant)
             room = parse_room_info(self._kind, read.body) if read.body is not None else None
             if room is not None:
                 return room
             if read.verdict.rule is not ROOM_NOT_FOUND:
                 return to_gap(read.verdict, word)
-            if self._kind == "groups" and await self._exists(way):
+            if self._kind == "groups" and await self._exists(variant):
                 return LookupGap(ROOM_NOT_JOINED.reason, word)
             refused = refused or to_gap(read.verdict, word)
         if refused is None:
-            raise AssertionError("there is always a way")
+            raise AssertionError("there is at least one variant")
         return refused
 
-    async def _exists(self, way: dict[str, str]) -> bool:
-        """Tell whether there is such a group all the same."""
-        read = await self._reader.read(COUNTERS, **way)
+    async def _exists(self, variant: dict[str, str]) -> bool:
+        """Return whether the group exists although the account cannot see it."""
+        read = await self._reader.read(COUNTERS, **variant)
         return read.body is not None and parse_joined(read.body) is False
 
     async def _row(self, room: ListedRoom, holder: RoleHolder) -> RoleAssignment:
-        person = await self._person(holder.user_id)
-        name, active = (person.name, person.active) if person is not None else ("", None)
+        user = await self._user(holder.user_id)
+        name, active = (user.name, user.active) if user is not None else ("", None)
         roles = tuple(sorted(holder.roles))
         return RoleAssignment(room.room_id, holder.user_id, room.name, holder.username, name, roles, active)
 
-    async def _person(self, user_id: str) -> UserInfo | None:
-        """Ask for a user once, however many rooms they have; None where nothing is told."""
+    async def _user(self, user_id: str) -> UserInfo | None:
+        """Read a user once, also one with several rooms; None where the server shows nothing."""
         if user_id not in self._known:
-            self._known[user_id] = asyncio.create_task(self._read_person(user_id))
+            self._known[user_id] = asyncio.create_task(self._read_user(user_id))
         return await self._known[user_id]
 
-    async def _read_person(self, user_id: str) -> UserInfo | None:
+    async def _read_user(self, user_id: str) -> UserInfo | None:
         read = await self._reader.read(USER_INFO, userId=user_id)
         return parse_user_info(read.body) if read.body is not None else None
 
 
-def _why_no_roles(verdict: CallResult, room: str) -> LookupGap:
-    """Say why a room that was found does not tell its roles; one that hides them is one that is not joined."""
-    if verdict.rule is ROOM_NOT_FOUND:
+def _why_no_roles(result: CallResult, room: str) -> LookupGap:
+    """Return why a room that exists does not show its roles; ROOM_NOT_FOUND means that it is not joined."""
+    if result.rule is ROOM_NOT_FOUND:
         return LookupGap(ROOM_NOT_JOINED.reason, room)
-    return to_gap(verdict, room)
+    return to_gap(result, room)

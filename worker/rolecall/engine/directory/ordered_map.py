@@ -1,4 +1,4 @@
-"""Several questions at once, their answers in the order of the questions."""
+"""A concurrent map whose results come in the order of the items."""
 
 import asyncio
 from collections import deque
@@ -12,30 +12,30 @@ R = TypeVar("R")
 async def ordered_map(
     items: AsyncIterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int
 ) -> AsyncGenerator[R, None]:
-    """Do the work for each item, at most so many at once; the first exception ends it all.
+    """Do the work for each item, at most `at_once` at a time; the first exception ends it all.
 
     Close it (`aclosing`) where it is not read to its end.
     """
-    under_way: deque[asyncio.Task[R]] = deque()
+    running: deque[asyncio.Task[R]] = deque()
     try:
         async for item in items:
-            under_way.append(asyncio.create_task(_run(work, item)))
-            if len(under_way) >= at_once:
-                yield await _first(under_way)
-        while under_way:
-            yield await _first(under_way)
+            running.append(asyncio.create_task(_run(work, item)))
+            if len(running) >= at_once:
+                yield await _first(running)
+        while running:
+            yield await _first(running)
     finally:
-        for task in under_way:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _run(work: Callable[[T], Awaitable[R]], item: T) -> R:
-    """Begin the work only when the task does: one that is cancelled before has nothing to clean up."""
+    """Create the work only when the task starts: a task that is cancelled before has nothing to clean up."""
     return await work(item)
 
 
-async def _first(under_way: deque[asyncio.Task[R]]) -> R:
-    answer = await under_way[0]
-    under_way.popleft()
-    return answer
+async def _first(running: deque[asyncio.Task[R]]) -> R:
+    result = await running[0]
+    running.popleft()
+    return result

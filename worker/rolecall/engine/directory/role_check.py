@@ -1,4 +1,4 @@
-"""A check: reads the roles of every room once, and writes into a ledger what each row would come to."""
+"""A check: reads the roles of every room once, and records the predicted outcome of each row in a store."""
 
 from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
@@ -33,7 +33,7 @@ from rolecall.store.base import Batch, Pair, RunStore
 
 
 class RoleCheck:
-    """Predicts the rows of one job; goes on where an earlier check of the same ledger ended."""
+    """Predicts the rows of one job; continues an earlier check of the same store."""
 
     def __init__(
         self,
@@ -45,27 +45,27 @@ class RoleCheck:
         at_once: int,
         clock: Clock,
     ) -> None:
-        """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
+        """`at_once`: rooms or users that are read at the same time."""
         self._store = store
         self._reader = reader
-        self._people = UserLookup(reader)
+        self._users = UserLookup(reader)
         self._operation = operation
         self._account = account
         self._at_once = at_once
         self._clock = clock
 
     async def run(self) -> None:
-        """Predict every row of which nothing could be said yet. Raises Stopped and LedgerFailed."""
-        allowed = await self._allowed()
+        """Predict every row that has no prediction yet. Raises ShutdownRequested and StoreError."""
+        allowed = await self._allowed_roles()
         rooms = pair_groups.pairs_grouped_by_room(
             self._store, lambda pair: pair.outcome in (None, Outcome.NOT_ATTEMPTED)
         )
         await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), self._at_once)
         users = pair_groups.pairs_grouped_by_user(self._store, lambda pair: pair.reason == MEMBERSHIP_NOT_SEEN)
-        await pair_groups.for_each_concurrently(users, self._look_for_memberships, self._at_once)
+        await pair_groups.for_each_concurrently(users, self._predict_members, self._at_once)
 
-    async def _allowed(self) -> Collection[str]:
-        """Ask which roles may do this; where that is not told, believe what is usual."""
+    async def _allowed_roles(self) -> Collection[str]:
+        """Return the roles that may do this; the usual ones where the server does not show them."""
         read = await self._reader.read(PERMISSIONS)
         allowed = parse_permission(read.body, self._operation.permission) if read.body is not None else None
         return USUALLY_ALLOWED if allowed is None else allowed
@@ -78,23 +78,26 @@ class RoleCheck:
             room = RoomRoles(self._operation, self._account, allowed, found)
             await self._write((pair, room.predict(pair.user_id)) for pair in sorted(pairs, key=attrgetter("key")))
 
-    async def _look_for_memberships(self, pairs: Sequence[Pair]) -> None:
-        person = await self._people.by_id(pairs[0].user_id)
+    async def _predict_members(self, pairs: Sequence[Pair]) -> None:
+        user = await self._users.by_id(pairs[0].user_id)
         await self._write(
-            (pair, with_membership(pair.outcome, pair.room_id, person)) for pair in pairs if pair.outcome is not None
+            (pair, with_membership(pair.outcome, pair.room_id, user)) for pair in pairs if pair.outcome is not None
         )
 
     async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
         now = self._clock.wall_ms()
-        settled = [
-            RowOutcome(pair.key, outcome, reason, None, "", message, now, None, in_doubt=False)
+        outcomes = [
+            RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)
             for pair, (outcome, reason, message) in predicted
         ]
-        await self._store.commit(Batch(settled))
+        await self._store.commit(Batch(outcomes))
 
 
 async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
-    """Read who has roles in a room; a Verdict says why nobody knows. `kind`: `groups` or `channels`. Raises Stopped."""
+    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`.
+    """
     read = await reader.read(ROOM_ROLES[kind], roomId=room_id)
     if read.body is not None:
         return parse_role_holders(read.body)

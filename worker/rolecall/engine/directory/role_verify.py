@@ -1,4 +1,4 @@
-"""Reads the roles back and compares them with what a run's ledger says; settles what the run could not."""
+"""Reads the roles back and compares them with the outcomes of a run; settles the rows that are in doubt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -18,29 +18,29 @@ from rolecall.rocketchat.responses import UserInfo
 from rolecall.store.base import Batch, Pair, RunStore
 
 CONFIRMED_BY_READING = "confirmed_by_reading"
-"""Reason of a row whose answer was lost, and whose role was read back to be as wanted."""
+"""Reason of a row whose response was lost and whose role, read back, is as wanted."""
 ROLE_UNCHANGED = "role_unchanged"
-"""Reason of a row whose answer was lost, and whose role was read back to be as before."""
+"""Reason of a row whose response was lost and whose role, read back, is as before."""
 VERIFICATION_HINTS = {
     CONFIRMED_BY_READING: "an answer was lost; the roles read back are as wanted: that attempt most probably did it",
     ROLE_UNCHANGED: "an answer was lost, and the roles read back are as before: run again with --retry-failed",
 }
-"""What a person can do about each."""
+"""What an operator can do about each."""
 
 
 class VerifyStatus(StrEnum):
-    """How a row stands to the workspace."""
+    """How the outcome of a row compares with the workspace."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
     SETTLED = "settled"
-    """The run did not know what became of it; now it is known."""
+    """It was in doubt; now its outcome is known."""
     UNREAD = "unread"
     """The roles could not be read back."""
 
 
 class VerifiedRow(NamedTuple):
-    """One row and what was read back for it."""
+    """One row and the role that was read back for it."""
 
     pair: Pair
     finding: VerifyStatus
@@ -51,7 +51,7 @@ class VerifiedRow(NamedTuple):
 
 
 def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow:
-    """Compare one row with what was read back; the row has an outcome that says something of the role, or a doubt."""
+    """Compare one verifiable row with the role that was read back."""
     as_wanted = has_role is operation.adds
     if is_in_doubt(pair):
         return VerifiedRow(pair, VerifyStatus.SETTLED, has_role)
@@ -59,24 +59,24 @@ def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow
 
 
 def to_outcome(row: VerifiedRow, operation: Operation, now: int) -> RowOutcome:
-    """Say what an unsure row is told from now on. `now`: UTC, milliseconds since the epoch."""
+    """Return the outcome of a row that was in doubt. `now`: UTC, milliseconds since the epoch."""
     done = row.has_role is operation.adds
     outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, ROLE_UNCHANGED)
-    return RowOutcome(row.pair.key, outcome, reason, None, "", "", now, None, in_doubt=False)
+    return RowOutcome.without_call(row.pair.key, outcome, reason, finished_at=now)
 
 
 def is_in_doubt(pair: Pair) -> bool:
-    """Tell whether the run does not know what became of a row."""
+    """Return whether a call of the row may have been carried out without a known answer."""
     return pair.outcome is Outcome.UNKNOWN or (pair.outcome is None and pair.in_doubt)
 
 
 def is_verifiable(pair: Pair) -> bool:
-    """Tell whether a row's outcome says how the role must be, or whether reading it back settles the row."""
+    """Return whether the outcome of a row says what its role must be, or reading the role back settles the row."""
     return pair.outcome in DONE or pair.outcome in NOTHING_TO_DO or is_in_doubt(pair)
 
 
 class RoleVerification:
-    """Verifies one run; each row is told to `on_row` once, room by room or user by user."""
+    """Verifies one run, room by room or user by user."""
 
     def __init__(
         self,
@@ -88,17 +88,20 @@ class RoleVerification:
         clock: Clock,
         on_row: Callable[[VerifiedRow], object],
     ) -> None:
-        """Take the parts. `at_once`: rooms or users that are asked for at the same time."""
+        """`at_once`: rooms or users that are read at the same time. `on_row` gets each verified row once."""
         self._store = store
         self._reader = reader
-        self._people = UserLookup(reader)
+        self._users = UserLookup(reader)
         self._operation = operation
         self._at_once = at_once
         self._clock = clock
         self._on_row = on_row
 
     async def run(self) -> None:
-        """Read back every row that says something, in whichever way takes fewer calls. Raises Stopped, LedgerFailed."""
+        """Verify every verifiable row, by room or by user, whichever takes fewer calls.
+
+        Raises ShutdownRequested and StoreError.
+        """
         rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
         if users < rooms and await self._rooms_are_shown():
             by_user = pair_groups.pairs_grouped_by_user(self._store, is_verifiable)
@@ -108,60 +111,60 @@ class RoleVerification:
             await pair_groups.for_each_concurrently(by_room, self._verify_room, self._at_once)
 
     async def _rooms_are_shown(self) -> bool:
-        """Ask for the first user that there still is: an account may be shown all rooms of users, or none."""
+        """Return whether the first user that exists has rooms: an account sees the rooms of all users, or of none."""
         async with aclosing(pair_groups.pairs_grouped_by_user(self._store, is_verifiable)) as groups:
             async for pairs in groups:
-                person = await self._people.by_id(pairs[0].user_id)
-                if isinstance(person, UserInfo):
-                    return person.rooms is not None
-                if person.rule is not USER_NOT_FOUND:
+                user = await self._users.by_id(pairs[0].user_id)
+                if isinstance(user, UserInfo):
+                    return user.rooms is not None
+                if user.rule is not USER_NOT_FOUND:
                     return False
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
-        person = await self._people.by_id(pairs[0].user_id)
-        if isinstance(person, CallResult):
-            if person.rule is USER_NOT_FOUND:  # who is not there has no role
+        user = await self._users.by_id(pairs[0].user_id)
+        if isinstance(user, CallResult):
+            if user.rule is USER_NOT_FOUND:  # a user who does not exist has no role
                 await self._compare(pairs, {})
             else:
-                self._tell_unread(pairs, person.rule.reason)
-        elif person.rooms is None:
-            self._tell_unread(pairs, "rooms_not_shown")
+                self._report_unread(pairs, user.rule.reason)
+        elif user.rooms is None:
+            self._report_unread(pairs, "rooms_not_shown")
         else:
-            await self._compare(pairs, {(room.room_id, person.user_id): room.roles for room in person.rooms})
+            await self._compare(pairs, {(room.room_id, user.user_id): room.roles for room in user.rooms})
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
         found = await read_role_holders(self._reader, self._operation.kind, room_id)
         if isinstance(found, CallResult):
-            self._tell_unread(pairs, found.rule.reason)
+            self._report_unread(pairs, found.rule.reason)
         else:
             await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
-    async def _compare(self, pairs: Sequence[Pair], held: Mapping[tuple[str, str], frozenset[str]]) -> None:
+    async def _compare(self, pairs: Sequence[Pair], roles: Mapping[tuple[str, str], frozenset[str]]) -> None:
         role, operation = self._operation.role, self._operation
         rows = []
         for pair in pairs:
-            row = compare_row(pair, role in held.get((pair.room_id, pair.user_id), frozenset()), operation)
-            taken = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
-            no_proof = await self._why_no_member(pair) if taken else ""
-            rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, no_proof) if no_proof else row)
+            row = compare_row(pair, role in roles.get((pair.room_id, pair.user_id), frozenset()), operation)
+            is_removal = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
+            why = await self._why_no_member(pair) if is_removal else ""
+            rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, why) if why else row)
         now = self._clock.wall_ms()
-        settled = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
-        if settled:
-            await self._store.commit(Batch(settled))
+        outcomes = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
+        if outcomes:
+            await self._store.commit(Batch(outcomes))
         for row in rows:
             self._on_row(row)
 
     async def _why_no_member(self, pair: Pair) -> str:
-        """Say why a user without the role proves nothing: the server may have refused the row. Empty for a member."""
-        person = await self._people.by_id(pair.user_id)
-        if isinstance(person, CallResult):
-            return person.rule.reason if person.rule is USER_NOT_FOUND else ""
-        if person.rooms is None or any(room.room_id == pair.room_id for room in person.rooms):
+        """Return why a missing role proves nothing, as the server may have refused the row; empty for a member."""
+        user = await self._users.by_id(pair.user_id)
+        if isinstance(user, CallResult):
+            return user.rule.reason if user.rule is USER_NOT_FOUND else ""
+        if user.rooms is None or any(room.room_id == pair.room_id for room in user.rooms):
             return ""
         return USER_NOT_IN_ROOM.reason
 
-    def _tell_unread(self, pairs: Sequence[Pair], why: str) -> None:
+    def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
         for pair in pairs:
             self._on_row(VerifiedRow(pair, VerifyStatus.UNREAD, None, why))

@@ -1,128 +1,215 @@
-"""What stands between a row and its call: concurrency, then the breaker, then the turn in time."""
+"""Admission control: the one place that decides whether the next call may leave, and if not, why and until when.
 
-from collections.abc import Callable
-from typing import NamedTuple
+A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, own rate.
+Changing and reading calls each have a rate, a concurrency limit, a breaker and a retry budget of their own; routes
+have a server window each. One controller serves one workspace; several runs may share it.
+"""
+
+from contextlib import AbstractContextManager
+from enum import Enum, auto
+from typing import NamedTuple, Self
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
-from rolecall.engine.throttle.route_limiter import Prepare, RouteLimiter
+from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
+from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.retry import RetryBudget
+from rolecall.engine.throttle.route_limiter import Delay, Prepare, RouteLimiter, RouteSchedule
 from rolecall.models import NoReply, OutageStatus, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import Action, ErrorScope
 from rolecall.rocketchat.response_classifier import CallResult
 
 
-class AdmissionStatus(NamedTuple):
-    """What stands at the gate at one moment."""
+class CallKind(Enum):
+    """Calls of a kind share a rate, a concurrency limit, a circuit breaker and a retry budget."""
 
-    hold: RateLimitPause | None
+    CHANGE = auto()
+    READ = auto()
+
+
+class AdmissionStatus(NamedTuple):
+    """Whether the next call of a route may leave at this moment, and what it waits for."""
+
+    pause: RateLimitPause | None
     allowance: RateLimitStatus | None
     outage: OutageStatus | None
     calls: int
     """Calls that have left, in all."""
-    under_way: int
-    """Calls that await their answers."""
+    in_flight: int
+    """Calls that wait for their responses."""
     overloaded_to: int | None
-    """Calls that may be under way at once, where that is less than asked for."""
+    """Calls that may be in flight, where that is less than configured."""
 
 
-class AdmissionController:
-    """Admits calls, and hands each answer to those who learn from it."""
+class CallLimits(NamedTuple):
+    """The limits that all calls of one kind share."""
 
-    def __init__(
-        self,
-        concurrency: AdaptiveConcurrencyLimiter,
-        breaker: CircuitBreaker,
-        turnstile: RouteLimiter,
-        clock: Clock,
-        *,
-        patience: float,
-        on_give_up: Callable[[], None],
-        on_overload: Callable[[int], None],
-    ) -> None:
-        """Take the parts.
+    clock: Clock
+    max_outage: float
+    """Seconds without a good response, after which the observers are notified to give up."""
+    observers: ObserverGroup
+    rate: PacedRateLimiter
+    concurrency: AdaptiveConcurrencyLimiter
+    breaker: CircuitBreaker
+    retry_budget: RetryBudget
 
-        `on_give_up` is told after `patience` seconds without one good answer, `on_overload` what is allowed now.
-        """
-        self._concurrency = concurrency
-        self._breaker = breaker
-        self._turnstile = turnstile
-        self._clock = clock
-        self._patience = patience
-        self._on_give_up = on_give_up
-        self._on_overload = on_overload
-        self._troubled_since: float | None = None
-
-    @property
-    def outage(self) -> bool:
-        """True while the workspace is away."""
-        return self._breaker.is_open
-
-    def view(self, now: float) -> AdmissionStatus:
-        """Tell how things stand, for those who show it; changes nothing."""
-        turnstile, allowed = self._turnstile, self._concurrency.allowed
-        return AdmissionStatus(
-            turnstile.hold(now),
-            turnstile.allowance(now),
-            self._breaker.outage(now),
-            turnstile.calls,
-            turnstile.in_flight,
-            allowed if allowed < self._concurrency.most else None,
+    @classmethod
+    def build(cls, settings: Settings, clock: Clock) -> Self:
+        """Build the limits that the settings ask for."""
+        observers = ObserverGroup()
+        return cls(
+            clock=clock,
+            max_outage=settings.outage_timeout,
+            observers=observers,
+            rate=PacedRateLimiter(settings.rate),
+            concurrency=AdaptiveConcurrencyLimiter(settings.concurrency),
+            breaker=CircuitBreaker(
+                clock, observers, max_outage=settings.outage_timeout, first_pause=settings.retry_backoff
+            ),
+            retry_budget=RetryBudget(clock),
         )
 
-    def confirm_reachable(self) -> None:
-        """Note that the workspace has answered elsewhere: the fault was the row's, not an outage."""
-        self._breaker.answered(probing=False)
+    def route_limiter(self, *, limits_rows: bool) -> RouteLimiter:
+        """Build the limiter of one route; `limits_rows`: observers get its server limit with each delay."""
 
-    async def enter(self, ready: Prepare | None = None) -> bool:
-        """Return when a call may leave; True when it is a probe. `leave` or `withdraw` must follow.
+        def on_delay(delay: Delay) -> None:
+            self.observers.delayed(delay, limiter.status(self.clock.now()) if limits_rows else None)
 
-        `ready` makes the call ready; it is awaited when all but its slot of the own rate has come.
+        limiter = RouteLimiter(RouteSchedule(self.rate, max_wait=self.max_outage), self.clock, on_delay)
+        return limiter
+
+
+class RouteAdmission:
+    """Admits the calls of one route. Each `acquire` is followed by one `record_response` or `cancel`."""
+
+    def __init__(self, limits: CallLimits, limiter: RouteLimiter) -> None:
+        self._limits = limits
+        self._concurrency = limits.concurrency
+        self._breaker = limits.breaker
+        self._limiter = limiter
+        self._refused_since: float | None = None
+
+    @property
+    def in_outage(self) -> bool:
+        """True while the workspace is unreachable."""
+        return self._breaker.is_open
+
+    @property
+    def retry_budget(self) -> RetryBudget:
+        """The budget that retries of this route's calls share with all of their kind."""
+        return self._limits.retry_budget
+
+    async def acquire(self, prepare: Prepare | None = None) -> bool:
+        """Return when a call may leave; True when it is a probe.
+
+        `prepare` prepares the call; it is awaited when all but its slot of the own rate has come.
         """
-        await self._concurrency.enter()
+        if not self._concurrency.acquire_now():
+            await self._concurrency.acquire()
+        probing = False
         try:
-            probing = await self._breaker.admit()
-            try:
-                await self._turnstile.enter(ready)
-            except BaseException:
-                self._breaker.withdraw(probing=probing)
-                raise
+            if self._breaker.is_open:
+                probing = await self._breaker.acquire()
+            await self._limiter.acquire(prepare)
         except BaseException:
-            self._concurrency.leave()
+            self._breaker.cancel(probing=probing)
+            self._concurrency.release()
             raise
         return probing
 
-    def withdraw(self, *, probing: bool) -> None:
-        """Note that an admitted call did not leave."""
-        self._turnstile.withdraw()
-        self._breaker.withdraw(probing=probing)
-        self._concurrency.leave()
+    def cancel(self, *, probing: bool) -> None:
+        """Record that an admitted call did not leave, or was cancelled before its response."""
+        self._limiter.cancel()
+        self._breaker.cancel(probing=probing)
+        self._concurrency.release()
 
-    def leave(self, key: int, reply: Reply | NoReply, verdict: CallResult, *, probing: bool) -> None:
-        """Note a call's end, and what it said about the workspace."""
-        meaning = verdict.rule
-        refused = meaning.action is Action.BACK_OFF
-        self._turnstile.answered(reply, refused=refused)
-        if meaning.scope is ErrorScope.WORKSPACE:
-            self._breaker.failed(key, reached=meaning.maybe_done, probing=probing)
+    def record_response(self, request: object, reply: Reply | NoReply, result: CallResult, *, probing: bool) -> None:
+        """Record the end of a call in each limit; `request` is the same for each attempt of one request."""
+        rule = result.rule
+        refused = rule.action is Action.BACK_OFF
+        self._limiter.record_response(reply, refused=refused)
+        if rule.scope is ErrorScope.WORKSPACE:
+            self._breaker.record_failure(request, reached=rule.maybe_done, probing=probing)
         else:
-            self._breaker.answered(probing=probing)
-        if meaning.action is Action.RETRY:
-            self._overloaded()
-        elif not refused:
-            self._concurrency.relaxed()
-            self._troubled_since = None
-        if refused or meaning.action is Action.RETRY:
-            self._troubled()
-        self._concurrency.leave()
+            self._breaker.record_success(probing=probing)
+        if rule.action is Action.RETRY and self._concurrency.decrease(self._limits.clock.now()):
+            self._limits.observers.overloaded(self._concurrency.allowed)
+        if refused or rule.action is Action.RETRY:
+            self._give_up_if_too_long()
+        else:
+            self._concurrency.increase()
+            self._refused_since = None
+        self._concurrency.release()
 
-    def _overloaded(self) -> None:
-        if self._concurrency.overloaded(self._clock.now()):
-            self._on_overload(self._concurrency.allowed)
+    def confirm_reachable(self) -> None:
+        """Record that the workspace responds on another route: the request was the cause, not an outage."""
+        self._breaker.record_success(probing=False)
 
-    def _troubled(self) -> None:
-        now = self._clock.now()
-        if self._troubled_since is None:
-            self._troubled_since = now
-        elif now - self._troubled_since >= self._patience:
-            self._on_give_up()
+    def status(self, now: float) -> AdmissionStatus:
+        """Return the state of this route for displays; changes nothing."""
+        allowed = self._concurrency.allowed
+        return AdmissionStatus(
+            pause=self._limiter.pause(now),
+            allowance=self._limiter.status(now),
+            outage=self._breaker.status(now),
+            calls=self._limiter.calls,
+            in_flight=self._limiter.in_flight,
+            overloaded_to=allowed if allowed < self._concurrency.maximum else None,
+        )
+
+    def _give_up_if_too_long(self) -> None:
+        now = self._limits.clock.now()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= self._limits.max_outage:
+            self._limits.observers.gave_up()
+
+
+class AdmissionController:
+    """The admission of all calls to one workspace. Built once; runs are given it."""
+
+    def __init__(self, changes: CallLimits, reads: CallLimits) -> None:
+        self._limits = {CallKind.CHANGE: changes, CallKind.READ: reads}
+        self._routes: dict[tuple[CallKind, str], RouteAdmission] = {}
+        self._side_limiters: dict[str, RouteLimiter] = {}
+
+    @classmethod
+    def build(cls, settings: Settings, clock: Clock) -> Self:
+        """Build the controller that the settings ask for."""
+        return cls(changes=CallLimits.build(settings, clock), reads=CallLimits.build(settings, clock))
+
+    def observed_by(self, observer: AdmissionObserver, kind: CallKind) -> AbstractContextManager[None]:
+        """Notify an observer of what happens to calls of this kind, while the block runs."""
+        return self._limits[kind].observers.observed_by(observer)
+
+    def route(self, path: str, kind: CallKind) -> RouteAdmission:
+        """Return the admission of one route, always the same object."""
+        route = self._routes.get((kind, path))
+        if route is None:
+            limits = self._limits[kind]
+            limiter = limits.route_limiter(limits_rows=kind is CallKind.CHANGE)
+            route = self._routes[kind, path] = RouteAdmission(limits, limiter)
+        return route
+
+    def side_limiter(self, path: str) -> RouteLimiter:
+        """Return the limiter of a read that a changing call needs at once, always the same object.
+
+        Such a read takes a slot of the changing calls' rate and keeps to the window of its own route. It may fail
+        without harm, so it neither waits for an outage to end nor counts as a sign of one.
+        """
+        limiter = self._side_limiters.get(path)
+        if limiter is None:
+            limiter = self._side_limiters[path] = self._limits[CallKind.CHANGE].route_limiter(limits_rows=False)
+        return limiter
+
+    def status(self, path: str) -> AdmissionStatus:
+        """Return the state of a route of changing calls for displays; changes nothing."""
+        now = self._limits[CallKind.CHANGE].clock.now()
+        status = self.route(path, CallKind.CHANGE).status(now)
+        if status.pause is None and not status.in_flight:
+            # Rows may all wait for the window of a side route before they come to this one again.
+            pauses = [pause for limiter in self._side_limiters.values() if (pause := limiter.pause(now)) is not None]
+            return status._replace(pause=max(pauses, default=None))
+        return status

@@ -1,13 +1,13 @@
-"""The circuit breaker: when the workspace is away, rows wait and lose no attempt.
+"""The circuit breaker: while the workspace is unreachable, rows wait and lose no attempt.
 
-Closed, it counts faults of the workspace in a row. Open, it lets one row at a time through as a probe, with growing
-pauses; the first answer closes it and all go on at once. After `patience` the run gives up.
+Closed, it counts faults of the workspace in a row. Open, it admits one call at a time as a probe, with growing pauses;
+the first response closes it and all calls go on at once. After `max_outage` the observer is notified to give up.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.throttle.observer import AdmissionObserver
 from rolecall.models import OutageStatus
 
 THRESHOLD = 5
@@ -17,27 +17,19 @@ MAX_PAUSE = 15.0
 
 
 class CircuitBreaker:
-    """Open while the workspace is away."""
+    """Open while the workspace is unreachable.
+
+    `max_outage`: seconds after which it gives up. `first_pause`: seconds before the first probe, doubled each time.
+    """
 
     def __init__(
-        self,
-        clock: Clock,
-        patience: float,
-        *,
-        first_pause: float = 0.5,
-        on_open: Callable[[], None],
-        on_close: Callable[[float], None],
-        on_give_up: Callable[[], None],
+        self, clock: Clock, observer: AdmissionObserver, *, max_outage: float, first_pause: float = 0.5
     ) -> None:
-        """Take the callbacks: outage begins, outage ended after so many seconds, patience is over.
-
-        `first_pause`: seconds before the first probe, doubled each time.
-        """
         self._clock = clock
-        self._patience = patience
-        self._on_open, self._on_close, self._on_give_up = on_open, on_close, on_give_up
-        self._in_a_row = 0
-        self._rows: set[int] = set()
+        self._observer = observer
+        self._max_outage = max_outage
+        self._failures = 0
+        self._requests: set[object] = set()
         self._opened_at: float | None = None
         self._first_pause = self._pause = first_pause
         self._probe_at = 0.0
@@ -49,14 +41,14 @@ class CircuitBreaker:
         """True during an outage."""
         return self._opened_at is not None
 
-    def outage(self, now: float) -> OutageStatus | None:
-        """Tell of the outage, for those who show it; None where there is none."""
+    def status(self, now: float) -> OutageStatus | None:
+        """Return the outage for displays; None where there is none."""
         if self._opened_at is None:
             return None
-        away = now - self._opened_at
-        return OutageStatus(away, max(0.0, self._probe_at - now), max(0.0, self._patience - away))
+        elapsed = now - self._opened_at
+        return OutageStatus(elapsed, max(0.0, self._probe_at - now), max(0.0, self._max_outage - elapsed))
 
-    async def admit(self) -> bool:
+    async def acquire(self) -> bool:
         """Return when a call may leave; True when it is a probe, of which there is one at a time."""
         if self._opened_at is None:
             return False
@@ -73,39 +65,40 @@ class CircuitBreaker:
         self._probe.release()
         return False
 
-    def withdraw(self, *, probing: bool) -> None:
-        """Note that an admitted call did not leave."""
+    def cancel(self, *, probing: bool) -> None:
+        """Record that an admitted call did not leave."""
         if probing:
             self._probe.release()
 
-    def answered(self, *, probing: bool) -> None:
-        """Note that the workspace itself has answered, whatever it said."""
-        self._in_a_row = 0
-        self._rows.clear()
+    def record_success(self, *, probing: bool) -> None:
+        """Record that the workspace itself responded, with success or with a refusal."""
+        self._failures = 0
+        self._requests.clear()
         if probing:
             self._probe.release()
         if self._opened_at is not None:
-            away = self._clock.now() - self._opened_at
+            elapsed = self._clock.now() - self._opened_at
             self._opened_at = None
             self._closed.set()
-            self._on_close(away)
+            self._observer.outage_ended(elapsed)
 
-    def failed(self, key: int, *, reached: bool, probing: bool) -> None:
-        """Note a fault of the workspace for one row; `reached` when something took the request.
+    def record_failure(self, request: object, *, reached: bool, probing: bool) -> None:
+        """Record a fault of the workspace; `reached`: something accepted the request.
 
-        One row's faults alone make an outage only where nothing was reached: else the row may be the trouble.
+        `request` is the same for each attempt of one request. Faults of one request alone make an outage only where
+        nothing was reached: else that request may be the cause.
         """
-        self._in_a_row += 1
-        if len(self._rows) < THRESHOLD:
-            self._rows.add(key)
+        self._failures += 1
+        if len(self._requests) < THRESHOLD:
+            self._requests.add(request)
         if probing:
             self._pause = min(self._pause * 2, MAX_PAUSE)
             self._probe.release()
         if self._opened_at is None:
-            if self._in_a_row >= THRESHOLD and (len(self._rows) > 1 or not reached):
+            if self._failures >= THRESHOLD and (len(self._requests) > 1 or not reached):
                 self._opened_at = self._clock.now()
                 self._pause = self._first_pause
                 self._closed.clear()
-                self._on_open()
-        elif self._clock.now() - self._opened_at >= self._patience:
-            self._on_give_up()
+                self._observer.outage_started()
+        elif self._clock.now() - self._opened_at >= self._max_outage:
+            self._observer.gave_up()

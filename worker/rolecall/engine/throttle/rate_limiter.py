@@ -1,28 +1,28 @@
-"""The run's own rate: calls spread evenly, without a burst above it."""
+"""The own rate of calls: evenly spaced, without a burst above it."""
 
 import re
 from typing import NamedTuple
 
 
 class JitterTolerance(NamedTuple):
-    """What lateness may do to the slots: a call is some milliseconds late by its timer, its commit or its way."""
+    """Tolerance for scheduling jitter from timers, commits and the network."""
 
     headroom: float
-    """Slots lie this much further apart than asked, as a share."""
-    caught_up: float
+    """Share by which slots lie further apart than configured."""
+    catch_up: float
     """Seconds of lateness that later slots make up for."""
 
 
 EXACT = JitterTolerance(0.007, 0.003)
-"""Makes up for less than the headroom has in a second, so that no second has a call too many."""
+"""Catches up with less than the headroom of one second, so that no second has a call too many."""
 COARSE_FROM = 50.0
-"""Calls a second, from which on a fiftieth more is a whole call."""
+"""Calls a second from which on a fiftieth more is a whole call."""
 COARSE = JitterTolerance(0.002, 0.016)
-"""No second has a fiftieth too many, and less of the rate is lost."""
+"""Less of the rate is lost, and still no second has more than a fiftieth too many."""
 IDLE_AFTER = 0.010
-"""Seconds after a slot from which on nobody wanted it; a timer that fires late is less late than that."""
+"""Seconds after which an unused slot is lost; a late timer is less late than that."""
 MAX_LEAD = 0.100
-"""Seconds before its slot at which a call is made ready, at most."""
+"""Most seconds before its slot at which a call is prepared."""
 
 
 class InvalidRateError(ValueError):
@@ -30,7 +30,7 @@ class InvalidRateError(ValueError):
 
 
 def parse_rate(text: str) -> float | None:
-    """Read `10/s`, `600/m`, `3600/h` or `unlimited` as calls a second; None is unlimited. Raises InvalidRateError."""
+    """Parse `10/s`, `600/m`, `3600/h` or `unlimited` to calls a second; None is unlimited. Raise InvalidRateError."""
     if text.strip().lower() == "unlimited":
         return None
     found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*/\s*(s|m|h)\s*", text, re.IGNORECASE)
@@ -43,55 +43,55 @@ def parse_rate(text: str) -> float | None:
 class PacedRateLimiter:
     """Next-slot pacing: each call has its slot, one interval after the slot before; idle time is not saved up.
 
-    A token bucket would let twice the limit through in its first window, and so break a fixed-window server.
+    A token bucket would admit twice the limit in its first window, and so break the limit of a fixed-window server.
 
-    A call is admitted (`reserve`) a little before its slot, so that it can be made ready, and given the next slot when
-    it is (`take`, else `forfeit`). So calls leave evenly however unevenly they are made ready.
+    A call is admitted (`reserve`) a little before its slot, so that it can be prepared, and gets the next slot once it
+    is prepared (`assign_slot`, else `cancel_reservation`). So calls leave evenly however long each preparation takes.
     """
 
     def __init__(self, per_second: float | None) -> None:
-        slack = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
-        self._interval = 0.0 if per_second is None else (1.0 + slack.headroom) / per_second
-        self._caught_up = slack.caught_up
+        tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
+        self._interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
+        self._catch_up = tolerance.catch_up
         self._next = float("-inf")
         self._reserved = 0
         self._usual = self._deviation = 0.0
 
     @property
     def lead(self) -> float:
-        """Seconds before its slot at which a call may be admitted: what making it ready takes, but for rare times.
+        """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases.
 
-        The usual time and four of its deviations, as TCP waits for an answer (RFC 6298).
+        The smoothed time and four of its deviations, as the retransmission timer of TCP (RFC 6298).
         """
         return min(self._usual + 4 * self._deviation, MAX_LEAD)
 
-    def was_ready_after(self, seconds: float) -> None:
-        """Learn how long it took to make a call ready."""
+    def record_preparation(self, seconds: float) -> None:
+        """Record how long the preparation of a call took."""
         if not self._usual:
             self._usual, self._deviation = seconds, seconds / 2
             return
         self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
         self._usual += (seconds - self._usual) / 8
 
-    def slot(self, now: float) -> float:
-        """Tell when the next call may leave, behind those that are being made ready."""
+    def next_slot(self, now: float) -> float:
+        """Return when the next call may leave, behind those that are being prepared."""
         if not self._reserved:
             return self._next
-        return max(self._next, now - self._caught_up) + self._reserved * self._interval
+        return max(self._next, now - self._catch_up) + self._reserved * self._interval
 
     def reserve(self, now: float) -> None:
-        """Note that a call is admitted; slots that passed while there was none are lost."""
+        """Record that a call is admitted; slots that passed unused are lost."""
         if not self._reserved and now - self._next > IDLE_AFTER:
             self._next = now
         self._reserved += 1
 
-    def forfeit(self) -> None:
-        """Note that an admitted call will not leave."""
+    def cancel_reservation(self) -> None:
+        """Record that an admitted call will not leave."""
         self._reserved -= 1
 
-    def take(self, now: float) -> float:
-        """Give the next slot to an admitted call that is ready: it may leave then, or now where that has passed."""
+    def assign_slot(self, now: float) -> float:
+        """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
         self._reserved -= 1
-        slot = max(self._next, now - self._caught_up)
+        slot = max(self._next, now - self._catch_up)
         self._next = slot + self._interval
         return slot

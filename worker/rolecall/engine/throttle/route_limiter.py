@@ -1,107 +1,217 @@
-"""The one place where calls wait for their turn in time, first come first served."""
+"""The rate limits of one route: the own rate, the server's window and the pauses that the server demands.
+
+`RouteSchedule` decides when the next call may leave; `RouteLimiter` is the queue in which calls wait for that moment.
+"""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.route_schedule import Delay, DelayReason, RouteSchedule
+from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
+from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds of a pause after a 'too many requests' that names no time: doubled each time in a row."""
+SHORTEST_WAIT = 0.001
+"""Seconds; uvloop's timers count whole milliseconds, so a shorter wait may be none."""
 
 Prepare = Callable[[], Awaitable[object]]
 """Does what must be done before a call leaves."""
 
 
-SHORTEST_WAIT = 0.001
-"""Seconds; for uvloop's timers, which count whole milliseconds, a shorter wait may be none."""
+class DelayReason(StrEnum):
+    """Why a call must wait."""
+
+    RATE = "rate"
+    WINDOW = "window"
+    """The server's window is full."""
+    ANSWER = "answer"
+    """Only a response that is on its way can show whether there is room."""
+    REFUSED = "refused"
+    """The server sent 'too many requests', or a Retry-After."""
+
+
+class Delay(NamedTuple):
+    """The next call may not leave yet."""
+
+    until: float
+    """Seconds of the run's monotonic clock; infinite when a response must come first."""
+    reason: DelayReason
+
+
+class RouteSchedule:
+    """Decides for one route; it is given the time, each call and each response. `max_wait` bounds each wait (seconds).
+
+    `rate`: the own rate, calls a second, None for unlimited; or a limiter that several routes share.
+    """
+
+    def __init__(self, rate: PacedRateLimiter | float | None, *, max_wait: float = 900.0) -> None:
+        self.window = FixedWindowTracker(max_wait)
+        self._rate = rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate)
+        self._max_wait = max_wait
+        self._paused_until = -math.inf
+        self._refusals = 0
+
+    def server_delay(self, now: float) -> Delay | None:
+        """Return the delay that the server demands; counts nothing, and leaves the own rate aside."""
+        if now < self._paused_until:
+            return Delay(self._paused_until, DelayReason.REFUSED)
+        opens = self.window.opens_at(now)
+        return None if opens == NOW else Delay(opens, DelayReason.ANSWER if opens == math.inf else DelayReason.WINDOW)
+
+    def reserve(self, now: float) -> Delay | None:
+        """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
+
+        It may be admitted a little before its slot of the own rate, to be prepared meanwhile.
+        """
+        delay = self.server_delay(now)
+        if delay is not None:
+            return delay
+        admitted = self._rate.next_slot(now) - self._rate.lead
+        if admitted > now:
+            return Delay(admitted, DelayReason.RATE)
+        self._rate.reserve(now)
+        self.window.record_request()
+        return None
+
+    def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
+        """Return the slot of an admitted call that is prepared: it leaves then, or now where that has passed.
+
+        `prepared_in`: seconds that its preparation took; None where there was nothing to prepare.
+        """
+        if prepared_in is not None:
+            self._rate.record_preparation(prepared_in)
+        return self._rate.assign_slot(now)
+
+    def cancel_reservation(self) -> None:
+        """Record that an admitted call could not be prepared."""
+        self._rate.cancel_reservation()
+        self.window.cancel_request()
+
+    def cancel(self) -> None:
+        """Record that a call that had its slot did not leave."""
+        self.window.cancel_request()
+
+    def record_response(self, reply: Reply | NoReply, *, refused: bool) -> None:
+        """Record the end of a call; `refused`: it was 'too many requests'."""
+        self.window.record_response(reply, refused=refused)
+        if isinstance(reply, NoReply):
+            return
+        if refused:
+            self._pause_after_refusal(reply)
+            return
+        if reply.status < 500:
+            self._refusals = 0
+        elif (seconds := retry_after(reply)) is not None:
+            self._pause(reply.received_at, seconds)
+
+    def _pause_after_refusal(self, reply: Reply) -> None:
+        seconds = retry_delay(reply)
+        is_first = reply.received_at >= self._paused_until  # calls in flight beside it are refused too: nothing new
+        if seconds is None and is_first:
+            seconds = min(FIRST_PAUSE * 2 ** min(self._refusals, 10), LONGEST_PAUSE)
+        if is_first:
+            self._refusals += 1
+        if seconds is not None:
+            self._pause(reply.received_at, seconds)
+
+    def _pause(self, now: float, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, now + min(seconds, self._max_wait))
 
 
 class RouteLimiter:
-    """Lets calls through as the pacing allows. Only the first in the queue watches the clock."""
+    """Admits the calls of one route in the order of their arrival. Only the first in the queue watches the clock."""
 
-    def __init__(self, pacing: RouteSchedule, clock: Clock, on_wait: Callable[[Delay], None]) -> None:
-        self._pacing = pacing
+    def __init__(self, schedule: RouteSchedule, clock: Clock, on_delay: Callable[[Delay], None]) -> None:
+        """`on_delay` is called with each delay that the server demands, not with those of the own rate."""
+        self._schedule = schedule
         self._clock = clock
-        self._on_wait = on_wait
+        self._on_delay = on_delay
         self._queued = 0
         self._first = asyncio.Lock()
-        self._answer = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def calls(self) -> int:
-        """Calls that were let through, in all."""
-        return self._pacing.window.calls
+        """Calls that were admitted, in all."""
+        return self._schedule.window.calls
 
     @property
     def in_flight(self) -> int:
-        """Calls that await their answers."""
-        return self._pacing.window.in_flight
+        """Calls that wait for their responses."""
+        return self._schedule.window.in_flight
 
-    def allowance(self, now: float) -> RateLimitStatus | None:
-        """Tell what the server's window still takes; None where no limit is known."""
-        return self._pacing.window.allowance(now)
+    def status(self, now: float) -> RateLimitStatus | None:
+        """Return what the server's window still accepts; None while no limit is known."""
+        return self._schedule.window.status(now)
 
-    def hold(self, now: float) -> RateLimitPause | None:
-        """Tell how long the server makes calls wait that are queued here; None where none does."""
-        wait = self._pacing.hold(now) if self._queued else None
-        if wait is None or wait.cause is DelayReason.ANSWER:
+    def pause(self, now: float) -> RateLimitPause | None:
+        """Return the rate limit pause that queued calls wait for; None where none waits for one."""
+        delay = self._schedule.server_delay(now) if self._queued else None
+        if delay is None or delay.reason is DelayReason.ANSWER:
             return None
-        return RateLimitPause(wait.until - now, refused=wait.cause is DelayReason.REFUSED)
+        return RateLimitPause(delay.until - now, refused=delay.reason is DelayReason.REFUSED)
 
-    async def enter(self, ready: Prepare | None = None) -> None:
-        """Return when the call may leave; it is counted from then on.
+    async def acquire(self, prepare: Prepare | None = None) -> None:
+        """Return when the call may leave; it is counted from then on. `cancel` or `record_response` must follow.
 
-        `ready` makes the call ready. It is awaited a little before the call's turn comes, so that the call leaves in
-        its slot, however long that took. What it raises is raised, and the turn is the next one's.
+        `prepare` is awaited a little before the call's slot, so that the call leaves in its slot, however long the
+        preparation took. Raise what `prepare` raises; the slot is then the next call's.
         """
-        await self._be_admitted()
         began = self._clock.now()
+        if self._queued or self._schedule.reserve(began) is not None:
+            await self._wait_in_queue()
+            began = self._clock.now()
         try:
-            if ready is not None:
-                await ready()
+            if prepare is not None:
+                await prepare()
         except BaseException:
-            self._pacing.cancel_reservation()
-            self._answer.set()
+            self._schedule.cancel_reservation()
+            self._changed.set()
             raise
         now = self._clock.now()
-        slot = self._pacing.leave(now, None if ready is None else now - began)
+        slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
         try:
             while slot > now:
                 await asyncio.sleep(slot - now)
                 now = self._clock.now()
         except BaseException:
-            self.withdraw()
+            self.cancel()
             raise
 
-    async def _be_admitted(self) -> None:
-        if not self._queued and self._pacing.take(self._clock.now()) is None:
-            return
+    async def _wait_in_queue(self) -> None:
         self._queued += 1
         try:
             async with self._first:
-                while (wait := self._pacing.take(self._clock.now())) is not None:
-                    await self._wait(wait)
+                while (delay := self._schedule.reserve(self._clock.now())) is not None:
+                    await self._wait(delay)
         finally:
             self._queued -= 1
 
-    def withdraw(self) -> None:
-        """Note that a call that was let through did not leave."""
-        self._pacing.rollback()
-        self._answer.set()
+    def cancel(self) -> None:
+        """Record that an admitted call did not leave."""
+        self._schedule.cancel()
+        self._changed.set()
 
-    def answered(self, reply: Reply | NoReply, *, refused: bool) -> None:
-        """Note a call's end; whoever waits looks anew."""
-        self._pacing.answered(reply, refused=refused)
-        self._answer.set()
+    def record_response(self, reply: Reply | NoReply, *, refused: bool) -> None:
+        """Record the end of a call; the first in the queue looks anew."""
+        self._schedule.record_response(reply, refused=refused)
+        self._changed.set()
 
-    async def _wait(self, wait: Delay) -> None:
-        seconds = wait.until - self._clock.now()
-        if wait.cause is DelayReason.RATE:
+    async def _wait(self, delay: Delay) -> None:
+        seconds = delay.until - self._clock.now()
+        if delay.reason is DelayReason.RATE:
             await asyncio.sleep(max(seconds, SHORTEST_WAIT))
             return
-        self._on_wait(wait)
-        self._answer.clear()
+        self._on_delay(delay)
+        self._changed.clear()
         try:
-            async with asyncio.timeout(seconds if wait.cause is not DelayReason.ANSWER else None):
-                await self._answer.wait()
+            async with asyncio.timeout(seconds if delay.reason is not DelayReason.ANSWER else None):
+                await self._changed.wait()
         except TimeoutError:
             pass

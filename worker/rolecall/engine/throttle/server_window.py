@@ -1,9 +1,9 @@
-"""The server's fixed window: how many calls it still takes, and when it takes more.
+"""The server's fixed window: how many calls it still accepts, and when it accepts more.
 
 Rocket.Chat counts calls in a window that starts with the first call after the old one ran out; refused calls count
 too. The fastest correct client sends the whole remainder at once and waits for the reset. Several instances behind
-a balancer count each on its own; windows are told apart by their resets, and a call is only sent while every known
-window has room for it, whichever instance it may meet.
+a balancer count each on its own. Windows are told apart by their resets, and a call is only sent while every known
+window has room for it, because it may reach any instance.
 """
 
 import math
@@ -14,37 +14,37 @@ from rolecall.models import NoReply, RateLimitStatus, Reply
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, server_date
 
 SAME_WINDOW = 0.1
-"""Seconds by which the resets that one window's answers tell may differ (each is computed anew)."""
+"""Seconds by which the resets of one window may differ between responses (each is computed anew)."""
 SAFETY = 0.002
-"""Seconds that are waited beyond a reset."""
+"""Seconds to wait beyond a reset."""
 NOW = -math.inf
 """Opening time of a window that has room."""
 
 
 class WindowState(NamedTuple):
-    """One window of one server instance, as its answers tell."""
+    """One window of one server instance, as its responses show it."""
 
     reset_at: float
     """When it ends: epoch seconds of the server's clock."""
     left: int
-    """Calls that it still takes, less what is in flight."""
+    """Calls that it still accepts; those in flight may not be counted yet."""
     known_since: float
-    """When its first answer came, on our clock."""
+    """When its first response came, on our clock."""
 
 
 class FixedWindowTracker:
-    """The room that one route's windows have; asked before each call, told of each call and each answer.
+    """The room that one route's windows have.
 
-    `patience`: seconds after which a window is not believed to last on, whatever its headers say.
+    `max_wait`: seconds after which a window counts as ended, even if its headers say otherwise.
     """
 
-    def __init__(self, patience: float = math.inf) -> None:
-        self._patience = patience
+    def __init__(self, max_wait: float = math.inf) -> None:
+        self._max_wait = max_wait
         self._clock = ServerClock()
         self._windows: list[WindowState] = []
         self._last_ended: WindowState | None = None
         self._in_flight = 0
-        self._learnt = False
+        self._has_learnt = False
         self._limit: int | None = None
         self._sent_since_reset = 0
         self.calls = 0
@@ -52,16 +52,16 @@ class FixedWindowTracker:
 
     @property
     def limit(self) -> int | None:
-        """Calls in a window; None while none is known."""
+        """Calls in a window; None while not known."""
         return self._limit
 
     @property
     def in_flight(self) -> int:
-        """Calls that await their answers."""
+        """Calls that wait for their responses."""
         return self._in_flight
 
-    def allowance(self, now: float) -> RateLimitStatus | None:
-        """Tell what the fullest known window still takes, for those who show it; None where no limit is known."""
+    def status(self, now: float) -> RateLimitStatus | None:
+        """Return what the fullest known window still accepts, for displays; None while no limit is known."""
         if self._limit is None:
             return None
         self._drop_ended(now)
@@ -74,33 +74,33 @@ class FixedWindowTracker:
         )
 
     def opens_at(self, now: float) -> float:
-        """Tell when the next call may leave: NOW, a moment of our clock, or infinity when an answer must come first."""
+        """Return when the next call may leave: NOW, a moment of our clock, or infinity: a response decides."""
         self._drop_ended(now)
         if self._windows:
             full = [window for window in self._windows if window.left <= self._in_flight]
             return min(self._ends(window, now) for window in full) if full else NOW
-        if self._learnt and self._limit is None:
+        if self._has_learnt and self._limit is None:
             return NOW
-        # Unknown, or a new window of which no answer has told yet: the limit is what the last one had. One call goes
-        # alone where it is not sure that the old window has ended.
-        sure = self._limit is not None and not self._clock.guess_is_open
-        room = (self._limit or 0) - self._sent_since_reset if sure else 0
+        # No window is known, or a new one without a response yet: assume the limit of the last one. One call leaves
+        # alone where the end of the old window is not certain.
+        certain = self._limit is not None and not self._clock.is_guess_unconfirmed
+        room = (self._limit or 0) - self._sent_since_reset if certain else 0
         return NOW if room > 0 or self._in_flight == 0 else math.inf
 
-    def sent(self) -> None:
-        """Note that a call leaves."""
+    def record_request(self) -> None:
+        """Count a call that leaves."""
         self._in_flight += 1
         self._sent_since_reset += 1
         self.calls += 1
 
-    def rollback(self) -> None:
-        """Note that a call did not leave after all."""
+    def cancel_request(self) -> None:
+        """Take back a call that did not leave."""
         self._in_flight -= 1
         self._sent_since_reset -= 1
         self.calls -= 1
 
-    def answered(self, reply: Reply | NoReply, *, refused: bool = False) -> None:
-        """Note that a call has come to its end, and learn from its headers; `refused` by 'too many requests'."""
+    def record_response(self, reply: Reply | NoReply, *, refused: bool = False) -> None:
+        """Record the end of a call and learn from its headers; `refused`: it was 'too many requests'."""
         self._in_flight -= 1
         if isinstance(reply, NoReply):
             if reply.maybe_sent:  # the server may have counted it
@@ -110,25 +110,25 @@ class FixedWindowTracker:
         if limits is not None or self._limit is not None:
             date = server_date(reply.headers)
             if date is not None:
-                self._clock.saw_date(date, reply.sent_at, reply.received_at)
+                self._clock.record_date(date, reply.sent_at, reply.received_at)
         if limits is not None:
-            if refused and self._last_ended is not None and _same(self._last_ended, limits):
-                self._clock.distrust_windows()  # it has not ended: what was concluded about the clock is wrong
+            if refused and self._last_ended is not None and _is_same(self._last_ended, limits):
+                self._clock.drop_guess()  # that window has not ended: the conclusion about the clock was wrong
             self._learn(limits, reply, refused=refused)
         elif reply.status < 429:
             # Rocket.Chat itself has answered without a window: this account is not limited (any more).
-            self._learnt, self._limit = True, None
+            self._has_learnt, self._limit = True, None
             self._windows.clear()
 
     def _learn(self, limits: Limits, reply: Reply, *, refused: bool) -> None:
-        self._learnt, self._limit = True, limits.limit
+        self._has_learnt, self._limit = True, limits.limit
         if limits.remaining == limits.limit - 1 and not refused:
-            self._clock.saw_window_open(limits.reset_at, reply.sent_at, reply.received_at)
+            self._clock.record_window_start(limits.reset_at, reply.sent_at, reply.received_at)
         window = WindowState(limits.reset_at, limits.remaining, reply.received_at)
         if self._ends(window, reply.received_at) <= reply.received_at:
-            return  # it had ended before its answer came
+            return  # it had ended before its response came
         for index, known in enumerate(self._windows):
-            if _same(known, limits):
+            if _is_same(known, limits):
                 last = max(known.reset_at, limits.reset_at)
                 self._windows[index] = known._replace(reset_at=last, left=min(known.left, limits.remaining))
                 return
@@ -142,10 +142,10 @@ class FixedWindowTracker:
                 self._sent_since_reset = self._in_flight
 
     def _ends(self, window: WindowState, now: float) -> float:
-        """Tell when a window has surely ended, on our clock."""
-        end = self._clock.ours(window.reset_at, now)
-        return now if end is None else min(end + SAFETY, window.known_since + self._patience)
+        """Return when a window has surely ended, on our clock."""
+        end = self._clock.to_local(window.reset_at, now)
+        return now if end is None else min(end + SAFETY, window.known_since + self._max_wait)
 
 
-def _same(window: WindowState, limits: Limits) -> bool:
+def _is_same(window: WindowState, limits: Limits) -> bool:
     return abs(window.reset_at - limits.reset_at) <= SAME_WINDOW

@@ -1,0 +1,117 @@
+"""The attempts of one row: intent on disk, request, result, rollback of the intent where nothing was carried out.
+
+Invariants, whenever something is cancelled or killed: a request leaves only after its intent is on disk; an intent is
+rolled back only if its request did not leave or was certainly not carried out.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rolecall.engine.context import RunContext
+from rolecall.engine.room_cache import RoomVisibilityResolver
+from rolecall.engine.row_queue import RowQueue
+from rolecall.models import DueRow, NoReply, Reply
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, Action
+from rolecall.rocketchat.operations import Operation
+from rolecall.rocketchat.response_classifier import CallResult, classify
+from rolecall.store.base import Intent, IntentRollback
+from rolecall.store.batch_writer import BatchWriter
+
+
+class RowTarget(NamedTuple):
+    """What the calls of all rows of a run need."""
+
+    client: Client
+    operation: Operation
+    queue: RowQueue
+    journal: BatchWriter
+    context: RunContext
+    visibility: RoomVisibilityResolver | None
+    """None where a missing room needs no explanation: every account sees a public channel."""
+    calling: set[asyncio.Task[None] | None]
+    """The workers whose request is in flight."""
+
+
+@dataclass(eq=False, slots=True)
+class RowCall:
+    """The call of one row (see `Call`) and its state in this session."""
+
+    target: RowTarget
+    row: DueRow
+    attempts: int
+    """Attempts that count, those of earlier sessions included."""
+    in_doubt: bool
+    """An attempt may have been carried out whose response is not known."""
+    last: CallResult | None = None
+    """The last result that says something about the row; 'too many requests' does not."""
+    started_at: float = 0.0
+    """When the last request left, on the run's monotonic clock."""
+    is_prepared: bool = False
+    """The intent of the next attempt was written, and its request did not leave yet."""
+
+    async def prepare(self) -> None:
+        """Write the intent of an attempt; return once it is on disk. Raise StoreError."""
+        self.is_prepared = True
+        self.attempts += 1
+        now = self.target.context.clock.wall_ms()
+        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, now))
+
+    def cancel_prepared(self) -> None:
+        """Roll the intent back: its request does not leave."""
+        if self.is_prepared:
+            self.is_prepared = False
+            self.attempts -= 1
+            self._roll_back()
+
+    async def send(self) -> Reply | NoReply:
+        """Send the request; cancelled meanwhile, the row is in doubt."""
+        target, worker = self.target, asyncio.current_task()
+        target.calling.add(worker)
+        self.is_prepared = False
+        self.started_at = target.context.clock.now()
+        try:
+            return await target.client.post_pair(target.operation.path, self.row.room_id, self.row.user_id)
+        except asyncio.CancelledError:
+            self.in_doubt = True
+            self.last = CallResult(NOT_AWAITED, "", "the run ended before the answer came", None)
+            raise
+        finally:
+            target.calling.discard(worker)
+
+    def record_response(self, reply: Reply | NoReply) -> CallResult:
+        """Classify a response and record what it says about the row."""
+        result = classify(reply, self.target.operation, in_doubt=self.in_doubt)
+        if result.rule.maybe_done:
+            self.in_doubt = True
+        if result.rule.action is not Action.BACK_OFF:
+            self.last = result
+        return result
+
+    @property
+    def may_be_the_cause(self) -> bool:
+        """True for the last rows of a job: while others wait, one of them is the next probe."""
+        return self.target.queue.is_empty
+
+    def discard_attempt(self) -> None:
+        """Take the attempt back; the row stays in doubt where it was."""
+        self.attempts -= 1
+        self._roll_back()
+
+    async def complete_attempt(self, result: CallResult) -> CallResult:
+        """Record an attempt that counts; return its result, with the exact reason behind 'no such room'."""
+        if result.rule.action is not Action.FINISH and not self.in_doubt:
+            self._roll_back()
+        target = self.target
+        if result.rule is ROOM_NOT_FOUND and target.visibility is not None and target.context.stop.reason is None:
+            result = self.last = await target.visibility.resolve(result, self.row.room_id)
+        target.queue.record_response(self.row, result)
+        return result
+
+    def report_retry(self, result: CallResult, seconds: float) -> None:
+        """Report the next attempt to the session's events."""
+        self.target.context.events.retrying(self.row, result, seconds)
+
+    def _roll_back(self) -> None:
+        self.target.journal.rollback_intent(IntentRollback(self.row.key, self.attempts, self.in_doubt))

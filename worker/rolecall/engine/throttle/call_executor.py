@@ -1,0 +1,94 @@
+"""The attempt loop of all calls: admission, sending, classification, retries."""
+
+from typing import Protocol
+
+from rolecall.engine.context import RunContext
+from rolecall.engine.throttle.admission import RouteAdmission
+from rolecall.engine.throttle.retry import RetryPolicy, retry
+from rolecall.engine.throttle.route_limiter import Prepare
+from rolecall.models import NoReply, Reply
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.error_table import Action, ErrorScope
+from rolecall.rocketchat.preflight import ME, is_rocketchat_response
+from rolecall.rocketchat.response_classifier import CallResult
+
+
+class Call(Protocol):
+    """One request with all its attempts. An attempt runs prepare, send, record_response, then one of the last two."""
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """Prepare the next attempt, just before it leaves; None where there is nothing to prepare."""
+
+    def cancel_prepared(self) -> None:
+        """Take back what `prepare` did, if it began: the attempt does not leave."""
+
+    async def send(self) -> Reply | NoReply:
+        """Send the request."""
+
+    def record_response(self, reply: Reply | NoReply) -> CallResult:
+        """Classify a response, record what it says about the request, and return the result."""
+
+    @property
+    def may_be_the_cause(self) -> bool:
+        """True where a failed probe may be this request's fault, and no other request would show that."""
+
+    def discard_attempt(self) -> None:
+        """Record that the attempt does not count; another one follows."""
+
+    async def complete_attempt(self, result: CallResult) -> CallResult:
+        """Record an attempt that counts, and return its result, with a more exact meaning where that is possible."""
+
+    def report_retry(self, result: CallResult, seconds: float) -> None:
+        """Report that another attempt follows in so many seconds."""
+
+
+class CallExecutor:
+    """Makes the calls of one route in one run."""
+
+    def __init__(self, route: RouteAdmission, client: Client, context: RunContext) -> None:
+        self._route = route
+        self._client = client
+        self._stop = context.stop
+        self._policy = RetryPolicy(context.settings.max_attempts, context.settings.retry_backoff, route.retry_budget)
+
+    async def execute(self, call: Call) -> CallResult:
+        """Attempt a call until its result is final or no attempt is left. Raise ShutdownRequested."""
+        result = await self._attempt(call)
+        if result.rule.action is Action.RETRY:
+
+            def on_retry(latest: CallResult, seconds: float) -> None:
+                self._stop.raise_if_requested()
+                call.report_retry(latest, seconds)
+
+            result = await retry(result, lambda: self._attempt(call), self._policy, on_retry)
+        if result.rule.action is Action.FINISH:
+            self._route.retry_budget.refill_on_success()
+        return result
+
+    async def _attempt(self, call: Call) -> CallResult:
+        """Make one attempt that counts: 'too many requests' and faults during an outage do not."""
+        route = self._route
+        while True:
+            self._stop.raise_if_requested()
+            try:
+                probing = await route.acquire(call.prepare)
+            except BaseException:
+                call.cancel_prepared()
+                raise
+            try:
+                reply = await call.send()
+            except BaseException:
+                route.cancel(probing=probing)
+                raise
+            result = call.record_response(reply)
+            route.record_response(call, reply, result, probing=probing)
+            is_fault = result.rule.scope is ErrorScope.WORKSPACE
+            if is_fault and probing and call.may_be_the_cause and await self._is_reachable():
+                route.confirm_reachable()
+            if result.rule.action is not Action.BACK_OFF and not (is_fault and route.in_outage):
+                return await call.complete_attempt(result)
+            call.discard_attempt()
+
+    async def _is_reachable(self) -> bool:
+        return is_rocketchat_response(await self._client.get(ME))
