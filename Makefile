@@ -64,7 +64,7 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
-docs-help: $(READY) ## write every --help text into docs/reference.md
+docs-help: $(READY) ## write every --help text and hint into docs/reference.md
 	$(BIN)/python -m tests.docs_help
 
 audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)
