@@ -68,7 +68,7 @@ def cells(heading: str, text: str = PAGE) -> list[str]:
 
 def test_every_program_is_known() -> None:
     """Each of the page's programs is run by a test below, or looked at where its library is not installed."""
-    expected = ["Rolecall in a program", "Ending early", "The other commands", "aiohttp", "FastAPI", "In a notebook"]
+    expected = ["Rolecall in a program", "Ending early", "Other commands", "aiohttp", "FastAPI", "In a notebook"]
     assert list(PROGRAMS) == expected
 
 
@@ -146,7 +146,7 @@ async def test_the_program_with_the_other_commands(place: Path, sandbox: Sandbox
     """It finds, predicts, removes, verifies and restores one role, and leaves the reports."""
     for permission in ("view-full-other-user-info", "view-other-user-channels", "view-room-administration"):
         sandbox.world.grant(permission, "user")
-    shown = await run_program("The other commands", place)
+    shown = await run_program("Other commands", place)
     assert shown.splitlines() == ["would be removed", "is removed", "is again added"]
     assert (place / "runs/leavers/report.jsonl").is_file()
     assert sandbox.world.is_leader(ROOM, LEADER)
