@@ -61,7 +61,7 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
             reading = await _post(config.target, compose(_summary(result)), context)
         except (asyncio.CancelledError, RunStopped):
             log.warning("notification failed", target=target, reason="interrupted")
-        except Exception as error:  # the run has ended, whatever becomes of its message
+        except Exception as error:  # a message that fails changes nothing about the run
             log.warning("notification failed", target=target, reason=type(error).__name__)
         else:
             _log_result(log, target, reading, secret=not isinstance(config.target, Room))
