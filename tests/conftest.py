@@ -1,12 +1,16 @@
 """What all tests share."""
 
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.blocking import blocking_calls_fail
+
 
 def pytest_configure() -> None:
-    """Give the commands that tests start the usual signals: a shell's background job ignores Ctrl-C, and so would they."""
+    """Restore the usual signals for the commands that tests start: a background job of a shell ignores Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -18,3 +22,19 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     Parallel runs need the same ids in each process, so an id must not depend on time, order or chance.
     """
     return argname if isinstance(val, bytes) else None
+
+
+GUARDED = ("unit/store", "unit/engine", "unit/app", "unit/api", "integration")
+"""The folders of tests in which a blocking call of Rolecall on the event loop fails the test."""
+MAY_BLOCK = frozenset({"sandbox", "app", "api", "cli"})
+"""The layers that may block. The sandbox is a test server; remove the others to have their blocking calls found too."""
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which Rolecall blocks the event loop; see GUARDED."""
+    if not any(request.path.is_relative_to(Path(__file__).parent / folder) for folder in GUARDED):
+        yield
+        return
+    with blocking_calls_fail(except_in=MAY_BLOCK):
+        yield
