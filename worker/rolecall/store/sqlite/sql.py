@@ -8,7 +8,7 @@ SCHEMA_VERSION = 3
 APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
 
 # FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
-# kept small because memory must not grow with the job.
+# small because memory must not grow with the job.
 SETTINGS = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
