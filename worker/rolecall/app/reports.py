@@ -98,7 +98,7 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
-    further = {"report.html": _html_report(summary, formats)} if is_run else {}
+    further = {"report.html": await asyncio.to_thread(_html_report, summary, formats)} if is_run else {}
     files = ReportFiles(formats, further, retry=is_run)
     opened = open_reports(run.folder, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:

@@ -160,7 +160,8 @@ def serialise_start(job: Job, out: Path | None, *, base: Path, kind: RunKind = R
 
 async def reports_up_to_date(run: Run) -> bool:
     """Return whether the reports exist and have everything that the store knows."""
-    exist = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
+    files = [run.folder / name for name in ("report.csv", "report.html")]
+    exist = await asyncio.to_thread(lambda: all(file.is_file() for file in files))
     return exist and (await run.store.get_meta()).get(REPORTS_STATE) == "yes"
 
 

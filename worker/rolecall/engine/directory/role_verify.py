@@ -1,6 +1,6 @@
 """Reads the roles back and compares them with the outcomes of a run; settles the rows that are in doubt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from enum import StrEnum
 from typing import NamedTuple
@@ -86,16 +86,16 @@ class RoleVerification:
         *,
         at_once: int,
         clock: Clock,
-        on_row: Callable[[VerifiedRow], object],
+        on_rows: Callable[[Sequence[VerifiedRow]], Awaitable[object]],
     ) -> None:
-        """`at_once`: rooms or users that are read at the same time. `on_row` gets each verified row once."""
+        """`at_once`: rooms or users that are read at the same time. `on_rows` gets each verified row once."""
         self._store = store
         self._reader = reader
         self._users = UserLookup(reader)
         self._operation = operation
         self._at_once = at_once
         self._clock = clock
-        self._on_row = on_row
+        self._on_rows = on_rows
 
     async def run(self) -> None:
         """Verify every verifiable row, by room or by user, whichever takes fewer calls.
@@ -127,9 +127,9 @@ class RoleVerification:
             if user.rule is USER_NOT_FOUND:  # a user who does not exist has no role
                 await self._compare(pairs, {})
             else:
-                self._report_unread(pairs, user.rule.reason)
+                await self._report_unread(pairs, user.rule.reason)
         elif user.rooms is None:
-            self._report_unread(pairs, "rooms_not_shown")
+            await self._report_unread(pairs, "rooms_not_shown")
         else:
             await self._compare(pairs, {(room.room_id, user.user_id): room.roles for room in user.rooms})
 
@@ -137,7 +137,7 @@ class RoleVerification:
         room_id = pairs[0].room_id
         found = await read_role_holders(self._reader, self._operation.kind, room_id)
         if isinstance(found, CallResult):
-            self._report_unread(pairs, found.rule.reason)
+            await self._report_unread(pairs, found.rule.reason)
         else:
             await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
 
@@ -153,8 +153,7 @@ class RoleVerification:
         outcomes = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
         if outcomes:
             await self._store.commit(Batch(outcomes))
-        for row in rows:
-            self._on_row(row)
+        await self._on_rows(rows)
 
     async def _why_no_member(self, pair: Pair) -> str:
         """Return why a missing role proves nothing, as the server may have refused the row; empty for a member."""
@@ -165,6 +164,5 @@ class RoleVerification:
             return ""
         return USER_NOT_IN_ROOM.reason
 
-    def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
-        for pair in pairs:
-            self._on_row(VerifiedRow(pair, VerifyStatus.UNREAD, None, why))
+    async def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
+        await self._on_rows([VerifiedRow(pair, VerifyStatus.UNREAD, None, why) for pair in pairs])
