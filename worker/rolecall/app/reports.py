@@ -1,6 +1,7 @@
 """The reports of a run, written from its store; the same for every command."""
 
 import asyncio
+import importlib
 from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -114,6 +115,7 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
 
 
 async def _html_report(run: Run, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
+    await asyncio.to_thread(importlib.import_module, "rolecall.display.html_report")  # slow: charts and templates
     from rolecall.display.html_report import ReportContext, SessionSpan, html_report
 
     context = ReportContext(

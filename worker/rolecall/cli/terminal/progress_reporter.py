@@ -48,10 +48,11 @@ class ProgressReporter:
             return True
         return console.confirm(format_question(preview))
 
-    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Path | None, *, hide: str, run: str = "") -> FilteringBoundLogger:
         """Return the logger of a session; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        self._log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        self._log = log.bind(run=run) if run else log
         return self._log
 
     def notice(self, notice: Notice) -> None:
