@@ -151,7 +151,7 @@ class ResultStream:
     async def _send(self, run: Run, operation: Operation, connection: Connection, due: int) -> bool:
         """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
         app, durable = self._app, ResultQueue[RowOutcome]()
-        log = app.observer.open_log(None, hide=app.credentials.token, run=run.folder.name)
+        log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
         context = RunContext.create(app.settings, log, stop=app.stop)
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True

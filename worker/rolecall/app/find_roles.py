@@ -116,8 +116,8 @@ async def find_roles(request: FindRequest, context: AppContext, write: WriteRows
     """
     checkpoint, url = checkpoint_path(request.output), context.connection.url
     async with connect(context) as connection:
-        opened = await asyncio.to_thread(FindCheckpoint, checkpoint, url, request.query.digest)
-        async with on_thread(opened) as part:
+        part = await asyncio.to_thread(FindCheckpoint, checkpoint, url, request.query.digest)
+        async with on_thread(part):
             await _read(request, connection, part, context)
             if context.stop.reason is not None:
                 return FindResult(request.query, request.output, context.stop.reason)
@@ -126,8 +126,7 @@ async def find_roles(request: FindRequest, context: AppContext, write: WriteRows
 
 async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, context: AppContext) -> None:
     """Read everything that is not known yet; after an early end the context's stop has the reason."""
-    query = request.query
-    done = await asyncio.to_thread(lambda: {result.target_key for result in part.results()})
+    done, query = await asyncio.to_thread(_known_targets, part), request.query
     left = max(0, (query.units or 0) - len(done))
     estimate = connection.estimate(context.settings, left) if left else None
     context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
@@ -140,7 +139,11 @@ async def _read(request: FindRequest, connection: Connection, part: FindCheckpoi
     try:
         await run_reading(work, stop)
     finally:
-        await asyncio.shield(asyncio.to_thread(part.sync))
+        await asyncio.to_thread(part.sync)
+
+
+def _known_targets(part: FindCheckpoint) -> set[str]:
+    return {result.target_key for result in part.results()}
 
 
 def _write(request: FindRequest, part: FindCheckpoint, write: WriteRows) -> FindResult:

@@ -52,7 +52,7 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
         return
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
-    log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token, run=result.folder.name)
+    log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
     target = config.target.name if isinstance(config.target, Room) else "webhook"
     try:
         reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)

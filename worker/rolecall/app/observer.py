@@ -72,11 +72,8 @@ class Observer(Protocol):
     def confirm(self, preview: RunPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Path | None, *, hide: str, run: str = "") -> EventLogger:
-        """Return the logger of a session.
-
-        `path` is a file for its events, `hide` the token that no event shows; `run`, if given, is in every event.
-        """
+    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+        """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
         """Show the progress of the run while the block runs."""
@@ -114,9 +111,9 @@ class NullObserver:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Path | None, *, hide: str, run: str = "") -> EventLogger:
+    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
         """Return the caller's logger."""
-        return self._log.bind(run=run) if run else self._log
+        return self._log
 
     @asynccontextmanager
     async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:

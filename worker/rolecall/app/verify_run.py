@@ -115,14 +115,13 @@ async def _verify(run: Run, operation: Operation, session: ReadSession, at_once:
         await mark_reports_stale(run)
         await reports.write_reports(run, ())
     undo = run.folder / UNDO_FOLDER
-    has_undo = await asyncio.to_thread((undo / FILE_NAME).is_file)
     return VerifyResult(
         run.folder,
         operation,
         collector.found,
         collector.first,
         stop=None if complete else stop.reason,
-        undo=undo if has_undo else None,
+        undo=undo if await asyncio.to_thread((undo / FILE_NAME).is_file) else None,
     )
 
 

@@ -14,7 +14,7 @@ from rolecall.models import LookupResult
 async def search_roles(
     reader: ReadClient,
     query: FindQuery,
-    keep: Callable[[LookupResult], Awaitable[object]],
+    keep: Callable[[LookupResult], Awaitable[None]],
     *,
     done: Collection[str],
     at_once: int,
