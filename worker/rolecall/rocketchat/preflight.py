@@ -67,8 +67,8 @@ def parse_version(body: Mapping[str, object]) -> str:
 def parse_account(reply: Reply | NoReply, url: str) -> Account:
     """Parse the reply of `GET /api/v1/me`.
 
-    Raises AuthenticationError (401, 403), WorkspaceUnavailableError (429, 5xx), or InvalidUrlError for everything
-    that is not Rocket.Chat.
+    Raises AuthenticationError (401, 403, an account without a username), WorkspaceUnavailableError (429, 5xx), or
+    InvalidUrlError for everything that is not Rocket.Chat.
     """
     if isinstance(reply, NoReply):
         raise _no_reply_error(reply, url)
@@ -85,6 +85,10 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
             f"{url} redirects to {target[:200]!r}, which is not followed, so that the token is not sent elsewhere; "
             "set ROCKETCHAT_URL to the workspace's final URL."
         )
+    if reply.status == 407:
+        raise InvalidUrlError(
+            f"A proxy between this machine and {url} wants a user and password (407); set https_proxy or http_proxy."
+        )
     body = parse_object(reply.body)
     user_id = body.get("_id") if body is not None else None
     if reply.status != 200 or body is None or not isinstance(user_id, str):
@@ -92,10 +96,16 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
             f"{url} is not a Rocket.Chat workspace: /api/v1/me answered {reply.status} with {_content_kind(reply)}; "
             "check ROCKETCHAT_URL (a missing path? a login page in front?)."
         )
+    username = body.get("username")
+    if not username:
+        raise AuthenticationError(
+            f"{url}: the calling account has no username, so the server fails on every role change (500); "
+            "give the account a username."
+        )
     roles = body.get("roles")
     return Account(
         user_id,
-        str(body.get("username") or user_id),
+        str(username),
         tuple(str(role) for role in roles) if isinstance(roles, list) else (),
         parse_limits(reply.headers),
     )
@@ -106,7 +116,8 @@ def _no_reply_error(reply: NoReply, url: str) -> InvalidUrlError:
         return InvalidUrlError(
             f"{url}: {reply.detail}. Name your own certificate authority with --ca-file; the check cannot be skipped."
         )
-    return InvalidUrlError(f"Nothing usable answers at {url}: {reply.detail}. Check ROCKETCHAT_URL and the network.")
+    place = "https_proxy, http_proxy, all_proxy and no_proxy" if reply.by_proxy else "ROCKETCHAT_URL and the network"
+    return InvalidUrlError(f"Nothing usable answers at {url}: {reply.detail}. Check {place}.")
 
 
 def _content_kind(reply: Reply) -> str:
