@@ -36,9 +36,7 @@ def closing_after(seconds: float) -> Speak:
     return speak
 
 
-def send_rows(
-    pauses: list[float], idle: float, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[Reply | NoReply], int]:
+def send_rows(pauses: list[float], idle: float, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Reply | NoReply], int]:
     """Send a row after each pause; return the replies and the number of connections."""
 
     async def main() -> tuple[list[Reply | NoReply], int]:
@@ -57,7 +55,7 @@ def send_rows(
 @pytest.mark.parametrize("seed", range(5))
 def test_no_row_is_lost_at_twelve_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that closes idle connections after five seconds, as Node does, loses no row that comes every five."""
-    random = Random(seed)  # noqa: S311 - repeatable, not secret
+    random = Random(seed)
     pauses = [5.0 + random.choice((-0.001, 0.0, 0.0, 0.001)) for _ in range(60)]
     replies, connections = send_rows(pauses, 5.0, monkeypatch)
     assert [reply for reply in replies if isinstance(reply, NoReply)] == []

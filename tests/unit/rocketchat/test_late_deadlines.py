@@ -44,7 +44,11 @@ def stall(answered: int, late: float) -> list[Reply | NoReply]:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with Client(Transport(url, DEADLINE / 2, DEADLINE / 2), WHO) as client:
                 calls = [asyncio.create_task(client.post_pair(PATH, "ROOM", str(number))) for number in range(CALLS)]
-                accepted = [listener.accept()[0] for _ in calls if not await turns(20)]
+                accepted = []
+                for _ in calls:
+                    await turns(20)
+                    accepted.append(listener.accept()[0])
+                await turns(20)
                 for connection in accepted[:answered]:
                     connection.recv(65_536)
                     connection.sendall(answer(GOOD))

@@ -8,7 +8,6 @@ from itertools import islice
 from types import TracebackType
 from typing import Any
 
-
 LATE = 1.0
 """Seconds of delay from which on the loop itself must have been stopped: SIGSTOP, suspend, a blocking call."""
 POLL = 0.05

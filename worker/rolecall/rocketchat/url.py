@@ -91,7 +91,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _bypasses_proxy(host: str, port: int | None, no_proxy: str) -> bool:
-    """Return whether an entry matches: a name with its subdomains, an IP address or network, each perhaps with a port."""
+    """Return whether an entry matches: a name with its subdomains, an address or network; perhaps with a port."""
     entries = no_proxy.replace(",", " ").lower().split()
     return "*" in entries or any(_matches_entry(host, port, entry) for entry in entries)
 
