@@ -147,6 +147,18 @@ async def test_a_third_of_the_instances_may_be_bad(start: Start, seed: int, answ
     assert asyncio.get_running_loop().time() - BEGINNING < 60
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("after", ["3600", "60"])
+async def test_a_long_retry_after_is_no_outage(start: Start, status: int, after: str) -> None:
+    """A server that asks to wait for longer than an outage may last ends the run with that reason; rows are due."""
+    refusal = reply(status, b'{"success":false}', {"Retry-After": after})
+    run = start(users(), lambda _: refusal, replace(ALONE, outage_timeout=100.0, max_attempts=50))
+    await run.go()
+    assert run.stop.reason is (StopReason.RETRY_LATER if after == "3600" else StopReason.OUTAGE)
+    assert ("3600" in run.stop.detail) == (after == "3600")
+    assert run.ledger.count_due(retry_failed=False)[0] == 30
+
+
 async def test_a_good_me_counts_for_a_few_seconds(start: Start) -> None:
     """Rows that are refused one after the other read `me` once: its own route is limited too."""
     run = start(users(), {user: [UNAUTHORIZED, OK] for user in users()[1:]}, ALONE)

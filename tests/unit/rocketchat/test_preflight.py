@@ -55,6 +55,8 @@ def test_the_account_knows_its_window() -> None:
         (reply(407, b"<html>login</html>"), InvalidUrlError, "A proxy"),
         (NoReply("connect_failed", "the proxy p:1 refused: 407", False, by_proxy=True), InvalidUrlError, "all_proxy"),
         (reply(429, {"success": False}), WorkspaceUnavailableError, "(429)"),
+        (reply(503, b"", {"Retry-After": "3600"}), WorkspaceUnavailableError, "try again in 3600 s"),
+        (reply(429, {"success": False}, {"Retry-After": "90"}), WorkspaceUnavailableError, "try again in 90 s"),
         (reply(500, {"success": False}), WorkspaceUnavailableError, "(500)"),
         (reply(502, b"<html></html>"), WorkspaceUnavailableError, "(502)"),
         (reply(503, b""), WorkspaceUnavailableError, "(503)"),

@@ -34,6 +34,7 @@ WHY_STOPPED = {
     StopReason.INTERRUPTED: "Interrupted.",
     StopReason.CREDENTIALS: "The workspace refused the credentials; make a new token.",
     StopReason.OUTAGE: "The workspace stayed away.",
+    StopReason.RETRY_LATER: "The server asks to wait longer than --outage-timeout; try again after that.",
 }
 
 

@@ -46,6 +46,7 @@ BY_STOP = {
     StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
     StopReason.MAX_FAILURES: ExitCode.STOPPED,
     StopReason.OUTAGE: ExitCode.STOPPED,
+    StopReason.RETRY_LATER: ExitCode.STOPPED,
     StopReason.STORE: ExitCode.STOPPED,
 }
 """How the command ends for each reason to stop."""

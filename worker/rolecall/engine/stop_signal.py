@@ -12,6 +12,7 @@ class StopReason(StrEnum):
     NO_SUCH_ROUTE = "no_such_route"
     MAX_FAILURES = "max_failures"
     OUTAGE = "outage"
+    RETRY_LATER = "retry_later"
     STORE = "store"
     KILLED = "killed"
     """Never requested: reported for a session that did not record its own end."""
@@ -23,6 +24,7 @@ STOP_HINTS = {
     StopReason.NO_SUCH_ROUTE: "the workspace does not know the method; correct ROCKETCHAT_URL and run again",
     StopReason.MAX_FAILURES: "too many rows failed; look at their reasons, then the same command goes on",
     StopReason.OUTAGE: "the workspace stayed away; the same command goes on",
+    StopReason.RETRY_LATER: "the server asks to wait longer than --outage-timeout; after that the same command goes on",
     StopReason.STORE: "the ledger could not be written (disk full?); make room, then the same command goes on",
     StopReason.KILLED: "the worker was killed; the same command goes on",
 }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits
+from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import parse_object, rate_limit_delay
 from rolecall.rocketchat.url import InvalidUrlError
 
@@ -78,7 +78,9 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
             "a personal access token may have been revoked."
         )
     if reply.status == 429 or reply.status >= 500:
-        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again later.")
+        seconds = retry_after(reply)
+        later = "later" if not seconds else f"in {seconds:.0f} s, as it asks (Retry-After)"
+        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again {later}.")
     if 300 <= reply.status < 400:
         target = reply.headers.get("Location", "elsewhere")
         raise InvalidUrlError(

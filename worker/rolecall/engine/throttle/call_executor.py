@@ -13,6 +13,7 @@ from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import Action, ErrorScope
 from rolecall.rocketchat.preflight import ME, is_rocketchat_response
+from rolecall.rocketchat.rate_limit_headers import retry_after
 from rolecall.rocketchat.response_classifier import CallResult
 
 
@@ -121,6 +122,7 @@ class CallExecutor:
                 raise
             result = call.record_response(reply)
             self._health.record_response(reply, result)
+            self._observer.record_long_wait(_long_wait(reply, self._max_outage))
             route.record_response(call, reply, result, probing=probing)
             is_fault = result.rule.scope is ErrorScope.WORKSPACE
             if is_fault and probing and call.may_be_the_cause and await self._is_reachable():
@@ -131,3 +133,11 @@ class CallExecutor:
 
     async def _is_reachable(self) -> bool:
         return is_rocketchat_response(await self._client.get(ME))
+
+
+def _long_wait(reply: Reply | NoReply, max_wait: float) -> float | None:
+    """Return the seconds of a `Retry-After` that is longer than `max_wait`; None for any other response."""
+    if isinstance(reply, NoReply) or (reply.status < 500 and reply.status != 429):
+        return None
+    seconds = retry_after(reply)
+    return seconds if seconds is not None and seconds > max_wait else None
