@@ -16,12 +16,13 @@ from rolecall.rocketchat.response_classifier import CallResult
 
 CONFIRM_AFTER = 1.0
 """Seconds between the two refusals of `me` that prove that the credentials are not accepted."""
-VALID_FOR = 5.0
-"""Seconds for which a `me` that accepted the credentials counts for later calls: its own route is limited too."""
+VALID_FOR = 10.0
+"""Seconds for which a `me` that accepted the credentials counts for later calls: its own route is limited too, and a
+load balancer that alternates would send each repeated call to the same bad instance if `me` came between."""
 MAX_REFUSALS = 3
 """Refusals of a route, each after a good `me`, that prove that the route refuses every call."""
-FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0
-"""Seconds before a refused call is repeated: doubled each time."""
+FIRST_PAUSE, MAX_PAUSE = 0.5, 3.0
+"""Seconds before a refused call is repeated: doubled each time. Several repetitions pass while one `me` is valid."""
 
 
 class Credentials(Enum):
