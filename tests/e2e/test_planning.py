@@ -58,7 +58,7 @@ async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
         ("operation", "made for another operation"),
         ("account", "made as bulk.bot, not second.bot"),
         ("workspace", "made for another workspace"),
-        ("begun", "was begun without this plan"),
+        ("begun", "was started without this plan"),
         ("retry", "leave out --dry-run and --retry-failed"),
     ],
 )

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import KEEPALIVE, Client, Credentials, Transport
+from rolecall.rocketchat.client import KEEPALIVE, Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from tests.unit.engine.virtual import run_virtual
 from tests.unit.rocketchat.raw_server import RawServer, Speak, answer, serving
 
@@ -43,7 +44,7 @@ def send_rows(pauses: list[float], idle: float, monkeypatch: pytest.MonkeyPatch)
         loop = asyncio.get_running_loop()
         monkeypatch.setattr("aiohttp.connector.monotonic", loop.time)
         replies = []
-        async with serving(closing_after(idle)) as seen, Client(Transport(seen.url), WHO) as client:
+        async with serving(closing_after(idle)) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
             for pause in pauses:
                 await asyncio.sleep(pause)
                 replies.append(await client.post_pair(PATH, "ROOM", "USER"))
@@ -78,14 +79,14 @@ def test_a_connection_is_used_again_within_the_keepalive(monkeypatch: pytest.Mon
 
 
 def test_a_connection_whose_end_was_not_read_yet_is_not_used_again() -> None:
-    """The server's close lies in the socket, and the loop had no time to read it: the row leaves on a new connection."""
+    """The server's close lies in the socket, and the loop has not read it yet: the row leaves on a new connection."""
 
     async def main() -> Reply | NoReply:
         loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(10)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with Client(Transport(url), WHO) as client:
+            async with Client(ConnectionConfig(url), WHO) as client:
                 for last in (False, True):
                     call = asyncio.create_task(client.post_pair(PATH, "ROOM", "USER"))
                     connection, _ = await loop.run_in_executor(None, listener.accept)

@@ -9,7 +9,8 @@ import textwrap
 import pytest
 
 from rolecall.models import NoReply, Reply
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import LATE
 from tests.unit.engine.virtual import VirtualLoop, turns
 from tests.unit.rocketchat.raw_server import RawServer, answer, serving
@@ -21,10 +22,12 @@ DEADLINE = 40.0
 CALLS = 8
 SENDER = """
     import asyncio, sys, uvloop
-    from rolecall.rocketchat.client import Client, Credentials, Transport
+    from rolecall.rocketchat.client import Client
+    from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 
     async def main(url):
-        async with Client(Transport(url, 0.25, 0.25), Credentials("bulkBotId", "token")) as client:
+        config = ConnectionConfig(url, connect_timeout=0.25, timeout=0.25)
+        async with Client(config, Credentials("bulkBotId", "token")) as client:
             calls = (client.post_pair("/api/v1/groups.removeLeader", "ROOM", str(number)) for number in range(8))
             replies = await asyncio.gather(*calls)
         print(*(getattr(reply, "status", None) or reply.reason for reply in replies))
@@ -42,7 +45,7 @@ def stall(answered: int, late: float) -> list[Reply | NoReply]:
         assert isinstance(loop, VirtualLoop)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with Client(Transport(url, DEADLINE / 2, DEADLINE / 2), WHO) as client:
+            async with Client(ConnectionConfig(url, connect_timeout=DEADLINE / 2, timeout=DEADLINE / 2), WHO) as client:
                 calls = [asyncio.create_task(client.post_pair(PATH, "ROOM", str(number))) for number in range(CALLS)]
                 accepted = []
                 for _ in calls:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import click
 
+from rolecall.cli.advice import explain
 from rolecall.cli.config.config_sources import read_sources
 from rolecall.cli.config.usage_errors import explained, flags_of, no_such_verb
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console, streams
+from rolecall.models import RolecallError
 from rolecall.version import __version__
 
 VERBS = (
@@ -90,12 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
-    except OperatorError as refusal:
-        console.print_info(f"rolecall: {refusal}")
-        return refusal.code
+    except RolecallError as error:
+        code = exit_code_of(error)
+        if code is not ExitCode.INTERRUPTED:
+            console.print_info(f"rolecall: {explain(error)}")
+        return code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
-        return ExitCode.DONE
+        return ExitCode.OK
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
         console.print_info(f"{command}: {explained(error)} ({command} --help)")
@@ -111,6 +115,6 @@ def _run(argv: Sequence[str] | None) -> int:
         return ExitCode.STOPPED
     except Exception as error:  # no traceback at a user
         what = f"{type(error).__name__}: {error}"
-        console.print_info(f"rolecall: a defect: {what}. What was recorded is safe; please report it.")
+        console.print_info(f"rolecall: internal error: {what}. What was recorded is safe; please report it.")
         return ExitCode.STOPPED
-    return code if isinstance(code, int) else ExitCode.DONE
+    return code if isinstance(code, int) else ExitCode.OK

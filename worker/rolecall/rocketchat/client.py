@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
+from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.rocketchat.url import format_netloc
@@ -41,42 +42,18 @@ _PROXY_LOGIN = 407
 """The status with which a proxy, and nothing else, demands a user and password."""
 
 
-class CaFileError(Exception):
-    """The file of certificate authorities cannot be used. The text is one line for the operator."""
-
-
-class Credentials(NamedTuple):
-    """Who calls; the token is kept out of every representation."""
-
-    user_id: str
-    token: str
-
-    def __repr__(self) -> str:
-        return f"Credentials(user_id={self.user_id!r}, token=<hidden>)"
-
-
-class Transport(NamedTuple):
-    """How to reach the workspace."""
-
-    url: str
-    """The workspace's address without a slash at the end."""
-    connect_timeout: float = 10.0
-    """Seconds until a connection must stand."""
-    response_timeout: float = 30.0
-    """Seconds until the whole answer must have come, beside those for connecting."""
-    proxy: str | None = None
-    ca_file: str | None = None
-    """A PEM file with the authorities to trust instead of the system's."""
-
-
 class Client:
     """HTTP session with one workspace: keep-alive connections, the same headers on each call."""
 
     def __init__(
-        self, transport: Transport, credentials: Credentials | None, *, now: Callable[[], float] = time.monotonic
+        self,
+        connection: ConnectionConfig,
+        credentials: Credentials | None,
+        *,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a client; without credentials its calls are anonymous."""
-        self._transport = transport
+        self._connection = connection
         self._token = credentials.token.encode() if credentials else b""
         # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
@@ -92,15 +69,15 @@ class Client:
         self._urls: dict[str, URL] = {}
 
     async def __aenter__(self) -> Self:
-        tls = _tls_context(self._transport.ca_file)
-        self._deadlines = Deadlines(self._transport.connect_timeout + self._transport.response_timeout)
+        tls = _tls_context(self._connection.ca_file)
+        self._deadlines = Deadlines(self._connection.connect_timeout + self._connection.timeout)
         self._session = aiohttp.ClientSession(
             connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connection.connect_timeout),
             auto_decompress=False,
-            proxy=self._transport.proxy,
+            proxy=self._connection.proxy,
         )
         return self
 
@@ -141,17 +118,21 @@ class Client:
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 )
                 content = await _read(response, limit)
-            if response.status == _PROXY_LOGIN and self._transport.proxy and self._transport.url.startswith("http://"):
-                return _proxy_refused(self._transport.proxy, response.status, response.reason)
+            if (
+                response.status == _PROXY_LOGIN
+                and self._connection.proxy
+                and self._connection.url.startswith("http://")
+            ):
+                return _proxy_refused(self._connection.proxy, response.status, response.reason)
             return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reply = _no_reply(error, self._transport.proxy or "")
+            reply = _no_reply(error, self._connection.proxy or "")
             return reply._replace(detail=sanitise(self._hide(reply.detail.encode(errors="replace")).decode()))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = URL(self._transport.url + path)
+            url = self._urls[path] = URL(self._connection.url + path)
         return url
 
     def _hide(self, body: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from json import dumps
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from rolecall.cli.config.close_matches import or_all
 from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources
 from rolecall.cli.config.effective_config import EffectiveConfig, Setting, odd_variables, show_credentials, show_options
 from rolecall.cli.config.usage_errors import flags_of
+from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console
 from rolecall.text import sanitise
 
@@ -40,7 +40,7 @@ class Verb(VerbType):
 
 @click.command(short_help="Show which value of each setting holds, and where it stands.")
 @click.argument("verb", metavar="[COMMAND]", type=Verb(), default="run")
-@click.option("--json", is_flag=True, help="Show it as JSON.")
+@json_option
 @click.pass_context
 def config(ctx: click.Context, verb: str, json: bool) -> None:
     """Show which value of each setting of COMMAND (run) holds, and where it stands.
@@ -54,7 +54,7 @@ def config(ctx: click.Context, verb: str, json: bool) -> None:
     options = show_options(verb, commands[verb], os.environ, sources)
     problems = [*workspace.problems, *options.problems, *odd_variables(os.environ, commands.values())]
     if json:
-        click.echo(dumps(_as_json(sources, verb, workspace, options, problems), ensure_ascii=False, indent=2))
+        console.print_json(_as_json(sources, verb, workspace, options, problems))
         return
     for line in _as_lines(sources, verb, workspace, options):
         click.echo(sanitise(line))

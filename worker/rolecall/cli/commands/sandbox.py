@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from rolecall.cli.exit_codes import OperatorError
+from rolecall.app.errors import OperatorError
 
 TO_REHEARSE = (
     "access-permissions",

@@ -23,7 +23,7 @@ TEMPLATES = {
 )
 def template(form: str, out: Path | None) -> None:
     """Write an empty job file: a row for each member (userId) that shall lose the role in a group (roomId)."""
-    from rolecall.cli.exit_codes import OperatorError
+    from rolecall.app.errors import OperatorError
     from rolecall.cli.terminal import console
 
     if out is None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean, or_all
-from rolecall.cli.exit_codes import OperatorError
 from rolecall.text import sanitise
 
 CONFIG_FILE = Path("rolecall.toml")
@@ -55,7 +55,7 @@ class ConfigFile(NamedTuple):
         return f"{self.path} [{WORKSPACE if self.profile is None else f'{PROFILES}.{self.profile}'}]"
 
     def refuse_unknown_flags(self, verb: str, known: Collection[str], *, every_profile: bool = False) -> None:
-        """Refuse keys that name no flag of the verb: a misspelt threshold would be no threshold. Raises Refusal."""
+        """Refuse keys that are no flag of the verb: a misspelt threshold would be none. Raises OperatorError."""
         tables = {verb: self.flags.get(verb, {})}
         for name, profile in self.profiles.items():
             if every_profile or name == self.profile:
@@ -72,7 +72,7 @@ class ConfigFile(NamedTuple):
 
 
 def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Find the one file to read: the one that is named, the working directory's, the user's. Raises Refusal."""
+    """Find the one file to read: the one that is named, the working directory's, the user's. Raises OperatorError."""
     if named:
         if not Path(named).exists():
             raise OperatorError(f"{named}: there is no such file; --config and ROLECALL_CONFIG name a rolecall.toml.")
@@ -86,7 +86,7 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | No
 
 
 def read_config_file(path: Path | None, profile: str | None, verbs: Collection[str]) -> ConfigFile:
-    """Read a `rolecall.toml` and choose the profile; no file is a file without anything. Raises Refusal."""
+    """Read a `rolecall.toml` and choose the profile; no file is a file without anything. Raises OperatorError."""
     content = {} if path is None else _read(path)
     file = ConfigFile(path or CONFIG_FILE, path is not None)
     _refuse_other_tables(file.path, content, verbs)

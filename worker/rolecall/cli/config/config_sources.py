@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
-from rolecall.cli.exit_codes import OperatorError
 
 DOTENV_FILE = Path(".env")
 
@@ -34,7 +34,7 @@ def read_sources(
     environ: MutableMapping[str, str],
     warn: Callable[[str], None],
 ) -> ConfigSources:
-    """Read `.env` into the environment, then the settings file; options go before variables. Raises Refusal."""
+    """Read `.env` into the environment, then the settings file; options go before variables. Raises OperatorError."""
     dotenv = load_dotenv_file(environ, warn)
     chosen = profile or environ.get("ROLECALL_PROFILE") or None
     path = find_config_file(config or environ.get("ROLECALL_CONFIG"), environ)
@@ -56,7 +56,7 @@ def current_sources() -> ConfigSources:
 def load_dotenv_file(
     environ: MutableMapping[str, str], warn: Callable[[str], None], path: Path = DOTENV_FILE
 ) -> frozenset[str]:
-    """Take variables that are not set yet from a `.env`, where there is one; give their names. Raises Refusal."""
+    """Take variables that are not set yet from a `.env`, where there is one; give their names. Raises OperatorError."""
     if not path.is_file():
         return frozenset()
     from dotenv import dotenv_values

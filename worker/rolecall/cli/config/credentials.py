@@ -8,28 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import IN_CONFIG_FILE
 from rolecall.cli.config.config_sources import ConfigSources, current_sources, warn_if_readable
-from rolecall.cli.exit_codes import OperatorError
+from rolecall.rocketchat.connection_config import MAX_TOKEN_LENGTH, Credentials, is_header_safe
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 
-MAX_TOKEN_LENGTH = 4096
 TOKEN, TOKEN_FILE = "ROCKETCHAT_AUTH_TOKEN", "ROCKETCHAT_AUTH_TOKEN_FILE"
 
 
-class Login(NamedTuple):
-    """What is needed to call a workspace; the token is kept out of every representation."""
-
-    url: str
-    user_id: str
-    token: str
-
-    def __repr__(self) -> str:
-        return f"Login(url={self.url!r}, user_id={self.user_id!r}, token=<hidden>)"
-
-
 class ConfigValue(NamedTuple):
-    """One value of a login, kept out of every representation; it may be a token."""
+    """One configured value, kept out of every representation; it may be a token."""
 
     variable: str
     value: str
@@ -42,13 +31,15 @@ class ConfigValue(NamedTuple):
         return f"Given(variable={self.variable!r}, place={self.place!r})"
 
 
-def load_credentials(warn: Callable[[str], None]) -> Login:
-    """Give the login for the command that is under way, with the profile that was asked for. Raises Refusal."""
-    return find_login(os.environ, current_sources(), warn)
+def load_credentials(warn: Callable[[str], None]) -> tuple[str, Credentials]:
+    """Return the URL and the credentials for the current command, with its profile. Raises OperatorError."""
+    return find_credentials(os.environ, current_sources(), warn)
 
 
-def find_login(environ: Mapping[str, str], sources: ConfigSources, warn: Callable[[str], None]) -> Login:
-    """Put together the workspace's address, the user id and the token. Raises Refusal, naming all that is missing."""
+def find_credentials(
+    environ: Mapping[str, str], sources: ConfigSources, warn: Callable[[str], None]
+) -> tuple[str, Credentials]:
+    """Return the workspace's URL, as given, and the credentials. Raises OperatorError, naming all that is missing."""
     refuse_two_workspaces(environ, sources)
     url, user_id, secret = (first_value(environ, sources, *names) for names in _WANTED)
     missing = [names for names, found in zip(_WANTED, (url, user_id, secret), strict=True) if found is None]
@@ -60,13 +51,13 @@ def find_login(environ: Mapping[str, str], sources: ConfigSources, warn: Callabl
     elif secret.in_file:
         warn_if_readable(sources.file.path, warn)
     for name, given in (("ROCKETCHAT_USER_ID", user_id.value), (TOKEN, token)):
-        if not (given.isascii() and given.isprintable()) or " " in given or len(given) > MAX_TOKEN_LENGTH:
+        if not is_header_safe(given):
             raise OperatorError(f"{name} has characters that no id or token has; copy it again.")
-    return Login(url.value, user_id.value, token)
+    return url.value, Credentials(user_id.value, token)
 
 
 _WANTED = (("ROCKETCHAT_URL",), ("ROCKETCHAT_USER_ID",), (TOKEN, TOKEN_FILE))
-"""The three values of a login, each with the variables that give it."""
+"""The three values that are needed, each with the variables that give it."""
 
 
 def first_value(environ: Mapping[str, str], sources: ConfigSources, *names: str) -> ConfigValue | None:

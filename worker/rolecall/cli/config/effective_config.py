@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean
 from rolecall.cli.config.config_sources import ConfigSources
-from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_login, first_value
+from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
 from rolecall.cli.config.usage_errors import explained, variable_of
-from rolecall.cli.exit_codes import OperatorError
 
 OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
 """Those that stand for no option of a command."""
@@ -46,7 +46,7 @@ def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> Effe
     ]
     problems: list[str] = []
     try:
-        find_login(environ, sources, problems.append)
+        find_credentials(environ, sources, problems.append)
     except OperatorError as refusal:
         problems.append(f"No workspace can be called: {refusal}")
     return EffectiveConfig(settings, problems)
