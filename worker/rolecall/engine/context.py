@@ -6,6 +6,7 @@ from typing import Self
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents, EventLogger
+from rolecall.engine.route_health import CredentialsCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController
@@ -24,6 +25,7 @@ class RunContext:
     """Of the workspace: other sessions may share it."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """Rows that were finished in this session."""
+    credentials: CredentialsCheck = field(default_factory=CredentialsCheck)
 
     @classmethod
     def create(

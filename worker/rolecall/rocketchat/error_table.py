@@ -170,6 +170,7 @@ BY_ERROR_TYPE = {
     "error-invalid-params": BAD_REQUEST,
     "invalid-params": BAD_REQUEST,
     "totp-required": TWO_FACTOR,
+    "totp-invalid": TWO_FACTOR,
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
