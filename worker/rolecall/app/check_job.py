@@ -24,7 +24,7 @@ from rolecall.cli.terminal.signals import cancelled_by_signals
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import STOP_HINTS
-from rolecall.files.input.job import Job, open_job
+from rolecall.files.input.job import DETECT_ALL, Job, ReadOptions, open_job
 from rolecall.files.plan_file import PlanHeader, open_plan_file
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
@@ -49,6 +49,7 @@ class CheckRequest:
     """Where the plan shall be written."""
     reach: Reach = field(default_factory=Reach)
     voice: OutputMode = field(default_factory=OutputMode)
+    reading: ReadOptions = DETECT_ALL
 
 
 class Preflight(NamedTuple):
@@ -66,7 +67,7 @@ async def check(
         if question.plan is not None:
             plan_guard.refuse_taken(question.plan)
         url = workspace_url(login.url, allow_http=question.reach.allow_http)
-        with open_job(job_file) as job:
+        with open_job(job_file, None, question.reading, console.print_warning) as job:
             identity = Identity(url, CHECK_OF + question.operation.name, job.digest)
             async with open_or_resume_run(job, identity, out, base=Path(), kind=CHECKS) as run:
                 await _take_in(run, job)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rolecall.files.input.source import safe_name
+from rolecall.files.input.open_source import safe_name
 from rolecall.text import sanitise
 
 PRIVATE = 0o700

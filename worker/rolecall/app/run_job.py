@@ -21,7 +21,7 @@ from rolecall.cli.terminal.progress_reporter import OutputMode, ProgressReporter
 from rolecall.cli.terminal.signals import cancelled_by_signals
 from rolecall.engine.eta import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
-from rolecall.files.input.job import open_job
+from rolecall.files.input.job import DETECT_ALL, ReadOptions, open_job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
@@ -44,6 +44,7 @@ class RunRequest:
     """What a check has planned, and the run keeps to."""
     notice: notifications.NotifyConfig = field(default_factory=notifications.NotifyConfig)
     monitor: MetricsWriter | None = None
+    reading: ReadOptions = DETECT_ALL
 
 
 async def run_job(
@@ -52,7 +53,7 @@ async def run_job(
     """Do the job in a file. Raises Refusal for whatever ends it before the first row is sent."""
     with operator_errors():
         url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        with open_job(job_file) as job:
+        with open_job(job_file, None, request.reading, console.print_warning) as job:
             identity = Identity(url, request.operation.name, job.digest)
             if request.plan is not None:
                 plan_guard.refuse_other_run(request.plan, identity)

@@ -76,6 +76,19 @@ report_format_option = click.option(
 )
 
 
+def job_options(command: Command) -> Command:
+    """Add the options that say how a job file is read; they are the fields of ReadOptions."""
+    for option in (
+        click.option("--user-column", default="", metavar="NAME", help="The column of JOB that has the users."),
+        click.option("--room-column", default="", metavar="NAME", help="The column of JOB that has the rooms."),
+        click.option(
+            "--encoding", default="", metavar="NAME", help="The encoding of JOB, such as cp1252. Without it: detected."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def run_options(command: Command) -> Command:
     """Add the options of everything that sends."""
     for name in reversed(_RUN_OPTIONS):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rolecall.cli.options import operation_option, reading_options, report_format_option
+from rolecall.cli.options import job_options, operation_option, reading_options, report_format_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 
@@ -25,6 +25,7 @@ from rolecall.rocketchat.operations import OPERATIONS
     help="Write the plan that 'rolecall run JOB --plan FILE' keeps to.",
 )
 @operation_option
+@job_options
 @report_format_option
 @reading_options
 def check(
@@ -33,6 +34,9 @@ def check(
     save_plan: Path | None,
     operation: str,
     report_format: tuple[str, ...],
+    encoding: str,
+    room_column: str,
+    user_column: str,
     **shared: Any,
 ) -> int:
     """Read JOB, ask the workspace who has which role, and predict the outcome of each row; change nothing.
@@ -43,8 +47,10 @@ def check(
     from rolecall.cli.config import credentials
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.files.input.job import ReadOptions
 
     login = credentials.load_credentials(console.print_warning)
     settings, reach, voice = split_options(shared)
-    question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, save_plan, reach, voice)
+    reading = ReadOptions(encoding, room_column, user_column)
+    question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, save_plan, reach, voice, reading)
     return event_loop.run(check_job.check(job, out, question, login, os.environ))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from rolecall.cli.options import operation_option, run_options
+from rolecall.cli.options import job_options, operation_option, run_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 
@@ -20,6 +20,7 @@ from rolecall.rocketchat.operations import OPERATIONS
     help="The run's folder. Without it: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
 @operation_option
+@job_options
 @click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
 @click.option(
     "--plan",
@@ -61,12 +62,15 @@ def run(
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
+    encoding: str,
+    room_column: str,
+    user_column: str,
     **shared: Any,
 ) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or do another --operation.
 
-    JOB is a CSV file with a header, a JSON array or JSONL, also gzipped, or - for stdin. The same command again goes
-    on with an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
+    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
+    again goes on with an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
@@ -76,14 +80,18 @@ def run(
     from rolecall.cli.exit_codes import OperatorError
     from rolecall.cli.shared_options import split_options
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.files.input.job import ReadOptions
     from rolecall.files.plan_file import open_plan
 
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     login = credentials.load_credentials(console.print_warning)
     settings, reach, voice = split_options(shared)
+    reading = ReadOptions(encoding, room_column, user_column)
     if dry_run:
-        question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, reach=reach, voice=voice)
+        question = check_job.CheckRequest(
+            settings, OPERATIONS[operation], report_format, reach=reach, voice=voice, reading=reading
+        )
         return event_loop.run(check_job.check(job, out, question, login, os.environ))
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
     target = notifications.choose_target(notify, notify_file, typed=typed, allow_http=reach.allow_http)
@@ -93,7 +101,7 @@ def run(
         with operator_errors():
             planned = open_plan(plan) if plan else None
         request = run_job.RunRequest(
-            settings, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
+            settings, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor, reading
         )
         return event_loop.run(run_job.run_job(job, out, request, login, os.environ))
     except OperatorError as refusal:
