@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from rolecall.files.input.columns import (
+    MAX_EXTRA_COLUMNS,
     ColumnRoles,
     Header,
     find_header_problem,
@@ -72,11 +73,17 @@ def detect_dialect(source: Source, roles: ColumnRoles) -> CsvDialect:
         record = next(islice(CsvRecords(source, form), number - 1, None), record)
     is_boxed = form.delimiter == "|" and len(record.cells) > 3 and not (record.cells[0] + record.cells[-1]).strip()
     names = record.cells[1:-1] if is_boxed else list(record.cells)
-    while len(names) > 200 and not trim(names[-1]):  # a sheet's empty columns
-        names.pop()
+    if len(names) > MAX_EXTRA_COLUMNS:
+        names = _without_empty_columns(names)
     if problem := find_header_problem(names, roles):
         raise source.error(f"line {record.line}, the header: {problem}")
     return CsvDialect(form, parse_header(names, roles), number, is_boxed)
+
+
+def _without_empty_columns(names: list[str]) -> list[str]:
+    """Return the names without the empty ones at the end: the rest of a sheet's width."""
+    last = max((index for index, name in enumerate(names) if trim(name)), default=-1)
+    return names[: last + 1]
 
 
 def _possible_forms(head: str) -> list[CsvForm]:

@@ -24,6 +24,7 @@ WINDOWS_1252 = {
 }
 """For `str.translate`: the character of each undecodable byte, which stands in the text as a lone surrogate."""
 
+_NO_FILE_ENCODINGS = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined")
 _ASCII = bytes(range(0x80))
 _LETTERS = b"\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xaa\xba" + bytes(
     byte for byte in range(0xC0, 0xFF) if byte not in b"\xd7\xf7"
@@ -32,7 +33,7 @@ _PUNCTUATION = b"\x80\x82\x84\x85\x8b\x91\x92\x93\x94\x95\x96\x97\x99\x9b\xa0\xa
 _IMPLAUSIBLE = re.compile(
     rb"[\0-\x08\x0e-\x1a\x1c\x1d\x1f\x81\x8d\x8f\x90\x9d\xff]"  # no text in Windows-1252
     rb"|[\xc0-\xff]{4}"  # a word of another script
-    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}"  # UTF-8: the file is damaged, or has two encodings
+    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # UTF-8: the file is damaged, or has two encodings
 )
 
 codecs.register_error("rolecall.files.undecodable", lambda error: (UNDECODABLE, cast(UnicodeDecodeError, error).end))
@@ -52,11 +53,16 @@ def detect_encoding(start: bytes) -> tuple[bytes, str]:
 def find_encoding_problem(name: str) -> str:
     """Return why no text can be read in the encoding called `name`; empty if it can."""
     try:
-        is_usable = bool(b"a".decode(name) == "a" or b"a\0".decode(name))
-    except (LookupError, ValueError, TypeError):
+        is_usable = bool("a".encode(name)) and codecs.lookup(name).name not in _NO_FILE_ENCODINGS
+    except (LookupError, ValueError):
         is_usable = False
     hint = "give one such as cp1252 (Windows, Western Europe), cp1250, iso-8859-15, utf-16 or shift_jis"
     return "" if is_usable else f"there is no text encoding called '{name[:40]}'; {hint}"
+
+
+def is_marked_as(name: str, mark: bytes, encoding: str) -> bool:
+    """Return whether a byte order mark, which is more exact, agrees with the encoding that a person has named."""
+    return mark != b"" and codecs.lookup(name).name.startswith(encoding[: len("utf-16")].rstrip("-"))
 
 
 def decoder_errors(encoding: str) -> str:

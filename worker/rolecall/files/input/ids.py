@@ -52,7 +52,7 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
     for kind, text, name in (("room", room_id, room_name), ("user", user_id, username)):
         if reason := _find_problem(kind, text or name):
             room, user = (given or words)[:2]
-            message = _describe(reason, kind, text or name)
+            message = _describe(reason, text or name)
             return BadRow(line, room, user, reason, message, extra)
     if room_id and user_id:
         return Row(line, room_id, user_id, extra, room_name, username)
@@ -89,12 +89,9 @@ def _find_problem(kind: str, text: str) -> str:
     return "spoiled_by_spreadsheet" if _is_rounded(text) or _is_spreadsheet_error(text) else ""
 
 
-def _describe(reason: str, kind: str, text: str) -> str:
+def _describe(reason: str, text: str) -> str:
     """Return the message of a reason, with the character or the value that is wrong."""
     hint = BAD_ROW_REASONS[reason]
     if reason.endswith("control_character") and (match := UNSAFE.search(text) or find_invisible(text)):
         return f"U+{ord(match[0]):04X} at character {match.start() + 1}. {hint}"
-    if reason == "spoiled_by_spreadsheet":
-        what = "a spreadsheet has rounded it" if _is_rounded(text) else "the error of a formula"
-        return f"The {kind} is {text[:40]}: {what}. {hint}"
-    return hint
+    return f"The value is {text[:40]}. {hint}" if reason == "spoiled_by_spreadsheet" else hint

@@ -115,6 +115,8 @@ def _select_reader(source: Source, roles: ColumnRoles) -> ReadRows:
     """Return the function that reads the rows, by the content of the file."""
     head = "" if source.is_workbook else source.read_start()
     start = trim(head)
+    if not start and len(head) == MAX_ROW_SIZE:
+        raise source.error("the first 1 MiB of it is blank; remove the blank lines")
     if start.startswith("["):
         return partial(read_json_lines if _is_array_per_line(start) else read_json_stream, source, roles)
     if start.startswith("{"):

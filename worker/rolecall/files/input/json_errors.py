@@ -36,6 +36,10 @@ def find_json_problem(text: str) -> JsonProblem | None:
     position = 0
     try:
         while (position := _skip_separators(text, position)) < len(text):
+            if text[position] == "," and position > 0:
+                return _locate(
+                    text, position, "a comma outside a list: put '[' before the first value, ']' after the last"
+                )
             _, position = decoder.raw_decode(text, position)
     except json.JSONDecodeError as error:
         return _locate(text, *_find_cause(text, error.pos, error.msg))
@@ -57,7 +61,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _skip_separators(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n\x1e,":
+    while position < len(text) and text[position] in " \t\r\n\x1e":
         position += 1
     return position
 
@@ -80,7 +84,7 @@ def _find_cause(text: str, position: int, message: str) -> tuple[int, str]:
     if find_bad_character(text[start]):
         return start, "bytes that are not text"
     if message.startswith("Expecting property name") and (text[start].isalpha() or text[start] == "_"):
-        return start, "a key without double quotes"
+        return start, "a key without double quotes: put it in double quotes"
     return position, f"not JSON ({message})"
 
 

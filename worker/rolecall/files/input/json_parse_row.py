@@ -100,7 +100,8 @@ def _parse_object(element: dict[str, Json], line: int, roles: ColumnRoles) -> Se
     if extra and not _is_reportable(extra):
         return (_bad_row(line, room, user, "unreportable_value", {}),)
     if isinstance(element, RepeatedKeys):
-        return (_bad_row(line, room, user, _repeated_reason(roles[element.repeated]), extra),)
+        row = _bad_row(line, room, user, _repeated_reason(roles[element.repeated]), extra)
+        return (row._replace(message=f"The key '{element.repeated[:40]}' is there twice. {row.message}"),)
     try:
         return _combine(line, _find_subjects(rooms, ColumnRole.ROOM), _find_subjects(users, ColumnRole.USER), extra)
     except _UnusableError as error:

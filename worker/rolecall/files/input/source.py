@@ -13,6 +13,7 @@ from rolecall.files.input.encoding import (
     decoder_errors,
     detect_encoding,
     find_bad_character,
+    is_marked_as,
     is_windows_1252,
 )
 from rolecall.files.input.problems import JobFileError
@@ -79,8 +80,8 @@ class Source:
                 start = stream.peek(16)[:16]
             self._check_format(start)
             self._mark, self._encoding = detect_encoding(start)
-            if origin.encoding and not is_workbook:
-                self._encoding = origin.encoding
+            if origin.encoding and not is_workbook and not is_marked_as(origin.encoding, self._mark, self._encoding):
+                self._mark, self._encoding = b"", origin.encoding
         except BaseException:
             self.close()
             raise

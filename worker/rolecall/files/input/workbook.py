@@ -20,7 +20,7 @@ CHUNK_SIZE = 1024 * 1024
 SAVE_AS = "save the sheet as 'CSV UTF-8'"
 INSTALL = f"install its reader with: pip install 'rolecall[xlsx]'; or {SAVE_AS}"
 
-_CELL_REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Z]{0,3})(\d{1,7})["']""")
+_CELL_REFERENCE = re.compile(rb"""\sr\s*=\s*["']\s*([A-Za-z]{0,9})(\d{1,20})\s*["']""")
 
 
 class WorkbookError(Exception):
@@ -44,10 +44,9 @@ def write_sheet(file: BinaryIO, records: BinaryIO) -> None:
             names = [sheet.name for sheet in workbook.sheets_metadata if sheet.visible == visible]
             sheets = [sheet for sheet in map(workbook.get_sheet_by_name, names) if sheet.height]
             for sheet in sheets[:1]:
-                indent = [""] * (sheet.start or (0, 0))[1]
-                rows = (indent + list(map(_text, cells)) for cells in sheet.iter_rows())
+                rows = (list(map(_text, cells)) for cells in sheet.iter_rows())
                 records.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-    except (calamine.CalamineError, OSError, ValueError) as error:
+    except Exception as error:
         raise WorkbookError(f"the workbook cannot be read ({error}); {SAVE_AS}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of the reader's Rust code; it has no importable name
@@ -65,35 +64,45 @@ def _check_archive(file: BinaryIO) -> None:
         raise WorkbookError(f"a workbook of more than 100 MB; {SAVE_AS}")
     try:
         with zipfile.ZipFile(file) as archive:
-            parts = archive.infolist()
-            if not any(part.filename == "xl/workbook.xml" for part in parts):
-                raise WorkbookError(_describe_archive(parts))
-            if sum(part.file_size for part in parts) > MAX_UNPACKED_SIZE:
-                raise WorkbookError(f"a workbook of more than 500 MB when unpacked; {SAVE_AS}")
-            for part in parts:
-                with archive.open(part) as stream:
-                    _check_part(cast(BinaryIO, stream), is_sheet=part.filename.startswith("xl/worksheets/"))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+            problem = _find_archive_problem(archive)
+    except Exception as error:  # zipfile and its decompressors raise many kinds for damaged files
         raise WorkbookError(f"a damaged or encrypted Excel workbook or zip file ({error}); {SAVE_AS}") from error
+    if problem:
+        raise WorkbookError(problem)
 
 
-def _check_part(stream: BinaryIO, *, is_sheet: bool) -> None:
-    """Read a part to its end, which compares its size and checksum. Raises WorkbookError for too large a sheet."""
+def _find_archive_problem(archive: zipfile.ZipFile) -> str:
+    """Return why a zip file is no usable workbook; empty if it is one."""
+    parts = archive.infolist()
+    if not any(part.filename == "xl/workbook.xml" for part in parts):
+        return _describe_archive(parts)
+    if sum(part.file_size for part in parts) > MAX_UNPACKED_SIZE:
+        return f"a workbook of more than 500 MB when unpacked; {SAVE_AS}"
+    for part in parts:
+        with archive.open(part) as stream:
+            rows, columns = _measure_part(cast(BinaryIO, stream))
+        if rows * columns > MAX_CELLS:
+            return f"a sheet of {rows:,} rows and {columns:,} columns; {SAVE_AS}"
+    return ""
+
+
+def _measure_part(stream: BinaryIO) -> tuple[int, int]:
+    """Read a part to its end, which compares its size and checksum. Return the last row and column that it names.
+
+    Any part can be a sheet, under any name.
+    """
     rows = columns = 0
     tail = b""
     while chunk := stream.read(CHUNK_SIZE):
-        if not is_sheet:
-            continue
         for letters, digits in set(_CELL_REFERENCE.findall(tail + chunk)):
             rows, columns = max(rows, int(digits)), max(columns, _column_number(letters))
-        tail = chunk[-32:]
-    if rows * columns > MAX_CELLS:
-        raise WorkbookError(f"a sheet of {rows:,} rows and {columns:,} columns; save the list as 'CSV UTF-8'")
+        tail = chunk[-64:]
+    return rows, columns
 
 
 def _column_number(letters: bytes) -> int:
     number = 0
-    for letter in letters:
+    for letter in letters.upper():
         number = number * 26 + letter - 64
     return number
 
