@@ -16,7 +16,7 @@ from rolecall.files.input.columns import (
 from rolecall.files.input.csv_records import CsvForm, CsvRecord, CsvRecords
 from rolecall.files.input.ids import trim
 from rolecall.files.input.problems import JobFileError
-from rolecall.files.input.source import READ_SIZE, Source
+from rolecall.files.input.source import Source
 
 DELIMITERS = (",", ";", "\t", "|")
 OTHER_DELIMITERS = {
@@ -60,9 +60,11 @@ class _FoundHeader(NamedTuple):
     record: CsvRecord
 
 
-def detect_dialect(source: Source, roles: ColumnRoles) -> CsvDialect:
-    """Find the first record that names both the room and the user. Raises JobFileError if there is none."""
-    head = "" if source.is_workbook else source.read_start()[:READ_SIZE]
+def detect_dialect(source: Source, roles: ColumnRoles, head: str) -> CsvDialect:
+    """Find the first record that names both the room and the user. Raises JobFileError if there is none.
+
+    `head` is the start of the file's text; empty for a workbook.
+    """
     forms = [CsvForm(",")] if source.is_workbook else _possible_forms(head)
     found = [header for form in forms if (header := _find_header(source, form, roles))]
     if not found:

@@ -15,6 +15,8 @@ from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import BadRow, Row
 
+_is_plain_name = re.compile(r"[^\W_](?:[\w .-]*\w)?").fullmatch
+"""Match a name that needs no trimming and has no sign. A fast path."""
 _is_rule = re.compile(r"\s*(?:[:=+-]{3,}\s*)?").fullmatch
 """Match a cell of the line that a drawn table has under its header."""
 
@@ -23,7 +25,8 @@ def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]
     """Yield the rows, without blank ones. Raises JobFileError if the file is broken."""
     header = dialect.header
     room, user, width = header.room_index, header.user_index, header.width
-    has_ids, has_names = min(room, user) >= 0, max(header.room_name_index, header.username_index) >= 0
+    room_name, username = header.room_name_index, header.username_index
+    has_ids, has_names = min(room, user) >= 0, max(room_name, username) >= 0
     names, pick_extra = header.extra_names, _picker(header.extra_indexes)
     make = partial(tuple.__new__, Row)  # half the time of Row(...)
     records = CsvRecords(source, dialect.form)
@@ -34,7 +37,7 @@ def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]
         if has_ids and len(cells) == width and is_simple_id(cells[room]) and is_simple_id(cells[user]):
             extra = dict(zip(names, pick_extra(cells), strict=True)) if names else {}
             if has_names:
-                yield make((line, cells[room], cells[user], extra, *_names(cells, header)))
+                yield make((line, cells[room], cells[user], extra, *_names(cells, room_name, username)))
             else:
                 yield make((line, cells[room], cells[user], extra, "", ""))
         elif problem:
@@ -83,16 +86,19 @@ def _other_delimiter(text: str, dialect: CsvDialect) -> str:
     return next((each for each in DELIMITERS if each in text and each != dialect.form.delimiter), "")
 
 
-def _names(cells: Sequence[str], header: Header) -> tuple[str, str]:
-    """Return the names of the room and the user beside their ids."""
-    return _name(cells, header.room_name_index, "#"), _name(cells, header.username_index, "@")
+def _names(cells: Sequence[str], room_index: int, user_index: int) -> tuple[str, str]:
+    """Return the names of the room and the user beside their ids, without their signs."""
+    room_name = cells[room_index] if room_index >= 0 else ""
+    username = cells[user_index] if user_index >= 0 else ""
+    if room_name and not _is_plain_name(room_name):
+        room_name = _clean_name(room_name, "#")
+    if username and not _is_plain_name(username):
+        username = _clean_name(username, "@")
+    return room_name, username
 
 
-def _name(cells: Sequence[str], index: int, sign: str) -> str:
-    """Return the name of the room (`#`) or the user (`@`) beside an id, without its sign."""
-    if index < 0 or is_simple_id(cells[index]):
-        return cells[index] if index >= 0 else ""
-    name = trim(parse_id_cell(trim(cells[index])))
+def _clean_name(cell: str, sign: str) -> str:
+    name = trim(parse_id_cell(trim(cell)))
     return name[1:] if name.startswith(sign) and not (sign == "@" and ":" in name) else name
 
 

@@ -33,7 +33,7 @@ _PUNCTUATION = b"\x80\x82\x84\x85\x8b\x91\x92\x93\x94\x95\x96\x97\x99\x9b\xa0\xa
 _IMPLAUSIBLE = re.compile(
     rb"[\0-\x08\x0e-\x1a\x1c\x1d\x1f\x81\x8d\x8f\x90\x9d\xff]"  # no text in Windows-1252
     rb"|[\xc0-\xff]{4}"  # a word of another script
-    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # UTF-8: the file is damaged, or has two encodings
+    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # UTF-8, damaged
 )
 
 codecs.register_error("rolecall.files.undecodable", lambda error: (UNDECODABLE, cast(UnicodeDecodeError, error).end))

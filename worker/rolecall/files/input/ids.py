@@ -13,7 +13,9 @@ INVISIBLE = (
 )
 """Characters that nobody sees, for a class of a regular expression: they come along when text is copied."""
 find_invisible = re.compile(f"[{INVISIBLE}]").search
-_AROUND = re.compile(rf"\A[\s\x1c-\x1f{INVISIBLE}]+|[\s\x1c-\x1f{INVISIBLE}]+\Z")
+_AROUND = "".join(
+    character for character in map(chr, range(0xFFFF)) if character.isspace() or find_invisible(character)
+)
 _VISIBLE = re.compile("[ -~]*").fullmatch
 
 is_simple_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}").fullmatch
@@ -37,7 +39,7 @@ class Words(NamedTuple):
 def trim(text: str) -> str:
     """Return `text` without blanks and invisible characters at its ends."""
     text = text.strip()
-    return text if _VISIBLE(text) else _AROUND.sub("", text)
+    return text if _VISIBLE(text) else text.strip(_AROUND)
 
 
 def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> Row | BadRow:

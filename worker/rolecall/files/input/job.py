@@ -15,7 +15,7 @@ from rolecall.files.input.ids import trim
 from rolecall.files.input.json_rows import read_json_document, read_json_lines, read_json_stream
 from rolecall.files.input.json_values import parse_json
 from rolecall.files.input.open_source import open_source
-from rolecall.files.input.source import MAX_ROW_SIZE, Source, Warn, count_lines, ignore_warning
+from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, Source, Warn, count_lines, ignore_warning
 from rolecall.models import BadRow, Json, Row
 
 _starts_nested_array = re.compile(r"\[\s*[\[{]").match
@@ -124,7 +124,9 @@ def _select_reader(source: Source, roles: ColumnRoles) -> ReadRows:
             line = count_lines(head[: head.index("{")])
             return partial(read_json_document, source, whole, line, roles)
         return partial(read_json_lines if _is_object_per_line(start) else read_json_stream, source, roles)
-    return partial(read_csv_rows, source, detect_dialect(source, roles))
+    head = head[:READ_SIZE]
+    del start  # may have a megabyte, as the head had
+    return partial(read_csv_rows, source, detect_dialect(source, roles, head))
 
 
 def _is_array_per_line(start: str) -> bool:
