@@ -9,7 +9,7 @@ from operator import itemgetter
 from rolecall.files.input.columns import Header
 from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect
 from rolecall.files.input.csv_records import CsvRecord, CsvRecords
-from rolecall.files.input.ids import Words, is_simple_id, make_row, trim
+from rolecall.files.input.ids import Words, is_simple_id, make_row, trim, without_sign
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
@@ -91,15 +91,10 @@ def _names(cells: Sequence[str], room_index: int, user_index: int) -> tuple[str,
     room_name = cells[room_index] if room_index >= 0 else ""
     username = cells[user_index] if user_index >= 0 else ""
     if room_name and not _is_plain_name(room_name):
-        room_name = _clean_name(room_name, "#")
+        room_name = without_sign(trim(parse_id_cell(trim(room_name))), "#")
     if username and not _is_plain_name(username):
-        username = _clean_name(username, "@")
+        username = without_sign(trim(parse_id_cell(trim(username))), "@")
     return room_name, username
-
-
-def _clean_name(cell: str, sign: str) -> str:
-    name = trim(parse_id_cell(trim(cell)))
-    return name[1:] if name.startswith(sign) and not (sign == "@" and ":" in name) else name
 
 
 def _picker(indexes: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:

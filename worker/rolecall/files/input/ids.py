@@ -64,15 +64,20 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
 
 
 def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:
-    """Return the id and the name in the word of an id column and that of a name column, the sign removed.
-
-    The name of a user on another server keeps its sign: it belongs to the name (`@alice:remote.example`).
-    """
+    """Return the id and the name in the word of an id column and that of a name column, the sign removed."""
     if word.startswith(sign) and len(word) > 1 and not _is_spreadsheet_error(word):
         word, name = "", word
-    if name.startswith(sign) and not _is_spreadsheet_error(name) and not (sign == "@" and ":" in name):
-        name = name[1:]
-    return word, name
+    return word, without_sign(name, sign)
+
+
+def without_sign(name: str, sign: str) -> str:
+    """Return the name of a room (`#`) or a user (`@`) without its sign.
+
+    A user on another server keeps it, because it belongs to the name (`@alice:remote.example`).
+    """
+    if not name.startswith(sign) or _is_spreadsheet_error(name) or (sign == "@" and ":" in name):
+        return name
+    return name[1:]
 
 
 def _find_problem(kind: str, text: str) -> str:
