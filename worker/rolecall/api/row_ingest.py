@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from rolecall.files.input.json_rows import parse_row
+from rolecall.files.input.json_parse_row import parse_row
 from rolecall.models import BadRow, Row
 from rolecall.store.base import PAGE_SIZE
 
