@@ -183,13 +183,14 @@ async def test_a_refused_folder_keeps_a_run_that_sent_nothing(tmp_path: Path) ->
 
 
 async def test_settings_come_from_files_too(tmp_path: Path) -> None:
-    """A .env, a rolecall.toml and a token file do instead of the environment."""
+    """A rolecall.toml and a token file beside it do instead of the environment; a .env adds options."""
     job = write_job(tmp_path / "job.csv", PAIRS)
     world = leader_world(PAIRS)
     async with Sandbox(world) as sandbox:
-        (tmp_path / ".env").write_text(f"ROCKETCHAT_USER_ID={ACCOUNT.user_id}\nROLECALL_RATE=unlimited\n")
+        (tmp_path / ".env").write_text("ROLECALL_RATE=unlimited\n")
         (tmp_path / "rolecall.toml").write_text(
-            f'[workspace]\nurl = "{sandbox.url}"\nauth_token_file = "token"\n[run]\nconcurrency = 2\n'
+            f'[workspace]\nurl = "{sandbox.url}"\nuser_id = "{ACCOUNT.user_id}"\nauth_token_file = "token"\n'
+            "[run]\nconcurrency = 2\n"
         )
         (tmp_path / "token").write_text(ACCOUNT.token + "\n")
         (tmp_path / "token").chmod(0o600)

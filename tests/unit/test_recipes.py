@@ -11,6 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
+from rolecall.cli.config.effective_config import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.files.input.job import open_job
@@ -128,7 +129,8 @@ def test_the_three_schedulers_do_the_same() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(JOBS)))
 def test_every_variable_is_one_that_is_read(path: Path) -> None:
     """Each ROCKETCHAT_ and ROLECALL_ variable that a recipe names stands for something."""
-    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)} | set(IN_CONFIG_FILE)
+    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)}
+    known |= {*IN_CONFIG_FILE, *OTHER_VARIABLES}
     assert set(re.findall(r"\b(?:ROCKETCHAT|ROLECALL)_[A-Z_]+", path.read_text("utf-8"))) <= known
 
 

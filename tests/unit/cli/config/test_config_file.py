@@ -211,14 +211,14 @@ def test_the_nearest_file_is_the_one_that_is_read(
         places[name].parent.mkdir(parents=True, exist_ok=True)
         places[name].touch()
     environ = {name: value.format(folder) for name, value in environ.items()}
-    assert find_config_file(None, environ) == (places[found] if found else None)
+    assert find_config_file(None, environ) == (places[found] if found else None, found == "here")
 
 
 def test_a_named_file_must_be_there(folder: Path) -> None:
     """A file that is named goes before all others; a misspelt name is no reason to take another file."""
     (folder / "rolecall.toml").touch()
     (folder / "other.toml").touch()
-    assert find_config_file("other.toml", {}) == Path("other.toml")
+    assert find_config_file("other.toml", {}) == (Path("other.toml"), False)
     with pytest.raises(OperatorError, match=r"othr\.toml"):
         find_config_file("othr.toml", {})
 
