@@ -180,7 +180,8 @@ WRITE_INTENT = """
 OPEN_SESSION = "INSERT INTO session (account, started_at) VALUES (?, ?)"
 # The end of a session ends the pauses whose end was not planned.
 END_PAUSES = """
-    UPDATE pause SET ended_at = ? WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
+    UPDATE pause SET ended_at = ?
+    WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
 """
 CLOSE_SESSION = "UPDATE session SET stop = ?, ended_at = ? WHERE id = (SELECT max(id) FROM session)"
 SESSIONS = "SELECT started_at, ended_at, stop, account FROM session ORDER BY id"
