@@ -21,14 +21,12 @@ from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+from rolecall.rocketchat.secret_filter import SecretFilter
 from rolecall.text import sanitise
 from rolecall.version import __version__
 
 MAX_LISTING_SIZE = 16_777_216
 """Bytes of a list that are read: thousands of rooms of a user, or the members of a large room."""
-
-HIDDEN = "<hidden>"
-"""Replaces our own token in a response."""
 
 
 class Client:
@@ -43,7 +41,7 @@ class Client:
     ) -> None:
         """Create a client; without credentials its calls are anonymous."""
         self._connection = connection
-        self._token = credentials.token.encode() if credentials else b""
+        self._filter = SecretFilter(credentials.token if credentials else "")
         # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
         if credentials:
@@ -107,20 +105,17 @@ class Client:
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 )
                 content = await _read(response, limit)
-            return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
+            headers = self._filter.hide_headers(response.headers)
+            return Reply(response.status, headers, self._filter.hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _no_reply(error)
-            return reply._replace(detail=sanitise(self._hide(reply.detail.encode(errors="replace")).decode()))
+            return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._connection.url + path)
         return url
-
-    def _hide(self, body: bytes) -> bytes:
-        """Remove our own token from a response that echoes it, before it can be logged."""
-        return body.replace(self._token, HIDDEN.encode()) if self._token and self._token in body else body
 
 
 class _CleanConnector(aiohttp.TCPConnector):
