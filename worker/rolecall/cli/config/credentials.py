@@ -3,6 +3,7 @@
 A flag's value is in the shell's history and in the list of processes, where others on the machine can read it.
 """
 
+import codecs
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,9 +61,8 @@ def find_credentials(
         token = _read_token(secret, warn)
     elif secret.in_file:
         warn_if_readable(sources.file.path, warn)
-    for name, given in (("ROCKETCHAT_USER_ID", user_id.value), (TOKEN, token)):
-        if not is_header_safe(given):
-            raise OperatorError(f"{name} has characters that no id or token has; copy it again.")
+    _require_usable(user_id, user_id.value)
+    _require_usable(secret, token)
     return url.value, Credentials(user_id.value, token)
 
 
@@ -132,6 +132,23 @@ def _require_trusted_connection(ctx: click.Context, sources: ConfigSources) -> N
 
 _PROTECTING = ("ca_file", "allow_http")
 """Options that decide who can read the token on its way."""
+
+
+def _require_usable(given: ConfigValue, content: str) -> None:
+    """Raise OperatorError for a user id or a token that no request can have, or that is in quotes; it is not shown."""
+    where = f"{given.variable} ({given.place})"
+    if given.variable == TOKEN_FILE:
+        where = f"The token file {given.value} ({given.place})"
+    if content.startswith(_BYTE_ORDER_MARK):
+        raise OperatorError(f"{where} begins with a byte order mark; save it as UTF-8 without one.")
+    if content[:1] in _QUOTES or content[-1:] in _QUOTES:
+        raise OperatorError(f"{where} has quotes around the value; remove them.")
+    if not is_header_safe(content):
+        raise OperatorError(f"{where} has characters that no id or token has; copy it again.")
+
+
+_BYTE_ORDER_MARK = "\ufeff"
+_QUOTES = ("'", '"', "`", "\u2018", "\u2019", "\u201c", "\u201d")
 
 
 def _is_found(given: ConfigValue, sources: ConfigSources) -> bool:
@@ -206,7 +223,8 @@ def _read_token(given: ConfigValue, warn: Callable[[str], None]) -> str:
         why = error.strerror if isinstance(error, OSError) else error
         raise OperatorError(f"The token file {path} ({given.place}) cannot be read: {why}.") from None
     warn_if_readable(path, warn)
-    token = content.decode("utf-8", "replace").strip()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    token = _BYTE_ORDER_MARK if is_utf16 else content.decode("utf-8", "replace").strip()
     if not token:
         raise OperatorError(f"The token file {path} ({given.place}) is empty.")
     return token
