@@ -1,5 +1,6 @@
 """`rolecall.toml`: the workspace, profiles for further ones, and flags by command; unknown keys are refused."""
 
+import os
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -89,7 +90,7 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> ConfigPat
         if not Path(named).exists():
             raise OperatorError(f"{named}: there is no such file; --config and ROLECALL_CONFIG name a rolecall.toml.")
         return ConfigPath(Path(named))
-    if CONFIG_FILE.exists():
+    if exists_here(CONFIG_FILE):
         return ConfigPath(CONFIG_FILE, is_found=True)
     if (config := environ.get("XDG_CONFIG_HOME", "")) and Path(config).is_absolute():
         own = Path(config) / "rolecall" / CONFIG_FILE
@@ -97,7 +98,17 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> ConfigPat
         own = Path(home) / ".config/rolecall" / CONFIG_FILE
     else:
         return ConfigPath(None)
-    return ConfigPath(own if own.exists() else None)
+    is_readable = os.access(own, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    return ConfigPath(own if is_readable else None)  # HOME may be that of the user who started us
+
+
+def exists_here(path: Path) -> bool:
+    """Return whether a file is in the working directory; in one that we may not search there is none."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def require_own_file(path: Path) -> None:

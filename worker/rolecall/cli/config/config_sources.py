@@ -11,6 +11,7 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import (
     IN_CONFIG_FILE,
     ConfigFile,
+    exists_here,
     find_config_file,
     read_config_file,
     require_own_file,
@@ -67,7 +68,7 @@ def load_dotenv_file(
 
     Only Rolecall's own variables: a proxy or a search path of programs is not for a file that is only found here.
     """
-    if not path.is_file():
+    if not exists_here(path) or not path.is_file():
         return frozenset()
     from dotenv import dotenv_values
 
