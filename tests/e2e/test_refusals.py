@@ -191,7 +191,7 @@ async def test_settings_come_from_files_too(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", PAIRS)
     world = leader_world(PAIRS)
     async with Sandbox(world) as sandbox:
-        (tmp_path / ".env").write_text("ROLECALL_RATE=unlimited\n")
+        (tmp_path / ".env").write_text("ROLECALL_RATE=unlimited\nROLECALL_YES=yes\n")
         (tmp_path / "rolecall.toml").write_text(
             f'[workspace]\nurl = "{sandbox.url}"\nuser_id = "{ACCOUNT.user_id}"\nauth_token_file = "token"\n'
             "[run]\nconcurrency = 2\n"

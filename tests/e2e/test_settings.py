@@ -176,7 +176,7 @@ async def test_a_run_works_on_the_workspace_of_its_profile(tmp_path: Path) -> No
             f'[workspace]\nurl = "{one.url}"\n{who}[profiles.test]\nurl = "{other.url}"\n{who}'
         )
         (tmp_path / "rolecall.toml").chmod(0o600)
-        done = await rolecall("--profile", "test", "run", "job.csv", "--out", "out", cwd=tmp_path, env=BARE)
+        done = await rolecall("--profile", "test", "run", "job.csv", "--yes", "--out", "out", cwd=tmp_path, env=BARE)
         env = environment(one.url, ROLECALL_PROFILE="test")
         refused = await rolecall("run", "job.csv", cwd=tmp_path, env=env)
     assert done.code == 0, done.stderr

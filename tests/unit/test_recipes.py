@@ -100,6 +100,14 @@ def test_every_command_line_is_one_that_the_command_takes(called: Called) -> Non
         assert given.get(name) is not None or not parameter.required, f"{name} is missing"
 
 
+def test_scheduled_runs_pass_yes() -> None:
+    """Without a terminal a run is refused unless it has `--yes`: every scheduled one has it."""
+    files = ("crontab", "rolecall-offboarding.service", "cronjob.yaml")
+    scheduled = [called for called in CALLS if called.file in files and called.verb == "run"]
+    assert {called.file for called in scheduled} == set(files)
+    assert all("--yes" in called.words for called in scheduled)
+
+
 def test_command_lines_are_found_wherever_they_stand() -> None:
     """The search for command lines finds those of each form: no test here is empty."""
     found = {(called.file, called.verb) for called in CALLS}
