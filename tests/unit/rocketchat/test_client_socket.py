@@ -160,6 +160,23 @@ async def test_an_answer_that_quotes_the_token_does_not_show_it() -> None:
     assert TOKEN not in came.detail
 
 
+async def test_a_redirect_that_quotes_the_token_does_not_show_it() -> None:
+    """A token in a header, and one that is escaped in the body, are hidden before anybody can read them."""
+    escaped = "".join(f"\\u{ord(character):04x}" for character in TOKEN)
+
+    async def echo(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await seen.hear(reader)
+        body = f'{{"error": "{escaped}"}}'.encode()
+        location = f"Location: https://evil.example.org/{TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(b"HTTP/1.1 302 Found\r\n" + location.encode() + body)
+        await writer.drain()
+
+    came = await told(echo)
+    assert isinstance(came, Reply)
+    assert came.headers["location"] == "https://evil.example.org/<hidden>"
+    assert came.body == b'{"error": "<hidden>"}'
+
+
 async def test_connection_refused_is_certainly_not_sent() -> None:
     """Where nobody listens nothing was sent."""
     with socket.socket() as held:

@@ -23,6 +23,7 @@ from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+from rolecall.rocketchat.secret_filter import SecretFilter
 from rolecall.rocketchat.url import format_netloc
 from rolecall.text import sanitise
 from rolecall.version import __version__
@@ -33,10 +34,6 @@ MAX_LISTING_SIZE = 16_777_216
 KEEPALIVE = 2.0
 """Seconds for which an idle connection may be used again. Node closes one after 5 s; a request that crosses with that
 is lost, and its effect is not known."""
-
-HIDDEN = "<hidden>"
-"""Replaces our own token in a response."""
-
 
 _PROXY_LOGIN = 407
 """The status with which a proxy, and nothing else, demands a user and password."""
@@ -54,7 +51,7 @@ class Client:
     ) -> None:
         """Create a client; without credentials its calls are anonymous."""
         self._connection = connection
-        self._token = credentials.token.encode() if credentials else b""
+        self._filter = SecretFilter(credentials.token if credentials else "")
         # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
         if credentials:
@@ -124,20 +121,17 @@ class Client:
                 and self._connection.url.startswith("http://")
             ):
                 return _proxy_refused(self._connection.proxy, response.status, response.reason)
-            return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
+            headers = self._filter.hide_headers(response.headers)
+            return Reply(response.status, headers, self._filter.hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _no_reply(error, self._connection.proxy or "")
-            return reply._replace(detail=sanitise(self._hide(reply.detail.encode(errors="replace")).decode()))
+            return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._connection.url + path)
         return url
-
-    def _hide(self, body: bytes) -> bytes:
-        """Remove our own token from a response that echoes it, before it can be logged."""
-        return body.replace(self._token, HIDDEN.encode()) if self._token and self._token in body else body
 
 
 class _CleanConnector(aiohttp.TCPConnector):

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -26,8 +26,9 @@ from rolecall.store.base import (
     StoreError,
 )
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.file_header import is_store_file
+from rolecall.store.sqlite.file_header import is_foreign_store, is_store_file, require_own_store
 from rolecall.store.sqlite.rows import Group, batch_json, json_text, reported_outcome, to_pair, to_result, to_text
+from rolecall.store.sqlite.schema_check import require_schema
 
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 
@@ -43,18 +44,18 @@ class SqliteDatabase:
         if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
         self.path = path
+        require_own_store(path)
         if not is_store_file(path):
             _create(path)
         beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
         missing = [file for file in beside if not file.exists()]
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._db.executescript(sql.SETTINGS)
-        except sqlite3.Error as error:
-            self._db.close()
+            _prepare(self._db, path, sql.SETTINGS, "used as a run store")
+        except InvalidStoreError:
             for file in missing:
                 file.unlink(missing_ok=True)
-            raise InvalidStoreError(f"{path} cannot be used as a run store: {error}.", Advice.OTHER_DIRECTORY) from None
+            raise
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -62,20 +63,20 @@ class SqliteDatabase:
 
         Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
         to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
-        meanwhile, the reader is the last to close and removes them.
+        meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
         """
         if not is_store_file(path):
             raise InvalidStoreError(f"{path} is empty.")
         is_active = path.with_name(f"{path.name}-wal").exists()
         database = cls.__new__(cls)
         database.path = path
-        mode = "mode=rw" if is_active else "mode=ro&immutable=1"
+        mode = ("mode=ro" if is_foreign_store(path) else "mode=rw") if is_active else "mode=ro&immutable=1"
         try:
             uri = f"{path.absolute().as_uri()}?{mode}"
             database._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            database._db.executescript(sql.SNAPSHOT)
         except sqlite3.Error as error:
             raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
+        _prepare(database._db, path, sql.SNAPSHOT, "read")
         return database
 
     def identity(self) -> Identity | None:
@@ -349,6 +350,20 @@ def import_rows(
         job.finish(identity, preset, meta)
     except BaseException:
         database.abort_import()
+        raise
+
+
+def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:
+    """Check the schema of an opened file, then apply settings. Raises InvalidStoreError, with the file closed."""
+    try:
+        with closing(sqlite3.connect(":memory:")) as empty:
+            require_schema(database, empty, path)
+        database.executescript(settings)
+    except sqlite3.Error as error:
+        database.close()
+        raise InvalidStoreError(f"{path} cannot be {use}: {error}.", Advice.OTHER_DIRECTORY) from None
+    except InvalidStoreError:
+        database.close()
         raise
 
 
