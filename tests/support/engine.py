@@ -64,7 +64,9 @@ async def run_pairs(
         ledger.open_session("tester", clock.wall_ms())
         transport = Transport(url, connect_timeout=0.25, response_timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-            context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop)
+            context = RunContext.create(
+                settings, SilentLog(), clock=clock, stop=stop, account_id=ACCOUNT.user_id, started_at=clock.wall_ms()
+            )
             await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
         ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)

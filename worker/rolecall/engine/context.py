@@ -22,6 +22,10 @@ class RunContext:
     events: EngineEvents
     admission: AdmissionController
     """Of the workspace: other sessions may share it."""
+    account_id: str = ""
+    """Of the account that makes the calls."""
+    started_at: int | None = None
+    """The server's clock before the first call: UTC, milliseconds since the epoch."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """Rows that were finished in this session."""
 
@@ -34,6 +38,8 @@ class RunContext:
         clock: Clock | None = None,
         stop: StopSignal | None = None,
         admission: AdmissionController | None = None,
+        account_id: str = "",
+        started_at: int | None = None,
     ) -> Self:
         """Create a context; what is not given is new. Without `admission` the session has a controller of its own."""
         clock, stop = clock or Clock(), stop or StopSignal()
@@ -43,4 +49,6 @@ class RunContext:
             stop=stop,
             events=EngineEvents(log, clock, stop),
             admission=admission or AdmissionController.build(settings, clock),
+            account_id=account_id,
+            started_at=started_at,
         )

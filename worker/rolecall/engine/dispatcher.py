@@ -5,11 +5,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.role_reader import RoleReader
+from rolecall.engine.evidence import EvidenceReader
+from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.prior_reader import PriorReader, due_rows
 from rolecall.engine.room_cache import RoomCache
+from rolecall.engine.row_call import RowTarget
 from rolecall.engine.row_processor import RowProcessor
 from rolecall.engine.row_queue import RowQueue
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.engine.throttle.admission import CallKind
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import Operation
@@ -39,15 +45,22 @@ async def process_rows(
     settings = context.settings
     try:
         async with BatchWriter(store, hooks.on_durable) as journal:
-            rooms = RoomCache() if settings.room_cache else None
-            queue = RowQueue(journal, rooms, retry_failed=settings.retry_failed)
-            processor = RowProcessor(client, operation, queue, journal, context)
-            with context.admission.observed_by(context.events, CallKind.CHANGE):
-                workers = [
-                    asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
-                    for number in range(settings.concurrency)
-                ]
-                await _shut_down_in_stages(workers, processor, context)
+            recorder = OutcomeRecorder(journal, context)
+            reader = RoleReader(ReadClient(client, context), operation) if settings.read_roles else None
+            rows = (
+                due_rows(journal, context)
+                if reader is None
+                else PriorReader(journal, reader, operation, recorder, context).rows()
+            )
+            async with RowQueue(rows, RoomCache() if settings.room_cache else None) as queue:
+                target = RowTarget.create(client, operation, queue, journal, context)
+                processor = RowProcessor(target, recorder, EvidenceReader(reader, operation, context))
+                with context.admission.observed_by(context.events, CallKind.CHANGE):
+                    workers = [
+                        asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
+                        for number in range(settings.concurrency)
+                    ]
+                    await _shut_down_in_stages(workers, processor, context)
     except StoreError as failure:
         context.stop.request(StopReason.STORE, str(failure))
 

@@ -6,16 +6,17 @@ rolled back only if its request did not leave or was certainly not carried out.
 
 import asyncio
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.room_cache import RoomVisibilityResolver
 from rolecall.engine.row_queue import RowQueue
-from rolecall.models import DueRow, NoReply, Reply
+from rolecall.models import UNKNOWN_PRIOR, DueRow, NoReply, Prior, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, Action
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult, classify
+from rolecall.rocketchat.responses import COUNTERS
 from rolecall.store.base import Intent, IntentRollback
 from rolecall.store.batch_writer import BatchWriter
 
@@ -31,7 +32,17 @@ class RowTarget(NamedTuple):
     visibility: RoomVisibilityResolver | None
     """None where a missing room needs no explanation: every account sees a public channel."""
     calling: set[asyncio.Task[None] | None]
-    """The workers whose request is in flight."""
+    """The workers whose request is in flight: the last to be cancelled."""
+
+    @classmethod
+    def create(
+        cls, client: Client, operation: Operation, queue: RowQueue, journal: BatchWriter, context: RunContext
+    ) -> Self:
+        """Create the target of a run."""
+        resolver = None
+        if operation.kind == "groups":
+            resolver = RoomVisibilityResolver(client, context.admission.side_limiter(COUNTERS))
+        return cls(client, operation, queue, journal, context, resolver, set())
 
 
 @dataclass(eq=False, slots=True)
@@ -48,15 +59,25 @@ class RowCall:
     """The last result that says something about the row; 'too many requests' does not."""
     started_at: float = 0.0
     """When the last request left, on the run's monotonic clock."""
+    only_refusals: bool = True
+    """Every attempt in doubt got a response with a 4xx status, none in an earlier session."""
     is_prepared: bool = False
     """The intent of the next attempt was written, and its request did not leave yet."""
+
+    @property
+    def prior(self) -> Prior:
+        """The prior state, with this session's account among those that sent calls."""
+        prior, account = self.row.prior or UNKNOWN_PRIOR, self.target.context.account_id
+        if not account or account in prior.accounts:
+            return prior
+        return prior._replace(accounts=(*prior.accounts, account))
 
     async def prepare(self) -> None:
         """Write the intent of an attempt; return once it is on disk. Raise StoreError."""
         self.is_prepared = True
         self.attempts += 1
         now = self.target.context.clock.wall_ms()
-        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, now))
+        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, now, self.prior))
 
     def cancel_prepared(self) -> None:
         """Roll the intent back: its request does not leave."""
@@ -74,7 +95,7 @@ class RowCall:
         try:
             return await target.client.post_pair(target.operation.path, self.row.room_id, self.row.user_id)
         except asyncio.CancelledError:
-            self.in_doubt = True
+            self.in_doubt, self.only_refusals = True, False
             self.last = CallResult(NOT_AWAITED, "", "the run ended before the answer came", None)
             raise
         finally:
@@ -82,9 +103,10 @@ class RowCall:
 
     def record_response(self, reply: Reply | NoReply) -> CallResult:
         """Classify a response and record what it says about the row."""
-        result = classify(reply, self.target.operation, in_doubt=self.in_doubt)
+        result = classify(reply, self.target.operation)
         if result.rule.maybe_done:
             self.in_doubt = True
+            self.only_refusals = self.only_refusals and result.status is not None and 400 <= result.status < 500
         if result.rule.action is not Action.BACK_OFF:
             self.last = result
         return result

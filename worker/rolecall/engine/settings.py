@@ -28,6 +28,10 @@ class Settings:
     """Seconds to wait for calls in flight once a stop is requested."""
     room_cache: bool = True
     """Skip the remaining rows of a room that rejects every request."""
+    read_roles: bool = True
+    """Read the roles before sending: rows without the role are not sent."""
+    message_evidence: bool = True
+    """Read the system messages of a room to settle rows in doubt."""
     retry_failed: bool = False
     """Send failed rows of earlier sessions again."""
 

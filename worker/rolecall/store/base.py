@@ -8,7 +8,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row, RowOutcome
+from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Outcome, Prior, Result, Row, RowOutcome
 
 T = TypeVar("T")
 
@@ -42,6 +42,14 @@ class Intent(NamedTuple):
     """The number of this attempt, counted from 1 over all sessions of the run."""
     at: int
     """UTC, milliseconds since the epoch."""
+    prior: Prior = UNKNOWN_PRIOR
+
+
+class PriorRecord(NamedTuple):
+    """The prior state of a due row, as read in the current session."""
+
+    key: int
+    prior: Prior
 
 
 class IntentRollback(NamedTuple):
@@ -96,6 +104,7 @@ class Batch(NamedTuple):
     rollbacks: Sequence[IntentRollback] = ()
     intents: Sequence[Intent] = ()
     pauses: Sequence[Pause | PauseEnd] = ()
+    priors: Sequence[PriorRecord] = ()
 
 
 class PresetOutcome(NamedTuple):
@@ -182,8 +191,17 @@ class RunStore(Protocol):
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
 
+    async def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+
+    async def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
+
+    async def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
 
     async def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond `after`, a room and a user, in this order."""

@@ -27,7 +27,18 @@ from rolecall.store.base import (
 )
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.file_header import is_store_file
-from rolecall.store.sqlite.rows import Group, batch_json, json_text, reported_outcome, to_pair, to_result, to_text
+from rolecall.store.sqlite.rows import (
+    Group,
+    batch_json,
+    intent_values,
+    json_text,
+    prior_values,
+    reported_outcome,
+    to_due_row,
+    to_pair,
+    to_result,
+    to_text,
+)
 
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 
@@ -102,10 +113,22 @@ class SqliteDatabase:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         with self._errors():
             rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
-            return [
-                (place, DueRow(key, line, room, user, attempts, bool(in_doubt)))
-                for place, key, line, room, user, attempts, in_doubt in rows
-            ]
+            return list(map(to_due_row, rows))
+
+    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+        return self._due_of(sql.DUE_IN_ROOM, room_id, after, count, retry_failed=retry_failed)
+
+    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+        with self._errors():
+            self._db.execute(sql.INDEX_BY_USER)
+        return self._due_of(sql.DUE_OF_USER, user_id, after, count, retry_failed=retry_failed)
+
+    def _due_of(self, statement: str, of: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+        values = {"id": of, "key": after, "after": 0, "count": count, "retry_failed": retry_failed}
+        with self._errors():
+            return [row for _, row in map(to_due_row, self._db.execute(statement, values))]
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
@@ -114,6 +137,12 @@ class SqliteDatabase:
                 return 0, 0
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
+
+    def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
+        with self._errors():
+            values = {"after": 0, "retry_failed": retry_failed}
+            return int(self._db.execute(sql.COUNT_DUE_USERS, values).fetchone()[0])
 
     def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond a room and a user, in this order."""
@@ -149,7 +178,8 @@ class SqliteDatabase:
             for statement, part in (
                 (sql.WRITE_OUTCOME, batch.outcomes),
                 (sql.ROLLBACK_INTENT, batch.rollbacks),
-                (sql.WRITE_INTENT, batch.intents),
+                (sql.WRITE_PRIOR, list(map(prior_values, batch.priors))),
+                (sql.WRITE_INTENT, list(map(intent_values, batch.intents))),
             ):
                 if part:
                     self._db.execute(statement, (batch_json(part),))
