@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own, with the exact versions of .ci/constraints.txt.
+# All targets use the virtual environment .venv with the exact versions of .ci/constraints.txt.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -9,38 +9,38 @@ CHANGELOG ?= CHANGELOG.md
 .PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
 .PHONY: clean
 
-help: ## say what each target does
+help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(READY) ## make the virtual environment
+install: $(READY) ## create the virtual environment
 
 $(READY): pyproject.toml .ci/constraints.txt
-	@echo 'Making the virtual environment $(VENV): about a minute, once.'
+	@echo 'Creating the virtual environment $(VENV): about a minute, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
 	@touch $@
 
-fmt: $(READY) ## put the code into its form
+fmt: $(READY) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lint: $(READY) ## look for mistakes
+lint: $(READY) ## run the linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-type: $(READY) ## check the types
+type: $(READY) ## run the type checker
 	$(BIN)/mypy
 
 test: $(READY) ## run all tests
 	$(BIN)/pytest -m 'not bench and not browser' --numprocesses auto --maxprocesses 4 --dist loadfile
 
-e2e: $(READY) ## run only the tests that drive the installed command
+e2e: $(READY) ## run only the tests of the installed command
 	$(BIN)/pytest -m e2e
 
-browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium where it may)
+browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium as root)
 	BROWSER_TESTS=required $(BIN)/pytest -m browser
 
-pictures: $(VENV)/.browser ## make docs/report-*.png again, from a real run against the sandbox
+pictures: $(VENV)/.browser ## render docs/report-*.png from a real run against the sandbox
 	$(BIN)/python -m tests.browser.pictures
 
 $(VENV)/.browser: $(READY)
@@ -50,10 +50,10 @@ $(VENV)/.browser: $(READY)
 		|| { echo 'These tests need Chromium: apt-get install chromium' >&2; exit 1; }
 	@touch $@
 
-campaign: $(READY) ## mix faults, kills and resumes for SECONDS (60) with SEED (a new one)
+campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random)
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## measure speed, memory and pacing side by side (15 minutes); PART=... for one part
+bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)
 
 demo: $(READY) ## run the main job against the embedded workspace and show the report
@@ -64,20 +64,20 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
-docs-help: $(READY) ## write every --help text into docs/reference.md
+docs-help: $(READY) ## write every --help text and hint into docs/reference.md
 	$(BIN)/python -m tests.docs_help
 
-audit: $(READY) ## look the exact versions up in the advisory database (needs the network)
+audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)
 	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
 
-check: lint type test ## what must pass before a change goes in
+check: lint type test ## run everything that must pass before a change is merged
 
 dist: $(READY) ## build the wheel and the source archive into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
 
-notes: ## print the newest version's section of the changelog: the release notes
+notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)
 
-clean: ## remove what the targets made
+clean: ## delete the files that the targets create
 	rm -rf $(VENV) demo-run dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Give the commands that tests start the usual signals: a shell's background job ignores Ctrl-C, and so would they."""
+    """Restore the usual signals for the commands that tests start: a shell's background job ignores Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

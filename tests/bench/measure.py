@@ -36,7 +36,7 @@ class Measured(NamedTuple):
     """When it was started, on the system's monotonic clock."""
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818 - a verdict of the measurement
     """A measured process did not do its work, so its figures mean nothing."""
 
 

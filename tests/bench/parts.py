@@ -16,7 +16,8 @@ from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import write_report
 from rolecall.models import Outcome, Reply, RowOutcome
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import Action, ErrorRule
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
@@ -134,7 +135,7 @@ class _Stock:
         """Post to the target, 64 calls in flight."""
 
         async def main() -> None:
-            async with Client(Transport(self._target.url), Credentials("bench", "token")) as client:
+            async with Client(ConnectionConfig(self._target.url), Credentials("bench", "token")) as client:
 
                 async def one(number: int) -> None:
                     await client.post_pair(REMOVE_LEADER.path, *pair(number))

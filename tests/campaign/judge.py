@@ -9,7 +9,7 @@ from tests.campaign.scenario import SOUND, Pair, Scenario
 CARRIED_OUT_NOTE = "may have been carried out"
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - a verdict, as an assertion is
     """An invariant does not hold."""
 
 

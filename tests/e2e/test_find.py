@@ -55,7 +55,7 @@ async def test_the_job_of_a_list_of_people(tmp_path: Path) -> None:
         "Job file: job.csv",
         "Next: rolecall check job.csv",
     ]
-    assert "Not seen, address_not_found: nobody@example.org\n" in ended.stderr
+    assert "Skipped (address_not_found): nobody@example.org\n" in ended.stderr
     assert "view-full-other-user-info" in ended.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.csv", "leavers.csv"]
     assert (tmp_path / "job.csv").stat().st_mode & 0o777 == 0o600
@@ -146,7 +146,7 @@ async def test_what_was_missed_is_asked_for_again(tmp_path: Path) -> None:
         faults.clear()
         ended = await rolecall(*words, cwd=tmp_path, env=env)
     assert ended.code == 0, ended.stderr
-    assert "Not seen" not in ended.stderr
+    assert "Skipped (" not in ended.stderr
     assert len(pairs(tmp_path / "job.csv")) == 40
 
 
@@ -182,8 +182,8 @@ async def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "say whose or where"),
-        (("--role", "owner"), "say whose or where"),
+        ((), "name users or rooms"),
+        (("--role", "owner"), "name users or rooms"),
         (("--all-rooms", "--room", "r"), "--all-rooms and single rooms exclude each other"),
         (("--users", "-", "--rooms", "-"), "only one list can come from stdin"),
         (("--users", "nowhere.csv"), "nowhere.csv: there is no such file"),

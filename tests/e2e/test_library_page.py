@@ -17,7 +17,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import rolecall
-from rolecall import Settings, Workspace, change_roles
+from rolecall import ConnectionConfig, Settings, change_roles
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment
 
@@ -68,7 +68,7 @@ def cells(heading: str, text: str = PAGE) -> list[str]:
 
 def test_every_program_is_known() -> None:
     """Each of the page's programs is run by a test below, or looked at where its library is not installed."""
-    expected = ["Rolecall in a program", "Ending early", "aiohttp", "FastAPI", "In a notebook"]
+    expected = ["Rolecall in a program", "Ending early", "Other commands", "aiohttp", "FastAPI", "In a notebook"]
     assert list(PROGRAMS) == expected
 
 
@@ -87,7 +87,17 @@ def test_every_name_of_ours_is_there(heading: str) -> None:
     assert "change_roles" in names
     assert names <= set(rolecall.__all__)
     for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("change_roles", "Workspace", "Settings"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "change_roles",
+            "check",
+            "find",
+            "undo",
+            "verify",
+            "write_reports",
+            "ConnectionConfig",
+            "Credentials",
+            "Settings",
+        ):
             keywords = {keyword.arg: None for keyword in node.keywords}
             inspect.signature(getattr(rolecall, ast.unparse(node.func))).bind(*node.args, **keywords)  # type: ignore[arg-type]
 
@@ -97,14 +107,19 @@ def test_the_tables_are_complete() -> None:
     assert cells("Rolecall in a program") == list(inspect.signature(change_roles).parameters)
     row = next(line for line in PAGE.splitlines() if line.startswith("| `settings`"))
     assert {each.name for each in fields(Settings)} <= set(row.split("`"))
-    row = next(line for line in PAGE.splitlines() if line.startswith("| `workspace`"))
-    assert {each.name for each in fields(Workspace)} <= set(re.findall(r"\w+", row))
+    row = next(line for line in PAGE.splitlines() if line.startswith("| `connection`"))
+    assert {each.name for each in fields(ConnectionConfig)} <= set(re.findall(r"\w+", row))
     raised = {
         name
         for name in rolecall.__all__
         if inspect.isclass(it := getattr(rolecall, name)) and issubclass(it, Exception)
     }
-    assert {*cells("What is raised"), "RunStopped"} == {*raised, "ValueError", "TypeError", "OSError"}
+    assert {*cells("What is raised"), "RunStopped", "LockedError", "RolecallError"} == {
+        *raised,
+        "ValueError",
+        "TypeError",
+        "OSError",
+    }
     results = PAGE.partition("## Results")[2].split("\n#")[0]
     assert set(rolecall.Result._fields) <= set(results.split("`"))
 
@@ -125,6 +140,16 @@ async def test_the_first_program(place: Path) -> None:
     first = await run_program("Rolecall in a program", place)
     assert sorted(first.splitlines()) == ["1 removed ", "2 not_leader "]
     assert sorted((await run_program("Rolecall in a program", place)).splitlines()) == ["1 removed ", "2 not_leader "]
+
+
+async def test_the_program_with_the_other_commands(place: Path, sandbox: Sandbox) -> None:
+    """It finds, predicts, removes, verifies and restores one role, and leaves the reports."""
+    for permission in ("view-full-other-user-info", "view-other-user-channels", "view-room-administration"):
+        sandbox.world.grant(permission, "user")
+    shown = await run_program("Other commands", place)
+    assert shown.splitlines() == ["would be removed", "is removed", "is again added"]
+    assert (place / "runs/leavers/report.jsonl").is_file()
+    assert sandbox.world.is_leader(ROOM, LEADER)
 
 
 async def test_the_program_that_ends_early(place: Path, sandbox: Sandbox) -> None:

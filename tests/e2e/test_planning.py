@@ -58,7 +58,7 @@ async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
         ("operation", "made for another operation"),
         ("account", "made as bulk.bot, not second.bot"),
         ("workspace", "made for another workspace"),
-        ("begun", "was begun without this plan"),
+        ("begun", "was started without this plan"),
         ("retry", "leave out --dry-run and --retry-failed"),
     ],
 )
@@ -170,4 +170,4 @@ async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
         words = ("check", job, "--log-format", "json", "--retry-backoff", "0.01", *FAST)
         checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert checked.code == 0
-    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]
+    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["retrying read"]

@@ -14,7 +14,7 @@ from rolecall import FailureThreshold, Outcome, Result, Row, RunStopped, Setting
 from rolecall.models import Json
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import environment, many, outcomes, rolecall
-from tests.support.library import FAST, workspace
+from tests.support.library import FAST, at
 
 
 async def test_one_result_for_each_row() -> None:
@@ -30,7 +30,7 @@ async def test_one_result_for_each_row() -> None:
         yield pairs[3]
 
     async with Sandbox(leader_world(pairs)) as sandbox:
-        results = [each async for each in change_roles(rows(), workspace=workspace(sandbox), settings=FAST)]
+        results = [each async for each in change_roles(rows(), **at(sandbox), settings=FAST)]
         assert all(sandbox.world.removals(*pair) == 1 for pair in pairs)
     assert [(each.line, each.outcome) for each in results[:2]] == [(42, Outcome.INVALID), (43, Outcome.DUPLICATE)]
     assert results[1].message == "the same pair stands in line 4"
@@ -44,7 +44,7 @@ async def test_one_result_for_each_row() -> None:
 async def test_no_rows_need_no_workspace() -> None:
     """An empty iterable gives no result and makes no call."""
     async with Sandbox(leader_world([])) as sandbox:
-        assert [each async for each in change_roles([], workspace=workspace(sandbox))] == []
+        assert [each async for each in change_roles([], **at(sandbox))] == []
         assert sandbox.world.calls == []
 
 
@@ -56,7 +56,7 @@ async def test_a_lost_answer_is_settled_by_another_attempt() -> None:
         Fault(Kind.TOO_MANY, FaultMatch(user="user0005"), seconds=0.05),
     ]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
-        results = [each async for each in change_roles(pairs, workspace=workspace(sandbox), settings=FAST)]
+        results = [each async for each in change_roles(pairs, **at(sandbox), settings=FAST)]
         assert all(sandbox.world.removals(*pair) == 1 for pair in pairs)
     assert {each.outcome for each in results} == {Outcome.REMOVED}
     assert [each.line for each in results if each.reason == "confirmed_on_retry"] == [4]
@@ -66,10 +66,10 @@ async def test_another_operation() -> None:
     """The twins are there by their names, and what they did is told in their words."""
     pairs = many(3)
     async with Sandbox(leader_world(pairs)) as sandbox:
-        run = change_roles(pairs, workspace=workspace(sandbox), operation="groups.addModerator", settings=FAST)
+        run = change_roles(pairs, **at(sandbox), operation="groups.addModerator", settings=FAST)
         assert {each.outcome async for each in run} == {Outcome.ADDED}
         with pytest.raises(ValueError, match=r"no operation; there are groups\.removeLeader"):
-            await anext(change_roles(pairs, workspace=workspace(sandbox), operation="groups.drop"))  # type: ignore[arg-type]
+            await anext(change_roles(pairs, **at(sandbox), operation="groups.drop"))  # type: ignore[arg-type]
 
 
 async def until_stopped(run: AsyncIterator[Result]) -> tuple[list[Result], RunStopped]:
@@ -88,7 +88,7 @@ async def test_why_it_stopped_comes_after_a_result_for_every_row(tmp_path: Path,
     faults = [Fault(Kind.REVOKE, FaultMatch(nth=20))]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
         where = tmp_path if folder else None
-        run = change_roles(pairs, workspace=workspace(sandbox), folder=where, settings=FAST)
+        run = change_roles(pairs, **at(sandbox), folder=where, settings=FAST)
         results, stopped = await until_stopped(run)
         removed = sum(sandbox.world.removals(*pair) for pair in pairs)
     assert stopped.reason is StopReason.CREDENTIALS
@@ -104,7 +104,7 @@ async def test_a_row_told_as_unknown_is_not_told_again_at_the_end() -> None:
     pairs = many(50)
     faults = [Fault(Kind.GARBAGE, FaultMatch(user="user0003"), times=None), Fault(Kind.REVOKE, FaultMatch(nth=30))]
     async with Sandbox(leader_world(pairs), faults=faults) as sandbox:
-        results, _ = await until_stopped(change_roles(pairs, workspace=workspace(sandbox), settings=FAST))
+        results, _ = await until_stopped(change_roles(pairs, **at(sandbox), settings=FAST))
     assert [each.outcome for each in results if each.line == 4] == [Outcome.UNKNOWN]
     assert sorted(each.line or 0 for each in results) == list(range(1, 51))
 
@@ -114,7 +114,7 @@ async def test_a_threshold_stops_it() -> None:
     pairs = many(30, rooms=30)
     async with Sandbox(leader_world([])) as sandbox:
         settings = Settings(rate=None, concurrency=1, max_failures=FailureThreshold(4, is_percent=False))
-        results, stopped = await until_stopped(change_roles(pairs, workspace=workspace(sandbox), settings=settings))
+        results, stopped = await until_stopped(change_roles(pairs, **at(sandbox), settings=settings))
     assert stopped.reason is StopReason.MAX_FAILURES
     assert Counter(each.outcome for each in results) == {Outcome.FAILED: 5, Outcome.NOT_ATTEMPTED: 25}
 
@@ -125,7 +125,7 @@ async def test_two_runs_at_once_in_one_loop(tmp_path: Path) -> None:
     async with Sandbox(leader_world(pairs)) as sandbox:
 
         async def one(part: list[tuple[str, str]], name: str) -> list[Result]:
-            run = change_roles(part, workspace=workspace(sandbox), folder=tmp_path / name, settings=FAST)
+            run = change_roles(part, **at(sandbox), folder=tmp_path / name, settings=FAST)
             return [each async for each in run]
 
         both = await asyncio.gather(one(pairs[:30], "one"), one(pairs[30:], "two"))
@@ -139,7 +139,7 @@ async def test_the_servers_window_is_kept() -> None:
     pairs = many(12)
     async with Sandbox(leader_world(pairs, roles=("user",)), limiter=Limiter(calls=5, seconds=1.0)) as sandbox:
         patient = Settings(rate=None)  # a window that lasts beyond the patience for outages is not believed
-        results = [each async for each in change_roles(pairs, workspace=workspace(sandbox), settings=patient)]
+        results = [each async for each in change_roles(pairs, **at(sandbox), settings=patient)]
         assert 429 not in {call.status for call in sandbox.world.calls}
     assert {each.outcome for each in results} == {Outcome.REMOVED}
 
@@ -162,7 +162,7 @@ async def test_the_log_is_told_what_the_command_logs() -> None:
             logger.warning(event, **values)
 
     async with Sandbox(leader_world(pairs[:2])) as sandbox:
-        run = change_roles(pairs, workspace=workspace(sandbox), settings=FAST, log=Log())
+        run = change_roles(pairs, **at(sandbox), settings=FAST, log=Log())
         assert len([each async for each in run]) == 3
     assert [call.args[0] for call in logger.calls] == ["run started", "row failed", "run ended"]
     assert ACCOUNT.token not in str(logger.calls)
@@ -172,12 +172,12 @@ async def test_its_folder_is_the_commands(tmp_path: Path) -> None:
     """`rolecall report` writes the reports of a run that a program made, and the library goes on in it."""
     pairs = many(5)
     async with Sandbox(leader_world(pairs)) as sandbox:
-        run = change_roles(pairs[:4], workspace=workspace(sandbox), folder=str(tmp_path / "run"), settings=FAST)
+        run = change_roles(pairs[:4], **at(sandbox), folder=str(tmp_path / "run"), settings=FAST)
         assert len([each async for each in run]) == 4
         ended = await rolecall("report", "run", cwd=tmp_path, env=environment(sandbox.url))
         assert ended.code == 0, ended.stderr
         assert outcomes(tmp_path / "run") == {("removed", ""): 4}
-        again = change_roles(pairs, workspace=workspace(sandbox), folder=tmp_path / "run", settings=FAST)
+        again = change_roles(pairs, **at(sandbox), folder=tmp_path / "run", settings=FAST)
         assert len([each async for each in again]) == 5
         assert all(sandbox.world.removals(*pair) == 1 for pair in pairs)
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
@@ -186,9 +186,7 @@ async def test_its_folder_is_the_commands(tmp_path: Path) -> None:
 async def peak(rows: int) -> int:
     """Give the bytes that a run of so many rows takes at most; one call tells them all, so that it is quick."""
     async with Sandbox(leader_world([])) as sandbox:
-        run = change_roles(
-            (("nowhere", f"user{n:06}") for n in range(rows)), workspace=workspace(sandbox), settings=FAST
-        )
+        run = change_roles((("nowhere", f"user{n:06}") for n in range(rows)), **at(sandbox), settings=FAST)
         told = 0
         tracemalloc.start()
         try:

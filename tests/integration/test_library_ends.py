@@ -16,7 +16,7 @@ from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from rolecall.store.base import Batch
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.command import environment, many
-from tests.support.library import FAST, HASTY, first, recorded, workspace
+from tests.support.library import FAST, HASTY, at, first, recorded
 
 PAIRS = many(200)
 
@@ -32,7 +32,7 @@ async def test_leaving_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS), latency=0.005) as sandbox:
 
         def run() -> AsyncGenerator[Result, None]:
-            return change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
+            return change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
 
         taken = await first(run(), 10)
         assert others() == set()
@@ -50,7 +50,7 @@ async def test_leaving_before_the_first_result_leaves_nothing(tmp_path: Path) ->
     """A run that has sent nothing leaves no ledger behind."""
     rows = [("", "invalid"), *PAIRS]
     async with Sandbox(leader_world(PAIRS)) as sandbox:
-        run = change_roles(rows, workspace=workspace(sandbox), folder=tmp_path / "run", settings=FAST)
+        run = change_roles(rows, **at(sandbox), folder=tmp_path / "run", settings=FAST)
         assert [each.outcome for each in await first(run, 1)] == [Outcome.INVALID]
         assert sandbox.world.removals(*PAIRS[0]) == 0
     assert list((tmp_path / "run").iterdir()) == []
@@ -58,12 +58,15 @@ async def test_leaving_before_the_first_result_leaves_nothing(tmp_path: Path) ->
 
 PROGRAM = """
     import asyncio, os, sys
-    from rolecall import Settings, Workspace, change_roles
+    from rolecall import ConnectionConfig, Credentials, Settings, change_roles
 
     async def main() -> None:
-        where = Workspace(os.environ["ROCKETCHAT_URL"], "bulkBotAccount234", os.environ["ROCKETCHAT_AUTH_TOKEN"])
+        where = ConnectionConfig(os.environ["ROCKETCHAT_URL"])
+        who = Credentials("bulkBotAccount234", os.environ["ROCKETCHAT_AUTH_TOKEN"])
         pairs = [(f"room{n % 7}", f"user{n:04}") for n in range(200)]
-        run = change_roles(pairs, workspace=where, folder=sys.argv[1], settings=Settings(rate=None))
+        run = change_roles(
+            pairs, connection=where, credentials=who, folder=sys.argv[1], settings=Settings(rate=None)
+        )
         async for result in run:
             if result.line >= 10:
                 break
@@ -82,7 +85,7 @@ async def test_a_break_at_the_end_of_the_program(tmp_path: Path) -> None:
         _, told = await process.communicate()
         assert (process.returncode, told.decode()) == (0, "")
         assert len(sandbox.world.calls) < len(PAIRS)
-        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
+        run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         results = [each async for each in run]
         assert all(sandbox.world.removals(*pair) == 1 for pair in PAIRS)
     assert Counter(each.outcome for each in results) == {Outcome.REMOVED: 200}
@@ -98,7 +101,7 @@ async def consume(run: AsyncGenerator[Result, None], into: list[Result]) -> None
 async def test_cancelling_awaits_the_calls_under_way(tmp_path: Path) -> None:
     """The first cancellation ends in stages: what was sent is answered, recorded, and not in doubt."""
     async with Sandbox(leader_world(PAIRS), latency=0.2) as sandbox:
-        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
+        run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         task = asyncio.create_task(consume(run, []))
         await sandbox.wait_for_calls(1 + 4)
         task.cancel()
@@ -132,7 +135,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
 
         def run() -> AsyncGenerator[Result, None]:
             settings = Settings(rate=None, room_cache=False, shutdown_timeout=600, max_failures=FAST.max_failures)
-            return change_roles(PAIRS[:20], workspace=workspace(sandbox), folder=tmp_path, settings=settings)
+            return change_roles(PAIRS[:20], **at(sandbox), folder=tmp_path, settings=settings)
 
         task = asyncio.create_task(consume(run(), []))
         await sandbox.wait_for_calls(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
@@ -161,7 +164,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
 async def test_the_grace_ends(tmp_path: Path) -> None:
     """A call that stays silent is awaited for `grace` seconds and no longer; its row is told as unknown for ever."""
     async with Sandbox(leader_world(PAIRS), faults=[Fault(Kind.HANG_AFTER, FaultMatch(user="user0003"))]) as sandbox:
-        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=HASTY)
+        run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=HASTY)
         await first(run, 3)
     with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as ledger:
         in_doubt = [each for each in ledger.results() if each.outcome is Outcome.UNKNOWN]
@@ -171,13 +174,13 @@ async def test_the_grace_ends(tmp_path: Path) -> None:
 async def test_a_slow_program_is_not_overrun() -> None:
     """While the program holds one result, at most 64 rows beyond it are worked on, however long it takes."""
     async with Sandbox(leader_world(PAIRS)) as sandbox:
-        run = change_roles(PAIRS, workspace=workspace(sandbox), settings=FAST)
+        run = change_roles(PAIRS, **at(sandbox), settings=FAST)
         async with aclosing(run):
             await anext(run)
             await sandbox.wait_for_calls(1 + 64)
             world = leader_world(many(100, rooms=20))
             async with Sandbox(world) as meanwhile:  # time enough for the first run to go on, if it did
-                async for _ in change_roles(many(100), workspace=workspace(meanwhile), settings=FAST):
+                async for _ in change_roles(many(100), **at(meanwhile), settings=FAST):
                     pass
             assert len(sandbox.world.calls) == 1 + 64
             assert len([each async for each in run]) == 199
@@ -207,7 +210,7 @@ async def test_no_result_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytes
     """While the commit of an outcome waits for the disk its result is not told, although the deed is long done."""
     brake = Brake(monkeypatch)
     async with Sandbox(leader_world(PAIRS)) as sandbox:
-        run = change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST)
+        run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         async with aclosing(run):
             waiting = asyncio.ensure_future(anext(run))
             assert await asyncio.to_thread(brake.held.wait, 30)
@@ -244,7 +247,7 @@ async def test_an_outcome_that_cannot_be_written_is_never_told(
     async with Sandbox(leader_world(PAIRS)) as sandbox:
         results: list[Result] = []
         with pytest.raises(RunStopped, match="full") as stopped:
-            await consume(change_roles(PAIRS, workspace=workspace(sandbox), folder=tmp_path, settings=FAST), results)
+            await consume(change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST), results)
         done = {pair for pair in PAIRS if sandbox.world.removals(*pair)}
     assert stopped.value.reason is StopReason.STORE
     assert len(results) == 200

@@ -12,7 +12,8 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupResult
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import Role
 from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Limiter, Sandbox, World, organisation_world
 from rolecall.sandbox.org_world import ARCHIVED, DEPARTED, UNJOINED, group, user
@@ -29,7 +30,7 @@ async def find(
 ) -> list[LookupResult]:
     """Search to the end."""
     findings: list[LookupResult] = []
-    transport = Transport(sandbox.url, connect_timeout=0.25, response_timeout=1)
+    transport = ConnectionConfig(sandbox.url, connect_timeout=0.25, timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
         reader = ReadClient(client, RunContext.create(settings, SilentLog()))
         await search_roles(reader, question, findings.append, done=(), at_once=at_once)

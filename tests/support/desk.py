@@ -10,7 +10,8 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import NoReply
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.preflight import ME, Account, parse_account
 from rolecall.sandbox import ACCOUNT
 from tests.support.engine import QUICK, SilentLog
@@ -30,7 +31,7 @@ class Desk(NamedTuple):
 async def desk(url: str, settings: Settings = QUICK, *, token: str = ACCOUNT.token) -> AsyncIterator[Desk]:
     """Open a reader on a sandbox."""
     context = RunContext.create(settings, SilentLog())
-    transport = Transport(url, connect_timeout=0.25, response_timeout=0.5)
+    transport = ConnectionConfig(url, connect_timeout=0.25, timeout=0.5)
     async with Client(transport, Credentials(ACCOUNT.user_id, token)) as client:
         reply = await client.get(ME)
         assert not isinstance(reply, NoReply)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.context import RunContext
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.base import Identity
@@ -62,10 +63,10 @@ async def run_pairs(
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
         import_rows(ledger, Identity(url, REMOVE_LEADER.name, ""), rows)
         ledger.open_session("tester", clock.wall_ms())
-        transport = Transport(url, connect_timeout=0.25, response_timeout=answer_within)
+        transport = ConnectionConfig(url, connect_timeout=0.25, timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
             context = RunContext.create(
-                settings, SilentLog(), clock=clock, stop=stop, account_id=ACCOUNT.user_id, started_at=clock.wall_ms()
+                settings, SilentLog(), clock=clock, stop=stop, caller=Caller(ACCOUNT.user_id, clock.wall_ms())
             )
             await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
         ledger.close_session(stop.reason or "", clock.wall_ms())

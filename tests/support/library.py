@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TypedDict
 
-from rolecall import Result, Settings, Workspace
+from rolecall import ConnectionConfig, Credentials, Result, Settings
 from rolecall.models import Outcome
 from rolecall.sandbox import ACCOUNT, Sandbox
 from rolecall.store.sqlite.database import SqliteDatabase
@@ -19,9 +20,18 @@ HASTY = Settings(
 """The same with hardly any patience at the end."""
 
 
-def workspace(sandbox: Sandbox, *, token: str = ACCOUNT.token, timeout: float = 30.0) -> Workspace:
-    """Name a sandbox as a program names a workspace."""
-    return Workspace(sandbox.url, ACCOUNT.user_id, token, timeout=timeout)
+class Target(TypedDict):
+    """The arguments of the library that say which workspace is called, and as whom."""
+
+    connection: ConnectionConfig
+    credentials: Credentials
+
+
+def at(sandbox: Sandbox, *, token: str = ACCOUNT.token, timeout: float = 30.0) -> Target:
+    """Return the arguments for a call of the library that works on a sandbox."""
+    return Target(
+        connection=ConnectionConfig(sandbox.url, timeout=timeout), credentials=Credentials(ACCOUNT.user_id, token)
+    )
 
 
 async def first(run: AsyncGenerator[Result, None], number: int) -> list[Result]:

@@ -23,12 +23,12 @@ from tests.docs_help import with_help
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "jobs").rglob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
-SHARED = ("Options of every verb that calls", "Further options of what sends")
+SHARED = ("Shared options", "Options of commands that change roles")
 """Headings of the tables of options that several commands have."""
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -174,7 +174,7 @@ def test_the_columns_of_a_found_job_are_documented() -> None:
 def test_every_reason_of_an_invalid_row_is_documented() -> None:
     """The reference and the page on job files have each reason against a row and no other."""
     jobs = (ROOT / "jobs/README.md").read_text("utf-8")
-    told = {name for row in table_rows(section("Rows told as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
+    told = {name for row in table_rows(section("Rows reported as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
     assert first_cells("Rows that cannot be used (`invalid`)") == set(BAD_ROW_REASONS) == told
 
 

@@ -54,7 +54,7 @@ def scripts() -> Iterator[tuple[str, str]]:
     yield "cronjob.yaml", script_of_container(CONTAINER)
 
 
-OF_A_NIGHT = [code for code in ExitCode if code is not ExitCode.DIFFERS]
+OF_A_NIGHT = [code for code in ExitCode if code is not ExitCode.DRIFT]
 """The exit codes of `find` and `run`: only `verify` has one of its own."""
 CALLS = sorted({called for file, script in scripts() for called in calls(file, script)})
 
@@ -146,7 +146,7 @@ def test_the_settings_of_the_migration_are_ones_that_are_read() -> None:
     """The migration's `rolecall.toml` has only tables, keys and values that the command takes."""
     settings = read_config_file(JOBS / "migration/rolecall.toml", None, VERBS)
     for verb in settings.flags:
-        settings.refuse_unknown_flags(verb, list(options(verb)))
+        settings.require_known_flags(verb, list(options(verb)))
         for name, value in settings.flags_of(verb).items():
             options(verb)[name].type_cast_value(click.Context(command(verb)), value)
 
@@ -161,12 +161,12 @@ def test_every_exit_code_is_one_that_there_is() -> None:
 
 def test_each_scheduler_takes_the_exit_codes_for_what_they_mean() -> None:
     """A held folder is no failure to systemd and cron; Kubernetes starts no second pod after an end of our own."""
-    assert settings_of("SuccessExitStatus") == [f"{ExitCode.HELD} {ExitCode.INTERRUPTED}"]
+    assert settings_of("SuccessExitStatus") == [f"{ExitCode.LOCKED} {ExitCode.INTERRUPTED}"]
     [line] = scripts_in_crontab((OFFBOARDING / "crontab").read_text("utf-8"))
-    assert f"--conflict-exit-code {ExitCode.HELD} " in line
-    assert f"case $? in {ExitCode.HELD})" in line
+    assert f"--conflict-exit-code {ExitCode.LOCKED} " in line
+    assert f"case $? in {ExitCode.LOCKED})" in line
     assert JOB["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"] == [
-        code.value for code in OF_A_NIGHT if code not in (ExitCode.DONE, ExitCode.INTERRUPTED)
+        code.value for code in OF_A_NIGHT if code not in (ExitCode.OK, ExitCode.INTERRUPTED)
     ]
 
 

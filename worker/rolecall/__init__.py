@@ -1,7 +1,7 @@
 """Rolecall: takes the leader role away in bulk from members of Rocket.Chat private groups.
 
-For programs there is `change_roles`; docs/library.md shows it at work. The names below are imported when they are
-first used, so that `import rolecall` costs nothing.
+For programs there are `change_roles` and its siblings; docs/library.md shows them. The names below are imported when
+they are first used, so that `import rolecall` costs nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -13,14 +13,25 @@ if TYPE_CHECKING:
         OPERATIONS,
         AuthenticationError,
         CaFileError,
+        ConnectionConfig,
+        Credentials,
         EventLogger,
         FailureThreshold,
+        FindQuery,
+        FindResult,
+        FoundRoles,
         InvalidRunDirectoryError,
         InvalidStoreError,
         InvalidUrlError,
+        LockedError,
         OperationName,
+        OperatorError,
         Outcome,
+        ReportSummary,
         Result,
+        Role,
+        RoleAssignment,
+        RolecallError,
         Row,
         RowInput,
         RowInputs,
@@ -29,23 +40,41 @@ if TYPE_CHECKING:
         Settings,
         StopReason,
         StoreError,
-        Workspace,
+        VerifiedRow,
+        VerifyResult,
+        VerifyStatus,
         WorkspaceUnavailableError,
         change_roles,
+        check,
+        find,
+        undo,
+        verify,
+        write_reports,
     )
 
 __all__ = [
     "OPERATIONS",
     "AuthenticationError",
     "CaFileError",
+    "ConnectionConfig",
+    "Credentials",
     "EventLogger",
     "FailureThreshold",
+    "FindQuery",
+    "FindResult",
+    "FoundRoles",
     "InvalidRunDirectoryError",
     "InvalidStoreError",
     "InvalidUrlError",
+    "LockedError",
     "OperationName",
+    "OperatorError",
     "Outcome",
+    "ReportSummary",
     "Result",
+    "Role",
+    "RoleAssignment",
+    "RolecallError",
     "Row",
     "RowInput",
     "RowInputs",
@@ -54,13 +83,20 @@ __all__ = [
     "Settings",
     "StopReason",
     "StoreError",
-    "Workspace",
+    "VerifiedRow",
+    "VerifyResult",
+    "VerifyStatus",
     "WorkspaceUnavailableError",
     "__version__",
     "change_roles",
+    "check",
+    "find",
+    "undo",
+    "verify",
+    "write_reports",
 ]
 
-if not TYPE_CHECKING:  # else a type checker would take every name for one of ours
+if not TYPE_CHECKING:  # otherwise a type checker would accept every name
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.api.row_ingest import parse_rows, row_from
+from rolecall.api.row_ingest import parse_row_input, parse_rows
 from rolecall.models import BadRow, Outcome, Row
 from rolecall.store.base import PAGE_SIZE, Identity, StoreError
 from rolecall.store.sqlite.database import JobImport, SqliteDatabase
@@ -45,7 +45,7 @@ def ledger(tmp_path: Path) -> Iterator[SqliteDatabase]:
 )
 def test_usable_rows(row: object, expected: Row) -> None:
     """Pairs, mappings with any of the known names, and Rows are taken as they are in job files."""
-    assert row_from(row, 3) == expected
+    assert parse_row_input(row, 3) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_usable_rows(row: object, expected: Row) -> None:
 )
 def test_rows_that_cannot_be_used(row: object, reason: str) -> None:
     """Whatever is no row is told as invalid, with the reason that a job file would have."""
-    bad = row_from(row, 3)
+    bad = parse_row_input(row, 3)
     assert isinstance(bad, BadRow)
     assert (bad.line, bad.reason) == (3, reason)
     assert bad.message
@@ -79,7 +79,7 @@ def test_rows_that_cannot_be_used(row: object, reason: str) -> None:
 @given(ANYTHING)
 def test_nothing_that_is_given_is_an_error(row: object) -> None:
     """Any value at all becomes a row or a row that cannot be used."""
-    assert row_from(row, 1).line == 1
+    assert parse_row_input(row, 1).line == 1
 
 
 async def taken(ledger: SqliteDatabase, rows: object) -> None:

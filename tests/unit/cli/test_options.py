@@ -10,9 +10,19 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.options import MaxFailures, Rate, run_options
+from rolecall.app.errors import OperatorError, OutputError
+from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
+from rolecall.cli.options import MaxFailures, OutputMode, Rate, run_options, split_options
 from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.rate_limiter import InvalidRateError
+from rolecall.files.checkpoint import CheckpointLockedError
+from rolecall.files.input.problems import JobFileError
+from rolecall.files.output.atomic_write import SymlinkError
+from rolecall.models import RolecallError
+from rolecall.rocketchat.connection_config import AuthenticationError, CaFileError, WorkspaceUnavailableError
+from rolecall.store.base import InvalidStoreError, StoreError
+from rolecall.store.run_lock import RunLockedError
 
 
 @pytest.mark.parametrize(
@@ -180,13 +190,55 @@ def test_a_value_out_of_range_is_wrong_usage(command: tuple[click.Command, dict[
 def test_the_exit_codes_are_the_contract() -> None:
     """Scripts and schedulers rely on these numbers."""
     assert {code.name: code.value for code in ExitCode} == {
-        "DONE": 0, "ROWS": 1, "USAGE": 2, "CREDENTIALS": 3, "STOPPED": 4, "HELD": 5,
-        "DIFFERS": 6, "INTERRUPTED": 130,
+        "OK": 0, "ROW_FAILURES": 1, "USAGE": 2, "CREDENTIALS": 3, "STOPPED": 4, "LOCKED": 5,
+        "DRIFT": 6, "INTERRUPTED": 130,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("code", ExitCode)
-def test_a_refusal_knows_its_exit_code(code: ExitCode) -> None:
-    """A refusal carries its words and its code, wrong usage unless told otherwise."""
-    assert (str(OperatorError("words", code)), OperatorError("words", code).code) == ("words", code)
-    assert OperatorError("words").code is ExitCode.USAGE
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OperatorError("words"), ExitCode.USAGE),
+        (JobFileError("words"), ExitCode.USAGE),
+        (InvalidStoreError("words"), ExitCode.USAGE),
+        (InvalidRateError("words"), ExitCode.USAGE),
+        (CaFileError("words"), ExitCode.USAGE),
+        (AuthenticationError("words"), ExitCode.CREDENTIALS),
+        (WorkspaceUnavailableError("words"), ExitCode.STOPPED),
+        (StoreError("words"), ExitCode.STOPPED),
+        (OutputError("words"), ExitCode.STOPPED),
+        (SymlinkError("words"), ExitCode.STOPPED),
+        (OSError("words"), ExitCode.STOPPED),
+        (RunLockedError("words"), ExitCode.LOCKED),
+        (CheckpointLockedError("words"), ExitCode.LOCKED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_has_one_exit_code(error: RolecallError | OSError, code: ExitCode) -> None:
+    """An exception that a caller can see ends the command with the code of its kind, and keeps its text."""
+    assert exit_code_of(error) is code
+    assert str(error) == "words"
+
+
+def test_every_reason_to_stop_has_an_exit_code() -> None:
+    """Whatever stops a run, the command has a code for it; a killed process has none of its own."""
+    assert set(OF_STOP) == set(StopReason) - {StopReason.KILLED}
+
+
+def test_the_shared_options_become_three_values(command: tuple[click.Command, dict[str, Any]]) -> None:
+    """Each shared option sets one field of the settings, the connection or the output; none is lost."""
+    verb, got = command
+    words = ("--rate", "5/s", "--timeout", "7", "--allow-http", "--quiet", "--json", "--log-format", "json")
+    assert invoke(verb, words)[0] == 0
+    got.pop("report_format")
+    settings, connection, output = split_options(got, "http://chat.example.org/")
+    assert (settings.rate, settings.max_failures) == (5.0, FailureThreshold(50, True))
+    assert (connection.url, connection.timeout, connection.trust_env) == ("http://chat.example.org", 7.0, True)
+    assert output == OutputMode(quiet=True, log_format="json", json=True)
+
+
+@pytest.mark.parametrize("flag", ["url", "trust_env", "report_format", "colour"])
+def test_a_flag_that_is_not_shared_is_refused(flag: str) -> None:
+    """A flag that a command forgot to take for itself is an error, not a setting without effect."""
+    with pytest.raises(TypeError, match=flag):
+        split_options({flag: "value"}, "https://chat.example.org")

@@ -19,7 +19,7 @@ THREAD_PATIENCE = 30.0
 """Real seconds for which a thread may work before the test is given up."""
 
 
-class Stuck(Exception):
+class Stuck(Exception):  # noqa: N818 - a verdict of the loop
     """Nothing is ready, no timer is set and no thread works: the test would wait for ever."""
 
 

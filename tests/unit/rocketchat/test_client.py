@@ -18,7 +18,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
-from rolecall.rocketchat.client import CaFileError, Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.version import __version__
 from tests.unit.rocketchat.mocked import Answer
 
@@ -34,7 +35,7 @@ KEY = ConnectionKey("example.org", 443, True, True, None, None, None)
 async def client() -> AsyncIterator[Client]:
     """Return an open client whose clock ticks once for each look at it."""
     ticks = iter(range(1000))
-    async with Client(Transport(BASE), WHO, now=lambda: float(next(ticks))) as client:
+    async with Client(ConnectionConfig(BASE), WHO, now=lambda: float(next(ticks))) as client:
         yield client
 
 
@@ -218,5 +219,5 @@ async def test_a_file_without_authorities_is_refused(tmp_path: Path, make: Any) 
     path = tmp_path / "ca.pem"
     make(path)
     with pytest.raises(CaFileError, match=r"ca\.pem"):
-        async with Client(Transport(BASE, ca_file=str(path)), WHO):
+        async with Client(ConnectionConfig(BASE, ca_file=str(path)), WHO):
             pytest.fail("entered")

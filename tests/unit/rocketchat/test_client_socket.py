@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
-from rolecall.rocketchat.client import Client, Credentials, Transport
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from tests.unit.rocketchat.raw_server import RawServer, Speak, answer, saying, serving
 
 PATH = "/api/v1/groups.removeLeader"
@@ -26,7 +27,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 async def ask(seen: RawServer, **transport: float | str) -> Reply | NoReply:
     """Send one row with a client of its own; the timeouts are generous where a test does not say otherwise."""
-    async with Client(Transport(**{"url": seen.url, **transport}), WHO) as client:  # type: ignore[arg-type] # by name
+    async with Client(ConnectionConfig(**{"url": seen.url, **transport}), WHO) as client:  # type: ignore[arg-type] # by name
         return await client.post_pair(PATH, "ROOM", "USER")
 
 
@@ -62,7 +63,7 @@ async def test_a_connection_is_used_again() -> None:
     """Calls one after the other share one connection; a cookie that the server sets does not come back."""
     async with (
         serving(saying(answer(GOOD, "Set-Cookie: session=1; Path=/"))) as seen,
-        Client(Transport(seen.url), WHO) as client,
+        Client(ConnectionConfig(seen.url), WHO) as client,
     ):
         for _ in range(5):
             assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
@@ -74,7 +75,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
     """After `Connection: close` the next call opens its own connection."""
     async with (
         serving(saying(answer(GOOD, "Connection: close"), b"")) as seen,
-        Client(Transport(seen.url), WHO) as client,
+        Client(ConnectionConfig(seen.url), WHO) as client,
     ):
         for _ in range(2):
             assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
@@ -96,7 +97,7 @@ async def test_an_answer_that_nobody_asked_for_is_no_rows_answer() -> None:
             await writer.drain()
         await reader.read()
 
-    async with serving(speak) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(speak) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
         late.set()
         for _ in range(20):  # the late bytes cross the loopback in some turns of this loop
@@ -163,7 +164,7 @@ async def test_connection_refused_is_certainly_not_sent() -> None:
     """Where nobody listens nothing was sent."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can take the port meanwhile
-        async with Client(Transport(f"http://127.0.0.1:{held.getsockname()[1]}"), WHO) as client:
+        async with Client(ConnectionConfig(f"http://127.0.0.1:{held.getsockname()[1]}"), WHO) as client:
             came = await client.post_pair(PATH, "ROOM", "USER")
     assert isinstance(came, NoReply)
     assert (came.reason, came.maybe_sent) == ("connect_failed", False)
@@ -172,7 +173,7 @@ async def test_connection_refused_is_certainly_not_sent() -> None:
 @pytest.mark.parametrize("url", ["http://a..localhost", "http://localhost:0", f"http://{'a' * 64}.localhost"])
 async def test_an_address_that_cannot_be_one_is_certainly_not_sent(url: str) -> None:
     """A name that no resolver takes is no connection, not a lost answer."""
-    async with Client(Transport(url), WHO) as client:
+    async with Client(ConnectionConfig(url), WHO) as client:
         came = await client.post_pair(PATH, "ROOM", "USER")
     assert isinstance(came, NoReply)
     assert (came.reason, came.maybe_sent) == ("connect_failed", False)
@@ -207,7 +208,7 @@ async def drip_headers(seen: RawServer, reader: asyncio.StreamReader, writer: as
 async def test_the_deadline_ends_what_never_ends(speak: Speak) -> None:
     """Silence, an endless slow body, and endless interim answers all end in a timeout with a doubt."""
     async with asyncio.timeout(30):
-        came = await told(speak, connect_timeout=0.1, response_timeout=0.1)
+        came = await told(speak, connect_timeout=0.1, timeout=0.1)
     assert isinstance(came, NoReply)
     assert (came.reason, came.maybe_sent) == ("timeout", True)
 
@@ -219,7 +220,7 @@ async def test_a_connection_that_does_not_stand_in_time_is_not_sent() -> None:
         await reader.read()
 
     async with asyncio.timeout(30), serving(deaf) as seen:
-        came = await ask(seen, url=seen.url.replace("http:", "https:"), connect_timeout=0.1, response_timeout=60.0)
+        came = await ask(seen, url=seen.url.replace("http:", "https:"), connect_timeout=0.1, timeout=60.0)
     assert isinstance(came, NoReply)
     assert (came.reason, came.maybe_sent) == ("connect_failed", False)
 
@@ -235,7 +236,7 @@ async def test_a_huge_body_is_cut_and_its_connection_closed(head: bytes) -> None
             writer.write(b"x" * 65_536)
             await writer.drain()
 
-    async with serving(flood) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(flood) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == b"x" * MAX_RESPONSE_SIZE
         async with asyncio.timeout(30):
             await seen.client_left.wait()
@@ -244,7 +245,7 @@ async def test_a_huge_body_is_cut_and_its_connection_closed(head: bytes) -> None
 async def test_a_body_of_exactly_the_limit_is_whole() -> None:
     """The limit itself still fits, with a length and chunked, and the connection with a length is kept."""
     body = b"x" * MAX_RESPONSE_SIZE
-    async with serving(saying(answer(body))) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(saying(answer(body))) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         for _ in range(2):
             assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == body
         assert seen.connections == 1
@@ -254,7 +255,7 @@ async def test_a_body_of_exactly_the_limit_is_whole() -> None:
 async def test_a_chunked_answer_is_whole_and_keeps_its_connection() -> None:
     """An answer in pieces is put together, and its connection used again."""
     pieces = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in GOOD) + b"0\r\n\r\n"
-    async with serving(saying(pieces)) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(saying(pieces)) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         for _ in range(3):
             assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
         assert seen.connections == 1
@@ -286,7 +287,7 @@ async def test_a_cancelled_call_is_cancelled() -> None:
         await reader.read()
         seen.client_left.set()
 
-    async with serving(wait) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(wait) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         call = asyncio.create_task(client.post_pair(PATH, "ROOM", "USER"))
         await arrived.wait()
         call.cancel()
@@ -310,7 +311,7 @@ async def test_a_call_that_is_cancelled_within_its_body_closes_its_connection() 
         await reader.read()
         seen.client_left.set()
 
-    async with serving(half) as seen, Client(Transport(seen.url), WHO) as client:
+    async with serving(half) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
         call = asyncio.create_task(client.post_pair(PATH, "ROOM", "USER"))
         await begun.wait()
         for _ in range(20):  # the half answer crosses the loopback in some turns of this loop
@@ -334,7 +335,7 @@ async def test_a_deadline_ends_only_its_own_call() -> None:
 
     async with (
         serving(silent_to_one) as seen,
-        Client(Transport(seen.url, connect_timeout=0.1, response_timeout=0.1), WHO) as client,
+        Client(ConnectionConfig(seen.url, connect_timeout=0.1, timeout=0.1), WHO) as client,
     ):
 
         async def worker(*users: str) -> list[Reply | NoReply]:
@@ -400,11 +401,11 @@ async def test_a_certificate_of_ones_own_is_trusted(certificate: tuple[Path, ssl
 PROXY_WORDS = b"HTTP/1.1 407 Proxy Authentication Required \xf6\r\nContent-Length: 0\r\n\r\n"
 
 
-async def test_a_proxy_sees_no_token_and_its_password_is_not_shown() -> None:
+async def test_a_proxy_sees_no_token_and_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that refuses the tunnel was given no token; its refusal is told without our password, as plain text."""
     async with serving(saying(PROXY_WORDS, b"")) as seen:
-        proxy = seen.url.replace("http://", "http://user:hunter2@")
-        came = await ask(seen, url="https://chat.example.org", proxy=proxy)
+        monkeypatch.setenv("https_proxy", seen.url.replace("http://", "http://user:hunter2@"))
+        came = await ask(seen, url="https://chat.example.org")
         assert seen.requests
         assert seen.requests[0].startswith(b"CONNECT chat.example.org:443 ")
         assert TOKEN.encode() not in b"".join(seen.requests)
@@ -415,9 +416,10 @@ async def test_a_proxy_sees_no_token_and_its_password_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", "proxy.localhost:3128"])
-async def test_a_proxy_that_is_none_is_certainly_not_sent(proxy: str) -> None:
+async def test_a_proxy_that_is_none_is_certainly_not_sent(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that aiohttp cannot use is no connection, not a lost answer."""
-    async with Client(Transport("https://chat.example.org", proxy=proxy), WHO) as client:
+    monkeypatch.setenv("https_proxy", proxy)
+    async with Client(ConnectionConfig("https://chat.example.org"), WHO) as client:
         came = await client.post_pair(PATH, "ROOM", "USER")
     assert isinstance(came, NoReply)
     assert (came.reason, came.maybe_sent) == ("connect_failed", False)

@@ -3,7 +3,8 @@
 import pytest
 
 from rolecall.models import Json, NoReply, Reply
-from rolecall.rocketchat.preflight import Account, AuthenticationError, WorkspaceUnavailableError, parse_account
+from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.preflight import Account, parse_account
 from rolecall.rocketchat.rate_limit_headers import Limits
 from rolecall.rocketchat.responses import is_joined, is_route_unavailable
 from rolecall.rocketchat.url import InvalidUrlError
@@ -45,7 +46,7 @@ def test_the_account_knows_its_window() -> None:
         (
             reply(401, {"status": "error", "message": "You must be logged in"}),
             AuthenticationError,
-            "ROCKETCHAT_AUTH_TOKEN",
+            "refuses the credentials (401)",
         ),
         (reply(401, b""), AuthenticationError, "(401)"),
         (reply(403, {"success": False, "error": "unauthorized"}), AuthenticationError, "(403)"),

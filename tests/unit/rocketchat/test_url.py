@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolecall.models import Advice
 from rolecall.rocketchat.url import InvalidUrlError, is_loopback, proxy_for, workspace_url
 
 GOOD = [
@@ -91,7 +92,7 @@ def test_a_bad_address_is_refused(given_url: str) -> None:
     with pytest.raises(InvalidUrlError) as refusal:
         workspace_url(given_url)
     assert str(refusal.value).isprintable()
-    assert str(refusal.value).startswith("ROCKETCHAT_URL ")
+    assert str(refusal.value).startswith("The workspace URL ")
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,11 @@ def test_a_password_in_an_address_is_not_shown(given_url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://chat.example.org", "http://192.0.2.7:3000/chat", "http://[2001:db8::1]"])
 def test_http_is_allowed_when_told(url: str) -> None:
-    """`--allow-http` lets an unencrypted address pass; the refusal without it names the flag."""
+    """`--allow-http` lets an unencrypted address pass; the refusal without it advises the flag."""
     assert workspace_url(url, allow_http=True) == url
-    with pytest.raises(InvalidUrlError, match="--allow-http"):
+    with pytest.raises(InvalidUrlError, match="unencrypted") as refusal:
         workspace_url(url)
+    assert refusal.value.advice is Advice.ALLOW_HTTP
 
 
 def test_allow_http_allows_nothing_else() -> None:

@@ -12,7 +12,7 @@ from rolecall.store.base import Batch, Intent, IntentRollback, StoreError
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.store import as_store
-from tests.unit.store.making import RUN, row, settled
+from tests.unit.store.values import RUN, row, settled
 
 
 class Disk:

@@ -1,20 +1,31 @@
 """Rolecall from inside a program: `from rolecall import change_roles`.
 
-What stands here is what `worker` itself offers; everything below may change from one version to the next.
+These are the names that `rolecall` itself exports; everything below may change from one version to the next.
 """
 
-from rolecall.api.change_roles import OperationName, RunStopped, change_roles
+from rolecall.api.change_roles import OperationName, change_roles, undo
+from rolecall.api.read_roles import FoundRoles, check, find, verify, write_reports
 from rolecall.api.row_ingest import RowInput, RowInputs
-from rolecall.api.workspace import Workspace
-from rolecall.app.out_folder import InvalidRunDirectoryError
+from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.find_roles import FindResult
+from rolecall.app.reports import ReportSummary
+from rolecall.app.run_paths import InvalidRunDirectoryError
+from rolecall.app.verify_run import VerifyResult
+from rolecall.engine.directory.find_query import FindQuery
+from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.engine.events import EventLogger
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import Outcome, Result, Row
-from rolecall.rocketchat.client import CaFileError
-from rolecall.rocketchat.operations import OPERATIONS
-from rolecall.rocketchat.preflight import AuthenticationError, WorkspaceUnavailableError
+from rolecall.models import LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
+from rolecall.rocketchat.connection_config import (
+    AuthenticationError,
+    CaFileError,
+    ConnectionConfig,
+    Credentials,
+    WorkspaceUnavailableError,
+)
+from rolecall.rocketchat.operations import OPERATIONS, Role
 from rolecall.rocketchat.url import InvalidUrlError
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLockedError
@@ -23,14 +34,25 @@ __all__ = [
     "OPERATIONS",
     "AuthenticationError",
     "CaFileError",
+    "ConnectionConfig",
+    "Credentials",
     "EventLogger",
     "FailureThreshold",
+    "FindQuery",
+    "FindResult",
+    "FoundRoles",
     "InvalidRunDirectoryError",
     "InvalidStoreError",
     "InvalidUrlError",
+    "LockedError",
     "OperationName",
+    "OperatorError",
     "Outcome",
+    "ReportSummary",
     "Result",
+    "Role",
+    "RoleAssignment",
+    "RolecallError",
     "Row",
     "RowInput",
     "RowInputs",
@@ -39,7 +61,14 @@ __all__ = [
     "Settings",
     "StopReason",
     "StoreError",
-    "Workspace",
+    "VerifiedRow",
+    "VerifyResult",
+    "VerifyStatus",
     "WorkspaceUnavailableError",
     "change_roles",
+    "check",
+    "find",
+    "undo",
+    "verify",
+    "write_reports",
 ]

@@ -1,22 +1,27 @@
-"""The one function of the library: rows in, a result for each out."""
+"""Change roles from a program: rows in, one result for each out; and the same backwards."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from tempfile import TemporaryDirectory
+from typing import Literal, TypeAlias
 
-from rolecall.api.result_stream import JobRequest, ResultStream
-from rolecall.api.row_ingest import RowInputs
-from rolecall.api.workspace import Workspace
+from rolecall.api.result_stream import stream_results
+from rolecall.api.row_ingest import RowInputs, parse_rows
+from rolecall.app.connection import AppContext
+from rolecall.app.observer import NullObserver
+from rolecall.app.run_directory import Run, identity_of, open_run
+from rolecall.app.run_paths import RunKind, make_private_directory
+from rolecall.app.threads import on_thread
+from rolecall.app.undo_run import Undo, open_undo
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Result
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-
-MIN_AHEAD = 64
-"""Results that may wait for a slow program; more where that many calls are under way at once."""
+from rolecall.store.base import Identity
 
 OperationName: TypeAlias = Literal[
     "groups.removeLeader",
@@ -35,103 +40,102 @@ OperationName: TypeAlias = Literal[
 """The operations by their names, which are the keys of OPERATIONS."""
 
 
-class RunStopped(Exception):
-    """The run ended before its last row; raised after the last result. With a folder, the same call goes on."""
-
-    def __init__(self, reason: StopReason, detail: str) -> None:
-        super().__init__(f"The run stopped ({reason.value}){f': {detail}' if detail else ''}.")
-        self.reason = reason
-        """Why; also the `reason` of each row that was not attempted."""
-        self.detail = detail
-        """The words of whoever stopped it, such as the workspace's; may be empty."""
-
-
-class NullLogger:
-    """A log that nobody reads."""
-
-    def bind(self, **values: object) -> Self:
-        """Add nothing."""
-        return self
-
-    def info(self, event: str, **values: object) -> None:
-        """Tell nobody."""
-
-    def warning(self, event: str, **values: object) -> None:
-        """Tell nobody."""
-
-
-async def change_roles(
+def change_roles(
     rows: RowInputs,
     *,
-    workspace: Workspace,
+    connection: ConnectionConfig,
+    credentials: Credentials,
     operation: OperationName = "groups.removeLeader",
     folder: str | PathLike[str] | None = None,
     settings: Settings | None = None,
     log: EventLogger | None = None,
 ) -> AsyncGenerator[Result, None]:
-    """Take a role from (or give it to) each (room, user) pair in `rows`, and yield one result for each row.
+    """Remove a role from (or add it to) each (room, user) pair in `rows`, and yield one result for each row.
 
     `rows` is any iterable or async iterable of (room id, user id) pairs, of mappings with `roomId` and `userId` (named
-    as in job files; further keys come back in `Result.extra`), or of Row. All rows are taken in before the first is
+    as in job files; further keys come back in `Result.extra`), or of Row. All rows are imported before the first is
     sent; memory does not grow with their number. `Result.line` is the row's place in them, counted from 1.
 
     First come the rows that need no call, in their order: invalid ones, duplicates, and those that an earlier call on
-    the same `folder` has settled. Then the others, each as soon as its outcome is on disk: what was yielded survives a
+    the same `folder` has finished. Then the others, each as soon as its outcome is on disk: what was yielded survives a
     crash. At most 64 rows (or four times `settings.concurrency`) are worked on ahead of the one that you have.
 
-    With a `folder` the run is durable: the same call again goes on, settles what was left in doubt, and sends nothing
-    that is done. It is the folder of `rolecall run --out`, so `rolecall report` writes its reports. Without one, the
-    ledger is in a private temporary folder that is removed in the end. `settings` are those of the command (10 calls a
-    second by default). `log` takes the command's log events, as a structlog logger does; without it nothing is logged.
+    With a `folder` the run is durable: the same call again continues it, resolves what was left in doubt, and sends
+    nothing that is done. `rolecall run --out` and `rolecall report` work on the same folder. Without one, the store is
+    in a private temporary folder that is removed in the end. `settings` are those of the command (10 calls a second by
+    default). `log` receives the command's log events, like a structlog logger; without it nothing is logged.
 
-    Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is begun, the
-    calls under way have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
-    cancellation ends it at once, and leaves the calls under way in doubt. To leave early, wrap the generator in
+    Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is started, the
+    calls in flight have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
+    cancellation ends it at once, and leaves the calls in flight in doubt. To leave early, wrap the generator in
     `contextlib.aclosing`: a plain `break` ends the run too, but only in the background.
 
-    Raises, before anything is sent: ValueError (no such operation), BadAddress, BadAuthorities, BadCredentials,
-    WorkspaceAway, UnusableFolder, UnusableLedger, RunHeld (another run holds the folder), LedgerFailed, OSError, and
-    whatever `rows` raises. Raises RunStopped after the last result when the run ended before its last row; the rows
-    that were left are yielded before as `not_attempted`. Raises LedgerFailed where not even those can be told.
+    Raises ValueError at once where there is no such operation. Raises, before anything is sent: CaFileError,
+    InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, InvalidRunDirectoryError, InvalidStoreError,
+    RunLockedError, StoreError, OSError, and everything that `rows` raises. Raises RunStopped after the last result if
+    the run ended before its last row; the rows that were left are yielded before as `not_attempted`. Raises StoreError
+    where not even those can be read.
     """
-    settings = settings or Settings()
-    where = None if folder is None else Path(folder)
-    order = JobRequest(rows, workspace, _operation(operation), where, settings, log or NullLogger())
-    session = ResultStream(order, max(MIN_AHEAD, 4 * settings.concurrency))
-    task = session.start()
-    try:
-        while results := await session.take():
-            for result in results:
-                yield result
-                session.taken()
-    finally:
-        await _ended(task, session)
-    if session.stop.reason is not None:
-        raise RunStopped(session.stop.reason, session.stop.detail)
+    chosen = require_operation(operation)
+    app = create_context(connection, credentials, settings, log)
+
+    @asynccontextmanager
+    async def open_rows() -> AsyncIterator[Undo]:
+        identity = identity_of(RunKind.RUN, connection.url, chosen, "")  # the digest is that of a job file
+        async with open_run_in(folder, identity) as run:
+            yield Undo(run, chosen, lambda: parse_rows(rows))
+
+    return stream_results(open_rows, app)
 
 
-def _operation(name: str) -> Operation:
+def undo(
+    folder: str | PathLike[str],
+    *,
+    connection: ConnectionConfig,
+    credentials: Credentials,
+    include_inferred: bool = False,
+    settings: Settings | None = None,
+    log: EventLogger | None = None,
+) -> AsyncGenerator[Result, None]:
+    """Restore the roles that the run in `folder` is known to have changed, and yield one result for each row.
+
+    With `include_inferred` also for the rows whose responses were lost and that were found to be done. The undo is a
+    run of its own in `folder/undo`: the same call continues it. The rows, the guarantees and the end are those of
+    `change_roles`.
+
+    Raises OperatorError where there is nothing to undo, where all is undone already, or for a check's folder.
+    """
+    app = create_context(connection, credentials, settings, log)
+    return stream_results(lambda: open_undo(Path(folder), app, inferred=include_inferred), app)
+
+
+def create_context(
+    connection: ConnectionConfig, credentials: Credentials, settings: Settings | None, log: EventLogger | None
+) -> AppContext:
+    """Return the context of one call: nothing is shown, events go to `log`."""
+    return AppContext(connection, credentials, settings or Settings(), NullObserver(log))
+
+
+def require_operation(name: str) -> Operation:
+    """Return the operation of this name. Raises ValueError."""
     if name not in OPERATIONS:
         raise ValueError(f"{name!r} is no operation; there are {', '.join(OPERATIONS)}")
     return OPERATIONS[name]
 
 
-async def _ended(task: asyncio.Task[None], session: ResultStream) -> None:
-    """Await the session's end, asking for it where it goes on; another cancellation ends it at once.
+@asynccontextmanager
+async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) -> AsyncIterator[Run]:
+    """Lock and open the run in a folder; without one, in a private temporary folder that is removed afterwards."""
+    if folder is None:
+        async with on_thread(_temporary_folder()) as temporary, open_run(temporary, identity) as run:
+            yield run
+    else:
+        path = await asyncio.to_thread(make_private_directory, Path(folder))
+        async with open_run(path, identity) as run:
+            yield run
 
-    Raises what the session raised, or CancelledError.
-    """
-    again: asyncio.CancelledError | None = None
-    if not task.done():
-        session.leave()
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as cancelled:
-            if again is None:
-                task.cancel()
-            again = cancelled
-    if again is not None:
-        raise again
-    if not (task.cancelled() and session.left):
-        task.result()
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="rolecall-") as path:
+        yield Path(path)

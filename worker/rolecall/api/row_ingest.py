@@ -1,4 +1,4 @@
-"""The rows that a program gives, from its (async) iterable into the ledger, without ever holding many of them."""
+"""The rows of a program: from its (async) iterable into pages for the store; memory does not grow with them."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import TypeAlias
@@ -8,17 +8,17 @@ from rolecall.models import BadRow, Row
 from rolecall.store.base import PAGE_SIZE
 
 LAST_LINE = 2**63 - 1
-"""The greatest number that the ledger can hold."""
+"""The greatest line number that the store accepts."""
 
 RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
 """A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
 RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
-def row_from(given: object, place: int) -> Row | BadRow:
-    """Make a row of what a program gives, by the rules for JSON job files; `place` counts from 1.
+def parse_row_input(given: object, place: int) -> Row | BadRow:
+    """Parse the input of a program by the rules for JSON job files; `place` counts from 1.
 
-    A Row keeps its own line. Whatever is no row becomes a BadRow.
+    A Row keeps its own line. Anything that is not a row becomes a BadRow.
     """
     match given:
         case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
@@ -43,7 +43,7 @@ async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], 
     place = 0
     async for row in _iterate(rows):
         place += 1
-        page.append(row_from(row, place))
+        page.append(parse_row_input(row, place))
         if len(page) == PAGE_SIZE:
             yield page
             page = []

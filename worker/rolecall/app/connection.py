@@ -1,97 +1,107 @@
-"""The way to the workspace: its address checked, a session with it, and the one call that tells who we are."""
+"""The connection of a use case to its workspace: who calls, how, and how it can be interrupted."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from rolecall.app.out_folder import InvalidRunDirectoryError
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.signals import cancelled_by_signals
-from rolecall.files.checkpoint import CheckpointError, CheckpointLockedError
-from rolecall.files.input.problems import JobFileError
-from rolecall.files.plan_file import PlanFileError
+from rolecall.app.errors import RunStopped
+from rolecall.app.observer import NullObserver, Observer
+from rolecall.engine.clock import Clock
+from rolecall.engine.context import Caller, RunContext
+from rolecall.engine.eta import Estimate, estimate_duration
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
 from rolecall.models import Reply
-from rolecall.rocketchat.client import CaFileError, Client, Credentials, Transport
-from rolecall.rocketchat.preflight import (
-    Account,
-    AuthenticationError,
-    WorkspaceUnavailableError,
-    fetch_current_user,
-    parse_account,
-)
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
+from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
-from rolecall.rocketchat.url import InvalidUrlError, proxy_for
-from rolecall.store.base import InvalidStoreError, StoreError
-from rolecall.store.run_lock import RunLockedError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """How the workspace shall be reached; the options bear these names."""
+class AppContext:
+    """What every use case needs that calls a workspace."""
 
-    allow_http: bool = False
-    connect_timeout: float = 10.0
-    timeout: float = 30.0
-    ca_file: str | None = None
+    connection: ConnectionConfig
+    credentials: Credentials
+    settings: Settings = field(default_factory=Settings)
+    observer: Observer = field(default_factory=NullObserver)
+    stop: StopSignal = field(default_factory=StopSignal)
+    """Requested by the caller to end the work early; one for each call of a use case."""
 
 
 class Connection(NamedTuple):
-    """A session with a workspace that knows us."""
+    """An HTTP session with a workspace that has accepted the credentials."""
 
     client: Client
     account: Account
     server_date: float | None
-    """The server's clock when it told who we are: epoch seconds."""
+    """The server's clock at the first response: epoch seconds."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the calls, for the evidence of their outcomes."""
+        date = self.server_date
+        return Caller(self.account.user_id, None if date is None else round(date * 1000))
+
+    def estimate(self, settings: Settings, calls: int) -> Estimate | None:
+        """Estimate how long so many calls take; None where nothing limits them."""
+        return estimate_duration(calls, settings.rate, self.account.limits, self.server_date)
 
 
 @asynccontextmanager
-async def connect(
-    url: str, login: Login, reach: Reach, environ: Mapping[str, str], patience: float, *, quiet: bool = False
-) -> AsyncIterator[Connection]:
-    """Open a session with the workspace at `url` and ask who we are; a full window is waited for up to `patience`.
+async def connect(context: AppContext) -> AsyncIterator[Connection]:
+    """Connect and read the account; a rate limit is waited out for at most the outage timeout.
 
-    Raises CaFileError, InvalidUrlError, AuthenticationError and WorkspaceUnavailableError.
+    Raises CaFileError, InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, or RunStopped on a request to
+    stop.
     """
-
-    def tell_of_wait(seconds: float) -> None:
-        if not quiet:
-            console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
-
-    transport = Transport(url, reach.connect_timeout, reach.timeout, proxy_for(url, environ), reach.ca_file)
-    async with Client(transport, Credentials(login.user_id, login.token)) as client:
-        with cancelled_by_signals():
-            reply = await fetch_current_user(client, patience, tell_of_wait)
+    async with Client(context.connection, context.credentials) as client:
+        call = fetch_current_user(client, context.settings.outage_timeout, context.observer.waiting)
+        reply = await until_stopped(call, context.stop)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
-        yield Connection(client, parse_account(reply, url), date)
+        yield Connection(client, parse_account(reply, context.connection.url), date)
 
 
-UNUSABLE = (
-    JobFileError,
-    PlanFileError,
-    CheckpointError,
-    InvalidRunDirectoryError,
-    InvalidStoreError,
-    InvalidUrlError,
-    CaFileError,
-)
-"""What was given and cannot be used; the text of each is one line for a person."""
-
-
-@contextmanager
-def operator_errors() -> Iterator[None]:
-    """Turn whatever can end a command before its work into a Refusal with its exit code."""
+async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
+    """Await the work. Raises RunStopped as soon as the stop is requested."""
     try:
-        yield
-    except UNUSABLE as refusal:
-        raise OperatorError(str(refusal)) from None
-    except (RunLockedError, CheckpointLockedError) as held:
-        raise OperatorError(str(held), ExitCode.HELD) from None
-    except AuthenticationError as refused:
-        raise OperatorError(f"{refused} Nothing was sent.", ExitCode.CREDENTIALS) from None
-    except (WorkspaceUnavailableError, StoreError) as away:
-        raise OperatorError(str(away), ExitCode.STOPPED) from None
-    except OSError as error:
-        raise OperatorError(f"The run's files cannot be written: {error}.", ExitCode.STOPPED) from None
+        return await run_until_stopped(work, stop)
+    except ShutdownRequested:
+        raise RunStopped(stop.reason or StopReason.INTERRUPTED, stop.detail) from None
+
+
+class ReadSession(NamedTuple):
+    """What a use case needs that only reads."""
+
+    reader: ReadClient
+    stop: StopSignal
+    clock: Clock
+
+
+def open_read_session(context: AppContext, client: Client, log_file: Path | None) -> ReadSession:
+    """Create a reader; its events go to the observer's log and to `log_file`."""
+    log = context.observer.open_log(log_file, hide=context.credentials.token)
+    run_context = RunContext.create(context.settings, log, stop=context.stop)
+    return ReadSession(ReadClient(client, run_context), context.stop, run_context.clock)
+
+
+async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:
+    """Await the reading; return False when it was stopped before its end, for the reason in `stop`.
+
+    A cancellation stops it too, and is raised.
+    """
+    try:
+        await run_until_stopped(work, stop)
+    except ShutdownRequested:
+        return False
+    except asyncio.CancelledError:
+        stop.request(StopReason.INTERRUPTED)
+        raise
+    return True

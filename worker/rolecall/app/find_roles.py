@@ -1,55 +1,92 @@
-"""`find` from its question to its exit code: read, keep what was read, write the job file."""
+"""Find who has which role where: read the workspace, keep what was read, write the job file."""
 
-import codecs
 import os
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TextIO, cast
+from typing import NamedTuple, TypeAlias
 
-from rolecall.app.connection import Connection, Reach, connect, operator_errors
-from rolecall.app.find_summary import FindSummary
-from rolecall.app.read_session import open_read_session, run_reading
-from rolecall.app.reports import BY_STOP
-from rolecall.app.run_job import estimate_calls
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.progress_reporter import OutputMode
+from rolecall.app.connection import AppContext, Connection, connect, open_read_session, run_reading
+from rolecall.app.errors import OperatorError
+from rolecall.app.observer import FindStarted
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
-from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.checkpoint import FindCheckpoint
-from rolecall.files.input.id_list import ListColumns, find_word_problem, read_id_list
+from rolecall.files.input.id_list import find_word_problem
 from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.find_csv import write_find_csv
-from rolecall.models import RoleAssignment
-from rolecall.rocketchat.url import workspace_url
-from rolecall.text import plural
+from rolecall.models import Advice, LookupGap, LookupResult, RoleAssignment
+from rolecall.rocketchat.operations import OPERATIONS, Operation
 
-WORTH_TELLING = 10.0
-"""Seconds that reading must take before anybody is told how long."""
-WHY_STOPPED = {
-    StopReason.INTERRUPTED: "Interrupted.",
-    StopReason.CREDENTIALS: "The workspace refused the credentials; make a new token.",
-    StopReason.OUTAGE: "The workspace stayed away.",
-}
+MAX_NAMES = 10
+"""Names that are kept of a group; the others are counted."""
+
+WriteRows: TypeAlias = Callable[[Iterable[RoleAssignment]], None]
+"""Takes all rows, and reads them once."""
 
 
 class FindRequest(NamedTuple):
-    """What was asked for, options and all."""
+    """What is searched, and where the rows go."""
 
-    question: FindQuery
+    query: FindQuery
+    excluded: tuple[str, ...] = ()
+    output: Path | None = None
+    """The job file to write; without it the rows go to the caller's function."""
+
+
+@dataclass(slots=True)
+class NamedItems:
+    """Some names: the first of them, and how many there are."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.first) < MAX_NAMES:
+            self.first.append(name)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join(self.first) + (f" and {more:,} more" if more else "")
+
+
+class FindResult(NamedTuple):
+    """What was found, counted."""
+
+    query: FindQuery
     output: Path | None
-    left_out: tuple[str, ...]
-    settings: Settings
-    reach: Reach
-    voice: OutputMode
+    stop: StopReason | None = None
+    """Why the search ended early; nothing was written then."""
+    rows: int = 0
+    users: int = 0
+    rooms: int = 0
+    excluded: int = 0
+    deactivated: int = 0
+    """Rows of deactivated users."""
+    activity_unknown: int = 0
+    """Rows whose users the workspace does not report as active or deactivated."""
+    gaps: Mapping[str, NamedItems] = {}
+    """By reason, what could not be read, so that rows may be missing."""
+    notes: NamedItems | None = None
+    unmatched_exclusions: Sequence[str] = ()
+    """Exclusions that matched no row."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file of an unfinished search; None where there is none."""
+        return checkpoint_path(self.output)
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that takes the role away from these users."""
+        return OPERATIONS[f"{self.query.kind}.remove{self.query.role.title()}"]
 
 
-def usable(words: Iterable[str]) -> tuple[str, ...]:
-    """Give the words of the command line, each once. Raises Refusal for one that can be no id or name."""
+def require_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Return ids and names without duplicates. Raises OperatorError for one that cannot be an id or a name."""
     trimmed = tuple(dict.fromkeys(word.strip() for word in words))
     for word in trimmed:
         if fault := "is empty" if word in ("", "@", "#") else find_word_problem(word):
@@ -57,92 +94,116 @@ def usable(words: Iterable[str]) -> tuple[str, ...]:
     return trimmed
 
 
-def chosen(words: Iterable[str], path: str | None, columns: ListColumns) -> tuple[str, ...]:
-    """Put together what the command line names and what a list has. Raises Refusal and JobFileError."""
-    from_file = read_id_list(path, columns) if path is not None else []
-    return tuple(dict.fromkeys((*usable(words), *from_file)))
+def require_new_file(path: Path) -> None:
+    """Raise OperatorError for a file that exists, or that cannot be created."""
+    if os.path.lexists(path):
+        raise OperatorError(f"{path} exists and is left as it is; remove it.", Advice.OTHER_FILE)
+    if not path.parent.is_dir():
+        raise OperatorError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
-async def find_roles(request: FindRequest, login: Login, environ: Mapping[str, str]) -> ExitCode:
-    """Find and write. Raises Refusal for whatever ends it before its work."""
-    with operator_errors():
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        patience = request.settings.outage_timeout
-        async with connect(url, login, request.reach, environ, patience, quiet=request.voice.quiet) as connection:
-            with FindCheckpoint(_part(request.output), url, request.question.digest) as part:
-                stop = await _read(request, connection, part, hide=login.token)
-                part.sync()
-                if stop.reason is not None:
-                    _tell_stop(stop, request.output)
-                    return BY_STOP[stop.reason]
-                return _write(request, part)
-
-
-def _part(output: Path | None) -> Path | None:
+def checkpoint_path(output: Path | None) -> Path | None:
+    """Return where the unfinished search for a job file is kept."""
     return None if output is None else output.with_name(f"{output.name}.part")
 
 
-async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, *, hide: str) -> StopSignal:
-    """Ask for everything that is not known yet; the stop tells why it ended early."""
-    done = {result.target_key for result in part.results()}
-    if not request.voice.quiet:
-        _tell_start(request, connection, len(done))
-    desk = open_read_session(connection, request.settings, request.voice, None, hide=hide)
-    work = search_roles(desk.reader, request.question, part.add, done=done, at_once=request.settings.concurrency)
-    await run_reading(work, desk.stop)
-    return desk.stop
+async def find_roles(request: FindRequest, context: AppContext, write: WriteRows) -> FindResult:
+    """Find the roles and write them: into the request's output file, or without one by `write`.
+
+    Raises RolecallError or OSError for everything that ends it before its work.
+    """
+    checkpoint, url = checkpoint_path(request.output), context.connection.url
+    async with connect(context) as connection:
+        with FindCheckpoint(checkpoint, url, request.query.digest) as part:
+            await _read(request, connection, part, context)
+            if context.stop.reason is not None:
+                return FindResult(request.query, request.output, context.stop.reason)
+            return _write(request, part, write)
 
 
-def _tell_start(request: FindRequest, connection: Connection, done: int) -> None:
-    """Say what is known already, and how long the rest takes where that is worth a word."""
-    if done:
-        console.print_info(f"Going on with {_part(request.output)}: {done:,} answers are known.")
-    noun = "user" if request.question.by_person else "room"
-    left = (request.question.units or 0) - done
-    expectation = estimate_calls(request.settings, connection, left) if left > 0 else None
-    if expectation is not None and expectation.seconds >= WORTH_TELLING:
-        console.print_info(f"Asking for {plural(left, noun)}; {expectation}.")
+async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, context: AppContext) -> None:
+    """Read everything that is not known yet; after an early end the context's stop has the reason."""
+    done, query = {result.target_key for result in part.results()}, request.query
+    left = max(0, (query.units or 0) - len(done))
+    estimate = connection.estimate(context.settings, left) if left else None
+    context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
+    reader, stop, _ = open_read_session(context, connection.client, None)
+    work = search_roles(reader, query, part.add, done=done, at_once=context.settings.concurrency)
+    try:
+        await run_reading(work, stop)
+    finally:
+        part.sync()
 
 
-def _tell_stop(stop: StopSignal, output: Path | None) -> None:
-    kept = (
-        "Nothing was written; with --out FILE the same command could go on."
-        if output is None
-        else f"What was read is kept in {_part(output)}; the same command goes on."
-    )
-    why = WHY_STOPPED.get(stop.reason, "Stopped.") if stop.reason is not None else ""
-    console.print_info(f"{why} {kept}")
-
-
-def _write(request: FindRequest, part: FindCheckpoint) -> ExitCode:
-    """Write the job file, then say what is in it and what could not be seen."""
-    exceptions = Exclusions(request.left_out)
-    tally = FindSummary(request.question, exceptions)
-    rows = tally.rows_of(part.results())
+def _write(request: FindRequest, part: FindCheckpoint, write: WriteRows) -> FindResult:
+    """Write the rows, each once and without the excluded ones, and count them."""
+    counter = _Counter(Exclusions(request.excluded))
+    rows = counter.rows_of(part.results())
     if request.output is None:
-        _write_to_stdout(rows)
+        write(rows)
     else:
         if os.path.lexists(request.output):
             raise OperatorError(
-                f"{request.output} has appeared meanwhile and is left as it is; move it, then the same command."
+                f"{request.output} has appeared meanwhile and is left as it is; move it, then run the same command."
             )
         with replace_atomically(request.output) as file:
             write_find_csv(file, rows)
         part.remove()
-    for line in tally.warnings():
-        console.print_info(line)
-    code = ExitCode.ROWS if tally.unseen else ExitCode.DONE
-    if code is not ExitCode.DONE or not request.voice.quiet:
-        say = console.print_result if request.output is not None else console.print_info
-        for line in tally.sentences(request.output):
-            say(line)
-    return code
+    return counter.result(request)
 
 
-def _write_to_stdout(rows: Iterable[RoleAssignment]) -> None:
-    """Write the job as UTF-8, whatever the terminal's encoding. Raises Refusal where nobody reads it."""
-    try:
-        write_find_csv(cast(TextIO, codecs.getwriter("utf-8")(sys.stdout.buffer)), rows)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise OperatorError("Nobody read the job to its end.", ExitCode.STOPPED) from None
+class _Counter:
+    """Counts the rows while they are written."""
+
+    def __init__(self, exclusions: Exclusions) -> None:
+        self._exclusions = exclusions
+        self._rows = self._excluded = self._deactivated = self._activity_unknown = 0
+        self._users: set[str] = set()
+        self._rooms: set[str] = set()
+        self._notes = NamedItems()
+        self._gaps: dict[str, NamedItems] = {}
+
+    def rows_of(self, results: Iterable[LookupResult]) -> Iterator[RoleAssignment]:
+        """Yield the rows to write."""
+        seen: set[str] = set()
+        for finding in results:
+            if finding.gap is not None:
+                self._gaps.setdefault(finding.gap.reason, NamedItems()).add(_gap_name(finding.gap))
+            if finding.note:
+                self._notes.add(finding.note)
+            if finding.subject_id not in seen:  # read twice, by id and by name
+                yield from filter(self._counts, finding.rows)
+            if finding.subject_id:
+                seen.add(finding.subject_id)
+
+    def _counts(self, row: RoleAssignment) -> bool:
+        """Count a row; False where it is excluded."""
+        if not self._exclusions.keeps(row.user_id, row.username, row.room_id, row.room_name):
+            self._excluded += 1
+            return False
+        self._rows += 1
+        self._deactivated += row.active is False
+        self._activity_unknown += row.active is None
+        self._users.add(row.user_id)
+        self._rooms.add(row.room_id)
+        return True
+
+    def result(self, request: FindRequest) -> FindResult:
+        """Return the counts."""
+        return FindResult(
+            request.query,
+            request.output,
+            rows=self._rows,
+            users=len(self._users),
+            rooms=len(self._rooms),
+            excluded=self._excluded,
+            deactivated=self._deactivated,
+            activity_unknown=self._activity_unknown,
+            gaps=self._gaps,
+            notes=self._notes if self._notes.count else None,
+            unmatched_exclusions=[word for word, rows in self._exclusions.left_out.items() if not rows],
+        )
+
+
+def _gap_name(gap: LookupGap) -> str:
+    return f"{gap.what} ({gap.detail})" if gap.detail else gap.what

@@ -1,180 +1,140 @@
-"""The end of a run, told to a room or a webhook; whatever goes wrong with that changes nothing about the run."""
+"""Post the end of a run into a room or to a webhook; a failure to do so changes nothing about the run."""
 
 import asyncio
 import platform
-import stat
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
-from rolecall.app import reports
-from rolecall.app.connection import Reach
-from rolecall.app.open_run import Run
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.signals import two_stage_interrupt
+from rolecall.app.connection import AppContext, until_stopped
+from rolecall.app.errors import RunStopped
+from rolecall.app.run_directory import LOG_FILE
+from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.models import OUTCOMES, NoReply, Reply
-from rolecall.rocketchat.client import Client, Transport
+from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
-    NotifyTargetError,
     Room,
     RunSummary,
     Target,
     compose,
-    is_url,
-    parse_target,
     room_payload,
     webhook_payload,
 )
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
-from rolecall.rocketchat.url import proxy_for
-from rolecall.store.base import count_by_outcome
+from rolecall.store.base import StoreError, count_by_outcome
 
-LONGEST_CALL = 10.0
+MAX_CALL_SECONDS = 10.0
 """Seconds for one attempt."""
-LONGEST_HOLD = 30.0
-"""Seconds that a 'too many requests' may ask for; where it asks for more, the message is given up."""
-LONGEST_FILE = 4096
+MAX_RATE_LIMIT_WAIT = 30.0
+"""Seconds that a rate limited message is delayed; for longer delays it is given up."""
 
 Post = Callable[[str], Awaitable[Reply | NoReply]]
 """Sends a text."""
 
 
 class NotifyConfig(NamedTuple):
-    """To whom the end of a run is told, and which ends."""
+    """Where the end of a run is posted, and which ends are."""
 
-    target: Target | None = None
+    target: Target
     only_failure: bool = False
 
 
-class NotifyTransport(NamedTuple):
-    """How messages leave: the run's own session, and how to reach another host."""
-
-    client: Client
-    reach: Reach
-    environ: Mapping[str, str]
-
-
-def choose_target(given: str | None, file: Path | None, *, typed: bool, allow_http: bool) -> Target | None:
-    """Read the target; `typed` when it stands on the command line. Raises Refusal, which never shows an address."""
-    if given and typed and is_url(given):
-        raise OperatorError(
-            "--notify on the command line takes only #channel, @user or a room id: a webhook's address is a secret, "
-            "and others could read it there; put it into ROLECALL_NOTIFY, rolecall.toml or a file for --notify-file."
-        )
-    if not given and file is not None:
-        given = _read(file)
-    try:
-        return parse_target(given, allow_http=allow_http) if given else None
-    except NotifyTargetError as bad:
-        raise OperatorError(str(bad)) from None
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(LONGEST_FILE).decode("utf-8", "replace").strip()
-        if is_url(text) and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            console.print_warning(f"{file} holds a webhook's secret and can be read by others: chmod 600 {file}")
-    except OSError as error:
-        raise OperatorError(f"--notify-file {file} cannot be read: {error.strerror}.") from None
-    if not text:
-        raise OperatorError(f"--notify-file {file} is empty.")
-    return text
-
-
-async def notify(run: Run, notice: NotifyConfig, code: ExitCode, way: NotifyTransport, log: EventLogger) -> None:
-    """Post how the run ended, where that is wanted; raises nothing."""
-    if notice.target is None or (notice.only_failure and code is ExitCode.DONE):
+async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -> None:
+    """Post how a run ended; raises nothing. A request to stop, or a cancellation, gives the message up."""
+    if not result.sent or (config.only_failure and result.is_success):
         return
-    where = notice.target.name if isinstance(notice.target, Room) else "webhook"
-    try:
-        if code is ExitCode.INTERRUPTED and not await reports.reports_up_to_date(run):
-            return  # a second signal: the person wants the end at once
-        reading = await _post(notice.target, compose(await _ending(run, code)), way)
-    except asyncio.CancelledError:
-        log.warning("notification failed", target=where, reason="interrupted")
-    except Exception as error:  # a message that was not sent is no reason to tell a run otherwise than it was
-        log.warning("notification failed", target=where, reason=type(error).__name__)
-    else:
-        _tell(log, where, reading, secret=not isinstance(notice.target, Room))
+    if not result.recorded and result.stop is StopReason.INTERRUPTED:
+        return
+    from structlog.contextvars import bound_contextvars
+
+    log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
+    target = config.target.name if isinstance(config.target, Room) else "webhook"
+    with bound_contextvars(run=result.folder.name):
+        try:
+            reading = await _post(config.target, compose(_summary(result)), context)
+        except (asyncio.CancelledError, RunStopped):
+            log.warning("notification failed", target=target, reason="interrupted")
+        except Exception as error:  # a message that fails changes nothing about the run
+            log.warning("notification failed", target=target, reason=type(error).__name__)
+        else:
+            _log_result(log, target, reading, secret=not isinstance(config.target, Room))
 
 
-def _tell(log: EventLogger, where: str, reading: ReadResult, *, secret: bool) -> None:
+def _log_result(log: EventLogger, target: str, reading: ReadResult, *, secret: bool) -> None:
     verdict = reading.verdict
     if reading.body is not None:
-        log.info("notified", target=where)
+        log.info("notified", target=target)
         return
-    detail = "" if secret else verdict.message  # a webhook's answer may have its address in it
-    log.warning("notification failed", target=where, reason=verdict.rule.reason, status=verdict.status, detail=detail)
+    detail = "" if secret else verdict.message  # a webhook's response may contain its URL
+    log.warning("notification failed", target=target, reason=verdict.rule.reason, status=verdict.status, detail=detail)
 
 
-async def _ending(run: Run, code: ExitCode) -> RunSummary:
-    session = (await run.store.sessions())[-1]
-    # A session that could not note its own end is one whose ledger cannot be written.
-    stop = session.stop or ("" if session.ended_at else StopReason.STORE.value)
-    ended_at = session.ended_at or Clock().wall_ms()
-    counts, reasons = await run.store.counts(), Counter[str]()
-    for count in counts:
+def _summary(result: RunResult) -> RunSummary:
+    summary = result.summary
+    if summary is None:
+        raise StoreError("The run store cannot be read.")
+    session, reasons = summary.sessions[-1], Counter[str]()
+    for count in summary.counts:
         if OUTCOMES[count.outcome].is_failure:
             reasons[count.reason] += count.rows
+    ended_at = session.ended_at or Clock().wall_ms()
     return RunSummary(
-        _headline(stop, code),
-        {outcome.value: rows for outcome, rows in count_by_outcome(counts).items()},
+        _headline(result),
+        {outcome.value: rows for outcome, rows in count_by_outcome(summary.counts).items()},
         reasons,
-        run.identity.operation,
-        run.identity.workspace,
+        summary.identity.operation,
+        summary.identity.workspace,
         session.account,
         (ended_at - session.started_at) / 1000,
         platform.node(),
-        str((run.folder / "report.csv").resolve()),
+        str((result.folder / "report.csv").resolve()),
     )
 
 
-def _headline(stop: str, code: ExitCode) -> str:
-    if stop:
-        return f"Rolecall stopped: {STOP_HINTS[StopReason(stop)]}."
-    if code is ExitCode.DONE:
+def _headline(result: RunResult) -> str:
+    if result.stop is not None:
+        return f"Rolecall stopped: {STOP_HINTS[result.stop]}."
+    if result.report_error:
+        return "Rolecall has done its job, but could not write the report."
+    if result.is_success:
         return "Rolecall has done its job."
-    if code is ExitCode.ROWS:
-        return "Rolecall has done its job, but some rows need a look."
-    return "Rolecall has done its job, but could not write the report."
+    return "Rolecall has done its job, but some rows need a look."
 
 
-async def _post(target: Target, text: str, way: NotifyTransport) -> ReadResult:
-    """Post a text, a second time where the first was one call too many; a signal gives it up (CancelledError)."""
-    patience = min(LONGEST_CALL, way.reach.connect_timeout + way.reach.timeout)
-    async with AsyncExitStack() as stack:
-        post = await _poster(target, way, stack)
-        task = asyncio.ensure_future(_post_with_retry(post, text, patience))
-        with two_stage_interrupt(task.cancel, task.cancel):
-            return classify_read(await task)
+async def _post(target: Target, text: str, context: AppContext) -> ReadResult:
+    """Post a text, a second time if the first attempt was rate limited."""
+    connection = context.connection
+    seconds = min(MAX_CALL_SECONDS, connection.connect_timeout + connection.timeout)
+    async with _poster(target, context) as post:
+        work = _post_with_retry(post, text, seconds)
+        # After the run was stopped only a cancellation, the second signal, gives the message up.
+        return classify_read(await (until_stopped(work, context.stop) if context.stop.reason is None else work))
 
 
-async def _poster(target: Target, way: NotifyTransport, stack: AsyncExitStack) -> Post:
+@asynccontextmanager
+async def _poster(target: Target, context: AppContext) -> AsyncIterator[Post]:
     if isinstance(target, Room):
-        return lambda text: way.client.post_json(POST_MESSAGE, room_payload(target, text))
-    # Another host, perhaps: a session of its own, which knows neither token nor user id.
-    proxy = proxy_for(target.origin, way.environ)
-    transport = Transport(target.origin, way.reach.connect_timeout, way.reach.timeout, proxy, way.reach.ca_file)
-    client = await stack.enter_async_context(Client(transport, None))
-    return lambda text: client.post_json(target.path, webhook_payload(text))
+        async with Client(context.connection, context.credentials) as client:
+            yield lambda text: client.post_json(POST_MESSAGE, room_payload(target, text))
+    else:  # perhaps another host: without token and user id
+        async with Client(replace(context.connection, url=target.origin), None) as client:
+            yield lambda text: client.post_json(target.path, webhook_payload(text))
 
 
-async def _post_with_retry(post: Post, text: str, patience: float) -> Reply | NoReply:
-    reply = await _within(post(text), patience)
+async def _post_with_retry(post: Post, text: str, seconds: float) -> Reply | NoReply:
+    reply = await _within(post(text), seconds)
     wait = rate_limit_delay(reply)
-    if wait is None or wait > LONGEST_HOLD:
+    if wait is None or wait > MAX_RATE_LIMIT_WAIT:
         return reply
     await asyncio.sleep(wait)
-    return await _within(post(text), patience)
+    return await _within(post(text), seconds)
 
 
 async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | NoReply:

@@ -1,4 +1,4 @@
-"""A plan and the run that keeps to it: it refuses another job, workspace, operation or account."""
+"""Every rule of "this plan fits this run": same workspace, operation, job, account and pairs."""
 
 import asyncio
 import os
@@ -8,33 +8,33 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from rolecall.app.open_run import Run
-from rolecall.app.reports import NOT_NEEDED
-from rolecall.cli.exit_codes import OperatorError
+from rolecall.app.errors import OperatorError
+from rolecall.app.run_directory import Run
+from rolecall.engine.settlement import NOT_NEEDED
 from rolecall.files.plan_file import Plan, PlannedPair, is_plan
-from rolecall.models import Outcome, Result
+from rolecall.models import Advice, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.store.base import Identity, PresetOutcome
 
 PLAN = "plan"
-"""The ledger's note of the plan that the run keeps to, by its digest."""
+"""Key of the store's metadata: the digest of the plan that the run follows."""
 NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
-"""Outcomes of rows that have no place in a plan."""
+"""Outcomes of rows that are in no plan."""
 
 
-def refuse_taken(path: Path) -> None:
-    """Refuse to write a plan where anything but an older plan stands, or where none can be written. Raises Refusal."""
+def require_writable_plan(path: Path) -> None:
+    """Raise OperatorError if a plan cannot be written, or would replace anything but an older plan."""
     if os.path.lexists(path) and not is_plan(path):
-        raise OperatorError(f"{path} is there already and is no plan; it is left as it is. Name another --save-plan.")
+        raise OperatorError(f"{path} exists and is not a plan; it is left as it is.", Advice.OTHER_PLAN)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OperatorError(
             f"{path} cannot be written: there is no folder {path.parent}, or no permission to write in it."
         )
 
 
-def refuse_other_run(plan: Plan, identity: Identity) -> None:
-    """Refuse a plan that was made for something else. Raises Refusal."""
+def require_fitting_plan(plan: Plan, identity: Identity) -> None:
+    """Raise OperatorError if the plan was made for another workspace, operation or job."""
     header = plan.header
     for what, planned, ours in (
         ("workspace", header.workspace, identity.workspace),
@@ -42,14 +42,14 @@ def refuse_other_run(plan: Plan, identity: Identity) -> None:
         ("job file", header.job_digest, identity.job_digest),
     ):
         if planned != ours:
-            told = "its content differs" if what == "job file" else f"{planned}, not {ours}"
+            detail = "its content differs" if what == "job file" else f"{planned}, not {ours}"
             raise OperatorError(
-                f"{plan.path} was made for another {what} ({told}): check the job again. Nothing was sent."
+                f"{plan.path} was made for another {what} ({detail}): check the job again. Nothing was sent."
             )
 
 
-def refuse_other_account(plan: Plan, account: Account) -> None:
-    """Refuse a plan that was made by another account: it may see and do other things. Raises Refusal."""
+def require_same_account(plan: Plan, account: Account) -> None:
+    """Raise OperatorError if the plan was made by another account, which may see and do other things."""
     if plan.header.account_id != account.user_id:
         raise OperatorError(
             f"{plan.path} was made as {plan.header.account}, not {account.username}: check the job as the account "
@@ -57,18 +57,22 @@ def refuse_other_account(plan: Plan, account: Account) -> None:
         )
 
 
-async def refuse_other_plan(plan: Plan | None, run: Run) -> None:
-    """Refuse to go on with a run that was begun by another plan, or by none. Raises Refusal."""
-    begun = (await run.store.get_meta()).get(PLAN, "")
-    if await run.store.identity() is not None and begun != (plan.digest if plan else ""):
-        how = "with a plan: name it with --plan" if plan is None else "without this plan"
-        raise OperatorError(f"The run in {run.folder} was begun {how}, or name another --out. Nothing was sent.")
+async def require_same_plan(plan: Plan | None, run: Run) -> None:
+    """Raise OperatorError if the run was started with another plan, or with none."""
+    started_with = (await run.store.get_meta()).get(PLAN, "")
+    if await run.store.identity() is None or started_with == (plan.digest if plan else ""):
+        return
+    if plan is None:
+        text = f"The run in {run.folder} was started with a plan. Nothing was sent."
+        raise OperatorError(text, Advice.NAME_PLAN)
+    text = f"The run in {run.folder} was started without this plan. Nothing was sent."
+    raise OperatorError(text, Advice.OTHER_DIRECTORY)
 
 
-async def refuse_gaps(plan: Plan, run: Run, operation: Operation) -> None:
-    """Refuse a plan that does not have the job's pairs, each once and in the job's order. Raises Refusal, UnusablePlan.
+async def require_planned_pairs(plan: Plan, run: Run, operation: Operation) -> None:
+    """Raise OperatorError unless the plan has the job's pairs, each once and in the job's order.
 
-    A pair that stands in no plan is not planned, and yet it would be sent: so nothing is.
+    A pair that is in no plan would be sent without a check. Raises PlanFileError too.
     """
     planned_pairs = enumerate(plan.pairs(), start=2)
     line = 1
@@ -100,8 +104,8 @@ def _gap(plan: Plan, line: int) -> OperatorError:
     )
 
 
-def known(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]:
-    """Give the pairs that shall not be sent, with what they are told. Raises UnusablePlan."""
+def preset_outcomes(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]:
+    """Yield the outcomes of the pairs that are not sent. Raises PlanFileError."""
     checked_at = plan.header.checked_at
     at = round(datetime.fromisoformat(checked_at).timestamp() * 1000)
     for pair in plan.pairs():

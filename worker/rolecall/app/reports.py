@@ -1,32 +1,28 @@
-"""The reports of a run, made from its ledger; the same for `run`, `demo` and `report`."""
+"""The reports of a run, written from its store; the same for every command."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TextIO
+from pathlib import Path
+from typing import NamedTuple
 
-from rolecall.app.open_run import REPORTED, Run
+from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
+from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
-from rolecall.cli.exit_codes import ExitCode
-from rolecall.cli.terminal import console
-from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.directory.prediction import PREDICTION_HINTS
 from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
-from rolecall.engine.stop_signal import STOP_HINTS, StopReason
+from rolecall.engine.settlement import SETTLEMENT_HINTS
+from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.run_log import read_events
 from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.rocketchat.operations import OPERATIONS
-from rolecall.store.base import Count, Identity, RunStore, Session, count_by_outcome
-from rolecall.text import plural, rfc3339
+from rolecall.store.base import Count, Identity, Session, count_by_outcome
+from rolecall.text import rfc3339
 from rolecall.version import __version__
-
-NOT_NEEDED = "not_needed"
-"""Reason of a row for which there is nothing to do by the roles that a check has read."""
 
 REASON_HINTS = {
     **HINTS,
@@ -34,134 +30,104 @@ REASON_HINTS = {
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
     **PREDICTION_HINTS,
     **VERIFICATION_HINTS,
-    NOT_NEEDED: "the roles were read before the run: there is nothing to do, so nothing was sent",
+    **SETTLEMENT_HINTS,
     "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
-"""Every reason that a report can give, with what a person can do about it."""
-
-BY_STOP = {
-    StopReason.INTERRUPTED: ExitCode.INTERRUPTED,
-    StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
-    StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
-    StopReason.MAX_FAILURES: ExitCode.STOPPED,
-    StopReason.OUTAGE: ExitCode.STOPPED,
-    StopReason.STORE: ExitCode.STOPPED,
-}
-"""How the command ends for each reason to stop."""
+"""Every reason that a report can name, with what an operator can do about it."""
 
 
-def exit_code(counts: Collection[Count], stop: StopReason | None) -> ExitCode:
-    """Say how the command ends: by what stopped it, else by the rows."""
-    if stop is not None:
-        return BY_STOP[stop]
-    return ExitCode.ROWS if any(OUTCOMES[count.outcome].is_failure for count in counts) else ExitCode.DONE
+class ReportSummary(NamedTuple):
+    """What the store knows of a run or a check, counted; `summary.json` and every command's result are made of it."""
+
+    folder: Path
+    identity: Identity
+    counts: Sequence[Count]
+    sessions: Sequence[Session]
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a row is failed, unknown or invalid."""
+        return any(OUTCOMES[count.outcome].is_failure for count in self.counts)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a row was not attempted."""
+        return any(count.outcome is Outcome.NOT_ATTEMPTED for count in self.counts)
+
+    def to_json(self) -> Json:
+        """Return the content of `summary.json`."""
+        outcomes = count_by_outcome(self.counts)
+        return {
+            "workspace": self.identity.workspace,
+            "operation": self.identity.operation,
+            "jobDigest": self.identity.job_digest,
+            "rows": outcomes.total(),
+            "outcomes": {outcome.value: outcomes[outcome] for outcome in _possible_outcomes(self.identity)},
+            "reasons": [
+                {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
+                for count in self.counts
+                if count.reason
+            ],
+            "stop": self.sessions[-1].stop_reason if self.sessions else "",
+            "sessions": [_session(session) for session in self.sessions],
+            "rolecall": __version__,
+        }
 
 
-async def reports_up_to_date(run: Run) -> bool:
-    """Return whether the reports contain everything that the store does."""
-    there = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
-    return there and (await run.store.get_meta()).get(REPORTED) == "yes"
+async def summarise(run: Run) -> ReportSummary:
+    """Count the rows of a run. Raises StoreError."""
+    return ReportSummary(run.folder, run.identity, await run.store.counts(), await run.store.sessions())
 
 
-async def mark_reports_stale(run: Run) -> None:
-    """Record that the store is about to contain more than the reports."""
-    await run.store.set_meta(**{REPORTED: "no"})
+async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
+    """Write the reports of the run or the check in a directory again.
 
-
-async def write_reports(run: Run, formats: Collection[str]) -> None:
-    """Write report.csv (and what `formats` names), retry.csv, report.html and summary.json.
-
-    Raises OSError, StoreError.
+    Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
-    files = ReportFiles(formats, {"report.html": await _page(run, formats)})
-    await _write(run, files)
-    await run.store.set_meta(**{REPORTED: "yes"})
+    async with open_existing_run(folder) as run:
+        return await write_reports(run, formats)
 
 
-async def write_predictions(run: Run, formats: Collection[str]) -> None:
-    """Write the report of a check, in the form of a run's, and summary.json. Raises OSError, StoreError."""
-    await _write(run, ReportFiles(formats, retry=False))
+async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+    """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
-
-async def _write(run: Run, files: ReportFiles) -> None:
-    """Write all files on a thread, a page of rows in memory."""
-    reports = open_reports(run.folder, await run.store.extra_columns(), files)
-    async with on_thread(reports) as write, aclosing(run.store.results()) as pages:
+    Raises OSError and StoreError.
+    """
+    store, is_run = run.store, run.kind is RunKind.RUN
+    summary = await summarise(run)
+    further = {"report.html": _html_report(summary, formats)} if is_run else {}
+    files = ReportFiles(formats, further, retry=is_run)
+    opened = open_reports(run.folder, await store.extra_columns(), files)
+    async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", await _summary(run.store, run.identity))
+    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
+    await store.set_meta(**{REPORTS_STATE: "yes"})
+    return summary
 
 
-async def _page(run: Run, formats: Collection[str]) -> ExtraReport:
+def _html_report(summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
     from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
 
     context = ReportContext(
-        workspace=run.identity.workspace,
-        operation=run.identity.operation,
-        run=run.folder.resolve().name,
-        rows=sum(count.rows for count in await run.store.counts()),
-        spans=[SessionSpan(*session) for session in await run.store.sessions()],
+        workspace=summary.identity.workspace,
+        operation=summary.identity.operation,
+        run=summary.folder.resolve().name,
+        rows=sum(count.rows for count in summary.counts),
+        spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(run.folder / "run.log.jsonl", WAIT_EVENTS),
+        events=read_events(summary.folder / "run.log.jsonl", WAIT_EVENTS),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
     return partial(html_report, context=context)
 
 
-async def show(run: Run, first: str, file: TextIO, further: Iterable[str] = ()) -> None:
-    """Print the outcomes with their hints, the sentences, and where the files are."""
-    folder = run.folder
-    lines = [
-        SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
-        for count in await run.store.counts()
-    ]
-    sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
-    if (folder / "report.html").is_file():
-        sentences.append(f"On one page: {folder / 'report.html'}")
-    if (folder / "retry.csv").is_file():
-        sentences.append(f"Worth another run: {folder / 'retry.csv'}")
-    try:
-        print_summary(lines, sentences, file)
-        file.flush()
-    except BrokenPipeError:
-        pass
-    except OSError as error:  # the reports are written all the same
-        console.print_info(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
-
-
-def format_counts(counts: Sequence[Count]) -> str:
-    """Count the outcomes in one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
-    totals = count_by_outcome(counts)
-    parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
-    return f"{plural(totals.total(), 'row')}: {parts}."
-
-
-async def _summary(store: RunStore, identity: Identity) -> Json:
-    counts, sessions = await store.counts(), await store.sessions()
-    outcomes = count_by_outcome(counts)
-    return {
-        "workspace": identity.workspace,
-        "operation": identity.operation,
-        "jobDigest": identity.job_digest,
-        "rows": outcomes.total(),
-        "outcomes": {outcome.value: outcomes[outcome] for outcome in _outcomes_of(identity.operation)},
-        "reasons": [
-            {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
-            for count in counts
-            if count.reason
-        ],
-        "stop": sessions[-1].stop_reason if sessions else "",
-        "sessions": [_session(session) for session in sessions],
-        "rolecall": __version__,
-    }
-
-
-def _outcomes_of(operation: str) -> list[Outcome]:
-    """Give the outcomes that rows of an operation can come to, in the order of the reference."""
-    own = OPERATIONS[operation.rpartition(" ")[2]]  # a check names it at its end
+def _possible_outcomes(identity: Identity) -> list[Outcome]:
+    """Return the outcomes that rows of an operation can have, in the order of the reference."""
+    own = operation_of(identity)
     return [
         outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
     ]

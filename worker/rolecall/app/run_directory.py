@@ -1,69 +1,150 @@
-"""Which folder a run lives in, and whether it is a new one."""
+"""One run on disk: its directory, its lock and its store; which run a command continues, and which is new."""
 
 import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from rolecall.app.open_run import Run, open_run
-from rolecall.app.out_folder import (
-    RUNS,
+from rolecall.app.errors import OperatorError
+from rolecall.app.run_paths import (
+    RunKind,
     job_directory,
     make_private_directory,
     new_run_directory,
     run_directories_newest_first,
 )
+from rolecall.app.threads import on_thread
 from rolecall.files.input.job import Job
-from rolecall.store.base import Identity, InvalidStoreError, StoreError
-from rolecall.store.run_lock import RunLock, RunLockedError
+from rolecall.models import Advice
+from rolecall.rocketchat.operations import OPERATIONS, Operation
+from rolecall.store.base import Identity, InvalidStoreError, RunStore, StoreError
+from rolecall.store.run_lock import LOCK_FILE, RunLock, RunLockedError
 from rolecall.store.sqlite.database import SqliteDatabase
-from rolecall.store.sqlite.store import FILE_NAME
+from rolecall.store.sqlite.store import FILE_NAME, open_store
 
 T = TypeVar("T")
+
+LOG_FILE = "run.log.jsonl"
+REPORTS_STATE = "reported"
+"""Key of the store's metadata: whether the reports have everything that the store knows, `yes` or `no`."""
+_CHECK_PREFIX = "check of "
+"""Precedes the operation in the identity of a check, so that a check and a run of one job are never the same run."""
+
+
+def identity_of(kind: RunKind, workspace: str, operation: Operation, job_digest: str) -> Identity:
+    """Return the identity of a run or a check of a job."""
+    prefix = _CHECK_PREFIX if kind is RunKind.CHECK else ""
+    return Identity(workspace, prefix + operation.name, job_digest)
+
+
+class Run(NamedTuple):
+    """One run that this process has locked."""
+
+    folder: Path
+    identity: Identity
+    store: RunStore
+
+    @property
+    def kind(self) -> RunKind:
+        """Whether this is a run or a check."""
+        return kind_of(self.identity)
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that is run or checked."""
+        return operation_of(self.identity)
+
+    @property
+    def log_file(self) -> Path:
+        """The file of its log events."""
+        return self.folder / LOG_FILE
+
+
+def kind_of(identity: Identity) -> RunKind:
+    """Return whether an identity is that of a run or of a check."""
+    return RunKind.CHECK if identity.operation.startswith(_CHECK_PREFIX) else RunKind.RUN
+
+
+def operation_of(identity: Identity) -> Operation:
+    """Return the operation of a run or a check. Raises InvalidStoreError for one that this version does not have."""
+    name = identity.operation.removeprefix(_CHECK_PREFIX)
+    if name not in OPERATIONS:
+        raise InvalidStoreError(f"The run has the operation {name}, which this version does not have.")
+    return OPERATIONS[name]
+
+
+@asynccontextmanager
+async def open_run(folder: Path, identity: Identity) -> AsyncIterator[Run]:
+    """Lock a run and open its store. Raises RunLockedError and InvalidStoreError.
+
+    If the block raises before the first session was opened, the files of the run are removed again.
+    """
+    async with open_store(folder) as store:
+        await _require_same_run(store, identity, folder)
+        try:
+            yield Run(folder, identity, store)
+        except BaseException:
+            if await _is_untouched(store):  # it is removed while it is locked: no other process can start with it
+                await store.close()
+                await asyncio.to_thread(_remove_untouched, folder)
+            raise
+
+
+@asynccontextmanager
+async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
+    """Lock a run that exists and open its store. Raises RunLockedError and InvalidStoreError."""
+    await asyncio.to_thread(require_run, folder)
+    async with open_store(folder) as store:
+        identity = await store.identity()
+        if identity is None:
+            raise InvalidStoreError(f"{folder} holds a run that has not begun.")
+        yield Run(folder, identity, store)
 
 
 @asynccontextmanager
 async def open_or_resume_run(
-    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False, kind: str = RUNS
+    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False
 ) -> AsyncIterator[Run]:
-    """Open the run that is meant, see `select_run_directory`. Raises RunLockedError too."""
+    """Lock the run that `select_run_directory` returns. Raises RunLockedError too."""
     async with AsyncExitStack() as stack:
-        with serialise_start(job, out, base=base, kind=kind):
+        async with on_thread(serialise_start(job, out, base=base, kind=kind_of(identity))):
             folder = await asyncio.to_thread(
-                select_run_directory, job, identity, out, base=base, retry_failed=retry_failed, kind=kind
+                select_run_directory, job, identity, out, base=base, retry_failed=retry_failed
             )
             run = await stack.enter_async_context(open_run(folder, identity))
         yield run
 
 
 def select_run_directory(
-    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False, kind: str = RUNS
+    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False
 ) -> Path:
-    """Name the run's folder: the one asked for, the newest run of this very job if it is unfinished, or a new one.
+    """Return the directory of the run: `out`, else the newest run of this very job if it is unfinished, else a new one.
 
-    A run with refused rows is unfinished too where those shall be sent again. `kind`: RUNS or CHECKS.
-
-    Raises UnusableFolder, and InvalidStoreError when `out` holds a run of another workspace or operation.
+    With `retry_failed` a run with failed rows is unfinished too. Raises InvalidRunDirectoryError, and RunLockedError
+    while another process starts a run of this job.
     """
     if out is not None:
         return make_private_directory(out)
-    newest = next(
-        (folder for folder in run_directories_newest_first(base, job.name, kind) if _identity(folder) == identity), None
-    )
-    if newest is None and any(_is_starting(folder) for folder in run_directories_newest_first(base, job.name, kind)):
+    kind = kind_of(identity)
+    starting = False
+    for folder in run_directories_newest_first(base, job.name, kind):
+        known = _query(folder, SqliteDatabase.identity)
+        if known == identity:
+            due = _query(folder, lambda store: store.count_due(retry_failed=retry_failed)[0])
+            return folder if due else new_run_directory(base, job.name, datetime.now(UTC), kind)
+        starting = starting or (known is None and _is_locked_by_other(folder))
+    if starting:
         raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
-    if newest is not None and _has_due(newest, retry_failed=retry_failed):
-        return newest
     return new_run_directory(base, job.name, datetime.now(UTC), kind)
 
 
 @contextmanager
-def serialise_start(job: Job, out: Path | None, *, base: Path, kind: str = RUNS) -> Iterator[None]:
-    """Let one start at a time choose among a job's runs, until it holds its own; a named folder needs no choice."""
+def serialise_start(job: Job, out: Path | None, *, base: Path, kind: RunKind = RunKind.RUN) -> Iterator[None]:
+    """Let one process at a time choose among the runs of a job, until it has locked its own; `out` needs no choice."""
     if out is not None:
         yield
         return
@@ -77,10 +158,72 @@ def serialise_start(job: Job, out: Path | None, *, base: Path, kind: str = RUNS)
         os.close(descriptor)
 
 
-def _is_starting(folder: Path) -> bool:
-    """Tell whether another process holds a run whose job it has not taken in yet."""
-    if _identity(folder) is not None:
-        return False
+async def reports_up_to_date(run: Run) -> bool:
+    """Return whether the reports exist and have everything that the store knows."""
+    exist = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
+    return exist and (await run.store.get_meta()).get(REPORTS_STATE) == "yes"
+
+
+async def mark_reports_stale(run: Run) -> None:
+    """Record that the store is about to know more than the reports."""
+    await run.store.set_meta(**{REPORTS_STATE: "no"})
+
+
+def require_run(folder: Path) -> None:
+    """Raise InvalidStoreError for a directory without a run; it names the newest run below, which may be meant."""
+    if (folder / FILE_NAME).is_file():
+        return
+    below = [*folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/{FILE_NAME}")]
+    newest = max(below, key=lambda store: store.stat().st_mtime, default=None)
+    meant = f"; did you mean {newest.parent}?" if newest else "."
+    raise InvalidStoreError(f"{folder} holds no run: there is no {FILE_NAME} in it{meant}")
+
+
+def require_change(run: Run) -> Operation:
+    """Return the operation of a run. Raises OperatorError for a check, which changed nothing."""
+    if run.kind is RunKind.CHECK:
+        raise OperatorError(f"{run.folder} holds a {run.identity.operation}, which changed nothing; name a run.")
+    return run.operation
+
+
+def require_workspace(run: Run, url: str) -> None:
+    """Raise OperatorError if the credentials are for another workspace than the run's."""
+    if run.identity.workspace != url:
+        raise OperatorError(f"{run.folder} holds a run at {run.identity.workspace}, not {url}.", Advice.CHECK_URL)
+
+
+async def _require_same_run(store: RunStore, identity: Identity, folder: Path) -> None:
+    known = await store.identity()
+    if known is None:
+        return
+    for what, theirs, ours in (
+        ("workspace", known.workspace, identity.workspace),
+        ("operation", known.operation, identity.operation),
+    ):
+        if theirs != ours:
+            text = f"{folder} holds a run of another {what} ({theirs}, not {ours})."
+            raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
+
+
+async def _is_untouched(store: RunStore) -> bool:
+    with suppress(StoreError):
+        return not await store.sessions()
+    return False
+
+
+def _remove_untouched(folder: Path) -> None:
+    """Remove the files of a run that never sent anything, and its directory if it was created for it."""
+    for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_FILE, LOG_FILE):
+        (folder / name).unlink(missing_ok=True)
+    if folder.parent.parent.name not in list(RunKind):
+        return  # a directory that a person has named stays
+    with suppress(OSError):  # the first one that is not empty stays, and all above it
+        for created in (folder, folder.parent, folder.parent.parent):
+            created.rmdir()
+
+
+def _is_locked_by_other(folder: Path) -> bool:
+    """Return whether another process has locked a run whose job is not imported yet."""
     try:
         with RunLock(folder):
             return False
@@ -90,22 +233,12 @@ def _is_starting(folder: Path) -> bool:
         return False
 
 
-def _identity(folder: Path) -> Identity | None:
-    return _ask(folder, SqliteDatabase.identity)
-
-
-def _has_due(folder: Path, *, retry_failed: bool) -> bool:
-    due = _ask(folder, lambda ledger: ledger.count_due(retry_failed=retry_failed))
-    return due is not None and due[0] > 0
-
-
-def _ask(folder: Path, question: Callable[[SqliteDatabase], T]) -> T | None:
-    """Put a question to the ledger of a run; None where there is none that can answer."""
-    path = folder / FILE_NAME
+def _query(folder: Path, question: Callable[[SqliteDatabase], T]) -> T | None:
+    """Query the store of a run; None if there is none that can be read."""
     try:
-        if not path.is_file():
+        if not (folder / FILE_NAME).is_file():
             return None
-        with closing(SqliteDatabase(path)) as ledger:
-            return question(ledger)
+        with closing(SqliteDatabase(folder / FILE_NAME)) as store:
+            return question(store)
     except (OSError, InvalidStoreError, StoreError):
         return None

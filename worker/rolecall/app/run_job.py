@@ -1,148 +1,175 @@
-"""The main job from its rows to its exit code, as `run`, `undo` and `demo` do it."""
+"""Run a job: import its rows, send those that are due, write the reports."""
 
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import structlog
-
-from rolecall.app import metrics, notifications, plan_guard, reports
-from rolecall.app.connection import Connection, Reach, connect, operator_errors
-from rolecall.app.metrics import MetricsWriter
-from rolecall.app.open_run import Run
-from rolecall.app.run_directory import open_or_resume_run
-from rolecall.app.send_session import SendSession
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.progress_reporter import OutputMode, ProgressReporter
-from rolecall.cli.terminal.signals import cancelled_by_signals
-from rolecall.engine.eta import Estimate, estimate_duration
-from rolecall.engine.settings import Settings
-from rolecall.files.input.job import open_job
+from rolecall.app import plan_guard, reports
+from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.reports import ReportSummary
+from rolecall.app.run_directory import (
+    Run,
+    identity_of,
+    mark_reports_stale,
+    open_or_resume_run,
+    reports_up_to_date,
+)
+from rolecall.app.run_paths import RunKind
+from rolecall.app.send_session import open_session
+from rolecall.engine.context import RunContext
+from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.events import EventLogger
+from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.rocketchat.url import workspace_url
-from rolecall.store.base import Identity, read_pages
-from rolecall.text import plural
+from rolecall.store.base import StoreError, read_pages
+
+Pages = AsyncGenerator[Sequence[Row | BadRow], None]
+"""Rows, page by page."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """How a run was asked for, options and all."""
+    """What is run, and which reports are written."""
 
-    settings: Settings
     operation: Operation = REMOVE_LEADER
     formats: tuple[str, ...] = ()
-    assume_yes: bool = False
-    reach: Reach = field(default_factory=Reach)
-    voice: OutputMode = field(default_factory=OutputMode)
+    """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
-    """What a check has planned, and the run keeps to."""
-    notice: notifications.NotifyConfig = field(default_factory=notifications.NotifyConfig)
-    monitor: MetricsWriter | None = None
+    """A plan of a check, which the run follows."""
 
 
-async def run_job(
-    job_file: str, out: Path | None, request: RunRequest, login: Login, environ: Mapping[str, str]
-) -> ExitCode:
-    """Do the job in a file. Raises Refusal for whatever ends it before the first row is sent."""
-    with operator_errors():
-        url = workspace_url(login.url, allow_http=request.reach.allow_http)
-        with open_job(job_file) as job:
-            identity = Identity(url, request.operation.name, job.digest)
-            if request.plan is not None:
-                plan_guard.refuse_other_run(request.plan, identity)
-            retry_failed = request.settings.retry_failed
-            async with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
-                return await run_rows(run, lambda: read_pages(job.rows()), request, login, environ)
+class RunResult(NamedTuple):
+    """How a run ended."""
+
+    folder: Path
+    summary: ReportSummary | None
+    """None where the store cannot be read any more."""
+    stop: StopReason | None = None
+    """Why it ended before its last row."""
+    detail: str = ""
+    """The server's or the system's words on that; may be empty."""
+    sent: bool = True
+    """False where nothing was left to do."""
+    recorded: bool = True
+    """False where the end of the session could not be recorded; there are no reports then."""
+    report_error: str = ""
+    """Why the reports could not be written."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether every row ended as wanted and the reports say so."""
+        complete = self.stop is None and self.recorded and not self.report_error
+        return complete and self.summary is not None and not self.summary.has_failures
 
 
-async def run_rows(
-    run: Run,
-    rows: Callable[[], AsyncIterator[Sequence[Row | BadRow]]],
-    request: RunRequest,
-    login: Login,
-    environ: Mapping[str, str],
-) -> ExitCode:
-    """Take the rows in where the run does not know them yet, and take all that are due to their outcomes."""
-    code = await _work_on(run, rows, request, login, environ)
-    if request.monitor is not None:
-        request.monitor.write(code, await metrics.read_counts(run))
-    return code
+async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppContext) -> RunResult:
+    """Run the job, in `out` or in a directory of its own; continue its unfinished run.
+
+    Raises RolecallError or OSError for everything that ends it before the first row is sent.
+    """
+    identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
+    if request.plan is not None:
+        plan_guard.require_fitting_plan(request.plan, identity)
+    retry_failed = context.settings.retry_failed
+    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
+        return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def _work_on(
-    run: Run,
-    rows: Callable[[], AsyncIterator[Sequence[Row | BadRow]]],
-    request: RunRequest,
-    login: Login,
-    environ: Mapping[str, str],
-) -> ExitCode:
-    await plan_guard.refuse_other_plan(request.plan, run)
+async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+    """Import the rows if the run does not have them yet, and send all that are due."""
+    await plan_guard.require_same_plan(request.plan, run)
     if await run.store.identity() != run.identity:
-        await _take_in(run, rows(), request)
+        await _import(run, rows(), request, context.stop)
     if request.plan is not None and not await run.store.sessions():
-        await plan_guard.refuse_gaps(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=request.settings.retry_failed)
+        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
     if not due:
-        return await _nothing_to_do(run, request.formats, quiet=request.voice.quiet)
-    patience, quiet = request.settings.outage_timeout, request.voice.quiet
-    async with connect(run.identity.workspace, login, request.reach, environ, patience, quiet=quiet) as connection:
+        return await _nothing_due(run, request.formats)
+    from structlog.contextvars import bound_contextvars  # with all of structlog, which programs may not use
+
+    async with connect(context) as connection:
         if request.plan is not None:
-            plan_guard.refuse_other_account(request.plan, connection.account)
-        if not request.assume_yes and console.is_interactive():
-            _confirm(request, run, connection, due, rooms)
-        showing = ProgressReporter.choose(request.voice, os.environ)
-        log = showing.open_log(run.folder / "run.log.jsonl", hide=login.token)
-        with structlog.contextvars.bound_contextvars(run=run.folder.name):
-            client, formats = connection.client, request.formats
-            sending = SendSession(run, client, request.operation, request.settings, formats, log, showing)
-            code = await sending.send(connection.account.username, due)
-            way = notifications.NotifyTransport(connection.client, request.reach, environ)
-            await notifications.notify(run, request.notice, code, way, log)
-            return code
+            plan_guard.require_same_account(request.plan, connection.account)
+        workspace, account = run.identity.workspace, connection.account.username
+        estimate = connection.estimate(context.settings, due)
+        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+            raise OperatorError("Nothing was sent.")
+        with bound_contextvars(run=run.folder.name):
+            return await _send(run, connection, request, context, due)
 
 
-async def _take_in(run: Run, rows: AsyncIterator[Sequence[Row | BadRow]], request: RunRequest) -> None:
-    await reports.mark_reports_stale(run)
+async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+    await mark_reports_stale(run)
     plan = request.plan
-    with cancelled_by_signals():
+    async with aclosing(rows):
+        pages = stop_on_request(rows, stop)
         if plan is None:
-            await run.store.import_rows(run.identity, rows)
+            await run.store.import_rows(run.identity, pages)
         else:
-            await run.store.import_rows(
-                run.identity, rows, plan_guard.known(plan, request.operation), {plan_guard.PLAN: plan.digest}
-            )
+            presets = plan_guard.preset_outcomes(plan, request.operation)
+            await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
 
 
-async def _nothing_to_do(run: Run, formats: Collection[str], *, quiet: bool) -> ExitCode:
-    counts = await run.store.counts()
-    if formats or not await reports.reports_up_to_date(run):
+async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
+    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
+    async for page in pages:
+        if stop.reason is not None:
+            raise RunStopped(stop.reason, stop.detail)
+        yield page
+
+
+async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
+    if formats or not await reports_up_to_date(run):
         await reports.write_reports(run, formats)
-    code = reports.exit_code(counts, None)
-    if code is not ExitCode.DONE or not quiet:
-        await reports.show(run, f"Nothing left to do, nothing was sent. {reports.format_counts(counts)}", sys.stdout)
-    return code
+    return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-def _confirm(request: RunRequest, run: Run, connection: Connection, rows: int, rooms: int) -> None:
-    """Ask a person; raises Refusal when the answer is not yes."""
-    question = _question(request.operation, run.identity.workspace, connection.account.username, rows, rooms)
-    expectation = estimate_calls(request.settings, connection, rows)
-    if not console.confirm(f"{question}; {expectation}?" if expectation else f"{question}?"):
-        raise OperatorError("Nothing was sent.")
+async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+    """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
+    context = RunContext.create(app.settings, log, stop=app.stop, caller=connection.caller)
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    tracker = ProgressTracker(earlier, context, request.operation.path)
+    async with open_session(run, connection.account.username, due, context) as session:
+        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        try:
+            async with app.observer.progress(tracker):
+                await process_rows(run.store, connection.client, request.operation, context)
+        except asyncio.CancelledError:
+            app.stop.request(StopReason.INTERRUPTED)
+            app.observer.notice(Aborted(run.folder))
+            raise
+        finally:
+            announcing.cancel()
+    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
 
 
-def _question(operation: Operation, workspace: str, username: str, rows: int, rooms: int) -> str:
-    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
-    what = f"{plural(rows, operation.role)} in {plural(rooms, kind)}"
-    return f"{verb} {what} at {workspace} as {username}"
+async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+    """Report an interruption, from which on the calls in flight have some seconds."""
+    await app.stop.wait()
+    if app.stop.reason is StopReason.INTERRUPTED:
+        seconds = app.settings.shutdown_timeout
+        log.info("stopping", grace=seconds)
+        app.observer.notice(ShuttingDown(seconds))
 
 
-def estimate_calls(settings: Settings, connection: Connection, rows: int) -> Estimate | None:
-    """Estimate how long so many calls take; None where nothing limits them."""
-    return estimate_duration(rows, settings.rate, connection.account.limits, connection.server_date)
+async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+    summary, error = None, ""
+    if is_recorded:
+        try:
+            summary = await reports.write_reports(run, request.formats)
+        except (OSError, StoreError) as failure:
+            error = str(failure)
+    if summary is None:
+        with suppress(StoreError):
+            summary = await reports.summarise(run)
+    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)

@@ -1,5 +1,6 @@
-"""How a run stands, told from its folder alone: the ledger, the lock and the end of its log."""
+"""The state of a run, read from its directory without a lock: the store, the lock and the end of its log."""
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -7,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from rolecall.app.run_directory import LOG_FILE, require_run
 from rolecall.engine.eta import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.run_log import read_last_events
@@ -15,28 +17,29 @@ from rolecall.store.base import Count, Identity, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
 
-LATELY = 60.0
-"""Seconds over which 'lately' is measured."""
+RECENT_SECONDS = 60.0
+"""Seconds over which the present speed is measured."""
 NOT_RECORDED = "killed_in_flight"
+"""Reason of a row whose call is in flight, or whose outcome is not recorded."""
 
 
 class State(StrEnum):
-    """What a run is doing."""
+    """Whether a run is running, and how it ended."""
 
     RUNNING = "running"
     """A process works on it."""
     FINISHED = "finished"
     """Its last session reached the last row."""
     STOPPED = "stopped"
-    """Its last session ended before, and says why."""
+    """Its last session ended before, with a reason."""
     KILLED = "killed"
-    """Its last session did not end itself."""
+    """Its last session did not record its end."""
     NOT_BEGUN = "not_begun"
-    """No session has sent anything yet."""
+    """No session has started yet."""
 
 
 class LiveState(NamedTuple):
-    """What the log says of the present moment."""
+    """What the log shows of the present moment."""
 
     pause: RateLimitPause | None = None
     allowance: RateLimitStatus | None = None
@@ -45,7 +48,7 @@ class LiveState(NamedTuple):
 
 
 class RunStatus(NamedTuple):
-    """A run as it stands."""
+    """The state of a run at one moment."""
 
     folder: Path
     identity: Identity
@@ -55,51 +58,52 @@ class RunStatus(NamedTuple):
 
     @property
     def stop(self) -> str:
-        """Why the last session ended before its last row, in the words of the report; empty where it did not."""
+        """Why the last session ended before its last row, as in the report; empty if it did not."""
         if self.state is State.KILLED:
             return StopReason.KILLED.value
         return self.sessions[-1].stop if self.sessions and self.state is State.STOPPED else ""
 
 
 async def read_status(folder: Path, at: float) -> RunStatus | None:
-    """Look at the run in a folder at the moment `at` (epoch seconds); None where it has taken in no job yet.
+    """Return the state of the run in a directory at the moment `at` (epoch seconds); None before its job is imported.
 
-    Raises UnusableLedger, LedgerFailed, OSError.
+    Raises InvalidStoreError, StoreError and OSError.
     """
+    await asyncio.to_thread(require_run, folder)
     async with open_snapshot(folder) as store:
-        held = is_locked(folder)  # after the store is open: a run that ends in between is reported as it was
+        locked = is_locked(folder)  # after the store is open: a run that ends in between is reported as it was
         identity, sessions, counts = await store.identity(), await store.sessions(), await store.counts()
-        seen = min(LATELY, at - sessions[-1].started_at / 1000) if held and sessions else 0.0
-        lately = await store.count_settled(int((at - seen) * 1000)) if held else 0
+        seen = min(RECENT_SECONDS, at - sessions[-1].started_at / 1000) if locked and sessions else 0.0
+        lately = await store.count_settled(int((at - seen) * 1000)) if locked else 0
     if identity is None:
         return None
-    state = _state(sessions, held=held)
+    state = _state(sessions, locked=locked)
     if state is not State.RUNNING:
         return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
-    news = replay_log_tail(read_last_events(folder / "run.log.jsonl"), at)
+    news = replay_log_tail(read_last_events(folder / LOG_FILE), at)
     return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
 
 
-def _state(sessions: list[Session], *, held: bool) -> State:
+def _state(sessions: list[Session], *, locked: bool) -> State:
     if not sessions:
         return State.NOT_BEGUN
     last = sessions[-1]
     if last.ended_at is not None:
         return State.STOPPED if last.stop else State.FINISHED
-    return State.RUNNING if held else State.KILLED
+    return State.RUNNING if locked else State.KILLED
 
 
 def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
-    """Tell how far a run came on which nobody works."""
+    """Return the progress of a run that is not running."""
     outcomes = count_by_outcome(counts)
     done = sum(rows for outcome, rows in outcomes.items() if not is_due(outcome, retry_failed=False))
     return Progress(at, outcomes.total(), done, outcomes)
 
 
 def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, seen: float, at: float) -> Progress:
-    """Tell how far a run is that goes on; `lately` rows were settled in the last `seen` seconds.
+    """Return the progress of a running run; `lately` rows were finished in the last `seen` seconds.
 
-    A row whose call is under way has no outcome yet, so it is neither unknown nor done.
+    A row whose call is in flight has no outcome yet, so it is neither unknown nor done.
     """
     counts = list(counts)
     under_way = sum(count.rows for count in counts if count.reason == NOT_RECORDED)
@@ -108,11 +112,11 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
     done = outcomes.total()
     left = waiting + under_way
     speed = lately / seen if seen >= 1 and lately else None
-    held = news.pause is not None and news.allowance is not None
+    paused = news.pause is not None and news.allowance is not None
     known = news.outage is None and news.stopping_in is None
     time_left = (
         estimate_remaining(left, speed=None, allowance=news.allowance, pause=news.pause)
-        if held
+        if paused
         else estimate_remaining(left, speed=speed, allowance=None, pause=news.pause)
     )
     return Progress(
@@ -121,7 +125,7 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
         done,
         outcomes,
         per_second=speed,
-        allowance=news.allowance if held else None,
+        allowance=news.allowance if paused else None,
         pause=news.pause,
         outage=news.outage,
         in_flight=under_way,
@@ -131,14 +135,14 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
 
 
 def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveState:
-    """Tell from a log's last events how things stand at the moment `at`, in the session that they end with."""
+    """Return the state at the moment `at` from a log's last events, for the session that they end with."""
     news = LiveState()
     for event in events:
         match event.get("event"):
             case "run started" | "run resumed" | "run ended" | "run stopped":
                 news = LiveState()
             case "rate limit pause":
-                news = _rate_limit_pause(event, at)
+                news = _pause(event, at)
             case "outage began":
                 news = news._replace(outage=OutageStatus(max(0.0, at - _moment(event.get("timestamp"), at))))
             case "outage ended":
@@ -149,8 +153,8 @@ def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveStat
     return news
 
 
-def _rate_limit_pause(event: Mapping[str, Json], at: float) -> LiveState:
-    """Parse a rate limit pause; one that is over says nothing any more."""
+def _pause(event: Mapping[str, Json], at: float) -> LiveState:
+    """Parse a rate limit pause; one that is over is ignored."""
     seconds = _moment(event.get("until"), at) - at
     if seconds <= 0:
         return LiveState()
@@ -161,7 +165,7 @@ def _rate_limit_pause(event: Mapping[str, Json], at: float) -> LiveState:
 
 
 def _moment(value: Json, otherwise: float) -> float:
-    """Read a time as epoch seconds; `otherwise` where it is none."""
+    """Parse a time as epoch seconds; return `otherwise` if it is not one."""
     try:
         return datetime.fromisoformat(value).timestamp()
     except (TypeError, ValueError, OverflowError):

@@ -1,114 +1,120 @@
-"""An undo from a run's folder to its exit code: a run of its own that gives back what the other took."""
+"""Undo a run: a run of its own, below the other's directory, that restores the roles which the other removed."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from rolecall.app.connection import operator_errors
-from rolecall.app.open_run import Run, open_existing_run, open_run
-from rolecall.app.out_folder import make_private_directory
-from rolecall.app.run_job import RunRequest, run_rows
-from rolecall.app.verify_run import UNDO_FOLDER, operation_of, refuse_other_workspace
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
-from rolecall.models import Outcome, Row
-from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
-from rolecall.rocketchat.url import workspace_url
+from rolecall.app.connection import AppContext
+from rolecall.app.errors import OperatorError
+from rolecall.app.observer import NotUndone
+from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
+from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
+from rolecall.app.run_paths import make_private_directory
+from rolecall.app.verify_run import UNDO_FOLDER
+from rolecall.models import Advice, Evidence, Outcome, Row
+from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import Identity
 from rolecall.text import plural, rfc3339
 
-INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
-"""Reasons of rows that most probably this run has changed: their answers were lost."""
+
+class Undo(NamedTuple):
+    """An undo that is open: a run of its own."""
+
+    run: Run
+    operation: Operation
+    rows: Callable[[], Pages]
+    """Reads the rows to undo, page by page."""
 
 
-async def undo(
-    folder: Path, request: RunRequest, login: Login, environ: Mapping[str, str], *, inferred: bool
-) -> ExitCode:
-    """Give back what the run in `folder` took; `inferred` rows too. Raises Refusal where there is nothing to undo.
+async def undo_run(folder: Path, request: RunRequest, context: AppContext, *, inferred: bool = False) -> RunResult:
+    """Undo the run in `folder`; see `open_undo`. The same call continues an unfinished undo."""
+    async with open_undo(folder, context, inferred=inferred) as undo:
+        return await run_rows(undo.run, undo.rows, replace(request, operation=undo.operation), context)
 
-    The undo is a run in the folder below, so the same command goes on with it; the other run is held meanwhile.
+
+@asynccontextmanager
+async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False) -> AsyncIterator[Undo]:
+    """Open the undo of the run in `folder`, with `inferred` also of the rows whose change is only inferred.
+
+    It is a run in a directory below; the other run stays locked meanwhile. Raises OperatorError where there is nothing
+    to undo, and what opening a run raises.
     """
-    with operator_errors():
-        async with open_existing_run(folder) as done:
-            operation = operation_of(done)
-            refuse_other_workspace(done, workspace_url(login.url, allow_http=request.reach.allow_http))
-            digest, rows = await _digest(done, operation.done, inferred=inferred)
-            if not rows:
-                raise OperatorError(f"{await _nothing(done, operation.done)} Nothing was sent.")
-            identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-            with _own_folder(folder / UNDO_FOLDER):
-                async with open_run(folder / UNDO_FOLDER, identity) as run:
-                    left = await _left_out(done, operation.done, inferred=inferred)
-                    if not request.voice.quiet and left:
-                        console.print_info(left)
-                    asked = replace(request, operation=operation.inverse)
-                    await _refuse_done_twice(run, identity, retry_failed=asked.settings.retry_failed)
-                    rows_to_undo = lambda: _rows(done, operation.done, inferred=inferred)  # noqa: E731
-                    return await run_rows(run, rows_to_undo, asked, login, environ)
+    async with open_existing_run(folder) as done:
+        operation = require_change(done)
+        require_workspace(done, context.connection.url)
+        digest, rows = await _digest(done, operation.done, inferred=inferred)
+        if not rows:
+            raise await _nothing_to_undo(done, operation.done)
+        identity = Identity(done.identity.workspace, operation.inverse.name, digest)
+        with _undo_directory(folder / UNDO_FOLDER) as path:
+            async with open_run(path, identity) as run:
+                await _notice_not_undone(done, operation.done, context, inferred=inferred)
+                await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
+                yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
 
 
 @contextmanager
-def _own_folder(path: Path) -> Iterator[None]:
-    """Make the undo's folder; one in which nothing was begun does not stay."""
+def _undo_directory(path: Path) -> Iterator[Path]:
+    """Create the undo's directory; it is removed again if nothing was started in it."""
     make_private_directory(path)
     try:
-        yield
+        yield path
     finally:
-        with suppress(OSError):  # it holds a run
+        with suppress(OSError):  # it has a run
             path.rmdir()
 
 
-async def _refuse_done_twice(run: Run, identity: Identity, *, retry_failed: bool) -> None:
-    """Refuse where every row was given back already. Raises Refusal."""
+async def _require_due_rows(run: Run, identity: Identity, *, retry_failed: bool) -> None:
+    """Raise OperatorError if every row was undone already."""
     sessions = await run.store.sessions()
     due, _ = await run.store.count_due(retry_failed=retry_failed)
     if await run.store.identity() == identity and sessions and not due:
         when = rfc3339(sessions[-1].ended_at or sessions[-1].started_at)
-        refused = sum(count.rows for count in await run.store.counts() if count.outcome is Outcome.FAILED)
-        but = f", but for {plural(refused, 'row')} that failed" if refused else ""
+        failed = sum(count.rows for count in await run.store.counts() if count.outcome is Outcome.FAILED)
+        but = f", but for {plural(failed, 'row')} that failed" if failed else ""
         raise OperatorError(
-            f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent; "
-            "--retry-failed sends the rows again that were refused."
+            f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent.",
+            Advice.RETRY_FAILED,
         )
 
 
-async def _left_out(run: Run, outcome: Outcome, *, inferred: bool) -> str:
-    """Say which rows the run may have changed that are not undone; empty where there are none."""
+async def _notice_not_undone(run: Run, outcome: Outcome, context: AppContext, *, inferred: bool) -> None:
+    """Report the rows that the run may have changed and that are not undone."""
     counts = await run.store.counts()
-    unsure = sum(count.rows for count in counts if count.outcome is Outcome.UNKNOWN)
-    by_inference = sum(count.rows for count in counts if count.outcome is outcome and count.reason in INFERRED)
-    left = []
-    if by_inference and not inferred:
-        left.append(f"{by_inference:,} {outcome} by inference (--include-inferred)")
-    if unsure:
-        left.append(f"{unsure:,} unknown ('rolecall verify {run.folder}' settles them)")
-    return f"Not undone: {', '.join(left)}." if left else ""
+    unknown = sum(count.rows for count in counts if count.outcome is Outcome.UNKNOWN)
+    left = 0
+    if not inferred:
+        left = (await run.store.evidence_counts())[outcome, Evidence.INFERRED]
+    if left or unknown:
+        context.observer.notice(NotUndone(run.folder, outcome, left, unknown))
 
 
-async def _nothing(run: Run, outcome: Outcome) -> str:
+async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
     inferred = sum(count.rows for count in await run.store.counts() if count.outcome is outcome)
     if inferred:
         rows = plural(inferred, "row")
-        return f"In {run.folder} {rows} are {outcome} only by inference: name --include-inferred to undo them."
-    return f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo."
+        text = f"In {run.folder} {rows} are {outcome} only by inference. Nothing was sent."
+        return OperatorError(text, Advice.INCLUDE_INFERRED)
+    return OperatorError(
+        f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo. Nothing was sent."
+    )
 
 
 async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator[Sequence[Row], None]:
-    """Give the rows that the run is known to have changed, with their lines in its job file."""
+    """Yield the rows that the run is known to have changed, page by page, with their lines in its job file."""
     async for page in run.store.results():
         yield [
             Row(result.line or 0, result.room_id, result.user_id, result.extra)
             for result in page
-            if result.outcome is outcome and (inferred or result.reason not in INFERRED)
+            if result.outcome is outcome and (inferred or result.evidence != Evidence.INFERRED)
         ]
 
 
 async def _digest(run: Run, outcome: Outcome, *, inferred: bool) -> tuple[str, int]:
-    """Give a digest of the rows to give back, and how many there are: a run that went on later has more."""
+    """Return a digest of the rows to undo, and their number: a run that was continued later has more."""
     digest, rows = hashlib.sha256(), 0
     async for page in _rows(run, outcome, inferred=inferred):
         for row in page:

@@ -1,155 +1,126 @@
-"""A verification from a run's folder to its exit code."""
+"""Verify a run: read the roles back and compare them with its report."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from rolecall.app import reports
-from rolecall.app.connection import Reach, connect, operator_errors
-from rolecall.app.open_run import Run, open_existing_run
-from rolecall.app.read_session import ReadSession, open_read_session, run_reading
-from rolecall.cli.config.credentials import Login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
-from rolecall.cli.terminal import console
-from rolecall.cli.terminal.progress_reporter import OutputMode
+from rolecall.app.connection import AppContext, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.run_directory import (
+    Run,
+    mark_reports_stale,
+    open_existing_run,
+    require_change,
+    require_workspace,
+)
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
-from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import STOP_HINTS
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
-from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.rocketchat.url import workspace_url
+from rolecall.rocketchat.operations import Operation
 from rolecall.store.sqlite.store import FILE_NAME
-from rolecall.text import plural
 
 VERIFY_FILE = "verify.csv"
 UNDO_FOLDER = "undo"
-"""Below a run's folder: the run that gave back what it took."""
-IN_WORDS = {
-    VerifyStatus.AGREES: "as the report says",
-    VerifyStatus.DIFFERS: "otherwise",
-    VerifyStatus.SETTLED: "unknown until now and settled",
-    VerifyStatus.UNREAD: "not readable",
-}
-SHOWN = 20
-"""Rows that are shown on the terminal; the file has them all."""
+"""Below a run's directory: the run that undid it."""
+MAX_SHOWN_ROWS = 20
+"""Differing rows that are returned; the file has them all."""
 
 
-class _Incomplete(Exception):
-    """Not every row was read back: what an earlier verification has written stays."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyRequest:
-    """How a verification was asked for."""
-
-    settings: Settings
-    reach: Reach = field(default_factory=Reach)
-    voice: OutputMode = field(default_factory=OutputMode)
+class _Incomplete(Exception):  # noqa: N818 - control flow, not an error
+    """Not every row was read back: the file of an earlier verification stays."""
 
 
 @dataclass(slots=True)
-class VerifyStats:
-    """What was found, and the first rows of it."""
+class _Collector:
+    """Counts the rows by status and keeps the first that differ."""
 
     found: Counter[VerifyStatus] = field(default_factory=Counter)
     first: list[VerifiedRow] = field(default_factory=list)
 
-
-async def verify(folder: Path, request: VerifyRequest, login: Login, environ: Mapping[str, str]) -> ExitCode:
-    """Read the roles back and compare. Raises Refusal for whatever ends it before the first room is read."""
-    with operator_errors():
-        async with open_existing_run(folder) as run:
-            operation = operation_of(run)
-            url = workspace_url(login.url, allow_http=request.reach.allow_http)
-            refuse_other_workspace(run, url)
-            patience, quiet = request.settings.outage_timeout, request.voice.quiet
-            async with connect(url, login, request.reach, environ, patience, quiet=quiet) as there:
-                desk = open_read_session(
-                    there, request.settings, request.voice, folder / "run.log.jsonl", hide=login.token
-                )
-                return await _verify(run, operation, desk, request.settings.concurrency, quiet=quiet)
+    def add(self, row: VerifiedRow) -> bool:
+        """Count a row; True where it has to be listed."""
+        self.found[row.finding] += 1
+        if row.finding not in (VerifyStatus.DIFFERS, VerifyStatus.UNREAD):
+            return False
+        if len(self.first) < MAX_SHOWN_ROWS:
+            self.first.append(row)
+        return True
 
 
-def operation_of(run: Run) -> Operation:
-    """Give the operation of a run; a check, which changed nothing, has none. Raises Refusal."""
-    operation = OPERATIONS.get(run.identity.operation)
-    if operation is None:
-        raise OperatorError(
-            f"{run.folder} holds a {run.identity.operation}, which changed nothing; name a run's folder."
-        )
-    return operation
+class VerifyResult(NamedTuple):
+    """How the workspace compares with the report of a run."""
+
+    folder: Path
+    operation: Operation
+    found: Mapping[VerifyStatus, int]
+    """Rows by status."""
+    first: Sequence[VerifiedRow]
+    """The first rows that differ or could not be read."""
+    stop: StopReason | None
+    """Why it ended before the last row; None for a complete verification."""
+    undo: Path | None
+    """The directory of the run's undo, if there is one."""
+
+    @property
+    def differing(self) -> int:
+        """Rows whose role is not as reported."""
+        return self.found.get(VerifyStatus.DIFFERS, 0)
+
+    @property
+    def listed(self) -> int:
+        """Rows that differ or could not be read: the rows of `verify.csv`."""
+        return self.differing + self.found.get(VerifyStatus.UNREAD, 0)
+
+    @property
+    def rows_file(self) -> Path:
+        """The file that lists these rows."""
+        return self.folder / VERIFY_FILE
 
 
-def refuse_other_workspace(run: Run, url: str) -> None:
-    """Refuse credentials for another workspace than the run's. Raises Refusal."""
-    if run.identity.workspace != url:
-        raise OperatorError(
-            f"{run.folder} holds a run at {run.identity.workspace}, not {url}: set ROCKETCHAT_URL to it."
-        )
+async def verify_run(folder: Path, context: AppContext) -> VerifyResult:
+    """Read the roles of a run's rows back and compare; rows in doubt get their outcome from what is read.
+
+    Raises RolecallError or OSError for everything that ends it before the first room is read.
+    """
+    async with open_existing_run(folder) as run:
+        operation = require_change(run)
+        require_workspace(run, context.connection.url)
+        async with connect(context) as connection:
+            session = open_read_session(context, connection.client, run.log_file)
+            return await _verify(run, operation, session, context.settings.concurrency)
 
 
-async def _verify(run: Run, operation: Operation, desk: ReadSession, at_once: int, *, quiet: bool) -> ExitCode:
-    reader, stop, clock = desk
-    tally, complete = VerifyStats(), False
+async def _verify(run: Run, operation: Operation, session: ReadSession, at_once: int) -> VerifyResult:
+    reader, stop, clock = session
+    collector, complete = _Collector(), False
     with suppress(_Incomplete), verify_csv(run.folder / VERIFY_FILE) as write:
 
         def on_row(row: VerifiedRow) -> None:
-            tally.found[row.finding] += 1
-            if row.finding in (VerifyStatus.DIFFERS, VerifyStatus.UNREAD):
-                write(_odd(row))
-                if len(tally.first) < SHOWN:
-                    tally.first.append(row)
+            if collector.add(row):
+                write(_csv_row(row))
 
         work = RoleVerification(run.store, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
         complete = await run_reading(work.run(), stop)
         if not complete:
             raise _Incomplete
-    if tally.found[VerifyStatus.SETTLED]:
-        await reports.mark_reports_stale(run)
+    if collector.found[VerifyStatus.SETTLED]:
+        await mark_reports_stale(run)
         await reports.write_reports(run, ())
-    stopped = None if complete else stop.reason
-    if stopped is not None:
-        hint = STOP_HINTS[stopped].replace("the run", "the verification")
-        console.print_info(f"{hint.replace('goes on', 'begins it anew').capitalize()}.")
-    code = reports.BY_STOP[stopped] if stopped is not None else _exit_code(tally)
-    if code is not ExitCode.DONE or not quiet:
-        for sentence in _sentences(run, operation, tally, complete=complete):
-            console.print_result(sentence)
-    return code
+    undo = run.folder / UNDO_FOLDER
+    return VerifyResult(
+        run.folder,
+        operation,
+        collector.found,
+        collector.first,
+        stop=None if complete else stop.reason,
+        undo=undo if (undo / FILE_NAME).is_file() else None,
+    )
 
 
-def _exit_code(tally: VerifyStats) -> ExitCode:
-    if tally.found[VerifyStatus.DIFFERS]:
-        return ExitCode.DIFFERS
-    return ExitCode.ROWS if tally.found[VerifyStatus.UNREAD] else ExitCode.DONE
-
-
-def _odd(row: VerifiedRow) -> VerifyCsvRow:
+def _csv_row(row: VerifiedRow) -> VerifyCsvRow:
     _, line, room_id, user_id, outcome, reason, _ = row.pair
     return VerifyCsvRow(line, room_id, user_id, outcome or Outcome.UNKNOWN, reason, row.has_role, row.finding, row.why)
-
-
-def _sentences(run: Run, operation: Operation, tally: VerifyStats, *, complete: bool) -> Iterator[str]:
-    for row in tally.first:
-        pair, told = row.pair, row.pair.outcome or Outcome.UNKNOWN
-        where = "no longer in the job" if pair.line is None else f"line {pair.line}"
-        yield f"{where}, {pair.user_id} in {pair.room_id}: reported {told}, but {_read_back(operation, row)}"
-    odd = tally.found[VerifyStatus.DIFFERS] + tally.found[VerifyStatus.UNREAD]
-    if odd > len(tally.first):
-        yield f"... and {odd - len(tally.first):,} more"
-    parts = ", ".join(f"{rows:,} {words}" for finding, words in IN_WORDS.items() if (rows := tally.found[finding]))
-    nothing = "none says anything of a role" if complete else "none so far"
-    yield f"{plural(tally.found.total(), 'row')} read back: {parts or nothing}."
-    if (run.folder / UNDO_FOLDER / FILE_NAME).is_file():
-        yield f"There is an undo of this run: {run.folder / UNDO_FOLDER}"
-    if odd and complete:
-        yield f"Rows to look at: {run.folder / VERIFY_FILE}"
-
-
-def _read_back(operation: Operation, row: VerifiedRow) -> str:
-    if row.has_role is None:
-        return f"it could not be read ({row.why})"
-    return f"{'is' if row.has_role else 'is no'} {operation.role} now"

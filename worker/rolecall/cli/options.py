@@ -1,13 +1,16 @@
-"""The options that verbs share, and their types: what cannot be read is refused before anything is sent."""
+"""The options that commands share: their types, their help, and the values that they are sorted into."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from rolecall.engine.failure_threshold import FailureThreshold, InvalidThresholdError
+from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
+from rolecall.rocketchat.connection_config import ConnectionConfig
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -19,13 +22,37 @@ else:
     RateType = ThresholdType = click.ParamType
 
 
+class OutputMode(NamedTuple):
+    """What is shown, and in which form."""
+
+    quiet: bool = False
+    """Only what ends with another exit code than 0."""
+    log_format: str = "console"
+    """Of the log lines on stderr: `console` or `json`."""
+    json: bool = False
+    """The result as one JSON document on stdout."""
+
+    @property
+    def json_lines(self) -> bool:
+        """Whether stderr has JSON lines only."""
+        return self.log_format == "json"
+
+
+class SharedOptions(NamedTuple):
+    """The values of the shared options."""
+
+    settings: Settings
+    connection: ConnectionConfig
+    output: OutputMode
+
+
 class Rate(RateType):
     """Calls over time, such as `10/s`; None is unlimited."""
 
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """Read the text."""
+        """Parse the text."""
         try:
             return None if value is None else parse_rate(str(value))
         except InvalidRateError as error:
@@ -33,12 +60,12 @@ class Rate(RateType):
 
 
 class Seconds(click.FloatRange):
-    """A span of time; `nan` is none, though no comparison refuses it."""
+    """A duration; `nan` is refused, though it is in every range."""
 
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the number."""
+        """Parse the number."""
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
@@ -46,12 +73,12 @@ class Seconds(click.FloatRange):
 
 
 class MaxFailures(ThresholdType):
-    """A number of rows, or a share of them."""
+    """A number of rows, or a percentage."""
 
     name = "n|p%"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FailureThreshold:
-        """Read the text."""
+        """Parse the text."""
         try:
             return value if isinstance(value, FailureThreshold) else FailureThreshold.parse(str(value))
         except InvalidThresholdError as error:
@@ -64,40 +91,27 @@ operation_option = click.option(
     default=REMOVE_LEADER.name,
     show_default=True,
     metavar="METHOD",
-    help="Another method of the same kind: groups|channels.remove|addLeader|Moderator|Owner.",
+    help="Another role change: groups|channels.remove|addLeader|Moderator|Owner.",
 )
-
 
 report_format_option = click.option(
     "--report-format",
     type=click.Choice(["jsonl", "json"]),
     multiple=True,
-    help="Write this beside report.csv; may be given twice.",
+    help="Also write the report in this format; repeatable.",
 )
 
-
-def run_options(command: Command) -> Command:
-    """Add the options of everything that sends."""
-    for name in reversed(_RUN_OPTIONS):
-        command = _OPTIONS[name](command)
-    return command
+json_option = click.option("--json", is_flag=True, help="Print the result as one JSON document on stdout.")
 
 
-def reading_options(command: Command) -> Command:
-    """Add the options of everything that only reads: a part of those of what sends."""
-    for name in reversed(_READING_OPTIONS):
-        command = _OPTIONS[name](command)
-    return command
-
-
-_OPTIONS: dict[str, Callable[[Any], Any]] = {
+_SHARED = {
     "rate": click.option(
         "--rate",
         type=Rate(),
         default="10/s",
         show_default=True,
         metavar="10/s|600/m|unlimited",
-        help="Calls over time, at most, spread evenly. The workspace's own limit is kept in any case.",
+        help="Maximum request rate, evenly paced. The server's own limit always applies.",
     ),
     "concurrency": click.option(
         "--concurrency",
@@ -105,7 +119,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=8,
         show_default=True,
         metavar="N",
-        help="Calls under way at once, at most.",
+        help="Maximum number of requests in flight.",
     ),
     "max_attempts": click.option(
         "--max-attempts",
@@ -113,7 +127,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=5,
         show_default=True,
         metavar="N",
-        help="Calls for one row, at most. 'Too many requests' and outages do not count.",
+        help="Maximum requests for one row. Rate limits and outages do not count.",
     ),
     "retry_backoff": click.option(
         "--retry-backoff",
@@ -121,23 +135,23 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=0.5,
         show_default=True,
         metavar="SECONDS",
-        help="Wait at most this long before a second attempt; doubled each time.",
+        help="Maximum wait before the second attempt; doubled for each further one.",
     ),
-    "max-failures": click.option(
+    "max_failures": click.option(
         "--max-failures",
         type=MaxFailures(),
         default="50%",
         show_default=True,
         metavar="N|P%",
-        help="Stop when more rows than this are failed or unknown; a share counts after 100 rows.",
+        help="Stop when more rows than this are failed or unknown; a percentage applies from 100 rows on.",
     ),
-    "outage-patience": click.option(
+    "outage_timeout": click.option(
         "--outage-timeout",
         type=Seconds(1, 86_400),
         default=900,
         show_default=True,
         metavar="SECONDS",
-        help="Wait this long for a workspace that is away.",
+        help="Give up after the server has been unreachable this long.",
     ),
     "shutdown_timeout": click.option(
         "--shutdown-timeout",
@@ -145,15 +159,15 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=10,
         show_default=True,
         metavar="SECONDS",
-        help="Await the calls under way this long after Ctrl-C.",
+        help="On Ctrl-C, wait this long for requests in flight.",
     ),
-    "connect-timeout": click.option(
+    "connect_timeout": click.option(
         "--connect-timeout",
         type=Seconds(0.1, 600),
         default=10,
         show_default=True,
         metavar="SECONDS",
-        help="Until a connection must stand.",
+        help="Connection timeout.",
     ),
     "timeout": click.option(
         "--timeout",
@@ -161,47 +175,80 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=30,
         show_default=True,
         metavar="SECONDS",
-        help="Until an answer must have come.",
+        help="Response timeout.",
     ),
-    "room-cache": click.option(
-        "--room-cache/--no-room-cache", default=True, help="Ask a room that cannot be worked in only once."
+    "room_cache": click.option(
+        "--room-cache/--no-room-cache",
+        default=True,
+        help="Skip the remaining rows of a room that rejects every request.",
     ),
-    "retry-failed": click.option(
-        "--retry-failed", is_flag=True, help="Also send the rows that an earlier session was refused."
+    "retry_failed": click.option(
+        "--retry-failed", is_flag=True, help="Also send the rows that failed in an earlier session."
     ),
-    "report-format": report_format_option,
-    "allow-http": click.option(
+    "allow_http": click.option(
         "--allow-http", is_flag=True, help="Send the token over http:// to a host that is not this machine."
     ),
-    "ca-file": click.option(
+    "ca_file": click.option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False),
         metavar="PEM",
         help="Trust these certificate authorities instead of the system's.",
     ),
-    "quiet": click.option(
-        "--quiet", "-q", is_flag=True, help="Say nothing unless the command ends with another code than 0."
-    ),
-    "log-format": click.option(
+    "quiet": click.option("--quiet", "-q", is_flag=True, help="Print nothing unless the exit code is not 0."),
+    "log_format": click.option(
         "--log-format",
         type=click.Choice(["console", "json"]),
         default="console",
         show_default=True,
-        help="Of the log lines on stderr; run.log.jsonl is always JSON. With json nothing else is drawn.",
+        help="Format of the log lines on stderr; with json no progress is drawn. run.log.jsonl is always JSON.",
     ),
+    "json": json_option,
 }
-"""Every option of what sends, by its name."""
-_RUN_OPTIONS = tuple(_OPTIONS)
-_READING_OPTIONS = (
+"""The shared options, each by the name of the field that it sets."""
+
+_READING = (
     "rate",
     "concurrency",
     "max_attempts",
     "retry_backoff",
-    "outage-patience",
-    "connect-timeout",
+    "outage_timeout",
+    "connect_timeout",
     "timeout",
-    "allow-http",
-    "ca-file",
+    "allow_http",
+    "ca_file",
     "quiet",
-    "log-format",
+    "log_format",
+    "json",
 )
+"""The options of commands that only read."""
+
+_SETTINGS = frozenset(field.name for field in fields(Settings)) & _SHARED.keys()
+_CONNECTION = frozenset(field.name for field in fields(ConnectionConfig)) & _SHARED.keys()
+_OUTPUT = frozenset(OutputMode._fields) & _SHARED.keys()
+if unknown := _SHARED.keys() - _SETTINGS - _CONNECTION - _OUTPUT:
+    raise TypeError(f"options that set no field: {sorted(unknown)}")
+
+
+def run_options(command: Command) -> Command:
+    """Add the shared options of commands that change roles."""
+    for name in reversed(_SHARED):
+        command = _SHARED[name](command)
+    return report_format_option(command)
+
+
+def reading_options(command: Command) -> Command:
+    """Add the shared options of commands that only read."""
+    for name in reversed(_READING):
+        command = _SHARED[name](command)
+    return command
+
+
+def split_options(flags: Mapping[str, Any], url: str) -> SharedOptions:
+    """Sort the values of the shared options, for a workspace. Raises InvalidUrlError, TypeError for another flag."""
+    if other := flags.keys() - _SHARED.keys():
+        raise TypeError(f"not among the shared options: {sorted(other)}")
+    return SharedOptions(
+        Settings(**{name: value for name, value in flags.items() if name in _SETTINGS}),
+        ConnectionConfig(url, **{name: value for name, value in flags.items() if name in _CONNECTION}),
+        OutputMode(**{name: value for name, value in flags.items() if name in _OUTPUT}),
+    )

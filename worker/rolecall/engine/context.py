@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents, EventLogger
@@ -10,6 +10,17 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController
 from rolecall.models import Outcome
+
+
+class Caller(NamedTuple):
+    """Who makes the calls of a session, and since when."""
+
+    account_id: str
+    started_at: int | None
+    """The server's clock before the first call: UTC, milliseconds since the epoch; None if it is not known."""
+
+
+ANONYMOUS = Caller("", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +33,7 @@ class RunContext:
     events: EngineEvents
     admission: AdmissionController
     """Of the workspace: other sessions may share it."""
-    account_id: str = ""
-    """Of the account that makes the calls."""
-    started_at: int | None = None
-    """The server's clock before the first call: UTC, milliseconds since the epoch."""
+    caller: Caller
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """Rows that were finished in this session."""
 
@@ -38,8 +46,7 @@ class RunContext:
         clock: Clock | None = None,
         stop: StopSignal | None = None,
         admission: AdmissionController | None = None,
-        account_id: str = "",
-        started_at: int | None = None,
+        caller: Caller = ANONYMOUS,
     ) -> Self:
         """Create a context; what is not given is new. Without `admission` the session has a controller of its own."""
         clock, stop = clock or Clock(), stop or StopSignal()
@@ -49,6 +56,5 @@ class RunContext:
             stop=stop,
             events=EngineEvents(log, clock, stop),
             admission=admission or AdmissionController.build(settings, clock),
-            account_id=account_id,
-            started_at=started_at,
+            caller=caller,
         )

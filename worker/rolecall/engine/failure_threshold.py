@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from rolecall.models import Outcome
+from rolecall.models import Outcome, RolecallError
 
 PERCENT_AFTER = 100
 """Rows that must be finished before a percentage applies."""
@@ -11,7 +11,7 @@ FORBIDDEN_IN_A_ROW = 10
 """Refusals of the whole method in a row that are taken for a fault of the credentials."""
 
 
-class InvalidThresholdError(ValueError):
+class InvalidThresholdError(RolecallError, ValueError):
     """The text is not a threshold; the message is one line for a person."""
 
 

@@ -168,7 +168,7 @@ class PriorReader:
             self._settle_in_doubt(row, prior, change)
             return None
         if state is PriorState.UNKNOWN:
-            return Prior(read_at=self._context.started_at)
+            return Prior(read_at=self._context.caller.started_at)
         if can_change(state, self._operation):
             return reading.prior
         if state is PriorState.STRANGER:
@@ -202,5 +202,5 @@ async def due_rows(journal: BatchWriter, context: RunContext) -> AsyncGenerator[
     place = 0
     while chunk := await journal.fetch_due(place, CHUNK, retry_failed=context.settings.retry_failed):
         place = chunk[-1][0]
-        unknown = Prior(read_at=context.started_at)
+        unknown = Prior(read_at=context.caller.started_at)
         yield [row if row.in_doubt and row.prior else row._replace(prior=unknown) for _, row in chunk]

@@ -67,7 +67,7 @@ class RowCall:
     @property
     def prior(self) -> Prior:
         """The prior state, with this session's account among those that sent calls."""
-        prior, account = self.row.prior or UNKNOWN_PRIOR, self.target.context.account_id
+        prior, account = self.row.prior or UNKNOWN_PRIOR, self.target.context.caller.account_id
         if not account or account in prior.accounts:
             return prior
         return prior._replace(accounts=(*prior.accounts, account))

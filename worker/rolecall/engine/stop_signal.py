@@ -17,19 +17,35 @@ class StopReason(StrEnum):
     """Never requested: reported for a session that did not record its own end."""
 
 
-STOP_HINTS = {
-    StopReason.INTERRUPTED: "the run was interrupted; the same command goes on",
-    StopReason.CREDENTIALS: "the workspace refused the credentials; make a new token, then the same command goes on",
-    StopReason.NO_SUCH_ROUTE: "the workspace does not know the method; correct ROCKETCHAT_URL and run again",
-    StopReason.MAX_FAILURES: "too many rows failed; look at their reasons, then the same command goes on",
-    StopReason.OUTAGE: "the workspace stayed away; the same command goes on",
-    StopReason.STORE: "the ledger could not be written (disk full?); make room, then the same command goes on",
-    StopReason.KILLED: "the worker was killed; the same command goes on",
+_CAUSES = {
+    StopReason.INTERRUPTED: "the {what} was interrupted",
+    StopReason.CREDENTIALS: "the workspace refused the credentials",
+    StopReason.NO_SUCH_ROUTE: "the workspace does not know the method",
+    StopReason.MAX_FAILURES: "too many rows failed",
+    StopReason.OUTAGE: "the workspace stayed away",
+    StopReason.STORE: "the ledger could not be written (disk full?)",
+    StopReason.KILLED: "the worker was killed",
 }
-"""What an operator can do about each."""
+_REMEDIES = {
+    StopReason.CREDENTIALS: "make a new token",
+    StopReason.NO_SUCH_ROUTE: "correct the workspace's URL",
+    StopReason.MAX_FAILURES: "look at their reasons",
+    StopReason.STORE: "make room",
+}
+"""What an operator has to do first."""
 
 
-class ShutdownRequested(Exception):
+def stop_hint(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
+    """Return why a run, a check ... ended early, what to do about it, and `then`; a sentence without its full stop."""
+    steps = [step for step in (_REMEDIES.get(reason, ""), then) if step]
+    return "; ".join([_CAUSES[reason].format(what=what), *([", then ".join(steps)] if steps else [])])
+
+
+STOP_HINTS = {reason: stop_hint(reason) for reason in StopReason}
+"""What an operator can do about each, for a run."""
+
+
+class ShutdownRequested(Exception):  # noqa: N818 - control flow, not an error
     """The run was requested to stop, so this call is not made; the stop signal has the reason."""
 
 

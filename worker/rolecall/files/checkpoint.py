@@ -14,18 +14,18 @@ from typing import Any, BinaryIO, Self, cast
 
 import orjson
 
-from rolecall.models import LookupGap, LookupResult, RoleAssignment
+from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError
 
 FORMAT = 1
 LINES_PER_SYNC = 100
 """Results between two fsyncs: after a power cut at most so many lookups are repeated."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(RolecallError):
     """The checkpoint belongs to another command; str() is one line for the operator."""
 
 
-class CheckpointLockedError(Exception):
+class CheckpointLockedError(LockedError):
     """Another process has the checkpoint open; str() is one line for the operator."""
 
 
@@ -94,7 +94,8 @@ class FindCheckpoint:
             if offset == 0 and value != self._header:
                 raise CheckpointError(
                     f"{self._path} is the unfinished work of another 'rolecall find': "
-                    "repeat that command, remove the file, or name another one with --out."
+                    "repeat that command, or remove the file.",
+                    Advice.OTHER_FILE,
                 )
             end = offset + len(line)
         self._file.truncate(end)

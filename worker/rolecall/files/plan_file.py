@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rolecall.files.json_codec import format_json, parse_json_object, replace_surrogates
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.models import Json, Outcome, Result
+from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
 VERSION = 1
@@ -23,7 +23,7 @@ _HEADER_FIELDS = ("workspace", "operation", "accountId", "account", "jobDigest",
 """The fields of `PlanHeader` as the file spells them."""
 
 
-class PlanFileError(Exception):
+class PlanFileError(RolecallError):
     """The file is not a plan, or is damaged; str() is one line with the file and the place."""
 
 
@@ -121,7 +121,7 @@ def open_plan(path: Path) -> Plan:
 def _parse_header(path: Path, line: bytes) -> PlanHeader:
     record = parse_json_object(line)
     if record is None or _VERSION_FIELD not in record:
-        raise PlanFileError(f"{path} is not a plan; write one with 'rolecall check JOB --save-plan FILE'")
+        raise PlanFileError(f"{path} is not a plan.", Advice.WRITE_PLAN)
     if record[_VERSION_FIELD] != VERSION:
         raise PlanFileError(f"{path} is a plan of another version of Rolecall; check the job again")
     for name in _HEADER_FIELDS:

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
+from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.text import sanitise
@@ -30,42 +31,18 @@ HIDDEN = "<hidden>"
 """Replaces our own token in a response."""
 
 
-class CaFileError(Exception):
-    """The file of certificate authorities cannot be used. The text is one line for the operator."""
-
-
-class Credentials(NamedTuple):
-    """Who calls; the token is kept out of every representation."""
-
-    user_id: str
-    token: str
-
-    def __repr__(self) -> str:
-        return f"Credentials(user_id={self.user_id!r}, token=<hidden>)"
-
-
-class Transport(NamedTuple):
-    """How to reach the workspace."""
-
-    url: str
-    """The workspace's address without a slash at the end."""
-    connect_timeout: float = 10.0
-    """Seconds until a connection must stand."""
-    response_timeout: float = 30.0
-    """Seconds until the whole answer must have come, beside those for connecting."""
-    proxy: str | None = None
-    ca_file: str | None = None
-    """A PEM file with the authorities to trust instead of the system's."""
-
-
 class Client:
     """HTTP session with one workspace: keep-alive connections, the same headers on each call."""
 
     def __init__(
-        self, transport: Transport, credentials: Credentials | None, *, now: Callable[[], float] = time.monotonic
+        self,
+        connection: ConnectionConfig,
+        credentials: Credentials | None,
+        *,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a client; without credentials its calls are anonymous."""
-        self._transport = transport
+        self._connection = connection
         self._token = credentials.token.encode() if credentials else b""
         # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
@@ -81,15 +58,15 @@ class Client:
         self._urls: dict[str, URL] = {}
 
     async def __aenter__(self) -> Self:
-        tls = _tls_context(self._transport.ca_file)
-        self._deadlines = Deadlines(self._transport.connect_timeout + self._transport.response_timeout)
+        tls = _tls_context(self._connection.ca_file)
+        self._deadlines = Deadlines(self._connection.connect_timeout + self._connection.timeout)
         self._session = aiohttp.ClientSession(
             connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._transport.connect_timeout),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connection.connect_timeout),
             auto_decompress=False,
-            proxy=self._transport.proxy,
+            proxy=self._connection.proxy,
         )
         return self
 
@@ -138,7 +115,7 @@ class Client:
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = URL(self._transport.url + path)
+            url = self._urls[path] = URL(self._connection.url + path)
         return url
 
     def _hide(self, body: bytes) -> bytes:

@@ -133,7 +133,7 @@ NO_SUCH_ROUTE = ErrorRule(
     "no_such_route",
     Outcome.UNKNOWN,
     Action.STOP,
-    "the server does not know this method: check ROCKETCHAT_URL and the server's version",
+    "the server does not know this method: check the workspace's URL and the server's version",
     ErrorScope.ROUTE,
     maybe_done=True,
 )
@@ -162,7 +162,7 @@ PROXY_ERROR = _fault(
 )
 REDIRECTED = _fault(
     "redirected",
-    "the URL redirects elsewhere (a login page? http instead of https?): correct ROCKETCHAT_URL",
+    "the URL redirects elsewhere (a login page? http instead of https?): correct the workspace's URL",
     maybe_done=True,
 )
 UNTRUSTED = _fault(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from rolecall.models import Json
+from rolecall.models import Json, RolecallError
 from rolecall.rocketchat.url import format_netloc, is_loopback
 from rolecall.text import format_duration, plural, sanitise
 
@@ -22,8 +22,8 @@ HOOKS = "/hooks/"
 _HOOK_PATH = re.compile(r"(/[\w.~-]+)*/hooks/[\w.~-]+(/[\w.~-]+)*/?", re.ASCII)
 
 
-class NotifyTargetError(Exception):
-    """The notification target cannot be used. The text is one line for the operator, without the URL."""
+class NotifyTargetError(RolecallError):
+    """The notification target cannot be used. The text does not contain the URL."""
 
 
 class Room(NamedTuple):
@@ -77,7 +77,7 @@ def parse_target(given: str, *, allow_http: bool = False) -> Target:
     if is_url(text):
         return _webhook(text, allow_http=allow_http)
     if not text.strip("#@") or len(text) > MAX_TARGET_LENGTH or not text.isprintable() or " " in text:
-        raise NotifyTargetError("The target of --notify must be #channel, @user, a room id or the URL of a webhook.")
+        raise NotifyTargetError("The target must be #channel, @user, a room id or the URL of a webhook.")
     return Room(text)
 
 
@@ -86,19 +86,13 @@ def _webhook(text: str, *, allow_http: bool) -> Webhook:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise NotifyTargetError("The webhook that --notify names is not a URL.") from None
+        raise NotifyTargetError("The webhook is not a URL.") from None
     if parts.scheme not in ("http", "https") or not host or not text.isprintable() or "@" in parts.netloc:
-        raise NotifyTargetError(
-            "The webhook that --notify names is not a URL such as https://chat.example.org/hooks/..."
-        )
+        raise NotifyTargetError("The webhook is not a URL such as https://chat.example.org/hooks/...")
     if parts.query or parts.fragment or not _HOOK_PATH.fullmatch(parts.path):
-        raise NotifyTargetError(
-            "The webhook that --notify names is not an incoming webhook: its path must contain /hooks/ID/TOKEN."
-        )
+        raise NotifyTargetError("The webhook is not an incoming webhook: its path must contain /hooks/ID/TOKEN.")
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
-        raise NotifyTargetError(
-            "The webhook that --notify names is http://: its secret would be sent unencrypted; use https://."
-        )
+        raise NotifyTargetError("The webhook is http://: its secret would be sent unencrypted; use https://.")
     return Webhook(f"{parts.scheme}://{format_netloc(host, port)}", parts.path)
 
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from rolecall.models import NoReply, Reply
+from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits
 from rolecall.rocketchat.response_classifier import parse_object, rate_limit_delay
 from rolecall.rocketchat.url import InvalidUrlError
@@ -13,14 +14,6 @@ from rolecall.rocketchat.url import InvalidUrlError
 ME = "/api/v1/me"
 INFO = "/api/info"
 """Returns the server's version; shortened for accounts without `view-statistics`."""
-
-
-class AuthenticationError(Exception):
-    """The workspace does not accept the token. The text is one line for the operator."""
-
-
-class WorkspaceUnavailableError(Exception):
-    """The workspace exists but cannot serve calls now. The text is one line for the operator."""
 
 
 class Account(NamedTuple):
@@ -73,24 +66,23 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
     if isinstance(reply, NoReply):
         raise _no_reply_error(reply, url)
     if reply.status in (401, 403):
-        raise AuthenticationError(
-            f"{url} refuses the credentials ({reply.status}): check ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN; "
-            "a personal access token may have been revoked."
-        )
+        raise AuthenticationError(f"{url} refuses the credentials ({reply.status}).", Advice.CHECK_CREDENTIALS)
     if reply.status == 429 or reply.status >= 500:
         raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again later.")
     if 300 <= reply.status < 400:
         target = reply.headers.get("Location", "elsewhere")
         raise InvalidUrlError(
             f"{url} redirects to {target[:200]!r}, which is not followed, so that the token is not sent elsewhere; "
-            "set ROCKETCHAT_URL to the workspace's final URL."
+            "use the workspace's final URL.",
+            Advice.CHECK_URL,
         )
     body = parse_object(reply.body)
     user_id = body.get("_id") if body is not None else None
     if reply.status != 200 or body is None or not isinstance(user_id, str):
         raise InvalidUrlError(
             f"{url} is not a Rocket.Chat workspace: /api/v1/me answered {reply.status} with {_content_kind(reply)}; "
-            "check ROCKETCHAT_URL (a missing path? a login page in front?)."
+            "is a path missing, or is there a login page in front?",
+            Advice.CHECK_URL,
         )
     roles = body.get("roles")
     return Account(
@@ -103,10 +95,8 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
 
 def _no_reply_error(reply: NoReply, url: str) -> InvalidUrlError:
     if reply.certificate_refused:
-        return InvalidUrlError(
-            f"{url}: {reply.detail}. Name your own certificate authority with --ca-file; the check cannot be skipped."
-        )
-    return InvalidUrlError(f"Nothing usable answers at {url}: {reply.detail}. Check ROCKETCHAT_URL and the network.")
+        return InvalidUrlError(f"{url}: {reply.detail}.", Advice.CA_FILE)
+    return InvalidUrlError(f"Nothing usable answers at {url}: {reply.detail}.", Advice.CHECK_URL)
 
 
 def _content_kind(reply: Reply) -> str:

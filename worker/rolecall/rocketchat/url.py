@@ -4,11 +4,13 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
+from rolecall.models import Advice, RolecallError
+
 _EXAMPLE = " such as https://chat.example.org"
 
 
-class InvalidUrlError(Exception):
-    """The workspace's URL cannot be used. The text is one line for the operator."""
+class InvalidUrlError(RolecallError):
+    """The workspace's URL cannot be used."""
 
 
 def workspace_url(given: str, *, allow_http: bool = False) -> str:
@@ -23,17 +25,18 @@ def workspace_url(given: str, *, allow_http: bool = False) -> str:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise InvalidUrlError(f"ROCKETCHAT_URL is not an address{_EXAMPLE}.") from None
+        raise InvalidUrlError(f"The workspace URL is not an address{_EXAMPLE}.", Advice.CHECK_URL) from None
     if "@" in text:  # the URL is not shown: it may contain a password
-        raise InvalidUrlError("ROCKETCHAT_URL must not carry a user or password; use a token instead.")
+        raise InvalidUrlError(
+            "The workspace URL must not carry a user or password; use a token instead.", Advice.CHECK_URL
+        )
     if parts.scheme not in ("http", "https") or not host or _has_odd_characters(text):
-        raise InvalidUrlError(f"ROCKETCHAT_URL is not an address{_EXAMPLE}: {text[:200]!r}.")
+        raise InvalidUrlError(f"The workspace URL is not an address{_EXAMPLE}: {text[:200]!r}.", Advice.CHECK_URL)
     if parts.query or parts.fragment:
-        raise InvalidUrlError("ROCKETCHAT_URL must be the workspace's URL alone, without '?' or '#'.")
+        raise InvalidUrlError("The workspace URL must be an address alone, without '?' or '#'.", Advice.CHECK_URL)
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise InvalidUrlError(
-            f"ROCKETCHAT_URL is http://{host}: the token would travel unencrypted; use https://, "
-            "or add --allow-http if you mean it."
+            f"The workspace URL is http://{host}: the token would travel unencrypted.", Advice.ALLOW_HTTP
         )
     path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api").rstrip("/")
     return urlunsplit((parts.scheme, format_netloc(host, port), path, "", ""))

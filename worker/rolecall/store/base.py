@@ -1,4 +1,7 @@
-"""The store of one run: its protocol and the values that it takes and returns. Every database implements it."""
+"""The store of one run: its protocol, and the values that its methods accept and return. Every database implements it.
+
+The tests in `tests/unit/store/contract` state the behaviour of each method and run against every implementation.
+"""
 
 import asyncio
 from collections import Counter
@@ -8,7 +11,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
-from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Outcome, Prior, Result, Row, RowOutcome
+from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Outcome, Prior, Result, RolecallError, Row, RowOutcome
 
 T = TypeVar("T")
 
@@ -18,11 +21,11 @@ PAGE_SIZE = 512
 """Rows that are in memory at once while a job is imported."""
 
 
-class InvalidStoreError(Exception):
+class InvalidStoreError(RolecallError):
     """The store cannot be used for this run; the text is one line for a person."""
 
 
-class StoreError(Exception):
+class StoreError(RolecallError):
     """The store could not be written or read in the middle of a run; the text is one line for a person."""
 
 
@@ -76,21 +79,24 @@ class PauseKind(StrEnum):
 
 
 class Pause(NamedTuple):
-    """A time in which no new request was sent. Times are UTC, milliseconds since the epoch."""
+    """A period in which no new request was sent. Times are UTC, milliseconds since the epoch.
+
+    Its end is `ended_at`; where that is None, `until`; where both are None, the pause lasts.
+    """
 
     kind: PauseKind
     started_at: int
     until: int | None = None
-    """Planned end; None where it is not known."""
+    """Planned end; None where it is not known (OUTAGE)."""
     ended_at: int | None = None
-    """Recorded end; None while it lasts, and for kinds whose planned end counts."""
+    """Recorded end; None until a PauseEnd is committed. Kinds with a planned end need no PauseEnd."""
     limit: int | None = None
     """Requests in a window of the server, where the window is the reason and its limit is known."""
     window_seconds: float | None = None
 
 
 class PauseEnd(NamedTuple):
-    """The latest pause of a kind in this session has ended."""
+    """The end of the latest pause of a kind that is open in the latest session; without one it changes nothing."""
 
     kind: PauseKind
     at: int
@@ -98,7 +104,12 @@ class PauseEnd(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one transaction writes; outcomes and rollbacks first, so that a later intent of a row stands."""
+    """The entries that one transaction writes, in the order of the fields.
+
+    Intents come after outcomes and rollbacks: a row that has an intent in the batch is in doubt after it. Pauses are
+    written in their own order and belong to the latest session, which must exist. Entries with an unknown key change
+    nothing.
+    """
 
     outcomes: Sequence[RowOutcome] = ()
     rollbacks: Sequence[IntentRollback] = ()
@@ -162,12 +173,16 @@ class Session(NamedTuple):
 
     @property
     def stop_reason(self) -> str:
-        """Return why it ended before the last row: KILLED without a recorded end; empty when it reached the last row."""
+        """Return why it ended early: KILLED without a recorded end; empty when it reached the last row."""
         return self.stop or ("" if self.ended_at else KILLED)
 
 
 class RunStore(Protocol):
-    """The record of one run. Each method is atomic; methods may be called concurrently. All raise StoreError."""
+    """The record of one run. All methods raise StoreError.
+
+    Each method is atomic, and methods may be called concurrently: calls during an import wait for its end. A call
+    that is cancelled may have been carried out.
+    """
 
     async def identity(self) -> Identity | None:
         """Return which run this is; None for a new store."""
@@ -185,7 +200,8 @@ class RunStore(Protocol):
         """Make the rows of a job the store's, in one transaction; pairs that it has keep their outcome.
 
         A `preset` outcome is recorded for a pair that has no outcome and no attempt; `meta` is stored with the rows.
-        What `pages` raises undoes everything and is raised.
+        What `pages` raises undoes everything and is raised; so does a cancellation before the last page. `pages` must
+        not call the store.
         """
 
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
@@ -231,35 +247,45 @@ class RunStore(Protocol):
         """Return the sessions of this run, the first one first."""
 
     async def pauses(self, after: int, count: int) -> list[tuple[int, Pause]]:
-        """Return the next pauses in their order, each with its number, beyond the number `after`."""
+        """Return the next pauses of all sessions in their order, each with its number, beyond the number `after`."""
 
     async def open_pauses(self, at: int) -> list[Pause]:
         """Return the pauses of the latest session that last at the moment `at` (UTC, milliseconds since the epoch)."""
 
     def results(self) -> AsyncGenerator[Sequence[Result], None]:
-        """Return all rows in job order, page by page; then rows with an outcome that the job file no longer has."""
+        """Return all rows in job order, page by page; then rows with an attempt or outcome that left the job.
+
+        A page shows its rows at the time when it is read, or at the time of the call. Use `aclosing` where not all
+        pages are read.
+        """
 
     async def results_by_key(self, keys: Sequence[int]) -> list[Result]:
-        """Return single rows by their keys, in job order."""
+        """Return single rows by their keys, in job order; unknown keys are left out."""
 
     async def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
+
+    async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of rows by recorded outcome and evidence."""
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
 
     async def set_meta(self, **values: str) -> None:
-        """Store facts about the run by name."""
+        """Store facts about the run by name; other facts stay."""
 
     async def get_meta(self) -> Mapping[str, str]:
-        """Return the facts about the run."""
+        """Return the facts about the run: those that were stored, and the fields of its identity."""
 
     async def close(self) -> None:
-        """Close the database; nothing else may be called afterwards. Idempotent."""
+        """Close the database after the calls that have begun; every later call raises StoreError. Idempotent.
+
+        An import that still waits for rows is undone. A cancellation is raised once the database is closed.
+        """
 
 
 async def read_pages(rows: Iterable[T], size: int = PAGE_SIZE) -> AsyncGenerator[list[T], None]:
-    """Return the rows in pages; they are read on a thread, because reading a file blocks."""
+    """Return the rows in pages. They are read on a thread, because reading a file blocks."""
     left = iter(rows)
     while page := await asyncio.to_thread(lambda: list(islice(left, size))):
         yield page

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rolecall.models import LockedError
+
 LOCK_FILE = "run.lock"
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08)
 """Seconds between attempts to lock: `is_locked` may have the lock for some microseconds, which must refuse no run."""
 
 
-class RunLockedError(Exception):
+class RunLockedError(LockedError):
     """Another process works on this run; the text is one line for a person."""
 
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean
 from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
 from rolecall.cli.config.config_sources import ConfigSources
-from rolecall.cli.config.credentials import Login, find_login
-from rolecall.cli.exit_codes import OperatorError
+from rolecall.cli.config.credentials import find_credentials
+from rolecall.rocketchat.connection_config import Credentials
 
 VERBS = ("run", "report", "config")
 FLAGS = ("rate", "max_failures", "report_format")
@@ -54,10 +55,10 @@ def read(folder: Path, text: str = TWO_WORKSPACES, profile: str | None = None) -
     return read_config_file(path, profile, VERBS)
 
 
-def login(file: ConfigFile, environ: Mapping[str, str], dotenv: tuple[str, ...] = ()) -> Login:
+def login(file: ConfigFile, environ: Mapping[str, str], dotenv: tuple[str, ...] = ()) -> tuple[str, Credentials]:
     """Find the login, without warnings on the way."""
     warnings: list[str] = []
-    found = find_login(environ, ConfigSources(file, frozenset(dotenv)), warnings.append)
+    found = find_credentials(environ, ConfigSources(file, frozenset(dotenv)), warnings.append)
     assert warnings == []
     return found
 
@@ -65,17 +66,17 @@ def login(file: ConfigFile, environ: Mapping[str, str], dotenv: tuple[str, ...] 
 def test_without_a_profile_the_workspace_holds(folder: Path) -> None:
     """Profiles do not matter until one is asked for."""
     file = read(folder)
-    assert login(file, {}) == Login("https://chat.example.org", "liveBot", "live-token")
+    assert login(file, {}) == ("https://chat.example.org", Credentials("liveBot", "live-token"))
     assert file.flags_of("run") == {"rate": "5/s", "max_failures": "5%"}
 
 
 def test_a_profile_is_another_workspace(folder: Path) -> None:
     """Its credentials stand for those of [workspace], its flags go before the verb's own table."""
     file = read(folder, profile="test")
-    assert login(file, {}) == Login("https://test.example.org", "testBot", "test-token")
+    assert login(file, {}) == ("https://test.example.org", Credentials("testBot", "test-token"))
     assert file.flags_of("run") == {"rate": "50/s", "max_failures": "5%"}
-    assert file.of_flag("run", "rate").endswith("[profiles.test.run]")
-    assert file.of_flag("run", "max_failures").endswith("[run]")
+    assert file.place_of_flag("run", "rate").endswith("[profiles.test.run]")
+    assert file.place_of_flag("run", "max_failures").endswith("[run]")
 
 
 def test_a_profile_takes_nothing_of_the_other_workspace(folder: Path) -> None:
@@ -88,7 +89,7 @@ def test_what_a_profile_lacks_may_be_in_the_environment(folder: Path) -> None:
     """A scheduler may keep the token, the file the rest."""
     environ = {"ROCKETCHAT_USER_ID": "bareBot", "ROCKETCHAT_AUTH_TOKEN": "bare-token"}
     found = login(read(folder, profile="bare"), environ)
-    assert found == Login("https://bare.example.org", "bareBot", "bare-token")
+    assert found == ("https://bare.example.org", Credentials("bareBot", "bare-token"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_variables_that_say_another_workspace_are_refused(
     file = read(folder, profile="test")
     dotenv = tuple(environ) if in_dotenv else ()
     if agrees:
-        assert login(file, environ, dotenv).token == "test-token"
+        assert login(file, environ, dotenv)[1].token == "test-token"
         return
     with pytest.raises(OperatorError, match="the profile 'test'") as refusal:
         login(file, environ, dotenv)
@@ -129,8 +130,8 @@ def test_variables_that_say_another_workspace_are_refused(
 @pytest.mark.parametrize(
     ("text", "profile", "said"),
     [
-        ("[rnu]", None, "[rnu] is no table; did you mean 'run'?"),
-        ("[zzz]", None, "there are config, profiles, report, run, workspace."),
+        ("[rnu]", None, "unknown table [rnu]; did you mean 'run'?"),
+        ("[zzz]", None, "known are config, profiles, report, run, workspace."),
         ("[profile.test]", None, "did you mean 'profiles'?"),
         ("workspace = 'https://chat.example.org'", None, "must be a table, written [workspace]"),
         ("run = 3", None, "must be a table, written [run]"),
@@ -142,7 +143,7 @@ def test_variables_that_say_another_workspace_are_refused(
         ("[profiles.test]\nurl = 'x'\ntoken = 'y'", None, "did you mean 'auth_token'?"),
         ("[profiles.test]\nurl = 'x'\nrate = '5/s'", None, "[profiles.test] has no key 'rate'"),
         (TWO_WORKSPACES, "tset", "there is no profile 'tset'; did you mean 'test'?"),
-        (TWO_WORKSPACES, "zzz", "there is no profile 'zzz'; there are bare, test."),
+        (TWO_WORKSPACES, "zzz", "there is no profile 'zzz'; known are bare, test."),
         ("", "test", "there is no profile 'test'; there are none."),
     ],
 )
@@ -172,10 +173,10 @@ def test_a_flag_that_the_verb_has_not_is_refused(folder: Path, text: str, every_
     """A misspelt threshold would be no threshold; a profile that is not used may hold what it likes until it is."""
     file = read(folder, text)
     if not said:
-        file.refuse_unknown_flags("run", FLAGS, every_profile=every_profile)
+        file.require_known_flags("run", FLAGS, every_profile=every_profile)
         return
     with pytest.raises(OperatorError) as refusal:
-        file.refuse_unknown_flags("run", FLAGS, every_profile=every_profile)
+        file.require_known_flags("run", FLAGS, every_profile=every_profile)
     assert said in str(refusal.value)
 
 
@@ -229,7 +230,7 @@ def test_a_token_file_lies_beside_the_file_that_names_it(folder: Path) -> None:
     (home / "token").write_text("the-token")
     (home / "token").chmod(0o600)
     file = read(home, '[workspace]\nurl = "https://chat.example.org"\nuser_id = "bot"\nauth_token_file = "token"\n')
-    assert login(file, {}).token == "the-token"
+    assert login(file, {})[1].token == "the-token"
 
 
 TOML = """[workspace] [run] [profiles] [profiles.a] [profiles.a.run] [profiles.''] [[profiles]] [b] url='x' url=3

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import CONFIG_FILE, ConfigFile, read_config_file
 from rolecall.cli.config.config_sources import ConfigSources, load_dotenv_file
-from rolecall.cli.config.credentials import ConfigValue, Login, find_login
-from rolecall.cli.exit_codes import ExitCode, OperatorError
+from rolecall.cli.config.credentials import ConfigValue, find_credentials
+from rolecall.cli.exit_codes import ExitCode, exit_code_of
+from rolecall.rocketchat.connection_config import Credentials
 
 URL, USER, TOKEN = "https://chat.example.org", "bulkBotId", "s3cr3t-T0ken"
 ENVIRON = {"ROCKETCHAT_URL": URL, "ROCKETCHAT_USER_ID": USER, "ROCKETCHAT_AUTH_TOKEN": TOKEN}
 TABLE = {"url": URL, "user_id": USER, "auth_token": TOKEN}
-WHO = Login(URL, USER, TOKEN)
+WHO = (URL, Credentials(USER, TOKEN))
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +30,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def find(
     environ: dict[str, str], workspace: Mapping[str, Any] | None = None, dotenv: Collection[str] = ()
-) -> tuple[Login, list[str]]:
+) -> tuple[tuple[str, Credentials], list[str]]:
     """Find the login, and the warnings on the way."""
     warnings: list[str] = []
     sources = ConfigSources(ConfigFile(CONFIG_FILE, workspace=workspace or {}), frozenset(dotenv))
-    return find_login(environ, sources, warnings.append), warnings
+    return find_credentials(environ, sources, warnings.append), warnings
 
 
 def settings_file(folder: Path, mode: int = 0o600) -> dict[str, Any]:
@@ -56,8 +58,8 @@ def test_from_the_settings_file(folder: Path) -> None:
 @pytest.mark.parametrize("name", sorted(ENVIRON))
 def test_the_environment_goes_before_the_file(folder: Path, name: str) -> None:
     """Each value is taken from the environment where it stands there, else from the file."""
-    login, _ = find({name: "other"}, settings_file(folder))
-    assert sorted(login) == sorted({**ENVIRON, name: "other"}.values())
+    (url, who), _ = find({name: "other"}, settings_file(folder))
+    assert sorted((url, who.user_id, who.token)) == sorted({**ENVIRON, name: "other"}.values())
 
 
 @pytest.mark.parametrize("content", [TOKEN, f"{TOKEN}\n", f"  {TOKEN}\r\n\n"])
@@ -90,7 +92,7 @@ def test_a_readable_token_file_warns(folder: Path, mode: int, warned: bool) -> N
     environ = {**ENVIRON, "ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": str(path)}
     login, warnings = find(environ)
     assert login == WHO
-    assert warnings == ([f"{path} holds a token and can be read by others: chmod 600 {path}"] if warned else [])
+    assert warnings == ([f"{path} has a token and can be read by others: chmod 600 {path}"] if warned else [])
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o644, True)])
@@ -116,7 +118,7 @@ def test_all_that_is_missing_is_named(missing: int, blank: str | None) -> None:
     with pytest.raises(OperatorError) as refusal:
         find(environ)
     said = str(refusal.value)
-    assert refusal.value.code is ExitCode.USAGE
+    assert exit_code_of(refusal.value) is ExitCode.USAGE
     named = [name for name in ENVIRON if re.search(rf"\b{name}\b", said)]
     assert named == [name for place, name in enumerate(ENVIRON) if missing >> place & 1]
     assert TOKEN not in said
@@ -204,7 +206,7 @@ def test_the_nearer_place_gives_the_token(
     (folder / "two").chmod(0o600)
     (folder / "rolecall.toml").touch(0o600)
     who = {"ROCKETCHAT_URL": URL, "ROCKETCHAT_USER_ID": USER}
-    assert find({**who, **environ}, workspace, dotenv) == (Login(URL, USER, token), [])
+    assert find({**who, **environ}, workspace, dotenv) == ((URL, Credentials(USER, token)), [])
 
 
 def test_a_dotenv_file_fills_what_is_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rolecall.cli.terminal.progress_reporter import LINE_EVERY, OutputMode, ProgressReporter, fields
+from rolecall.cli.options import OutputMode
+from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
 from rolecall.engine.context import RunContext
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
@@ -66,7 +67,7 @@ def test_where_a_picture_is_drawn(
 ) -> None:
     """On a terminal that can, among lines for people, and not where silence was asked for."""
     monkeypatch.setattr(sys, "stderr", stderr)
-    showing = ProgressReporter.choose(OutputMode(quiet, log_format), environ)
+    showing = ProgressReporter(OutputMode(quiet, log_format), environ)
     assert (showing.screen is not None, showing.colors) == (draws, colors)
 
 
@@ -77,26 +78,25 @@ def followed(showing: ProgressReporter, seconds: float) -> None:
         log = showing.open_log(Path("/dev/null"), hide="")
         context = RunContext.create(Settings(), log, clock=virtual_clock())
         tracker = ProgressTracker(PriorProgress.of([], 0, retry_failed=False), context, "/api/v1/groups.removeLeader")
-        async with showing.following(tracker, log):
+        async with showing.progress(tracker):
             await asyncio.sleep(seconds)
-            showing.tell("a sentence", log)
+            showing.print_urgent("a sentence")
 
     run_virtual(run())
 
 
 @pytest.mark.parametrize("seconds", [5.0, 35.0, 105.0])
-def test_lines_come_every_few_seconds(seconds: float) -> None:
+def test_lines_come_every_few_seconds(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal there is one line of progress after each interval, none at the start."""
     file = io.StringIO()
-    followed(ProgressReporter(file, None, "json", quiet=False, colors=False), seconds)
+    monkeypatch.setattr(sys, "stderr", file)
+    followed(ProgressReporter(OutputMode(log_format="json"), {}), seconds)
     events: list[dict[str, Any]] = [json.loads(line) for line in file.getvalue().splitlines()]
-    assert [event["event"] for event in events] == ["progress"] * int(seconds // LINE_EVERY) + ["notice"]
+    assert [event["event"] for event in events] == ["progress"] * int(seconds // LINE_INTERVAL) + ["notice"]
     assert events[-1]["detail"] == "a sentence"
 
 
 def test_quiet_tells_sentences_only(capsys: pytest.CaptureFixture[str]) -> None:
     """No line of progress, but what a person must know."""
-    file = io.StringIO()
-    followed(ProgressReporter(file, None, "console", quiet=True, colors=False), 35.0)
-    assert file.getvalue() == ""
+    followed(ProgressReporter(OutputMode(quiet=True), {}), 35.0)
     assert capsys.readouterr().err == "a sentence\n"

@@ -1,28 +1,31 @@
-"""`rolecall check`: predict what a run would come to; changes nothing."""
+"""`rolecall check`: predict the outcome of each row; changes nothing."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rolecall.cli.options import operation_option, reading_options, report_format_option
 from rolecall.rocketchat.operations import OPERATIONS
 
+if TYPE_CHECKING:  # imported when the command runs
+    from rolecall.app.check_job import CheckRequest
 
-@click.command(short_help="Predict what a run would come to; changes nothing.")
+
+@click.command(short_help="Predict what a run would do; changes nothing.")
 @click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The check's folder. Without it: checks/<job name>/<start>/, or the newest unfinished check of this job.",
+    help="The check's directory. Default: checks/<job name>/<start>/, or the newest unfinished check of this job.",
 )
 @click.option(
     "--save-plan",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the plan that 'rolecall run JOB --plan FILE' keeps to.",
+    help="Write a plan, which 'rolecall run JOB --plan FILE' follows.",
 )
 @operation_option
 @report_format_option
@@ -35,16 +38,27 @@ def check(
     report_format: tuple[str, ...],
     **shared: Any,
 ) -> int:
-    """Read JOB, ask the workspace who has which role, and predict the outcome of each row; change nothing.
+    """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
 
-    The prediction has the form of a run's report. Each room is read once, users only where their membership matters.
+    The prediction has the format of a run's report. Each room is read once, users only where their membership matters.
     """
-    from rolecall.app import check_job
-    from rolecall.cli.config import credentials
-    from rolecall.cli.shared_options import split_options
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.app.check_job import CheckRequest
 
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
-    question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, save_plan, reach, voice)
-    return event_loop.run(check_job.check(job, out, question, login, os.environ))
+    return run_check(job, out, CheckRequest(OPERATIONS[operation], report_format, save_plan), shared)
+
+
+def run_check(job: str, out: Path | None, request: "CheckRequest", shared: Mapping[str, Any]) -> int:
+    """Check a job, as `check` and `run --dry-run` do."""
+    from rolecall.app.check_job import check_job
+    from rolecall.cli.context import open_context
+    from rolecall.cli.exit_codes import exit_code_of_check
+    from rolecall.cli.terminal import event_loop
+    from rolecall.cli.views.check_view import show_check
+    from rolecall.files.input.job import open_job
+
+    context = open_context(shared)
+    with open_job(job) as opened:
+        result = event_loop.run(check_job(opened, out, request, context.app), context.app.stop)
+    code = exit_code_of_check(result)
+    show_check(result, job, code, context.output)
+    return code

@@ -1,10 +1,13 @@
-"""`rolecall demo`: the main job against the embedded sandbox; no network, no account."""
+"""`rolecall demo`: run a job against the embedded sandbox; no network, no account."""
 
 import csv
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
+from rolecall.cli.options import OutputMode, json_option
 
 
 @click.command(short_help="See it work: a job of some hundred rows, no account needed.")
@@ -13,18 +16,25 @@ import click
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where the report goes; without it, a new folder under the system's temporary one.",
+    help="Where the reports go. Default: a new directory in the system's temporary one.",
 )
-def demo(rows: int, out: Path | None) -> int:
-    """Run a job of some hundred rows against a workspace inside this very process, and show the report.
+@json_option
+def demo(rows: int, out: Path | None, json: bool) -> int:
+    """Run a job of some hundred rows against a workspace in this very process, and show the report.
 
-    There are leaders, people who lead nothing, every kind of refusal, and some answers that get lost.
+    There are leaders, people without a role, every kind of refusal, and some responses that get lost.
     """
-    from rolecall.app import run_job
-    from rolecall.cli.config.credentials import Login
-    from rolecall.cli.exit_codes import ExitCode, OperatorError
+    from rolecall.app.connection import AppContext
+    from rolecall.app.errors import OperatorError
+    from rolecall.app.run_job import RunRequest, RunResult, run_job
+    from rolecall.cli.exit_codes import ExitCode, exit_code_of_run
     from rolecall.cli.terminal import event_loop
+    from rolecall.cli.terminal.progress_reporter import ProgressReporter
+    from rolecall.cli.views.run_summary import show_run
     from rolecall.engine.settings import Settings
+    from rolecall.engine.stop_signal import StopSignal
+    from rolecall.files.input.job import open_job
+    from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
     from rolecall.sandbox import Sandbox, demo_faults, demo_world
 
     if out is not None and (out / "job.csv").exists():
@@ -32,22 +42,36 @@ def demo(rows: int, out: Path | None) -> int:
     folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
     if (folder / "run").exists():
         raise OperatorError(f"{folder} has the report of an earlier demo; name another --out.")
-    world = demo_world(rows)
+    demo = demo_world(rows)
     job = folder / "job.csv"
+    _write_job(job, ((pair.room_id, pair.user_id) for pair in demo.rows))
+    reporter, stop = ProgressReporter(OutputMode(json=json), assume_yes=True), StopSignal()
+
+    async def run() -> RunResult:
+        async with Sandbox(demo.world, faults=demo_faults(demo), latency=0.02) as sandbox:
+            connection = ConnectionConfig(sandbox.url, trust_env=False)
+            credentials = Credentials(demo.account.user_id, demo.account.token)
+            context = AppContext(connection, credentials, Settings(rate=100.0), reporter, stop)
+            with open_job(str(job)) as opened:
+                return await run_job(opened, folder / "run", RunRequest(), context)
+
+    result = event_loop.run(run(), stop)
+    code = exit_code_of_run(result)
+    if code is ExitCode.ROW_FAILURES:  # the demo is meant to show failed rows
+        code = ExitCode.OK
+    show_run(result, code, reporter)
+    return code
+
+
+def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write the job file. Raises OperatorError if it exists or cannot be written."""
+    from rolecall.app.errors import OperatorError
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with job.open("x", newline="", encoding="utf-8") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(("roomId", "userId"))
-            table.writerows((pair.room_id, pair.user_id) for pair in world.rows)
+            table.writerows(pairs)
     except OSError as error:
-        raise OperatorError(f"{job} cannot be written: {error.strerror}; name another --out.") from None
-
-    async def run() -> ExitCode:
-        async with Sandbox(world.world, faults=demo_faults(world), latency=0.02) as sandbox:
-            login = Login(sandbox.url, world.account.user_id, world.account.token)
-            request = run_job.RunRequest(Settings(rate=100.0), assume_yes=True)
-            return await run_job.run_job(str(job), folder / "run", request, login, {})
-
-    ended = event_loop.run(run())
-    return ExitCode.DONE if ended is ExitCode.ROWS else ended  # refused rows are what the demo is to show
+        raise OperatorError(f"{path} cannot be written: {error.strerror}; name another --out.") from None

@@ -1,14 +1,22 @@
 """`rolecall run`: take the role away from every pair of a job file."""
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from rolecall.cli.options import operation_option, run_options
 from rolecall.rocketchat.operations import OPERATIONS
+
+if TYPE_CHECKING:  # imported when the command runs
+    from collections.abc import Coroutine
+
+    from rolecall.app.metrics import MetricsWriter
+    from rolecall.app.notifications import NotifyConfig
+    from rolecall.app.reports import ReportSummary
+    from rolecall.app.run_job import RunResult
+    from rolecall.cli.context import CommandContext
 
 
 @click.command(short_help="Take the role away from every pair of a job file.")
@@ -17,7 +25,7 @@ from rolecall.rocketchat.operations import OPERATIONS
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The run's folder. Without it: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
+    help="The run's directory. Default: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
 @operation_option
 @click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
@@ -27,25 +35,25 @@ from rolecall.rocketchat.operations import OPERATIONS
     metavar="FILE",
     help="Do only what 'rolecall check JOB --save-plan FILE' has planned.",
 )
-@click.option("--notify", metavar="ROOM", help="Tell the end to #channel, @user or a room id, as the run's account.")
+@click.option("--notify", metavar="ROOM", help="Post the end to #channel, @user or a room id, as the run's account.")
 @click.option(
     "--notify-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A file with that target, which may then also be the address of an incoming webhook.",
+    help="A file with that target, which may also be the URL of an incoming webhook.",
 )
 @click.option(
     "--notify-on",
     type=click.Choice(["always", "failure"]),
     default="always",
     show_default=True,
-    help="Tell every end, or only those with another exit code than 0.",
+    help="Notify on every run, or only on a non-zero exit code.",
 )
 @click.option(
     "--metrics-file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write how it ended in Prometheus' text format (name it *.prom for node_exporter).",
+    help="Write metrics of the run in Prometheus' text format (name it *.prom for node_exporter).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
@@ -63,40 +71,87 @@ def run(
     operation: str,
     **shared: Any,
 ) -> int:
-    """Take the leader role away from every (roomId, userId) pair in JOB, or do another --operation.
+    """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
-    JOB is a CSV file with a header, a JSON array or JSONL, also gzipped, or - for stdin. The same command again goes
-    on with an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
+    JOB is a CSV file with a header, a JSON array or JSONL, also gzipped, or - for stdin. The same command again
+    continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from rolecall.app import check_job, metrics, notifications, run_job
-    from rolecall.app.connection import operator_errors
+    from rolecall.app import check_job, run_job
+    from rolecall.cli.commands.check import run_check
     from rolecall.cli.config import credentials
-    from rolecall.cli.exit_codes import OperatorError
-    from rolecall.cli.shared_options import split_options
+    from rolecall.cli.context import create_context
+    from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.files.input.job import open_job
     from rolecall.files.plan_file import open_plan
+    from rolecall.models import RolecallError
 
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
     if dry_run:
-        question = check_job.CheckRequest(settings, OPERATIONS[operation], report_format, reach=reach, voice=voice)
-        return event_loop.run(check_job.check(job, out, question, login, os.environ))
-    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = notifications.choose_target(notify, notify_file, typed=typed, allow_http=reach.allow_http)
-    notice = notifications.NotifyConfig(target, only_failure=notify_on == "failure")
-    monitor = metrics.create_metrics_writer(metrics_file, login.url, operation, job, allow_http=reach.allow_http)
+        return run_check(job, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
+    url, who = credentials.load_credentials(console.print_warning)
+    config = _notify_config(notify, notify_file, only_failure=notify_on == "failure", allow_http=shared["allow_http"])
+    writer = _metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
+    code, summary = ExitCode.INTERRUPTED, None
     try:
-        with operator_errors():
-            planned = open_plan(plan) if plan else None
-        request = run_job.RunRequest(
-            settings, OPERATIONS[operation], report_format, yes, reach, voice, planned, notice, monitor
-        )
-        return event_loop.run(run_job.run_job(job, out, request, login, os.environ))
-    except OperatorError as refusal:
-        if monitor is not None:
-            monitor.write(refusal.code)
+        context = create_context(shared, url, who, assume_yes=yes)
+        request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
+        with open_job(job) as opened:
+            work = run_job.run_job(opened, out, request, context.app)
+            result = event_loop.run(_finish(work, config, context), context.app.stop)
+        code, summary = exit_code_of_run(result), result.summary
+    except (RolecallError, OSError) as error:
+        code = exit_code_of(error)
         raise
+    finally:
+        _write_metrics(writer, code, summary)
+    return code
+
+
+def _notify_config(
+    given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
+) -> "NotifyConfig | None":
+    from rolecall.app.notifications import NotifyConfig
+    from rolecall.cli.config.notify_target import choose_target
+
+    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
+    target = choose_target(given, file, typed=typed, allow_http=allow_http)
+    return None if target is None else NotifyConfig(target, only_failure=only_failure)
+
+
+def _metrics_writer(
+    file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
+) -> "MetricsWriter | None":
+    from rolecall.app.metrics import create_metrics_writer
+
+    return None if file is None else create_metrics_writer(file, url, operation, job, allow_http=allow_http)
+
+
+async def _finish(
+    work: "Coroutine[Any, Any, RunResult]", config: "NotifyConfig | None", context: "CommandContext"
+) -> "RunResult":
+    """Await a run, show its result, and post it."""
+    from rolecall.app.notifications import notify
+    from rolecall.cli.exit_codes import exit_code_of_run
+    from rolecall.cli.views.run_summary import show_run
+
+    result = await work
+    show_run(result, exit_code_of_run(result), context.reporter)
+    if config is not None:
+        await notify(result, config, context.app)
+    return result
+
+
+def _write_metrics(writer: "MetricsWriter | None", code: int, summary: "ReportSummary | None") -> None:
+    """Write the metrics; a failure is one line of warning, and changes nothing about the run."""
+    from rolecall.cli.terminal import console
+
+    if writer is None:
+        return
+    try:
+        writer.write(code, summary)
+    except OSError as error:
+        console.print_warning(f"the metrics could not be written into {writer.file}: {error.strerror or error}.")

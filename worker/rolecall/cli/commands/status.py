@@ -1,38 +1,35 @@
-"""`rolecall status`: look at a run from another terminal, without disturbing it."""
+"""`rolecall status`: show a run from another terminal, without disturbing it."""
 
-import sys
 from pathlib import Path
 
 import click
 
+from rolecall.cli.options import json_option
 
-@click.command(short_help="Look at a run that goes on, or at one that has ended.")
+
+@click.command(short_help="Show a run that is running, or one that has ended.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", is_flag=True, help="One JSON object, for programs.")
+@json_option
 def status(folder: Path, json: bool) -> int:
-    """Show how the run in DIR stands: how far it is, what it waits for, how long it will take, how it ended."""
+    """Show the state of the run in DIR: progress, what it waits for, the time left, how it ended."""
+    import sys
     import time
 
-    from rolecall.app import run_status
-    from rolecall.app.open_run import no_run
-    from rolecall.cli.exit_codes import ExitCode, OperatorError
-    from rolecall.cli.terminal import event_loop
-    from rolecall.cli.views.status_view import as_text, show
-    from rolecall.store.base import InvalidStoreError, StoreError
-    from rolecall.store.sqlite.store import FILE_NAME
+    from rolecall.app.errors import OperatorError
+    from rolecall.app.run_status import read_status
+    from rolecall.cli.exit_codes import ExitCode
+    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.views.status_view import show, status_json
+    from rolecall.store.base import StoreError
 
-    if not (folder / FILE_NAME).is_file():
-        raise OperatorError(no_run(folder))
     try:
-        found = event_loop.run(run_status.read_status(folder, time.time()))
-    except InvalidStoreError as refusal:
-        raise OperatorError(str(refusal)) from None
+        found = event_loop.run(read_status(folder, time.time()))
     except (StoreError, OSError) as error:
         raise OperatorError(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
         raise OperatorError(f"{folder} holds a run that has not begun.")
     if json:
-        click.echo(as_text(found))
+        console.print_json(status_json(found))
     else:
         show(found, sys.stdout)
-    return ExitCode.DONE
+    return ExitCode.OK

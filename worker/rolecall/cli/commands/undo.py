@@ -1,6 +1,5 @@
-"""`rolecall undo`: give back exactly what a run took."""
+"""`rolecall undo`: restore exactly the roles that a run took away."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ import click
 from rolecall.cli.options import run_options
 
 
-@click.command(short_help="Give the role back to exactly those a run took it from.")
+@click.command(short_help="Restore exactly the roles that a run took away.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--include-inferred",
     is_flag=True,
-    help="Also the rows whose answers were lost and that were found to be done (confirmed_on_retry).",
+    help="Also the rows whose responses were lost and that were found to be done (confirmed_on_retry).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
@@ -25,17 +24,23 @@ def undo(
     report_format: tuple[str, ...],
     **shared: Any,
 ) -> int:
-    """Give the role back to the rows that the run in DIR is known to have taken it from.
+    """Restore the role of the rows that the run in DIR is known to have taken away.
 
-    The undo is a run of its own in DIR/undo, with ledger and report: the same command goes on with it, and once it is
-    done it is refused.
+    The undo is a run of its own in DIR/undo, with a store and reports: the same command continues it, and is refused
+    once it is complete.
     """
-    from rolecall.app import run_job, undo_run
+    from rolecall.app.run_job import RunRequest
+    from rolecall.app.undo_run import undo_run
     from rolecall.cli.config import credentials
-    from rolecall.cli.shared_options import split_options
+    from rolecall.cli.context import create_context
+    from rolecall.cli.exit_codes import exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.views.run_summary import show_run
 
-    login = credentials.load_credentials(console.print_warning)
-    settings, reach, voice = split_options(shared)
-    request = run_job.RunRequest(settings, formats=report_format, assume_yes=yes, reach=reach, voice=voice)
-    return event_loop.run(undo_run.undo(folder, request, login, os.environ, inferred=include_inferred))
+    url, who = credentials.load_credentials(console.print_warning)
+    context = create_context(shared, url, who, assume_yes=yes)
+    work = undo_run(folder, RunRequest(formats=report_format), context.app, inferred=include_inferred)
+    result = event_loop.run(work, context.app.stop)
+    code = exit_code_of_run(result)
+    show_run(result, code, context.reporter)
+    return code

@@ -1,6 +1,5 @@
 """`rolecall verify`: read the roles back and compare them with a run's report."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,19 @@ from rolecall.cli.options import reading_options
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @reading_options
 def verify(folder: Path, **shared: Any) -> int:
-    """Read the roles back for the run in DIR, once per room or per user, and list each row that is otherwise.
+    """Read the roles back for the run in DIR, once per room or per user, and list each row that differs.
 
-    Rows that the run left unknown are settled by what is read. Ends with 6 where the workspace is not as reported.
+    Rows that the run left unknown get their outcome from what is read. Exits with 6 if the workspace is not as
+    reported.
     """
-    from rolecall.app import verify_run
-    from rolecall.cli.config import credentials
-    from rolecall.cli.shared_options import split_options
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.app.verify_run import verify_run
+    from rolecall.cli.context import open_context
+    from rolecall.cli.exit_codes import exit_code_of_verification
+    from rolecall.cli.terminal import event_loop
+    from rolecall.cli.views.verify_view import show_verification
 
-    login = credentials.load_credentials(console.print_warning)
-    request = verify_run.VerifyRequest(*split_options(shared))
-    return event_loop.run(verify_run.verify(folder, request, login, os.environ))
+    context = open_context(shared)
+    result = event_loop.run(verify_run(folder, context.app), context.app.stop)
+    code = exit_code_of_verification(result)
+    show_verification(result, code, context.output)
+    return code

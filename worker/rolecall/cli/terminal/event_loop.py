@@ -1,4 +1,4 @@
-"""The event loop: uvloop where it is installed, unless ROLECALL_UVLOOP=0."""
+"""The event loop: uvloop where it is installed, unless ROLECALL_UVLOOP=0; and what signals do while it runs."""
 
 import asyncio
 import gc
@@ -6,19 +6,39 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from rolecall.cli.terminal.signals import two_stage_interrupt
+from rolecall.engine.stop_signal import StopReason, StopSignal
+
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a new event loop; raises KeyboardInterrupt when a signal cancelled it."""
-    # What is imported stays, so the collector need not look at it; and it may look at the rest less often.
+def run(main: Coroutine[Any, Any, T], stop: StopSignal | None = None) -> T:
+    """Run a coroutine on a new event loop and return its result.
+
+    The first signal (Ctrl-C, SIGTERM, SIGHUP) requests `stop`; the next one, or the first one without `stop`, cancels
+    the coroutine. Raises KeyboardInterrupt after a cancellation.
+    """
+    # Imported modules stay, so the garbage collector can skip them, and examine the rest less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=_factory()) as runner:
         try:
-            return runner.run(main)
-        except asyncio.CancelledError:  # a signal, before there was anything to end in stages
+            return runner.run(_interruptible(main, stop))
+        except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+
+
+async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) -> T:
+    task = asyncio.ensure_future(main)
+
+    def request() -> None:
+        if stop is None:
+            task.cancel()
+        else:
+            stop.request(StopReason.INTERRUPTED)
+
+    with two_stage_interrupt(request, task.cancel):
+        return await task
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

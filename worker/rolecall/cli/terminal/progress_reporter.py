@@ -1,78 +1,83 @@
-"""How a run shows itself on stderr while it works: a picture, plain lines, JSON, or nothing."""
+"""The observer of the command line: progress, log lines and notices on stderr, the question before a run."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TextIO
 
 from structlog.typing import FilteringBoundLogger
 
+from rolecall.app.observer import Notice, RunPreview
+from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
+from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress_tracker import ProgressTracker
 from rolecall.models import Progress
 from rolecall.text import rfc3339
 
-CONSOLE, JSON = "console", "json"
-"""The forms of log lines on stderr."""
-PICTURE_EVERY = 0.25
-"""Seconds between two pictures."""
-LINE_EVERY = 10.0
+DRAW_INTERVAL = 0.25
+"""Seconds between two updates of the live display."""
+LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
 
 
-class OutputMode(NamedTuple):
-    """How much is said on stderr, and in which form."""
-
-    quiet: bool = False
-    log_format: str = CONSOLE
-
-
-@dataclass(frozen=True, slots=True)
 class ProgressReporter:
-    """What of a run is shown on stderr, and how."""
+    """Shows a run on stderr: a live display, plain lines, JSON lines, or nothing."""
 
-    file: TextIO
-    screen: LiveDisplay | None
-    """None where no picture is drawn."""
-    log_format: str
-    quiet: bool
-    colors: bool
-
-    @classmethod
-    def choose(cls, voice: OutputMode, environ: Mapping[str, str]) -> "ProgressReporter":
-        """Draw where stderr is a terminal that can; JSON lines are for programs, so no picture stands among them."""
-        quiet, log_format = voice
+    def __init__(self, mode: OutputMode, environ: Mapping[str, str] = os.environ, *, assume_yes: bool = False) -> None:
+        """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
-        drawing = drawable and log_format == CONSOLE and not quiet
-        colors = drawable and not environ.get("NO_COLOR")
-        return cls(sys.stderr, LiveDisplay(sys.stderr) if drawing else None, log_format, quiet, colors)
+        self.mode = mode
+        self.colors = drawable and not environ.get("NO_COLOR")
+        self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
+        self._assume_yes = assume_yes
+        self._log: FilteringBoundLogger | None = None
+
+    def waiting(self, seconds: float) -> None:
+        """Print that the first call is rate limited."""
+        if not self.mode.quiet:
+            console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
+
+    def confirm(self, preview: RunPreview) -> bool:
+        """Ask the person at the terminal, if there is one and --yes was not given."""
+        if self._assume_yes or not console.is_interactive():
+            return True
+        return console.confirm(format_question(preview))
 
     def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
-        """Make the run's logger; `path` and `hide` as in `open_logs`."""
-        terminal = None if self.quiet else self.screen or self.file
-        return open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.log_format == JSON)
+        """Return the logger of a session; `path` and `hide` as in `open_logs`."""
+        terminal = None if self.mode.quiet else self.screen or sys.stderr
+        self._log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        return self._log
 
-    def tell(self, sentence: str, log: FilteringBoundLogger) -> None:
-        """Tell a person something that they must know, quiet or not; as an event where stderr is JSON."""
-        if self.log_format == JSON and not self.quiet:
-            log.warning("notice", detail=sentence)
+    def notice(self, notice: Notice) -> None:
+        """Print a notice; with --quiet only one that is urgent."""
+        sentence = format_notice(notice)
+        if sentence and is_urgent(notice):
+            self.print_urgent(sentence)
+        elif sentence and not self.mode.quiet:
+            console.print_info(sentence)
+
+    def print_urgent(self, sentence: str) -> None:
+        """Print what a person must know, quiet or not; as an event where stderr has JSON lines."""
+        if self.mode.json_lines and not self.mode.quiet and self._log is not None:
+            self._log.warning("notice", detail=sentence)
         elif self.screen is not None:
             self.screen.print_line(sentence)
         else:
             console.print_info(sentence)
 
     @asynccontextmanager
-    async def following(self, tracker: ProgressTracker, log: FilteringBoundLogger) -> AsyncIterator[None]:
-        """Show how far the run is while the block goes on; nothing of it stays on a terminal."""
-        if self.quiet:
+    async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:
+        """Show the progress while the block runs; nothing of it stays on a terminal."""
+        if self.mode.quiet:
             yield
             return
-        following = asyncio.create_task(self._follow(tracker, log), name="progress")
+        following = asyncio.create_task(self._follow(tracker), name="progress")
         try:
             yield
         finally:
@@ -81,26 +86,28 @@ class ProgressReporter:
             if self.screen is not None:
                 self.screen.erase()
 
-    async def _follow(self, tracker: ProgressTracker, log: FilteringBoundLogger) -> None:
+    async def _follow(self, tracker: ProgressTracker) -> None:
         while True:
             if self.screen is not None:
                 self.screen.draw(tracker.progress())
-                await asyncio.sleep(PICTURE_EVERY)
+                await asyncio.sleep(DRAW_INTERVAL)
             else:
-                await asyncio.sleep(LINE_EVERY)
-                log.info("progress", **fields(tracker.progress()))
+                await asyncio.sleep(LINE_INTERVAL)
+                if self._log is not None:
+                    log = self._log
+                    log.info("progress", **fields(tracker.progress()))
 
 
 def fields(progress: Progress) -> dict[str, object]:
-    """Give the values of a `progress` event; those that say nothing are left out."""
-    told: dict[str, object] = {"done": progress.done, "total": progress.total}
+    """Return the values of a `progress` event, without those that are not known."""
+    values: dict[str, object] = {"done": progress.done, "total": progress.total}
     if progress.per_second is not None:
-        told["per_second"] = round(progress.per_second, 1)
-    told |= {outcome.value: rows for outcome, rows in progress.outcomes.items() if rows}
+        values["per_second"] = round(progress.per_second, 1)
+    values |= {outcome.value: rows for outcome, rows in progress.outcomes.items() if rows}
     if progress.remaining is not None:
-        told["remaining"] = round(progress.remaining)
+        values["remaining"] = round(progress.remaining)
     if progress.pause is not None:
-        told["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
+        values["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
-        told["outage"] = round(progress.outage.seconds)
-    return told
+        values["outage"] = round(progress.outage.seconds)
+    return values

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: the first asks for the end, the second ends at once; handlers are put back afterwards."""
+"""Signals: the first requests the end, the second ends at once; the previous handlers are restored afterwards."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -18,20 +18,20 @@ def two_stage_interrupt(first: Callable[[], object], second: Callable[[], object
         next(stages, second)()
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup stays nohup
-    for number in ours:
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup stays nohup
+    for number in handled:
         loop.add_signal_handler(number, on_signal)
     try:
         yield
     finally:
-        for number in ours:
+        for number in handled:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])
 
 
 @contextmanager
 def interrupt_immediately() -> Iterator[None]:
-    """Let each of the signals end the block at once, by KeyboardInterrupt: the loop would keep it for its next turn."""
+    """Let each of the signals raise KeyboardInterrupt in the block, which blocks the event loop."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -41,11 +41,3 @@ def interrupt_immediately() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def cancelled_by_signals() -> AbstractContextManager[None]:
-    """Cancel the current task on each of the signals while the block runs."""
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("only a task can be cancelled")
-    return two_stage_interrupt(task.cancel, task.cancel)

@@ -1,10 +1,12 @@
 """Reads who has the role: room by room or user by user, with the membership of those who do not have it."""
 
+import asyncio
 import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from rolecall.engine.directory.prediction import MEMBERSHIP_NOT_SEEN
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Prior, PriorState
@@ -23,9 +25,6 @@ from rolecall.rocketchat.responses import (
     parse_role_holders,
     parse_role_messages,
 )
-
-MEMBERSHIP_NOT_SEEN = "membership_not_seen"
-"""Reason of a row whose user may not be a member, so that the server would refuse it."""
 
 
 class RoleReading(NamedTuple):
@@ -47,6 +46,7 @@ class RoleReader:
         self._operation = operation
         self._users = UserLookup(reads)
         self._is_listed: bool | None = None
+        self._listing = asyncio.Lock()
 
     async def in_room(self, room_id: str, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in one room, by user id; a user that is missing could not be read."""
@@ -111,10 +111,11 @@ class RoleReader:
 
     async def _rooms_list_the_role(self) -> bool:
         """Return whether a room's list of roles contains this role: the server leaves out roles without a description."""
-        if self._is_listed is None:
-            read = await self._reads.read(ROLES)
-            described = parse_described_roles(read.body) if read.body is not None else None
-            self._is_listed = described is None or self._operation.role in described
+        async with self._listing:
+            if self._is_listed is None:
+                read = await self._reads.read(ROLES)
+                described = parse_described_roles(read.body) if read.body is not None else None
+                self._is_listed = described is None or self._operation.role in described
         return self._is_listed
 
     async def _membership(self, room_id: str, user_ids: Collection[str]) -> dict[str, tuple[bool | None, str, str]]:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from rolecall.models import RolecallError
+
 
 class JitterTolerance(NamedTuple):
     """Tolerance for scheduling jitter from timers, commits and the network."""
@@ -25,7 +27,7 @@ MAX_LEAD = 0.100
 """Most seconds before its slot at which a call is prepared."""
 
 
-class InvalidRateError(ValueError):
+class InvalidRateError(RolecallError, ValueError):
     """The text is not a rate; the message is one line for a person."""
 
 

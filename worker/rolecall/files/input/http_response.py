@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from multidict import CIMultiDict
 
 from rolecall.files.input.source import detect_encoding
-from rolecall.models import MAX_RESPONSE_SIZE
+from rolecall.models import MAX_RESPONSE_SIZE, RolecallError
 from rolecall.text import sanitise
 
 MAX_FILE_SIZE = 262_144
@@ -20,7 +20,7 @@ _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n|\r?\n?\Z")
 
 
-class ResponseFileError(Exception):
+class ResponseFileError(RolecallError):
     """The stored response is unusable; str() is one line for the operator."""
 
     def __init__(self, sentence: str) -> None:

@@ -1,9 +1,10 @@
 """Problems of a job file: an exception for the whole file, a reason for a single row."""
 
+from rolecall.models import RolecallError
 from rolecall.text import sanitise
 
 
-class JobFileError(Exception):
+class JobFileError(RolecallError):
     """The whole job file is unusable; str() is one line with the file, the place, the problem and what to do."""
 
     def __init__(self, sentence: str) -> None:

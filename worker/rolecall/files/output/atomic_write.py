@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 from rolecall.files.json_codec import format_json
-from rolecall.models import Json
+from rolecall.models import Json, RolecallError
 
 
-class SymlinkError(OSError):
+class SymlinkError(OSError, RolecallError):
     """The target is a symbolic link. Refused: writing through a link could overwrite another file."""
 
 

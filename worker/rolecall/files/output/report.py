@@ -26,6 +26,7 @@ REPORT_COLUMNS = (
     "startedAt",
     "finishedAt",
     "durationMs",
+    "evidence",
 )
 RETRY_COLUMNS = ("roomId", "userId")
 REPORT_FORMATS = ("csv", "jsonl", "json")
@@ -171,6 +172,7 @@ def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int |
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
         result.duration_ms,
+        result.evidence,
         *_extra_cells(result, extra_columns),
     ]
 
@@ -194,6 +196,7 @@ def _json_object(result: Result, names: Sequence[str], extra_columns: Sequence[s
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
         result.duration_ms,
+        result.evidence,
         *map(result.extra.get, extra_columns),
     )
     return format_json(dict(zip(names, values, strict=True)))

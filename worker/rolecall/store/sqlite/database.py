@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Self
 
 import orjson
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row
+from rolecall.models import Advice, BadRow, DueRow, Outcome, Result, Row
 from rolecall.store.base import (
     Batch,
     Count,
@@ -65,9 +65,7 @@ class SqliteDatabase:
             self._db.close()
             for file in missing:
                 file.unlink(missing_ok=True)
-            raise InvalidStoreError(
-                f"{path} cannot be used as a run store: {error}; choose another directory."
-            ) from None
+            raise InvalidStoreError(f"{path} cannot be used as a run store: {error}.", Advice.OTHER_DIRECTORY) from None
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -104,10 +102,15 @@ class SqliteDatabase:
         return [str(name) for name in orjson.loads(self.get_meta().get("extra_columns", "[]"))]
 
     def begin_import(self) -> "JobImport":
-        """Begin the transaction that makes the rows of a job the store's; `finish` or `abort` must follow."""
+        """Begin the transaction that makes the rows of a job the store's; `finish` or `abort_import` must follow."""
         with self._errors():
             self._begin()
         return JobImport(self)
+
+    def abort_import(self) -> None:
+        """Undo the import that has begun, if there is one."""
+        with suppress(sqlite3.Error):
+            self._rollback()
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -215,7 +218,7 @@ class SqliteDatabase:
             rows = self._db.execute(sql.OPEN_PAUSES, (at,))
             return [Pause(PauseKind(kind), *rest) for kind, *rest in rows]
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result, None, None]:
         """Return all rows in job order; then rows with an attempt or an outcome that the job file no longer has."""
         stop = self._last_stop()
         with self._errors():
@@ -249,6 +252,12 @@ class SqliteDatabase:
         sessions = self.sessions()
         return sessions[-1].stop_reason if sessions else ""
 
+    def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of rows by recorded outcome and evidence."""
+        with self._errors():
+            rows = self._db.execute(sql.EVIDENCE_COUNTS)
+            return Counter({(Outcome(outcome), evidence): count for outcome, evidence, count in rows})
+
     def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
         with self._errors():
@@ -256,7 +265,7 @@ class SqliteDatabase:
 
     def set_meta(self, **values: str) -> None:
         """Store facts about the run by name."""
-        with self._errors():
+        with self._transaction(changes_rows=False):
             self._db.executemany(sql.SET_META, values.items())
 
     def get_meta(self) -> Mapping[str, str]:
@@ -270,34 +279,36 @@ class SqliteDatabase:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        """Raise StoreError for every error of SQLite, and for values that it cannot store."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise StoreError(f"The run store {self.path} failed: {error}.") from None
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Apply a change completely or not at all; stored group counts are deleted with it."""
+    def _transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
+        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
         with self._errors():
-            self._begin()
+            self._begin(changes_rows=changes_rows)
             try:
                 yield
-                self._commit()
+                self._commit(changes_rows=changes_rows)
             finally:
                 self._rollback()
 
-    def _begin(self) -> None:
+    def _begin(self, *, changes_rows: bool = True) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            if self._has_group_counts:
+            if changes_rows and self._has_group_counts:
                 self._db.execute(sql.CLEAR_GROUP_COUNTS)
         except BaseException:
             self._rollback()
             raise
 
-    def _commit(self) -> None:
+    def _commit(self, *, changes_rows: bool = True) -> None:
         self._db.execute("COMMIT")
-        self._has_group_counts = False
+        if changes_rows:
+            self._has_group_counts = False
 
     def _rollback(self) -> None:
         """Undo a transaction that is still open."""
@@ -335,18 +346,13 @@ class JobImport:
             self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
             self._database._commit()
 
-    def abort(self) -> None:
-        """Undo everything; the file is as before the import."""
-        with suppress(sqlite3.Error):
-            self._database._rollback()
-
     @contextmanager
     def _or_abort(self) -> Iterator[None]:
         try:
             with self._database._errors():
                 yield
         except BaseException:
-            self.abort()
+            self._database.abort_import()
             raise
 
     def _add(self, place: int, row: Row | BadRow) -> None:
@@ -377,7 +383,7 @@ def import_rows(
         job.add(rows)
         job.finish(identity, preset, meta)
     except BaseException:
-        job.abort()
+        database.abort_import()
         raise
 
 

@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from rolecall.models import Advice
 from rolecall.store.base import InvalidStoreError
 from rolecall.store.sqlite import sql
 
@@ -16,25 +17,24 @@ def is_store_file(path: Path) -> bool:
         return False
     except OSError as error:
         why = "not a regular file" if path.is_symlink() else f"not readable: {error.strerror}"
-        raise InvalidStoreError(f"{path} is {why}; it is left as it is. Choose another directory.") from None
+        raise InvalidStoreError(f"{path} is {why}; it is left as it is.", Advice.OTHER_DIRECTORY) from None
     try:
         is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         header = os.read(descriptor, 100) if is_regular else b""
     finally:
         os.close(descriptor)
     if not is_regular:
-        raise InvalidStoreError(f"{path} is not a regular file; it is left as it is. Choose another directory.")
+        raise InvalidStoreError(f"{path} is not a regular file; it is left as it is.", Advice.OTHER_DIRECTORY)
     if not header:
         return False
     # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
-        raise InvalidStoreError(
-            f"{path} is not a run store of Rolecall; it is left as it is. Choose another directory."
-        )
+        raise InvalidStoreError(f"{path} is not a run store of Rolecall; it is left as it is.", Advice.OTHER_DIRECTORY)
     if version != sql.SCHEMA_VERSION:
         raise InvalidStoreError(
             f"{path} was written by another version of Rolecall (store version {version}, this one writes "
-            f"{sql.SCHEMA_VERSION}); finish the run with that version, or choose another directory."
+            f"{sql.SCHEMA_VERSION}); finish the run with that version.",
+            Advice.OTHER_DIRECTORY,
         )
     return True

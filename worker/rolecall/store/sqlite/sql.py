@@ -116,9 +116,11 @@ INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 # Delete the pairs that only an earlier version of the job file had, unless there was an attempt or an outcome.
 DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in_doubt = 0 AND outcome IS NULL"
 
-# Record an outcome that is known before anything was sent for the pair.
+# Record an outcome that is known before anything was sent for the pair. What an attempt left that was rolled back later
+# does not describe it.
 PRESET_OUTCOME = """
-    UPDATE pair SET outcome = ?3, reason = ?4, error_type = '', message = ?5, finished_at = ?6
+    UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
+        duration_ms = NULL
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 
@@ -143,7 +145,8 @@ DELETE_REMOVED = "DELETE FROM pair WHERE place IS NULL"
 
 # Delete the outcomes of all pairs: for a check that starts again.
 RESET_OUTCOMES = """
-    UPDATE pair SET outcome = NULL, reason = NULL, message = NULL, finished_at = NULL, evidence = NULL
+    UPDATE pair SET outcome = NULL, reason = NULL, http_status = NULL, error_type = NULL, message = NULL,
+        finished_at = NULL, duration_ms = NULL, evidence = NULL
     WHERE outcome IS NOT NULL
 """
 
@@ -249,8 +252,14 @@ SAVE_GROUP_COUNTS = f"INSERT INTO group_count {GROUPS}"
 CLEAR_GROUP_COUNTS = "DELETE FROM group_count"
 GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, rows FROM group_count"
 
+# The number of rows by recorded outcome and evidence.
+EVIDENCE_COUNTS = """
+    SELECT outcome, ifnull(evidence, ''), count(*) FROM pair WHERE outcome IS NOT NULL GROUP BY 1, 2
+"""
+
 # The number of rows with an outcome since a moment: the speed of a run, as seen from outside.
-COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ?"
+# (A row that is sent again keeps `finished_at` while it has no outcome.)
+COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ? AND outcome IS NOT NULL"
 
 # Record the start of a pause in the current session, and the end of its latest pause of a kind.
 START_PAUSE = """
@@ -268,10 +277,9 @@ PAUSES = """
     SELECT id, kind, started_at, until, ended_at, call_limit, window_seconds FROM pause WHERE id > ? ORDER BY id LIMIT ?
 """
 
-# The pauses of the latest session that last at a moment: the last hundred are enough, a pause does not outlast them.
+# The pauses of the latest session that last at a moment.
 OPEN_PAUSES = """
-    SELECT kind, started_at, until, ended_at, call_limit, window_seconds
-    FROM (SELECT * FROM pause ORDER BY id DESC LIMIT 100)
+    SELECT kind, started_at, until, ended_at, call_limit, window_seconds FROM pause
     WHERE session_id = (SELECT max(id) FROM session) AND ended_at IS NULL AND (until IS NULL OR until > ?)
     ORDER BY id
 """

@@ -1,6 +1,7 @@
 """The run store in SQLite: an async facade over one database, which it calls on one thread of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import ParamSpec, Self, TypeVar
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session, StoreError
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 
@@ -28,30 +29,33 @@ class SqliteStore:
     def __init__(self, database: SqliteDatabase, thread: ThreadPoolExecutor) -> None:
         self._database = database
         self._thread = thread
-        self._closed = False
+        self._importing = asyncio.Lock()
+        """Locked while a job is imported: its transaction spans several calls on the thread."""
+        self._closing: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, *, snapshot: bool = False) -> Self:
         """Open the file at `path`: create it where there is none, or read it as it is now. Raises InvalidStoreError."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="run store")
+        opener = SqliteDatabase.open_snapshot if snapshot else SqliteDatabase
+        opening = asyncio.get_running_loop().run_in_executor(thread, opener, path)
         try:
-            opener = SqliteDatabase.open_snapshot if snapshot else SqliteDatabase
-            database = await asyncio.get_running_loop().run_in_executor(thread, opener, path)
+            return cls(await _complete(opening), thread)
         except BaseException:
+            if opening.exception() is None:  # cancelled meanwhile
+                thread.submit(opening.result().close)
             thread.shutdown(wait=False)
             raise
-        return cls(database, thread)
 
     async def close(self) -> None:
-        """Close the file after everything that was begun; a cancellation does not prevent it. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        closing = asyncio.ensure_future(self._call(self._database.close))
-        try:
-            await asyncio.shield(closing)
-        finally:
-            await asyncio.shield(asyncio.to_thread(self._thread.shutdown))  # joining a thread blocks
+        """Close the file after every call that has begun, and end the thread. Idempotent.
+
+        A cancellation is raised once the file is closed. An import that still waits for rows is undone.
+        """
+        if self._closing is None:
+            self._closing = self._submit(self._database.close)
+            self._thread.shutdown(wait=False)  # the thread ends by itself after its last call
+        await _complete(self._closing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,14 +79,16 @@ class SqliteStore:
         meta: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Make the rows of a job the store's, in one transaction; what `pages` raises undoes it."""
-        job = await self._call(self._database.begin_import)
-        try:
-            async for page in pages:
-                await self._call(job.add, page)
-            await self._call(job.finish, identity, preset, meta)
-        except BaseException:
-            await asyncio.shield(self._call(job.abort))
-            raise
+        async with self._importing:
+            try:
+                job = await self._submit(self._database.begin_import)
+                async for page in pages:
+                    await self._submit(job.add, page)
+                await self._submit(job.finish, identity, preset, meta)
+            except BaseException:
+                if self._closing is None:
+                    await _complete(self._submit(self._database.abort_import))
+                raise
 
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -141,7 +147,7 @@ class SqliteStore:
         return await self._call(self._database.sessions)
 
     async def pauses(self, after: int, count: int) -> list[tuple[int, Pause]]:
-        """Return the next pauses in their order, each with its number, beyond the number `after`."""
+        """Return the next pauses of all sessions in their order, each with its number, beyond the number `after`."""
         return await self._call(self._database.pauses, after, count)
 
     async def open_pauses(self, at: int) -> list[Pause]:
@@ -149,25 +155,33 @@ class SqliteStore:
         return await self._call(self._database.open_pauses, at)
 
     async def results(self) -> AsyncGenerator[Sequence[Result], None]:
-        """Return all rows in job order, page by page; then rows with an outcome that the job file no longer has."""
+        """Return all rows in job order, page by page; then rows with an attempt or outcome that left the job."""
         rows = self._database.results()
-        while page := await self._call(lambda: list(islice(rows, RESULTS_PER_PAGE))):
-            yield page
+        try:
+            while page := await self._call(lambda: list(islice(rows, RESULTS_PER_PAGE))):
+                yield page
+        finally:
+            if self._closing is None:  # the query ends on the thread too: it waits for a commit in progress
+                await _complete(self._submit(rows.close))
 
     async def results_by_key(self, keys: Sequence[int]) -> list[Result]:
-        """Return single rows by their keys, in job order."""
+        """Return single rows by their keys, in job order; unknown keys are left out."""
         return await self._call(self._database.results_by_key, keys)
 
     async def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
         return await self._call(self._database.counts)
 
+    async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of rows by recorded outcome and evidence."""
+        return await self._call(self._database.evidence_counts)
+
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
         return await self._call(self._database.count_settled, since)
 
     async def set_meta(self, **values: str) -> None:
-        """Store facts about the run by name."""
+        """Store facts about the run by name; other facts stay."""
         await self._call(self._database.set_meta, **values)
 
     async def get_meta(self) -> Mapping[str, str]:
@@ -175,16 +189,40 @@ class SqliteStore:
         return await self._call(self._database.get_meta)
 
     async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the database on the thread; once begun it goes on to its end, whatever is cancelled here."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*args, **kwargs))
+        """Call a method of the database on the thread, after an import in progress."""
+        async with self._importing:
+            future = self._submit(method, *args, **kwargs)
+        return await future
+
+    def _submit(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Add a call to the queue of the thread. Once begun it runs to its end, even if its caller is cancelled."""
+        if self._closing is not None:
+            raise StoreError(f"The run store {self._database.path} is closed.")
+        return asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*args, **kwargs))
+
+
+async def _complete(work: asyncio.Future[T]) -> T:
+    """Return the result of work on a thread; a cancellation is raised only after the work has ended."""
+    cancellation: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    failure = work.exception()
+    if cancellation is not None:
+        raise cancellation
+    if failure is not None:
+        raise failure
+    return work.result()
 
 
 @asynccontextmanager
 async def open_store(directory: Path) -> AsyncIterator[SqliteStore]:
     """Lock the run in a directory and open its store. Raises RunLockedError, InvalidStoreError and OSError."""
     lock = RunLock(directory)
-    await asyncio.to_thread(lock.acquire)
     try:
+        await _complete(asyncio.ensure_future(asyncio.to_thread(lock.acquire)))
         async with await SqliteStore.open(directory / FILE_NAME) as store:
             yield store
     finally:

@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: real SQLite files."""
+"""Real SQLite files for the tests of this folder."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 
 from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.sqlite.store import FILE_NAME
 
 Reopen = Callable[[], SqliteDatabase]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a ledger that is not there yet."""
-    return tmp_path / "ledger.sqlite"
+    """Return the path of a store file that does not exist yet."""
+    return tmp_path / FILE_NAME
 
 
 @pytest.fixture
 def reopen(path: Path) -> Iterator[Reopen]:
-    """Open the ledger as a new process would; all are closed at the end."""
+    """Return a function that opens the file as a new process does; all are closed at the end."""
     opened: list[SqliteDatabase] = []
 
     def reopen() -> SqliteDatabase:
@@ -26,11 +27,11 @@ def reopen(path: Path) -> Iterator[Reopen]:
         return opened[-1]
 
     yield reopen
-    for ledger in opened:
-        ledger.close()
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture
-def ledger(reopen: Reopen) -> SqliteDatabase:
-    """Return a new ledger."""
+def database(reopen: Reopen) -> SqliteDatabase:
+    """Return a new store file, open."""
     return reopen()

@@ -13,8 +13,8 @@ import pytest
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.unit.store.conftest import Reopen
-from tests.unit.store.making import RUN, full_disk, intents, row
+from tests.unit.store.sqlite.conftest import Reopen
+from tests.unit.store.values import RUN, full_disk, intents, row
 
 
 def everything(folder: Path) -> dict[str, str]:

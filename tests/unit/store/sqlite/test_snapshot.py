@@ -11,7 +11,7 @@ from rolecall.models import Outcome
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLock, is_locked
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.unit.store.making import RUN, intents, outcomes, row, settled
+from tests.unit.store.values import RUN, intents, outcomes, row, settled
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.app.out_folder import (
+from rolecall.app.run_paths import (
     InvalidRunDirectoryError,
     job_directory,
     make_private_directory,

@@ -1,0 +1,82 @@
+"""The implementations of RunStore that the contract is tested with."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from rolecall.store.base import RunStore
+from rolecall.store.sqlite.store import FILE_NAME, SqliteStore
+from tests.support.memory_store import MemoryStore
+
+
+class Backend(Protocol):
+    """The place where one run is stored."""
+
+    async def open(self) -> RunStore:
+        """Open the store as a new process does, after the earlier one has closed it."""
+
+    async def crash(self) -> RunStore:
+        """Open the store as it is after a power cut: the earlier process could not close it."""
+
+    async def discard(self) -> None:
+        """Close everything that was opened."""
+
+
+class SqliteBackend:
+    """A run store in a real SQLite file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._crashes = 0
+        self._opened: list[SqliteStore] = []
+
+    async def open(self) -> RunStore:
+        """Open the file."""
+        self._opened.append(await SqliteStore.open(self._directory / FILE_NAME))
+        return self._opened[-1]
+
+    async def crash(self) -> RunStore:
+        """Open a copy of the files while the earlier process still has them open."""
+        self._crashes += 1
+        copies = self._directory / f"crash-{self._crashes}"
+        copies.mkdir()
+        for name in (FILE_NAME, f"{FILE_NAME}-wal"):
+            shutil.copy(self._directory / name, copies / name)
+        await self.discard()
+        self._directory = copies
+        return await self.open()
+
+    async def discard(self) -> None:
+        """Close all connections."""
+        for store in self._opened:
+            await store.close()
+        self._opened.clear()
+
+
+class MemoryBackend:
+    """A run store in memory."""
+
+    def __init__(self, _: Path) -> None:
+        self._store: MemoryStore | None = None
+
+    async def open(self) -> RunStore:
+        """Open the contents of the earlier store."""
+        self._store = self._store.crash() if self._store else MemoryStore()
+        return self._store
+
+    async def crash(self) -> RunStore:
+        """Open what was committed."""
+        return await self.open()
+
+    async def discard(self) -> None:
+        """Close the store."""
+        if self._store:
+            await self._store.close()
+
+
+BACKENDS: Mapping[str, Callable[[Path], Backend]] = {
+    "sqlite": SqliteBackend,
+    "memory": MemoryBackend,
+}
+"""Every implementation, by its name in the ids of the tests. All tests of this folder run with each of them."""

@@ -1,0 +1,124 @@
+"""What a use case reports to its caller while it works: to a terminal, or to nothing in a program."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self, TypeAlias
+
+from rolecall.engine.clock import Clock
+from rolecall.engine.eta import Estimate
+from rolecall.engine.events import EventLogger
+from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.models import Outcome
+from rolecall.rocketchat.operations import Operation
+
+
+class RunPreview(NamedTuple):
+    """What a run is about to change."""
+
+    operation: Operation
+    workspace: str
+    account: str
+    rows: int
+    rooms: int
+    estimate: Estimate | None
+    """None where nothing limits the calls."""
+
+
+class ShuttingDown(NamedTuple):
+    """The run was interrupted: no new rows, and the calls in flight have so many seconds."""
+
+    seconds: float
+
+
+class Aborted(NamedTuple):
+    """The run was cancelled: calls in flight were not awaited, and there are no reports."""
+
+    folder: Path
+
+
+class NotUndone(NamedTuple):
+    """Rows that the run may have changed and that are not undone."""
+
+    folder: Path
+    outcome: Outcome
+    inferred: int
+    """Rows whose change is only inferred."""
+    unknown: int
+
+
+class FindStarted(NamedTuple):
+    """A search starts, or continues an unfinished one."""
+
+    checkpoint: Path | None
+    known: int
+    """Answers of an earlier session."""
+    by_user: bool
+    """True where users are read, False where rooms are."""
+    left: int
+    """Users or rooms to read; 0 where only a list of the workspace can tell."""
+    estimate: Estimate | None
+
+
+Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | FindStarted
+
+
+class Observer(Protocol):
+    """Receives what happens, and decides for the operator."""
+
+    def waiting(self, seconds: float) -> None:
+        """Receive that the first call is rate limited and repeated after so many seconds."""
+
+    def confirm(self, preview: RunPreview) -> bool:
+        """Return whether the run may start; called once before the first row is sent."""
+
+    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+        """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
+
+    def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
+        """Show the progress of the run while the block runs."""
+
+    def notice(self, notice: Notice) -> None:
+        """Receive something that the operator should know now."""
+
+
+class NullLogger:
+    """A logger that drops every event."""
+
+    def bind(self, **values: object) -> Self:
+        """Return this logger."""
+        return self
+
+    def info(self, event: str, **values: object) -> None:
+        """Drop the event."""
+
+    def warning(self, event: str, **values: object) -> None:
+        """Drop the event."""
+
+
+class NullObserver:
+    """The observer of programs: nothing is shown, every run may start. Events go to `log`."""
+
+    def __init__(self, log: EventLogger | None = None) -> None:
+        self._log = log or NullLogger()
+
+    def waiting(self, seconds: float) -> None:
+        """Log the pause."""
+        until = Clock().wall_time_in(seconds)
+        self._log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
+
+    def confirm(self, preview: RunPreview) -> bool:
+        """Return True: the caller has decided already."""
+        return True
+
+    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+        """Return the caller's logger."""
+        return self._log
+
+    @asynccontextmanager
+    async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:
+        """Show nothing."""
+        yield
+
+    def notice(self, notice: Notice) -> None:
+        """Show nothing."""

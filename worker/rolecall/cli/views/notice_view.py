@@ -1,0 +1,52 @@
+"""Sentences for what happens while a command works: the question before a run, and notices."""
+
+from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, RunPreview, ShuttingDown
+from rolecall.text import plural
+
+MIN_REPORTED_SECONDS = 10.0
+"""Estimated seconds of a search from which on they are shown."""
+
+
+def format_question(preview: RunPreview) -> str:
+    """Format the question before the first row is sent."""
+    operation = preview.operation
+    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
+    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
+    question = f"{verb} {what} at {preview.workspace} as {preview.account}"
+    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+
+
+def is_urgent(notice: Notice) -> bool:
+    """Return whether a notice is shown with --quiet too."""
+    return isinstance(notice, ShuttingDown | Aborted)
+
+
+def format_notice(notice: Notice) -> str:
+    """Format a notice as one line; empty for one that is not worth it."""
+    match notice:
+        case ShuttingDown(seconds):
+            return f"Stopping: the calls under way have {seconds:g} s to be answered. Ctrl-C again ends at once."
+        case Aborted(folder):
+            return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case NotUndone():
+            return _format_not_undone(notice)
+        case FindStarted():
+            return _format_find_started(notice)
+
+
+def _format_not_undone(notice: NotUndone) -> str:
+    parts = []
+    if notice.inferred:
+        parts.append(f"{notice.inferred:,} {notice.outcome} by inference (--include-inferred)")
+    if notice.unknown:
+        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+    return f"Not undone: {', '.join(parts)}."
+
+
+def _format_find_started(notice: FindStarted) -> str:
+    parts = []
+    if notice.known:
+        parts.append(f"Going on with {notice.checkpoint}: {notice.known:,} answers are known.")
+    if notice.estimate is not None and notice.estimate.seconds >= MIN_REPORTED_SECONDS:
+        parts.append(f"Reading {plural(notice.left, 'user' if notice.by_user else 'room')}; {notice.estimate}.")
+    return " ".join(parts)
