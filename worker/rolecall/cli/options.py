@@ -182,6 +182,16 @@ _SHARED = {
         default=True,
         help="Skip the remaining rows of a room that rejects every request.",
     ),
+    "read_roles": click.option(
+        "--read-roles/--no-read-roles",
+        default=True,
+        help="Read the roles first: who does not have the role is not sent.",
+    ),
+    "message_evidence": click.option(
+        "--message-evidence/--no-message-evidence",
+        default=True,
+        help="Read the role messages of a room to resolve rows whose response was lost.",
+    ),
     "retry_failed": click.option(
         "--retry-failed", is_flag=True, help="Also send the rows that failed in an earlier session."
     ),
