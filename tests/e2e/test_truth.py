@@ -77,7 +77,7 @@ SPOILED = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 async def test_a_third_of_the_rows_spoiled(tmp_path: Path, seed: int) -> None:
     """600 rows, a third of them lost before or after acting, failed or replaced by gateways: none is reported wrongly."""
     chance = random.Random(seed)
