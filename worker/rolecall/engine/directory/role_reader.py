@@ -87,9 +87,12 @@ class RoleReader:
             if roles is None:
                 stranger_prior = Prior(PriorState.STRANGER, read_at, user.username)
                 readings[room_id] = RoleReading(stranger_prior, USER_NOT_IN_ROOM.reason)
+            elif self._operation.role in roles:
+                readings[room_id] = RoleReading(Prior(PriorState.HAS_ROLE, read_at, user.username))
+            elif not user.username:  # for the server there is no such user
+                readings[room_id] = RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
             else:
-                state = PriorState.HAS_ROLE if self._operation.role in roles else PriorState.MEMBER
-                readings[room_id] = RoleReading(Prior(state, read_at, user.username))
+                readings[room_id] = RoleReading(Prior(PriorState.MEMBER, read_at, user.username))
         return readings
 
     async def shows_rooms(self, user_id: str) -> bool | None:
@@ -100,7 +103,7 @@ class RoleReader:
         return None if user.rule is USER_NOT_FOUND else False
 
     async def messages(self, room_id: str, since: int) -> list[RoleMessage]:
-        """Return the role changes in a room since a time of the server's clock (ms); none where they are not readable."""
+        """Return the role changes in a room since a time of the server's clock (ms); none if they are not readable."""
         read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
         return parse_role_messages(read.body) if read.body is not None else []
 
@@ -110,7 +113,7 @@ class RoleReader:
         return user.username if isinstance(user, UserInfo) else ""
 
     async def _rooms_list_the_role(self) -> bool:
-        """Return whether a room's list of roles contains this role: the server leaves out roles without a description."""
+        """Return whether a room's list of roles contains this role; the server leaves out roles without description."""
         async with self._listing:
             if self._is_listed is None:
                 read = await self._reads.read(ROLES)
@@ -131,7 +134,9 @@ class RoleReader:
             if page is None:
                 break
             members, total = page
-            offset += PAGE_SIZE
+            if not members:
+                break
+            offset += len(members)
             for user_id in missing & members.keys():
                 found[user_id] = (True, "", members[user_id])
             missing -= members.keys()
