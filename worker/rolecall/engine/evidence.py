@@ -11,15 +11,15 @@ from rolecall.rocketchat.operations import Operation
 class EvidenceReader:
     """Reads evidence for single rows. What cannot be read, also because the run stops, is no evidence."""
 
-    def __init__(self, reader: RoleReader | None, operation: Operation, context: RunContext) -> None:
-        """Without `reader` nothing is read."""
+    def __init__(self, reader: RoleReader, operation: Operation, context: RunContext) -> None:
         self._reader = reader
         self._operation = operation
+        self._reads_roles = context.settings.read_roles
         self._uses_messages = context.settings.message_evidence
 
     async def messages(self, row: DueRow, prior: Prior) -> Messages:
         """Return who made the role change of a row, by the system messages of its room."""
-        if self._reader is None or not self._uses_messages or prior.read_at is None:
+        if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
         try:
@@ -31,13 +31,16 @@ class EvidenceReader:
         return find_change(messages, prior, self._operation)
 
     async def ending(self, row: DueRow, prior: Prior) -> Ending:
-        """Return AS_WANTED where the role of a row without an attempt left is read as changed, else EXHAUSTED."""
-        if self._reader is None or not can_change(prior.state, self._operation):
+        """Return how a row in doubt without an attempt left ended, by the role as it is read now."""
+        if not can_change(prior.state, self._operation):
             return Ending.EXHAUSTED
+        if not self._reads_roles:
+            return Ending.UNREADABLE
         try:
             readings = await self._reader.in_room(row.room_id, [row.user_id])
         except ShutdownRequested:
-            return Ending.EXHAUSTED
+            return Ending.UNREADABLE
         state = readings.get(row.user_id, UNREADABLE).prior.state
-        is_changed = state is not PriorState.UNKNOWN and state is not prior.state
-        return Ending.AS_WANTED if is_changed else Ending.EXHAUSTED
+        if state is PriorState.UNKNOWN:
+            return Ending.UNREADABLE
+        return Ending.EXHAUSTED if state is prior.state else Ending.AS_WANTED

@@ -3,6 +3,9 @@
 Roles are read room by room or user by user, whichever takes fewer calls. One reading settles every due row of its
 room (or user) that needs no call; the others get their prior state, in memory for the rows at hand and in the store
 for later ones. So memory does not grow with the job, and no state is kept for the run.
+
+A room (or user) is read once in a session: later its rows may be in flight, and what a reading shows of them then is
+what this run has done.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -65,6 +68,8 @@ class PriorReader:
         self._context = context
         self._retry_failed = context.settings.retry_failed
         self._grouping = Grouping(by_user=False)
+        self._read_in_doubt: set[int] = set()
+        """The keys of rows in doubt that were read in this session and that a later chunk returns."""
 
     async def rows(self) -> AsyncGenerator[Sequence[DueRow], None]:
         """Return the rows that must be sent, some at a time. Ends early when the stop is requested."""
@@ -91,7 +96,9 @@ class PriorReader:
 
     async def _with_priors(self, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
         """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there."""
-        missing = dict.fromkeys(self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt)
+        rows = [row for row in rows if not self._is_settled(row)]
+        missing = dict.fromkeys(self._grouping.key(row) for row in rows if self._is_unread(row))
+        self._read_in_doubt.difference_update(row.key for row in rows)
         readings: dict[str, Mapping[int, Prior | None]] = {}
         part: list[DueRow] = []
         in_flight = self._context.settings.concurrency
@@ -120,9 +127,20 @@ class PriorReader:
             messages = await self._messages(key, rows, readings)
             for row in rows:
                 priors[row.key] = prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
-                if prior is not None and not row.in_doubt:
-                    self._journal.write_prior(PriorRecord(row.key, prior))
+                if row.in_doubt:
+                    self._read_in_doubt.add(row.key)
+                else:
+                    self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
         return priors
+
+    def _is_settled(self, row: DueRow) -> bool:
+        """Return whether a reading of this session settled a row, which is due again as it failed."""
+        state = PriorState.UNKNOWN if row.in_doubt or row.prior is None else row.prior.state
+        return state is not PriorState.UNKNOWN and not can_change(state, self._operation)
+
+    def _is_unread(self, row: DueRow) -> bool:
+        """Return whether a row must be read in this session before it is sent."""
+        return row.key not in self._read_in_doubt if row.in_doubt else row.prior is None
 
     async def _fetch_group(self, key: str, after: int) -> list[DueRow]:
         fetch = self._journal.due_of_user if self._grouping.by_user else self._journal.due_in_room

@@ -46,7 +46,9 @@ class Ending(Enum):
     REFUSED = auto()
     """The server refused this row for good."""
     EXHAUSTED = auto()
-    """No attempt is left, and the role is not known to have changed."""
+    """No attempt is left, and the role was read as before or there is nothing to read for."""
+    UNREADABLE = auto()
+    """No attempt is left, and the role could not be read."""
 
 
 class Messages(Enum):
@@ -113,7 +115,8 @@ TABLE = (
     SettlementRule(True, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.RESPONSE)),
     SettlementRule(True, None, _GONE, Messages.OURS, _OURS),
     SettlementRule(True, None, _GONE, Messages.OTHERS, _OTHERS),
-    SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.RESPONSE, CHANGED_SINCE_READ)),
+    # Another account changed the role, or a proxy sent the call twice and the server failed before its message.
+    SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED, CHANGED_SINCE_READ)),
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
     # The prior state is unknown.
     SettlementRule(False, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.INFERRED)),
@@ -123,7 +126,7 @@ TABLE = (
     SettlementRule(False, True, (Ending.NOOP,), None, Settlement(Verdict.DONE, Evidence.INFERRED, CONFIRMED_ON_RETRY)),
     # The server refused, or no attempt is left.
     SettlementRule(None, True, (Ending.REFUSED,), Messages.OURS, _OURS),
-    SettlementRule(None, True, (Ending.REFUSED, Ending.EXHAUSTED, Ending.AS_WANTED), None, _UNKNOWN),
+    SettlementRule(None, True, (Ending.REFUSED, Ending.EXHAUSTED, Ending.UNREADABLE, Ending.AS_WANTED), None, _UNKNOWN),
     SettlementRule(None, False, (Ending.REFUSED, Ending.EXHAUSTED), None, _REFUSAL),
 )
 """The first line that matches decides."""
