@@ -18,15 +18,15 @@ from rolecall.rocketchat.operations import Operation
 class EvidenceReader:
     """Reads evidence for single rows. What cannot be read, also because the run stops, is no evidence."""
 
-    def __init__(self, reader: RoleReader | None, operation: Operation, context: RunContext) -> None:
-        """Without `reader` nothing is read."""
+    def __init__(self, reader: RoleReader, operation: Operation, context: RunContext) -> None:
         self._reader = reader
         self._operation = operation
+        self._reads_roles = context.settings.read_roles
         self._uses_messages = context.settings.message_evidence
 
     async def messages(self, row: DueRow, prior: Prior) -> Messages:
         """Return who made the role change of a row, by the system messages of its room."""
-        if self._reader is None or not self._uses_messages or prior.read_at is None:
+        if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
         try:
@@ -39,7 +39,7 @@ class EvidenceReader:
 
     async def ending(self, row: DueRow, prior: Prior) -> Ending:
         """Return the ending of a row without an attempt left, by its role as it is read now."""
-        if self._reader is None or not can_change(prior.state, self._operation):
+        if not self._reads_roles or not can_change(prior.state, self._operation):
             return Ending.EXHAUSTED
         try:
             readings = await self._reader.in_room(row.room_id, [row.user_id])

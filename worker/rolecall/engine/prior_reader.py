@@ -95,6 +95,7 @@ class PriorReader:
 
         The chunk begins beyond the place `after`: rows up to it may be in flight, so a reading leaves them alone.
         """
+        rows = [row for row in rows if not self._is_settled(row)]
         unread = {self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt}
         missing = dict.fromkeys(key for key in map(self._grouping.key, rows) if key in unread)
         at_hand = frozenset(row.key for row in rows)
@@ -135,9 +136,15 @@ class PriorReader:
                 prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
                 if row.key in at_hand:
                     priors[row.key] = prior
-                elif prior is not None and not row.in_doubt:
-                    self._journal.write_prior(PriorRecord(row.key, prior))
+                elif not row.in_doubt:
+                    self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
         return priors
+
+    def _is_settled(self, row: DueRow) -> bool:
+        """Return whether a reading of this session settled a row, which is due again as it failed."""
+        if row.in_doubt or row.prior is None or row.prior.state is PriorState.UNKNOWN:
+            return False
+        return not can_change(row.prior.state, self._operation)
 
     async def _fetch_group(self, key: str, after: int) -> list[tuple[int, DueRow]]:
         fetch = self._journal.due_of_user if self._grouping.by_user else self._journal.due_in_room

@@ -117,7 +117,8 @@ TABLE = (
     SettlementRule(True, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.RESPONSE)),
     SettlementRule(True, None, _GONE, Messages.OURS, _OURS),
     SettlementRule(True, None, _GONE, Messages.OTHERS, _OTHERS),
-    SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.RESPONSE, CHANGED_SINCE_READ)),
+    # Another account changed the role, or a proxy sent the call twice and the server failed before its message.
+    SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED, CHANGED_SINCE_READ)),
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
     # The prior state is unknown.
     SettlementRule(False, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.INFERRED)),
