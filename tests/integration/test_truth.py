@@ -110,7 +110,7 @@ async def test_another_account_was_first_and_the_response_is_known(tmp_path: Pat
 
 
 async def test_a_repeated_call_that_failed_before_its_message_is_only_inferred(tmp_path: Path) -> None:
-    """A proxy repeats a call after the server failed between its writes: 'not a leader' proves nothing, no message does."""
+    """A proxy repeats a call after the server failed between its writes: 'not a leader' proves nothing."""
     world = leader_world([PAIR])
 
     async with Sandbox(world, latency=0.01) as sandbox:
