@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.ordered_map import ordered_map
-from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.settlement import (
     MESSAGE_TOLERANCE,
-    NOT_NEEDED,
     ROLES_PROVE_FOR,
     Case,
     Ending,
@@ -87,7 +86,7 @@ class PriorReader:
     async def _choose_grouping(self, first: DueRow) -> Grouping:
         _, rooms = await self._journal.count_due(retry_failed=self._retry_failed)
         users = await self._journal.count_due_users(retry_failed=self._retry_failed)
-        return Grouping(by_user=users < rooms and await self._reader.shows_rooms(first.user_id) is True)
+        return Grouping(by_user=await self._reader.is_cheaper_by_user(rooms, users, first.user_id))
 
     async def _with_priors(self, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
         """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there."""
@@ -169,12 +168,9 @@ class PriorReader:
             return None
         if state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
-        if can_change(state, self._operation):
+        if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
-        if state is PriorState.STRANGER:
-            self._record(row, Outcome.FAILED, reading.reason)
-        else:
-            self._record(row, self._operation.nothing_to_do, reading.reason or NOT_NEEDED)
+        self._record(row, *settled)
         return None
 
     def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages) -> None:

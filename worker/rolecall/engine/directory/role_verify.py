@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
-from rolecall.engine.directory.role_check import read_role_holders
+from rolecall.engine.directory.role_reader import read_role_holders
 from rolecall.engine.directory.user_lookup import UserLookup
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, RowOutcome
