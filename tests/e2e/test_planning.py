@@ -26,7 +26,7 @@ async def test_check_changes_nothing_and_dry_run_is_the_same(tmp_path: Path) -> 
     assert "Predicted; nothing was changed. 4 rows: 2 removed, 1 not_leader, 1 duplicate." in checked.stdout
     assert "Members will see 2 system messages in 2 groups" in checked.stdout
     assert changes(world) == []
-    expected = Counter({("removed", ""): 2, ("not_leader", ""): 1, ("duplicate", "duplicate_of"): 1})
+    expected = Counter({("removed", ""): 2, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1})
     assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b") == expected
     assert not (tmp_path / "a/retry.csv").exists()
 
