@@ -47,11 +47,11 @@ async def process_rows(
     try:
         async with BatchWriter(store, hooks.on_durable) as journal:
             recorder, pauses = OutcomeRecorder(journal, context), PauseRecorder(journal, context.clock)
-            reader = RoleReader(ReadClient(client, context), operation) if settings.read_roles else None
+            reader = RoleReader(ReadClient(client, context), operation)
             rows = (
-                due_rows(journal, context)
-                if reader is None
-                else PriorReader(journal, reader, operation, recorder, context).rows()
+                PriorReader(journal, reader, operation, recorder, context).rows()
+                if settings.read_roles
+                else due_rows(journal, context)
             )
             admission = context.admission
             async with RowQueue(rows, RoomCache() if settings.room_cache else None) as queue:

@@ -2,24 +2,31 @@
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader
-from rolecall.engine.settlement import MESSAGE_TOLERANCE, Ending, Messages, can_change, find_change
+from rolecall.engine.settlement import (
+    MESSAGE_TOLERANCE,
+    Ending,
+    Messages,
+    can_change,
+    ending_of_reading,
+    find_change,
+)
 from rolecall.engine.stop_signal import ShutdownRequested
-from rolecall.models import DueRow, Prior, PriorState
+from rolecall.models import DueRow, Prior
 from rolecall.rocketchat.operations import Operation
 
 
 class EvidenceReader:
     """Reads evidence for single rows. What cannot be read, also because the run stops, is no evidence."""
 
-    def __init__(self, reader: RoleReader | None, operation: Operation, context: RunContext) -> None:
-        """Without `reader` nothing is read."""
+    def __init__(self, reader: RoleReader, operation: Operation, context: RunContext) -> None:
         self._reader = reader
         self._operation = operation
+        self._reads_roles = context.settings.read_roles
         self._uses_messages = context.settings.message_evidence
 
     async def messages(self, row: DueRow, prior: Prior) -> Messages:
         """Return who made the role change of a row, by the system messages of its room."""
-        if self._reader is None or not self._uses_messages or prior.read_at is None:
+        if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
         try:
@@ -31,13 +38,11 @@ class EvidenceReader:
         return find_change(messages, prior, self._operation)
 
     async def ending(self, row: DueRow, prior: Prior) -> Ending:
-        """Return AS_WANTED where the role of a row without an attempt left is read as changed, else EXHAUSTED."""
-        if self._reader is None or not can_change(prior.state, self._operation):
+        """Return the ending of a row without an attempt left, by its role as it is read now."""
+        if not self._reads_roles or not can_change(prior.state, self._operation):
             return Ending.EXHAUSTED
         try:
             readings = await self._reader.in_room(row.room_id, [row.user_id])
         except ShutdownRequested:
             return Ending.EXHAUSTED
-        state = readings.get(row.user_id, UNREADABLE).prior.state
-        is_changed = state is not PriorState.UNKNOWN and state is not prior.state
-        return Ending.AS_WANTED if is_changed else Ending.EXHAUSTED
+        return ending_of_reading(readings.get(row.user_id, UNREADABLE).prior.state, self._operation)

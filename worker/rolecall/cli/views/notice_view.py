@@ -40,7 +40,8 @@ def format_notice(notice: Notice) -> str:
 def _format_not_undone(notice: NotUndone) -> str:
     parts = []
     if notice.inferred:
-        parts.append(f"{notice.inferred:,} {notice.outcome} by inference: their prior role is unknown (--include-inferred)")
+        why = "their prior role is unknown"
+        parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
     if notice.unknown:
         parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
     return f"Not undone: {', '.join(parts)}."

@@ -171,7 +171,7 @@ class RoleReader:
         return None if user.rule is USER_NOT_FOUND else False
 
     async def messages(self, room_id: str, since: int) -> list[RoleMessage]:
-        """Return the role changes in a room since a time of the server's clock (ms); none where they are unreadable."""
+        """Return the role changes in a room since a time of the server's clock (ms); none if they are not readable."""
         read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
         return parse_role_messages(read.body) if read.body is not None else []
 
@@ -181,7 +181,7 @@ class RoleReader:
         return user.username if isinstance(user, UserInfo) else ""
 
     async def _rooms_list_the_role(self) -> bool:
-        """Return whether a room's list of roles has this role: the server leaves out roles without a description."""
+        """Return whether a room's list of roles contains this role; the server leaves out roles without description."""
         async with self._listing:
             if self._is_listed is None:
                 read = await self._reads.read(ROLES)
