@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.ordered_map import ordered_map
-from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.settlement import (
+    DIFFERS_FROM_PLAN,
     MESSAGE_TOLERANCE,
-    NOT_NEEDED,
     Case,
     Ending,
     Messages,
@@ -88,7 +88,7 @@ class PriorReader:
     async def _choose_grouping(self, first: DueRow) -> Grouping:
         _, rooms = await self._journal.count_due(retry_failed=self._retry_failed)
         users = await self._journal.count_due_users(retry_failed=self._retry_failed)
-        return Grouping(by_user=users < rooms and await self._reader.shows_rooms(first.user_id) is True)
+        return Grouping(by_user=await self._reader.is_cheaper_by_user(rooms, users, first.user_id))
 
     async def _with_priors(self, after: int, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
         """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there.
@@ -193,12 +193,13 @@ class PriorReader:
             return None
         if state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
-        if can_change(state, self._operation):
+        if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
-        if state is PriorState.STRANGER:
-            self._record(row, Outcome.FAILED, reading.reason)
+        outcome, reason = settled
+        if self._context.follows_plan:
+            self._record(row, outcome, DIFFERS_FROM_PLAN, message=f"planned to be sent, but read now: {reason}")
         else:
-            self._record(row, self._operation.nothing_to_do, reading.reason or NOT_NEEDED)
+            self._record(row, outcome, reason)
         return None
 
     def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages) -> None:
@@ -209,9 +210,9 @@ class PriorReader:
         outcome = outcome_of(settlement.verdict, self._operation)
         self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")
 
-    def _record(self, row: DueRow, outcome: Outcome, reason: str, *, evidence: str = "") -> None:
+    def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
-        record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now)
+        record = RowOutcome.without_call(row.key, outcome, reason, message=message, finished_at=now)
         self._recorder.record(row, record._replace(evidence=evidence))
 
 

@@ -18,11 +18,14 @@ REMOVED_BY_OTHER = "removed_by_other"
 ADDED_BY_OTHER = "added_by_other"
 CHANGED_SINCE_READ = "changed_since_read"
 CONFIRMED_ON_RETRY = "confirmed_on_retry"
+DIFFERS_FROM_PLAN = "differs_from_plan"
 SETTLEMENT_HINTS = {
     NOT_NEEDED: "the roles were read before: there was nothing to do, so nothing was sent",
     REMOVED_BY_OTHER: "another account took the role during the run",
     ADDED_BY_OTHER: "another account gave the role during the run",
     CHANGED_SINCE_READ: "the role changed between the reading and the call, not by this run",
+    DIFFERS_FROM_PLAN: "the plan would send this row, and the roles read now do not fit it: nothing was sent; "
+    "'message' says what was read, check the job again",
     CONFIRMED_ON_RETRY: "the response to an earlier attempt was lost, and the server now says 'nothing to do': "
     "that attempt most probably succeeded, but the roles were not read before",
 }
