@@ -32,6 +32,8 @@ class EvidenceReader:
         try:
             if not prior.username:
                 prior = prior._replace(username=await self._reader.username(row.user_id))
+            if not prior.username:  # messages name users by it
+                return Messages.NONE
             messages = await self._reader.messages(row.room_id, since)
         except ShutdownRequested:
             return Messages.NONE

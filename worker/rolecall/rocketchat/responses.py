@@ -218,9 +218,9 @@ def _time(value: object) -> int | None:
     """Parse a time as the server writes it, ISO text or `{"$date": milliseconds}`, as milliseconds since the epoch."""
     if isinstance(value, Mapping):
         value = value.get("$date")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value)
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
         return round(datetime.fromisoformat(_text(value)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
