@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
+from rolecall.sandbox.request_handler import ROUTES
 from tests.support.command import environment, finish, many, outcomes, read_report, rolecall, start, write_job
 
 FAST = ("--rate", "unlimited", "--retry-backoff", "0.02")
@@ -87,16 +88,30 @@ async def test_the_failure_threshold_stops_the_run(tmp_path: Path) -> None:
     assert told["not_attempted", "max_failures"] == 100 - told["unknown", "server_error"]
 
 
-async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path) -> None:
-    """A 404 on the route itself ends the run with exit 4, and no row is told as failed."""
+async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's 404 for the route ends the run with exit 4; no row is failed, the first one is in doubt."""
     pairs = many(50)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    monkeypatch.delitem(ROUTES, ("POST", "/api/v1/groups.removeLeader"))
+    async with Sandbox(world) as sandbox:
+        words = ("run", job, "--out", "o", *FAST, "--concurrency", "1")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 4, ended.stderr
+    assert outcomes(tmp_path / "o") == {("not_attempted", "no_such_route"): 49, ("unknown", "no_such_route"): 1}
+
+
+async def test_a_page_instead_of_the_route_is_no_missing_route(tmp_path: Path) -> None:
+    """A firewall's 404 leaves the rows in doubt; the roles settle them: failed, as they are still there."""
+    pairs = many(3)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
     plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404, html=True)])
     async with Sandbox(world, faults=plan) as sandbox:
-        ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 4, ended.stderr
-    assert outcomes(tmp_path / "o") == {("not_attempted", "no_such_route"): 50}
+        words = ("run", job, "--out", "o", *FAST, "--max-attempts", "1")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 1, ended.stderr
+    assert outcomes(tmp_path / "o") == {("failed", "untrusted_answer"): 3}
 
 
 async def test_a_bad_room_is_asked_once(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ A room (or user) is read once in a session: later its rows may be in flight, and
 what this run has done.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
@@ -102,7 +103,8 @@ class PriorReader:
         readings: dict[str, Mapping[int, Prior | None]] = {}
         part: list[DueRow] = []
         in_flight = self._context.settings.concurrency
-        async with aclosing(ordered_map(_each(list(missing)), self._read_group, at_once=in_flight)) as results:
+        read_group = partial(self._read_group, wanted={row.key for row in rows})
+        async with aclosing(ordered_map(_each(list(missing)), read_group, at_once=in_flight)) as results:
             for row in rows:
                 key = self._grouping.key(row)
                 if key in missing and key not in readings:
@@ -117,8 +119,8 @@ class PriorReader:
         if part:
             yield part
 
-    async def _read_group(self, key: str) -> Mapping[int, Prior | None]:
-        """Read one room or user; return the prior state of its due rows by key, None for a row that is settled."""
+    async def _read_group(self, key: str, wanted: Collection[int]) -> Mapping[int, Prior | None]:
+        """Read one room or user; return the prior state of the wanted rows by key, None for a row that is settled."""
         priors: dict[int, Prior | None] = {}
         after = 0
         while rows := await self._fetch_group(key, after):
@@ -126,10 +128,12 @@ class PriorReader:
             readings = await self._read(key, rows)
             messages = await self._messages(key, rows, readings)
             for row in rows:
-                priors[row.key] = prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
-                if row.in_doubt:
+                prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
+                if row.key in wanted:
+                    priors[row.key] = prior
+                elif row.in_doubt:
                     self._read_in_doubt.add(row.key)
-                else:
+                if not row.in_doubt:
                     self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
         return priors
 
