@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
-from rolecall.engine.directory.prediction import PREDICTION_HINTS
-from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
+from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
+from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.problems import BAD_ROW_REASONS
@@ -32,7 +32,7 @@ REASON_HINTS = {
     **HINTS,
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
-    **PREDICTION_HINTS,
+    **READING_HINTS,
     **VERIFICATION_HINTS,
     **SETTLEMENT_HINTS,
     "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",

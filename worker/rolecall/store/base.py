@@ -207,11 +207,15 @@ class RunStore(Protocol):
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
 
-    async def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
 
-    async def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
 
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""

@@ -118,20 +118,22 @@ class SqliteDatabase:
             rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
             return list(map(to_due_row, rows))
 
-    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
         return self._due_of(sql.DUE_IN_ROOM, room_id, after, count, retry_failed=retry_failed)
 
-    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
         with self._errors():
             self._db.execute(sql.INDEX_BY_USER)
         return self._due_of(sql.DUE_OF_USER, user_id, after, count, retry_failed=retry_failed)
 
-    def _due_of(self, statement: str, of: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        values = {"id": of, "key": after, "after": 0, "count": count, "retry_failed": retry_failed}
+    def _due_of(
+        self, statement: str, of: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        values = {"id": of, "after": after, "count": count, "retry_failed": retry_failed}
         with self._errors():
-            return [row for _, row in map(to_due_row, self._db.execute(statement, values))]
+            return list(map(to_due_row, self._db.execute(statement, values)))
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""

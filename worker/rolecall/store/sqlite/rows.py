@@ -78,7 +78,8 @@ def intent_values(intent: Intent) -> tuple[object, ...]:
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:
     """Return the values of a prior state for WRITE_PRIOR."""
-    return record.key, record.prior.state, record.prior.read_at, record.prior.username
+    state, read_at, username, accounts = record.prior
+    return record.key, state, read_at, username, " ".join(accounts)
 
 
 def batch_json(part: Iterable[Sequence[object]]) -> str:

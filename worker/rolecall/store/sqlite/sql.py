@@ -160,10 +160,10 @@ _DUE_COLUMNS = """
     prior_read_at, username, accounts, attempted_at
 """
 
-# The next due rows, in job order; and those of one room or one user, in the order of their keys.
+# The next due rows, in job order; and those of one room or one user, which `+place` keeps from scanning the whole job.
 DUE = f"SELECT {_DUE_COLUMNS} FROM pair WHERE {_DUE} ORDER BY place LIMIT :count"
-DUE_IN_ROOM = f"SELECT {_DUE_COLUMNS} FROM pair WHERE room_id = :id AND key > :key AND {_DUE} ORDER BY key LIMIT :count"
-DUE_OF_USER = f"SELECT {_DUE_COLUMNS} FROM pair WHERE user_id = :id AND key > :key AND {_DUE} ORDER BY key LIMIT :count"
+DUE_IN_ROOM = f"SELECT {_DUE_COLUMNS} FROM pair WHERE room_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
+DUE_OF_USER = f"SELECT {_DUE_COLUMNS} FROM pair WHERE user_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
 
 # The number of due rows and of their rooms, for the question before the run.
 COUNT_DUE = f"SELECT count(*), count(DISTINCT room_id) FROM pair WHERE {_DUE}"
@@ -198,14 +198,15 @@ WRITE_INTENT = """
 WRITE_PRIOR = """
     UPDATE pair SET
         prior = each.value ->> 1, prior_read_at = each.value ->> 2, username = each.value ->> 3,
-        prior_session = (SELECT max(id) FROM session)
+        accounts = each.value ->> 4, prior_session = (SELECT max(id) FROM session)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0 AND in_doubt = 0
 """
 
 OPEN_SESSION = "INSERT INTO session (account, started_at) VALUES (?, ?)"
 # The end of a session ends the pauses whose end was not planned.
 END_PAUSES = """
-    UPDATE pause SET ended_at = ? WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
+    UPDATE pause SET ended_at = ?
+    WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
 """
 CLOSE_SESSION = "UPDATE session SET stop = ?, ended_at = ? WHERE id = (SELECT max(id) FROM session)"
 SESSIONS = "SELECT started_at, ended_at, stop, account FROM session ORDER BY id"
