@@ -1,6 +1,6 @@
 """Verification over a socket: rows in doubt are settled as far as what is read proves, and never too early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
