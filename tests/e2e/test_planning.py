@@ -53,7 +53,7 @@ async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reading", ["--read-roles", "--no-read-roles"])
 async def test_a_row_that_no_longer_fits_the_plan_is_not_sent(reading: str, tmp_path: Path) -> None:
-    """A role that another took since the check, or a user who left, is reported as different; without reading it is sent."""
+    """A role that another took since the check, or a user who left, is reported as different, and nothing is sent."""
     world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
