@@ -11,6 +11,7 @@ from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
@@ -108,7 +109,7 @@ async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) 
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = stop_on_request(rows, stop)
+        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
