@@ -79,7 +79,7 @@ SPOILED = [
 
 @pytest.mark.parametrize("seed", [1])
 async def test_a_third_of_the_rows_spoiled(tmp_path: Path, seed: int) -> None:
-    """600 rows, a third of them lost before or after acting, or answered by gateways: none is reported wrongly."""
+    """600 rows, a third lost before or after acting, failed or replaced by gateways: none is reported wrongly."""
     chance = random.Random(seed)
     pairs = [(f"room{number % 60:02}", f"user{number:03}") for number in range(600)]
     leaders = {pair for pair in pairs if chance.random() < 0.6}

@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents, EventLogger
+from rolecall.engine.route_health import CredentialsCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController
@@ -34,8 +35,11 @@ class RunContext:
     admission: AdmissionController
     """Of the workspace: other sessions may share it."""
     caller: Caller
+    follows_plan: bool = False
+    """Every due row was planned to be sent: a row whose state does not fit that is not sent."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """Rows that were finished in this session."""
+    credentials: CredentialsCheck = field(default_factory=CredentialsCheck)
 
     @classmethod
     def create(
@@ -47,6 +51,7 @@ class RunContext:
         stop: StopSignal | None = None,
         admission: AdmissionController | None = None,
         caller: Caller = ANONYMOUS,
+        follows_plan: bool = False,
     ) -> Self:
         """Create a context; what is not given is new. Without `admission` the session has a controller of its own."""
         clock, stop = clock or Clock(), stop or StopSignal()
@@ -57,4 +62,5 @@ class RunContext:
             events=EngineEvents(log, clock, stop),
             admission=admission or AdmissionController.build(settings, clock),
             caller=caller,
+            follows_plan=follows_plan,
         )

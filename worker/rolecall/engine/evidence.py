@@ -2,9 +2,16 @@
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader
-from rolecall.engine.settlement import MESSAGE_TOLERANCE, Ending, Messages, can_change, find_change
+from rolecall.engine.settlement import (
+    MESSAGE_TOLERANCE,
+    Ending,
+    Messages,
+    can_change,
+    ending_of_reading,
+    find_change,
+)
 from rolecall.engine.stop_signal import ShutdownRequested
-from rolecall.models import DueRow, Prior, PriorState
+from rolecall.models import DueRow, Prior
 from rolecall.rocketchat.operations import Operation
 
 
@@ -31,16 +38,11 @@ class EvidenceReader:
         return find_change(messages, prior, self._operation)
 
     async def ending(self, row: DueRow, prior: Prior) -> Ending:
-        """Return how a row in doubt without an attempt left ended, by the role as it is read now."""
-        if not can_change(prior.state, self._operation):
+        """Return the ending of a row without an attempt left, by its role as it is read now."""
+        if not self._reads_roles or not can_change(prior.state, self._operation):
             return Ending.EXHAUSTED
-        if not self._reads_roles:
-            return Ending.UNREADABLE
         try:
             readings = await self._reader.in_room(row.room_id, [row.user_id])
         except ShutdownRequested:
-            return Ending.UNREADABLE
-        state = readings.get(row.user_id, UNREADABLE).prior.state
-        if state is PriorState.UNKNOWN:
-            return Ending.UNREADABLE
-        return Ending.EXHAUSTED if state is prior.state else Ending.AS_WANTED
+            return Ending.EXHAUSTED
+        return ending_of_reading(readings.get(row.user_id, UNREADABLE).prior.state, self._operation)

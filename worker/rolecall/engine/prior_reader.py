@@ -3,29 +3,26 @@
 Roles are read room by room or user by user, whichever takes fewer calls. One reading settles every due row of its
 room (or user) that needs no call; the others get their prior state, in memory for the rows at hand and in the store
 for later ones. So memory does not grow with the job, and no state is kept for the run.
-
-A room (or user) is read once in a session: later its rows may be in flight, and what a reading shows of them then is
-what this run has done.
 """
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from contextlib import aclosing
-from functools import partial
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.ordered_map import ordered_map
-from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.settlement import (
+    DIFFERS_FROM_PLAN,
     MESSAGE_TOLERANCE,
-    NOT_NEEDED,
-    ROLES_PROVE_FOR,
     Case,
     Ending,
     Messages,
     can_change,
+    do_roles_prove,
     find_change,
+    is_as_wanted,
     outcome_of,
     reason_of,
     settle,
@@ -69,8 +66,6 @@ class PriorReader:
         self._context = context
         self._retry_failed = context.settings.retry_failed
         self._grouping = Grouping(by_user=False)
-        self._read_in_doubt: set[int] = set()
-        """The keys of rows in doubt that were read in this session and that a later chunk returns."""
 
     async def rows(self) -> AsyncGenerator[Sequence[DueRow], None]:
         """Return the rows that must be sent, some at a time. Ends early when the stop is requested."""
@@ -83,28 +78,35 @@ class PriorReader:
                     return
                 if not place:
                     self._grouping = await self._choose_grouping(chunk[0][1])
-                place = chunk[-1][0]
-                async with aclosing(self._with_priors([row for _, row in chunk])) as parts:
+                async with aclosing(self._with_priors(place, [row for _, row in chunk])) as parts:
                     async for part in parts:
                         yield part
+                place = chunk[-1][0]
         except ShutdownRequested:
             return
 
     async def _choose_grouping(self, first: DueRow) -> Grouping:
         _, rooms = await self._journal.count_due(retry_failed=self._retry_failed)
         users = await self._journal.count_due_users(retry_failed=self._retry_failed)
-        return Grouping(by_user=users < rooms and await self._reader.shows_rooms(first.user_id) is True)
+        return Grouping(by_user=await self._reader.is_cheaper_by_user(rooms, users, first.user_id))
 
-    async def _with_priors(self, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
-        """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there."""
+    async def _with_priors(self, after: int, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
+        """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there.
+
+        The chunk begins beyond the place `after`: rows up to it may be in flight, so a reading leaves them alone.
+        """
         rows = [row for row in rows if not self._is_settled(row)]
-        missing = dict.fromkeys(self._grouping.key(row) for row in rows if self._is_unread(row))
-        self._read_in_doubt.difference_update(row.key for row in rows)
+        unread = {self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt}
+        missing = dict.fromkeys(key for key in map(self._grouping.key, rows) if key in unread)
+        at_hand = frozenset(row.key for row in rows)
         readings: dict[str, Mapping[int, Prior | None]] = {}
         part: list[DueRow] = []
+
+        async def read(key: str) -> Mapping[int, Prior | None]:
+            return await self._read_group(key, after, at_hand)
+
         in_flight = self._context.settings.concurrency
-        read_group = partial(self._read_group, wanted={row.key for row in rows})
-        async with aclosing(ordered_map(_each(list(missing)), read_group, at_once=in_flight)) as results:
+        async with aclosing(ordered_map(_each(list(missing)), read, at_once=in_flight)) as results:
             for row in rows:
                 key = self._grouping.key(row)
                 if key in missing and key not in readings:
@@ -119,34 +121,32 @@ class PriorReader:
         if part:
             yield part
 
-    async def _read_group(self, key: str, wanted: Collection[int]) -> Mapping[int, Prior | None]:
-        """Read one room or user; return the prior state of the wanted rows by key, None for a row that is settled."""
+    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, Prior | None]:
+        """Read one room or user for its due rows beyond a place.
+
+        Return the prior state of the rows at hand by key, None for a row that is settled; the store gets the others.
+        """
         priors: dict[int, Prior | None] = {}
-        after = 0
-        while rows := await self._fetch_group(key, after):
-            after = rows[-1].key
+        while chunk := await self._fetch_group(key, after):
+            after = chunk[-1][0]
+            rows = [row for _, row in chunk]
             readings = await self._read(key, rows)
-            messages = await self._messages(key, rows, readings)
+            messages = await self._messages(rows, readings)
             for row in rows:
                 prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
-                if row.key in wanted:
+                if row.key in at_hand:
                     priors[row.key] = prior
-                elif row.in_doubt:
-                    self._read_in_doubt.add(row.key)
-                if not row.in_doubt:
+                elif not row.in_doubt:
                     self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
         return priors
 
     def _is_settled(self, row: DueRow) -> bool:
         """Return whether a reading of this session settled a row, which is due again as it failed."""
-        state = PriorState.UNKNOWN if row.in_doubt or row.prior is None else row.prior.state
-        return state is not PriorState.UNKNOWN and not can_change(state, self._operation)
+        if row.in_doubt or row.prior is None or row.prior.state is PriorState.UNKNOWN:
+            return False
+        return not can_change(row.prior.state, self._operation)
 
-    def _is_unread(self, row: DueRow) -> bool:
-        """Return whether a row must be read in this session before it is sent."""
-        return row.key not in self._read_in_doubt if row.in_doubt else row.prior is None
-
-    async def _fetch_group(self, key: str, after: int) -> list[DueRow]:
+    async def _fetch_group(self, key: str, after: int) -> list[tuple[int, DueRow]]:
         fetch = self._journal.due_of_user if self._grouping.by_user else self._journal.due_in_room
         return await fetch(key, after, CHUNK, retry_failed=self._retry_failed)
 
@@ -160,30 +160,32 @@ class PriorReader:
         return await self._reader.in_room(key, others)
 
     async def _messages(
-        self, key: str, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
+        self, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
     ) -> Mapping[str, Sequence[RoleMessage]]:
         """Return the role changes of the rooms in which a row in doubt was found as wanted, by room id."""
         since: dict[str, int] = {}
         for row in rows:
             prior = row.prior
-            if row.in_doubt and prior is not None and prior.read_at is not None and self._is_changed(row, readings):
+            reading = readings.get(self._member(row), UNREADABLE)
+            if prior is not None and prior.read_at is not None and self._is_changed(row, reading):
                 since[row.room_id] = min(since.get(row.room_id, prior.read_at), prior.read_at)
         if not self._context.settings.message_evidence:
             return {}
         return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
 
-    def _is_changed(self, row: DueRow, readings: Mapping[str, RoleReading]) -> bool:
+    def _is_changed(self, row: DueRow, reading: RoleReading) -> bool:
         """Return whether a row in doubt had a state that can be changed, and is read as wanted now."""
-        now = readings.get(self._member(row), UNREADABLE).prior.state
         before = row.prior.state if row.prior is not None else PriorState.UNKNOWN
-        return can_change(before, self._operation) and now is not PriorState.UNKNOWN and now is not before
+        return (
+            row.in_doubt and can_change(before, self._operation) and is_as_wanted(reading.prior.state, self._operation)
+        )
 
     def _apply(self, row: DueRow, reading: RoleReading, messages: Mapping[str, Sequence[RoleMessage]]) -> Prior | None:
         """Return the prior state with which a row is sent; record its outcome and return None where it is not sent."""
         state = reading.prior.state
         if row.in_doubt:
             prior = row.prior or UNKNOWN_PRIOR
-            if not self._is_changed(row, {self._member(row): reading}):
+            if not self._is_changed(row, reading):
                 return prior
             prior = prior._replace(username=prior.username or reading.prior.username)
             change = find_change(messages.get(row.room_id, ()), prior, self._operation)
@@ -191,26 +193,26 @@ class PriorReader:
             return None
         if state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
-        if can_change(state, self._operation):
+        if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
-        if state is PriorState.STRANGER:
-            self._record(row, Outcome.FAILED, reading.reason)
+        outcome, reason = settled
+        if self._context.follows_plan:
+            self._record(row, outcome, DIFFERS_FROM_PLAN, message=f"planned to be sent, but read now: {reason}")
         else:
-            self._record(row, self._operation.nothing_to_do, reading.reason or NOT_NEEDED)
+            self._record(row, outcome, reason)
         return None
 
     def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages) -> None:
         """Record the outcome of a row in doubt whose role is read as wanted."""
-        now = self._context.clock.wall_ms()
-        recent = row.attempted_at is not None and now - row.attempted_at <= ROLES_PROVE_FOR
+        recent = do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
         case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=recent)
         settlement = settle(case)
         outcome = outcome_of(settlement.verdict, self._operation)
         self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")
 
-    def _record(self, row: DueRow, outcome: Outcome, reason: str, *, evidence: str = "") -> None:
+    def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
-        record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now)
+        record = RowOutcome.without_call(row.key, outcome, reason, message=message, finished_at=now)
         self._recorder.record(row, record._replace(evidence=evidence))
 
 

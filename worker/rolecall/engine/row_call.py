@@ -63,6 +63,22 @@ class RowCall:
     """Every attempt in doubt got a response with a 4xx status, none in an earlier session."""
     is_prepared: bool = False
     """The intent of the next attempt was written, and its request did not leave yet."""
+    attempted_at: int | None = None
+    """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    doubted_at: int | None = None
+    """When the last attempt in doubt was intended."""
+
+    @classmethod
+    def start(cls, target: RowTarget, row: DueRow) -> Self:
+        """Return the call of a due row, with what earlier sessions left."""
+        return cls(
+            target,
+            row,
+            row.attempts,
+            row.in_doubt,
+            only_refusals=not row.in_doubt,
+            doubted_at=row.attempted_at if row.in_doubt else None,
+        )
 
     @property
     def prior(self) -> Prior:
@@ -76,8 +92,9 @@ class RowCall:
         """Write the intent of an attempt; return once it is on disk. Raise StoreError."""
         self.is_prepared = True
         self.attempts += 1
-        now = self.target.context.clock.wall_ms()
-        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, now, self.prior))
+        intended_at = self.target.context.clock.wall_ms()
+        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, intended_at, self.prior))
+        self.attempted_at = intended_at
 
     def cancel_prepared(self) -> None:
         """Roll the intent back: its request does not leave."""
@@ -95,7 +112,8 @@ class RowCall:
         try:
             return await target.client.post_pair(target.operation.path, self.row.room_id, self.row.user_id)
         except asyncio.CancelledError:
-            self.in_doubt, self.only_refusals = True, False
+            self._doubt()
+            self.only_refusals = False
             self.last = CallResult(NOT_AWAITED, "", "the run ended before the answer came", None)
             raise
         finally:
@@ -105,7 +123,7 @@ class RowCall:
         """Classify a response and record what it says about the row."""
         result = classify(reply, self.target.operation)
         if result.rule.maybe_done:
-            self.in_doubt = True
+            self._doubt()
             self.only_refusals = self.only_refusals and result.status is not None and 400 <= result.status < 500
         if result.rule.action is not Action.BACK_OFF:
             self.last = result
@@ -134,6 +152,10 @@ class RowCall:
     def report_retry(self, result: CallResult, seconds: float) -> None:
         """Report the next attempt to the session's events."""
         self.target.context.events.retrying(self.row, result, seconds)
+
+    def _doubt(self) -> None:
+        """Record that the last attempt may have been carried out."""
+        self.in_doubt, self.doubted_at = True, self.attempted_at
 
     def _roll_back(self) -> None:
         self.target.journal.rollback_intent(IntentRollback(self.row.key, self.attempts, self.in_doubt))

@@ -6,7 +6,7 @@ from rolecall.engine.evidence import EvidenceReader
 from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.room_cache import RejectedRoom
 from rolecall.engine.row_call import RowCall, RowTarget
-from rolecall.engine.settlement import Case, Ending, Messages, can_change, outcome_of, reason_of, settle
+from rolecall.engine.settlement import Case, Ending, Messages, can_change, do_roles_prove, outcome_of, reason_of, settle
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
@@ -39,7 +39,7 @@ class RowProcessor:
         if rejection is not None:
             self._skip(row, rejection)
             return
-        call = RowCall(self._target, row, row.attempts, row.in_doubt, only_refusals=not row.in_doubt)
+        call = RowCall.start(self._target, row)
         try:
             result = await self._executor.execute(call)
             await self._finish(call, result)
@@ -78,7 +78,12 @@ class RowProcessor:
     async def _messages(self, call: RowCall, ending: Ending) -> Messages:
         """Return what the system messages show, where the table needs to know."""
         is_known = can_change(call.prior.state, self._target.operation)
-        if ending in (Ending.DONE, Ending.EXHAUSTED) or not (call.in_doubt or (is_known and ending is Ending.NOOP)):
+        matters = {
+            Ending.NOOP: call.in_doubt or is_known,
+            Ending.AS_WANTED: call.in_doubt,
+            Ending.REFUSED: call.in_doubt and is_known,
+        }
+        if not matters.get(ending, False):
             return Messages.NONE
         return await self._evidence.messages(call.row, call.prior)
 
@@ -89,6 +94,7 @@ class RowProcessor:
             in_doubt=call.in_doubt,
             ending=ending,
             messages=messages,
+            roles_prove=do_roles_prove(call.doubted_at, self._target.context.clock.wall_ms()),
             only_refusals=call.only_refusals,
         )
         settlement = settle(case)

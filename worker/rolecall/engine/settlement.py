@@ -18,11 +18,14 @@ REMOVED_BY_OTHER = "removed_by_other"
 ADDED_BY_OTHER = "added_by_other"
 CHANGED_SINCE_READ = "changed_since_read"
 CONFIRMED_ON_RETRY = "confirmed_on_retry"
+DIFFERS_FROM_PLAN = "differs_from_plan"
 SETTLEMENT_HINTS = {
     NOT_NEEDED: "the roles were read before: there was nothing to do, so nothing was sent",
     REMOVED_BY_OTHER: "another account took the role during the run",
     ADDED_BY_OTHER: "another account gave the role during the run",
     CHANGED_SINCE_READ: "the role changed between the reading and the call, not by this run",
+    DIFFERS_FROM_PLAN: "the plan would send this row, and the roles read now do not fit it: nothing was sent; "
+    "'message' says what was read, check the job again",
     CONFIRMED_ON_RETRY: "the response to an earlier attempt was lost, and the server now says 'nothing to do': "
     "that attempt most probably succeeded, but the roles were not read before",
 }
@@ -31,7 +34,7 @@ SETTLEMENT_HINTS = {
 MESSAGE_TOLERANCE = 2_000
 """Milliseconds by which a message may be older than the reading: two clocks of the server's own machines."""
 ROLES_PROVE_FOR = 600_000
-"""Milliseconds after the last attempt in which the role that is gone proves that attempt."""
+"""Milliseconds after an attempt in doubt in which the role that is gone proves that attempt."""
 
 
 class Ending(Enum):
@@ -45,9 +48,9 @@ class Ending(Enum):
     """A reading shows the role as wanted."""
     REFUSED = auto()
     """The server refused this row for good."""
+    UNCHANGED = auto()
+    """No attempt is left, and a reading shows the role as it was before."""
     EXHAUSTED = auto()
-    """No attempt is left, and the role was read as before or there is nothing to read for."""
-    UNREADABLE = auto()
     """No attempt is left, and the role could not be read."""
 
 
@@ -81,7 +84,7 @@ class Case(NamedTuple):
     ending: Ending
     messages: Messages = Messages.NONE
     roles_prove: bool = True
-    """The last attempt is recent enough for a role that is gone to prove it."""
+    """The last attempt in doubt is recent enough for a role that is gone to prove it."""
     only_refusals: bool = False
     """Every doubtful attempt got a response with a 4xx status."""
 
@@ -105,9 +108,11 @@ class SettlementRule(NamedTuple):
 
 
 _GONE = (Ending.NOOP, Ending.AS_WANTED)
+_NO_ATTEMPT_LEFT = (Ending.UNCHANGED, Ending.EXHAUSTED)
 _OURS = Settlement(Verdict.DONE, Evidence.MESSAGE)
 _OTHERS = Settlement(Verdict.NOTHING_TO_DO, Evidence.MESSAGE, REMOVED_BY_OTHER)
 _REFUSAL = Settlement(Verdict.FAILED, Evidence.RESPONSE, None)
+_NOT_DONE = Settlement(Verdict.FAILED, None, None)
 _UNKNOWN = Settlement(Verdict.UNKNOWN, None, None)
 
 TABLE = (
@@ -120,14 +125,16 @@ TABLE = (
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
     # The prior state is unknown.
     SettlementRule(False, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.INFERRED)),
-    SettlementRule(False, False, (Ending.NOOP,), None, Settlement(Verdict.NOTHING_TO_DO, Evidence.RESPONSE)),
+    SettlementRule(False, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.RESPONSE)),
     SettlementRule(False, True, _GONE, Messages.OURS, _OURS),
     SettlementRule(False, True, _GONE, Messages.OTHERS, _OTHERS),
     SettlementRule(False, True, (Ending.NOOP,), None, Settlement(Verdict.DONE, Evidence.INFERRED, CONFIRMED_ON_RETRY)),
-    # The server refused, or no attempt is left.
-    SettlementRule(None, True, (Ending.REFUSED,), Messages.OURS, _OURS),
-    SettlementRule(None, True, (Ending.REFUSED, Ending.EXHAUSTED, Ending.UNREADABLE, Ending.AS_WANTED), None, _UNKNOWN),
-    SettlementRule(None, False, (Ending.REFUSED, Ending.EXHAUSTED), None, _REFUSAL),
+    # The server refused, or no attempt is left. (The server also posts a message for a member who never had the role,
+    # so where the prior state is unknown a message alone does not prove that the role was there.)
+    SettlementRule(True, True, (Ending.REFUSED,), Messages.OURS, _OURS),
+    SettlementRule(None, True, (Ending.REFUSED, *_NO_ATTEMPT_LEFT, Ending.AS_WANTED), None, _UNKNOWN),
+    SettlementRule(None, False, (Ending.REFUSED,), None, _REFUSAL),
+    SettlementRule(None, False, _NO_ATTEMPT_LEFT, None, _NOT_DONE),
 )
 """The first line that matches decides."""
 
@@ -138,7 +145,7 @@ def settle(case: Case) -> Settlement:
     settlement = rule.settlement
     if settlement.evidence is Evidence.ROLES and not case.roles_prove:
         return settlement._replace(evidence=Evidence.INFERRED)
-    if settlement is _UNKNOWN and case.ending is Ending.EXHAUSTED and case.can_change and case.only_refusals:
+    if settlement is _UNKNOWN and case.ending is Ending.UNCHANGED and case.can_change and case.only_refusals:
         return _REFUSAL
     return settlement
 
@@ -172,6 +179,25 @@ def outcome_of(verdict: Verdict, operation: Operation) -> Outcome:
 def can_change(state: PriorState, operation: Operation) -> bool:
     """Return whether a call can change this prior state: that of a holder when removing, of a member when adding."""
     return state is (PriorState.MEMBER if operation.adds else PriorState.HAS_ROLE)
+
+
+def is_as_wanted(state: PriorState, operation: Operation) -> bool:
+    """Return whether a reading shows the role as the operation leaves it; a user who has left the room is no proof."""
+    return state is (PriorState.HAS_ROLE if operation.adds else PriorState.MEMBER)
+
+
+def ending_of_reading(state: PriorState, operation: Operation) -> Ending:
+    """Return the ending of a row whose role is read after its last attempt, where its prior state could be changed."""
+    if state is PriorState.UNKNOWN:
+        return Ending.EXHAUSTED
+    if state is PriorState.STRANGER:  # the role is gone, or was never given, whoever did it
+        return Ending.REFUSED
+    return Ending.AS_WANTED if is_as_wanted(state, operation) else Ending.UNCHANGED
+
+
+def do_roles_prove(attempted_at: int | None, now: int) -> bool:
+    """Return whether a role that is read as wanted proves an attempt in doubt; times in milliseconds."""
+    return attempted_at is not None and now - attempted_at <= ROLES_PROVE_FOR
 
 
 def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:

@@ -210,8 +210,9 @@ BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
 """Errors of read endpoints without an error type, by their message; `users.info` sends one."""
 BY_STATUS = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NO_SUCH_ROUTE}
 """Rules for Rocket.Chat's own JSON without a known error type."""
+TOO_MANY_REQUESTS = 429
 BY_FOREIGN_STATUS = {
-    429: RATE_LIMITED,
+    TOO_MANY_REQUESTS: RATE_LIMITED,
     500: SERVER_ERROR,
     # A proxy's status never proves that the call was not carried out: Envoy sends 503 if the connection broke after
     # the workspace had acted, Cloudflare sends 522 also if an established connection stays silent.

@@ -17,6 +17,7 @@ from rolecall.rocketchat.error_table import (
     REDIRECTED,
     SERVER_ERROR,
     SERVER_EXCEPTION,
+    TOO_MANY_REQUESTS,
     UNKNOWN_ERROR,
     UNTRUSTED,
     USER_NOT_IN_ROOM,
@@ -60,8 +61,6 @@ class MatchedBy(Enum):
     """The field `errorType`."""
     BRACKETS = auto()
     """The error type in square brackets at the end of the message; the field is missing."""
-    WORDS = auto()
-    """The message itself; there is no error type."""
     STATUS = auto()
     """The HTTP status."""
     UNKNOWN_REFUSAL = auto()
@@ -123,7 +122,7 @@ def explain(reply: Reply | NoReply, operation: Operation) -> Explanation:
         return Explanation(_DONE[operation.done], MatchedBy.SUCCESS)
     error = parse_error(body)
     if _is_rocketchat_error(reply, body):
-        if error.error_type == operation.noop_error_type:
+        if reply.status == 400 and error.error_type == operation.noop_error_type:
             rule = _NOTHING_TO_DO[operation.nothing_to_do]
             return Explanation(_result(rule, reply, body, error), _place_of(error))
         if error.error_type == "error-invalid-room" and _means_no_member(operation):
@@ -132,7 +131,7 @@ def explain(reply: Reply | NoReply, operation: Operation) -> Explanation:
 
 
 def _means_no_member(operation: Operation) -> bool:
-    """Return whether `error-invalid-room` of this method means that the user is not a member (see the server's code)."""
+    """Return whether `error-invalid-room` of this method means that the user is not a member."""
     return not operation.adds and operation.role is not Role.LEADER
 
 
@@ -192,7 +191,7 @@ def _classify_no_reply(reply: NoReply) -> CallResult:
 
 
 def _is_rocketchat_error(reply: Reply, body: dict[str, object] | None) -> bool:
-    """Return whether Rocket.Chat itself refused the call: its JSON, below 500. Older servers omit `success` in a 401."""
+    """Return whether this is Rocket.Chat's own refusal: its JSON, below 500; an older server's 401 has no `success`."""
     if body is None or not 400 <= reply.status < 500:
         return False
     return body.get("success") is False or (reply.status == 401 and body.get("status") == "error")
@@ -210,10 +209,12 @@ def _classify_error(reply: Reply, body: dict[str, object] | None, error: ServerE
 
 def _find_rule(reply: Reply, body: dict[str, object] | None, error: ServerError) -> tuple[ErrorRule, MatchedBy]:
     status = reply.status
+    if status == TOO_MANY_REQUESTS:  # its text does not matter: the call was not carried out
+        return BY_FOREIGN_STATUS[status], MatchedBy.STATUS
     if _is_rocketchat_error(reply, body):
         if by_type := BY_ERROR_TYPE.get(error.error_type):
             return by_type, _place_of(error)
-        if by_status := BY_STATUS.get(status) or BY_FOREIGN_STATUS.get(status):
+        if by_status := BY_STATUS.get(status):
             return by_status, MatchedBy.STATUS
         return (UNKNOWN_ERROR if error.error_type else SERVER_EXCEPTION), MatchedBy.UNKNOWN_REFUSAL
     if by_status := BY_FOREIGN_STATUS.get(status):

@@ -87,11 +87,15 @@ class BatchWriter:
         """Return the next due rows; see RunStore.fetch_due."""
         return await self._store.fetch_due(after, count, retry_failed=retry_failed)
 
-    async def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
         """Return the next due rows of one room; see RunStore.due_in_room."""
         return await self._store.due_in_room(room_id, after, count, retry_failed=retry_failed)
 
-    async def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
         """Return the next due rows of one user; see RunStore.due_of_user."""
         return await self._store.due_of_user(user_id, after, count, retry_failed=retry_failed)
 

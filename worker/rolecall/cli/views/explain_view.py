@@ -31,7 +31,6 @@ WHY = {
     MatchedBy.SUCCESS: "status 200 and success: true",
     MatchedBy.FIELD: "the field errorType says '{error_type}'",
     MatchedBy.BRACKETS: "there is no field errorType, but the message ends in [{error_type}]",
-    MatchedBy.WORDS: "this message is known; it has no error type",
     MatchedBy.STATUS: "the status {status}; the body names no error type that is known",
     MatchedBy.UNKNOWN_REFUSAL: "a refusal in JSON, but neither its error type nor its status is known",
     MatchedBy.UNTRUSTED: "nothing matched: neither success: true nor a refusal that Rocket.Chat sends",
@@ -74,7 +73,7 @@ def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
     """Return the outcome of a row whose last response this is; None if the row is attempted again in any case."""
     match meaning.action:
         case Action.FINISH:
-            return meaning.outcome
+            return Outcome.UNKNOWN if in_doubt and meaning.answer is Answer.REFUSED else meaning.outcome
         case Action.BACK_OFF:
             return None
         case Action.STOP:

@@ -6,25 +6,45 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from rolecall.engine.directory.prediction import MEMBERSHIP_NOT_SEEN
 from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.settlement import NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
-from rolecall.models import Prior, PriorState
-from rolecall.rocketchat.error_table import USER_NOT_FOUND, USER_NOT_IN_ROOM
+from rolecall.models import Outcome, Prior, PriorState
+from rolecall.rocketchat.error_table import (
+    ROOM_NOT_FOUND,
+    ROOM_NOT_JOINED,
+    USER_NOT_FOUND,
+    USER_NOT_IN_ROOM,
+    ErrorScope,
+)
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
+    COUNTERS,
     ROLES,
     ROOM_MEMBERS,
     ROOM_ROLES,
     SYNC_MESSAGES,
+    RoleHolder,
     RoleMessage,
     UserInfo,
     parse_described_roles,
+    parse_joined,
     parse_members,
     parse_role_holders,
     parse_role_messages,
 )
+
+ROLES_UNREADABLE = "roles_unreadable"
+"""Reason of a row that cannot be predicted."""
+MEMBERSHIP_NOT_SEEN = "membership_not_seen"
+"""Reason of a row whose user may not be a member, so that the server would refuse it."""
+ROOMS_NOT_SHOWN = "rooms_not_shown"
+READING_HINTS = {
+    ROLES_UNREADABLE: "the roles in this room could not be read: the run itself will show it",
+    MEMBERSHIP_NOT_SEEN: "whether the user is a member could not be read (permission 'view-other-user-channels')",
+}
+"""What an operator can do about each."""
 
 
 class RoleReading(NamedTuple):
@@ -36,6 +56,37 @@ class RoleReading(NamedTuple):
 
 
 UNREADABLE = RoleReading(Prior())
+
+
+class Unreadable(NamedTuple):
+    """Why the roles in a room, or the rooms of a user, cannot be read."""
+
+    reason: str
+    message: str = ""
+    rejects_room: bool = False
+    """True where a role change in this room would be refused for the same reason."""
+
+
+class RoomHolders(NamedTuple):
+    """Who has roles in one room."""
+
+    holders: Mapping[str, RoleHolder]
+    """By user id."""
+    read_at: int | None
+    """The server's clock: UTC, milliseconds since the epoch."""
+
+
+ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
+
+
+def outcome_of_reading(reading: RoleReading, operation: Operation) -> tuple[Outcome, str] | None:
+    """Return the outcome and reason of a row that a reading settles; None for a row that must be sent."""
+    state = reading.prior.state
+    if state is PriorState.UNKNOWN or can_change(state, operation):
+        return None
+    if state is PriorState.STRANGER:
+        return Outcome.FAILED, reading.reason
+    return operation.nothing_to_do, reading.reason or NOT_NEEDED
 
 
 class RoleReader:
@@ -50,35 +101,48 @@ class RoleReader:
 
     async def in_room(self, room_id: str, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in one room, by user id; a user that is missing could not be read."""
-        if not await self._rooms_list_the_role():
-            return {}
-        read = await self._reads.read(ROOM_ROLES[self._operation.kind], roomId=room_id)
-        if read.body is None:
-            return {}
-        read_at = _milliseconds(read.date)
-        holders = {holder.user_id: holder for holder in parse_role_holders(read.body)}
-        readings: dict[str, RoleReading] = {}
-        for user_id in user_ids:
-            holder = holders.get(user_id)
-            if holder is not None and self._operation.role in holder.roles:
-                readings[user_id] = RoleReading(Prior(PriorState.HAS_ROLE, read_at, holder.username))
-            elif holder is not None:  # a list of roles contains members only
-                readings[user_id] = RoleReading(Prior(PriorState.MEMBER, read_at, holder.username))
-        others = [user_id for user_id in user_ids if user_id not in readings]
-        for user_id, (is_member, reason, username) in (await self._membership(room_id, others)).items():
-            state = PriorState.STRANGER if is_member is False else PriorState.MEMBER
-            readings[user_id] = RoleReading(Prior(state, read_at, username), reason)
-        return readings
+        room = await self.holders(room_id)
+        return {} if isinstance(room, Unreadable) else await self.states_in(room_id, room, user_ids)
 
     async def of_user(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of one user in rooms, by room id; a room that is missing could not be read."""
+        states = await self.states_of(user_id, room_ids)
+        return {} if isinstance(states, Unreadable) else states
+
+    async def holders(self, room_id: str, *, explain: bool = False) -> RoomHolders | Unreadable:
+        """Return who has roles in a room. With `explain` one more call finds out why a group is not visible."""
+        if not await self._rooms_list_the_role():
+            return ROLE_NOT_LISTED
+        kind = self._operation.kind
+        read = await self._reads.read(ROOM_ROLES[kind], roomId=room_id)
+        if read.body is None:
+            result = await explain_hidden_room(self._reads, kind, room_id, read.verdict) if explain else read.verdict
+            return _unreadable(result)
+        return RoomHolders({each.user_id: each for each in parse_role_holders(read.body)}, _milliseconds(read.date))
+
+    async def states_in(self, room_id: str, room: RoomHolders, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
+        """Return the state of users in a room, by user id, with the membership of those who have no role in it."""
+        readings: dict[str, RoleReading] = {}
+        for user_id in user_ids:
+            holder = room.holders.get(user_id)
+            if holder is not None:  # a list of roles contains members only
+                state = PriorState.HAS_ROLE if self._operation.role in holder.roles else PriorState.MEMBER
+                readings[user_id] = RoleReading(Prior(state, room.read_at, holder.username))
+        others = [user_id for user_id in user_ids if user_id not in readings]
+        for user_id, (is_member, reason, username) in (await self._membership(room_id, others)).items():
+            state = PriorState.STRANGER if is_member is False else PriorState.MEMBER
+            readings[user_id] = RoleReading(Prior(state, room.read_at, username), reason)
+        return readings
+
+    async def states_of(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading] | Unreadable:
+        """Return the state of one user in rooms, by room id."""
         user = await self._users.by_id(user_id)
         if isinstance(user, CallResult):
             if user.rule is not USER_NOT_FOUND:
-                return {}
+                return _unreadable(user)
             return dict.fromkeys(room_ids, RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason))
         if user.rooms is None:
-            return {}
+            return Unreadable(ROOMS_NOT_SHOWN)
         read_at = _milliseconds(user.read_at)
         rooms = {room.room_id: room.roles for room in user.rooms}
         readings: dict[str, RoleReading] = {}
@@ -87,10 +151,17 @@ class RoleReader:
             if roles is None:
                 stranger_prior = Prior(PriorState.STRANGER, read_at, user.username)
                 readings[room_id] = RoleReading(stranger_prior, USER_NOT_IN_ROOM.reason)
+            elif self._operation.role in roles:
+                readings[room_id] = RoleReading(Prior(PriorState.HAS_ROLE, read_at, user.username))
+            elif not user.username:  # for the server there is no such user
+                readings[room_id] = RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
             else:
-                state = PriorState.HAS_ROLE if self._operation.role in roles else PriorState.MEMBER
-                readings[room_id] = RoleReading(Prior(state, read_at, user.username))
+                readings[room_id] = RoleReading(Prior(PriorState.MEMBER, read_at, user.username))
         return readings
+
+    async def is_cheaper_by_user(self, rooms: int, users: int, user_id: str) -> bool:
+        """Return whether reading so many users takes fewer calls than rooms; `user_id` shows whether it is possible."""
+        return users < rooms and await self.shows_rooms(user_id) is True
 
     async def shows_rooms(self, user_id: str) -> bool | None:
         """Return whether this account sees the rooms of a user; None where there is no such user to ask about."""
@@ -100,7 +171,7 @@ class RoleReader:
         return None if user.rule is USER_NOT_FOUND else False
 
     async def messages(self, room_id: str, since: int) -> list[RoleMessage]:
-        """Return the role changes in a room since a time of the server's clock (ms); none where they are not readable."""
+        """Return the role changes in a room since a time of the server's clock (ms); none if they are not readable."""
         read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
         return parse_role_messages(read.body) if read.body is not None else []
 
@@ -110,7 +181,7 @@ class RoleReader:
         return user.username if isinstance(user, UserInfo) else ""
 
     async def _rooms_list_the_role(self) -> bool:
-        """Return whether a room's list of roles contains this role: the server leaves out roles without a description."""
+        """Return whether a room's list of roles contains this role; the server leaves out roles without description."""
         async with self._listing:
             if self._is_listed is None:
                 read = await self._reads.read(ROLES)
@@ -131,7 +202,9 @@ class RoleReader:
             if page is None:
                 break
             members, total = page
-            offset += PAGE_SIZE
+            if not members:
+                break
+            offset += len(members)
             for user_id in missing & members.keys():
                 found[user_id] = (True, "", members[user_id])
             missing -= members.keys()
@@ -160,6 +233,30 @@ class RoleReader:
         if any(room.room_id == room_id for room in user.rooms):
             return True, "", user.username
         return False, USER_NOT_IN_ROOM.reason, user.username
+
+
+async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
+    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`.
+    """
+    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
+    if read.body is not None:
+        return parse_role_holders(read.body)
+    return await explain_hidden_room(reads, kind, room_id, read.verdict)
+
+
+async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
+    """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
+    if kind == "groups" and result.rule is ROOM_NOT_FOUND:
+        counters = await reads.read(COUNTERS, roomId=room_id)
+        if counters.body is not None and parse_joined(counters.body) is False:
+            return result._replace(rule=ROOM_NOT_JOINED)
+    return result
+
+
+def _unreadable(result: CallResult) -> Unreadable:
+    return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
 
 
 def _milliseconds(date: float | None) -> int | None:

@@ -30,6 +30,7 @@ from rolecall.store.sqlite.file_header import is_store_file
 from rolecall.store.sqlite.rows import (
     Group,
     batch_json,
+    doubt_values,
     intent_values,
     json_text,
     prior_values,
@@ -118,20 +119,22 @@ class SqliteDatabase:
             rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
             return list(map(to_due_row, rows))
 
-    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
         return self._due_of(sql.DUE_IN_ROOM, room_id, after, count, retry_failed=retry_failed)
 
-    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
         with self._errors():
             self._db.execute(sql.INDEX_BY_USER)
         return self._due_of(sql.DUE_OF_USER, user_id, after, count, retry_failed=retry_failed)
 
-    def _due_of(self, statement: str, of: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        values = {"id": of, "key": after, "after": 0, "count": count, "retry_failed": retry_failed}
+    def _due_of(
+        self, statement: str, of: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        values = {"id": of, "after": after, "count": count, "retry_failed": retry_failed}
         with self._errors():
-            return [row for _, row in map(to_due_row, self._db.execute(statement, values))]
+            return list(map(to_due_row, self._db.execute(statement, values)))
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
@@ -254,10 +257,13 @@ class SqliteDatabase:
         return sessions[-1].stop_reason if sessions else ""
 
     def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of rows by recorded outcome and evidence."""
+        """Return the number of pairs by recorded outcome and evidence."""
+        counts: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
-            rows = self._db.execute(sql.EVIDENCE_COUNTS)
-            return Counter({(Outcome(outcome), evidence): count for outcome, evidence, count in rows})
+            for group in self._groups():
+                if group.evidence is not None and group.outcome is not None:
+                    counts[Outcome(group.outcome), group.evidence] += group.rows
+        return counts
 
     def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
@@ -366,6 +372,8 @@ class JobImport:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
             self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
+        elif row.doubt is not None:
+            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
         self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))

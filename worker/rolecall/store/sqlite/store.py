@@ -94,12 +94,16 @@ class SqliteStore:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.fetch_due, after, count, retry_failed=retry_failed)
 
-    async def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one room, in the order of their keys, beyond the key `after`."""
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.due_in_room, room_id, after, count, retry_failed=retry_failed)
 
-    async def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[DueRow]:
-        """Return the next due rows of one user, in the order of their keys, beyond the key `after`."""
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.due_of_user, user_id, after, count, retry_failed=retry_failed)
 
     async def count_due_users(self, *, retry_failed: bool) -> int:
@@ -173,7 +177,7 @@ class SqliteStore:
         return await self._call(self._database.counts)
 
     async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of rows by recorded outcome and evidence."""
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
         return await self._call(self._database.evidence_counts)
 
     async def count_settled(self, since: int) -> int:
