@@ -115,6 +115,8 @@ class Row(NamedTuple):
     user_id: str
     extra: Mapping[str, Json]
     """The other columns of the job file, unchanged, in their order."""
+    doubt: "RowDoubt | None" = None
+    """What an earlier run left in doubt, where the job is its `retry.csv`."""
 
 
 MAX_ID_LENGTH = 256
@@ -160,6 +162,18 @@ class Prior(NamedTuple):
 
 
 UNKNOWN_PRIOR = Prior()
+
+
+class RowDoubt(NamedTuple):
+    """What an earlier run knew of a row that it left in doubt."""
+
+    reason: str
+    """Of the row in the report of that run."""
+    prior: Prior
+    attempted_at: int
+    """When its last attempt was intended: UTC, milliseconds since the epoch."""
+    seal: str = ""
+    """Of these values, as the file has it."""
 
 
 class Evidence(StrEnum):
@@ -221,6 +235,8 @@ class NoReply(NamedTuple):
     """True when the request may have reached the workspace, so that it may have been carried out."""
     certificate_refused: bool = False
     """True when the connection failed because the server's TLS certificate is not trusted."""
+    by_proxy: bool = False
+    """True when the configured proxy failed, not the workspace."""
 
 
 class RowOutcome(NamedTuple):

@@ -1,10 +1,11 @@
 """The reports of a run, written from its store; the same for every command."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
@@ -14,17 +15,18 @@ from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
+from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
-from rolecall.models import OUTCOMES, Json, Outcome
+from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.store.base import Count, Identity, PauseKind, RunStore, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
 if TYPE_CHECKING:  # heavy, and needed only at the end of a run
-    from rolecall.display.html_report import WaitStats
+    from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
 
@@ -48,6 +50,17 @@ class ReportSummary(NamedTuple):
     identity: Identity
     counts: Sequence[Count]
     sessions: Sequence[Session]
+    evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
+    """Rows by outcome and evidence."""
+
+    @property
+    def inferred(self) -> int:
+        """Rows whose outcome is only inferred."""
+        return self.count_evidence(Evidence.INFERRED)
+
+    def count_evidence(self, evidence: Evidence) -> int:
+        """Return the number of rows with this evidence."""
+        return sum(rows for (_, word), rows in self.evidence.items() if word == evidence)
 
     @property
     def has_failures(self) -> bool:
@@ -73,6 +86,7 @@ class ReportSummary(NamedTuple):
                 for count in self.counts
                 if count.reason
             ],
+            "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
             "sessions": [_session(session) for session in self.sessions],
             "rolecall": __version__,
@@ -81,7 +95,10 @@ class ReportSummary(NamedTuple):
 
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
-    return ReportSummary(run.folder, run.identity, await run.store.counts(), await run.store.sessions())
+    store = run.store
+    return ReportSummary(
+        run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
+    )
 
 
 async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
@@ -100,8 +117,10 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
-    further = {"report.html": await _html_report(run, summary, formats)} if is_run else {}
-    files = ReportFiles(formats, further, retry=is_run)
+    further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
+    has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
+    target = RunTarget(run.identity.workspace, run.identity.operation)
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
     opened = open_reports(run.folder, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
@@ -111,10 +130,18 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     return summary
 
 
-async def _html_report(run: Run, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    from rolecall.display.html_report import ReportContext, SessionSpan, html_report
+async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
+    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    await _add_waits(store, context.waits)
+    from rolecall.display.html_report import html_report
 
-    context = ReportContext(
+    return partial(html_report, context=context)
+
+
+def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+    from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
+
+    return ReportContext(
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
@@ -122,18 +149,15 @@ async def _html_report(run: Run, summary: ReportSummary, formats: Collection[str
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        waits=await _read_waits(run.store),
+        waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
-    return partial(html_report, context=context)
 
 
-async def _read_waits(store: RunStore) -> "WaitStats":
-    """Return the rate limit pauses and outages of a run, counted; memory does not grow with them."""
-    from rolecall.display.html_report import WaitStats
-
-    waits, after = WaitStats(), 0
+async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
+    """Count the rate limit pauses and outages of a run; memory does not grow with them."""
+    after = 0
     while pauses := await store.pauses(after, PAUSES_PER_PAGE):
         after = pauses[-1][0]
         for _, pause in pauses:
@@ -141,7 +165,6 @@ async def _read_waits(store: RunStore) -> "WaitStats":
                 waits.add_outage(pause.started_at, pause.ended_at)
             elif pause.kind is not PauseKind.SHUTDOWN and pause.until is not None:
                 waits.add_pause(pause.started_at, pause.until)
-    return waits
 
 
 def _possible_outcomes(identity: Identity) -> list[Outcome]:

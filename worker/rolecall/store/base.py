@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 KILLED = "killed"
 """Stop reason of a session whose process ended without recording one."""
+DOUBT_MESSAGE = "the call of an earlier run may have been carried out"
+"""Message of a row that an earlier run left in doubt and that this run has not sent."""
 PAGE_SIZE = 512
 """Rows that are in memory at once while a job is imported."""
 
@@ -199,7 +201,10 @@ class RunStore(Protocol):
     ) -> None:
         """Make the rows of a job the store's, in one transaction; pairs that it has keep their outcome.
 
-        A `preset` outcome is recorded for a pair that has no outcome and no attempt; `meta` is stored with the rows.
+        A row with a doubt becomes `unknown` and in doubt, with the prior state and the time of the last attempt of the
+        earlier run, where it has no outcome and no attempt. A `preset` outcome is recorded for a pair that has neither;
+        `meta` is stored with the rows.
+
         What `pages` raises undoes everything and is raised; so does a cancellation before the last page. `pages` must
         not call the store.
         """
@@ -270,7 +275,7 @@ class RunStore(Protocol):
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
 
     async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of rows by recorded outcome and evidence."""
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

@@ -55,8 +55,8 @@ class VerifiedRow(NamedTuple):
 class VerifyHooks(NamedTuple):
     """What a verification reports while it works."""
 
-    on_row: Callable[[VerifiedRow], object]
-    """Gets each verified row once."""
+    on_rows: Callable[[Sequence[VerifiedRow]], Awaitable[object]]
+    """Gets the verified rows of a room or a user, each row once."""
     on_wait: Callable[[int, float], object] = lambda rows, seconds: None
     """Gets the number of open rows and the seconds until they are read again."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -127,30 +127,28 @@ class RoleVerification:
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
         states = await self._reader.states_of(pairs[0].user_id, [pair.room_id for pair in pairs])
         if isinstance(states, Unreadable):
-            self._report_unread(pairs, states.reason)
+            await self._report_unread(pairs, states.reason)
             return
         holders = {room_id for room_id, reading in states.items() if reading.prior.state is PriorState.HAS_ROLE}
-        for pair in pairs:
-            self._compare(pair, pair.room_id in holders)
+        await self._compare({pair: pair.room_id in holders for pair in pairs})
         await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
         if isinstance(room, Unreadable):
-            self._report_unread(pairs, room.reason)
+            await self._report_unread(pairs, room.reason)
             return
         role = self._operation.role
         holders = {user_id for user_id, holder in room.holders.items() if role in holder.roles}
-        for pair in pairs:
-            self._compare(pair, pair.user_id in holders)
+        await self._compare({pair: pair.user_id in holders for pair in pairs})
         doubtful = [pair for pair in pairs if is_in_doubt(pair)]
         states = await self._reader.states_in(room_id, room, [pair.user_id for pair in doubtful])
         await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
 
-    def _compare(self, pair: Pair, has_role: bool) -> None:
-        if not is_in_doubt(pair):
-            self._hooks.on_row(compare_row(pair, has_role, self._operation))
+    async def _compare(self, roles: Mapping[Pair, bool]) -> None:
+        rows = [compare_row(pair, has, self._operation) for pair, has in roles.items() if not is_in_doubt(pair)]
+        await self._hooks.on_rows(rows)
 
     async def _settle(self, states: Mapping[Pair, RoleReading]) -> None:
         """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread."""
@@ -168,11 +166,13 @@ class RoleVerification:
         if settled:
             outcomes = [_to_row_outcome(pair.key, outcome, now) for pair, outcome in settled.items()]
             await self._store.commit(Batch(outcomes))
-        for pair, reading in states.items():
-            if pair not in ready:
-                self._keep_open(pair, arrives_until(doubts[pair], self._settings.late_arrival))
-            else:
-                self._hooks.on_row(_verified(pair, reading, is_settled=pair in settled))
+        rows = [_verified(pair, reading, is_settled=pair in settled) for pair, reading in ready.items()]
+        still_open = [pair for pair in states if pair not in ready]
+        if self._wait:
+            self._open |= {pair.key: arrives_until(doubts[pair], self._settings.late_arrival) for pair in still_open}
+        else:
+            rows += [VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds) for pair in still_open]
+        await self._hooks.on_rows(rows)
 
     async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
         results = await self._store.results_by_key([pair.key for pair in pairs])
@@ -186,12 +186,6 @@ class RoleVerification:
             return False
         return now < arrives_until(doubt, self._settings.late_arrival)
 
-    def _keep_open(self, pair: Pair, until: int) -> None:
-        if self._wait:
-            self._open[pair.key] = until
-        else:
-            self._hooks.on_row(VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds))
-
     async def _messages(self, doubts: Mapping[Pair, Doubt]) -> Mapping[str, Sequence[RoleMessage]]:
         """Return the role changes in the rooms of the rows since their prior readings, by room id."""
         since: dict[str, int] = {}
@@ -202,9 +196,8 @@ class RoleVerification:
             return {}
         return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
 
-    def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
-        for pair in pairs:
-            self._hooks.on_row(VerifiedRow(pair, VerifyStatus.UNREAD, None, why))
+    async def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
+        await self._hooks.on_rows([VerifiedRow(pair, VerifyStatus.UNREAD, None, why) for pair in pairs])
 
 
 def _verified(pair: Pair, reading: RoleReading, *, is_settled: bool) -> VerifiedRow:

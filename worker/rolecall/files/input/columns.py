@@ -7,6 +7,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
+from rolecall.files.doubt_columns import DOUBT_COLUMNS
 from rolecall.models import MAX_ID_LENGTH
 from rolecall.text import UNSAFE
 
@@ -70,8 +71,9 @@ def find_header_problem(names: Sequence[str]) -> str:
             return f"two columns name the {role.value}: {format_names(columns)}; keep one"
     if not has_id_columns(names):
         return f"{describe_missing_columns(names)}; the first line must name the columns, such as roomId,userId"
-    if len(names) - 2 > MAX_EXTRA_COLUMNS:
-        return f"{len(names) - 2} further columns; at most {MAX_EXTRA_COLUMNS} are carried into the report"
+    further = sum(name.strip() not in DOUBT_COLUMNS for name in names) - 2
+    if further > MAX_EXTRA_COLUMNS:
+        return f"{further} further columns; at most {MAX_EXTRA_COLUMNS} are carried into the report"
     return ""
 
 

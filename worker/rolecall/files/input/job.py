@@ -7,6 +7,7 @@ from typing import BinaryIO, Self
 
 import orjson
 
+from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.columns import MAX_EXTRA_COLUMNS
 from rolecall.files.input.csv_rows import detect_dialect, read_csv_rows
 from rolecall.files.input.json_rows import read_json_array, read_json_lines, read_json_object
@@ -49,7 +50,7 @@ class Job:
         """
         known = self._extra_columns.keys()
         empty = True
-        for row in self._read_rows():
+        for row in map(take_doubt, self._read_rows()):
             if row.extra and not row.extra.keys() <= known:
                 self._add_columns(row.extra)
             empty = False

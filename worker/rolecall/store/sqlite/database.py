@@ -30,6 +30,7 @@ from rolecall.store.sqlite.file_header import is_store_file
 from rolecall.store.sqlite.rows import (
     Group,
     batch_json,
+    doubt_values,
     intent_values,
     json_text,
     prior_values,
@@ -256,10 +257,13 @@ class SqliteDatabase:
         return sessions[-1].stop_reason if sessions else ""
 
     def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of rows by recorded outcome and evidence."""
+        """Return the number of pairs by recorded outcome and evidence."""
+        counts: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
-            rows = self._db.execute(sql.EVIDENCE_COUNTS)
-            return Counter({(Outcome(outcome), evidence): count for outcome, evidence, count in rows})
+            for group in self._groups():
+                if group.evidence is not None and group.outcome is not None:
+                    counts[Outcome(group.outcome), group.evidence] += group.rows
+        return counts
 
     def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
@@ -368,6 +372,8 @@ class JobImport:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
             self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
+        elif row.doubt is not None:
+            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
         self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))

@@ -7,19 +7,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, is_due
-from rolecall.store.base import Intent, Pair, PriorRecord
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
+from rolecall.store.base import DOUBT_MESSAGE, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Group(NamedTuple):
-    """Rows with the same recorded outcome, reason and doubt."""
+    """Rows with the same recorded outcome, reason, doubt and evidence."""
 
     outcome: str | None
     reason: str | None
     in_doubt: int
     in_job: int
+    evidence: str | None
+    """None for rows that are never sent; empty for pairs without evidence."""
     rows: int
 
     def is_due(self, *, retry_failed: bool) -> bool:
@@ -74,6 +76,13 @@ def intent_values(intent: Intent) -> tuple[object, ...]:
     """Return the values of an intent for WRITE_INTENT."""
     state, read_at, username, accounts = intent.prior
     return intent.key, intent.attempt, intent.at, state, read_at, username, " ".join(accounts)
+
+
+def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, ...]:
+    """Return the values of an earlier run's doubt for IMPORT_DOUBT."""
+    state, read_at, username, accounts = doubt.prior
+    prior = (state, read_at, to_text(username), to_text(" ".join(accounts)))
+    return room_id, user_id, to_text(doubt.reason), DOUBT_MESSAGE, *prior, doubt.attempted_at
 
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:

@@ -96,6 +96,7 @@ SCHEMA = f"""
         reason TEXT,
         in_doubt INTEGER NOT NULL,
         in_job INTEGER NOT NULL,
+        evidence TEXT,
         rows INTEGER NOT NULL
     );
 """
@@ -109,6 +110,12 @@ INSERT_PAIR = """
     INSERT INTO pair (room_id, user_id, place, line, extra) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (room_id, user_id) DO UPDATE
     SET place = excluded.place, line = excluded.line, extra = excluded.extra WHERE place IS NULL
+"""
+# Record what an earlier run left in doubt of a pair that this run has not touched.
+IMPORT_DOUBT = """
+    UPDATE pair SET outcome = 'unknown', reason = ?3, in_doubt = 1, http_status = NULL, error_type = '', message = ?4,
+        prior = ?5, prior_read_at = ?6, username = ?7, accounts = ?8, attempted_at = ?9
+    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 FIRST_LINE = "SELECT line FROM pair WHERE room_id = ? AND user_id = ?"
 INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -243,24 +250,19 @@ RESULTS_BY_KEY = """
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
-# The number of rows by outcome and reason; rows without an outcome by `in_doubt`. Rows that are never sent are not
-# `in_job`, nor are pairs that only an earlier version of the job file has.
+# The number of rows by outcome, reason and evidence; rows without an outcome by `in_doubt`. Rows that are never sent
+# are not `in_job` and have no evidence; pairs that only an earlier version of the job file has are not `in_job`.
 GROUPS = """
     SELECT outcome, reason, CASE WHEN outcome IS NULL THEN in_doubt ELSE 0 END AS in_doubt, place IS NOT NULL AS in_job,
-        count(*) AS rows
-    FROM pair GROUP BY 1, 2, 3, 4
-    UNION ALL SELECT outcome, reason, 0, 0, count(*) FROM unsent GROUP BY outcome, reason
+        CASE WHEN outcome IS NULL THEN '' ELSE ifnull(evidence, '') END AS evidence, count(*) AS rows
+    FROM pair GROUP BY 1, 2, 3, 4, 5
+    UNION ALL SELECT outcome, reason, 0, 0, NULL, count(*) FROM unsent GROUP BY outcome, reason
 """
 
 # Grouping reads all rows, a second for a million; so the counts are stored until something changes.
 SAVE_GROUP_COUNTS = f"INSERT INTO group_count {GROUPS}"
 CLEAR_GROUP_COUNTS = "DELETE FROM group_count"
-GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, rows FROM group_count"
-
-# The number of rows by recorded outcome and evidence.
-EVIDENCE_COUNTS = """
-    SELECT outcome, ifnull(evidence, ''), count(*) FROM pair WHERE outcome IS NOT NULL GROUP BY 1, 2
-"""
+GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, evidence, rows FROM group_count"
 
 # The number of rows with an outcome since a moment: the speed of a run, as seen from outside.
 # (A row that is sent again keeps `finished_at` while it has no outcome.)

@@ -177,7 +177,7 @@ class SqliteStore:
         return await self._call(self._database.counts)
 
     async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of rows by recorded outcome and evidence."""
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
         return await self._call(self._database.evidence_counts)
 
     async def count_settled(self, since: int) -> int:
