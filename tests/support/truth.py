@@ -81,7 +81,7 @@ def change_as_other(world: World, account: str, pair: Pair, *, adds: bool = Fals
 
 
 async def wait_for_route(sandbox: Sandbox, route: str) -> None:
-    """Wait until the sandbox has received a call of this route; its response is still to be sent if there is latency."""
+    """Wait until the sandbox has received a call of this route; with latency, before its response is sent."""
     seen = 0
     while not any(call.route == route for call in sandbox.world.calls[seen:]):
         seen = len(sandbox.world.calls)

@@ -191,7 +191,7 @@ def _classify_no_reply(reply: NoReply) -> CallResult:
 
 
 def _is_rocketchat_error(reply: Reply, body: dict[str, object] | None) -> bool:
-    """Return whether Rocket.Chat itself refused the call: its JSON, below 500. Older servers have no `success` in a 401."""
+    """Return whether this is Rocket.Chat's own refusal: its JSON, below 500; an older server's 401 has no `success`."""
     if body is None or not 400 <= reply.status < 500:
         return False
     return body.get("success") is False or (reply.status == 401 and body.get("status") == "error")

@@ -127,7 +127,7 @@ DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in
 # does not describe it.
 PRESET_OUTCOME = """
     UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
-        duration_ms = NULL
+        duration_ms = NULL, evidence = ''
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 
