@@ -1,6 +1,6 @@
 """Verification over a socket: rows in doubt are settled as far as what is read proves, and never too early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +78,11 @@ async def verify(
             work = RoleVerification(
                 as_store(database), RoleReader(at.reader, REMOVE_LEADER), REMOVE_LEADER, settings or Settings(), clock
             )
-            await work.run(VerifyHooks(rows.append, sleep=time.sleep), wait=wait)
+
+            async def on_rows(group: Sequence[VerifiedRow]) -> None:
+                rows.extend(group)
+
+            await work.run(VerifyHooks(on_rows, sleep=time.sleep), wait=wait)
         (result,), (row,) = list(database.results()), rows
         return Verified(row, result.outcome.value, result.reason, result.evidence, time.waits)
     finally:

@@ -1,5 +1,6 @@
 """Verify a run: read the roles back and compare them with its report."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from rolecall.app.run_directory import (
     require_change,
     require_workspace,
 )
+from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
@@ -108,20 +110,22 @@ async def _verify(
     run: Run, operation: Operation, session: ReadSession, context: AppContext, *, wait: bool
 ) -> VerifyResult:
     reads, stop, clock = session
-    collector, complete = _Collector(), False
-    with suppress(_Incomplete), verify_csv(run.folder / VERIFY_FILE) as write:
+    collector, writing, complete = _Collector(), asyncio.Lock(), False
+    with suppress(_Incomplete):
+        async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
 
-        def on_row(row: VerifiedRow) -> None:
-            if collector.add(row):
-                write(_csv_row(row))
+            async def on_rows(rows: Sequence[VerifiedRow]) -> None:
+                if listed := [_csv_row(row) for row in rows if collector.add(row)]:
+                    async with writing:
+                        await asyncio.to_thread(lambda: [write(row) for row in listed])
 
-        def on_wait(rows: int, seconds: float) -> None:
-            context.observer.notice(OpenRows(rows, seconds))
+            def on_wait(rows: int, seconds: float) -> None:
+                context.observer.notice(OpenRows(rows, seconds))
 
-        work = RoleVerification(run.store, RoleReader(reads, operation), operation, context.settings, clock)
-        complete = await run_reading(work.run(VerifyHooks(on_row, on_wait), wait=wait), stop)
-        if not complete:
-            raise _Incomplete
+            work = RoleVerification(run.store, RoleReader(reads, operation), operation, context.settings, clock)
+            complete = await run_reading(work.run(VerifyHooks(on_rows, on_wait), wait=wait), stop)
+            if not complete:
+                raise _Incomplete
     if collector.found[VerifyStatus.SETTLED]:
         await mark_reports_stale(run)
         await reports.write_reports(run, ())
@@ -132,7 +136,7 @@ async def _verify(
         collector.found,
         collector.first,
         stop=None if complete else stop.reason,
-        undo=undo if (undo / FILE_NAME).is_file() else None,
+        undo=undo if await asyncio.to_thread((undo / FILE_NAME).is_file) else None,
     )
 
 

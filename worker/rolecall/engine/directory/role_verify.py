@@ -55,8 +55,8 @@ class VerifiedRow(NamedTuple):
 class VerifyHooks(NamedTuple):
     """What a verification reports while it works."""
 
-    on_row: Callable[[VerifiedRow], object]
-    """Gets each verified row once."""
+    on_rows: Callable[[Sequence[VerifiedRow]], Awaitable[object]]
+    """Gets the rows of each room or user; each row once."""
     on_wait: Callable[[int, float], object] = lambda rows, seconds: None
     """Gets the number of open rows and the seconds until they are read again."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -127,35 +127,37 @@ class RoleVerification:
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
         states = await self._reader.states_of(pairs[0].user_id, [pair.room_id for pair in pairs])
         if isinstance(states, Unreadable):
-            self._report_unread(pairs, states.reason)
+            await self._report_unread(pairs, states.reason)
             return
         holders = {room_id for room_id, reading in states.items() if reading.prior.state is PriorState.HAS_ROLE}
-        for pair in pairs:
-            self._compare(pair, pair.room_id in holders)
-        await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
+        compared = self._compare(pairs, lambda pair: pair.room_id in holders)
+        settled = await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
+        await self._hooks.on_rows([*compared, *settled])
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
         if isinstance(room, Unreadable):
-            self._report_unread(pairs, room.reason)
+            await self._report_unread(pairs, room.reason)
             return
         role = self._operation.role
         holders = {user_id for user_id, holder in room.holders.items() if role in holder.roles}
-        for pair in pairs:
-            self._compare(pair, pair.user_id in holders)
+        compared = self._compare(pairs, lambda pair: pair.user_id in holders)
         doubtful = [pair for pair in pairs if is_in_doubt(pair)]
         states = await self._reader.states_in(room_id, room, [pair.user_id for pair in doubtful])
-        await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
+        settled = await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
+        await self._hooks.on_rows([*compared, *settled])
 
-    def _compare(self, pair: Pair, has_role: bool) -> None:
-        if not is_in_doubt(pair):
-            self._hooks.on_row(compare_row(pair, has_role, self._operation))
+    def _compare(self, pairs: Sequence[Pair], has_role: Callable[[Pair], bool]) -> list[VerifiedRow]:
+        return [compare_row(pair, has_role(pair), self._operation) for pair in pairs if not is_in_doubt(pair)]
 
-    async def _settle(self, states: Mapping[Pair, RoleReading]) -> None:
-        """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread."""
+    async def _settle(self, states: Mapping[Pair, RoleReading]) -> list[VerifiedRow]:
+        """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread.
+
+        Return the rows that are not read again.
+        """
         if not states:
-            return
+            return []
         doubts = await self._doubts(list(states))
         now = self._clock.wall_ms()
         ready = {pair: reading for pair, reading in states.items() if not self._may_arrive(doubts[pair], reading, now)}
@@ -168,11 +170,13 @@ class RoleVerification:
         if settled:
             outcomes = [_to_row_outcome(pair.key, outcome, now) for pair, outcome in settled.items()]
             await self._store.commit(Batch(outcomes))
-        for pair, reading in states.items():
-            if pair not in ready:
-                self._keep_open(pair, arrives_until(doubts[pair], self._settings.late_arrival))
-            else:
-                self._hooks.on_row(_verified(pair, reading, is_settled=pair in settled))
+        rows = [_verified(pair, reading, is_settled=pair in settled) for pair, reading in ready.items()]
+        still_open = [pair for pair in states if pair not in ready]
+        if not self._wait:
+            return [*rows, *(VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds) for pair in still_open)]
+        for pair in still_open:
+            self._open[pair.key] = arrives_until(doubts[pair], self._settings.late_arrival)
+        return rows
 
     async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
         results = await self._store.results_by_key([pair.key for pair in pairs])
@@ -186,12 +190,6 @@ class RoleVerification:
             return False
         return now < arrives_until(doubt, self._settings.late_arrival)
 
-    def _keep_open(self, pair: Pair, until: int) -> None:
-        if self._wait:
-            self._open[pair.key] = until
-        else:
-            self._hooks.on_row(VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds))
-
     async def _messages(self, doubts: Mapping[Pair, Doubt]) -> Mapping[str, Sequence[RoleMessage]]:
         """Return the role changes in the rooms of the rows since their prior readings, by room id."""
         since: dict[str, int] = {}
@@ -202,9 +200,8 @@ class RoleVerification:
             return {}
         return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
 
-    def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
-        for pair in pairs:
-            self._hooks.on_row(VerifiedRow(pair, VerifyStatus.UNREAD, None, why))
+    async def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
+        await self._hooks.on_rows([VerifiedRow(pair, VerifyStatus.UNREAD, None, why) for pair in pairs])
 
 
 def _verified(pair: Pair, reading: RoleReading, *, is_settled: bool) -> VerifiedRow:
