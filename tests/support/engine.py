@@ -13,7 +13,7 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
-from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.base import Identity
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
@@ -55,20 +55,21 @@ async def run_pairs(
     *,
     stop: StopSignal | None = None,
     answer_within: float = 0.25,
+    operation: Operation = REMOVE_LEADER,
 ) -> Told:
     """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones."""
     stop, clock = stop or StopSignal(), Clock()
     ledger = SqliteDatabase(path)
     try:
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        import_rows(ledger, Identity(url, REMOVE_LEADER.name, ""), rows)
+        import_rows(ledger, Identity(url, operation.name, ""), rows)
         ledger.open_session("tester", clock.wall_ms())
         transport = ConnectionConfig(url, connect_timeout=0.25, timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
             context = RunContext.create(
                 settings, SilentLog(), clock=clock, stop=stop, caller=Caller(ACCOUNT.user_id, clock.wall_ms())
             )
-            await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
+            await process_rows(as_store(ledger), client, operation, context)
         ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:

@@ -115,7 +115,8 @@ class Workspace(ReadClient):
         return {"user": self._named(user) | ({"rooms": rooms} if self.shows_rooms else {})}
 
     def _named(self, user: str) -> dict[str, object]:
-        return {"_id": user} | ({"username": self.users[user]} if self.users[user] else {})
+        named: dict[str, object] = {"_id": user}
+        return named | ({"username": self.users[user]} if self.users[user] else {})
 
 
 def _failed(rule: ErrorRule) -> ReadResult:
