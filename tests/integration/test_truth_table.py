@@ -166,6 +166,10 @@ LINES = [
         "old D, gone, no message", Scene.can, ("done", "", "inferred"),
         doubt=Doubt(age=ROLES_PROVE_FOR + 1_000), after_doubt=[by_us_silently], calls=0,
     ),
+    Line(
+        "D, gone, may have left", Scene.can, ("done", "", "inferred"),
+        doubt=Doubt(), after_doubt=[by_us_silently, Scene.not_seen], calls=0, only=REMOVE_LEADER,
+    ),
     Line("attempts used up, gone", Scene.can, ("done", "", "message"), [BAD_GATEWAY_AFTER], calls=3),
     # leader, D | a reading shows the role present: sent again ("stored D, OK")
     # leader, D | attempts used up, role still present

@@ -83,7 +83,7 @@ async def test_what_cannot_be_read_is_no_evidence(workspace: Workspace, why: str
 async def test_the_role_read_again(workspace: Workspace, roles: list[str] | None, ending: Ending) -> None:
     """A role that is gone is as wanted, one that is present unchanged."""
     workspace.rooms["R"]["lea"] = None if roles is None else set(roles)
-    assert await reader(workspace).ending(ROW, PRIOR) is ending
+    assert await reader(workspace).ending(ROW, PRIOR) == (ending, True)
 
 
 @pytest.mark.parametrize("operation", [REMOVE_LEADER, ADD_LEADER], ids=["remove", "add"])
@@ -91,7 +91,7 @@ async def test_who_has_left_proves_nothing(workspace: Workspace, operation: Oper
     """Whether adding or removing: a user who is no member any more is as one that the server would refuse."""
     del workspace.rooms["R"]["lea"]
     prior = PRIOR._replace(state=PriorState.MEMBER if operation.adds else PriorState.HAS_ROLE)
-    assert await reader(workspace, operation).ending(ROW, prior) is Ending.REFUSED
+    assert await reader(workspace, operation).ending(ROW, prior) == (Ending.REFUSED, True)
 
 
 @pytest.mark.parametrize(("roles", "ending"), [(["leader"], Ending.AS_WANTED), (None, Ending.UNCHANGED)])
@@ -99,7 +99,15 @@ async def test_the_role_read_again_after_adding(workspace: Workspace, roles: lis
     """For `add` a role that is present is as wanted."""
     workspace.rooms["R"]["lea"] = None if roles is None else set(roles)
     prior = PRIOR._replace(state=PriorState.MEMBER)
-    assert await reader(workspace, ADD_LEADER).ending(ROW, prior) is ending
+    assert await reader(workspace, ADD_LEADER).ending(ROW, prior) == (ending, True)
+
+
+async def test_who_may_have_left_is_not_sure(workspace: Workspace) -> None:
+    """Without the means to see that the user is still a member, a role that is gone proves less."""
+    workspace.shows_rooms = False
+    assert await reader(workspace).ending(ROW, PRIOR) == (Ending.AS_WANTED, False)
+    workspace.rooms["R"]["lea"] = {"leader"}
+    assert await reader(workspace).ending(ROW, PRIOR) == (Ending.UNCHANGED, True)
 
 
 @pytest.mark.parametrize("why", ["unreadable", "no description", "stop", "switched off", "unknown prior"])
@@ -113,5 +121,5 @@ async def test_a_role_that_cannot_be_read_again(workspace: Workspace, why: str) 
     elif why == "stop":
         workspace.stops_after = 1
     prior = UNREAD if why == "unknown prior" else PRIOR
-    assert await reader(workspace, roles=why != "switched off").ending(ROW, prior) is Ending.EXHAUSTED
+    assert await reader(workspace, roles=why != "switched off").ending(ROW, prior) == (Ending.EXHAUSTED, True)
     assert (workspace.calls == []) is (why in ("switched off", "unknown prior"))

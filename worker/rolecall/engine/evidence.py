@@ -1,5 +1,7 @@
 """Evidence for a row whose last response does not prove its outcome: system messages, and the role read again."""
 
+from typing import NamedTuple
+
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader
 from rolecall.engine.settlement import (
@@ -13,6 +15,14 @@ from rolecall.engine.settlement import (
 from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import DueRow, Prior
 from rolecall.rocketchat.operations import Operation
+
+
+class LaterEnding(NamedTuple):
+    """The ending of a row by a reading after its last attempt."""
+
+    ending: Ending
+    is_sure: bool = True
+    """False where the role is gone and the user may have left the room."""
 
 
 class EvidenceReader:
@@ -39,12 +49,13 @@ class EvidenceReader:
             return Messages.NONE
         return find_change(messages, prior, self._operation)
 
-    async def ending(self, row: DueRow, prior: Prior) -> Ending:
+    async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
         """Return the ending of a row without an attempt left, by its role as it is read now."""
         if not self._reads_roles or not can_change(prior.state, self._operation):
-            return Ending.EXHAUSTED
+            return LaterEnding(Ending.EXHAUSTED)
         try:
             readings = await self._reader.in_room(row.room_id, [row.user_id])
         except ShutdownRequested:
-            return Ending.EXHAUSTED
-        return ending_of_reading(readings.get(row.user_id, UNREADABLE).prior.state, self._operation)
+            return LaterEnding(Ending.EXHAUSTED)
+        reading = readings.get(row.user_id, UNREADABLE)
+        return LaterEnding(ending_of_reading(reading.prior.state, self._operation), reading.is_sure)

@@ -189,7 +189,7 @@ class PriorReader:
                 return prior
             prior = prior._replace(username=prior.username or reading.prior.username)
             change = find_change(messages.get(row.room_id, ()), prior, self._operation)
-            self._settle_in_doubt(row, prior, change)
+            self._settle_in_doubt(row, prior, change, is_sure=reading.is_sure)
             return None
         if state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
@@ -202,10 +202,10 @@ class PriorReader:
             self._record(row, outcome, reason)
         return None
 
-    def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages) -> None:
+    def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages, *, is_sure: bool) -> None:
         """Record the outcome of a row in doubt whose role is read as wanted."""
-        recent = do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
-        case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=recent)
+        proves = is_sure and do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
+        case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=proves)
         settlement = settle(case)
         outcome = outcome_of(settlement.verdict, self._operation)
         self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")

@@ -71,9 +71,11 @@ class RowProcessor:
             return
         self._recorder.count_forbidden(rule.scope is ErrorScope.CREDENTIALS, result.message)
         ending = _ENDINGS.get(rule.answer)
-        if ending is None:
-            ending = await self._evidence.ending(call.row, call.prior) if call.in_doubt else Ending.EXHAUSTED
-        self._settle(call, result, ending, await self._messages(call, ending))
+        is_sure = True
+        if ending is None and call.in_doubt:
+            ending, is_sure = await self._evidence.ending(call.row, call.prior)
+        ending = ending or Ending.EXHAUSTED
+        self._settle(call, result, ending, await self._messages(call, ending), is_sure=is_sure)
 
     async def _messages(self, call: RowCall, ending: Ending) -> Messages:
         """Return what the system messages show, where the table needs to know."""
@@ -87,14 +89,16 @@ class RowProcessor:
             return Messages.NONE
         return await self._evidence.messages(call.row, call.prior)
 
-    def _settle(self, call: RowCall, result: CallResult, ending: Ending, messages: Messages) -> None:
+    def _settle(
+        self, call: RowCall, result: CallResult, ending: Ending, messages: Messages, *, is_sure: bool = True
+    ) -> None:
         operation = self._target.operation
         case = Case(
             can_change=can_change(call.prior.state, operation),
             in_doubt=call.in_doubt,
             ending=ending,
             messages=messages,
-            roles_prove=do_roles_prove(call.doubted_at, self._target.context.clock.wall_ms()),
+            roles_prove=is_sure and do_roles_prove(call.doubted_at, self._target.context.clock.wall_ms()),
             only_refusals=call.only_refusals,
         )
         settlement = settle(case)

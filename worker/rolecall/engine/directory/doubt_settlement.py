@@ -79,7 +79,7 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
     if state is PriorState.UNKNOWN:
         return None
     if is_as_wanted(state, operation):
-        return _settle_changed(doubt, later.read_at, change, operation)
+        return _settle_changed(doubt, later, change, operation)
     if is_known and _changed_it(later.messages, prior, operation):
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
@@ -87,14 +87,14 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
     return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES)
 
 
-def _settle_changed(doubt: Doubt, now: int, change: Messages, operation: Operation) -> SettledDoubt:
+def _settle_changed(doubt: Doubt, later: LaterReading, change: Messages, operation: Operation) -> SettledDoubt:
     """Return the outcome of a row whose role is as wanted.
 
     Where the prior state is unknown, the user may never have had the role: the server posts a message for them too.
     """
     is_known = can_change(doubt.prior.state, operation)
-    recent = do_roles_prove(doubt.attempted_at, now)
-    settlement = settle(Case(is_known, True, Ending.AS_WANTED, change, roles_prove=recent))
+    proves = later.reading.is_sure and do_roles_prove(doubt.attempted_at, later.read_at)
+    settlement = settle(Case(is_known, True, Ending.AS_WANTED, change, roles_prove=proves))
     if not is_known and change is not Messages.OTHERS:
         settlement = Settlement(Verdict.DONE, Evidence.INFERRED)
     outcome, reason = outcome_of(settlement.verdict, operation), reason_of(settlement, operation, "")

@@ -54,6 +54,11 @@ class RoleReading(NamedTuple):
     reason: str = ""
     """Of a stranger: the refusal that the server would send; of a member: MEMBERSHIP_NOT_SEEN where it is not sure."""
 
+    @property
+    def is_sure(self) -> bool:
+        """True unless a user who is read as a member may have left the room."""
+        return self.reason != MEMBERSHIP_NOT_SEEN
+
 
 UNREADABLE = RoleReading(Prior())
 
