@@ -20,6 +20,7 @@ class Advice(StrEnum):
     OTHER_FILE = "other_file"
     OTHER_PLAN = "other_plan"
     NAME_PLAN = "name_plan"
+    NAME_ENCODING = "name_encoding"
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"

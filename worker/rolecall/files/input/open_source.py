@@ -25,7 +25,7 @@ def open_source(path: str, stdin: BinaryIO | None = None, *, encoding: str = "",
     `encoding` is its encoding, empty to detect it. `warn` is called with what a person should know about the file.
     """
     if encoding and (problem := find_encoding_problem(encoding)):
-        raise JobFileError(f"--encoding: {problem}")
+        raise JobFileError(problem)
     if path == "-":
         return _spool(stdin or sys.stdin.buffer, Origin("stdin", "stdin", encoding=encoding, warn=warn))
     origin = Origin(path, safe_name(path), encoding=encoding, warn=warn)

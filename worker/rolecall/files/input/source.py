@@ -18,6 +18,7 @@ from rolecall.files.input.encoding import (
 )
 from rolecall.files.input.problems import JobFileError
 from rolecall.files.input.workbook import ZIP_MAGIC
+from rolecall.models import Advice
 
 READ_SIZE = 64 * 1024
 MAX_ROW_SIZE = 1024 * 1024
@@ -86,9 +87,9 @@ class Source:
             self.close()
             raise
 
-    def error(self, problem: str) -> JobFileError:
+    def error(self, problem: str, advice: Advice | None = None) -> JobFileError:
         """Return the exception that reports a problem of this file."""
-        return JobFileError(f"{self.label}: {problem}")
+        return JobFileError(f"{self.label}: {problem}", advice)
 
     def open_text(self) -> TextIO:
         """Open the unpacked text at its start; line breaks are kept. `clean_text` checks what is read from it."""
@@ -112,10 +113,8 @@ class Source:
         if "\0" not in text and self._read_as_windows_1252(place):
             return text.translate(WINDOWS_1252)
         what = "a NUL byte" if bad[0] == "\0" else "bytes that are not text"
-        raise self.error(
-            f"{place}: {what}; expected UTF-8, or UTF-16 with a byte order mark: save it again as 'CSV UTF-8', "
-            "or name its encoding with --encoding"
-        )
+        problem = f"{place}: {what}; expected UTF-8, or UTF-16 with a byte order mark."
+        raise self.error(problem, Advice.NAME_ENCODING)
 
     def close(self) -> None:
         """Close the file; what was opened from it cannot be read any more."""
