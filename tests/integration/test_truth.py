@@ -10,7 +10,7 @@ import pytest
 
 from rolecall.models import Evidence, Outcome, Prior, PriorState, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER
-from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, leader_world
+from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.engine import QUICK, run_pairs
@@ -119,7 +119,7 @@ async def test_a_repeated_call_that_failed_before_its_message_is_only_inferred(t
         run = asyncio.create_task(run_pairs(sandbox.url, [PAIR], tmp_path / "ledger"))
         await wait_for_route(sandbox, "groups.roles")
         world.fail_after_writes = 1
-        change_as_other(world, ACCOUNT.user_id, PAIR)  # the proxy's first attempt, in our name
+        change_as_other(world, min(OURS), PAIR)  # the proxy's first attempt, in our name
         world.fail_after_writes = None
         (result,) = (await run).results
     assert world.removers(*PAIR) == [*OURS]
