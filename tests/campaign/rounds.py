@@ -37,8 +37,15 @@ class Round(NamedTuple):
 
     def plus(self, other: "Round") -> "Round":
         """Return the sum of two rounds."""
-        numbers = (one + two for one, two in zip(self[:-1], other[:-1], strict=True))
-        return Round(*numbers, self.outcomes + other.outcomes)
+        return Round(
+            self.rows + other.rows,
+            self.calls + other.calls,
+            self.kills + other.kills,
+            self.pauses + other.pauses,
+            self.repeated + other.repeated,
+            self.undone + other.undone,
+            self.outcomes + other.outcomes,
+        )
 
 
 NOTHING = Round(0, 0, 0, 0, 0, 0, Counter())

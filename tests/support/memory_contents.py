@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Json, Outcome, Prior, Result, Row, RowOutcome
+from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Json, Outcome, Prior, Result, Row, RowDoubt, RowOutcome
 from rolecall.store.base import (
+    DOUBT_MESSAGE,
     Batch,
     Identity,
     Intent,
@@ -178,6 +179,8 @@ class JobImport:
             message = f"the same pair stands in line {entry.line}"
             self._add_unsent(place, row, Outcome.DUPLICATE, "duplicate_of", message)
             return
+        if row.doubt is not None and not _is_touched(entry):
+            entry = _with_doubt(entry, row.doubt)
         self._entries[key] = entry._replace(place=place, line=row.line, extra=dict(row.extra))
         self._in_job.append((place, key))
 
@@ -205,6 +208,13 @@ class JobImport:
         words = (outcome, reason, None, "", message)
         result = Result(row.line, row.room_id, row.user_id, *words, 0, None, None, None, dict(row.extra))
         self._unsent.append((place, result))
+
+
+def _with_doubt(entry: Entry, doubt: RowDoubt) -> Entry:
+    """Return a pair that an earlier run left in doubt."""
+    at = doubt.attempted_at
+    unknown = RowOutcome(entry.key, Outcome.UNKNOWN, doubt.reason, None, "", DOUBT_MESSAGE, at, None, in_doubt=True)
+    return entry._replace(recorded=unknown, in_doubt=True, prior=doubt.prior, attempted_at=at)
 
 
 def keys_by_pair(entries: Mapping[int, Entry]) -> dict[tuple[str, str], int]:

@@ -114,7 +114,7 @@ INSERT_PAIR = """
 # Record what an earlier run left in doubt of a pair that this run has not touched.
 IMPORT_DOUBT = """
     UPDATE pair SET outcome = 'unknown', reason = ?3, in_doubt = 1, http_status = NULL, error_type = '', message = ?4,
-        prior = ?5, prior_read_at = ?6, username = ?7, accounts = ?8, attempted_at = ?9
+        finished_at = ?9, prior = ?5, prior_read_at = ?6, username = ?7, accounts = ?8, attempted_at = ?9
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 FIRST_LINE = "SELECT line FROM pair WHERE room_id = ? AND user_id = ?"
