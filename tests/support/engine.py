@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
@@ -15,7 +15,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import Identity
+from rolecall.store.base import Batch, Identity, StoreError
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.store import as_store
 
@@ -47,6 +47,25 @@ class SilentLog:
         """Drop one."""
 
 
+class KilledDatabase:
+    """A database that fails from one commit on: what the process does then is lost to the next session."""
+
+    def __init__(self, database: SqliteDatabase, commits: int) -> None:
+        self._database = database
+        self._left = commits
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else from the database."""
+        return getattr(self._database, name)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable. Raises StoreError after the kill."""
+        if not self._left:
+            raise StoreError("killed")
+        self._left -= 1
+        self._database.commit(batch)
+
+
 async def run_pairs(
     url: str,
     pairs: Iterable[tuple[str, str]],
@@ -56,8 +75,12 @@ async def run_pairs(
     stop: StopSignal | None = None,
     answer_within: float = 0.25,
     operation: Operation = REMOVE_LEADER,
+    commits: int | None = None,
 ) -> Told:
-    """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones."""
+    """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones.
+
+    After so many `commits` the store writes nothing more, as if the process had been killed.
+    """
     stop, clock = stop or StopSignal(), Clock()
     ledger = SqliteDatabase(path)
     try:
@@ -69,8 +92,10 @@ async def run_pairs(
             context = RunContext.create(
                 settings, SilentLog(), clock=clock, stop=stop, caller=Caller(ACCOUNT.user_id, clock.wall_ms())
             )
-            await process_rows(as_store(ledger), client, operation, context)
-        ledger.close_session(stop.reason or "", clock.wall_ms())
+            store = as_store(ledger if commits is None else KilledDatabase(ledger, commits))
+            await process_rows(store, client, operation, context)
+        if stop.reason is not StopReason.STORE:
+            ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:
         ledger.close()
