@@ -131,7 +131,9 @@ async def run_program(heading: str, place: Path) -> str:
         cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     stdout, stderr = await process.communicate()
-    assert (process.returncode, stderr.decode()) == (0, "")
+    # On a busy machine the development mode reports callbacks that took longer than 0.1 s.
+    lines = [line for line in stderr.decode().splitlines() if not line.startswith("Executing <")]
+    assert (process.returncode, lines) == (0, [])
     return stdout.decode()
 
 

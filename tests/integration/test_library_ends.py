@@ -83,7 +83,9 @@ async def test_a_break_at_the_end_of_the_program(tmp_path: Path) -> None:
             env=environment(sandbox.url), stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, told = await process.communicate()
-        assert (process.returncode, told.decode()) == (0, "")
+        # On a busy machine the development mode reports callbacks that took longer than 0.1 s.
+        lines = [line for line in told.decode().splitlines() if not line.startswith("Executing <")]
+        assert (process.returncode, lines) == (0, [])
         assert len(sandbox.world.calls) < len(PAIRS)
         run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         results = [each async for each in run]

@@ -235,6 +235,8 @@ class NoReply(NamedTuple):
     """True when the request may have reached the workspace, so that it may have been carried out."""
     certificate_refused: bool = False
     """True when the connection failed because the server's TLS certificate is not trusted."""
+    by_proxy: bool = False
+    """True when the configured proxy failed, not the workspace."""
 
 
 class RowOutcome(NamedTuple):

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from tests.unit.engine.answers import (
     LOST,
     NO_CONNECTION,
     NO_SUCH_ROOM,
-    NO_SUCH_ROUTE,
     NO_SUCH_USER,
     NOT_A_LEADER,
     OK,
@@ -300,27 +298,17 @@ async def test_a_refused_call_pauses_all_rows(start: Start) -> None:
     assert run.outcomes() == {(REMOVED, ""): 20}
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason", "outcome"),
-    [(UNAUTHORIZED, StopReason.CREDENTIALS, NOT_ATTEMPTED), (NO_SUCH_ROUTE, StopReason.NO_SUCH_ROUTE, UNKNOWN)],
-)
-async def test_what_is_true_of_every_row_stops_the_run(
-    start: Start, answer: Reply, reason: StopReason, outcome: Outcome
-) -> None:
-    """The row that got this answer is due again like all others, and nothing is sent any more.
-
-    Rocket.Chat's 401 proves that nothing was done; a missing route does not, so its row is unknown.
-    """
-    run = start(users(50), {"u5": [answer]}, replace(PLAIN, concurrency=1))
+async def test_refused_credentials_stop_the_run(start: Start) -> None:
+    """The row that got the 401 is due again like all others, and nothing is sent any more."""
+    run = start(users(50), {"u5": [UNAUTHORIZED]}, replace(PLAIN, concurrency=1))
+    run.client.me_answer = lambda _: UNAUTHORIZED
     await run.go()
     results = run.results()
-    assert run.stop.reason is reason
+    assert run.stop.reason is StopReason.CREDENTIALS
     assert [user for user, _ in run.client.calls] == users(6)
-    assert run.outcomes() == Counter({(REMOVED, ""): 5, (NOT_ATTEMPTED, reason.value): 44}) + Counter(
-        [(outcome, reason.value)]
-    )
-    assert on_disk(run.path)["u5"] == ((0, 1, None) if outcome is NOT_ATTEMPTED else (1, 1, "unknown"))
-    assert results["u5"].outcome is outcome
+    assert run.outcomes() == {(REMOVED, ""): 5, (NOT_ATTEMPTED, "credentials"): 45}
+    assert on_disk(run.path)["u5"] == (0, 1, None)
+    assert results["u5"].outcome is NOT_ATTEMPTED
     assert run.ledger.count_due(retry_failed=False)[0] == 45
 
 

@@ -44,6 +44,7 @@ REFUSALS = [
     ("error-invalid-params", "must have required property 'userId'", "bad_request", ErrorScope.ROW),
     ("invalid-params", "must NOT have additional properties", "bad_request", ErrorScope.ROW),
     ("totp-required", "TOTP Required", "two_factor_required", ErrorScope.ROW),
+    ("totp-invalid", "TOTP Invalid", "two_factor_required", ErrorScope.ROW),
 ]
 TOO_MANY = (
     "Error, too many requests. Please slow down. You must wait 42 seconds before trying this endpoint again. "

@@ -26,7 +26,7 @@ from rolecall.text import rfc3339
 from rolecall.version import __version__
 
 if TYPE_CHECKING:  # heavy, and needed only at the end of a run
-    from rolecall.display.html_report import WaitStats
+    from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
 
@@ -117,7 +117,7 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
-    further = {"report.html": await _html_report(run, summary, formats)} if is_run else {}
+    further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
     files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
@@ -130,10 +130,18 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     return summary
 
 
-async def _html_report(run: Run, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    from rolecall.display.html_report import ReportContext, SessionSpan, html_report
+async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
+    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    await _add_waits(store, context.waits)
+    from rolecall.display.html_report import html_report
 
-    context = ReportContext(
+    return partial(html_report, context=context)
+
+
+def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+    from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
+
+    return ReportContext(
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
@@ -141,18 +149,15 @@ async def _html_report(run: Run, summary: ReportSummary, formats: Collection[str
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        waits=await _read_waits(run.store),
+        waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
-    return partial(html_report, context=context)
 
 
-async def _read_waits(store: RunStore) -> "WaitStats":
-    """Return the rate limit pauses and outages of a run, counted; memory does not grow with them."""
-    from rolecall.display.html_report import WaitStats
-
-    waits, after = WaitStats(), 0
+async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
+    """Count the rate limit pauses and outages of a run; memory does not grow with them."""
+    after = 0
     while pauses := await store.pauses(after, PAUSES_PER_PAGE):
         after = pauses[-1][0]
         for _, pause in pauses:
@@ -160,7 +165,6 @@ async def _read_waits(store: RunStore) -> "WaitStats":
                 waits.add_outage(pause.started_at, pause.ended_at)
             elif pause.kind is not PauseKind.SHUTDOWN and pause.until is not None:
                 waits.add_pause(pause.started_at, pause.until)
-    return waits
 
 
 def _possible_outcomes(identity: Identity) -> list[Outcome]:

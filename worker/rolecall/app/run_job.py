@@ -95,8 +95,6 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
     due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
     if not due:
         return await _nothing_due(run, request.formats)
-    from structlog.contextvars import bound_contextvars  # with all of structlog, which programs may not use
-
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
@@ -104,8 +102,7 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         estimate = connection.estimate(context.settings, due)
         if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
             raise OperatorError("Nothing was sent.")
-        with bound_contextvars(run=run.folder.name):
-            return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, due)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:

@@ -13,6 +13,7 @@ from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
 from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
+from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
@@ -49,11 +50,10 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         if not rows:
             raise await _nothing_to_undo(done, operation.done)
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-        with _undo_directory(folder / UNDO_FOLDER) as path:
-            async with open_run(path, identity) as run:
-                await _notice_not_undone(done, operation.done, context, inferred=inferred)
-                await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
-                yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
+        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity) as run:
+            await _notice_not_undone(done, operation.done, context, inferred=inferred)
+            await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
+            yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ async def _require_due_rows(run: Run, identity: Identity, *, retry_failed: bool)
         failed = sum(count.rows for count in await run.store.counts() if count.outcome is Outcome.FAILED)
         but = f", but for {plural(failed, 'row')} that failed" if failed else ""
         raise OperatorError(
-            f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent.",
+            f"This run was undone already, at {when}{but}: {run.folder} contains the report. Nothing was sent.",
             Advice.RETRY_FAILED,
         )
 

@@ -59,6 +59,7 @@ OF_STOP = MappingProxyType[StopReason, ExitCode](
         StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
         StopReason.MAX_FAILURES: ExitCode.STOPPED,
         StopReason.OUTAGE: ExitCode.STOPPED,
+        StopReason.RETRY_LATER: ExitCode.STOPPED,
         StopReason.STORE: ExitCode.STOPPED,
     }
 )

@@ -61,7 +61,6 @@ def open_logs(
     With `as_json` the terminal gets the same lines as the file. Raises OSError.
     """
     processors: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Sanitiser(hide),

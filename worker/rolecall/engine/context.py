@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents, EventLogger
+from rolecall.engine.route_health import CredentialsCheck
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController
@@ -38,6 +39,7 @@ class RunContext:
     """Every due row was planned to be sent: a row whose state does not fit that is not sent."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """Rows that were finished in this session."""
+    credentials: CredentialsCheck = field(default_factory=CredentialsCheck)
 
     @classmethod
     def create(

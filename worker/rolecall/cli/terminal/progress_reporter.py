@@ -49,9 +49,10 @@ class ProgressReporter:
         return console.confirm(format_question(preview))
 
     def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
-        """Return the logger of a session; `path` and `hide` as in `open_logs`."""
+        """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        self._log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        self._log = log if path is None else log.bind(run=path.parent.name)
         return self._log
 
     def notice(self, notice: Notice) -> None:

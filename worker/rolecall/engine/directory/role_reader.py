@@ -126,8 +126,8 @@ class RoleReader:
         for user_id in user_ids:
             holder = room.holders.get(user_id)
             if holder is not None:  # a list of roles contains members only
-                state = PriorState.HAS_ROLE if self._operation.role in holder.roles else PriorState.MEMBER
-                readings[user_id] = RoleReading(Prior(state, room.read_at, holder.username))
+                has_role = self._operation.role in holder.roles
+                readings[user_id] = _reading_of_member(has_role, room.read_at, holder.username)
         others = [user_id for user_id in user_ids if user_id not in readings]
         for user_id, (is_member, reason, username) in (await self._membership(room_id, others)).items():
             state = PriorState.STRANGER if is_member is False else PriorState.MEMBER
@@ -148,15 +148,12 @@ class RoleReader:
         readings: dict[str, RoleReading] = {}
         for room_id in room_ids:
             roles = rooms.get(room_id)
-            if roles is None:
+            if roles is None and user.username:
                 stranger_prior = Prior(PriorState.STRANGER, read_at, user.username)
                 readings[room_id] = RoleReading(stranger_prior, USER_NOT_IN_ROOM.reason)
-            elif self._operation.role in roles:
-                readings[room_id] = RoleReading(Prior(PriorState.HAS_ROLE, read_at, user.username))
-            elif not user.username:  # for the server there is no such user
-                readings[room_id] = RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
             else:
-                readings[room_id] = RoleReading(Prior(PriorState.MEMBER, read_at, user.username))
+                has_role = self._operation.role in (roles or ())
+                readings[room_id] = _reading_of_member(has_role, read_at, user.username)
         return readings
 
     async def is_cheaper_by_user(self, rooms: int, users: int, user_id: str) -> bool:
@@ -205,9 +202,10 @@ class RoleReader:
             if not members:
                 break
             offset += len(members)
-            for user_id in missing & members.keys():
-                found[user_id] = (True, "", members[user_id])
-            missing -= members.keys()
+            named = {user_id: name for user_id, name in members.items() if name}
+            for user_id in missing & named.keys():
+                found[user_id] = (True, "", named[user_id])
+            missing -= named.keys()
         for user_id in sorted(missing):
             found[user_id] = await self._is_member(room_id, user_id)
         return found
@@ -253,6 +251,12 @@ async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result
         if counters.body is not None and parse_joined(counters.body) is False:
             return result._replace(rule=ROOM_NOT_JOINED)
     return result
+
+
+def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:
+    if not has_role and not username:  # for the server there is no user without a username
+        return RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
+    return RoleReading(Prior(PriorState.HAS_ROLE if has_role else PriorState.MEMBER, read_at, username))
 
 
 def _unreadable(result: CallResult) -> Unreadable:
