@@ -102,9 +102,8 @@ def _no_call_without_need(scenario: Scenario, gaps: Sequence[Gap]) -> int:
         for first, second in pairwise(_changing_calls(scenario, pair)):
             repeated += 1
             between = [gap for gap in gaps if first.time <= gap.end and gap.start <= second.time]
-            if _is_sound(first) and not between and not (in_doubt and first.status == REFUSED):
-                raise Violation(f"{pair} was called again although it was answered: {first} {second}")
-            if _is_sound(first) and between:
+            if _is_sound(first) and not (in_doubt and first.status == REFUSED):
+                _require(bool(between), f"{pair} was called again although it was answered: {first} {second}")
                 by_gap[between[0]] += 1
             in_doubt = in_doubt or not _is_sound(first) or bool(between)
     for gap, rows in by_gap.items():
@@ -134,7 +133,7 @@ def judge_undo(scenario: Scenario, before: set[Pair], report: Sequence[dict[str,
     changed = {other.pair for other in scenario.others}
     undone = 0
     for pair, row in _settled_rows(report):
-        if pair in changed or pair[0] not in scenario.world.rooms:
+        if pair in changed or pair[0] not in scenario.world.rooms or _is_unseen_repetition(scenario, row):
             continue
         leads = scenario.world.is_leader(*pair)
         _require(leads is (pair in before), f"after the undo {row} {'leads' if leads else 'does not lead'}")

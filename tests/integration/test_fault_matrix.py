@@ -15,9 +15,8 @@ from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Evidence, Outcome, Result
 from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Nonsense, Sandbox, World, leader_world
 from rolecall.sandbox.faults import MAY_ACT
-from rolecall.sandbox.write_routes import CHANGES
 from tests.support.engine import QUICK, Told, run_pairs
-from tests.support.truth import is_true
+from tests.support.truth import changing_calls, is_true
 
 ROOM, USER, OTHER = "room", "user", "other"
 
@@ -176,11 +175,6 @@ def trust_in(case: Case, who: Who) -> Trust:
     return Trust.WHOLE if is_refused and case.fault.kind is Kind.EXCEPTION else case.trust
 
 
-def changing_calls(world: World) -> int:
-    """Return the number of calls that could change the role."""
-    return sum(call.route in CHANGES for call in world.calls)
-
-
 @every_row_that_is_sent
 @every_case
 async def test_a_spoiled_first_attempt(tmp_path: Path, name: str, reads: Reads, who: Who) -> None:
@@ -192,7 +186,7 @@ async def test_a_spoiled_first_attempt(tmp_path: Path, name: str, reads: Reads, 
         assert (told.stop, result.outcome) == (StopReason.CREDENTIALS, Outcome.NOT_ATTEMPTED)
         return
     assert told.stop is None
-    assert changing_calls(world) == (1 if trust is Trust.WHOLE else 2)
+    assert len(changing_calls(world)) == (1 if trust is Trust.WHOLE else 2)
     assert result.attempts == (2 if trust is Trust.LOST else 1)
     if who is Who.LEADER:
         expect_leader_removed(case, reads, result)
@@ -260,7 +254,7 @@ async def test_who_has_no_role_is_not_sent(tmp_path: Path, who: Who, reads: Read
     world = make_world(who)
     result, _ = await run_row(world, Fault(Kind.DROP_AFTER, times=None), reads, tmp_path / "ledger")
     assert (result.outcome, result.reason, result.evidence) == (*UNSENT[who], "")
-    assert changing_calls(world) == 0
+    assert len(changing_calls(world)) == 0
 
 
 PATIENT = replace(QUICK, outage_timeout=20.0)

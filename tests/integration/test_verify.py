@@ -79,10 +79,10 @@ async def verify(
                 as_store(database), RoleReader(at.reader, REMOVE_LEADER), REMOVE_LEADER, settings or Settings(), clock
             )
 
-            async def keep(more: Sequence[VerifiedRow]) -> None:
-                rows.extend(more)
+            async def on_rows(group: Sequence[VerifiedRow]) -> None:
+                rows.extend(group)
 
-            await work.run(VerifyHooks(keep, sleep=time.sleep), wait=wait)
+            await work.run(VerifyHooks(on_rows, sleep=time.sleep), wait=wait)
         (result,), (row,) = list(database.results()), rows
         return Verified(row, result.outcome.value, result.reason, result.evidence, time.waits)
     finally:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from rolecall.models import Evidence, Outcome, Result
-from rolecall.sandbox import ACCOUNT, Sandbox, World, apply_role_change
+from rolecall.sandbox import ACCOUNT, Call, Sandbox, World, apply_role_change
+from rolecall.sandbox.write_routes import CHANGES
 
 OURS = frozenset({ACCOUNT.user_id})
 NOTHING_TAKEN = frozenset({Outcome.NOT_LEADER, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
@@ -86,3 +87,14 @@ async def wait_for_route(sandbox: Sandbox, route: str) -> None:
     while not any(call.route == route for call in sandbox.world.calls[seen:]):
         seen = len(sandbox.world.calls)
         await sandbox.wait_for_calls(seen + 1)
+
+
+def changing_calls(world: World) -> list[Call]:
+    """Return the calls that could change a role, in the order of arrival."""
+    return [call for call in world.calls if call.route in CHANGES]
+
+
+async def wait_for_changes(sandbox: Sandbox, number: int) -> None:
+    """Wait until the sandbox has received this many calls that could change a role."""
+    while len(changing_calls(sandbox.world)) < number:
+        await sandbox.wait_for_calls(len(sandbox.world.calls) + 1)

@@ -71,6 +71,7 @@ def test_imports_point_down_only(module: str) -> None:
         ("aiohttp", "rolecall.rocketchat.client"),
         ("sqlite3", "rolecall.store.sqlite.database"),
         ("tenacity", "rolecall.engine.throttle.retry"),
+        ("python_calamine", "rolecall.files.input.workbook"),
         ("pygal", "rolecall.display.html_report.charts"),
         ("jinja2", "rolecall.display.html_report.render"),
     ],
@@ -85,7 +86,19 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
     assert users == {door}
 
 
-HEAVY = ("aiohttp", "structlog", "tenacity", "rich", "orjson", "ijson", "sqlite3", "uvloop", "jinja2", "pygal")
+HEAVY = (
+    "aiohttp",
+    "structlog",
+    "tenacity",
+    "rich",
+    "orjson",
+    "ijson",
+    "python_calamine",
+    "sqlite3",
+    "uvloop",
+    "jinja2",
+    "pygal",
+)
 
 
 def test_usage_needs_none_of_the_heavy_libraries() -> None:

@@ -20,6 +20,7 @@ class Advice(StrEnum):
     OTHER_FILE = "other_file"
     OTHER_PLAN = "other_plan"
     NAME_PLAN = "name_plan"
+    NAME_ENCODING = "name_encoding"
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
@@ -115,6 +116,10 @@ class Row(NamedTuple):
     user_id: str
     extra: Mapping[str, Json]
     """The other columns of the job file, unchanged, in their order."""
+    room_name: str = ""
+    """The room's name without `#`, where the job has it; also in `extra` if it has a column of its own."""
+    username: str = ""
+    """The user's name without `@` (kept if the user is on another server), where the job has it."""
     doubt: "RowDoubt | None" = None
     """What an earlier run left in doubt, where the job is its `retry.csv`."""
 
@@ -135,6 +140,9 @@ class BadRow(NamedTuple):
     message: str
     """One sentence for people."""
     extra: Mapping[str, Json]
+    room_name: str = ""
+    """Filled, as in `Row`, where the reason is `room_name_only` or `user_name_only`: the ids can be looked up."""
+    username: str = ""
 
 
 class PriorState(StrEnum):

@@ -115,7 +115,8 @@ class Workspace(ReadClient):
         return {"user": self._named(user) | ({"rooms": rooms} if self.shows_rooms else {})}
 
     def _named(self, user: str) -> dict[str, object]:
-        return {"_id": user} | ({"username": self.users[user]} if self.users[user] else {})
+        name: dict[str, object] = {"username": self.users[user]} if self.users[user] else {}
+        return {"_id": user, **name}
 
 
 def _failed(rule: ErrorRule) -> ReadResult:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Se
 from typing import TypeAlias
 
 from rolecall.files.doubt_columns import take_doubt
-from rolecall.files.input.json_rows import parse_row
+from rolecall.files.input.json_parse_row import parse_row
 from rolecall.models import BadRow, Row
 from rolecall.store.base import PAGE_SIZE
 

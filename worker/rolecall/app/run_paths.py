@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from rolecall.files.input.source import safe_name
+from rolecall.files.input.open_source import safe_name
 from rolecall.models import Advice, RolecallError
 from rolecall.text import sanitise
 

@@ -1,6 +1,7 @@
 """The options that commands share: their types, their help, and the values that they are sorted into."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,9 +16,10 @@ from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets
+if TYPE_CHECKING:  # the job reader is heavy; at run time only the newest click takes a type in brackets
     RateType = click.ParamType[float | None]
     ThresholdType = click.ParamType[FailureThreshold]
+    from rolecall.files.input.job import Job
 else:
     RateType = ThresholdType = click.ParamType
 
@@ -102,6 +104,40 @@ report_format_option = click.option(
 )
 
 json_option = click.option("--json", is_flag=True, help="Print the result as one JSON document on stdout.")
+
+
+class JobSource(NamedTuple):
+    """A job file and how it is read; as text, the words of the command line that name it."""
+
+    path: str
+    encoding: str
+    room_column: str
+    user_column: str
+
+    def open(self) -> "Job":
+        """Open the file; warnings about it are printed. Raises JobFileError."""
+        from rolecall.cli.terminal import console
+        from rolecall.files.input.job import ReadOptions, open_job
+
+        options = ReadOptions(self.encoding, self.room_column, self.user_column)
+        return open_job(self.path, None, options, console.print_warning)
+
+    def __str__(self) -> str:
+        options = {"--encoding": self.encoding, "--room-column": self.room_column, "--user-column": self.user_column}
+        return shlex.join([self.path, *(word for name, value in options.items() if value for word in (name, value))])
+
+
+def job_options(command: Command) -> Command:
+    """Add the options that say how a job file is read; they are the fields of ReadOptions."""
+    for option in (
+        click.option("--user-column", default="", metavar="NAME", help="The column of JOB that has the users."),
+        click.option("--room-column", default="", metavar="NAME", help="The column of JOB that has the rooms."),
+        click.option(
+            "--encoding", default="", metavar="NAME", help="The encoding of JOB, such as cp1252. Without it: detected."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 _SHARED = {

@@ -56,7 +56,7 @@ class VerifyHooks(NamedTuple):
     """What a verification reports while it works."""
 
     on_rows: Callable[[Sequence[VerifiedRow]], Awaitable[object]]
-    """Gets the verified rows of a room or a user, each row once."""
+    """Gets the rows of each room or user; each row once."""
     on_wait: Callable[[int, float], object] = lambda rows, seconds: None
     """Gets the number of open rows and the seconds until they are read again."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -130,8 +130,9 @@ class RoleVerification:
             await self._report_unread(pairs, states.reason)
             return
         holders = {room_id for room_id, reading in states.items() if reading.prior.state is PriorState.HAS_ROLE}
-        await self._compare({pair: pair.room_id in holders for pair in pairs})
-        await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
+        compared = self._compare(pairs, lambda pair: pair.room_id in holders)
+        settled = await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
+        await self._hooks.on_rows([*compared, *settled])
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
@@ -141,19 +142,22 @@ class RoleVerification:
             return
         role = self._operation.role
         holders = {user_id for user_id, holder in room.holders.items() if role in holder.roles}
-        await self._compare({pair: pair.user_id in holders for pair in pairs})
+        compared = self._compare(pairs, lambda pair: pair.user_id in holders)
         doubtful = [pair for pair in pairs if is_in_doubt(pair)]
         states = await self._reader.states_in(room_id, room, [pair.user_id for pair in doubtful])
-        await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
+        settled = await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
+        await self._hooks.on_rows([*compared, *settled])
 
-    async def _compare(self, roles: Mapping[Pair, bool]) -> None:
-        rows = [compare_row(pair, has, self._operation) for pair, has in roles.items() if not is_in_doubt(pair)]
-        await self._hooks.on_rows(rows)
+    def _compare(self, pairs: Sequence[Pair], has_role: Callable[[Pair], bool]) -> list[VerifiedRow]:
+        return [compare_row(pair, has_role(pair), self._operation) for pair in pairs if not is_in_doubt(pair)]
 
-    async def _settle(self, states: Mapping[Pair, RoleReading]) -> None:
-        """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread."""
+    async def _settle(self, states: Mapping[Pair, RoleReading]) -> list[VerifiedRow]:
+        """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread.
+
+        Return the rows that are not read again.
+        """
         if not states:
-            return
+            return []
         doubts = await self._doubts(list(states))
         now = self._clock.wall_ms()
         ready = {pair: reading for pair, reading in states.items() if not self._may_arrive(doubts[pair], reading, now)}
@@ -168,11 +172,11 @@ class RoleVerification:
             await self._store.commit(Batch(outcomes))
         rows = [_verified(pair, reading, is_settled=pair in settled) for pair, reading in ready.items()]
         still_open = [pair for pair in states if pair not in ready]
-        if self._wait:
-            self._open |= {pair.key: arrives_until(doubts[pair], self._settings.late_arrival) for pair in still_open}
-        else:
-            rows += [VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds) for pair in still_open]
-        await self._hooks.on_rows(rows)
+        if not self._wait:
+            return [*rows, *(VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds) for pair in still_open)]
+        for pair in still_open:
+            self._open[pair.key] = arrives_until(doubts[pair], self._settings.late_arrival)
+        return rows
 
     async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
         results = await self._store.results_by_key([pair.key for pair in pairs])
