@@ -26,7 +26,7 @@ class JsonProblem(NamedTuple):
     cause: str
 
 
-class _ConstantFound(Exception):
+class _ConstantError(Exception):
     """The text has a constant such as NaN, which Python accepts and JSON does not."""
 
 
@@ -43,7 +43,7 @@ def find_json_problem(text: str) -> JsonProblem | None:
             _, position = decoder.raw_decode(text, position)
     except json.JSONDecodeError as error:
         return _locate(text, *_find_cause(text, error.pos, error.msg))
-    except _ConstantFound as error:
+    except _ConstantError as error:
         found = re.compile(rf"(?<=[:,\[\s]){error}").search(text, position)
         start = found.start() if found else position
         return _locate(text, start, f"{error} is not JSON: write null")
@@ -57,7 +57,7 @@ def find_json_problem(text: str) -> JsonProblem | None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise _ConstantFound(name)
+    raise _ConstantError(name)
 
 
 def _skip_separators(text: str, position: int) -> int:

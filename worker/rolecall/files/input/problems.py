@@ -1,14 +1,14 @@
 """Problems of a job file: an exception for the whole file, a reason for a single row."""
 
-from rolecall.models import RolecallError
+from rolecall.models import Advice, RolecallError
 from rolecall.text import sanitise
 
 
 class JobFileError(RolecallError):
     """The whole job file is unusable; str() is one line with the file, the place, the problem and what to do."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sanitise(sentence, limit=2_000))
+    def __init__(self, sentence: str, advice: Advice | None = None) -> None:
+        super().__init__(sanitise(sentence, limit=2_000), advice)
 
 
 BAD_ROW_REASONS = {

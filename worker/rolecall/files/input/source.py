@@ -113,7 +113,7 @@ class Source:
         if "\0" not in text and self._read_as_windows_1252(place):
             return text.translate(WINDOWS_1252)
         what = "a NUL byte" if bad[0] == "\0" else "bytes that are not text"
-        problem = f"{place}: {what}; expected UTF-8, or UTF-16 with a byte order mark."
+        problem = f"{place}: {what}; expected UTF-8, or UTF-16 with a byte order mark: save it again as 'CSV UTF-8'."
         raise self.error(problem, Advice.NAME_ENCODING)
 
     def close(self) -> None:
