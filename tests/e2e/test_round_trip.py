@@ -121,7 +121,11 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
         env = environment(sandbox.url)
         words = ("run", job, "--out", "out", *RUN)
         write_job(job, LEADERS[1:])
-        await rolecall(*words, "--no-read-roles", cwd=tmp_path, env=env)
+        blind = await rolecall(*words, "--no-read-roles", cwd=tmp_path, env=env)
+        assert "1 row: prior role unknown" in blind.stdout
+        nothing = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        assert nothing.code == 2
+        assert "1 row is removed only by inference: prior role unknown" in nothing.stderr
         write_job(job, [*LEADERS, NO_LEADER])
         await rolecall(*words, cwd=tmp_path, env=env)
         assert world.pairs_with_role("leader") == before - set(LEADERS)
@@ -131,6 +135,8 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
         twice = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         inferred = await rolecall("undo", "out", "--include-inferred", *RUN, cwd=tmp_path, env=env)
         verified = await rolecall("verify", "out/undo", *FAST, cwd=tmp_path, env=env)
+    told = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
+    assert told["evidence"] == {"response": 0, "roles": 0, "message": 1, "inferred": 1}
     assert (undone.code, twice.code, inferred.code, verified.code) == (0, 2, 0, 0)
     assert undone.stderr.startswith(
         "Not undone: 1 removed by inference: their prior role is unknown (--include-inferred).\n"

@@ -95,8 +95,8 @@ async def _notice_not_undone(run: Run, outcome: Outcome, context: AppContext, *,
 async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
     inferred = sum(count.rows for count in await run.store.counts() if count.outcome is outcome)
     if inferred:
-        rows = plural(inferred, "row")
-        text = f"In {run.folder} {rows} are {outcome} only by inference. Nothing was sent."
+        are = "row is" if inferred == 1 else "rows are"
+        text = f"In {run.folder} {inferred:,} {are} {outcome} only by inference: prior role unknown. Nothing was sent."
         return OperatorError(text, Advice.INCLUDE_INFERRED)
     return OperatorError(
         f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo. Nothing was sent."

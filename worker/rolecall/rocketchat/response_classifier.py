@@ -99,6 +99,7 @@ class ServerError(NamedTuple):
 
 _NO_ERROR = ServerError("", in_field=False)
 _NOT_FOUND = b"404 Not Found"
+_NOT_FOUND_BEFORE = {"status": "error", "message": "API endpoint does not exist"}
 _PLAIN_SUCCESS = b'{"success":true}'
 _DONE = {outcome: CallResult(ErrorRule("", outcome, Action.FINISH, ""), "", "", 200) for outcome in DONE}
 _NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.FINISH, "") for outcome in NOTHING_TO_DO}
@@ -198,8 +199,9 @@ def _is_rocketchat_error(reply: Reply, body: dict[str, object] | None) -> bool:
 
 
 def _is_missing_route(reply: Reply) -> bool:
-    """Return whether this is the server's 404 for a method that it does not know."""
-    return reply.status == 404 and reply.body.strip() == _NOT_FOUND
+    """Return whether this is the server's 404 for a method that it does not know: text, JSON on older servers."""
+    body = reply.body.strip()
+    return reply.status == 404 and (body == _NOT_FOUND or parse_object(body) == _NOT_FOUND_BEFORE)
 
 
 def _classify_error(reply: Reply, body: dict[str, object] | None, error: ServerError) -> Explanation:
