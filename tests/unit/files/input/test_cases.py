@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
     "Windows-1251": (
         "\u0418\u043c\u044f;roomId;userId\n\u043f\u0440\u0438;R1;U1\n".encode("cp1251"),
         "line 1, column 1: bytes that are not text",
-        "--encoding",
+        SAVE,
     ),
     "two encodings": (
         b"roomId;userId;n\nR1;U1;\xfc\nR2;U3;\xc3\xbc\n",
