@@ -103,6 +103,19 @@ async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path) -> None:
     assert sum(call.route == "groups.removeLeader" for call in world.calls) <= 8 + 2
 
 
+async def test_a_page_instead_of_the_route_is_no_missing_route(tmp_path: Path) -> None:
+    """A firewall's 404 leaves the rows in doubt; the roles settle them: failed, as they are still there."""
+    pairs = many(3)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404, html=True)])
+    async with Sandbox(world, faults=plan) as sandbox:
+        words = ("run", job, "--out", "o", *FAST, "--max-attempts", "1")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 1, ended.stderr
+    assert outcomes(tmp_path / "o") == {("failed", "untrusted_answer"): 3}
+
+
 @pytest.mark.parametrize("status", [401, 404])
 async def test_one_bad_instance_stops_nothing(tmp_path: Path, status: int) -> None:
     """An instance behind a load balancer that answers each third call with this status costs calls, but no row."""

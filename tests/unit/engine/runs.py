@@ -28,7 +28,8 @@ Step: TypeAlias = Reply | NoReply | float
 TOOK = 0.05
 """Seconds that a scripted answer takes."""
 NEVER = FailureThreshold(100, is_percent=True)
-PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER)
+PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER, read_roles=False)
+"""Without reading: the script is only for changing calls, and every prior state is unknown."""
 
 
 class Scripted(Client):

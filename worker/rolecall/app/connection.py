@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from rolecall.app.errors import RunStopped
 from rolecall.app.observer import NullObserver, Observer
 from rolecall.engine.clock import Clock
-from rolecall.engine.context import RunContext
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.eta import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
@@ -43,6 +43,12 @@ class Connection(NamedTuple):
     account: Account
     server_date: float | None
     """The server's clock at the first response: epoch seconds."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the calls, for the evidence of their outcomes."""
+        date = self.server_date
+        return Caller(self.account.user_id, None if date is None else round(date * 1000))
 
     def estimate(self, settings: Settings, calls: int) -> Estimate | None:
         """Estimate how long so many calls take; None where nothing limits them."""

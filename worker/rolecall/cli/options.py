@@ -218,6 +218,24 @@ _SHARED = {
         default=True,
         help="Skip the remaining rows of a room that rejects every request.",
     ),
+    "read_roles": click.option(
+        "--read-roles/--no-read-roles",
+        default=True,
+        help="Read the roles first: who does not have the role is not sent.",
+    ),
+    "message_evidence": click.option(
+        "--message-evidence/--no-message-evidence",
+        default=True,
+        help="Read the role messages of a room to resolve rows whose response was lost.",
+    ),
+    "late_arrival": click.option(
+        "--late-arrival",
+        type=Seconds(0, 86_400),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="A request that was given up may still arrive this long: until then an unchanged role proves nothing.",
+    ),
     "retry_failed": click.option(
         "--retry-failed", is_flag=True, help="Also send the rows that failed in an earlier session."
     ),
@@ -257,6 +275,8 @@ _READING = (
     "json",
 )
 """The options of commands that only read."""
+_VERIFYING = ("message_evidence", "late_arrival")
+"""The further options of `verify`."""
 
 _SETTINGS = frozenset(field.name for field in fields(Settings)) & _SHARED.keys()
 _CONNECTION = frozenset(field.name for field in fields(ConnectionConfig)) & _SHARED.keys()
@@ -268,13 +288,22 @@ if unknown := _SHARED.keys() - _SETTINGS - _CONNECTION - _OUTPUT:
 def run_options(command: Command) -> Command:
     """Add the shared options of commands that change roles."""
     for name in reversed(_SHARED):
-        command = _SHARED[name](command)
+        if name != "late_arrival":
+            command = _SHARED[name](command)
     return report_format_option(command)
 
 
 def reading_options(command: Command) -> Command:
     """Add the shared options of commands that only read."""
     for name in reversed(_READING):
+        command = _SHARED[name](command)
+    return command
+
+
+def verifying_options(command: Command) -> Command:
+    """Add the shared options of `verify`."""
+    command = reading_options(command)
+    for name in reversed(_VERIFYING):
         command = _SHARED[name](command)
     return command
 

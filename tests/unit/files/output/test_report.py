@@ -45,13 +45,14 @@ def rows_of(path: Path) -> list[Row | BadRow]:
 def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
     """The columns, the order, the times and the line breaks of `report.csv` are as documented."""
     failed = result(outcome=Outcome.FAILED, reason="room_not_found", http_status=400, message='no "room", sorry')
+    failed = failed._replace(evidence="response")
     invalid = result("", "u", Outcome.INVALID, attempts=0, http_status=None, started_at=None, finished_at=None)
     write_report(tmp_path, [failed, invalid._replace(line=None, duration_ms=None)], [])
     assert (tmp_path / "report.csv").read_bytes().decode() == (
         ",".join(REPORT_COLUMNS) + "\r\n"
         '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
-        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38\r\n"
-        ",,u,invalid,,,,,0,,,\r\n"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response\r\n"
+        ",,u,invalid,,,,,0,,,,\r\n"
     )
 
 

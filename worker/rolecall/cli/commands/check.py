@@ -44,7 +44,7 @@ def check(
 ) -> int:
     """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
 
-    The prediction has the format of a run's report. Each room is read once, users only where their membership matters.
+    The prediction has the format of a run's report, and reads the roles as a run does.
     """
     from rolecall.app.check_job import CheckRequest
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import NamedTuple
 
+from rolecall.files.doubt_columns import DOUBT_COLUMNS
 from rolecall.files.input.ids import INVISIBLE, trim
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 
@@ -131,8 +132,9 @@ def find_header_problem(names: Sequence[str], roles: ColumnRoles) -> str:
             f"{describe_missing_columns(names, roles)}; the first line must name the columns, such as roomId,userId; "
             f"other names are chosen with {' and '.join(each.option + ' NAME' for each in SUBJECTS)}"
         )
-    if len(names) - 2 > MAX_EXTRA_COLUMNS:
-        return f"{len(names) - 2} further columns; at most {MAX_EXTRA_COLUMNS} are carried into the report"
+    further = sum(clean_name(name) not in DOUBT_COLUMNS for name in names) - 2
+    if further > MAX_EXTRA_COLUMNS:
+        return f"{further} further columns; at most {MAX_EXTRA_COLUMNS} are carried into the report"
     return ""
 
 

@@ -37,9 +37,9 @@ def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]
         if has_ids and len(cells) == width and is_simple_id(cells[room]) and is_simple_id(cells[user]):
             extra = dict(zip(names, pick_extra(cells), strict=True)) if names else {}
             if has_names:
-                yield make((line, cells[room], cells[user], extra, *_names(cells, room_name, username)))
+                yield make((line, cells[room], cells[user], extra, *_names(cells, room_name, username), None))
             else:
-                yield make((line, cells[room], cells[user], extra, "", ""))
+                yield make((line, cells[room], cells[user], extra, "", "", None))
         elif problem:
             yield BadRow(line, "", "", "bad_quotes", problem, {})
         elif row := _parse_unusual_row(record, dialect):

@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 import orjson
 
+from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.columns import MAX_EXTRA_COLUMNS, ColumnRoles
 from rolecall.files.input.csv_dialect import detect_dialect
 from rolecall.files.input.csv_rows import read_csv_rows
@@ -68,7 +69,7 @@ class Job:
         """
         known = self._extra_columns.keys()
         empty = True
-        for row in self._read_rows():
+        for row in map(take_doubt, self._read_rows()):
             if row.extra and not row.extra.keys() <= known:
                 self._add_columns(row.extra)
             empty = False

@@ -90,7 +90,7 @@ def simple_row(element: Json, line: int, roles: ColumnRoles) -> Row | None:
 
 def _simple_pair(line: int, room: Json, user: Json, extra: dict[str, Json]) -> Row | None:
     if room.__class__ is str and user.__class__ is str and is_simple_id(room) and is_simple_id(user):
-        return _make_row((line, room, user, extra, "", ""))
+        return _make_row((line, room, user, extra, "", "", None))
     return None
 
 
