@@ -224,6 +224,11 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
         "the columns found are 'Raum', 'Person'",
         "--room-column NAME and --user-column NAME",
     ),
+    "blank line after a comment": (
+        "# people\n\nname,role\n",
+        "line 3, the header: there is no roomId column and no userId column",
+        "--room-column NAME and --user-column NAME",
+    ),
     "trailing comma": (
         '[{"roomId":"R1","userId":"U1"},\n {"roomId":"R2","userId":"U3"},\n]\n',
         "line 2, column 31: a comma before ']'",

@@ -124,10 +124,12 @@ def _refusal(source: Source, forms: list[CsvForm], roles: ColumnRoles) -> JobFil
 
 
 def _first_title(source: Source, form: CsvForm) -> CsvRecord | None:
+    """Return the first record that is neither blank nor a comment; the first of all if there is none."""
     first = None
     for record in _leading(source, form):
         first = first or record
-        if record.problem or not _is_no_title(record.cells[0].strip()):
+        is_blank = not any(map(str.strip, record.cells))
+        if record.problem or not (is_blank or _is_no_title(record.cells[0].strip())):
             return record
     return first
 
