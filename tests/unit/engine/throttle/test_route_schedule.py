@@ -144,7 +144,7 @@ def test_resets_that_differ_a_little_are_one_window_that_ends_with_the_last() ->
     [
         (b"You must wait 42 seconds before trying this endpoint again", {}, 42.0),
         (b"slow down", {"Retry-After": "13"}, 13.0),
-        (b"You must wait 42 seconds", {"Retry-After": "13"}, 13.0),
+        (b"You must wait 42 seconds", {"Retry-After": "13"}, 42.0),
         (b"slow down", {}, FIRST_PAUSE),
         (b"slow down", {"Retry-After": "soon"}, FIRST_PAUSE),
         (b"You must wait 999999 seconds", {}, 900.0),
