@@ -81,7 +81,9 @@ class CallLimits(NamedTuple):
         def on_delay(delay: Delay) -> None:
             self.observers.delayed(delay, limiter.status(self.clock.now()) if limits_rows else None)
 
-        schedule = RouteSchedule(self.rate, max_wait=self.max_outage, exemption=self.exemption)
+        schedule = RouteSchedule(
+            self.rate, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
+        )
         limiter = RouteLimiter(schedule, self.clock, on_delay)
         return limiter
 

@@ -62,8 +62,9 @@ class RouteSchedule:
         *,
         max_wait: float = 900.0,
         exemption: Exemption | None = None,
+        own_offset: Callable[[], float] | None = None,
     ) -> None:
-        self.window = FixedWindowTracker(max_wait, exemption)
+        self.window = FixedWindowTracker(max_wait, exemption, own_offset)
         if not isinstance(rate, LearntRate):
             rate = LearntRate(rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate))
         self._learnt = rate

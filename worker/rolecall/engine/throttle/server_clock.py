@@ -14,14 +14,18 @@ DRIFT = 200e-6
 """Seconds by which two clocks may drift apart in a second; a bound widens by this until a response renews it."""
 TOLERANCE = 0.050
 """Seconds by which two sources may miss each other before they contradict."""
+RESET_LATENESS = 0.005
+"""Seconds by which a reset may be late, because the server computes it anew for each response."""
 DATE_STEP = 1.0
 """Seconds by which `Date` misses the windows' starts where its clock was set; a wrong guess of the length is less."""
 USUAL_DIVISORS = (60, 30, 20, 15, 10, 5, 2, 1)
 """Of two possible lengths the one that can be divided by the greater of these is the guess."""
-USUAL_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45)
-"""Seconds of the windows below a minute that administrators choose."""
-USUAL_EXCESS = 1.05
+USUAL_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 600)
+"""Seconds of the windows that administrators choose."""
+USUAL_EXCESS = 1.02
 """A length up to this multiple of a usual one is not worth a question."""
+OWN_CLOCK_EXACTNESS = 0.1
+"""Seconds by which the own clock is wrong where it is set by the network."""
 
 
 class ClockOffsetBounds(NamedTuple):
@@ -59,6 +63,10 @@ class ServerClock:
         self._length: int | None = None
         self._guessing = True
         self._confirmed = False
+        self._refused: ClockOffsetBounds | None = None
+        """From refusals alone."""
+        self._wrong_ends = self._doubted_windows = 0
+        self._wrong_end_at = -math.inf
         self._last_whole_reset: float | None = None
         self._has_fractions = False
         self.reset_precision = 0.0
@@ -80,14 +88,28 @@ class ServerClock:
         return self._starts is not None and not self._confirmed
 
     @property
-    def is_length_unusual(self) -> bool:
-        """True for an unconfirmed length that nobody would choose: `Date` may come from another clock."""
-        if self._length is None or not self.is_guess_unconfirmed or not self._uses_date:
+    def is_end_uncertain(self) -> bool:
+        """True while one call should go alone into a new window."""
+        return self.is_guess_unconfirmed or self._doubted_windows > 0
+
+    def is_date_doubtful(self, own_offset: float | None) -> bool:
+        """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
+
+        That is so for a length that nobody chooses, and where the own clock, which is `own_offset` before the
+        monotonic one, disagrees with `Date` and makes the length a usual one.
+        """
+        starts = self._starts
+        if starts is None or self._length is None or self._openings is None or self._confirmed or not self._uses_date:
             return False
-        usual = max((length for length in USUAL_LENGTHS if length <= self._length), default=1)
-        if self._length >= 60:
-            usual = self._length // 60 * 60
-        return self._length > usual * USUAL_EXCESS
+        usual = max(length for length in USUAL_LENGTHS if length <= self._length)
+        if self._length > usual * USUAL_EXCESS:
+            return True
+        if own_offset is None or own_offset <= starts.high + DATE_STEP:
+            return False
+        low, high, _ = self._openings
+        return any(
+            low - OWN_CLOCK_EXACTNESS <= length + own_offset <= high + OWN_CLOCK_EXACTNESS for length in USUAL_LENGTHS
+        )
 
     def record_date(self, date: float, sent_at: float, received_at: float) -> None:
         """Learn from a `Date` header: between the two moments the server's clock was within a second after `date`."""
@@ -112,6 +134,7 @@ class ServerClock:
     def record_window_start(self, reset_at: float, sent_at: float, received_at: float) -> None:
         """Learn from the response to the call that opened a window which ends at `reset_at`."""
         seen = ClockOffsetBounds(reset_at - received_at, reset_at + self.reset_precision - sent_at, received_at)
+        self._doubted_windows = max(0, self._doubted_windows - 1)
         before, self._openings = self._openings, seen
         is_first = before is None or self._length is None
         if before is not None:
@@ -134,19 +157,35 @@ class ServerClock:
 
     def record_refusal(self, reset_at: float, seconds: float, sent_at: float, received_at: float) -> bool:
         """Learn from 'wait N seconds', which is rounded up; return True where that corrects what was known."""
+        was_corrected = not self._has_fractions and not self.reset_precision
         if not self._has_fractions:
             self._expect_whole_seconds()
         low, high = reset_at - seconds, reset_at + self.reset_precision - seconds + 1.0
         seen = ClockOffsetBounds(low - received_at, high - sent_at, received_at)
-        if self._coarse is None or self._coarse.widened(received_at).distance(seen) > TOLERANCE:
-            self._distrust_date(seen)
-            return True
-        self._coarse = self._coarse.narrowed(seen)
-        return False
+        self._refused = seen if self._refused is None else self._refused.narrowed(seen)
+        if self._coarse is None or self._coarse.widened(received_at).distance(self._refused) > TOLERANCE:
+            self._distrust_date(self._refused)
+            was_corrected = True
+        if was_corrected:
+            self._wrong_end_at = received_at
+        return was_corrected
+
+    def record_wrong_end(self, sent_at: float, received_at: float) -> None:
+        """Record a refusal in a window that should have ended: the guess was wrong; the second time, so is `Date`."""
+        if sent_at < self._wrong_end_at:
+            return  # it was in flight beside the first one
+        self._wrong_end_at = received_at
+        self._wrong_ends += 1
+        self._doubted_windows = 2  # the next one, which begins after a pause, and the first that is awaited again
+        if self._wrong_ends > 1 and self._uses_date and self._refused is not None:
+            self._distrust_date(self._refused)
+        else:
+            self.drop_guess()
 
     def drop_guess(self) -> None:
         """Drop the guess of the window's length for good: from now on only the coarse bounds count."""
         self._guessing = False
+        self._doubted_windows = max(self._doubted_windows, 1)
 
     def to_local(self, server_time: float, now: float) -> float | None:
         """Return the moment of our clock by which the server's has surely reached `server_time`; None if unknown."""
@@ -176,7 +215,7 @@ class ServerClock:
         if self._openings is None:
             return False
         opened = self._openings.widened(coarse.at)
-        lengths = _whole_numbers(opened.low - coarse.high, opened.high - coarse.low)
+        lengths = _whole_numbers(opened.low - coarse.high - RESET_LATENESS, opened.high - coarse.low)
         if len(lengths) == 1 or not self._uses_date:
             self._length = max(lengths, key=_usualness, default=None)
         return self._length is not None

@@ -7,6 +7,7 @@ window has room for it, because it may reach any instance.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rolecall.engine.throttle.exemption import Exemption
@@ -41,10 +42,17 @@ class WindowState(NamedTuple):
 class FixedWindowTracker:
     """The room that one route's windows have.
 
-    `max_wait`: seconds after which a window counts as ended, even if its headers say otherwise.
+    `max_wait`: seconds after which a window counts as ended, even if its headers say otherwise. `own_offset` returns
+    the own wall clock minus the monotonic clock; None leaves it aside.
     """
 
-    def __init__(self, max_wait: float = math.inf, exemption: Exemption | None = None) -> None:
+    def __init__(
+        self,
+        max_wait: float = math.inf,
+        exemption: Exemption | None = None,
+        own_offset: Callable[[], float] | None = None,
+    ) -> None:
+        self._own_offset = own_offset
         self._max_wait = max_wait
         self._exemption = exemption or Exemption()
         self._clock = ServerClock()
@@ -93,7 +101,7 @@ class FixedWindowTracker:
             return self._opens_in_known_windows(now)
         # No window is known, or a new one without a response yet: assume the limit of the last one. One call leaves
         # alone where the end of the old window is not certain, or where other clients use the new one too.
-        certain = self._limit is not None and not self._clock.is_guess_unconfirmed and not self._sharing.is_shared
+        certain = self._limit is not None and not self._clock.is_end_uncertain and not self._sharing.is_shared
         room = (self._limit or 0) - self._sent_since_reset if certain else 0
         return NOW if room > 0 or self._in_flight == 0 else math.inf
 
@@ -112,7 +120,9 @@ class FixedWindowTracker:
     @property
     def _questions_date(self) -> bool:
         """True where one call shall be refused, to learn from "wait N seconds" whether `Date` is the limiter's clock."""
-        return self._may_question_date and self._clock.is_length_unusual
+        if not self._may_question_date:
+            return False
+        return self._clock.is_date_doubtful(self._own_offset() if self._own_offset is not None else None)
 
     def record_request(self) -> None:
         """Count a call that leaves."""
@@ -165,8 +175,8 @@ class FixedWindowTracker:
                 limits.reset_at, wait, reply.sent_at, reply.received_at
             )
             if (has_ended or self._is_questioning) and not was_corrected:
-                # That window has not ended, or `Date` is right and the length still unusual: a wrong conclusion.
-                self._clock.drop_guess()
+                # That window should have ended; or `Date` may be right, and the length is not known well enough.
+                self._clock.record_wrong_end(reply.sent_at, reply.received_at)
             self._is_questioning = False
         elif limits.remaining == limits.limit - 1:
             self._clock.record_window_start(limits.reset_at, reply.sent_at, reply.received_at)
