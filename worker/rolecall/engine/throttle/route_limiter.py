@@ -15,7 +15,7 @@ from rolecall.engine.throttle.learnt_rate import LearntRate
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
-from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay
+from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay, stated_wait
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds of a pause after a 'too many requests' that names no time: doubled each time in a row."""
@@ -131,7 +131,8 @@ class RouteSchedule:
             self._learnt.record_refusal(reply.sent_at, reply.received_at)
 
     def _pause_after_refusal(self, reply: Reply) -> None:
-        seconds = retry_delay(reply)
+        wait = stated_wait(reply)
+        seconds = retry_delay(reply) if wait is None else self.window.ends_after(reply, wait)
         is_first = reply.received_at >= self._paused_until  # calls in flight beside it are refused too: nothing new
         if seconds is None:
             passes = self._learnt.record_refusal(reply.sent_at, reply.received_at)

@@ -61,6 +61,8 @@ class ServerClock:
         self._openings: ClockOffsetBounds | None = None
         """The window's length plus the offset, from the responses that opened windows."""
         self._length: int | None = None
+        self._is_length_exact = False
+        """False where a reset that is a little late may have made it one too long."""
         self._guessing = True
         self._confirmed = False
         self._refused: ClockOffsetBounds | None = None
@@ -102,7 +104,7 @@ class ServerClock:
         if starts is None or self._length is None or self._openings is None or self._confirmed or not self._uses_date:
             return False
         usual = max(length for length in USUAL_LENGTHS if length <= self._length)
-        if self._length > usual * USUAL_EXCESS:
+        if self._length > usual * USUAL_EXCESS and self._is_length_exact:
             return True
         if own_offset is None or own_offset <= starts.high + DATE_STEP:
             return False
@@ -215,9 +217,11 @@ class ServerClock:
         if self._openings is None:
             return False
         opened = self._openings.widened(coarse.at)
-        lengths = _whole_numbers(opened.low - coarse.high - RESET_LATENESS, opened.high - coarse.low)
+        low, high = opened.low - coarse.high, opened.high - coarse.low
+        lengths = _whole_numbers(low, high)
         if len(lengths) == 1 or not self._uses_date:
             self._length = max(lengths, key=_usualness, default=None)
+            self._is_length_exact = _whole_numbers(low - RESET_LATENESS, high) == lengths
         return self._length is not None
 
 

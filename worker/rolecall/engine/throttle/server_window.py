@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rolecall.engine.throttle.exemption import Exemption
-from rolecall.engine.throttle.server_clock import ServerClock
+from rolecall.engine.throttle.server_clock import TOLERANCE, ServerClock
 from rolecall.engine.throttle.shared_window import SharedWindowDetector
 from rolecall.models import NoReply, RateLimitStatus, Reply
 from rolecall.rocketchat.rate_limit_headers import MAX_WINDOW, Limits, parse_limits, server_date, stated_wait
@@ -164,6 +164,18 @@ class FixedWindowTracker:
             self._has_learnt, self._limit = True, None
             self._windows.clear()
         self._end_probe()
+
+    def ends_after(self, reply: Reply, wait: float) -> float:
+        """Return the seconds until the end of the window that refused a call, which said "wait N seconds".
+
+        Those are rounded up: where the clock agrees, it knows the end better.
+        """
+        limits = parse_limits(reply.headers, max_past=MAX_WINDOW)
+        if limits is None:
+            return wait
+        window = WindowState(limits.reset_at, 0, reply.received_at)
+        seconds = self._ends(window, reply.received_at) - reply.received_at
+        return seconds if wait - 1.0 - TOLERANCE <= seconds <= wait + TOLERANCE else wait
 
     def _learn(self, limits: Limits, reply: Reply, *, refused: bool) -> None:
         self._has_learnt, self._limit = True, limits.limit
