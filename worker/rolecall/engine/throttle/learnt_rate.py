@@ -12,10 +12,12 @@ from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 MIN_ACCEPTED = 5
 """Calls accepted within `RECENT` that show that a refusal is a limiter's, and not an outage."""
 RECENT = 5.0
-CUT = 0.5
-"""Factor by which one refusal cuts the rate, at most."""
+CUT, SMALL_CUT = 0.5, 0.9
+"""Factors by which one refusal cuts the rate, at most: before anything was measured, and soon after a measurement."""
 ENOUGH, LONG_ENOUGH = 8, 1.0
 """Calls accepted since the last refusal, and seconds, from which on they are a measurement."""
+SHORTEST_MEASURE = 0.1
+"""Seconds over which the rate before the first refusal is measured, at least."""
 BELOW = 0.97
 """Factor of a measured rate."""
 GROWTH, ACCELERATION = 0.03, 0.001
@@ -33,6 +35,7 @@ class LearntRate:
         self._learnt: float | None = None
         self._since: float | None = None
         """When the rate was cut, or the first call was accepted."""
+        self._is_measured = False
         self._accepted = 0
         """Calls accepted since then."""
         self._last_accepted: deque[float] = deque(maxlen=MIN_ACCEPTED)
@@ -47,7 +50,7 @@ class LearntRate:
             rate = self._recovered(now)
             self.limiter.slow_down(rate)
             if rate >= self.limiter.per_second:
-                self._learnt = None
+                self._learnt, self._is_measured = None, False
 
     def record_refusal(self, sent_at: float, now: float) -> bool:
         """Cut the rate after a refusal without headers; return False where no call passes, so that it is an outage."""
@@ -59,11 +62,12 @@ class LearntRate:
         if self._learnt is not None:
             current = self._recovered(now)
         else:
-            current = min(self.limiter.per_second, (len(recent) - 1) / max(now - recent[0], 0.001))
-        measured = 0.0
+            current = min(self.limiter.per_second, (len(recent) - 1) / max(now - recent[0], SHORTEST_MEASURE))
+        lowest = current * (SMALL_CUT if self._is_measured else CUT)
         if self._accepted >= ENOUGH and now - since >= LONG_ENOUGH:
-            measured = self._accepted / (now - since) * BELOW
-        self._learnt = min(current, max(measured, current * CUT))
+            self._is_measured = True
+            lowest = max(self._accepted / (now - since) * BELOW, current * CUT)
+        self._learnt = min(current, lowest)
         self._since, self._accepted = now, 0
         self.limiter.slow_down(self._learnt)
         return True

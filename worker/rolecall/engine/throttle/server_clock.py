@@ -61,6 +61,8 @@ class ServerClock:
         self._openings: ClockOffsetBounds | None = None
         """The window's length plus the offset, from the responses that opened windows."""
         self._length: int | None = None
+        self._may_question_date = True
+        self._was_date_set_back = False
         self._is_length_exact = False
         """False where a reset that is a little late may have made it one too long."""
         self._guessing = True
@@ -97,16 +99,20 @@ class ServerClock:
     def is_date_doubtful(self, own_offset: float | None) -> bool:
         """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
 
-        That is so for a length that nobody chooses, and where the own clock, which is `own_offset` before the
-        monotonic one, disagrees with `Date` and makes the length a usual one.
+        That is so for a length that nobody chooses, where the own clock, which is `own_offset` before the monotonic
+        one, disagrees with `Date` and makes the length a usual one, and where `Date` was set back.
         """
-        starts = self._starts
-        if starts is None or self._length is None or self._openings is None or self._confirmed or not self._uses_date:
+        if self._coarse is None or not (self._may_question_date and self._uses_date):
             return False
-        usual = max(length for length in USUAL_LENGTHS if length <= self._length)
-        if self._length > usual * USUAL_EXCESS and self._is_length_exact:
+        if self._was_date_set_back and (self._starts is None or not self._confirmed):
             return True
-        if own_offset is None or own_offset <= starts.high + DATE_STEP:
+        if self._openings is None or self._confirmed or not self._guessing:
+            return False
+        if self._length is not None and self._is_length_exact:
+            usual = max(length for length in USUAL_LENGTHS if length <= self._length)
+            if self._length > usual * USUAL_EXCESS:
+                return True
+        if own_offset is None or own_offset <= self._coarse.high + DATE_STEP:
             return False
         low, high, _ = self._openings
         return any(
@@ -117,8 +123,9 @@ class ServerClock:
         """Learn from a `Date` header: between the two moments the server's clock was within a second after `date`."""
         if self._uses_date:
             seen = ClockOffsetBounds(date - received_at, date + 1.0 - sent_at, received_at)
-            if self._coarse is not None and self._coarse.widened(received_at).distance(seen) > TOLERANCE:
-                self._confirmed = False
+            if self._coarse is not None and (before := self._coarse.widened(received_at)).distance(seen) > TOLERANCE:
+                self._doubted_windows = max(self._doubted_windows, 1)
+                self._may_question_date = self._was_date_set_back = seen.high < before.low
             self._coarse = seen if self._coarse is None else self._coarse.narrowed(seen)
 
     def record_reset(self, reset_at: float, sent_at: float, received_at: float) -> None:
@@ -183,6 +190,17 @@ class ServerClock:
             self._distrust_date(self._refused)
         else:
             self.drop_guess()
+
+    def record_question(self) -> None:
+        """Record that a call leaves whose refusal shows whether `Date` is right: one is enough."""
+        self._may_question_date = False
+
+    def record_right_date(self, sent_at: float, received_at: float) -> None:
+        """Record that this refusal has contradicted nothing."""
+        if self._was_date_set_back:
+            self._was_date_set_back = False
+        else:
+            self.record_wrong_end(sent_at, received_at)  # the length is unusual, and not known well enough
 
     def drop_guess(self) -> None:
         """Drop the guess of the window's length for good: from now on only the coarse bounds count."""

@@ -33,6 +33,8 @@ class WindowState(NamedTuple):
     """Calls that it still accepts; those in flight may not be counted yet."""
     known_since: float
     """When its first response came, on our clock."""
+    lateness: float = 0.0
+    """Seconds by which a later response had a later reset than the first one."""
     full_since: float = math.inf
     """When `Remaining: 0` came, on our clock."""
     earlier: int = 0
@@ -64,7 +66,6 @@ class FixedWindowTracker:
         self._limit: int | None = None
         self._sent_since_reset = 0
         self._is_probing = False
-        self._may_question_date = True
         self._is_questioning = False
         self.calls = 0
         """Calls that have left, in all."""
@@ -120,14 +121,13 @@ class FixedWindowTracker:
     @property
     def _questions_date(self) -> bool:
         """True where one call shall be refused, to learn from "wait N seconds" whether `Date` is the limiter's clock."""
-        if not self._may_question_date:
-            return False
         return self._clock.is_date_doubtful(self._own_offset() if self._own_offset is not None else None)
 
     def record_request(self) -> None:
         """Count a call that leaves."""
         if self._in_flight == 0 and self._windows and any(window.left <= 0 for window in self._windows):
-            self._is_questioning, self._may_question_date = self._questions_date, False
+            self._is_questioning = self._questions_date
+            self._clock.record_question()
             if self._exemption.may_probe:
                 self._exemption.start_probe()
                 self._is_probing = True
@@ -186,10 +186,10 @@ class FixedWindowTracker:
             was_corrected = wait is not None and self._clock.record_refusal(
                 limits.reset_at, wait, reply.sent_at, reply.received_at
             )
-            if (has_ended or self._is_questioning) and not was_corrected:
-                # That window should have ended; or `Date` may be right, and the length is not known well enough.
+            if has_ended and not was_corrected:
                 self._clock.record_wrong_end(reply.sent_at, reply.received_at)
-            self._is_questioning = False
+            elif self._is_questioning and not was_corrected:
+                self._clock.record_right_date(reply.sent_at, reply.received_at)
         elif limits.remaining == limits.limit - 1:
             self._clock.record_window_start(limits.reset_at, reply.sent_at, reply.received_at)
         window = WindowState(limits.reset_at, limits.remaining, reply.received_at)
@@ -205,6 +205,7 @@ class FixedWindowTracker:
                 self._exemption.record_acceptance()
             self._windows[self._windows.index(known)] = known._replace(
                 reset_at=max(known.reset_at, window.reset_at),
+                lateness=known.lateness + max(0.0, window.reset_at - known.reset_at),
                 left=min(known.left, window.left),
                 full_since=min(known.full_since, window.full_since),
             )
@@ -220,6 +221,7 @@ class FixedWindowTracker:
         return self._windows[-1]
 
     def _end_probe(self) -> None:
+        self._is_questioning = False
         if self._is_probing:
             self._is_probing = False
             self._exemption.end_probe()
@@ -235,7 +237,7 @@ class FixedWindowTracker:
     def _ends(self, window: WindowState, now: float) -> float:
         """Return when a window has surely ended, on our clock; infinity while that is not known."""
         end = self._clock.to_local(window.reset_at + self._clock.reset_precision, now)
-        longest = window.known_since + min(self._max_wait, self._clock.longest_window + SAME_WINDOW)
+        longest = window.known_since + min(self._max_wait, self._clock.longest_window + window.lateness + SAFETY)
         if end is None:
             return longest if longest <= now else math.inf
         return min(end + SAFETY, longest)
