@@ -1,8 +1,12 @@
 """What all tests share."""
 
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support.blocking import blocking_calls_fail
 
 
 def pytest_configure() -> None:
@@ -18,3 +22,19 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     Parallel runs need the same ids in each process, so an id must not depend on time, order or chance.
     """
     return argname if isinstance(val, bytes) else None
+
+
+GUARDED = ("unit/store", "unit/engine", "unit/app", "unit/api", "integration")
+"""The folders of tests in which a blocking call of Rolecall on the event loop fails the test."""
+MAY_BLOCK = frozenset({"sandbox"})
+"""The layers that may block: the sandbox is a test server."""
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which Rolecall blocks the event loop; see GUARDED."""
+    if not any(request.path.is_relative_to(Path(__file__).parent / folder) for folder in GUARDED):
+        yield
+        return
+    with blocking_calls_fail(except_in=MAY_BLOCK):
+        yield

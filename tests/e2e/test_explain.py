@@ -18,7 +18,7 @@ REFUSAL = b'{"success":false,"error":"Not allowed [error-not-allowed]"}'
     ("content", "words", "said"),
     [
         (b"HTTP/2 400 \r\ncontent-type: application/json\r\n\r\n" + REFUSAL, [], "not_allowed"),
-        (REFUSAL, [], "400; not kept"),
+        (REFUSAL, [], "400; not stored"),
         (REFUSAL, ["--operation", "channels.addOwner"], "channels.addOwner"),
         (b"<h1>Sign in</h1>", ["--status", "200"], "untrusted_answer"),
         (b"<h1>Bad Gateway</h1>", ["--status", "502"], "proxy_error"),

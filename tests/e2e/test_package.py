@@ -142,6 +142,29 @@ def test_the_installed_command_runs_without_the_sources(python: Path, tmp_path: 
     assert len((tmp_path / "demo/run/report.csv").read_text("utf-8").splitlines()) == 61
 
 
+def test_a_project_with_a_worker_of_its_own_disturbs_nothing(python: Path, tmp_path: Path) -> None:
+    """A project's own `worker.py` and `cli.py`, first on the path, are not imported by the command and not hidden."""
+    for name in ("worker", "cli", "app", "api", "engine", "store"):
+        (tmp_path / f"{name}.py").write_text(
+            f"raise SystemExit('the {name}.py of the project was imported')\n", "utf-8"
+        )
+    (tmp_path / "worker.py").write_text("TASKS = ['mine']\n", "utf-8")
+    rolecall = python.with_name("rolecall")
+    assert run(rolecall, "--version", cwd=tmp_path, PYTHONPATH=".").returncode == 0
+    demo = run(rolecall, "demo", "--rows", "20", "--out", "demo", cwd=tmp_path, PYTHONPATH=".")
+    assert demo.returncode == 0, demo.stderr
+    program = "import worker, rolecall; from rolecall import change_roles; print(worker.TASKS, worker.__file__)"
+    both = run(python, "-c", program, cwd=tmp_path, PYTHONPATH=".")
+    assert both.stdout == f"['mine'] {tmp_path / 'worker.py'}\n", both.stderr
+
+
+def test_no_package_of_a_common_name_is_installed(python: Path) -> None:
+    """The wheel installs the top-level package `rolecall` alone: no `worker` that collides with a service's module."""
+    [record] = python.parents[1].glob("lib/python*/site-packages/rolecall-*.dist-info/RECORD")
+    installed = {line.split(",")[0].split("/")[0] for line in record.read_text("utf-8").splitlines()}
+    assert {name for name in installed if not name.startswith((".", "rolecall-"))} == {"rolecall"}
+
+
 @pytest.mark.parametrize(("version", "said"), [("str", "Success"), ("int", "[assignment]")])
 def test_the_installed_package_is_typed(python: Path, tmp_path: Path, version: str, said: str) -> None:
     """A module that uses the installed package passes mypy --strict, and one with a wrong type does not."""

@@ -170,4 +170,4 @@ async def test_json_log_lines_of_what_reads(tmp_path: Path) -> None:
         words = ("check", job, "--log-format", "json", "--retry-backoff", "0.01", *FAST)
         checked = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert checked.code == 0
-    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["reading again"]
+    assert [json.loads(line)["event"] for line in checked.stderr.splitlines()] == ["retrying read"]

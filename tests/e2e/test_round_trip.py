@@ -145,7 +145,7 @@ async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_pat
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
     assert (undone.code, again.code) == (1, 2)
     assert undone.stderr.startswith("Not undone: 1 unknown ('rolecall verify out' settles them).\n")
-    assert ", but for 1 row that failed: out/undo holds the report" in again.stderr
+    assert ", but for 1 row that failed: out/undo contains the report" in again.stderr
     assert "was undone" not in verified.stdout
 
 
@@ -169,7 +169,7 @@ async def test_what_changed_nothing_is_not_undone(verb: str, tmp_path: Path) -> 
         ]
     assert [(end.code, len(end.stderr.splitlines())) for end in ended] == [(2, 1)] * 3
     assert [
-        told in end.stderr for told, end in zip(("changed nothing", "holds no run", "not http"), ended, strict=True)
+        told in end.stderr for told, end in zip(("changed nothing", "contains no run", "not http"), ended, strict=True)
     ]
     assert world.calls == []
 

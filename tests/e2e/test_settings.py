@@ -109,7 +109,7 @@ async def test_json_says_the_same(folder: Path) -> None:
     wrong_rate, odd = said["problems"]
     assert "--rate" in wrong_rate
     assert "ROLECALL_RATE" in wrong_rate
-    assert odd == "ROLECALL_RAET is no setting; did you mean 'ROLECALL_RATE'?"
+    assert odd == "ROLECALL_RAET is not a setting; did you mean 'ROLECALL_RATE'?"
 
 
 async def test_what_is_wrong_is_told_below_the_settings(tmp_path: Path) -> None:
@@ -135,15 +135,15 @@ async def test_secrets_in_options_are_not_shown(folder: Path) -> None:
         (["run", "job.csv", "--profile", "test"], {}, "--profile goes before the command: rolecall --profile ... run"),
         (["--profile", "tset", "run", "job.csv"], {}, "there is no profile 'tset'; did you mean 'test'?"),
         (["--config", "none.toml", "run", "job.csv"], {}, "none.toml: there is no such file"),
-        (["run", "job.csv"], {"ROLECALL_RATE": "5"}, "it stands in the environment, ROLECALL_RATE."),
+        (["run", "job.csv"], {"ROLECALL_RATE": "5"}, "set in the environment, ROLECALL_RATE."),
         (["run", "job.csv"], {"ROLECALL_CONFIG": "bad.toml"}, "not a rate: write 10/s, 600/m, 3600/h or unlimited"),
-        (["run", "job.csv"], {"ROLECALL_CONFIG": "bad.toml"}, "it stands in bad.toml [run]."),
+        (["run", "job.csv"], {"ROLECALL_CONFIG": "bad.toml"}, "set in bad.toml [run]."),
         (["run", "job.csv"], {"ROLECALL_CONFIG": "odd.toml"}, "[run] has no key 'raet'; did you mean 'rate'?"),
         (["config"], {"ROLECALL_CONFIG": "odd.toml"}, "[run] has no key 'raet'; did you mean 'rate'?"),
         (["run", "job.csv"], {"ROLECALL_CONFIG": "argument.toml"}, "[run] has no key 'job'"),
         (["config", "rnu"], {}, "there is no command 'rnu'; did you mean 'run'?"),
         (["template"], {}, "Missing argument 'csv|json'. Choose from: csv, json"),
-        (["--profile", "test", "run", "job.csv"], {"ROCKETCHAT_URL": "https://chat.example.org"}, "ask for no profile"),
+        (["--profile", "test", "run", "job.csv"], {"ROCKETCHAT_URL": "https://chat.example.org"}, "select no profile"),
     ],
 )
 async def test_every_refusal_names_the_next_step(
@@ -212,7 +212,7 @@ async def test_a_template_is_printed_and_overwrites_nothing(tmp_path: Path, form
     await rolecall("template", form, "--out", "new", cwd=tmp_path, env=BARE)
     assert (printed.code, printed.stderr, printed.stdout) == (0, "", (tmp_path / "new").read_text())
     (tmp_path / "job").write_text("mine")
-    for name, said in (("job", "is there already"), ("nowhere/job", "cannot be written")):
+    for name, said in (("job", "exists and is left as it is"), ("nowhere/job", "cannot be written")):
         ended = await rolecall("template", form, "-o", name, cwd=tmp_path, env=BARE)
         assert (ended.code, ended.stdout) == (2, "")
         assert said in ended.stderr

@@ -133,5 +133,5 @@ async def test_reports_are_written_from_the_store(tmp_path: Path) -> None:
     with (tmp_path / "run/report.csv").open(newline="") as file:
         assert Counter(row["outcome"] for row in csv.DictReader(file)) == {"removed": 20}
     assert (tmp_path / "run/report.jsonl").read_text().count("\n") == 20
-    with pytest.raises(InvalidStoreError, match="holds no run"):
+    with pytest.raises(InvalidStoreError, match="contains no run"):
         await write_reports(tmp_path)

@@ -30,10 +30,14 @@ async def find(
 ) -> list[LookupResult]:
     """Search to the end."""
     findings: list[LookupResult] = []
+
+    async def keep(result: LookupResult) -> None:
+        findings.append(result)
+
     transport = ConnectionConfig(sandbox.url, connect_timeout=0.25, timeout=1)
     async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
         reader = ReadClient(client, RunContext.create(settings, SilentLog()))
-        await search_roles(reader, question, findings.append, done=(), at_once=at_once)
+        await search_roles(reader, question, keep, done=(), at_once=at_once)
     return findings
 
 

@@ -160,9 +160,13 @@ class MemoryStore:
 
     async def close_session(self, stop: str, at: int) -> None:
         """Record that the session has ended, with the stop reason where it ended early."""
-        sessions = (await self._open()).sessions
+        contents = await self._open()
+        sessions = contents.sessions
         if sessions:
             sessions[-1] = sessions[-1]._replace(stop=stop, ended_at=at)
+        for number, (session, pause) in enumerate(contents.pauses):
+            if session == len(sessions) and pause.ended_at is None and pause.until is None:
+                contents.pauses[number] = (session, pause._replace(ended_at=at))
 
     async def sessions(self) -> list[Session]:
         """Return the sessions of this run, the first one first."""

@@ -146,7 +146,7 @@ def test_the_settings_of_the_migration_are_ones_that_are_read() -> None:
     """The migration's `rolecall.toml` has only tables, keys and values that the command takes."""
     settings = read_config_file(JOBS / "migration/rolecall.toml", None, VERBS)
     for verb in settings.flags:
-        settings.refuse_unknown_flags(verb, list(options(verb)))
+        settings.require_known_flags(verb, list(options(verb)))
         for name, value in settings.flags_of(verb).items():
             options(verb)[name].type_cast_value(click.Context(command(verb)), value)
 

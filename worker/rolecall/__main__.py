@@ -2,6 +2,6 @@
 
 import sys
 
-from rolecall.cli.main import main
+from rolecall.cli.entry import main
 
 sys.exit(main())

@@ -54,7 +54,7 @@ async def test_a_session_that_could_not_be_closed_is_posted_as_such(tmp_path: Pa
     world.add_room("OPS", name="ops", type="c")
     await post(stopped_run(tmp_path, readable=True), world, log)
     (message,) = world.record.posts
-    assert "Rolecall stopped: the ledger could not be written" in message.text
+    assert "Rolecall stopped: the run store could not be written" in message.text
     assert "1 row: 1 `not_attempted`." in message.text
     assert log.events == [("notified", None)]
 

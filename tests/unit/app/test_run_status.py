@@ -1,17 +1,13 @@
-"""How a run stands, from its counts and its log."""
+"""The state of a run, from its counts and its pauses."""
 
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rolecall.app.run_status import LiveState, progress_at_rest, progress_under_way, read_status, replay_log_tail
+from rolecall.app.run_status import LiveState, live_state, progress_at_rest, progress_under_way, read_status
 from rolecall.models import OutageStatus, Outcome, RateLimitPause, RateLimitStatus, Row, RowOutcome
-from rolecall.store.base import Batch, Count, Identity
+from rolecall.store.base import Batch, Count, Identity, Pause, PauseEnd, PauseKind
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 
@@ -23,52 +19,43 @@ COUNTS = [
 ]
 
 
-def stamp(seconds: float) -> str:
-    """Write a moment as the log does."""
-    return datetime.fromtimestamp(NOON + seconds, UTC).isoformat().replace("+00:00", "Z")
+def pause(kind: PauseKind, at: float, until: float | None = None, limit: int | None = None) -> Pause:
+    """Return a pause; times in seconds from noon."""
+    planned = None if until is None else round((NOON + until) * 1000)
+    return Pause(kind, round((NOON + at) * 1000), planned, None, limit, 60.0 if limit else None)
 
 
-def event(name: str, at: float = -1.0, **values: Any) -> dict[str, Any]:
-    """Make an event of the log."""
-    return {"timestamp": stamp(at), "event": name, **values}
-
-
-HELD = event("rate limit pause", cause="window", seconds=42.0, until=stamp(41), limit=10, window=60)
-STARTED = event("run started")
+FULL = pause(PauseKind.WINDOW, -1, 41, limit=10)
 
 
 @pytest.mark.parametrize(
-    ("events", "news"),
+    ("pauses", "state"),
     [
         ([], LiveState()),
-        ([STARTED], LiveState()),
-        ([STARTED, HELD], LiveState(RateLimitPause(41.0, refused=False), RateLimitStatus(10, 60.0, 0, 41.0))),
-        ([event("rate limit pause", cause="refused", until=stamp(5))], LiveState(RateLimitPause(5.0, refused=True))),
-        ([event("rate limit pause", cause="window", until=stamp(-5), limit=10, window=60)], LiveState()),
-        ([HELD, event("run resumed")], LiveState()),
-        ([HELD, event("run stopped")], LiveState()),
-        ([event("outage began", at=-72)], LiveState(outage=OutageStatus(72.0))),
-        ([event("outage began", at=-72), event("outage ended")], LiveState()),
-        ([event("stopping", at=-2, grace=10.0)], LiveState(stopping_in=8.0)),
-        ([event("stopping", at=-20, grace=10.0)], LiveState(stopping_in=0.0)),
-        ([event("rate limit pause", until=None), event("rate limit pause", until="soon", limit="x")], LiveState()),
-        ([event("row failed"), event("progress", done=3), {"event": None}, {}], LiveState()),
+        ([FULL], LiveState(RateLimitPause(41.0, refused=False), RateLimitStatus(10, 60.0, 0, 41.0))),
+        ([pause(PauseKind.REFUSED, -1, 5)], LiveState(RateLimitPause(5.0, refused=True))),
+        ([pause(PauseKind.OUTAGE, -72)], LiveState(outage=OutageStatus(72.0))),
+        ([pause(PauseKind.SHUTDOWN, -2, 8)], LiveState(stopping_in=8.0)),
+        ([pause(PauseKind.SHUTDOWN, -20, -10)], LiveState(stopping_in=0.0)),
     ],
 )
-def test_the_log_tells_how_things_stand(events: list[dict[str, Any]], news: LiveState) -> None:
-    """Only what is true now, and only of the session that goes on."""
-    assert replay_log_tail(events, NOON) == news
+def test_the_pauses_that_last_are_the_live_state(pauses: list[Pause], state: LiveState) -> None:
+    """A rate limit pause has its limit, an outage its age, a shutdown the time that is left."""
+    assert live_state(pauses, NOON) == state
 
 
-json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just(stamp(5))
-names = st.sampled_from(["rate limit pause", "outage began", "outage ended", "stopping", "run started"])
-keys = st.sampled_from(["timestamp", "until", "limit", "window", "grace", "cause"])
-
-
-@given(st.lists(st.tuples(names, st.dictionaries(keys, json_values))))
-def test_any_log_can_be_read(events: list[tuple[str, dict[str, Any]]]) -> None:
-    """Whatever stands in the log, reading it does not fail."""
-    replay_log_tail([{**values, "event": name} for name, values in events], NOON)
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [(False, LiveState(outage=OutageStatus(30.0))), (True, LiveState())],
+)
+async def test_the_state_is_read_from_the_store(tmp_path: Path, ended: bool, expected: LiveState) -> None:
+    """A pause that is over and an outage that has ended are not part of it; nothing is read from the log."""
+    with closing(SqliteDatabase(tmp_path / "ledger.sqlite")) as database:
+        database.open_session("bulk.bot", round((NOON - 60) * 1000))
+        over, outage = pause(PauseKind.WINDOW, -50, -40, limit=10), pause(PauseKind.OUTAGE, -30)
+        ends = [PauseEnd(PauseKind.OUTAGE, round((NOON - 5) * 1000))] if ended else []
+        database.commit(Batch(pauses=[over, outage, *ends]))
+        assert live_state(database.open_pauses(round(NOON * 1000)), NOON) == expected
 
 
 def test_a_run_that_goes_on() -> None:

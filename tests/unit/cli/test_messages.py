@@ -9,7 +9,7 @@ import click
 import pytest
 
 import rolecall as package
-from rolecall.cli.advice import ADVICE, explain
+from rolecall.cli.advice import ADVICE, format_error
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.models import Advice, RolecallError
 
@@ -54,5 +54,5 @@ def test_errors_below_the_command_line_name_no_flag(path: Path) -> None:
 @pytest.mark.parametrize("advice", Advice)
 def test_every_advice_is_one_sentence_more(advice: Advice) -> None:
     """An error with an advice is shown with the sentence of the command line, one without as it is."""
-    assert explain(RolecallError("It failed.", advice)) == f"It failed. {ADVICE[advice]}"
-    assert explain(RolecallError("It failed.")) == "It failed."
+    assert format_error(RolecallError("It failed.", advice)) == f"It failed. {ADVICE[advice]}"
+    assert format_error(RolecallError("It failed.")) == "It failed."

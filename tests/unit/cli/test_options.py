@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rolecall.app.errors import OperatorError, OutputError
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
-from rolecall.cli.options import MaxFailures, Rate, run_options
+from rolecall.cli.options import MaxFailures, OutputMode, Rate, run_options, split_options
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
@@ -223,3 +223,22 @@ def test_every_error_has_one_exit_code(error: RolecallError | OSError, code: Exi
 def test_every_reason_to_stop_has_an_exit_code() -> None:
     """Whatever stops a run, the command has a code for it; a killed process has none of its own."""
     assert set(OF_STOP) == set(StopReason) - {StopReason.KILLED}
+
+
+def test_the_shared_options_become_three_values(command: tuple[click.Command, dict[str, Any]]) -> None:
+    """Each shared option sets one field of the settings, the connection or the output; none is lost."""
+    verb, got = command
+    words = ("--rate", "5/s", "--timeout", "7", "--allow-http", "--quiet", "--json", "--log-format", "json")
+    assert invoke(verb, words)[0] == 0
+    got.pop("report_format")
+    settings, connection, output = split_options(got, "http://chat.example.org/")
+    assert (settings.rate, settings.max_failures) == (5.0, FailureThreshold(50, True))
+    assert (connection.url, connection.timeout, connection.trust_env) == ("http://chat.example.org", 7.0, True)
+    assert output == OutputMode(quiet=True, log_format="json", json=True)
+
+
+@pytest.mark.parametrize("flag", ["url", "trust_env", "report_format", "colour"])
+def test_a_flag_that_is_not_shared_is_refused(flag: str) -> None:
+    """A flag that a command forgot to take for itself is an error, not a setting without effect."""
+    with pytest.raises(TypeError, match=flag):
+        split_options({flag: "value"}, "https://chat.example.org")

@@ -1,4 +1,4 @@
-"""One worker for each run: the lock holds off others, and dies with its holder."""
+"""One process for each run: the lock refuses others, and ends with its process."""
 
 import os
 import signal
@@ -12,40 +12,40 @@ import pytest
 
 from rolecall.store.run_lock import RunLock, RunLockedError
 
-HOLDER = """
+LOCKING = """
 import sys
 from pathlib import Path
 from rolecall.store.run_lock import RunLock
 with RunLock(Path(sys.argv[1])):
-    print("held", flush=True)
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Return another process that holds the run in `tmp_path`."""
-    words = [sys.executable, "-c", HOLDER, str(tmp_path)]
+def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Return another process that has locked the run in `tmp_path`."""
+    words = [sys.executable, "-c", LOCKING, str(tmp_path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == "locked\n"
         yield process
         process.kill()
 
 
-def test_a_second_handle_is_held_off(tmp_path: Path) -> None:
-    """Within one process too, a run has one holder at a time; afterwards it is free."""
+def test_a_second_lock_is_refused(tmp_path: Path) -> None:
+    """A run can be locked once at a time, also within one process; afterwards it is free."""
     with RunLock(tmp_path):
         for _ in range(2):
-            with pytest.raises(RunLockedError) as held, RunLock(tmp_path):
-                pytest.fail("two holders")
-            assert str(tmp_path) in str(held.value)
+            with pytest.raises(RunLockedError) as refused, RunLock(tmp_path):
+                pytest.fail("locked twice")
+            assert str(tmp_path) in str(refused.value)
     with RunLock(tmp_path):
         pass
 
 
-def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
-    """An exception in the run frees it."""
+def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
+    """An exception in the run releases the lock."""
     with pytest.raises(ValueError, match="in the run"), RunLock(tmp_path):
         raise ValueError("in the run")
     with RunLock(tmp_path):
@@ -53,23 +53,23 @@ def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_lock_dies_with_its_holder(tmp_path: Path, holder: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Another process is held off; when the holder is killed the run is free at once, with nothing to clean up."""
+def test_the_lock_ends_with_its_process(tmp_path: Path, other: subprocess.Popen[str], number: signal.Signals) -> None:
+    """While another process has the lock this one is refused; when it is killed, the run is free at once."""
     with pytest.raises(RunLockedError), RunLock(tmp_path):
-        pytest.fail("two holders")
-    holder.send_signal(number)
-    holder.wait()
+        pytest.fail("locked twice")
+    other.send_signal(number)
+    other.wait()
     with RunLock(tmp_path):
         pass
 
 
 def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
-    """A child that outlives the run does not hold it."""
+    """A child process that outlives the run does not keep it locked."""
     words = [sys.executable, "-c", "import sys; print('here', flush=True); sys.stdin.read()"]
     with RunLock(tmp_path):
         child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False)
         assert child.stdout is not None
-        assert child.stdout.readline() == b"here\n"  # only then the system has surely closed what it must
+        assert child.stdout.readline() == b"here\n"  # only then the system has closed inherited descriptors
     try:
         with RunLock(tmp_path):
             pass
@@ -77,8 +77,8 @@ def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
         child.communicate()
 
 
-def test_runs_in_different_folders_do_not_meet(tmp_path: Path) -> None:
-    """Each folder has its own lock."""
+def test_runs_in_different_directories_are_independent(tmp_path: Path) -> None:
+    """Each directory has its own lock."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with RunLock(tmp_path / "one"), RunLock(tmp_path / "two"):

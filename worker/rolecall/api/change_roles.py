@@ -50,31 +50,31 @@ def change_roles(
     settings: Settings | None = None,
     log: EventLogger | None = None,
 ) -> AsyncGenerator[Result, None]:
-    """Take a role from (or give it to) each (room, user) pair in `rows`, and yield one result for each row.
+    """Remove a role from (or add it to) each (room, user) pair in `rows`, and yield one result for each row.
 
     `rows` is any iterable or async iterable of (room id, user id) pairs, of mappings with `roomId` and `userId` (named
-    as in job files; further keys come back in `Result.extra`), or of Row. All rows are taken in before the first is
+    as in job files; further keys come back in `Result.extra`), or of Row. All rows are imported before the first is
     sent; memory does not grow with their number. `Result.line` is the row's place in them, counted from 1.
 
     First come the rows that need no call, in their order: invalid ones, duplicates, and those that an earlier call on
-    the same `folder` has settled. Then the others, each as soon as its outcome is on disk: what was yielded survives a
+    the same `folder` has finished. Then the others, each as soon as its outcome is on disk: what was yielded survives a
     crash. At most 64 rows (or four times `settings.concurrency`) are worked on ahead of the one that you have.
 
-    With a `folder` the run is durable: the same call again goes on, settles what was left in doubt, and sends nothing
-    that is done. It is the folder of `rolecall run --out`, so `rolecall report` writes its reports. Without one, the
-    ledger is in a private temporary folder that is removed in the end. `settings` are those of the command (10 calls a
-    second by default). `log` takes the command's log events, as a structlog logger does; without it nothing is logged.
+    With a `folder` the run is durable: the same call again continues it, resolves what was left in doubt, and sends
+    nothing that is done. `rolecall run --out` and `rolecall report` work on the same folder. Without one, the store is
+    in a private temporary folder that is removed in the end. `settings` are those of the command (10 calls a second by
+    default). `log` receives the command's log events, like a structlog logger; without it nothing is logged.
 
-    Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is begun, the
-    calls under way have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
-    cancellation ends it at once, and leaves the calls under way in doubt. To leave early, wrap the generator in
+    Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is started, the
+    calls in flight have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
+    cancellation ends it at once, and leaves the calls in flight in doubt. To leave early, wrap the generator in
     `contextlib.aclosing`: a plain `break` ends the run too, but only in the background.
 
     Raises ValueError at once where there is no such operation. Raises, before anything is sent: CaFileError,
-    InvalidUrlError, AuthenticationError,
-    WorkspaceUnavailableError, InvalidRunDirectoryError, InvalidStoreError, RunLockedError, StoreError, OSError, and
-    whatever `rows` raises. Raises RunStopped after the last result when the run ended before its last row; the rows
-    that were left are yielded before as `not_attempted`. Raises StoreError where not even those can be told.
+    InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, InvalidRunDirectoryError, InvalidStoreError,
+    RunLockedError, StoreError, OSError, and everything that `rows` raises. Raises RunStopped after the last result if
+    the run ended before its last row; the rows that were left are yielded before as `not_attempted`. Raises StoreError
+    where not even those can be read.
     """
     chosen = require_operation(operation)
     app = create_context(connection, credentials, settings, log)

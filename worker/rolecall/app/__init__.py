@@ -1,1 +1,1 @@
-"""The work behind the verbs: from what was asked for to the exit code."""
+"""Use cases: they return values, raise RolecallError, and print nothing."""

@@ -91,9 +91,8 @@ async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool
 
     A cancellation stops it too, and is raised.
     """
-    task = asyncio.ensure_future(run_until_stopped(work, stop))
     try:
-        await task
+        await run_until_stopped(work, stop)
     except ShutdownRequested:
         return False
     except asyncio.CancelledError:

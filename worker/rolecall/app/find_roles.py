@@ -1,5 +1,6 @@
 """Find who has which role where: read the workspace, keep what was read, write the job file."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, run_reading
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import FindStarted
+from rolecall.app.threads import on_thread
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
 from rolecall.engine.stop_signal import StopReason
@@ -114,25 +116,34 @@ async def find_roles(request: FindRequest, context: AppContext, write: WriteRows
     """
     checkpoint, url = checkpoint_path(request.output), context.connection.url
     async with connect(context) as connection:
-        with FindCheckpoint(checkpoint, url, request.query.digest) as part:
+        part = await asyncio.to_thread(FindCheckpoint, checkpoint, url, request.query.digest)
+        async with on_thread(part):
             await _read(request, connection, part, context)
             if context.stop.reason is not None:
                 return FindResult(request.query, request.output, context.stop.reason)
-            return _write(request, part, write)
+            return await asyncio.to_thread(_write, request, part, write)
 
 
 async def _read(request: FindRequest, connection: Connection, part: FindCheckpoint, context: AppContext) -> None:
     """Read everything that is not known yet; after an early end the context's stop has the reason."""
-    done, query = {result.target_key for result in part.results()}, request.query
+    done, query = await asyncio.to_thread(_known_targets, part), request.query
     left = max(0, (query.units or 0) - len(done))
     estimate = connection.estimate(context.settings, left) if left else None
     context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
     reader, stop, _ = open_read_session(context, connection.client, None)
-    work = search_roles(reader, query, part.add, done=done, at_once=context.settings.concurrency)
+
+    async def keep(result: LookupResult) -> None:
+        await asyncio.to_thread(part.add, result)
+
+    work = search_roles(reader, query, keep, done=done, at_once=context.settings.concurrency)
     try:
         await run_reading(work, stop)
     finally:
-        part.sync()
+        await asyncio.to_thread(part.sync)
+
+
+def _known_targets(part: FindCheckpoint) -> set[str]:
+    return {result.target_key for result in part.results()}
 
 
 def _write(request: FindRequest, part: FindCheckpoint, write: WriteRows) -> FindResult:

@@ -58,10 +58,10 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
     target = config.target.name if isinstance(config.target, Room) else "webhook"
     with bound_contextvars(run=result.folder.name):
         try:
-            reading = await _post(config.target, compose(_summary(result)), context)
+            reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)
         except (asyncio.CancelledError, RunStopped):
             log.warning("notification failed", target=target, reason="interrupted")
-        except Exception as error:  # the run has ended, whatever becomes of its message
+        except Exception as error:  # a message that fails changes nothing about the run
             log.warning("notification failed", target=target, reason=type(error).__name__)
         else:
             _log_result(log, target, reading, secret=not isinstance(config.target, Room))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
@@ -16,12 +16,16 @@ from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
-from rolecall.files.run_log import read_events
 from rolecall.models import OUTCOMES, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import Count, Identity, Session, count_by_outcome
+from rolecall.store.base import Count, Identity, PauseKind, RunStore, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
+
+if TYPE_CHECKING:  # heavy, and needed only at the end of a run
+    from rolecall.display.html_report import ReportContext, WaitStats
+
+PAUSES_PER_PAGE = 1000
 
 NOT_NEEDED = "not_needed"
 """Reason of a row for which there is nothing to do by the roles that a check has read."""
@@ -98,7 +102,7 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
-    further = {"report.html": _html_report(summary, formats)} if is_run else {}
+    further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     files = ReportFiles(formats, further, retry=is_run)
     opened = open_reports(run.folder, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
@@ -109,10 +113,18 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     return summary
 
 
-def _html_report(summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    from rolecall.display.html_report import WAIT_EVENTS, ReportContext, SessionSpan, html_report
+async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
+    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    await _add_waits(store, context.waits)
+    from rolecall.display.html_report import html_report
 
-    context = ReportContext(
+    return partial(html_report, context=context)
+
+
+def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+    from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
+
+    return ReportContext(
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
@@ -120,11 +132,22 @@ def _html_report(summary: ReportSummary, formats: Collection[str]) -> ExtraRepor
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
         links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
-        events=read_events(summary.folder / "run.log.jsonl", WAIT_EVENTS),
+        waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
-    return partial(html_report, context=context)
+
+
+async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
+    """Count the rate limit pauses and outages of a run; memory does not grow with them."""
+    after = 0
+    while pauses := await store.pauses(after, PAUSES_PER_PAGE):
+        after = pauses[-1][0]
+        for _, pause in pauses:
+            if pause.kind is PauseKind.OUTAGE:
+                waits.add_outage(pause.started_at, pause.ended_at)
+            elif pause.kind is not PauseKind.SHUTDOWN and pause.until is not None:
+                waits.add_pause(pause.started_at, pause.until)
 
 
 def _possible_outcomes(identity: Identity) -> list[Outcome]:

@@ -29,6 +29,7 @@ from rolecall.store.sqlite.store import FILE_NAME, open_store
 T = TypeVar("T")
 
 LOG_FILE = "run.log.jsonl"
+REPORT_FILES = ("report.csv", "report.html")
 REPORTS_STATE = "reported"
 """Key of the store's metadata: whether the reports have everything that the store knows, `yes` or `no`."""
 _CHECK_PREFIX = "check of "
@@ -101,7 +102,7 @@ async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
     async with open_store(folder) as store:
         identity = await store.identity()
         if identity is None:
-            raise InvalidStoreError(f"{folder} holds a run that has not begun.")
+            raise InvalidStoreError(f"{folder} contains a run that has not begun.")
         yield Run(folder, identity, store)
 
 
@@ -160,7 +161,7 @@ def serialise_start(job: Job, out: Path | None, *, base: Path, kind: RunKind = R
 
 async def reports_up_to_date(run: Run) -> bool:
     """Return whether the reports exist and have everything that the store knows."""
-    exist = all((run.folder / name).is_file() for name in ("report.csv", "report.html"))
+    exist = await asyncio.to_thread(lambda: all((run.folder / name).is_file() for name in REPORT_FILES))
     return exist and (await run.store.get_meta()).get(REPORTS_STATE) == "yes"
 
 
@@ -176,20 +177,20 @@ def require_run(folder: Path) -> None:
     below = [*folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/{FILE_NAME}")]
     newest = max(below, key=lambda store: store.stat().st_mtime, default=None)
     meant = f"; did you mean {newest.parent}?" if newest else "."
-    raise InvalidStoreError(f"{folder} holds no run: there is no {FILE_NAME} in it{meant}")
+    raise InvalidStoreError(f"{folder} contains no run: there is no {FILE_NAME} in it{meant}")
 
 
 def require_change(run: Run) -> Operation:
     """Return the operation of a run. Raises OperatorError for a check, which changed nothing."""
     if run.kind is RunKind.CHECK:
-        raise OperatorError(f"{run.folder} holds a {run.identity.operation}, which changed nothing; name a run.")
+        raise OperatorError(f"{run.folder} contains a {run.identity.operation}, which changed nothing; name a run.")
     return run.operation
 
 
 def require_workspace(run: Run, url: str) -> None:
     """Raise OperatorError if the credentials are for another workspace than the run's."""
     if run.identity.workspace != url:
-        raise OperatorError(f"{run.folder} holds a run at {run.identity.workspace}, not {url}.", Advice.CHECK_URL)
+        raise OperatorError(f"{run.folder} contains a run at {run.identity.workspace}, not {url}.", Advice.CHECK_URL)
 
 
 async def _require_same_run(store: RunStore, identity: Identity, folder: Path) -> None:
@@ -201,7 +202,7 @@ async def _require_same_run(store: RunStore, identity: Identity, folder: Path) -
         ("operation", known.operation, identity.operation),
     ):
         if theirs != ours:
-            text = f"{folder} holds a run of another {what} ({theirs}, not {ours})."
+            text = f"{folder} contains a run of another {what} ({theirs}, not {ours})."
             raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
 
 

@@ -103,9 +103,8 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         estimate = connection.estimate(context.settings, due)
         if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
             raise OperatorError("Nothing was sent.")
-        log = context.observer.open_log(run.log_file, hide=context.credentials.token)
         with bound_contextvars(run=run.folder.name):
-            return await _send(run, connection, request, context, log, due)
+            return await _send(run, connection, request, context, due)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -134,10 +133,9 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(
-    run: Run, connection: Connection, request: RunRequest, app: AppContext, log: EventLogger, due: int
-) -> RunResult:
+async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(app.settings, log, stop=app.stop)
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)

@@ -1,19 +1,16 @@
-"""The state of a run, read from its directory without a lock: the store, the lock and the end of its log."""
+"""The state of a run, read from its directory without a lock: the store and whether it is locked."""
 
 import asyncio
-import math
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app.run_directory import LOG_FILE, require_run
+from rolecall.app.run_directory import require_run
 from rolecall.engine.eta import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
-from rolecall.files.run_log import read_last_events
-from rolecall.models import Json, OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
-from rolecall.store.base import Count, Identity, Session, count_by_outcome
+from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
+from rolecall.store.base import Count, Identity, Pause, PauseKind, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
 
@@ -71,17 +68,20 @@ async def read_status(folder: Path, at: float) -> RunStatus | None:
     """
     await asyncio.to_thread(require_run, folder)
     async with open_snapshot(folder) as store:
-        locked = is_locked(folder)  # after the store is open: a run that ends in between is reported as it was
+        locked = await asyncio.to_thread(
+            is_locked, folder
+        )  # after the store is open: a run that ends in between is reported as it was
         identity, sessions, counts = await store.identity(), await store.sessions(), await store.counts()
         seen = min(RECENT_SECONDS, at - sessions[-1].started_at / 1000) if locked and sessions else 0.0
         lately = await store.count_settled(int((at - seen) * 1000)) if locked else 0
+        pauses = await store.open_pauses(int(at * 1000)) if locked else []
     if identity is None:
         return None
     state = _state(sessions, locked=locked)
     if state is not State.RUNNING:
         return RunStatus(folder, identity, state, sessions, progress_at_rest(counts, at))
-    news = replay_log_tail(read_last_events(folder / LOG_FILE), at)
-    return RunStatus(folder, identity, state, sessions, progress_under_way(counts, news, lately, seen, at))
+    live = live_state(pauses, at)
+    return RunStatus(folder, identity, state, sessions, progress_under_way(counts, live, lately, seen, at))
 
 
 def _state(sessions: list[Session], *, locked: bool) -> State:
@@ -100,7 +100,7 @@ def progress_at_rest(counts: Iterable[Count], at: float) -> Progress:
     return Progress(at, outcomes.total(), done, outcomes)
 
 
-def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, seen: float, at: float) -> Progress:
+def progress_under_way(counts: Iterable[Count], live: LiveState, lately: int, seen: float, at: float) -> Progress:
     """Return the progress of a running run; `lately` rows were finished in the last `seen` seconds.
 
     A row whose call is in flight has no outcome yet, so it is neither unknown nor done.
@@ -112,12 +112,12 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
     done = outcomes.total()
     left = waiting + under_way
     speed = lately / seen if seen >= 1 and lately else None
-    paused = news.pause is not None and news.allowance is not None
-    known = news.outage is None and news.stopping_in is None
+    paused = live.pause is not None and live.allowance is not None
+    known = live.outage is None and live.stopping_in is None
     time_left = (
-        estimate_remaining(left, speed=None, allowance=news.allowance, pause=news.pause)
+        estimate_remaining(left, speed=None, allowance=live.allowance, pause=live.pause)
         if paused
-        else estimate_remaining(left, speed=speed, allowance=None, pause=news.pause)
+        else estimate_remaining(left, speed=speed, allowance=None, pause=live.pause)
     )
     return Progress(
         at,
@@ -125,52 +125,27 @@ def progress_under_way(counts: Iterable[Count], news: LiveState, lately: int, se
         done,
         outcomes,
         per_second=speed,
-        allowance=news.allowance if paused else None,
-        pause=news.pause,
-        outage=news.outage,
+        allowance=live.allowance if paused else None,
+        pause=live.pause,
+        outage=live.outage,
         in_flight=under_way,
-        stopping_in=news.stopping_in,
+        stopping_in=live.stopping_in,
         remaining=time_left if known else None,
     )
 
 
-def replay_log_tail(events: Iterable[Mapping[str, Json]], at: float) -> LiveState:
-    """Return the state at the moment `at` from a log's last events, for the session that they end with."""
-    news = LiveState()
-    for event in events:
-        match event.get("event"):
-            case "run started" | "run resumed" | "run ended" | "run stopped":
-                news = LiveState()
-            case "rate limit pause":
-                news = _pause(event, at)
-            case "outage began":
-                news = news._replace(outage=OutageStatus(max(0.0, at - _moment(event.get("timestamp"), at))))
-            case "outage ended":
-                news = news._replace(outage=None)
-            case "stopping":
-                end = _moment(event.get("timestamp"), at) + _number(event.get("grace"))
-                news = news._replace(stopping_in=max(0.0, end - at))
-    return news
-
-
-def _pause(event: Mapping[str, Json], at: float) -> LiveState:
-    """Parse a rate limit pause; one that is over is ignored."""
-    seconds = _moment(event.get("until"), at) - at
-    if seconds <= 0:
-        return LiveState()
-    pause = RateLimitPause(seconds, refused=event.get("cause") == "refused")
-    limit = int(_number(event.get("limit")))
-    window = _number(event.get("window")) or None
-    return LiveState(pause, RateLimitStatus(limit, window, 0, seconds) if limit > 0 else None)
-
-
-def _moment(value: Json, otherwise: float) -> float:
-    """Parse a time as epoch seconds; return `otherwise` if it is not one."""
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return otherwise
-
-
-def _number(value: Json) -> float:
-    return value if isinstance(value, int | float) and math.isfinite(value) else 0.0
+def live_state(pauses: Iterable[Pause], at: float) -> LiveState:
+    """Return the state at the moment `at` (epoch seconds) from the pauses that last."""
+    state = LiveState()
+    for pause in pauses:
+        started, left = pause.started_at / 1000, (pause.until or 0) / 1000 - at
+        match pause.kind:
+            case PauseKind.WINDOW | PauseKind.REFUSED:
+                limit = RateLimitStatus(pause.limit, pause.window_seconds, 0, left) if pause.limit else None
+                waiting = RateLimitPause(left, refused=pause.kind is PauseKind.REFUSED)
+                state = state._replace(pause=waiting, allowance=limit)
+            case PauseKind.OUTAGE:
+                state = state._replace(outage=OutageStatus(max(0.0, at - started)))
+            case PauseKind.SHUTDOWN:
+                state = state._replace(stopping_in=max(0.0, left))
+    return state

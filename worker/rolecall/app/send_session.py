@@ -1,4 +1,4 @@
-"""One session of a run: its start and its end are recorded and logged, whatever happens between."""
+"""One session of a run: its start and its end are recorded and logged in any case."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

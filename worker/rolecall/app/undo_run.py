@@ -81,7 +81,7 @@ async def _require_due_rows(run: Run, identity: Identity, *, retry_failed: bool)
         failed = sum(count.rows for count in await run.store.counts() if count.outcome is Outcome.FAILED)
         but = f", but for {plural(failed, 'row')} that failed" if failed else ""
         raise OperatorError(
-            f"This run was undone already, at {when}{but}: {run.folder} holds the report. Nothing was sent.",
+            f"This run was undone already, at {when}{but}: {run.folder} contains the report. Nothing was sent.",
             Advice.RETRY_FAILED,
         )
 

@@ -1,5 +1,6 @@
 """Verify a run: read the roles back and compare them with its report."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from rolecall.app.run_directory import (
     require_change,
     require_workspace,
 )
+from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
@@ -97,16 +99,17 @@ async def verify_run(folder: Path, context: AppContext) -> VerifyResult:
 async def _verify(run: Run, operation: Operation, session: ReadSession, at_once: int) -> VerifyResult:
     reader, stop, clock = session
     collector, complete = _Collector(), False
-    with suppress(_Incomplete), verify_csv(run.folder / VERIFY_FILE) as write:
+    with suppress(_Incomplete):
+        async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
 
-        def on_row(row: VerifiedRow) -> None:
-            if collector.add(row):
-                write(_csv_row(row))
+            def on_row(row: VerifiedRow) -> None:
+                if collector.add(row):
+                    write(_csv_row(row))
 
-        work = RoleVerification(run.store, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
-        complete = await run_reading(work.run(), stop)
-        if not complete:
-            raise _Incomplete
+            work = RoleVerification(run.store, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
+            complete = await run_reading(work.run(), stop)
+            if not complete:
+                raise _Incomplete
     if collector.found[VerifyStatus.SETTLED]:
         await mark_reports_stale(run)
         await reports.write_reports(run, ())
@@ -117,7 +120,7 @@ async def _verify(run: Run, operation: Operation, session: ReadSession, at_once:
         collector.found,
         collector.first,
         stop=None if complete else stop.reason,
-        undo=undo if (undo / FILE_NAME).is_file() else None,
+        undo=undo if await asyncio.to_thread((undo / FILE_NAME).is_file) else None,
     )
 
 

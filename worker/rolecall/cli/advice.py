@@ -25,7 +25,7 @@ ADVICE = MappingProxyType(
 """The sentence for each advice."""
 
 
-def explain(error: RolecallError) -> str:
+def format_error(error: RolecallError) -> str:
     """Format an error with its advice, as one line."""
     text = str(error)
     return f"{text} {ADVICE[error.advice]}" if error.advice is not None else text

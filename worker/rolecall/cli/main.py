@@ -1,4 +1,4 @@
-"""The command: finds the verb, runs it, turns its end into an exit code."""
+"""The command group: runs a command and returns its exit code; every exception is reported in one line here."""
 
 import importlib
 import os
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
-from rolecall.cli.advice import explain
+from rolecall.cli.advice import format_error
 from rolecall.cli.config.config_sources import read_sources
-from rolecall.cli.config.usage_errors import explained, flags_of, no_such_verb
+from rolecall.cli.config.usage_errors import flags_of, format_unknown_verb, format_usage_error
 from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console, streams
 from rolecall.models import RolecallError
@@ -33,14 +33,14 @@ VERBS = (
 
 
 class Verbs(click.Group):
-    """Finds each verb in the module of its name."""
+    """Imports each command from the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the verbs in the order in which they are used."""
+        """Return the commands in the order in which they are used."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a verb."""
+        """Import a command."""
         if cmd_name not in VERBS:
             return None
         command = getattr(importlib.import_module(f"rolecall.cli.commands.{cmd_name}"), cmd_name)
@@ -52,35 +52,35 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb; where there is none of that name, say which may have been meant."""
+        """Find the command; for an unknown name, suggest a similar one."""
         if args[0] not in VERBS and not ctx.resilient_parsing and not args[0].startswith("-"):
-            ctx.fail(no_such_verb(args[0], VERBS))
+            ctx.fail(format_unknown_verb(args[0], VERBS))
         return super().resolve_command(ctx, args)
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rolecall")
-@click.option("--profile", metavar="NAME", help="Work on the workspace of this profile of rolecall.toml.")
+@click.option("--profile", metavar="NAME", help="Use the workspace of this profile of rolecall.toml.")
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, readable=False),
     metavar="FILE",
-    help="Read this rolecall.toml, not that of the working directory or of ~/.config/rolecall.",
+    help="Read this rolecall.toml instead of that in the working directory or in ~/.config/rolecall.",
 )
 @click.pass_context
 def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> None:
     """Take the leader role away in bulk from members of Rocket.Chat private groups."""
     verb = ctx.invoked_subcommand
-    if verb is None or verb == "completion":  # what a shell reads at its start has nothing to do with a folder
+    if verb is None or verb == "completion":  # a shell reads it at its start, in any directory
         return
     ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, console.print_warning)
     if isinstance(command := rolecall.get_command(ctx, verb), click.Command):
-        sources.file.refuse_unknown_flags(verb, flags_of(command))
+        sources.file.require_known_flags(verb, flags_of(command))
     ctx.default_map = {verb: sources.file.flags_of(verb)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with `argv` (the process's own when None); give the exit code."""
+    """Run the command with `argv` (the process's own if None) and return the exit code."""
     os.umask(0o077)
     streams.reopen_std_streams()
     try:
@@ -95,14 +95,14 @@ def _run(argv: Sequence[str] | None) -> int:
     except RolecallError as error:
         code = exit_code_of(error)
         if code is not ExitCode.INTERRUPTED:
-            console.print_info(f"rolecall: {explain(error)}")
+            console.print_info(f"rolecall: {format_error(error)}")
         return code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return ExitCode.OK
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
-        console.print_info(f"{command}: {explained(error)} ({command} --help)")
+        console.print_info(f"{command}: {format_usage_error(error)} ({command} --help)")
         return ExitCode.USAGE
     except click.ClickException as error:
         console.print_info(f"rolecall: {error.format_message()}")

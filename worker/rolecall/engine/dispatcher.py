@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.pause_recorder import PauseRecorder
 from rolecall.engine.room_cache import RoomCache
 from rolecall.engine.row_processor import RowProcessor
 from rolecall.engine.row_queue import RowQueue
@@ -42,12 +43,17 @@ async def process_rows(
             rooms = RoomCache() if settings.room_cache else None
             queue = RowQueue(journal, rooms, retry_failed=settings.retry_failed)
             processor = RowProcessor(client, operation, queue, journal, context)
-            with context.admission.observed_by(context.events, CallKind.CHANGE):
+            recorder = PauseRecorder(journal, context.clock)
+            admission = context.admission
+            with (
+                admission.observed_by(context.events, CallKind.CHANGE),
+                admission.observed_by(recorder, CallKind.CHANGE),
+            ):
                 workers = [
                     asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
                     for number in range(settings.concurrency)
                 ]
-                await _shut_down_in_stages(workers, processor, context)
+                await _shut_down_in_stages(workers, processor, context, recorder)
     except StoreError as failure:
         context.stop.request(StopReason.STORE, str(failure))
 
@@ -62,7 +68,7 @@ async def _work(queue: RowQueue, processor: RowProcessor, stop: StopSignal, hook
 
 
 async def _shut_down_in_stages(
-    workers: Iterable[asyncio.Task[None]], processor: RowProcessor, context: RunContext
+    workers: Iterable[asyncio.Task[None]], processor: RowProcessor, context: RunContext, recorder: PauseRecorder
 ) -> None:
     """Wait for the workers; once the stop is requested, only for those with a call in flight."""
     requested = asyncio.create_task(context.stop.wait(), name="stop")
@@ -75,6 +81,7 @@ async def _shut_down_in_stages(
         for worker in running - processor.calling:
             worker.cancel()
         if running:
+            recorder.shutting_down(context.settings.shutdown_timeout)
             _, running = await asyncio.wait(running, timeout=context.settings.shutdown_timeout)
     finally:
         for task in (requested, *running):

@@ -30,6 +30,25 @@ class EventLogger(Protocol):
         """Log an event that an operator may want to look at."""
 
 
+class PauseFilter:
+    """Selects the delays that are rate limit pauses worth reporting, each pause once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._paused_until = float("-inf")
+
+    def new_pause(self, delay: Delay) -> float | None:
+        """Return the seconds of a new pause; None for a short delay, the own rate, or a pause that was reported."""
+        by_server = delay.reason in (DelayReason.WINDOW, DelayReason.REFUSED)
+        if not by_server or delay.until <= self._paused_until + MIN_REPORTED_DELAY:
+            return None
+        seconds = delay.until - self._clock.now()
+        if seconds < MIN_REPORTED_DELAY:
+            return None
+        self._paused_until = delay.until
+        return seconds
+
+
 class EngineEvents(EngineObserver):
     """Logs what happens in a session, and stops it when the engine gives up."""
 
@@ -37,7 +56,7 @@ class EngineEvents(EngineObserver):
         self._log = log
         self._clock = clock
         self._stop = stop
-        self._paused_until = float("-inf")
+        self._filter = PauseFilter(clock)
 
     def session_started(self, identity: Identity, folder: Path, account: str, rows: int, *, resumed: bool) -> None:
         """Log the start of a session with so many due rows."""
@@ -62,13 +81,9 @@ class EngineEvents(EngineObserver):
 
     def delayed(self, delay: Delay, allowance: RateLimitStatus | None) -> None:
         """Log a rate limit pause, once, with the limit that demands it where that is known."""
-        by_server = delay.reason in (DelayReason.WINDOW, DelayReason.REFUSED)
-        if not by_server or delay.until <= self._paused_until + MIN_REPORTED_DELAY:
+        seconds = self._filter.new_pause(delay)
+        if seconds is None:
             return
-        seconds = delay.until - self._clock.now()
-        if seconds < MIN_REPORTED_DELAY:
-            return
-        self._paused_until = delay.until
         self._log.info(
             "rate limit pause",
             cause=delay.reason.value,

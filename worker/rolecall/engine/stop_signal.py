@@ -23,7 +23,7 @@ _CAUSES = {
     StopReason.NO_SUCH_ROUTE: "the workspace does not know the method",
     StopReason.MAX_FAILURES: "too many rows failed",
     StopReason.OUTAGE: "the workspace stayed away",
-    StopReason.STORE: "the ledger could not be written (disk full?)",
+    StopReason.STORE: "the run store could not be written (disk full?)",
     StopReason.KILLED: "the worker was killed",
 }
 _REMEDIES = {

@@ -223,7 +223,7 @@ class RunStore(Protocol):
         """Record that the command has started."""
 
     async def close_session(self, stop: str, at: int) -> None:
-        """Record that the session has ended, with the stop reason where it ended early."""
+        """Record that the session has ended, with the stop reason where it ended early; its outage ends with it."""
 
     async def sessions(self) -> list[Session]:
         """Return the sessions of this run, the first one first."""

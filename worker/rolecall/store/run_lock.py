@@ -19,7 +19,7 @@ class RunLockedError(LockedError):
 
 
 class RunLock:
-    """The lock of the run in a directory, also as a context manager. Blocks for 0.2 s where it is taken."""
+    """The lock of the run in a directory, also as a context manager. Blocks for 0.2 s where the run is locked."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOCK_FILE

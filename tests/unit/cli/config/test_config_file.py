@@ -75,8 +75,8 @@ def test_a_profile_is_another_workspace(folder: Path) -> None:
     file = read(folder, profile="test")
     assert login(file, {}) == ("https://test.example.org", Credentials("testBot", "test-token"))
     assert file.flags_of("run") == {"rate": "50/s", "max_failures": "5%"}
-    assert file.of_flag("run", "rate").endswith("[profiles.test.run]")
-    assert file.of_flag("run", "max_failures").endswith("[run]")
+    assert file.place_of_flag("run", "rate").endswith("[profiles.test.run]")
+    assert file.place_of_flag("run", "max_failures").endswith("[run]")
 
 
 def test_a_profile_takes_nothing_of_the_other_workspace(folder: Path) -> None:
@@ -130,8 +130,8 @@ def test_variables_that_say_another_workspace_are_refused(
 @pytest.mark.parametrize(
     ("text", "profile", "said"),
     [
-        ("[rnu]", None, "[rnu] is no table; did you mean 'run'?"),
-        ("[zzz]", None, "there are config, profiles, report, run, workspace."),
+        ("[rnu]", None, "unknown table [rnu]; did you mean 'run'?"),
+        ("[zzz]", None, "known are config, profiles, report, run, workspace."),
         ("[profile.test]", None, "did you mean 'profiles'?"),
         ("workspace = 'https://chat.example.org'", None, "must be a table, written [workspace]"),
         ("run = 3", None, "must be a table, written [run]"),
@@ -143,7 +143,7 @@ def test_variables_that_say_another_workspace_are_refused(
         ("[profiles.test]\nurl = 'x'\ntoken = 'y'", None, "did you mean 'auth_token'?"),
         ("[profiles.test]\nurl = 'x'\nrate = '5/s'", None, "[profiles.test] has no key 'rate'"),
         (TWO_WORKSPACES, "tset", "there is no profile 'tset'; did you mean 'test'?"),
-        (TWO_WORKSPACES, "zzz", "there is no profile 'zzz'; there are bare, test."),
+        (TWO_WORKSPACES, "zzz", "there is no profile 'zzz'; known are bare, test."),
         ("", "test", "there is no profile 'test'; there are none."),
     ],
 )
@@ -173,10 +173,10 @@ def test_a_flag_that_the_verb_has_not_is_refused(folder: Path, text: str, every_
     """A misspelt threshold would be no threshold; a profile that is not used may hold what it likes until it is."""
     file = read(folder, text)
     if not said:
-        file.refuse_unknown_flags("run", FLAGS, every_profile=every_profile)
+        file.require_known_flags("run", FLAGS, every_profile=every_profile)
         return
     with pytest.raises(OperatorError) as refusal:
-        file.refuse_unknown_flags("run", FLAGS, every_profile=every_profile)
+        file.require_known_flags("run", FLAGS, every_profile=every_profile)
     assert said in str(refusal.value)
 
 

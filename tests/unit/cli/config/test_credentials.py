@@ -92,7 +92,7 @@ def test_a_readable_token_file_warns(folder: Path, mode: int, warned: bool) -> N
     environ = {**ENVIRON, "ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": str(path)}
     login, warnings = find(environ)
     assert login == WHO
-    assert warnings == ([f"{path} holds a token and can be read by others: chmod 600 {path}"] if warned else [])
+    assert warnings == ([f"{path} has a token and can be read by others: chmod 600 {path}"] if warned else [])
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o644, True)])

@@ -36,9 +36,9 @@ def told(kept: Reply, *, in_doubt: bool = False, assumed: bool = False, with_hea
         (200, {"success": True}, MatchedBy.SUCCESS, "success: true"),
         (200, b'{ "success": true, "x": 1 }', MatchedBy.SUCCESS, "success: true"),
         (400, {"error": "x", "errorType": "error-not-allowed"}, MatchedBy.FIELD, "errorType says 'error-not-allowed'"),
-        (400, {"error": "x [error-not-allowed]"}, MatchedBy.BRACKETS, "the words end in [error-not-allowed]"),
+        (400, {"error": "x [error-not-allowed]"}, MatchedBy.BRACKETS, "the message ends in [error-not-allowed]"),
         (429, NOT_LEADER, MatchedBy.BRACKETS, "[error-user-not-leader]"),
-        (400, {"success": False, "error": "User not found."}, MatchedBy.WORDS, "these very words"),
+        (400, {"success": False, "error": "User not found."}, MatchedBy.WORDS, "this message is known"),
         (401, {"message": "You must be logged in to do this."}, MatchedBy.STATUS, "the status 401"),
         (502, b"<html>", MatchedBy.STATUS, "the status 502"),
         (302, b"", MatchedBy.STATUS, "the status 302"),
@@ -149,11 +149,11 @@ RESET = {
 @pytest.mark.parametrize(
     ("status", "headers", "limit", "then"),
     [
-        (429, RESET, "10 calls in a window, 0 left; it ends 2026-03-01 09:30:42 UTC, 42 s after", "held for 42 s"),
-        (429, {}, "no X-RateLimit headers", "held for 1 s, longer each time"),
-        (429, {"Retry-After": "7"}, "no X-RateLimit headers", "held for 7 s"),
-        (503, {"Retry-After": "30"}, "no X-RateLimit headers", "held for 30 s; 5 of these in a row are an outage"),
-        (400, {**RESET, "X-RateLimit-Reset": "soon"}, "make no sense", "the row is settled"),
+        (429, RESET, "10 calls in a window, 0 left; it ends 2026-03-01 09:30:42 UTC, 42 s after", "wait for 42 s"),
+        (429, {}, "no X-RateLimit headers", "wait for 1 s, longer each time"),
+        (429, {"Retry-After": "7"}, "no X-RateLimit headers", "wait for 7 s"),
+        (503, {"Retry-After": "30"}, "no X-RateLimit headers", "waited for 30 s; 5 of these in a row are an outage"),
+        (400, {**RESET, "X-RateLimit-Reset": "soon"}, "malformed", "the row is finished"),
         (403, {}, "no X-RateLimit", "10 of these in a row stop the run with exit 3"),
         (401, {}, "no X-RateLimit", "stops with exit 3"),
         (404, {}, "no X-RateLimit", "stops with exit 4"),
@@ -169,8 +169,8 @@ def test_the_headers_say_how_long_all_calls_wait(status: int, headers: dict[str,
 def test_what_was_not_kept_is_told_so() -> None:
     """A status that was assumed and headers that are missing are named as such."""
     lines = told(reply(400, NOT_LEADER), assumed=True, with_headers=False)
-    assert lines["Status"].startswith("400; not kept")
-    assert lines["Rate limit"] == "not known: the headers were not kept"
+    assert lines["Status"].startswith("400; not stored")
+    assert lines["Rate limit"] == "not known: the headers were not stored"
 
 
 @pytest.mark.parametrize(

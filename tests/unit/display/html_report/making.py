@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rolecall.display.html_report import ReportContext, SessionSpan, html_report
+from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats, html_report
 from rolecall.display.html_report.run_stats import RunStats
 from rolecall.models import Json, Outcome, Result
 
@@ -32,7 +32,7 @@ def context(rows: int, **fields: Any) -> ReportContext:
         spans=[SessionSpan(START, START + 60_000, "", "bulk.bot")],
         hints={"room_archived": "unarchive the group", "killed": "the worker was killed"},
         links=["report.csv", "summary.json"],
-        events=[],
+        waits=WaitStats(),
         is_retryable=lambda result: result.outcome is Outcome.FAILED,
         version="1.2.3",
     )
@@ -53,13 +53,6 @@ def data(text: str, name: str) -> Json:
     found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)
     assert found
     return json.loads(found[1])
-
-
-def event(name: str, after: float, **fields: Json) -> dict[str, Json]:
-    """Return a log event `after` seconds after the start."""
-    whole, part = divmod(round(after * 1_000), 1_000)
-    stamp = f"2026-03-01T09:{30 + whole // 60:02}:{whole % 60:02}.{part:03}Z"
-    return {"event": name, "timestamp": stamp, **fields}
 
 
 def collected(results: Iterable[Result]) -> RunStats:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.display.html_report import SessionSpan, html_report
+from rolecall.display.html_report import SessionSpan, WaitStats, html_report
 from rolecall.models import Outcome, Result
-from tests.unit.display.html_report.making import START, context, data, event, result, written
+from tests.unit.display.html_report.making import START, context, data, result, written
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -154,9 +154,11 @@ def test_the_page_shows_how_the_run_ended(spans: list[SessionSpan], state: str) 
 
 
 def test_pauses_and_outages_are_shown() -> None:
-    """Pauses and outages from the log are in the sentence and in the table of the chart."""
-    events = [event("rate limit pause", 5, seconds=10), event("outage began", 30), event("outage ended", 40)]
-    text = written([result(n) for n in range(50)], events=events)
+    """Pauses and outages are in the sentence and in the table of the chart."""
+    waits = WaitStats()
+    waits.add_pause(START + 5_000, START + 15_000)
+    waits.add_outage(START + 30_000, START + 40_000)
+    text = written([result(n) for n in range(50)], waits=waits)
     assert "Paused 1 time, 10 s in total. 1 outage, 10 s in total." in text
     assert "<td>100%</td>" in text
 

@@ -1,69 +1,56 @@
-"""The working time of a run: sessions without the time between them, pauses and outages from the log."""
+"""The working time of a run: sessions without the time between them, pauses and outages."""
+
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.display.html_report.timeline import MAX_BUCKETS, TimeAxis, WaitStats, build_timeline
-from rolecall.models import Json
-from tests.unit.display.html_report.making import START, collected, event, result
+from tests.unit.display.html_report.making import START, collected, result
 
 DAY = 86_400_000
 
 
-def waited(*events: dict[str, Json], end: float | None = None) -> WaitStats:
-    """Return the statistics of log events."""
+def waited(
+    *pauses: tuple[float, float], outages: Sequence[tuple[float, float | None]] = (), end: float | None = None
+) -> WaitStats:
+    """Return the statistics of pauses and outages, each with its start and end in seconds."""
     waits = WaitStats()
-    for each in events:
-        waits.add(each)
-    waits.close(None if end is None else START + round(end * 1_000))
+    for start, stop in pauses:
+        waits.add_pause(_ms(start), _ms(stop))
+    for start, last in outages:
+        waits.add_outage(_ms(start), None if last is None else _ms(last))
+    waits.close(None if end is None else _ms(end))
     return waits
 
 
-def test_pauses_and_outages_are_read_from_the_log() -> None:
-    """Their number and their duration are those of the log."""
-    waits = waited(
-        event("rate limit pause", 1, seconds=10.0),
-        event("outage began", 20),
-        event("outage ended", 26.5, seconds=6.5),
-        event("rate limit pause", 30, seconds=2.5),
-    )
+def _ms(seconds: float) -> int:
+    return START + round(seconds * 1_000)
+
+
+def test_pauses_and_outages_are_counted() -> None:
+    """Their number and their duration are those of the store."""
+    waits = waited((1, 11), (30, 32.5), outages=[(20, 26.5)])
     assert (waits.pauses, waits.paused_ms, waits.outages, waits.outage_ms) == (2, 12_500, 1, 6_500)
 
 
 def test_a_pause_that_is_prolonged_counts_once() -> None:
     """Two pauses that overlap last from the begin of the first to the end of the second."""
-    assert (
-        waited(event("rate limit pause", 0, seconds=10), event("rate limit pause", 5, seconds=10)).paused_ms == 15_000
-    )
+    assert waited((0, 10), (5, 15)).paused_ms == 15_000
 
 
-@pytest.mark.parametrize("ended", ["run stopped", "run ended", "run resumed", None])
-def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: str | None) -> None:
-    """An outage that stopped the run ends with the run, or with the last session if the log has no end."""
-    events = [event("outage began", 10), *([event(ended, 25)] if ended else [])]
-    assert waited(*events, end=25).outage_ms == 15_000
+@pytest.mark.parametrize("ended", [25, None])
+def test_an_outage_that_does_not_end_lasts_as_long_as_the_run(ended: float | None) -> None:
+    """An outage that stopped the run ends with the run, or with the last row if the process was killed."""
+    waits = waited(outages=[(10, ended)], end=25)
+    assert (waits.outages, waits.outage_ms) == (1, 15_000)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"event": "rate limit pause"},
-        {"event": "rate limit pause", "timestamp": 5, "seconds": 1},
-        {"event": "rate limit pause", "timestamp": "yesterday", "seconds": 1},
-        event("rate limit pause", 1),
-        event("rate limit pause", 1, seconds="long"),
-        event("rate limit pause", 1, seconds=-3),
-        event("rate limit pause", 1, seconds=1e300),
-        event("rate limit pause", 1, seconds=float("nan")),
-        event("outage ended", 1),
-        {"event": ["rate limit pause"], "timestamp": "2026-03-01T09:30:00Z"},
-        {},
-    ],
-)
-def test_invalid_events_are_ignored(bad: dict[str, Json]) -> None:
-    """An invalid event counts neither as pause nor as outage, and raises nothing."""
-    waits = waited(bad, end=100)
+@pytest.mark.parametrize("span", [(5, 5), (5, 3), (0, 1e9), (-1e9, 5)])
+def test_impossible_times_are_ignored(span: tuple[float, float]) -> None:
+    """A pause or an outage that ends before it starts, or lasts for decades, has no duration: a clock was set."""
+    waits = waited(span, outages=[span])
     assert (waits.paused_ms, waits.outage_ms) == (0, 0)
 
 
@@ -97,9 +84,7 @@ def test_rates_add_up_to_the_rows(seconds: list[int], sessions: int) -> None:
 
 def test_a_pause_fills_its_buckets() -> None:
     """Of a minute with a pause from second 20 to 40 a third is paused, all of it in the middle."""
-    line = build_timeline(
-        [(START, START + 60_000)], collected([result(1)]), waited(event("rate limit pause", 20, seconds=20))
-    )
+    line = build_timeline([(START, START + 60_000)], collected([result(1)]), waited((20, 40)))
     paused = [bucket.paused for bucket in line.buckets]
     third = len(paused) // 3
     assert sum(paused) / len(paused) == pytest.approx(1 / 3, abs=0.02)

@@ -61,6 +61,16 @@ async def test_pauses_of_all_sessions_are_read(store: RunStore) -> None:
     assert [pause.started_at for _, pause in first + await store.pauses(first[0][0], 9)] == [1, 2, 3]
 
 
+async def test_the_end_of_a_session_ends_its_outage(store: RunStore) -> None:
+    """An outage that stopped the run ends with its session; that of a killed session has no end."""
+    await store.open_session("bulk.bot", 1)
+    await store.commit(pauses(OUTAGE))
+    await store.open_session("bulk.bot", 400)
+    await store.commit(pauses(OUTAGE._replace(started_at=410), WINDOW))
+    await store.close_session("outage", 500)
+    assert [pause.ended_at for pause in await stored(store)] == [None, 500, None]
+
+
 async def test_an_end_is_that_of_the_latest_open_pause_of_its_kind(store: RunStore) -> None:
     """An end changes one pause: the latest of its kind without a recorded end."""
     await store.open_session("bulk.bot", 1)

@@ -169,7 +169,7 @@ async def test_counts_follow_every_change(store: RunStore) -> None:
 
 
 async def test_settled_rows_are_counted_from_a_moment_on(store: RunStore) -> None:
-    """Rows with an outcome at or after the moment are counted, whatever the outcome."""
+    """Rows with an outcome at or after the moment are counted, with any outcome."""
     one, two, three = await import_lines(store, 2, 3, 4)
     await store.commit(outcomes(settled(one), settled(two, FAILED), settled(three, UNKNOWN)))
     moments = (0, 2000 + one, 2000 + two, 2000 + three, 2001 + three)

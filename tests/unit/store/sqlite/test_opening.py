@@ -1,4 +1,4 @@
-"""Opening a ledger: who may read it, what is refused and left as it is, and what a failed start leaves behind."""
+"""Opening a store file: who may read it, which files are refused and not changed, and what a failed start leaves."""
 
 import hashlib
 import os
@@ -17,20 +17,20 @@ from tests.unit.store.sqlite.conftest import Reopen
 from tests.unit.store.values import RUN, full_disk, intents, row
 
 
-def everything(folder: Path) -> dict[str, str]:
-    """Give the digest of each file in a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+def everything(directory: Path) -> dict[str, str]:
+    """Return the digest of each file in a directory."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
 
 
 def foreign(path: Path) -> None:
-    """Make a database of somebody else."""
+    """Create a database of another program."""
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE pair (key INTEGER PRIMARY KEY, room_id TEXT)")
     database.close()
 
 
 def with_header(name: str, value: int) -> Callable[[Path], None]:
-    """Make a ledger whose header says something else."""
+    """Return a function that creates a store file with another value in its header."""
 
     def make(path: Path) -> None:
         SqliteDatabase(path).close()
@@ -42,15 +42,15 @@ def with_header(name: str, value: int) -> Callable[[Path], None]:
 
 
 def truncated(path: Path) -> None:
-    """Make a ledger with rows, and cut its file in the middle of a page."""
-    ledger = SqliteDatabase(path)
-    import_rows(ledger, RUN, [row(line) for line in range(500)])
-    ledger.close()
+    """Create a store with rows, and cut its file in the middle of a page."""
+    database = SqliteDatabase(path)
+    import_rows(database, RUN, [row(line) for line in range(500)])
+    database.close()
     os.truncate(path, 300)
 
 
 def scribbled(path: Path) -> None:
-    """Make a ledger and overwrite its header's middle."""
+    """Create a store and overwrite the middle of its header."""
     SqliteDatabase(path).close()
     with path.open("r+b") as file:
         file.seek(16)
@@ -62,7 +62,7 @@ UNUSABLE: dict[str, Callable[[Path], object]] = {
     "one byte": lambda path: path.write_bytes(b"S"),
     "zeros": lambda path: path.write_bytes(b"\x00" * 8192),
     "a header and garbage": lambda path: path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 8000),
-    "another's database": foreign,
+    "database of another program": foreign,
     "another application": with_header("application_id", 0x12345678),
     "no application": with_header("application_id", 0),
     "a newer version": with_header("user_version", sql.SCHEMA_VERSION + 1),
@@ -73,8 +73,8 @@ UNUSABLE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_what_is_no_ledger_of_ours_is_left_as_it_is(path: Path, make: Callable[[Path], object]) -> None:
-    """Anything but our own ledger of this version is refused by name, in one line, and not a byte of it changes."""
+def test_any_other_file_is_refused_and_not_changed(path: Path, make: Callable[[Path], object]) -> None:
+    """Any file except a store of this version is refused by name, in one line, and not a byte of it changes."""
     make(path)
     before = everything(path.parent)
     with pytest.raises(InvalidStoreError) as refusal:
@@ -85,8 +85,8 @@ def test_what_is_no_ledger_of_ours_is_left_as_it_is(path: Path, make: Callable[[
 
 
 @pytest.mark.parametrize("make", [foreign, with_header("user_version", sql.SCHEMA_VERSION + 1)])
-def test_a_foreign_database_after_a_crash_is_left_as_it_is(path: Path, make: Callable[[Path], object]) -> None:
-    """What is refused keeps its write-ahead log too: it is what its own program recovers from."""
+def test_a_foreign_database_after_a_crash_is_not_changed(path: Path, make: Callable[[Path], object]) -> None:
+    """A refused database keeps its write-ahead log too: its own program recovers from it."""
     inside = path.with_name("running.sqlite")
     make(inside)
     running = sqlite3.connect(inside, isolation_level=None)
@@ -104,20 +104,20 @@ def test_a_foreign_database_after_a_crash_is_left_as_it_is(path: Path, make: Cal
     assert [after.get(name) for name in names] == before
 
 
-def test_what_is_refused_is_let_go_of(path: Path) -> None:
-    """A refusal keeps no file open, even while the refusal itself is kept."""
+def test_a_refused_file_is_closed(path: Path) -> None:
+    """A refusal leaves no file open, even while the exception is referenced."""
     path.write_text("no database " * 1000)
     with pytest.raises(InvalidStoreError) as refusal:
         SqliteDatabase(path)
-    held = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
-    assert str(path) not in held, refusal.value
+    open_files = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    assert str(path) not in open_files, refusal.value
 
 
-@pytest.mark.parametrize("kind", ["to a ledger", "to nothing", "to elsewhere"])
+@pytest.mark.parametrize("kind", ["to a store", "to nothing", "to elsewhere"])
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path, kind: str) -> None:
-    """A link in the ledger's place is not followed: what it points at is neither made nor touched."""
+    """A link in the place of the store is not followed: its target is neither created nor changed."""
     target = tmp_path / "target"
-    if kind == "to a ledger":
+    if kind == "to a store":
         SqliteDatabase(target).close()
     elif kind == "to elsewhere":
         target.write_bytes(b"")
@@ -129,29 +129,29 @@ def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path, kind: str) -> No
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
-def test_what_is_no_file_is_refused(path: Path, make: Callable[[Path], object]) -> None:
-    """A folder or a pipe in the ledger's place is refused without waiting for anybody."""
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
+def test_a_directory_or_pipe_is_refused(path: Path, make: Callable[[Path], object]) -> None:
+    """A directory or a pipe in the place of the store is refused without waiting."""
     make(path)
     with pytest.raises(InvalidStoreError, match="not a regular file"):
         SqliteDatabase(path)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """The reason of the system stands in the refusal."""
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """The error contains the reason of the operating system."""
     with pytest.raises(InvalidStoreError, match="No such file"):
         SqliteDatabase(tmp_path / "away" / "ledger.sqlite")
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_only_the_owner_can_read_the_ledger(path: Path, umask: int) -> None:
-    """The file and all that SQLite puts beside it have mode 0600, whatever the umask allows."""
+def test_only_the_owner_can_read_the_store(path: Path, umask: int) -> None:
+    """The file and the files that SQLite creates beside it have mode 0600 for any umask."""
     old = os.umask(umask)
     try:
-        ledger = SqliteDatabase(path)
-        import_rows(ledger, RUN, [row(2)])
+        database = SqliteDatabase(path)
+        import_rows(database, RUN, [row(2)])
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
-        ledger.close()
+        database.close()
     finally:
         os.umask(old)
     assert set(modes) == {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"}
@@ -159,11 +159,11 @@ def test_only_the_owner_can_read_the_ledger(path: Path, umask: int) -> None:
 
 
 def test_each_commit_waits_for_the_disk(path: Path, reopen: Reopen) -> None:
-    """A ledger is kept in WAL mode; a copy of its files taken after a commit, as after a power cut, has it."""
-    ledger = reopen()
-    import_rows(ledger, RUN, [row(2)])
-    ((_, pending),) = ledger.fetch_due(0, 9, retry_failed=False)
-    ledger.commit(intents(pending.key))
+    """A copy of the files after a commit, as after a power cut, contains the commit."""
+    database = reopen()
+    import_rows(database, RUN, [row(2)])
+    ((_, due),) = database.fetch_due(0, 9, retry_failed=False)
+    database.commit(intents(due.key))
     crashed = path.parent / "crashed"
     crashed.mkdir()
     for end in ("", "-wal"):
@@ -175,60 +175,60 @@ def test_each_commit_waits_for_the_disk(path: Path, reopen: Reopen) -> None:
 
 
 @pytest.mark.parametrize("statement", ["journal_mode=wal", "synchronous=2"])
-def test_the_settings_hold_for_new_and_old(path: Path, statement: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection, to a new ledger and to an old one, works with the settings that a power cut needs."""
+def test_every_connection_has_the_durable_settings(path: Path, statement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection, to a new store and to an existing one, has the settings that survive a power cut."""
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
 
-    def remember(*args: object, **values: object) -> sqlite3.Connection:
-        opened.append(connect(*args, **values))  # type: ignore[call-overload] # handed on as they came
+    def record(*args: object, **values: object) -> sqlite3.Connection:
+        opened.append(connect(*args, **values))  # type: ignore[call-overload] # passed on unchanged
         return opened[-1]
 
-    monkeypatch.setattr(sqlite3, "connect", remember)
+    monkeypatch.setattr(sqlite3, "connect", record)
     name, _, value = statement.partition("=")
     for _ in range(2):
-        ledger = SqliteDatabase(path)
+        database = SqliteDatabase(path)
         assert str(opened[-1].execute(f"PRAGMA {name}").fetchone()[0]) == value
-        ledger.close()
+        database.close()
 
 
-def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
-    """An empty file, such as a crash right after its making leaves, is no obstacle."""
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    """An empty file, as left by a crash directly after its creation, becomes a store."""
     path.touch(0o600)
-    ledger = SqliteDatabase(path)
-    import_rows(ledger, RUN, [row(2)])
-    assert ledger.identity() == RUN
-    ledger.close()
+    database = SqliteDatabase(path)
+    import_rows(database, RUN, [row(2)])
+    assert database.identity() == RUN
+    database.close()
 
 
-def test_a_crash_while_it_was_made_is_no_obstacle(path: Path) -> None:
-    """A ledger takes its place only when it is whole; what a killed process left of a new one is made anew."""
+def test_a_crash_during_the_creation_is_no_obstacle(path: Path) -> None:
+    """A store gets its name only when it is complete; the rest of an interrupted creation is replaced."""
     path.with_name(f".{path.name}.new").write_bytes(b"SQLite format 3")
-    ledger = SqliteDatabase(path)
-    import_rows(ledger, RUN, [row(2)])
-    ledger.close()
+    database = SqliteDatabase(path)
+    import_rows(database, RUN, [row(2)])
+    database.close()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("size", [0, 1000, 4096, 8192, 12_000, 20_000, 30_000, 32_768, 40_000, 50_000, 70_000])
 def test_a_disk_that_was_full_at_the_start_is_no_obstacle(path: Path, size: int) -> None:
-    """Where the ledger could not be made for want of room, the same command with room makes it."""
+    """Where the store could not be created on a full disk, the same command with room creates it."""
     with full_disk(size):
         try:
             SqliteDatabase(path).close()
         except (InvalidStoreError, StoreError):
-            made = False
+            is_created = False
         else:
-            made = True
+            is_created = True
     again = SqliteDatabase(path)
     import_rows(again, RUN, [row(2)])
     assert again.identity() == RUN
     again.close()
-    assert made or size < 100_000
+    assert is_created or size < 100_000
 
 
 def test_an_old_sqlite_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python with a SQLite that lacks what the statements use is told so, and nothing is made."""
+    """With an SQLite that is too old, the error names the required version and nothing is created."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
     with pytest.raises(InvalidStoreError, match=r"3\.38"):
         SqliteDatabase(path)

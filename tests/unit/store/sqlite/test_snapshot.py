@@ -1,4 +1,4 @@
-"""Looking at a ledger from outside: true, without a trace, and without getting into anybody's way."""
+"""Snapshots: a store is read beside its run, correctly, without leaving files and without blocking the run."""
 
 import sqlite3
 import threading
@@ -14,79 +14,79 @@ from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.unit.store.values import RUN, intents, outcomes, row, settled
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """Give every file of a folder with its content."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def files(directory: Path) -> dict[str, bytes]:
+    """Return every file of a directory with its content."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def begun(path: Path) -> SqliteDatabase:
-    """Give a ledger with two rows of which one is removed and the other under way."""
-    ledger = SqliteDatabase(path)
-    import_rows(ledger, RUN, [row(2), row(3)])
-    ledger.commit(intents(1, 2))
-    ledger.commit(outcomes(settled(1)))
-    return ledger
+def begun_run(path: Path) -> SqliteDatabase:
+    """Return an open store with two rows: one is removed, the other in flight."""
+    database = SqliteDatabase(path)
+    import_rows(database, RUN, [row(2), row(3)])
+    database.commit(intents(1, 2))
+    database.commit(outcomes(settled(1)))
+    return database
 
 
-def look(path: Path) -> tuple[dict[Outcome, int], int, int]:
-    """Read counts, and how many rows were settled since two moments."""
-    with closing(SqliteDatabase.open_snapshot(path)) as ledger:
-        assert ledger.identity() == RUN
-        counts = {count.outcome: count.rows for count in ledger.counts()}
-        return counts, ledger.count_settled(2001), ledger.count_settled(2002)
+def read_snapshot(path: Path) -> tuple[dict[Outcome, int], int, int]:
+    """Return the counts, and the number of rows settled since two moments."""
+    with closing(SqliteDatabase.open_snapshot(path)) as database:
+        assert database.identity() == RUN
+        counts = {count.outcome: count.rows for count in database.counts()}
+        return counts, database.count_settled(2001), database.count_settled(2002)
 
 
-def test_a_ledger_in_use_is_read_as_it_is_now(path: Path) -> None:
-    """What the run has committed is seen, beside the run and without a file more."""
-    with closing(begun(path)) as ledger:
+def test_a_store_in_use_is_read_as_it_is_now(path: Path) -> None:
+    """A snapshot beside a run shows what was committed and creates no file."""
+    with closing(begun_run(path)) as database:
         before = {entry.name for entry in path.parent.iterdir()}
-        assert look(path) == ({Outcome.REMOVED: 1, Outcome.UNKNOWN: 1}, 1, 0)
-        ledger.commit(outcomes(settled(2)))
-        assert look(path) == ({Outcome.REMOVED: 2}, 2, 1)
+        assert read_snapshot(path) == ({Outcome.REMOVED: 1, Outcome.UNKNOWN: 1}, 1, 0)
+        database.commit(outcomes(settled(2)))
+        assert read_snapshot(path) == ({Outcome.REMOVED: 2}, 2, 1)
         assert {entry.name for entry in path.parent.iterdir()} == before
 
 
-def test_a_ledger_at_rest_is_left_as_it_is(path: Path) -> None:
-    """A finished run's folder has the same files with the same bytes afterwards, and none more in between."""
-    begun(path).close()
+def test_a_store_of_a_finished_run_is_not_changed(path: Path) -> None:
+    """The directory of a finished run has the same files and bytes during and after a snapshot."""
+    begun_run(path).close()
     before = files(path.parent)
-    with closing(SqliteDatabase.open_snapshot(path)) as ledger:
-        assert ledger.counts()
+    with closing(SqliteDatabase.open_snapshot(path)) as database:
+        assert database.counts()
         assert files(path.parent) == before
     assert files(path.parent) == before
 
 
 def test_a_run_that_ends_meanwhile_leaves_nothing_behind(path: Path) -> None:
-    """The reader is then the last to go, and SQLite's helper files go with it."""
-    ledger = begun(path)
+    """The reader is then the last to close, and removes SQLite's helper files."""
+    database = begun_run(path)
     with closing(SqliteDatabase.open_snapshot(path)) as reader:
         reader.counts()
-        ledger.close()
+        database.close()
     assert set(files(path.parent)) == {path.name}
-    assert look(path)[0] == {Outcome.REMOVED: 1, Outcome.UNKNOWN: 1}
+    assert read_snapshot(path)[0] == {Outcome.REMOVED: 1, Outcome.UNKNOWN: 1}
 
 
-def test_a_reader_does_not_hold_the_run_up(path: Path) -> None:
-    """While a reader is in the middle of a snapshot the run commits, and the reader keeps its moment."""
-    with closing(begun(path)) as ledger, closing(SqliteDatabase.open_snapshot(path)) as reader:
+def test_a_reader_does_not_block_the_run(path: Path) -> None:
+    """The run commits while a snapshot is open; the snapshot does not change."""
+    with closing(begun_run(path)) as database, closing(SqliteDatabase.open_snapshot(path)) as reader:
         first = reader.counts()
-        ledger.commit(outcomes(settled(2)))
+        database.commit(outcomes(settled(2)))
         assert reader.counts() == first
-        assert {count.outcome for count in ledger.counts()} == {Outcome.REMOVED}
+        assert {count.outcome for count in database.counts()} == {Outcome.REMOVED}
 
 
 def test_a_reader_can_change_nothing(path: Path) -> None:
-    """Whatever is asked of it, a ledger that was opened for reading is not written."""
-    with closing(begun(path)), closing(SqliteDatabase.open_snapshot(path)) as reader:
+    """Every write through a snapshot raises StoreError."""
+    with closing(begun_run(path)), closing(SqliteDatabase.open_snapshot(path)) as reader:
         with pytest.raises(StoreError):
             reader.set_meta(name="value")
         with pytest.raises(StoreError):
             reader.open_session("account", 1)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a ledger", b"SQLite format 3\x00" + b"\x00" * 100])
-def test_what_is_no_ledger_is_refused_and_left(path: Path, content: bytes | None) -> None:
-    """Nothing is made of a missing file, and nothing of a foreign one."""
+@pytest.mark.parametrize("content", [None, b"", b"not a store", b"SQLite format 3\x00" + b"\x00" * 100])
+def test_any_other_file_is_refused_and_not_changed(path: Path, content: bytes | None) -> None:
+    """A missing file is not created, and a foreign one is not changed."""
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InvalidStoreError):
@@ -94,16 +94,16 @@ def test_what_is_no_ledger_is_refused_and_left(path: Path, content: bytes | None
     assert files(path.parent) == ({} if content is None else {path.name: content})
 
 
-def test_a_ledger_that_breaks_says_so(path: Path) -> None:
-    """A damaged file ends in one line, not in SQLite's exception."""
-    begun(path).close()
+def test_a_damaged_store_is_a_store_error(path: Path) -> None:
+    """A damaged file raises an error of the store, not one of SQLite."""
+    begun_run(path).close()
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
-    with pytest.raises((InvalidStoreError, StoreError)), closing(SqliteDatabase.open_snapshot(path)) as ledger:
-        ledger.counts()
+    with pytest.raises((InvalidStoreError, StoreError)), closing(SqliteDatabase.open_snapshot(path)) as database:
+        database.counts()
 
 
-def test_who_holds_a_run_is_told(tmp_path: Path) -> None:
-    """Without a lock file, with one that nobody holds, while it is held, and afterwards."""
+def test_whether_a_run_is_locked(tmp_path: Path) -> None:
+    """A run is locked only while a process has its lock, also where the lock file exists; nothing is created."""
     assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []
     with RunLock(tmp_path):
@@ -111,18 +111,18 @@ def test_who_holds_a_run_is_told(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
 
 
-def test_a_start_is_not_refused_by_somebody_who_looks(tmp_path: Path) -> None:
-    """However often others ask whether the run is held, each start takes the lock."""
+def test_a_query_of_the_lock_refuses_no_start(tmp_path: Path) -> None:
+    """However often other threads query the lock, each start acquires it."""
     with RunLock(tmp_path):
         pass
     ended = threading.Event()
 
-    def ask() -> None:
+    def query() -> None:
         while not ended.is_set():
             is_locked(tmp_path)
 
-    asking = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in asking:
+    queries = [threading.Thread(target=query) for _ in range(2)]
+    for thread in queries:
         thread.start()
     try:
         for _ in range(300):
@@ -130,15 +130,15 @@ def test_a_start_is_not_refused_by_somebody_who_looks(tmp_path: Path) -> None:
                 assert is_locked(tmp_path)
     finally:
         ended.set()
-        for thread in asking:
+        for thread in queries:
             thread.join()
 
 
-def test_a_path_is_no_query(tmp_path: Path) -> None:
-    """Characters that mean something in a URI are part of the name."""
-    folder = tmp_path / "a?b#c %20&mode=rwc"
-    folder.mkdir()
-    begun(folder / "ledger.sqlite").close()
-    assert look(folder / "ledger.sqlite")[0][Outcome.REMOVED] == 1
-    with closing(sqlite3.connect(folder / "ledger.sqlite")) as whole:
+def test_a_path_is_not_a_query_string(tmp_path: Path) -> None:
+    """Characters with a meaning in a URI are part of the path."""
+    directory = tmp_path / "a?b#c %20&mode=rwc"
+    directory.mkdir()
+    begun_run(directory / "ledger.sqlite").close()
+    assert read_snapshot(directory / "ledger.sqlite")[0][Outcome.REMOVED] == 1
+    with closing(sqlite3.connect(directory / "ledger.sqlite")) as whole:
         assert whole.execute("PRAGMA integrity_check").fetchone() == ("ok",)

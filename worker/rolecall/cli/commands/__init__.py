@@ -1,1 +1,1 @@
-"""What a person can type: one file for each verb; what stands behind them is in the folders."""
+"""One module for each command: its options, one use case, and the view of its result."""

@@ -16,10 +16,10 @@ def completion(ctx: click.Context, shell: str) -> None:
     bash: source <(rolecall completion bash)          in ~/.bashrc
     zsh:  source <(rolecall completion zsh)           in ~/.zshrc, after compinit
     fish: rolecall completion fish > ~/.config/fish/completions/rolecall.fish
-    """  # noqa: D301 - that character is click's mark for lines to be left as they are
+    """  # noqa: D301 - click does not wrap the lines after this character
     kind = get_completion_class(shell)
     if kind is None:
         raise RuntimeError(f"click completes nothing in {shell}")
     script = kind(ctx.find_root().command, {}, "rolecall", "_ROLECALL_COMPLETE").source()
-    # In fish the help stands behind the word, and would end at its first comma.
+    # In fish the help follows the word, and would end at its first comma.
     click.echo(script.replace('string split ","', 'string split --max 1 ","'), nl=False)

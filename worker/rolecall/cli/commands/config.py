@@ -1,4 +1,4 @@
-"""`rolecall config`: which value of each setting holds, and where it stands."""
+"""`rolecall config`: the effective value of each setting, and where it is set."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,13 @@ from click.shell_completion import CompletionItem
 
 from rolecall.cli.config.close_matches import or_all
 from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources
-from rolecall.cli.config.effective_config import EffectiveConfig, Setting, odd_variables, show_credentials, show_options
+from rolecall.cli.config.effective_config import (
+    EffectiveConfig,
+    Setting,
+    show_credentials,
+    show_options,
+    unknown_variables,
+)
 from rolecall.cli.config.usage_errors import flags_of
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console
@@ -27,32 +33,32 @@ class Verb(VerbType):
     name = "verb"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse what is none."""
+        """Refuse any other word."""
         verbs = _commands(ctx)
         if value not in verbs:
             self.fail(f"there is no command {value!r}; {or_all(value, verbs)}", param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Offer all that begin so."""
+        """Return the commands that begin so."""
         return [CompletionItem(verb) for verb in _commands(ctx) if verb.startswith(incomplete)]
 
 
-@click.command(short_help="Show which value of each setting holds, and where it stands.")
+@click.command(short_help="Show the effective value of each setting, and where it is set.")
 @click.argument("verb", metavar="[COMMAND]", type=Verb(), default="run")
 @json_option
 @click.pass_context
 def config(ctx: click.Context, verb: str, json: bool) -> None:
-    """Show which value of each setting of COMMAND (run) holds, and where it stands.
+    """Show the effective value of each setting of COMMAND (run), and where it is set.
 
-    Of the token it only says whether there is one. What rolecall.toml says is checked as a whole.
+    Of the token it only shows whether there is one. All of rolecall.toml is checked.
     """
     sources, commands = current_sources(), _commands(ctx)
     for name, command in commands.items():
-        sources.file.refuse_unknown_flags(name, flags_of(command), every_profile=True)
+        sources.file.require_known_flags(name, flags_of(command), every_profile=True)
     workspace = show_credentials(os.environ, sources)
     options = show_options(verb, commands[verb], os.environ, sources)
-    problems = [*workspace.problems, *options.problems, *odd_variables(os.environ, commands.values())]
+    problems = [*workspace.problems, *options.problems, *unknown_variables(os.environ, commands.values())]
     if json:
         console.print_json(_as_json(sources, verb, workspace, options, problems))
         return
@@ -63,7 +69,7 @@ def config(ctx: click.Context, verb: str, json: bool) -> None:
 
 
 def _commands(ctx: click.Context | None) -> Mapping[str, click.Command]:
-    """Give every command by its name."""
+    """Return every command by its name."""
     if ctx is None or not isinstance(group := ctx.find_root().command, click.Group):
         return {}
     found = {name: group.get_command(ctx, name) for name in group.list_commands(ctx)}

@@ -97,7 +97,7 @@ def _request(out: Path | None, options: dict[str, Any]) -> "FindRequest":
 
 
 def _write_to_stdout(rows: "Iterable[RoleAssignment]") -> None:
-    """Write the job as UTF-8, whatever the terminal's encoding. Raises OutputError on a closed pipe."""
+    """Write the job as UTF-8, with any encoding of the terminal. Raises OutputError on a closed pipe."""
     import codecs
     import sys
     from typing import TextIO, cast

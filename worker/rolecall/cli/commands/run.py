@@ -78,10 +78,9 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from rolecall.app import check_job, metrics, run_job
-    from rolecall.app.notifications import NotifyConfig
+    from rolecall.app import check_job, run_job
     from rolecall.cli.commands.check import run_check
-    from rolecall.cli.config import credentials, notify_target
+    from rolecall.cli.config import credentials
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
@@ -94,12 +93,8 @@ def run(
     if dry_run:
         return run_check(job, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
     url, who = credentials.load_credentials(console.print_warning)
-    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = notify_target.choose_target(notify, notify_file, typed=typed, allow_http=shared["allow_http"])
-    config = None if target is None else NotifyConfig(target, only_failure=notify_on == "failure")
-    writer = None
-    if metrics_file is not None:
-        writer = metrics.create_metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
+    config = _notify_config(notify, notify_file, only_failure=notify_on == "failure", allow_http=shared["allow_http"])
+    writer = _metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
     code, summary = ExitCode.INTERRUPTED, None
     try:
         context = create_context(shared, url, who, assume_yes=yes)
@@ -114,6 +109,25 @@ def run(
     finally:
         _write_metrics(writer, code, summary)
     return code
+
+
+def _notify_config(
+    given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
+) -> "NotifyConfig | None":
+    from rolecall.app.notifications import NotifyConfig
+    from rolecall.cli.config.notify_target import choose_target
+
+    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
+    target = choose_target(given, file, typed=typed, allow_http=allow_http)
+    return None if target is None else NotifyConfig(target, only_failure=only_failure)
+
+
+def _metrics_writer(
+    file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
+) -> "MetricsWriter | None":
+    from rolecall.app.metrics import create_metrics_writer
+
+    return None if file is None else create_metrics_writer(file, url, operation, job, allow_http=allow_http)
 
 
 async def _finish(

@@ -21,7 +21,7 @@ TO_REHEARSE = (
 
 
 @click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 uses a free one.")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
 @click.option(
     "--job",
@@ -30,9 +30,13 @@ TO_REHEARSE = (
     show_default=True,
     help="Where to write a job file for it.",
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit calls to N in a window.")
-@click.option("--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds of that window.")
-@click.option("--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds for an answer.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Rate limit: N calls in a window.")
+@click.option(
+    "--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Length of that window in seconds."
+)
+@click.option(
+    "--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds before each response."
+)
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Inject faults.")
 def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
     """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
@@ -49,7 +53,7 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
         async with Sandbox(
             demo.world, limiter=limiter, faults=plan, latency=latency, address=ServerAddress(port=port)
         ) as served:
-            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.rows])  # not for a port that is taken
+            _write_job(job, [(pair.room_id, pair.user_id) for pair in demo.rows])  # not if the port is in use
             click.echo(f"export ROCKETCHAT_URL={served.url}")
             click.echo(f"export ROCKETCHAT_USER_ID={ACCOUNT.user_id}")
             click.echo(f"export ROCKETCHAT_AUTH_TOKEN={ACCOUNT.token}")
@@ -68,7 +72,7 @@ def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, l
 
 
 def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write the job file; one that is there already and says something else is nobody's to overwrite."""
+    """Write the job file. Raises OperatorError for an existing one with another content."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(("roomId", "userId"))
@@ -78,6 +82,6 @@ def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
         if not path.exists():
             path.write_bytes(content)
         elif path.read_bytes() != content:
-            raise OperatorError(f"{path} is there already; name another --job.")
+            raise OperatorError(f"{path} exists; name another --job.")
     except OSError as error:
         raise OperatorError(f"{path} cannot be written: {error.strerror}; name another --job.") from None

@@ -27,7 +27,7 @@ def status(folder: Path, json: bool) -> int:
     except (StoreError, OSError) as error:
         raise OperatorError(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
-        raise OperatorError(f"{folder} holds a run that has not begun.")
+        raise OperatorError(f"{folder} contains a run that has not begun.")
     if json:
         console.print_json(status_json(found))
     else:

@@ -9,7 +9,7 @@ TEMPLATES = {
     "csv": "roomId,userId\n",
     "json": '[\n  {"roomId": "", "userId": ""}\n]\n',
 }
-"""As they stand nothing is sent for them: the table has no row, the object no ids."""
+"""Unchanged they send nothing: the table has no row, the object no ids."""
 
 
 @click.command(short_help="Write an empty job file, to be filled in.")
@@ -19,10 +19,10 @@ TEMPLATES = {
     "-o",
     type=click.Path(dir_okay=False, writable=False, path_type=Path),
     metavar="FILE",
-    help="Write this file, which must not be there yet; without it, to standard output.",
+    help="The new file to write. Default: stdout.",
 )
 def template(form: str, out: Path | None) -> None:
-    """Write an empty job file: a row for each member (userId) that shall lose the role in a group (roomId)."""
+    """Write an empty job file: a row for each member (userId) who loses the role in a group (roomId)."""
     from rolecall.app.errors import OperatorError
     from rolecall.cli.terminal import console
 
@@ -33,7 +33,7 @@ def template(form: str, out: Path | None) -> None:
         with out.open("x", encoding="utf-8", newline="") as file:
             file.write(TEMPLATES[form])
     except FileExistsError:
-        raise OperatorError(f"{out} is there already and was left as it is; name another --out.") from None
+        raise OperatorError(f"{out} exists and is left as it is; name another --out.") from None
     except OSError as error:
         raise OperatorError(f"{out} cannot be written: {error.strerror}; name another --out.") from None
     console.print_info(f"Wrote {out}. Fill in a roomId and a userId for each row, then: rolecall run {quote(str(out))}")

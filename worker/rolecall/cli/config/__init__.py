@@ -1,1 +1,1 @@
-"""What was asked for and where it stands: the environment, `.env`, `rolecall.toml`, credentials; and what was meant."""
+"""Configuration: the environment, `.env`, `rolecall.toml` and credentials; where each value is set; usage errors."""

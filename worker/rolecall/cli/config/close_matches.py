@@ -1,10 +1,10 @@
-"""The nearest of the words that there are, for one that there is not."""
+"""Suggestions for a misspelt word."""
 
 from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give `did you mean 'run'?` for the nearest of the known words; empty where none is near."""
+    """Return `did you mean 'run'?` with the most similar known word; empty if none is similar."""
     from difflib import get_close_matches
 
     words = {each.lower(): each for each in known}
@@ -13,6 +13,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def or_all(word: str, known: Iterable[str]) -> str:
-    """Name the nearest of the known words; all of them where none is near."""
+    """Return the most similar known word as a question; all known words if none is similar."""
     words = sorted(known)
-    return did_you_mean(word, words) or (f"there are {', '.join(words)}." if words else "there are none.")
+    return did_you_mean(word, words) or (f"known are {', '.join(words)}." if words else "there are none.")

@@ -1,4 +1,4 @@
-"""`rolecall.toml`: the workspace, profiles for further ones, and flags by verb; what it cannot mean is refused."""
+"""`rolecall.toml`: the workspace, profiles for further ones, and flags by command; unknown keys are refused."""
 
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ IN_CONFIG_FILE = {
     "ROCKETCHAT_AUTH_TOKEN": "auth_token",
     "ROCKETCHAT_AUTH_TOKEN_FILE": "auth_token_file",
 }
-"""Keys of the table `[workspace]` and of each profile, by the variable that they stand for."""
+"""Keys of the table `[workspace]` and of each profile, by the variable of the same meaning."""
 
 WORKSPACE, PROFILES = "workspace", "profiles"
 
@@ -27,42 +27,42 @@ NOTHING: Table = MappingProxyType({})
 
 
 class ConfigFile(NamedTuple):
-    """What a `rolecall.toml` says for one command; every key is written with `_`."""
+    """The content of a `rolecall.toml` for one command; every key is written with `_`."""
 
     path: Path
-    """Where it was found; where there is none, the place in the working directory."""
+    """Its path; without a file, the path in the working directory."""
     exists: bool = False
     profile: str | None = None
-    """The profile that was asked for."""
+    """The selected profile."""
     workspace: Table = NOTHING
     """The table [workspace]; with a profile, the profile's own values and nothing of [workspace]."""
     flags: Mapping[str, Table] = NOTHING
-    """By verb, the tables that hold for every profile."""
+    """By command, the tables that apply to every profile."""
     profiles: Mapping[str, Table] = NOTHING
     """By name."""
 
     def flags_of(self, verb: str) -> dict[str, Any]:
-        """Give a verb's flags; what stands in the profile goes first."""
+        """Return the flags of a command; those of the profile have priority."""
         return {**self.flags.get(verb, {}), **self._own_flags(verb)}
 
-    def of_flag(self, verb: str, flag: str) -> str:
-        """Say where a verb's flag stands, such as `rolecall.toml [run]`."""
+    def place_of_flag(self, verb: str, flag: str) -> str:
+        """Return where a flag of a command is set, such as `rolecall.toml [run]`."""
         return f"{self.path} [{self._own_name(verb) if flag in self._own_flags(verb) else verb}]"
 
     @property
-    def of_workspace(self) -> str:
-        """Say where the credentials stand, such as `rolecall.toml [workspace]`."""
+    def place_of_workspace(self) -> str:
+        """Return where the credentials are set, such as `rolecall.toml [workspace]`."""
         return f"{self.path} [{WORKSPACE if self.profile is None else f'{PROFILES}.{self.profile}'}]"
 
-    def refuse_unknown_flags(self, verb: str, known: Collection[str], *, every_profile: bool = False) -> None:
-        """Refuse keys that are no flag of the verb: a misspelt threshold would be none. Raises OperatorError."""
+    def require_known_flags(self, verb: str, known: Collection[str], *, every_profile: bool = False) -> None:
+        """Raise OperatorError for a key that is not a flag of the command: a misspelt threshold would be ignored."""
         tables = {verb: self.flags.get(verb, {})}
         for name, profile in self.profiles.items():
             if every_profile or name == self.profile:
                 tables[f"{PROFILES}.{name}.{verb}"] = profile.get(verb, {})
         flags = [flag.replace("_", "-") for flag in known]
         for table, values in tables.items():
-            _refuse_unknown(self.path, table, [key.replace("_", "-") for key in values], flags)
+            _require_known_keys(self.path, table, [key.replace("_", "-") for key in values], flags)
 
     def _own_name(self, verb: str) -> str:
         return f"{PROFILES}.{self.profile}.{verb}"
@@ -72,7 +72,7 @@ class ConfigFile(NamedTuple):
 
 
 def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Find the one file to read: the one that is named, the working directory's, the user's. Raises OperatorError."""
+    """Return the file to read: the named one, the working directory's or the user's. Raises OperatorError."""
     if named:
         if not Path(named).exists():
             raise OperatorError(f"{named}: there is no such file; --config and ROLECALL_CONFIG name a rolecall.toml.")
@@ -86,12 +86,12 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | No
 
 
 def read_config_file(path: Path | None, profile: str | None, verbs: Collection[str]) -> ConfigFile:
-    """Read a `rolecall.toml` and choose the profile; no file is a file without anything. Raises OperatorError."""
+    """Read a `rolecall.toml` and select the profile; no file is like an empty file. Raises OperatorError."""
     content = {} if path is None else _read(path)
     file = ConfigFile(path or CONFIG_FILE, path is not None)
-    _refuse_other_tables(file.path, content, verbs)
+    _require_known_tables(file.path, content, verbs)
     workspace = _with_underscores(content.get(WORKSPACE, {}))
-    _refuse_unknown(file.path, WORKSPACE, workspace, IN_CONFIG_FILE.values())
+    _require_known_keys(file.path, WORKSPACE, workspace, IN_CONFIG_FILE.values())
     profiles = {name: _profile(file.path, name, table, verbs) for name, table in content.get(PROFILES, {}).items()}
     if profile is not None and profile not in profiles:
         if path is None:
@@ -114,13 +114,13 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _profile(path: Path, name: str, table: object, verbs: Collection[str]) -> Table:
-    """Check one profile. Without an address it would be some other workspace's that is worked on."""
+    """Check one profile. It must have a URL: without one it would change another workspace."""
     where = f"{PROFILES}.{name}"
     if not isinstance(table, dict):
         raise OperatorError(f"{path}: {where} must be a table, written [{where}].")
     profile: dict[str, Any] = _with_underscores(table)
     profile.update({verb: _with_underscores(profile[verb]) for verb in verbs if verb in profile})
-    _refuse_unknown(path, where, profile, [*IN_CONFIG_FILE.values(), *verbs])
+    _require_known_keys(path, where, profile, [*IN_CONFIG_FILE.values(), *verbs])
     for verb in verbs:
         if not isinstance(profile.get(verb, {}), dict):
             raise OperatorError(f"{path}: {verb} in [{where}] must be a table, written [{where}.{verb}].")
@@ -129,22 +129,22 @@ def _profile(path: Path, name: str, table: object, verbs: Collection[str]) -> Ta
     return profile
 
 
-def _refuse_other_tables(path: Path, content: Mapping[str, Any], verbs: Collection[str]) -> None:
+def _require_known_tables(path: Path, content: Mapping[str, Any], verbs: Collection[str]) -> None:
     known = (WORKSPACE, PROFILES, *verbs)
     for name, table in content.items():
         if name not in known:
-            raise OperatorError(f"{path}: [{name}] is no table; {or_all(name, known)}")
+            raise OperatorError(f"{path}: unknown table [{name}]; {or_all(name, known)}")
         if not isinstance(table, dict):
             raise OperatorError(f"{path}: {name!r} must be a table, written [{name}].")
 
 
-def _refuse_unknown(path: Path, table: str, keys: Iterable[str], known: Collection[str]) -> None:
+def _require_known_keys(path: Path, table: str, keys: Iterable[str], known: Collection[str]) -> None:
     for key in keys:
         if key not in known:
-            near = did_you_mean(key, known) or f"it has {', '.join(sorted(known))}." if known else "it takes none."
+            near = did_you_mean(key, known) or f"it has {', '.join(sorted(known))}." if known else "it has none."
             raise OperatorError(f"{path}: [{table}] has no key {key!r}; {near}")
 
 
 def _with_underscores(table: Any) -> Any:
-    """Give a table's keys in the spelling of Python; what is no table is left as it is."""
+    """Return a table with its keys in the spelling of Python; a value that is not a table is returned unchanged."""
     return {key.replace("-", "_"): value for key, value in table.items()} if isinstance(table, dict) else table

@@ -14,16 +14,16 @@ DOTENV_FILE = Path(".env")
 
 
 class ConfigSources(NamedTuple):
-    """What was read before the verb began; the context of every command holds it."""
+    """What was read before the command started; every command finds it in its context."""
 
     file: ConfigFile
     dotenv: frozenset[str] = frozenset()
-    """The variables that `.env` has set, since the environment had not."""
+    """The variables that were set from `.env`, because the environment does not have them."""
     profile_from: str = ""
-    """Where the profile was asked for; empty where none was."""
+    """Where the profile was selected; empty if none was."""
 
-    def of_variable(self, name: str) -> str:
-        """Say where a variable that is set was set."""
+    def place_of_variable(self, name: str) -> str:
+        """Return where a variable is set."""
         return ".env" if name in self.dotenv else "the environment"
 
 
@@ -34,29 +34,29 @@ def read_sources(
     environ: MutableMapping[str, str],
     warn: Callable[[str], None],
 ) -> ConfigSources:
-    """Read `.env` into the environment, then the settings file; options go before variables. Raises OperatorError."""
+    """Read `.env` into the environment, then the config file; options win over variables. Raises OperatorError."""
     dotenv = load_dotenv_file(environ, warn)
     chosen = profile or environ.get("ROLECALL_PROFILE") or None
     path = find_config_file(config or environ.get("ROLECALL_CONFIG"), environ)
     sources = ConfigSources(read_config_file(path, chosen, verbs), dotenv)
     if chosen is None:
         return sources
-    variable = f"{sources.of_variable('ROLECALL_PROFILE')}, ROLECALL_PROFILE"
+    variable = f"{sources.place_of_variable('ROLECALL_PROFILE')}, ROLECALL_PROFILE"
     return sources._replace(profile_from="--profile" if profile else variable)
 
 
 def current_sources() -> ConfigSources:
-    """Give what was read for the command that is under way."""
+    """Return what was read for the current command."""
     sources = click.get_current_context().find_object(ConfigSources)
     if sources is None:
-        raise RuntimeError("the verb was started without `rolecall` around it")
+        raise RuntimeError("the command was started without `rolecall` around it")
     return sources
 
 
 def load_dotenv_file(
     environ: MutableMapping[str, str], warn: Callable[[str], None], path: Path = DOTENV_FILE
 ) -> frozenset[str]:
-    """Take variables that are not set yet from a `.env`, where there is one; give their names. Raises OperatorError."""
+    """Set variables that are not set yet from a `.env`, if there is one; return their names. Raises OperatorError."""
     if not path.is_file():
         return frozenset()
     from dotenv import dotenv_values
@@ -77,6 +77,6 @@ def load_dotenv_file(
 
 
 def warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:
-    """Warn of a file with a token that others can read."""
+    """Warn about a file with a token that others can read."""
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warn(f"{path} holds a token and can be read by others: chmod 600 {path}")
+        warn(f"{path} has a token and can be read by others: chmod 600 {path}")

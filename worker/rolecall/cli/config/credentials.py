@@ -1,6 +1,6 @@
-"""Who calls, and where: from the environment, a `.env` or a `rolecall.toml`; never from the command line.
+"""The workspace's URL and the credentials: from the environment, `.env` or `rolecall.toml`, not from the command line.
 
-A flag's value stands in the shell's history and in the list of processes, for everybody on the machine to read.
+A flag's value is in the shell's history and in the list of processes, where others on the machine can read it.
 """
 
 import os
@@ -23,12 +23,12 @@ class ConfigValue(NamedTuple):
     variable: str
     value: str
     place: str
-    """Where it stands, for a person."""
+    """Where it is set, for a person."""
     in_file: bool
-    """Whether that is the settings file."""
+    """Whether that is the config file."""
 
     def __repr__(self) -> str:
-        return f"Given(variable={self.variable!r}, place={self.place!r})"
+        return f"ConfigValue(variable={self.variable!r}, place={self.place!r})"
 
 
 def load_credentials(warn: Callable[[str], None]) -> tuple[str, Credentials]:
@@ -40,11 +40,13 @@ def find_credentials(
     environ: Mapping[str, str], sources: ConfigSources, warn: Callable[[str], None]
 ) -> tuple[str, Credentials]:
     """Return the workspace's URL, as given, and the credentials. Raises OperatorError, naming all that is missing."""
-    refuse_two_workspaces(environ, sources)
+    require_one_workspace(environ, sources)
     url, user_id, secret = (first_value(environ, sources, *names) for names in _WANTED)
     missing = [names for names, found in zip(_WANTED, (url, user_id, secret), strict=True) if found is None]
     if url is None or user_id is None or secret is None:
-        raise OperatorError(_say_missing([" (or ".join(names) + ")" * (len(names) - 1) for names in missing], sources))
+        raise OperatorError(
+            _format_missing([" (or ".join(names) + ")" * (len(names) - 1) for names in missing], sources)
+        )
     token = secret.value
     if secret.variable == TOKEN_FILE:
         token = _read_token(secret, warn)
@@ -61,12 +63,12 @@ _WANTED = (("ROCKETCHAT_URL",), ("ROCKETCHAT_USER_ID",), (TOKEN, TOKEN_FILE))
 
 
 def first_value(environ: Mapping[str, str], sources: ConfigSources, *names: str) -> ConfigValue | None:
-    """Find the value of the first place that has one of these variables: environment, `.env`, settings file."""
+    """Return the value of the first place that has one of these variables: environment, `.env`, config file."""
     return next(_given(environ, sources, names), None)
 
 
-def refuse_two_workspaces(environ: Mapping[str, str], sources: ConfigSources) -> None:
-    """Refuse variables that say something else than the profile asked for: either may be the one that is meant."""
+def require_one_workspace(environ: Mapping[str, str], sources: ConfigSources) -> None:
+    """Raise OperatorError for a variable that contradicts the selected profile: either may be the intended one."""
     if sources.file.profile is None:
         return
     for names in _WANTED:
@@ -74,23 +76,23 @@ def refuse_two_workspaces(environ: Mapping[str, str], sources: ConfigSources) ->
         own = next((given for given in said if given.in_file), None)
         other = next((given for given in said if not given.in_file and own and not _agree(given, own)), None)
         if own and other:
-            what = f" is {_shown(other)}, the profile {sources.file.profile!r} says {_shown(own)}"
+            what = f" is {_shown(other)}, the profile {sources.file.profile!r} has {_shown(own)}"
             if TOKEN in names:
                 what = f" is a token, and the profile {sources.file.profile!r} has another"
             remedy = "take it out of .env" if other.variable in sources.dotenv else "unset it"
-            raise OperatorError(f"{other.variable} in {other.place}{what}: {remedy}, or ask for no profile.")
+            raise OperatorError(f"{other.variable} in {other.place}{what}: {remedy}, or select no profile.")
 
 
 def _given(environ: Mapping[str, str], sources: ConfigSources, names: Sequence[str]) -> Iterator[ConfigValue]:
     for in_dotenv in (False, True):
         for name in names:
             if (value := environ.get(name, "").strip()) and (name in sources.dotenv) is in_dotenv:
-                yield ConfigValue(name, value, sources.of_variable(name), in_file=False)
+                yield ConfigValue(name, value, sources.place_of_variable(name), in_file=False)
     for name in names:
         if value := str(sources.file.workspace.get(IN_CONFIG_FILE[name], "")).strip():
             if name == TOKEN_FILE:  # beside the file that names it
                 value = str(sources.file.path.parent / value)
-            yield ConfigValue(name, value, sources.file.of_workspace, in_file=True)
+            yield ConfigValue(name, value, sources.file.place_of_workspace, in_file=True)
 
 
 def _agree(one: ConfigValue, other: ConfigValue) -> bool:
@@ -103,13 +105,13 @@ def _agree(one: ConfigValue, other: ConfigValue) -> bool:
 
 
 def _shown(given: ConfigValue) -> str:
-    """Give the value of what is no token; an address with a password in it is none that may be shown."""
+    """Return a value that is not a token, for a message; a URL may contain a password and is not shown."""
     return "an address" if "@" in given.value else given.value
 
 
-def _say_missing(names: Sequence[str], sources: ConfigSources) -> str:
+def _format_missing(names: Sequence[str], sources: ConfigSources) -> str:
     file = sources.file
-    places = f"a .env or {file.path}" if file.profile is None else f"a .env or {file.of_workspace}"
+    places = f"a .env or {file.path}" if file.profile is None else f"a .env or {file.place_of_workspace}"
     others = () if file.profile else sorted(file.profiles)
     profiles = f", or choose a --profile ({', '.join(others)})" if others else ""
     return (

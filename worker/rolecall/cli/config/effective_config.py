@@ -1,4 +1,4 @@
-"""Settings as `rolecall config` shows them: the value that holds, where it stands, what is wrong; no secrets."""
+"""Settings as `rolecall config` shows them: the effective value, where it is set, problems; no secrets."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean
 from rolecall.cli.config.config_sources import ConfigSources
 from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
-from rolecall.cli.config.usage_errors import explained, variable_of
+from rolecall.cli.config.usage_errors import format_usage_error, variable_of
 
 OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
-"""Those that stand for no option of a command."""
+"""Variables that belong to no option of a command."""
 
 
 class Setting(NamedTuple):
@@ -23,18 +23,18 @@ class Setting(NamedTuple):
     key: str
     value: str | None
     place: str
-    """Where it stands, for a person: `default`, `the environment, ROLECALL_RATE`, `rolecall.toml [run]`."""
+    """Where it is set, for a person: `default`, `the environment, ROLECALL_RATE`, `rolecall.toml [run]`."""
 
 
 class EffectiveConfig(NamedTuple):
-    """Some settings, and one line for each thing that is wrong with them."""
+    """Some settings, and one line for each problem with them."""
 
     settings: list[Setting]
     problems: list[str]
 
 
 def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> EffectiveConfig:
-    """Show the workspace's address and the account; of the token only that there is one."""
+    """Return the workspace's URL and the account; of the token only that there is one."""
     url = first_value(environ, sources, "ROCKETCHAT_URL")
     user_id = first_value(environ, sources, "ROCKETCHAT_USER_ID")
     token = first_value(environ, sources, TOKEN, TOKEN_FILE)
@@ -55,7 +55,7 @@ def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> Effe
 def show_options(
     verb: str, command: click.Command, environ: Mapping[str, str], sources: ConfigSources
 ) -> EffectiveConfig:
-    """Show the options of a command as they are without any on the command line."""
+    """Return the options of a command as they are without any on the command line."""
     shown = EffectiveConfig([], [])
     for option in command.params:
         if isinstance(option, click.Option):
@@ -65,32 +65,32 @@ def show_options(
     return shown
 
 
-def odd_variables(environ: Mapping[str, str], commands: Iterable[click.Command]) -> list[str]:
-    """Tell each ROLECALL_ variable that no option reads: a misspelt threshold would be no threshold."""
+def unknown_variables(environ: Mapping[str, str], commands: Iterable[click.Command]) -> list[str]:
+    """Return a line for each ROLECALL_ variable that no option reads: a misspelt threshold would be ignored."""
     options = [option for command in commands for option in command.params if isinstance(option, click.Option)]
     known = {*map(variable_of, options), *OTHER_VARIABLES}
-    odd = sorted(name for name in environ if name.startswith("ROLECALL_") and name not in known)
-    return [f"{name} is no setting; {did_you_mean(name, known)}".rstrip("; ") for name in odd]
+    unknown = sorted(name for name in environ if name.startswith("ROLECALL_") and name not in known)
+    return [f"{name} is not a setting; {did_you_mean(name, known)}".rstrip("; ") for name in unknown]
 
 
 def _show(option: click.Option, verb: str, environ: Mapping[str, str], sources: ConfigSources) -> tuple[Setting, str]:
-    """Have click find one option's value, alone, so that a wrong one hides no other."""
+    """Let click find the value of one option alone, so that a wrong one hides no other."""
     name, flags, problem = option.name or "", sources.file.flags_of(verb), ""
     alone = click.Command(verb, params=[option])
     ctx = click.Context(alone, info_name=verb, auto_envvar_prefix="ROLECALL", default_map=flags, obj=sources)
     try:
         alone.parse_args(ctx, [])
     except click.UsageError as error:
-        problem = explained(error)
-    held = ctx.params.get(name)
-    place, raw = "default", None if held is None or held == () else option.default
+        problem = format_usage_error(error)
+    value = ctx.params.get(name)
+    place, raw = "default", None if value is None or value == () else option.default
     match ctx.get_parameter_source(name):
         case ParameterSource.ENVIRONMENT:
             variable = variable_of(option)
-            place, raw = f"{sources.of_variable(variable)}, {variable}", environ.get(variable)
+            place, raw = f"{sources.place_of_variable(variable)}, {variable}", environ.get(variable)
         case ParameterSource.DEFAULT_MAP:
-            place, raw = sources.file.of_flag(verb, name), flags.get(name)
-    return Setting(name.replace("_", "-"), _in_words(held if isinstance(held, bool) else raw), place), problem
+            place, raw = sources.file.place_of_flag(verb, name), flags.get(name)
+    return Setting(name.replace("_", "-"), _in_words(value if isinstance(value, bool) else raw), place), problem
 
 
 def _in_words(value: Any) -> str | None:
@@ -105,7 +105,7 @@ def _in_words(value: Any) -> str | None:
 
 
 def _without_path(text: str) -> str:
-    """Give an address without what may be a secret: a password, or the path of an incoming webhook."""
+    """Return a URL without what may be a secret: a password, or the path of an incoming webhook."""
     if "://" not in text:
         return text
     return f"{text.partition('://')[0]}://{urlsplit(text).hostname}/..."

@@ -1,4 +1,4 @@
-"""Usage errors with their next step: the nearest word, and where a wrong value stands."""
+"""Usage errors with the next step: a similar word, and where a wrong value is set."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,31 +10,31 @@ from rolecall.cli.config.close_matches import or_all
 from rolecall.cli.config.config_sources import ConfigSources
 
 
-def no_such_verb(word: str, verbs: Collection[str]) -> str:
-    """Say that a word is no verb, and which verb or which whole command may have been meant."""
+def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
+    """Format that a word is not a command, with a suggestion."""
     if Path(word).is_file():
         return f"No such command {word!r}; did you mean 'rolecall run {word}'?"
     return f"No such command {word!r}; {or_all(word, verbs)}"
 
 
-def explained(error: click.UsageError) -> str:
-    """Give a usage error's message on one line, with the place of a wrong value or the option that was meant."""
+def format_usage_error(error: click.UsageError) -> str:
+    """Format a usage error as one line, with the place of a wrong value or a similar option."""
     message = " ".join(error.format_message().split())
     match error:
         case click.NoSuchOption(option_name=name, ctx=click.Context() as ctx):
             return f"No such option {name!r}; {_option_meant(name, ctx)}"
         case click.BadParameter(param=click.Option() as option, ctx=click.Context() as ctx):
-            return message if not (place := _place(ctx, option)) else f"{message.rstrip('.')}; it stands in {place}."
+            return message if not (place := _place(ctx, option)) else f"{message.rstrip('.')}; set in {place}."
     return message
 
 
 def variable_of(option: click.Option) -> str:
-    """Name the variable that stands for an option."""
+    """Return the variable of an option."""
     return f"ROLECALL_{(option.name or '').upper()}"
 
 
 def flags_of(command: click.Command) -> list[str]:
-    """Name the flags of a command, as keys of its table: `max_failures`."""
+    """Return the flags of a command, as keys of its table: `max_failures`."""
     return [option.name for option in command.params if isinstance(option, click.Option) and option.name]
 
 
@@ -50,13 +50,13 @@ def _names_of_options(command: click.Command) -> list[str]:
 
 
 def _place(ctx: click.Context, option: click.Option) -> str:
-    """Say where a value stands; empty where that is the command line, which the user sees."""
+    """Return where a value is set; empty for the command line, which the user sees."""
     sources = ctx.find_object(ConfigSources)
     if sources is None:
         return ""
     match ctx.get_parameter_source(option.name or ""):
         case ParameterSource.ENVIRONMENT:
-            return f"{sources.of_variable(variable_of(option))}, {variable_of(option)}"
+            return f"{sources.place_of_variable(variable_of(option))}, {variable_of(option)}"
         case ParameterSource.DEFAULT_MAP:
-            return sources.file.of_flag(ctx.info_name or "", option.name or "")
+            return sources.file.place_of_flag(ctx.info_name or "", option.name or "")
     return ""

@@ -1,4 +1,4 @@
-"""How a response would be classified, and why, in words: for people line by line, for machines as JSON."""
+"""How a response is classified, and why, as text and as JSON."""
 
 import textwrap
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ from rolecall.text import sanitise
 WIDTH = 100
 LABEL = 14
 
-REACH = {
+SCOPES = {
     ErrorScope.ROW: "this row alone",
-    ErrorScope.ROOM: "the room: its other rows would be told the same, so they are not asked",
-    ErrorScope.WORKSPACE: "the workspace: it was not Rocket.Chat itself that answered",
-    ErrorScope.CREDENTIALS: "the account: true of every further row",
-    ErrorScope.ROUTE: "the method: it is not there, for any row",
+    ErrorScope.ROOM: "the room: its other rows would get the same response, so they are not sent",
+    ErrorScope.WORKSPACE: "the workspace: the response is not from Rocket.Chat itself",
+    ErrorScope.CREDENTIALS: "the account: the same for every further row",
+    ErrorScope.ROUTE: "the method: it does not exist, for any row",
 }
 WHY = {
     MatchedBy.SUCCESS: "status 200 and success: true",
     MatchedBy.FIELD: "the field errorType says '{error_type}'",
-    MatchedBy.BRACKETS: "there is no field errorType, but the words end in [{error_type}]",
-    MatchedBy.WORDS: "these very words are known; they have no error type",
+    MatchedBy.BRACKETS: "there is no field errorType, but the message ends in [{error_type}]",
+    MatchedBy.WORDS: "this message is known; it has no error type",
     MatchedBy.STATUS: "the status {status}; the body names no error type that is known",
-    MatchedBy.UNKNOWN_REFUSAL: "it is a refusal in JSON, but neither its error type nor its status is known",
-    MatchedBy.UNTRUSTED: "nothing matched: it is neither success: true nor a refusal that Rocket.Chat sends",
+    MatchedBy.UNKNOWN_REFUSAL: "a refusal in JSON, but neither its error type nor its status is known",
+    MatchedBy.UNTRUSTED: "nothing matched: neither success: true nor a refusal that Rocket.Chat sends",
 }
 
 
@@ -45,13 +45,13 @@ class ExplainInput(NamedTuple):
     in_doubt: bool
     """True when an earlier attempt at this row may have been carried out."""
     assumed: bool
-    """True when the status was not kept, but follows from the body."""
+    """True if the status was not stored, but follows from the body."""
     with_headers: bool
-    """False where only the body was kept."""
+    """False if only the body was stored."""
 
 
 def status_in(body: bytes) -> int | None:
-    """Tell the status that Rocket.Chat sends with such a body: 200 a success, 400 a refusal; None for all else."""
+    """Return the status that Rocket.Chat sends with such a body: 200 for success, 400 for a refusal; else None."""
     value = parse_object(body)
     if value is None:
         return None
@@ -61,7 +61,7 @@ def status_in(body: bytes) -> int | None:
 
 
 def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
-    """Tell the outcome of a row whose last answer this is; None where the row goes on in any case."""
+    """Return the outcome of a row whose last response this is; None if the row is attempted again in any case."""
     match meaning.action:
         case Action.FINISH:
             return meaning.outcome
@@ -74,7 +74,7 @@ def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
 
 
 def as_json(case: ExplainInput, explained: Explanation) -> Json:
-    """Give the explanation as one object."""
+    """Return the explanation as JSON."""
     meaning, error_type, message, status = explained.verdict
     limits = parse_limits(case.reply.headers)
     return {
@@ -98,19 +98,19 @@ def as_json(case: ExplainInput, explained: Explanation) -> Json:
 
 
 def as_lines(case: ExplainInput, explained: Explanation) -> Iterator[str]:
-    """Give the explanation for a person."""
+    """Return the explanation as lines for a person."""
     meaning, error_type, message, status = explained.verdict
-    assumed = "; not kept, but what Rocket.Chat sends with such a body (--status names another)"
+    assumed = "; not stored, but what Rocket.Chat sends with such a body (--status names another)"
     yield from _labelled("Outcome", _outcome(meaning, in_doubt=case.in_doubt))
     yield from _labelled("Reason", meaning.reason)
     yield from _labelled("What to do", meaning.hint)
     yield from _labelled("Why", _why(explained))
     yield from _labelled("Action", _then(case.reply, meaning))
-    yield from _labelled("Reach", "every row: all wait" if meaning.action is Action.BACK_OFF else REACH[meaning.scope])
+    yield from _labelled("Scope", "every row: all wait" if meaning.action is Action.BACK_OFF else SCOPES[meaning.scope])
     yield from _labelled("Carried out", _carried_out_in_words(meaning, in_doubt=case.in_doubt))
     yield from _labelled("Status", f"{status}{assumed if case.assumed else ''}")
     yield from _labelled("Error type", error_type)
-    yield from _labelled("Words", message)
+    yield from _labelled("Message", message)
     yield from _labelled("Rate limit", _limits(case))
     yield from _labelled("Operation", case.operation)
 
@@ -132,7 +132,7 @@ def _outcome(meaning: ErrorRule, *, in_doubt: bool) -> str:
     if outcome is None:
         return "none yet: the row waits and is attempted again"
     if meaning.action is Action.RETRY:
-        return f"{outcome}, if no further attempt brings a better answer"
+        return f"{outcome}, if no further attempt gets a better response"
     return outcome
 
 
@@ -146,33 +146,33 @@ def _then(reply: Reply, meaning: ErrorRule) -> str:
     match meaning.action:
         case Action.BACK_OFF:
             pause = f"{FIRST_PAUSE:g} s, longer each time" if wait is None else f"{wait:.0f} s"
-            return f"all calls are held for {pause}; the attempt does not count"
+            return f"all calls wait for {pause}; the attempt does not count"
         case Action.STOP:
             code = ExitCode.CREDENTIALS if meaning.scope is ErrorScope.CREDENTIALS else ExitCode.STOPPED
-            return f"the run stops with exit {code:d}; once that is mended, the same command goes on"
+            return f"the run stops with exit {code:d}; once that is fixed, the same command goes on"
         case Action.RETRY:
-            held = "" if wait is None else f", once all calls have been held for {wait:.0f} s"
-            return f"another attempt (--max-attempts){held}{_outage(meaning)}"
+            pause = "" if wait is None else f", after all calls have waited for {wait:.0f} s"
+            return f"another attempt (--max-attempts){pause}{_outage(meaning)}"
         case Action.FINISH:
-            return f"the row is settled{_beside(meaning)}"
+            return f"the row is finished{_beside(meaning)}"
 
 
 def _outage(meaning: ErrorRule) -> str:
     if meaning.scope is not ErrorScope.WORKSPACE:
         return ""
-    return f"; {THRESHOLD} of these in a row are an outage: rows wait, one call at a time probes"
+    return f"; {THRESHOLD} of these in a row are an outage: rows wait, and one call at a time is sent as a probe"
 
 
 def _beside(meaning: ErrorRule) -> str:
     if meaning is ROOM_NOT_FOUND:
-        return "; for a private group, groups.counters is asked before whether it is there but not joined"
+        return "; for a private group, groups.counters is read first: it may exist, but the account has not joined it"
     if meaning.scope is ErrorScope.CREDENTIALS:
         return f"; {FORBIDDEN_IN_A_ROW} of these in a row stop the run with exit {ExitCode.CREDENTIALS:d}"
     return ""
 
 
 def _wait(reply: Reply, meaning: ErrorRule) -> float | None:
-    """Tell for how many seconds the answer makes all calls wait; None where it does not say."""
+    """Return for how many seconds the response makes all calls wait; None if it does not say."""
     if meaning.action is Action.BACK_OFF:
         return retry_delay(reply)
     return retry_after(reply) if reply.status >= 500 else None
@@ -189,28 +189,28 @@ def _carried_out(meaning: ErrorRule, *, in_doubt: bool) -> str:
 def _carried_out_in_words(meaning: ErrorRule, *, in_doubt: bool) -> str:
     answer = _carried_out(meaning, in_doubt=in_doubt)
     if meaning.reason == CONFIRMED_ON_RETRY.reason:
-        return "yes, by the earlier attempt whose answer was lost"
+        return "yes, by the earlier attempt whose response was lost"
     if answer == "no" and meaning.outcome in NOTHING_TO_DO:
         return "no, there was nothing to do"
     if answer == "perhaps" and not meaning.maybe_done:
-        return "not by this call; perhaps by the earlier attempt whose answer was lost"
-    return "perhaps: this answer does not tell" if answer == "perhaps" else answer
+        return "not by this call; perhaps by the earlier attempt whose response was lost"
+    return "perhaps: this response does not show it" if answer == "perhaps" else answer
 
 
 def _limits(case: ExplainInput) -> str:
     if not case.with_headers:
-        return "not known: the headers were not kept"
+        return "not known: the headers were not stored"
     headers = case.reply.headers
     limits = parse_limits(headers)
     if limits is not None:
         return _window(limits, server_date(headers))
     if any(name.lower().startswith("x-ratelimit-") for name in headers):
-        return "the X-RateLimit headers make no sense; they are ignored"
-    return "no X-RateLimit headers: this account is not limited, or it was not Rocket.Chat that answered"
+        return "the X-RateLimit headers are malformed; they are ignored"
+    return "no X-RateLimit headers: this account is not limited, or the response is not from Rocket.Chat"
 
 
 def _window(limits: Limits, date: float | None) -> str:
     until = datetime.fromtimestamp(limits.reset_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    after = "" if date is None else f", {max(0.0, limits.reset_at - date):.0f} s after this answer"
+    after = "" if date is None else f", {max(0.0, limits.reset_at - date):.0f} s after this response"
     calls = "1 call" if limits.limit == 1 else f"{limits.limit} calls"
     return f"{calls} in a window, {limits.remaining} left; it ends {until}{after} (the server's clock)"

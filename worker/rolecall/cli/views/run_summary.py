@@ -104,6 +104,6 @@ def _problems(result: RunResult) -> Iterable[str]:
         yield f"What was recorded is safe; the same command goes on. Run: {result.folder}"
     elif result.report_error:
         yield (
-            f"The report could not be written into {result.folder}: {result.report_error}. The ledger is safe: "
-            f"correct that, then 'rolecall report {result.folder}' writes it."
+            f"The report could not be written into {result.folder}: {result.report_error}. The store is safe: "
+            f"fix that, then 'rolecall report {result.folder}' writes it."
         )

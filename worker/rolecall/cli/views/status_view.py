@@ -76,8 +76,8 @@ def _end(status: RunStatus, session: Session) -> str:
     """Return how a session ended: `reached the last row`, why it stopped, or that it is running."""
     if session.ended_at is not None:
         return session.stop or "reached the last row"
-    going_on = session is status.sessions[-1] and status.state is State.RUNNING
-    return "goes on" if going_on else StopReason.KILLED.value
+    is_running = session is status.sessions[-1] and status.state is State.RUNNING
+    return "running" if is_running else StopReason.KILLED.value
 
 
 def status_json(status: RunStatus) -> Json:
@@ -112,4 +112,4 @@ def status_json(status: RunStatus) -> Json:
 
 
 def _unended(status: RunStatus, session: Session) -> str:
-    return "" if _end(status, session) == "goes on" else StopReason.KILLED.value
+    return "" if _end(status, session) == "running" else StopReason.KILLED.value

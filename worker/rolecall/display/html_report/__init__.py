@@ -2,6 +2,6 @@
 
 from rolecall.display.html_report.render import ReportContext, html_report
 from rolecall.display.html_report.report_model import SessionSpan
-from rolecall.display.html_report.timeline import WAIT_EVENTS
+from rolecall.display.html_report.timeline import WaitStats
 
-__all__ = ["WAIT_EVENTS", "ReportContext", "SessionSpan", "html_report"]
+__all__ = ["ReportContext", "SessionSpan", "WaitStats", "html_report"]

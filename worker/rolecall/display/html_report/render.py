@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple, TextIO
@@ -14,7 +14,7 @@ from rolecall.display.html_report.report_model import SessionSpan, build_report_
 from rolecall.display.html_report.row_table import COLUMNS, RowWriter, script_json
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
-from rolecall.models import OUTCOMES, Json, Outcome, Result
+from rolecall.models import OUTCOMES, Outcome, Result
 from rolecall.text import sanitise
 
 MAX_ROWS = 100_000
@@ -35,8 +35,7 @@ class ReportContext(NamedTuple):
     """For each reason, what a person can do."""
     links: Sequence[str]
     """Names of the other reports in the same folder."""
-    events: Iterable[Mapping[str, Json]]
-    """The run's log; read once, after the last row."""
+    waits: WaitStats
     is_retryable: Callable[[Result], bool]
     """Return whether a row is in `retry.csv`."""
     version: str
@@ -70,12 +69,9 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
     rows.close()
     words = {"outcomes": [outcome.value for outcome in Outcome], "reasons": list(rows.reasons)}
     file.write(f'</script>\n<script type="application/json" id="words">{script_json(words)}</script>\n')
-    waits = WaitStats()
-    for event in context.events:
-        waits.add(event)
     body = templates.from_string(_asset("body.html")).generate(
         context=context,
-        model=build_report_model(context.spans, context.hints, stats, waits),
+        model=build_report_model(context.spans, context.hints, stats, context.waits),
         links=["retry.csv", *context.links] if retries else context.links,
         retries=retries,
         columns=COLUMNS,

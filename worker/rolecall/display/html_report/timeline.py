@@ -1,20 +1,14 @@
 """The working time of a run: its sessions without the time between them, with rate limit pauses and outages."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rolecall.display.html_report.formatting import format_day, format_time_of_day
 from rolecall.display.html_report.run_stats import MIN_BIN_WIDTH, RunStats, TimeBins
-from rolecall.models import Json
 
 MAX_BUCKETS = 120
 """Buckets of the chart; they are not narrower than the bins of the rows."""
-_PAUSED, _OUTAGE_BEGAN = "rate limit pause", "outage began"
-_OUTAGE_ENDS = frozenset({"outage ended", "run ended", "run stopped", "run started", "run resumed"})
-WAIT_EVENTS = frozenset({_PAUSED, _OUTAGE_BEGAN}) | _OUTAGE_ENDS
-"""The log events that rate limit pauses and outages are read from."""
 _DAY = 86_400_000
 _STEPS = tuple(
     1_000 * seconds
@@ -22,11 +16,11 @@ _STEPS = tuple(
 )
 """Steps between the ticks of a time axis, in milliseconds."""
 MAX_WAIT = 10 * 365 * 86_400_000
-"""Milliseconds; a longer pause or outage in a log is ignored as invalid."""
+"""Milliseconds; a longer pause or outage is ignored: a clock was set."""
 
 
 class WaitStats:
-    """Rate limit pauses and outages, read from the log of a run; invalid events are ignored."""
+    """The rate limit pauses and outages of a run. Times are milliseconds since the epoch; they come in their order."""
 
     def __init__(self) -> None:
         self.paused, self.outage = TimeBins(), TimeBins()
@@ -35,40 +29,30 @@ class WaitStats:
         self._paused_until = 0
         self._outage_since: int | None = None
 
-    def add(self, event: Mapping[str, Json]) -> None:
-        """Count one event; events come in the order of the log."""
-        at = _parse_timestamp(event.get("timestamp"))
-        name = event.get("event")
-        if at is None or not isinstance(name, str):
-            return
-        if name == _PAUSED:
-            self._add_pause(at, event.get("seconds"))
-        elif name == _OUTAGE_BEGAN and self._outage_since is None:
-            self._outage_since = at
-            self.outages += 1
-        elif name in _OUTAGE_ENDS and self._outage_since is not None:
-            self._add_outage(at)
-
-    def _add_pause(self, at: int, seconds: Json) -> None:
-        if not isinstance(seconds, int | float) or not 0 < seconds * 1_000 < MAX_WAIT:
-            return
-        begin, end = max(at, self._paused_until), at + round(seconds * 1_000)
+    def add_pause(self, start: int, end: int) -> None:
+        """Count a rate limit pause. A pause that was extended is recorded again; the overlap counts once."""
         self.pauses += 1
-        if end > begin:  # a pause that is prolonged is logged again; the overlap counts once
-            self.paused.add_interval(begin, end)
-            self.paused_ms += end - begin
+        start = max(start, self._paused_until)
+        if start < end < start + MAX_WAIT:
+            self.paused.add_interval(start, end)
+            self.paused_ms += end - start
             self._paused_until = end
 
-    def _add_outage(self, at: int) -> None:
-        since, self._outage_since = self._outage_since, None
-        if since is not None and since < at < since + MAX_WAIT:
-            self.outage.add_interval(since, at)
-            self.outage_ms += at - since
+    def add_outage(self, start: int, end: int | None) -> None:
+        """Count an outage; without an end (the process was killed) it lasts until `close`."""
+        self.outages += 1
+        if end is None:
+            self._outage_since = start
+        elif start < end < start + MAX_WAIT:
+            self.outage.add_interval(start, end)
+            self.outage_ms += end - start
 
     def close(self, at: int | None) -> None:
-        """End an outage whose end is not in the log."""
-        if at is not None and self._outage_since is not None:
-            self._add_outage(at)
+        """End an outage whose end is not recorded."""
+        since, self._outage_since = self._outage_since, None
+        if at is not None and since is not None:
+            self.outages -= 1
+            self.add_outage(since, at)
 
 
 class TimelineBucket(NamedTuple):
@@ -165,11 +149,3 @@ def _amounts(bins: TimeBins, axis: TimeAxis, width: float, count: int) -> list[f
             position = axis.position(bins.width * (number + (part + 0.5) / parts))
             amounts[min(count - 1, int(position // width))] += amount / parts
     return amounts
-
-
-def _parse_timestamp(timestamp: Json) -> int | None:
-    """Parse an ISO 8601 time into milliseconds since the epoch; None if it is invalid."""
-    try:
-        return round(datetime.fromisoformat(timestamp).timestamp() * 1_000)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,6 +1,6 @@
 """The search: looks up each target that is not known yet; results come in the order of the query."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 
 from rolecall.engine.directory.find_by_room import FindByRoom
@@ -14,7 +14,7 @@ from rolecall.models import LookupResult
 async def search_roles(
     reader: ReadClient,
     query: FindQuery,
-    keep: Callable[[LookupResult], None],
+    keep: Callable[[LookupResult], Awaitable[None]],
     *,
     done: Collection[str],
     at_once: int,
@@ -33,7 +33,7 @@ async def search_roles(
         aclosing(ordered_map(targets, look_up, at_once=at_once)) as results,
     ):
         async for result in results:
-            keep(result)
+            await keep(result)
 
 
 async def _without_done(

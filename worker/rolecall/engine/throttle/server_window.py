@@ -2,7 +2,7 @@
 
 Rocket.Chat counts calls in a window that starts with the first call after the old one ran out; refused calls count
 too. The fastest correct client sends the whole remainder at once and waits for the reset. Several instances behind
-a balancer count each on its own. Windows are told apart by their resets, and a call is only sent while every known
+a balancer count each on its own. Windows are distinguished by their resets, and a call is only sent while every known
 window has room for it, because it may reach any instance.
 """
 

@@ -168,6 +168,7 @@ class SqliteDatabase:
         """Record that the session has ended, with the stop reason where it ended early."""
         with self._transaction():
             self._db.execute(sql.CLOSE_SESSION, (stop, at))
+            self._db.execute(sql.END_PAUSES, (at,))
             self._db.execute(sql.SAVE_GROUP_COUNTS)
         self._has_group_counts = True
 

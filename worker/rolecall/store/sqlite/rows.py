@@ -36,7 +36,7 @@ def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, sto
 
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
-    """Return the pair that a row of SQLite stands for."""
+    """Convert a row of SQLite to a pair."""
     key, line, room, user, outcome, reason, in_doubt = row
     return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "", bool(in_doubt))
 

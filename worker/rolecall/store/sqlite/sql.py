@@ -8,7 +8,7 @@ SCHEMA_VERSION = 3
 APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
 
 # FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
-# kept small because memory must not grow with the job.
+# small because memory must not grow with the job.
 SETTINGS = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -178,6 +178,10 @@ WRITE_INTENT = """
 """
 
 OPEN_SESSION = "INSERT INTO session (account, started_at) VALUES (?, ?)"
+# The end of a session ends the pauses whose end was not planned.
+END_PAUSES = """
+    UPDATE pause SET ended_at = ? WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
+"""
 CLOSE_SESSION = "UPDATE session SET stop = ?, ended_at = ? WHERE id = (SELECT max(id) FROM session)"
 SESSIONS = "SELECT started_at, ended_at, stop, account FROM session ORDER BY id"
 
