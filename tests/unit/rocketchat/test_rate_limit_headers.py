@@ -184,7 +184,7 @@ def test_retry_after_needs_a_date_for_a_date() -> None:
     ],
 )
 def test_the_asked_wait_has_its_order(more: dict[str, str], body: bytes, seconds: float | None) -> None:
-    """The sentence, which is of the limiter's own clock, goes before `Retry-After`, and that before the window's end."""
+    """The sentence, which is of the limiter's clock, goes before `Retry-After`, and that before the window's end."""
     assert retry_delay(reply(429, body, more)) == seconds
 
 

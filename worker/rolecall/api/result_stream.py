@@ -152,7 +152,7 @@ class ResultStream:
         """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
         app, durable = self._app, ResultQueue[RowOutcome]()
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
-        context = RunContext.create(app.settings, log, stop=app.stop)
+        context = RunContext.create(app.settings, log, stop=app.stop, may_be_exempt=connection.may_be_exempt)
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:

@@ -136,7 +136,7 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
 async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(app.settings, log, stop=app.stop)
+    context = RunContext.create(app.settings, log, stop=app.stop, may_be_exempt=connection.may_be_exempt)
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:

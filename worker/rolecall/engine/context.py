@@ -34,13 +34,17 @@ class RunContext:
         clock: Clock | None = None,
         stop: StopSignal | None = None,
         admission: AdmissionController | None = None,
+        may_be_exempt: bool = False,
     ) -> Self:
-        """Create a context; what is not given is new. Without `admission` the session has a controller of its own."""
+        """Create a context; what is not given is new. Without `admission` the session has a controller of its own.
+
+        `may_be_exempt`: the account's roles allow it to bypass the rate limit.
+        """
         clock, stop = clock or Clock(), stop or StopSignal()
         return cls(
             settings=settings,
             clock=clock,
             stop=stop,
             events=EngineEvents(log, clock, stop),
-            admission=admission or AdmissionController.build(settings, clock),
+            admission=admission or AdmissionController.build(settings, clock, may_be_exempt=may_be_exempt),
         )

@@ -120,7 +120,7 @@ class FixedWindowTracker:
 
     @property
     def _questions_date(self) -> bool:
-        """True where one call shall be refused, to learn from "wait N seconds" whether `Date` is the limiter's clock."""
+        """True where one call may be refused: "wait N seconds" shows whether `Date` is of the limiter's clock."""
         return self._clock.is_date_doubtful(self._own_offset() if self._own_offset is not None else None)
 
     def record_request(self) -> None:
@@ -213,6 +213,7 @@ class FixedWindowTracker:
             self._sharing.record_count(limits.limit - limits.remaining - known.earlier, self._sent_since_reset)
 
     def _add(self, window: WindowState, *, counted: int) -> WindowState:
+        self._drop_ended(window.known_since)
         if self._ends(window, window.known_since) == math.inf:
             self._windows.clear()  # the end of the old one was not known; this is the sign of it
         is_only = not self._windows
