@@ -36,7 +36,7 @@ FAST = ("--rate", "unlimited", "--retry-backoff", "0.01")
 TOLD = {
     RowKind.LEADER: ("removed", ""),
     RowKind.NOT_LEADER: ("not_leader", ""),
-    RowKind.NO_ROLES_QUIRK: ("removed", ""),  # the server's own words: it answers 200
+    RowKind.MEMBER: ("removed", ""),  # the server's own words: it answers 200
     RowKind.ROOM_NOT_FOUND: ("failed", "room_not_found"),
     RowKind.ROOM_NOT_JOINED: ("failed", "room_not_joined"),
     RowKind.ROOM_ARCHIVED: ("failed", "room_archived"),

@@ -1,5 +1,7 @@
 """The world of the demo: always the same, and each row has the result of its kind."""
 
+from collections import Counter
+
 import orjson
 import pytest
 
@@ -10,7 +12,7 @@ from rolecall.sandbox.request_handler import Request, handle_request
 ERROR_TYPES = {
     RowKind.LEADER: "",
     RowKind.NOT_LEADER: "error-user-not-leader",
-    RowKind.NO_ROLES_QUIRK: "",
+    RowKind.MEMBER: "",
     RowKind.ROOM_NOT_FOUND: "error-room-not-found",
     RowKind.ROOM_NOT_JOINED: "error-room-not-found",
     RowKind.ROOM_ARCHIVED: "error-room-archived",
@@ -55,6 +57,16 @@ def test_the_default_demo_has_every_kind_and_mostly_leaders() -> None:
     assert kinds.count(RowKind.LEADER) > 0.8 * len(kinds)
 
 
+def test_most_of_the_others_are_ordinary_members() -> None:
+    """An ordinary member, whose subscription has no `roles`, is the most common row that is not a leader."""
+    demo = demo_world()
+    others = Counter(row.kind for row in demo.rows if row.kind is not RowKind.LEADER)
+    assert others.most_common(1) == [(RowKind.MEMBER, 18)]
+    for row in demo.rows:
+        if row.kind is RowKind.MEMBER:
+            assert demo.world.rooms[row.room_id].members[row.user_id] is None
+
+
 def test_the_demo_is_the_same_each_time() -> None:
     """The same seed returns the same rows, ids, names and members."""
     first, second, other = demo_world(seed=3), demo_world(seed=3), demo_world(seed=4)
@@ -85,3 +97,10 @@ def test_leader_world_has_leaders_and_an_owner() -> None:
     world = leader_world([("r1", "u1"), ("r1", "u2"), ("r2", "u1")])
     assert all(world.is_leader(*pair) for pair in [("r1", "u1"), ("r1", "u2"), ("r2", "u1")])
     assert [room.members[ACCOUNT.user_id] for room in world.rooms.values()] == [["owner"]] * 2
+
+
+def test_leader_world_has_both_kinds_of_members_without_a_role() -> None:
+    """An ordinary member has no `roles`; one who once had a role has an empty list."""
+    world = leader_world([("r1", "u1")], members=[("r1", "u2"), ("r2", "u2")], former=[("r1", "u3")])
+    assert world.rooms["r1"].members == {ACCOUNT.user_id: ["owner"], "u1": ["leader"], "u2": None, "u3": []}
+    assert world.rooms["r2"].members["u2"] is None

@@ -5,15 +5,14 @@ from typing import Any
 import orjson
 import pytest
 
-from rolecall.sandbox import World
-from rolecall.sandbox.call_log import SystemMessage
+from rolecall.sandbox import RoleWrite, SystemMessage, World, apply_role_change
 from rolecall.sandbox.responses import Response
-from rolecall.sandbox.write_routes import CHANGES, change_role
+from rolecall.sandbox.write_routes import CHANGES, change_role, check_schema
 
 ROW = {"roomId": "ROOM", "userId": "USER"}
 
 
-def workspace(version: str = "8.1.0", *, roles: list[str] | None, type: Any = "p") -> World:
+def workspace(version: str = "8.6.1", *, roles: list[str] | None, type: Any = "p") -> World:
     """Return a world with one room: BOT, an admin, is a member, and USER has these roles."""
     world = World(version=version)
     world.add_account("BOT", "token")
@@ -43,7 +42,8 @@ def test_a_removal_removes_the_role_and_posts_a_system_message() -> None:
     response = call(world, ROW)
     assert (response.status, response.body, response.carried_out) == (200, b'{"success":true}', True)
     assert world.rooms["ROOM"].members["USER"] == ["owner"]
-    assert world.record.messages == [SystemMessage("subscription-role-removed", "ROOM", "USER", "leader")]
+    kind = "subscription-role-removed"
+    assert world.record.messages == [SystemMessage(kind, "ROOM", "USER", "leader", "user.001", "BOT", 0.0)]
     assert world.removals("ROOM", "USER") == 1
 
 
@@ -62,11 +62,12 @@ def test_the_second_removal_is_refused() -> None:
 
 
 def test_a_member_without_a_roles_field_returns_200() -> None:
-    """A quirk: a subscription without `roles` passes for a leader, and a system message is posted."""
+    """A subscription without `roles` passes the check, and a system message is posted although nothing changed."""
     world = workspace(roles=None)
     response = call(world, ROW)
     assert (response.status, response.carried_out, world.removals("ROOM", "USER")) == (200, True, 1)
     assert world.rooms["ROOM"].members["USER"] is None
+    assert (world.had_role_before("ROOM", "USER"), world.removers("ROOM", "USER")) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,11 @@ def test_a_member_without_a_roles_field_returns_200() -> None:
             "error-room-archived",
             "The private group, finance-planning, is archived [error-room-archived]",
         ),
-        ("no_user", "error-invalid-user", "Invalid user [error-invalid-user]"),
+        (
+            "no_user",
+            "error-invalid-user",
+            'The required "userId" or "username" param provided does not match any users [error-invalid-user]',
+        ),
         ("nameless", "error-invalid-user", "Invalid user [error-invalid-user]"),
         ("plain_caller", "error-not-allowed", "Not allowed [error-not-allowed]"),
         ("stranger", "error-user-not-in-room", "User is not in this room [error-user-not-in-room]"),
@@ -126,13 +131,15 @@ def test_the_checks_come_in_the_servers_order() -> None:
     world.rooms["ROOM"].archived = True
     del world.rooms["ROOM"].members["BOT"]
     del world.rooms["ROOM"].members["USER"]
-    body: dict[str, str] = {"roomId": "ROOM", "userId": "NOBODY", "reason": "left"}
+    body: dict[str, str] = {}
     seen = [error_of(call(world, body))[1]]
-    del body["reason"]
+    body["roomId"] = "ROOM"
     seen.append(error_of(call(world, body))[1])
     world.join("ROOM", "BOT")
     seen.append(error_of(call(world, body))[1])
     world.rooms["ROOM"].archived = False
+    seen.append(error_of(call(world, body))[1])
+    body["userId"] = "NOBODY"
     seen.append(error_of(call(world, body))[1])
     body["userId"] = "USER"
     seen.append(error_of(call(world, body))[1])
@@ -141,9 +148,10 @@ def test_the_checks_come_in_the_servers_order() -> None:
     world.join("ROOM", "USER", [])
     seen.append(error_of(call(world, body))[1])
     assert seen == [
-        "invalid-params",
+        "error-room-param-not-provided",
         "error-room-not-found",
         "error-room-archived",
+        "error-user-param-not-provided",
         "error-invalid-user",
         "error-not-allowed",
         "error-user-not-in-room",
@@ -157,7 +165,7 @@ def test_the_checks_come_in_the_servers_order() -> None:
         {"roomId": "ROOM", "userId": "USER"},
         {"roomName": "finance-planning", "userId": "USER"},
         {"roomId": "ROOM", "username": "user.001"},
-        {"roomId": "ROOM", "user": "USER"},
+        {"roomId": "ROOM", "username": "User.001"},
         {"roomId": "ROOM", "user": "user.001"},
     ],
 )
@@ -179,13 +187,16 @@ def test_room_and_user_can_be_named_by_every_allowed_key(body: dict[str, str]) -
         ({"roomId": "ROOM", "userId": "USER", "username": "user.001"}, "must NOT have additional properties"),
     ],
 )
-def test_8_x_accepts_exactly_a_room_and_a_user(body: Any, text: str) -> None:
-    """The schema of 8.x refuses a missing, an invalid and an additional key."""
-    assert error_of(call(workspace(roles=["leader"]), body)) == (
-        400,
-        "invalid-params",
-        f"{text} [invalid-params]",
-    )
+def test_newer_servers_accept_exactly_a_room_and_a_user(body: Any, text: str) -> None:
+    """The schema of newer servers refuses a missing, an invalid and an additional key, without brackets."""
+    response = check_schema(workspace("8.8.1", roles=["leader"]), body)
+    assert response is not None
+    assert error_of(response) == (400, "invalid-params", text)
+
+
+def test_newer_servers_accept_a_room_and_a_user() -> None:
+    """A body of one room and one user matches the schema."""
+    assert check_schema(workspace("8.8.1", roles=["leader"]), ROW) is None
 
 
 @pytest.mark.parametrize(
@@ -197,9 +208,10 @@ def test_8_x_accepts_exactly_a_room_and_a_user(body: Any, text: str) -> None:
         ({**ROW, "line": 3}, ""),
     ],
 )
-def test_older_servers_check_each_parameter(body: Any, error_type: str) -> None:
-    """Before 8.x there is no schema: missing parameters have their own errors, additional keys are ignored."""
-    assert error_of(call(workspace("7.4.0", roles=["leader"]), body))[1] == error_type
+@pytest.mark.parametrize("version", ["7.4.0", "8.6.1"])
+def test_older_servers_check_each_parameter(body: Any, error_type: str, version: str) -> None:
+    """Without a schema missing parameters have their own errors, and additional keys are ignored."""
+    assert error_of(call(workspace(version, roles=["leader"]), body))[1] == error_type
 
 
 @pytest.mark.parametrize("route", sorted(CHANGES))
@@ -250,3 +262,41 @@ def test_an_owner_has_the_permission_in_the_own_room_only() -> None:
     world.join("OTHER", "USER", ["leader"])
     assert error_of(call(world, {"roomId": "OTHER", "userId": "USER"}))[1] == "error-not-allowed"
     assert call(world, ROW).status == 200
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_fault_ends_the_writes_after_any_of_them(writes: int) -> None:
+    """Role, priority, message and team role are written in this order, and a fault leaves the rest as it was."""
+    world = workspace(roles=["leader"])
+    room = world.rooms["ROOM"]
+    room.is_team, room.team_roles = True, {"USER": ["leader"]}
+    world.fail_after_writes = writes
+    call(world, ROW)
+    left = (
+        world.is_leader("ROOM", "USER"),
+        room.priorities["USER"] == 250,
+        not world.record.messages,
+        room.team_roles["USER"] == ["leader"],
+    )
+    assert left == tuple(number >= writes for number in range(4))
+
+
+def test_role_changes_are_recorded_with_their_callers() -> None:
+    """The record has who really took the role, also where another account was faster and where nothing was there."""
+    world = workspace(roles=["leader", "owner"])
+    world.add_user("OTHER")
+    world.now = 5.0
+    apply_role_change(world, "OTHER", "ROOM", "USER")
+    world.now = 6.0
+    assert call(world, ROW).status == 400
+    apply_role_change(world, "OTHER", "ROOM", "USER", adds=True)
+    assert call(world, ROW).status == 200
+    assert world.record.role_writes == [
+        RoleWrite(5.0, "OTHER", "ROOM", "USER", "leader", adds=False, had_role=True),
+        RoleWrite(6.0, "OTHER", "ROOM", "USER", "leader", adds=True, had_role=False),
+        RoleWrite(6.0, "BOT", "ROOM", "USER", "leader", adds=False, had_role=True),
+    ]
+    assert world.removers("ROOM", "USER") == ["OTHER", "BOT"]
+    assert world.had_role_before("ROOM", "USER")
+    assert (world.had_role_before("ROOM", "USER", "owner"), world.had_role_before("ROOM", "BOT")) == (True, False)
+    assert world.removals("ROOM", "USER") == 2

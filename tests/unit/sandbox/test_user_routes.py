@@ -96,7 +96,7 @@ def test_each_version_has_its_own_parameter_for_rooms(version: str, params: dict
 def test_parameters_that_a_version_does_not_know_are_refused(version: str, params: dict[str, str], error: str) -> None:
     """The schema of the route takes exactly one way to name the user, and what belongs to the version."""
     status, body = call_api(populated(version), "users.info", **params)
-    assert (status, body["errorType"]) == (400, "invalid-params")
+    assert (status, body["errorType"]) == (400, "error-invalid-params")
     assert body["error"].startswith(error)
 
 
@@ -273,6 +273,9 @@ def test_permissions_are_listed_with_their_roles() -> None:
     assert roles["view-other-user-channels"] == []
 
 
-def test_the_list_of_permissions_needs_its_permission() -> None:
-    """Without `access-permissions` the list is refused."""
-    assert call_api(workspace(roles=("user",)), "permissions.listAll") == (403, {"success": False, "error": FORBIDDEN})
+def test_every_account_may_list_permissions_and_roles() -> None:
+    """Permissions and roles are listed for every account with a token."""
+    world = workspace(roles=("user",))
+    assert call_api(world, "permissions.listAll")[0] == 200
+    roles = {role["_id"]: (role["description"], role["scope"]) for role in call_api(world, "roles.list")[1]["roles"]}
+    assert (roles["leader"], roles["user"]) == (("Leader", "Subscriptions"), ("", "Users"))

@@ -37,8 +37,10 @@ class RowKind(StrEnum):
     """The kinds of rows, by the result of the first call without a fault."""
 
     LEADER = "leader"
+    MEMBER = "member"
+    """An ordinary member, who never had a role: the server returns 200 although there is nothing to remove."""
     NOT_LEADER = "not_leader"
-    NO_ROLES_QUIRK = "no_roles_quirk"
+    """A member who once had a role and has none now."""
     ROOM_NOT_FOUND = "room_not_found"
     ROOM_NOT_JOINED = "room_not_joined"
     ROOM_ARCHIVED = "room_archived"
@@ -64,8 +66,8 @@ class Demo(NamedTuple):
 
 
 SHARES = {
-    RowKind.NOT_LEADER: 0.06,
-    RowKind.NO_ROLES_QUIRK: 0.01,
+    RowKind.MEMBER: 0.06,
+    RowKind.NOT_LEADER: 0.01,
     RowKind.ROOM_NOT_FOUND: 0.01,
     RowKind.ROOM_NOT_JOINED: 0.02,
     RowKind.ROOM_ARCHIVED: 0.02,
@@ -77,8 +79,8 @@ SHARES = {
 
 MEMBER_ROLES: dict[RowKind, tuple[str, ...] | None] = {
     RowKind.LEADER: ("leader",),
+    RowKind.MEMBER: None,
     RowKind.NOT_LEADER: (),
-    RowKind.NO_ROLES_QUIRK: None,
     RowKind.ROOM_NOT_JOINED: ("leader",),
     RowKind.ROOM_ARCHIVED: ("leader",),
     RowKind.NOT_ALLOWED: ("leader",),
@@ -86,17 +88,29 @@ MEMBER_ROLES: dict[RowKind, tuple[str, ...] | None] = {
 """The roles of the row's user in the row's room; a kind that is missing here has no subscription."""
 
 
-def leader_world(pairs: Iterable[tuple[str, str]], *, roles: Iterable[str] = ("user", "admin")) -> World:
-    """Return a world in which these (room, user) pairs are leaders and `ACCOUNT` owns every room."""
+def leader_world(
+    leaders: Iterable[tuple[str, str]],
+    *,
+    members: Iterable[tuple[str, str]] = (),
+    former: Iterable[tuple[str, str]] = (),
+    roles: Iterable[str] = ("user", "admin"),
+) -> World:
+    """Return a world in which these (room, user) pairs are leaders and `ACCOUNT` owns every room.
+
+    `members` are ordinary members, whose subscriptions have no `roles`; `former` once had a role and have none now.
+    """
     world = World()
     world.add_account(*ACCOUNT, username="bulk.bot", roles=roles)
-    for room_id, user_id in pairs:
-        if room_id not in world.rooms:
-            world.add_room(room_id)
-            world.join(room_id, ACCOUNT.user_id, ("owner",))
-        if user_id not in world.users:
-            world.add_user(user_id)
-        world.join(room_id, user_id, ("leader",))
+    kinds: list[tuple[Iterable[tuple[str, str]], tuple[str, ...] | None]]
+    kinds = [(leaders, ("leader",)), (members, None), (former, ())]
+    for pairs, member_roles in kinds:
+        for room_id, user_id in pairs:
+            if room_id not in world.rooms:
+                world.add_room(room_id)
+                world.join(room_id, ACCOUNT.user_id, ("owner",))
+            if user_id not in world.users:
+                world.add_user(user_id)
+            world.join(room_id, user_id, member_roles)
     return world
 
 
@@ -177,7 +191,7 @@ class _DemoBuilder:
         room = self._world.add_room(self._new_id(), name=next(self._names), archived=kind is RowKind.ROOM_ARCHIVED)
         if kind is not RowKind.ROOM_NOT_JOINED:
             is_owner = kind is not RowKind.NOT_ALLOWED
-            self._world.join(room.id, ACCOUNT.user_id, ("owner",) if is_owner else ())
+            self._world.join(room.id, ACCOUNT.user_id, ("owner",) if is_owner else None)
         return room.id
 
     def _add_user(self, number: int) -> str:

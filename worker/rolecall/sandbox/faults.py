@@ -24,7 +24,11 @@ class Kind(StrEnum):
     SLOW = "slow"
     """Acts, then sends the normal response after `seconds`."""
     STATUS = "status"
-    """Responds with `status`, as JSON or (`html`) as a proxy's page; acts only with `act`."""
+    """Responds with `status`, as JSON or (`html`) as the page of a proxy or firewall; acts only with `act`."""
+    EXCEPTION = "exception"
+    """400 `not primary` without errorType: an exception inside the server after `writes` of the four writes."""
+    REPEATED = "repeated"
+    """Acts twice, because a proxy repeats the call; the second response is sent."""
     TOO_MANY = "too_many"
     """429 without acting: the server's JSON with headers, or (`html`) a proxy's page; with `retry_after` if given."""
     OLD_TOO_MANY = "old_too_many"
@@ -50,7 +54,7 @@ class Kind(StrEnum):
     ENDLESS = "endless"
     """200 with a body that never ends, one byte every `seconds`; acts only with `act`."""
     REDIRECT = "redirect"
-    """302 to `location`, without acting."""
+    """302 to `location`; acts only with `act`."""
     NO_ERROR_TYPE = "no_error_type"
     """Acts; the normal response without its `errorType`."""
     UNKNOWN_ERROR_TYPE = "unknown_error_type"
@@ -79,7 +83,9 @@ class Nonsense(StrEnum):
 ALWAYS_ACT = frozenset(
     {
         Kind.DROP_AFTER,
+        Kind.EXCEPTION,
         Kind.HANG_AFTER,
+        Kind.REPEATED,
         Kind.SLOW,
         Kind.TRUNCATED,
         Kind.WRONG_LENGTH,
@@ -101,6 +107,7 @@ MAY_ACT = frozenset(
         Kind.HUGE,
         Kind.BOMB,
         Kind.ENDLESS,
+        Kind.REDIRECT,
     }
 )
 """Kinds where it does so only with `act`; all other kinds never act."""
@@ -142,6 +149,10 @@ class Fault:
     """Whether the call is carried out before the fault; for the kinds in `MAY_ACT` only."""
     status: int = 502
     html: bool = False
+    text: str = ""
+    """status: the error text or the heading of the page; empty for the usual one."""
+    writes: int = 0
+    """exception: how many writes of a role change were carried out before it, from 0 to 4."""
     seconds: float = 1.0
     """slow: the delay; too_many: the wait in the response; endless: the pause between two bytes."""
     retry_after: str | None = None

@@ -34,7 +34,7 @@ class Organisation(NamedTuple):
     """The id of the archived group."""
 
 
-def organisation_world(*, version: str = "8.1.0", roles: Iterable[str] = ("user", "admin")) -> Organisation:
+def organisation_world(*, version: str = "8.6.1", roles: Iterable[str] = ("user", "admin")) -> Organisation:
     """Return the organisation, with these roles for the account.
 
     Each department has five people and three private groups. In each group the lead is leader, the deputy is moderator,

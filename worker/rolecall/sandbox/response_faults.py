@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from rolecall.sandbox.faults import Fault, Kind, Nonsense
-from rolecall.sandbox.responses import JSON, Response, html_response, json_response, refusal, too_many_requests
+from rolecall.sandbox.responses import JSON, Response, html_response, plain_refusal, refusal, too_many_requests
 
 ResponseFault: TypeAlias = Callable[[Fault, Response, float], Response]
 """Called with the fault, the normal response (`NO_RESPONSE` if the fault does not act) and the server's time."""
@@ -39,10 +39,17 @@ def _unchanged(_fault: Fault, response: Response, _now: float) -> Response:
 
 def _status(fault: Fault, _response: Response, _now: float) -> Response:
     if fault.html:
-        page = html_response(fault.status, f"{fault.status} {_phrase(fault.status)}")
+        page = html_response(fault.status, fault.text or f"{fault.status} {_phrase(fault.status)}")
         return page if fault.retry_after is None else page.with_headers({"Retry-After": fault.retry_after})
     text = "Internal server error" if fault.status == 500 else _phrase(fault.status)
-    return json_response(fault.status, {"success": False, "error": text})
+    return plain_refusal(fault.text or text, fault.status)
+
+
+def _exception(_fault: Fault, response: Response, _now: float) -> Response:
+    """Return the 400 of an exception that the server did not expect; a call that it refuses does not come so far."""
+    if response.status != 200:
+        return response
+    return replace(response, status=400, body=plain_refusal("not primary").body)
 
 
 def _too_many(fault: Fault, _response: Response, now: float) -> Response:
@@ -50,7 +57,7 @@ def _too_many(fault: Fault, _response: Response, now: float) -> Response:
     if fault.html:
         return html_response(429, "429 Too Many Requests").with_headers(headers)
     limits = _limit_headers("0", str(round((now + fault.seconds) * 1000)))
-    return too_many_requests(max(1, round(fault.seconds))).with_headers({**limits, **headers})
+    return too_many_requests(round(fault.seconds)).with_headers({**limits, **headers})
 
 
 def _old_too_many(fault: Fault, _response: Response, _now: float) -> Response:
@@ -123,6 +130,8 @@ RESPONSE_FAULTS: dict[Kind, ResponseFault] = {
     Kind.HANG_AFTER: _no_response,
     Kind.SLOW: _unchanged,
     Kind.STATUS: _status,
+    Kind.EXCEPTION: _exception,
+    Kind.REPEATED: _unchanged,
     Kind.TOO_MANY: _too_many,
     Kind.OLD_TOO_MANY: _old_too_many,
     Kind.GARBAGE: _fixed_body(b"\x00\xff\xfe{]not json"),

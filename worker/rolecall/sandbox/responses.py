@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from rolecall.sandbox.world import Paging, Room, User, World
+from rolecall.sandbox.entities import Paging, Post, Room, SystemMessage, User
+from rolecall.sandbox.world import World
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+TEXT = {"Content-Type": "text/plain; charset=UTF-8"}
 
 TIMESTAMP = "2026-01-02T03:04:05.678Z"
-"""The value of every time in a body: the sandbox keeps no history."""
+"""The value of every time in a body, except in messages: the sandbox keeps no other history."""
 
 LOGIN_REQUIRED = "You must be logged in to do this."
 
@@ -43,6 +46,11 @@ def html_response(status: int, text: str) -> Response:
     return Response(status, page.encode(), HTML)
 
 
+def text_response(status: int, text: str) -> Response:
+    """Return a response with this text as its body."""
+    return Response(status, text.encode(), TEXT)
+
+
 def success(**payload: Any) -> Response:
     """Return a 200 with these fields and `success: true`."""
     return json_response(200, {**payload, "success": True})
@@ -54,27 +62,34 @@ def refusal(error_type: str, text: str, method: str = "") -> Response:
     return json_response(400, {**payload, "details": {"method": method}} if method else payload)
 
 
-def plain_refusal(text: str) -> Response:
+def plain_refusal(text: str, status: int = 400) -> Response:
     """Return a 400 with a text only: no `errorType`, no brackets."""
-    return json_response(400, {"success": False, "error": text})
+    return json_response(status, {"success": False, "error": text})
 
 
 def invalid_params(text: str) -> Response:
-    """Return the 400 for parameters that do not match the schema of their route."""
+    """Return the 400 for parameters that do not match the schema of their route; it is checked after the limiter."""
     return refusal("invalid-params", text)
 
 
-def unauthenticated(*, legacy: bool) -> Response:
-    """Return the 401 for a wrong, expired or revoked token, in the form of servers before 8.0 or from 8.0 on."""
-    if legacy:
-        return json_response(401, {"status": "error", "message": LOGIN_REQUIRED})
-    return json_response(401, {"success": False, "error": LOGIN_REQUIRED})
+def schema_error(error_type: str, text: str) -> Response:
+    """Return the 400 of a schema that is checked before the limiter: with an `errorType`, without brackets."""
+    return json_response(400, {"success": False, "error": text, "errorType": error_type})
+
+
+def unauthenticated(release: tuple[int, int]) -> Response:
+    """Return the 401 for a wrong, expired or revoked token: 8.x has the fields of both older and newer servers."""
+    older = {"status": "error", "message": LOGIN_REQUIRED}
+    newer = {"success": False, "error": LOGIN_REQUIRED}
+    if release < (8, 0):
+        return json_response(401, older)
+    return json_response(401, newer if release >= (9, 0) else {**newer, **older})
 
 
 def forbidden(status: int) -> Response:
     """Return the response to an account that may not use the route at all."""
     text = "User does not have the permissions required for this action [error-unauthorized]"
-    return json_response(status, {"success": False, "error": text})
+    return plain_refusal(text, status)
 
 
 def too_many_requests(seconds: int) -> Response:
@@ -83,11 +98,13 @@ def too_many_requests(seconds: int) -> Response:
         "Error, too many requests. Please slow down. "
         f"You must wait {seconds} seconds before trying this endpoint again. [error-too-many-requests]"
     )
-    return json_response(429, {"success": False, "error": text})
+    return plain_refusal(text, 429)
 
 
-def no_such_route() -> Response:
-    """Return the 404 for an unknown path below `/api/`."""
+def no_such_route(release: tuple[int, int]) -> Response:
+    """Return the 404 for an unknown path below `/api/`: text from 8.0 on, JSON before."""
+    if release >= (8, 0):
+        return text_response(404, "404 Not Found")
     return json_response(404, {"status": "error", "message": "API endpoint does not exist"})
 
 
@@ -155,8 +172,24 @@ def subscription_document(room: Room, user_id: str) -> dict[str, Any]:
 
 def message_count(world: World, room: Room) -> int:
     """Return the number of messages in a room, system messages included."""
-    posted = sum(post.room_id == room.id for post in world.record.posts)
-    return posted + sum(message.room_id == room.id for message in world.record.messages)
+    return sum(message.room_id == room.id for message in world.record.history)
+
+
+def message_document(world: World, number: int, message: SystemMessage | Post) -> dict[str, Any]:
+    """Return a message of a room; `number` is its place in the history, counted from 1."""
+    own: dict[str, Any]
+    if isinstance(message, SystemMessage):
+        author, own = message.caller_id, {"t": message.type, "msg": message.username, "role": message.role}
+    else:
+        author, own = message.user_id, {"msg": message.text, "alias": message.alias, "parseUrls": True}
+    time = iso_time(message.time)
+    base = {"_id": f"message{number}", "rid": message.room_id, "ts": time, "_updatedAt": time, "groupable": False}
+    return {**base, "u": user_reference(world.users[author]), **own}
+
+
+def iso_time(seconds: float) -> str:
+    """Return epoch seconds as the server writes a time: in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _without_none(document: dict[str, Any]) -> dict[str, Any]:

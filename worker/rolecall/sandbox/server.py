@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 from aiohttp import web
 
-from rolecall.sandbox.call_log import Call
+from rolecall.sandbox.entities import Call
 from rolecall.sandbox.faults import Fault, FaultPlan, Kind
 from rolecall.sandbox.request_handler import Limiter, Request, handle_request
 from rolecall.sandbox.response_faults import NO_RESPONSE, apply_fault
@@ -37,8 +38,9 @@ class Sandbox:
     """One stand-in workspace, served inside its `async with` block.
 
     `limiter` is None for a workspace without rate limits. `latency` is the time in seconds between deciding and
-    sending a response. `skew` is how many seconds the server's clock (`Date`, `X-RateLimit-Reset`) is ahead of
-    `clock`, which returns epoch seconds. Raises ValueError for an address that is not loopback.
+    sending a response. `skew` is how many seconds the server's clock is ahead of `clock`, which returns epoch seconds;
+    `date_skew` is how many seconds the clock of `Date`, which a proxy may set, is ahead of the server's clock.
+    Raises ValueError for an address that is not loopback.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Sandbox:
         faults: FaultPlan | Iterable[Fault] = (),
         latency: float = 0.0,
         skew: float = 0.0,
+        date_skew: float = 0.0,
         address: ServerAddress | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -61,6 +64,7 @@ class Sandbox:
         self.limiter = limiter
         self.latency = latency
         self.skew = skew
+        self.date_skew = date_skew
         self._clock = clock
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -120,7 +124,7 @@ class Sandbox:
         fault, response, now = self._decide(request)
         if self.latency:
             await asyncio.sleep(self.latency)
-        return await send(http_request, fault, response, now + self.latency)
+        return await send(http_request, fault, response, now + self.latency + self.date_skew)
 
     def _parse_request(self, http_request: web.BaseRequest, body: bytes) -> Request:
         """Return the request as the handler needs it; a path outside the workspace becomes an empty one."""
@@ -132,7 +136,7 @@ class Sandbox:
         return Request(
             verb=http_request.method,
             path=path,
-            client=http_request.remote or "",
+            client=headers.get("X-Real-IP") or http_request.remote or "",
             user_id=headers.get("X-User-Id", ""),
             token=headers.get("X-Auth-Token", ""),
             params=_parse_query(http_request) if http_request.method == "GET" else _parse_body(body),
@@ -146,11 +150,22 @@ class Sandbox:
             self.world.revoke(request.token)
         response = NO_RESPONSE
         if fault is None or fault.acts:
-            response = handle_request(self.world, self.limiter, request, now, self.skew)
+            response = self._handle(request, fault, now)
         if fault is not None:
             response = apply_fault(fault, response, now + self.skew)
         self._record(request, fault, response, now)
         return fault, response, now + self.skew
+
+    def _handle(self, request: Request, fault: Fault | None, now: float) -> Response:
+        """Return the server's own response, or the second one if a proxy repeats the call."""
+        kind = fault.kind if fault else None
+        self.world.fail_after_writes = fault.writes if fault and kind is Kind.EXCEPTION else None
+        response = handle_request(self.world, self.limiter, request, now, self.skew)
+        if kind is Kind.REPEATED:
+            first, response = response, handle_request(self.world, self.limiter, request, now, self.skew)
+            response = replace(response, carried_out=first.carried_out or response.carried_out)
+        self.world.fail_after_writes = None
+        return response
 
     def _record(self, request: Request, fault: Fault | None, response: Response, now: float) -> None:
         """Append one call to the record."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from rolecall.sandbox.entities import User
 from rolecall.sandbox.responses import (
     TIMESTAMP,
     Response,
@@ -18,11 +19,12 @@ from rolecall.sandbox.responses import (
     paged,
     plain_refusal,
     refusal,
+    schema_error,
     subscription_document,
     success,
     user_document,
 )
-from rolecall.sandbox.world import User, World
+from rolecall.sandbox.world import World
 
 FULL_INFO = "view-full-other-user-info"
 RESTRICTED_FIELDS = ("emails", "roles", "lastLogin")
@@ -45,17 +47,11 @@ STATUS_KEYS = frozenset(
 
 
 def me(world: World, caller: str, _params: Mapping[str, object]) -> Response:
-    """Handle `GET /api/v1/me`: the account that the token belongs to."""
+    """Handle `GET /api/v1/me`: the account that the token belongs to, even if it has no username."""
     user = world.users[caller]
-    return success(
-        _id=user.id,
-        username=user.username,
-        name=user.name or user.username,
-        active=user.active,
-        roles=user.roles,
-        status="online",
-        utcOffset=0,
-    )
+    names = {"username": user.username, "name": user.name or user.username}
+    present = {key: value for key, value in names.items() if value}
+    return success(_id=user.id, active=user.active, roles=user.roles, status="online", utcOffset=0, **present)
 
 
 def server_info(world: World, caller: str, _params: Mapping[str, object]) -> Response:
@@ -83,9 +79,9 @@ def user_info(world: World, caller: str, params: Mapping[str, object]) -> Respon
     On request with all rooms of the user, joined by the caller or not, for callers with `view-other-user-channels`.
     An account always sees everything about itself.
     """
-    key = _search_key(world, params)
-    if isinstance(key, Response):
-        return key
+    key = next(key for key in _search_keys(world) if key in params)
+    if not params[key]:
+        return plain_refusal("Invalid search query.")
     with_rooms = _are_rooms_requested(world, params)
     if isinstance(with_rooms, Response):
         return with_rooms
@@ -99,19 +95,25 @@ def user_info(world: World, caller: str, params: Mapping[str, object]) -> Respon
     return success(user=document)
 
 
-def _search_key(world: World, params: Mapping[str, object]) -> str | Response:
-    """Return the one parameter that names the user, or the 400 of the route's schema."""
-    keys = ("userId", "username", "importId", *(("email",) if world.release >= EMAIL_SINCE else ()))
+def check_info_schema(world: World, params: Mapping[str, object]) -> Response | None:
+    """Return the 400 of the schema of `users.info` unless exactly one parameter names the user."""
+    keys = _search_keys(world)
     given = [key for key in keys if key in params]
-    missing = "\n ".join(f"must have required property '{key}'" for key in keys)
     if not given:
-        return invalid_params(f"{missing}\n must match a schema in anyOf")
+        missing = "\n ".join(f"must have required property '{key}'" for key in keys)
+        return schema_error("error-invalid-params", f"{missing}\n must match a schema in anyOf")
     optional = {"includeUserRooms"} if world.release >= USER_ROOMS_SINCE else set()
     if world.release < QUERIES_UNTIL:
         optional.add("fields")
     if len(given) > 1 or not params.keys() <= {*given, *optional}:
-        return invalid_params("must NOT have additional properties\n must match a schema in anyOf")
-    return given[0] if params[given[0]] else plain_refusal("Invalid search query.")
+        text = "must NOT have additional properties\n must match a schema in anyOf"
+        return schema_error("error-invalid-params", text)
+    return None
+
+
+def _search_keys(world: World) -> tuple[str, ...]:
+    """Return the parameters that can name the user in this version."""
+    return ("userId", "username", "importId", *(("email",) if world.release >= EMAIL_SINCE else ()))
 
 
 def _are_rooms_requested(world: World, params: Mapping[str, object]) -> bool | Response:

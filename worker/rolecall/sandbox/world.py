@@ -1,117 +1,90 @@
-"""The state of one workspace: users, rooms, roles, permissions, sessions, and the record of its calls."""
+"""The state of one workspace, without a socket, and the record of its calls and changes."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
-from rolecall.sandbox.call_log import Call, Record
+from rolecall.sandbox.entities import (
+    BYPASS_RATE_LIMIT,
+    DEFAULT_PERMISSIONS,
+    NO_ROLE_PRIORITY,
+    ROLE_DESCRIPTIONS,
+    ROLE_PRIORITIES,
+    Call,
+    Login,
+    Paging,
+    Post,
+    RoleWrite,
+    Room,
+    RoomType,
+    SystemMessage,
+    User,
+    Webhook,
+)
 
-RoomType = Literal["p", "c", "d"]
-"""`p` is a private group, `c` a public channel, `d` a direct conversation."""
-
-ROOM_ROLES = ("leader", "moderator", "owner")
-
-BYPASS_RATE_LIMIT = "api-bypass-rate-limit"
-
-_OWNERS = frozenset({"admin", "owner"})
-_ADMINS = frozenset({"admin"})
-
-DEFAULT_PERMISSIONS = {
-    "access-permissions": _ADMINS,
-    BYPASS_RATE_LIMIT: frozenset({"admin", "bot", "app"}),
-    "create-d": frozenset({"admin", "user", "bot", "app"}),
-    "set-leader": _OWNERS,
-    "set-moderator": _OWNERS,
-    "set-owner": _OWNERS,
-    "view-c-room": frozenset({"admin", "user", "bot", "app", "anonymous"}),
-    "view-d-room": frozenset({"admin", "user", "bot", "app", "guest"}),
-    "view-full-other-user-info": _ADMINS,
-    "view-joined-room": frozenset({"guest", "bot", "app", "anonymous"}),
-    "view-other-user-channels": _ADMINS,
-    "view-room-administration": _ADMINS,
-    "view-statistics": _ADMINS,
-}
-"""The workspace and room roles that have each permission on a newly installed server; only those used here."""
+NEWER = (8, 7)
+"""From this release on the server validates bodies before the limiter, and counts exempt accounts; 8.6.1 does not."""
 
 
-class Paging(NamedTuple):
-    """The settings of a workspace that limit the length of a page."""
+class Record:
+    """The append-only record of one workspace: its calls, its role changes, and the messages of its rooms."""
 
-    default: int = 50
-    """`API_Default_Count`: the number of items if `count` is absent."""
-    upper: int = 100
-    """`API_Upper_Count_Limit`: a larger `count` is silently reduced to this."""
-    infinite: bool = True
-    """`API_Allow_Infinite_Count`: whether `count=0` means all items; otherwise it means the default."""
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.role_writes: list[RoleWrite] = []
+        self.history: list[SystemMessage | Post] = []
+        """Every message of every room, in the order in which they were saved."""
+        self._role_messages: Counter[tuple[str, ...]] = Counter()
 
+    def save(self, message: SystemMessage | Post) -> None:
+        """Append one message to the history of its room."""
+        self.history.append(message)
+        if isinstance(message, SystemMessage):
+            self._role_messages[message.type, message.room_id, message.user_id, message.role] += 1
 
-@dataclass(slots=True)
-class User:
-    """One user; `username` is None for one who never completed the registration."""
+    @property
+    def messages(self) -> list[SystemMessage]:
+        """The system messages, in the order in which they were saved."""
+        return [message for message in self.history if isinstance(message, SystemMessage)]
 
-    id: str
-    username: str | None
-    roles: tuple[str, ...]
-    """The roles of the whole workspace, such as `admin`."""
-    active: bool = True
-    """False for a deactivated user: no login, not in member lists, but every subscription and role stays."""
-    name: str = ""
-    """The display name; empty if there is none."""
-    email: str = ""
+    @property
+    def posts(self) -> list[Post]:
+        """The posted messages, in the order in which they were saved."""
+        return [message for message in self.history if isinstance(message, Post)]
 
+    def calls_for(self, room_id: str, user_id: str) -> list[Call]:
+        """Return the calls for this room and this user, in the order of arrival."""
+        return [call for call in self.calls if (call.room_id, call.user_id) == (room_id, user_id)]
 
-@dataclass(slots=True)
-class Login:
-    """The credentials of a user."""
+    def writes_for(self, room_id: str, user_id: str, role: str = "leader") -> list[RoleWrite]:
+        """Return the changes of this role of this user, in their order."""
+        key = (room_id, user_id, role)
+        return [write for write in self.role_writes if (write.room_id, write.user_id, write.role) == key]
 
-    password: str
-    code: str = ""
-    """The second factor; empty if none is required."""
+    def removers(self, room_id: str, user_id: str, role: str = "leader") -> list[str]:
+        """Return the ids of the accounts that really removed this role, in their order; empty if it was not there."""
+        writes = self.writes_for(room_id, user_id, role)
+        return [write.caller_id for write in writes if write.had_role and not write.adds]
 
+    def removals(self, room_id: str, user_id: str, role: str = "leader") -> int:
+        """Return how often this role was removed from this user, counted by system messages in the room.
 
-class Webhook(NamedTuple):
-    """One incoming webhook: a message that is posted to it appears in its room."""
-
-    id: str
-    token: str
-    room_id: str
-    user_id: str
-    """The account that its messages are posted as."""
-
-
-@dataclass(slots=True)
-class Room:
-    """One room and its members."""
-
-    id: str
-    name: str
-    type: RoomType
-    archived: bool = False
-    members: dict[str, list[str] | None] = field(default_factory=dict)
-    """User id to the roles of that subscription; None if it has no `roles` field at all."""
-
-    def has_role(self, user_id: str, role: str) -> bool:
-        """Return whether this user has this role here."""
-        return role in (self.members.get(user_id) or ())
-
-    def count_role(self, role: str) -> int:
-        """Return the number of members with this role."""
-        return sum(role in (roles or ()) for roles in self.members.values())
+        The server also posts a message where there was no role; `removers` counts only real removals.
+        """
+        return self._role_messages["subscription-role-removed", room_id, user_id, role]
 
 
 class World:
     """The whole state of a workspace, without a socket.
 
-    `version` selects the server's behaviour: from 8.0.0 on it validates bodies against a schema and rejects a
-    bad token with `{"success": false}`; an older one checks each parameter separately and rejects a bad token
-    with `{"status": "error"}`. Accounts with one of `bypass_roles` are not rate limited. `unsafe_queries`
-    is the setting `ALLOW_UNSAFE_QUERY_AND_FIELDS_API_PARAMS`, which has an effect on 7.x and 8.x only.
+    `version` selects the server's behaviour; 8.6.1 is the release that the default was measured with. Accounts with one
+    of `bypass_roles` are not rate limited. `unsafe_queries` is the setting `ALLOW_UNSAFE_QUERY_AND_FIELDS_API_PARAMS`,
+    which has an effect on 7.x and 8.x only.
     """
 
     def __init__(
         self,
         *,
-        version: str = "8.1.0",
+        version: str = "8.6.1",
         bypass_roles: Iterable[str] = ("admin", "bot", "app"),
         paging: Paging | None = None,
         unsafe_queries: bool = False,
@@ -126,13 +99,21 @@ class World:
         self.logins: dict[str, Login] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.permissions = {**DEFAULT_PERMISSIONS, BYPASS_RATE_LIMIT: frozenset(bypass_roles)}
+        self.role_descriptions = dict(ROLE_DESCRIPTIONS)
+        """Role to description; `groups.roles` does not list a role whose description is empty."""
+        self.hidden_types: frozenset[str] = frozenset()
+        """The setting `Hide_System_Messages`: the types of system messages that the workspace hides."""
+        self.now = 0.0
+        """The server's clock in epoch seconds, set for each call."""
+        self.fail_after_writes: int | None = None
+        """A fault of the database during this call: after how many writes of a role change; None if it is healthy."""
         self.record = Record()
         self._sessions = 0
 
     @property
-    def is_legacy(self) -> bool:
-        """Whether this is a server before 8.0.0."""
-        return self.release < (8, 0)
+    def is_newer(self) -> bool:
+        """Whether this server validates bodies before the limiter and counts exempt accounts."""
+        return self.release >= NEWER
 
     @property
     def release(self) -> tuple[int, int]:
@@ -197,9 +178,16 @@ class World:
         self.rooms[room_id] = room = Room(room_id, name or room_id.lower(), type, archived)
         return room
 
-    def join(self, room_id: str, user_id: str, roles: Iterable[str] | None = ()) -> None:
+    def join(self, room_id: str, user_id: str, roles: Iterable[str] | None = None) -> None:
         """Make a user a member of a room with these roles; None means a subscription without `roles`."""
         self.rooms[room_id].members[user_id] = None if roles is None else list(roles)
+        self.synchronise_priority(room_id, user_id)
+
+    def synchronise_priority(self, room_id: str, user_id: str) -> None:
+        """Set the stored priority of a member to the one of the member's roles."""
+        room = self.rooms[room_id]
+        priorities = [ROLE_PRIORITIES.get(role, NO_ROLE_PRIORITY) for role in room.members[user_id] or ()]
+        room.priorities[user_id] = min(priorities, default=NO_ROLE_PRIORITY)
 
     def deactivate(self, user_id: str) -> None:
         """Deactivate an account: its tokens are revoked, its memberships and roles stay."""
@@ -219,7 +207,7 @@ class World:
         self.tokens.pop(token, None)
 
     def forbid(self, route: str, status: int = 403) -> None:
-        """Forbid a whole route to every account: with 403 as most versions do, or 401 as some of 8.x do."""
+        """Forbid a whole route to every account with 403, or with the 401 of a proxy."""
         self.forbidden[route] = status
 
     # Reading it
@@ -238,8 +226,9 @@ class World:
         return next((room for room in self.rooms.values() if room.name == name), None)
 
     def find_user_by_name(self, username: str) -> User | None:
-        """Return the user with this username."""
-        return next((user for user in self.users.values() if user.username == username), None)
+        """Return the user with this username, in upper or lower case."""
+        wanted = username.lower()
+        return next((user for user in self.users.values() if user.username and user.username.lower() == wanted), None)
 
     def find_user_by_email(self, email: str) -> User | None:
         """Return the user with this address, in upper or lower case."""
@@ -262,6 +251,18 @@ class World:
     def calls(self) -> list[Call]:
         """Every call that the workspace received, in the order of arrival."""
         return self.record.calls
+
+    def had_role_before(self, room_id: str, user_id: str, role: str = "leader") -> bool:
+        """Return whether this user had this role before the first recorded change of it."""
+        writes = self.record.writes_for(room_id, user_id, role)
+        if writes:
+            return writes[0].had_role
+        room = self.rooms.get(room_id)
+        return room is not None and room.has_role(user_id, role)
+
+    def removers(self, room_id: str, user_id: str, role: str = "leader") -> list[str]:
+        """Return the ids of the accounts that really removed this role, in their order."""
+        return self.record.removers(room_id, user_id, role)
 
     def removals(self, room_id: str, user_id: str, role: str = "leader") -> int:
         """Return how often this role was removed from this user, counted by system messages in the room."""

@@ -1,24 +1,25 @@
 """Routes that change the workspace: room roles, messages, and the sessions of accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
-from rolecall.sandbox.call_log import Post, SystemMessage
+from rolecall.sandbox.entities import ROOM_ROLES, Post, RoleWrite, Room, SystemMessage, User
 from rolecall.sandbox.responses import (
-    TIMESTAMP,
     Response,
     invalid_params,
     json_response,
+    message_document,
     plain_refusal,
     refusal,
+    schema_error,
     success,
     user_document,
-    user_reference,
 )
 from rolecall.sandbox.room_routes import FAMILIES, RoomFamily, find_visible_room
-from rolecall.sandbox.world import ROOM_ROLES, Room, User, World
+from rolecall.sandbox.world import World
 
 ROOM_KEYS = ("roomId", "roomName")
 USER_KEYS = ("userId", "username", "user")
@@ -60,87 +61,111 @@ CHANGES = {change.name: change for change in (RoleChange(*row) for row in produc
 def change_role(change: RoleChange, world: World, caller: str, params: Any) -> Response:
     """Add or remove a role, or return the first refusal in the server's own order.
 
-    The order: body, room exists and is visible, archived, user exists, permission, membership, role.
+    The order: room exists and is visible, archived, user exists, permission in this room, membership, role.
     """
-    if refused := _check_body(world, params):
-        return refused
-    room = find_visible_room(world, change.family, caller, params)
+    body = params if isinstance(params, dict) else {}
+    room = find_visible_room(world, change.family, caller, body)
     if isinstance(room, Response):
         return room
-    user = _find_user(world, params)
-    if user is None or user.username is None:
-        return change.refuse("error-invalid-user", "Invalid user")
+    user = _find_user(world, body)
+    if isinstance(user, Response):
+        return user
     if not world.has_permission(caller, f"set-{change.role}", room):
         return change.refuse("error-not-allowed", "Not allowed")
+    if user.username is None:
+        return change.refuse("error-invalid-user", "Invalid user")
     if refused := _check_member(change, room, user):
         return refused
-    _apply(world, change, room, user)
-    return replace(success(), carried_out=True)
+    is_reached = apply_role_change(world, caller, room.id, user.id, change.role, adds=change.adds)
+    return replace(success(), carried_out=is_reached)
 
 
-def _check_body(world: World, params: Any) -> Response | None:
-    """Return the 400 for a body without a room or a user; from 8.0.0 on also for one with any other key."""
-    if world.is_legacy:
-        return _check_legacy_body(params if isinstance(params, dict) else {})
+def check_schema(_world: World, params: Any) -> Response | None:
+    """Return the 400 of newer servers for a body that is not exactly one room and one user, or None."""
     if not isinstance(params, dict):
-        return invalid_params("must be object")
+        return schema_error("invalid-params", "must be object")
     for keys in (ROOM_KEYS, USER_KEYS):
         if not any(isinstance(params.get(key), str) and params[key] for key in keys):
-            return invalid_params(f"must have required property '{keys[0]}'")
+            return schema_error("invalid-params", f"must have required property '{keys[0]}'")
     rooms, users = (sum(key in params for key in keys) for keys in (ROOM_KEYS, USER_KEYS))
     if len(params) != 2 or rooms != 1 or users != 1:
-        return invalid_params("must NOT have additional properties")
+        return schema_error("invalid-params", "must NOT have additional properties")
     return None
 
 
-def _check_legacy_body(params: Mapping[str, object]) -> Response | None:
-    """Return the 400 of servers before 8.0.0: no schema, each parameter is checked separately."""
-    if not any(params.get(key) for key in ROOM_KEYS):
-        return refusal("error-room-param-not-provided", 'The parameter "roomId" or "roomName" is required')
-    if not any(params.get(key) for key in USER_KEYS):
+def _find_user(world: World, params: Mapping[str, object]) -> User | Response:
+    """Return the user that `userId` (an id), `username` or `user` (names) names, or the 400."""
+    key = next((key for key in USER_KEYS if str(params.get(key) or "").strip()), None)
+    if key is None:
         text = 'The required "userId" or "username" param was not provided'
         return refusal("error-user-param-not-provided", text)
-    return None
-
-
-def _find_user(world: World, params: Mapping[str, object]) -> User | None:
-    """Return the user that `userId`, `username` or `user` (an id or a name) names."""
-    if user_id := params.get("userId"):
-        return world.users.get(str(user_id))
-    name = str(params.get("username") or params.get("user"))
-    if "user" in params and name in world.users:
-        return world.users[name]
-    return world.find_user_by_name(name)
+    value = str(params[key])
+    user = world.users.get(value) if key == "userId" else world.find_user_by_name(value)
+    text = 'The required "userId" or "username" param provided does not match any users'
+    return user or refusal("error-invalid-user", text)
 
 
 def _check_member(change: RoleChange, room: Room, user: User) -> Response | None:
     """Return the 400 if the user is not a member, or if there is nothing to change.
 
-    A quirk of the server: a subscription without a `roles` field passes the check of a removal, with a 200.
+    A subscription without a `roles` field passes the check of a removal, except for owners: the server checks
+    a list of roles only if there is one.
     """
     if user.id not in room.members:
-        return change.refuse("error-user-not-in-room", "User is not in this room")
+        if change.adds or change.role == "leader":
+            return change.refuse("error-user-not-in-room", "User is not in this room")
+        return change.refuse("error-invalid-room", "Invalid room")
     article = "an" if change.role == "owner" else "a"
     has_role = room.has_role(user.id, change.role)
+    is_checked = room.members[user.id] is not None or change.role == "owner"
     if change.adds and has_role:
         return change.refuse(f"error-user-already-{change.role}", f"User is already {article} {change.role}")
-    if not change.adds and not has_role and room.members[user.id] is not None:
+    if not change.adds and not has_role and is_checked:
         return change.refuse(f"error-user-not-{change.role}", f"User is not {article} {change.role}")
-    if not change.adds and has_role and change.role == "owner" and room.count_role("owner") == 1:
+    if not change.adds and change.role == "owner" and room.count_role("owner") == 1:
         text = "This is the last owner. Please set a new owner before removing this one."
         return change.refuse("error-remove-last-owner", text)
     return None
 
 
-def _apply(world: World, change: RoleChange, room: Room, user: User) -> None:
-    """Change the role and post the system message that the room's members see."""
-    roles = room.members[user.id]
-    if change.adds:
-        room.members[user.id] = [*(roles or ()), change.role]
-    elif roles is not None:
-        roles.remove(change.role)
-    kind = "subscription-role-added" if change.adds else "subscription-role-removed"
-    world.record.messages.append(SystemMessage(kind, room.id, user.id, change.role))
+def apply_role_change(
+    world: World, caller: str, room_id: str, user_id: str, role: str = "leader", *, adds: bool = False
+) -> bool:
+    """Carry out the writes of a role change and return whether the first was reached.
+
+    The order: the role, its priority, the system message, the role in the team. `World.fail_after_writes` ends it
+    early. Call it directly for a change by another account.
+    """
+    room = world.rooms[room_id]
+    written = RoleWrite(world.now, caller, room_id, user_id, role, adds, room.has_role(user_id, role))
+    writes: tuple[Callable[[], None], ...] = (
+        partial(_write_role, room.members, written),
+        partial(world.synchronise_priority, room_id, user_id),
+        partial(world.record.save, _system_message(world, written)),
+        partial(_write_role, room.team_roles if room.is_team else {}, written),
+    )
+    done = writes[: world.fail_after_writes]
+    for write in done:
+        write()
+    if done:
+        world.record.role_writes.append(written)
+    return bool(done)
+
+
+def _write_role(roles_by_user: dict[str, list[str] | None], write: RoleWrite) -> None:
+    """Add or remove a role in the list of one user; a removal changes nothing where there is no list."""
+    roles = roles_by_user.get(write.user_id)
+    if write.adds:
+        roles_by_user[write.user_id] = [*(roles or ()), write.role]
+    elif roles is not None and write.role in roles:
+        roles.remove(write.role)
+
+
+def _system_message(world: World, write: RoleWrite) -> SystemMessage:
+    """Return the message that the room's members see."""
+    kind = "subscription-role-added" if write.adds else "subscription-role-removed"
+    username = world.users[write.user_id].username or ""
+    return SystemMessage(kind, write.room_id, write.user_id, write.role, username, write.caller_id, write.time)
 
 
 # Messages
@@ -162,18 +187,8 @@ def post_message(world: World, caller: str, params: Any) -> Response:
         return plain_refusal("error-not-allowed")
     room.members.setdefault(caller, None)
     post = _record_post(world, room, caller, body, "chat.postMessage")
-    message = {
-        "_id": f"message{len(world.record.posts)}",
-        "rid": room.id,
-        "msg": post.text,
-        "alias": post.alias,
-        "ts": TIMESTAMP,
-        "u": user_reference(world.users[caller]),
-        "groupable": False,
-        "parseUrls": True,
-        "_updatedAt": TIMESTAMP,
-    }
-    return success(ts=1_767_323_045_678, channel=target, message=message)
+    message = message_document(world, len(world.record.history), post)
+    return success(ts=round(world.now * 1000), channel=target, message=message)
 
 
 def post_by_webhook(webhook_id: str, token: str, world: World, _caller: str, params: Any) -> Response:
@@ -214,8 +229,8 @@ def _direct_room(world: World, caller: str, user_id: str) -> Room | None:
 def _record_post(world: World, room: Room, user_id: str, body: dict[str, Any], route: str) -> Post:
     """Record a message and return it."""
     text = str(body.get("text") or body.get("msg") or "").strip()
-    post = Post(room.id, user_id, text, str(body.get("username") or body.get("alias") or ""), route)
-    world.record.posts.append(post)
+    post = Post(room.id, user_id, text, str(body.get("username") or body.get("alias") or ""), route, world.now)
+    world.record.save(post)
     return post
 
 
