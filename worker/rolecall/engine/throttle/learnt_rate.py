@@ -12,15 +12,15 @@ from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 MIN_ACCEPTED = 5
 """Calls accepted within `RECENT` that show that a refusal is a limiter's, and not an outage."""
 RECENT = 5.0
-CUT, SMALL_CUT = 0.5, 0.9
-"""Factors by which one refusal cuts the rate, at most: before anything was measured, and soon after a measurement."""
+CUT, MEDIUM_CUT, SMALL_CUT = 0.5, 0.75, 0.9
+"""Factors by which one refusal cuts the rate, at most: before anything was measured, with a measurement, soon after."""
 ENOUGH, LONG_ENOUGH = 8, 1.0
 """Calls accepted since the last refusal, and seconds, from which on they are a measurement."""
 SHORTEST_MEASURE = 0.1
 """Seconds over which the rate before the first refusal is measured, at least."""
 BELOW = 0.97
 """Factor of a measured rate."""
-GROWTH, ACCELERATION = 0.03, 0.001
+FAST_GROWTH, GROWTH, ACCELERATION = 0.2, 0.03, 0.001
 """The rate grows by the factor exp(GROWTH * t + ACCELERATION * t²) within t seconds without a refusal."""
 MAX_GROWTH = 20.0
 """Natural logarithm of the factor at which the limiter counts as gone."""
@@ -66,7 +66,7 @@ class LearntRate:
         lowest = current * (SMALL_CUT if self._is_measured else CUT)
         if self._accepted >= ENOUGH and now - since >= LONG_ENOUGH:
             self._is_measured = True
-            lowest = max(self._accepted / (now - since) * BELOW, current * CUT)
+            lowest = max(self._accepted / (now - since) * BELOW, current * MEDIUM_CUT)
         self._learnt = min(current, lowest)
         self._since, self._accepted = now, 0
         self.limiter.slow_down(self._learnt)
@@ -74,5 +74,6 @@ class LearntRate:
 
     def _recovered(self, now: float) -> float:
         seconds = now - (self._since or now)
-        growth = min(MAX_GROWTH, seconds * (GROWTH + ACCELERATION * seconds))
+        growth = GROWTH if self._is_measured else FAST_GROWTH
+        growth = min(MAX_GROWTH, seconds * (growth + ACCELERATION * seconds))
         return (self._learnt or 0.0) * math.exp(growth)
