@@ -112,10 +112,13 @@ async def test_an_account_that_only_seems_exempt(tmp_path: Path, may_be_exempt: 
     assert seen.seconds <= 3 * 1.05 + 1.0
 
 
-@pytest.mark.parametrize(("clients", "most"), [(2, 0.15), (4, 0.27), (8, 0.42)])
+@pytest.mark.parametrize(("clients", "most"), [(2, 0.15), (4, 0.30), (8, 0.47)])
 async def test_clients_that_share_a_window(tmp_path: Path, clients: int, most: float) -> None:
-    """Clients behind one address send one call at a time, and no window is left unused."""
-    rows, length = 80, 1.0
+    """Clients behind one address send one call at a time, and no window is left unused.
+
+    In the first window each has yet to find out that there are others.
+    """
+    rows, length = 80, 2.0
     pairs = many(rows)
     world = limited_world(pairs)
     async with Sandbox(world, limiter=Limiter(LIMIT, length)) as sandbox:
@@ -123,7 +126,7 @@ async def test_clients_that_share_a_window(tmp_path: Path, clients: int, most: f
         await asyncio.gather(*(run_all(sandbox, own, tmp_path / f"{index}.sqlite") for index, own in enumerate(parts)))
     seen = seen_by(world)
     assert seen.refused / seen.calls <= most
-    assert seen.seconds <= (math.ceil(rows / LIMIT) - 1) * length * 1.1 + 1.0
+    assert seen.seconds <= (math.ceil(rows / LIMIT) - 1) * length * 1.1 + 2.0
 
 
 class LimitReq:

@@ -105,6 +105,19 @@ def test_calls_that_were_in_flight_prove_nothing() -> None:
     assert schedule.reserve(1.3) is not None
 
 
+def test_a_refusal_that_is_not_reported_as_one_proves_nothing() -> None:
+    """The read beside a row is not retried when it is refused; its 429 ends the probing all the same."""
+    exemption = Exemption(is_possible=True)
+    schedule = RouteSchedule(None, exemption=exemption)
+    for left in (2, 1, 0):
+        answered(schedule, left, T + 60, at=2.0 - left)
+    assert schedule.reserve(3.0) is None
+    refusal = windowed(3, 0, T + 60, T + 3, at=3.1, status=429)._replace(sent_at=3.0)
+    schedule.record_response(refusal, refused=False)
+    assert not exemption.is_proven
+    assert not exemption.may_probe
+
+
 async def test_one_probe_is_shared_by_all_routes() -> None:
     """While a route's probe is in flight no other sends one; its refusal is true for all."""
     controller = AdmissionController.build(Settings(rate=None), virtual_clock(), may_be_exempt=True)

@@ -124,6 +124,17 @@ def test_a_date_that_is_set(by: float) -> None:
         assert course.ended <= ideal(10.0) + 10.0 + 1.0
 
 
+@pytest.mark.parametrize("ahead", [3.0, -8.0])
+@pytest.mark.parametrize("by", [3600.0, 42.0])
+def test_a_server_that_is_set_forward_behind_a_date_of_another_clock(by: float, ahead: float) -> None:
+    """Also where `Date` is not used any more, a jump of the limiter's clock costs one window at most."""
+    for seed in SEEDS:
+        clock = stepped(Random(seed).uniform(25.0, 55.0), by)
+        course = run(Server(LIMIT, 10.0, clock, date_clock=shifted(clock, ahead)), seed)
+        assert len(course.refused) <= 2
+        assert course.ended <= ideal(10.0) + 2 * 10.0 + 1.0
+
+
 @pytest.mark.parametrize("seconds", [3.0, 42.0, 3600.0])
 def test_a_suspended_machine_loses_one_window(seconds: float) -> None:
     """Our monotonic clock stands still while the server's goes on: afterwards the pace is as before."""

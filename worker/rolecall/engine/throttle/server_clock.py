@@ -24,6 +24,8 @@ USUAL_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 
 """Seconds of the windows that administrators choose."""
 USUAL_EXCESS = 1.02
 """A length up to this multiple of a usual one is not worth a question."""
+UNPROVEN = 2
+"""Windows that must be seen to begin before their ends are certain: the second one shows that the first had ended."""
 OWN_CLOCK_EXACTNESS = 0.1
 """Seconds by which the own clock is wrong where it is set by the network."""
 
@@ -69,7 +71,8 @@ class ServerClock:
         self._confirmed = False
         self._refused: ClockOffsetBounds | None = None
         """From refusals alone."""
-        self._wrong_ends = self._doubted_windows = 0
+        self._wrong_ends = 0
+        self._doubted_windows = UNPROVEN
         self._wrong_end_at = -math.inf
         self._last_whole_reset: float | None = None
         self._has_fractions = False
@@ -149,6 +152,8 @@ class ServerClock:
         if before is not None:
             if before.widened(received_at).distance(seen) > TOLERANCE:
                 self._confirmed, is_first = False, True  # a clock was set, or ours stood still
+                if not self._uses_date:
+                    self._coarse = self._starts  # what refusals have shown is out of date
             self._openings = before.narrowed(seen)
         if not self._guessing or self._coarse is None:
             return
@@ -185,7 +190,7 @@ class ServerClock:
             return  # it was in flight beside the first one
         self._wrong_end_at = received_at
         self._wrong_ends += 1
-        self._doubted_windows = 2  # the next one, which begins after a pause, and the first that is awaited again
+        self._doubted_windows = UNPROVEN
         if self._wrong_ends > 1 and self._uses_date and self._refused is not None:
             self._distrust_date(self._refused)
         else:
@@ -227,6 +232,7 @@ class ServerClock:
     def _distrust_date(self, coarse: ClockOffsetBounds | None) -> None:
         self._uses_date, self._coarse = False, coarse
         self._length, self._guessing, self._confirmed = None, True, False
+        self._doubted_windows = UNPROVEN
         if coarse is not None and self._openings is not None:
             self._guess_length(coarse)
 

@@ -20,6 +20,7 @@ SAME_WINDOW = 0.1
 """Seconds by which the resets of one window may differ between responses (each is computed anew)."""
 SAFETY = 0.002
 """Seconds to wait beyond a reset."""
+TOO_MANY_REQUESTS = 429
 NOW = -math.inf
 """Opening time of a window that has room."""
 
@@ -144,12 +145,15 @@ class FixedWindowTracker:
 
     def record_response(self, reply: Reply | NoReply, *, refused: bool = False) -> None:
         """Record the end of a call and learn from its headers; `refused`: it was 'too many requests'."""
+        if self._windows and isinstance(reply, Reply):
+            self._drop_ended(reply.received_at)  # while this call still counts as sent since then
         self._in_flight -= 1
         if isinstance(reply, NoReply):
             self._end_probe()
             if reply.maybe_sent:  # the server may have counted it
                 self._windows = [window._replace(left=window.left - 1) for window in self._windows]
             return
+        refused = refused or reply.status == TOO_MANY_REQUESTS
         if refused:
             self._exemption.record_refusal()
         limits = parse_limits(reply.headers, max_past=MAX_WINDOW)
@@ -213,7 +217,6 @@ class FixedWindowTracker:
             self._sharing.record_count(limits.limit - limits.remaining - known.earlier, self._sent_since_reset)
 
     def _add(self, window: WindowState, *, counted: int) -> WindowState:
-        self._drop_ended(window.known_since)
         if self._ends(window, window.known_since) == math.inf:
             self._windows.clear()  # the end of the old one was not known; this is the sign of it
         is_only = not self._windows
@@ -254,5 +257,5 @@ def _shows_no_limit(reply: Reply, *, is_first: bool) -> bool:
     Once a limit is known, only a 200 of Rocket.Chat shows it: proxies and schema errors send no headers either.
     """
     if is_first:
-        return reply.status < 429
+        return reply.status < TOO_MANY_REQUESTS
     return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and reply.body[:1] == b"{"
