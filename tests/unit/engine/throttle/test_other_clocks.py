@@ -155,7 +155,7 @@ def test_a_server_that_is_set_back_refuses_one_burst(by: float) -> None:
         assert course.ended <= ideal(10.0) - by + 10.0 + 1.0
 
 
-def test_a_length_that_nobody_chooses_costs_one_call() -> None:
+def test_an_unusual_length_costs_one_call() -> None:
     """A window of 18 s by a right `Date` is questioned by one call, and loses less than a second a window."""
     course = run(Server(LIMIT, 18.0, steady(0.3)), 1)
     assert len(course.refused) == 1

@@ -102,7 +102,7 @@ class ServerClock:
     def is_date_doubtful(self, own_offset: float | None) -> bool:
         """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
 
-        That is so for a length that nobody chooses, where the own clock, which is `own_offset` before the monotonic
+        That is so for a length that is not usual, where the own clock, which is `own_offset` before the monotonic
         one, disagrees with `Date` and makes the length a usual one, and where `Date` was set back.
         """
         if self._coarse is None or not (self._may_question_date and self._uses_date):
