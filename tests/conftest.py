@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.blocking import blocking_calls_fail
 
 
 def pytest_configure() -> None:
-    """Restore the usual signals for the commands that tests start: a shell's background job ignores Ctrl-C."""
+    """Restore the usual signals for the commands that tests start: a shell's background job ignores Ctrl-C.
+
+    Property tests have no time limit.
+    """
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    settings.register_profile("any_speed", deadline=None)  # a loaded machine is no failure
+    settings.load_profile("any_speed")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

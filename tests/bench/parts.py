@@ -149,7 +149,7 @@ class _Stock:
     def classify(self) -> None:
         """Classify good answers."""
         for _ in range(self._rows):
-            classify(GOOD, REMOVE_LEADER, in_doubt=False)
+            classify(GOOD, REMOVE_LEADER)
 
     def report(self) -> None:
         """Write report.csv from the ledger."""

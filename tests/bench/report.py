@@ -24,6 +24,7 @@ def tables(found: Found) -> dict[str, str]:
         "memory": _memory,
         "window": _windows,
         "rate": _rates,
+        "reading": _reading,
         "parts": _parts,
         "startup": _startup,
         "profile": lambda text: f"```\n{text}\n```",
@@ -166,6 +167,28 @@ def _rates(found: Sequence[Found]) -> str:
         for one in found
     ]
     return table(("asked", "rows", "achieved/s", "of what was asked", "worst second", "of what was asked"), rows)
+
+
+def _reading(found: Sequence[Found]) -> str:
+    """Return the table of the reading phase."""
+    head = ("rows", "limited", "leaders", "reads", "changes", "changes unread", "s", "s unread", "429s")
+    return table(
+        head,
+        [
+            (
+                one["shape"],
+                f"{one['with']['rows']:,} rows, {'10 calls in 1 s' if one['limited'] else 'no'}",
+                f"{one['leaders']} %",
+                f"{one['with']['reading']:,}",
+                f"{one['with']['changing']:,}",
+                f"{one['without']['changing']:,}",
+                f"{one['with']['seconds']:.2f}",
+                f"{one['without']['seconds']:.2f}",
+                f"{one['with']['refused'] + one['without']['refused']:,}",
+            )
+            for one in found
+        ],
+    )
 
 
 def _parts(found: Sequence[Found]) -> str:

@@ -1,4 +1,4 @@
-"""Run a campaign for as long as it is told."""
+"""Run a campaign for a time."""
 
 import argparse
 import asyncio
@@ -6,17 +6,16 @@ import secrets
 import sys
 import tempfile
 import time
-from collections import Counter
 from itertools import count
 from pathlib import Path
 
-from tests.campaign.rounds import Round, play
+from tests.campaign.rounds import NOTHING, play
 
 
 def campaign(seconds: float, seed: int) -> int:
-    """Play rounds until the time is over; print what was played, and the seed of a round that went wrong."""
+    """Play rounds until the time is over; print the figures, or the seed of the round that broke an invariant."""
     print(f"campaign seed {seed}, {seconds:g} s", flush=True)
-    total = Round(0, 0, 0, 0, Counter())
+    total = NOTHING
     end = time.monotonic() + seconds
     for number in count():
         if time.monotonic() >= end:
@@ -30,8 +29,8 @@ def campaign(seconds: float, seed: int) -> int:
         total = total.plus(played)
     outcomes = ", ".join(f"{rows} {outcome}" for outcome, rows in sorted(total.outcomes.items()))
     print(
-        f"{number} rounds, {total.rows} rows, {total.calls} calls, {total.ends} workers killed or outages, "
-        f"{total.repeated} calls made again with need: {outcomes}"
+        f"{number} rounds, {total.rows} rows, {total.calls} calls, {total.kills} kills, {total.pauses} pauses, "
+        f"{total.repeated} calls repeated with need, {total.undone} rows undone: {outcomes}"
     )
     return 0
 

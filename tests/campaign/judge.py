@@ -1,79 +1,122 @@
-"""The invariants, held against the sandbox's own record and not against what the worker says of itself."""
+"""The invariants of a finished job, compared with the sandbox's own record and not with what the worker reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
-from rolecall.sandbox import Call
-from tests.campaign.scenario import SOUND, Pair, Scenario
+from rolecall.models import Evidence, Outcome
+from rolecall.sandbox import Call, Kind
+from rolecall.sandbox.write_routes import CHANGES
+from tests.campaign.scenario import SOUND, Scenario
+from tests.support.truth import Judge, Pair
 
-CARRIED_OUT_NOTE = "may have been carried out"
+SYNC_MESSAGES = "chat.syncMessages"
+REFUSED = 400
+TOO_MANY_REQUESTS = 429
 
 
 class Violation(AssertionError):  # noqa: N818 - a verdict, as an assertion is
     """An invariant does not hold."""
 
 
-def judge(scenario: Scenario, report: Sequence[dict[str, str]], ends: Sequence[float], *, stopped: bool) -> int:
-    """Check a finished job; give the number of calls that a crash or a lost answer made twice.
+class Gap(NamedTuple):
+    """A time in which responses can be lost: a kill (both times are the same), a pause of the worker, an outage."""
 
-    `ends`: when a worker was ended by a signal or the workspace went away, on the sandbox's clock.
-    `stopped`: the last session ended early.
+    start: float
+    end: float
+
+
+def judge(scenario: Scenario, report: Sequence[dict[str, str]], gaps: Sequence[Gap], *, stopped: bool) -> int:
+    """Check a finished job; return the number of calls that were repeated with need. Raises Violation.
+
+    `gaps` are on the sandbox's clock. `stopped`: the last session ended early.
     """
-    _every_row_told_once(scenario, report)
+    _every_row_reported_once(scenario, report)
     for row in report:
         if row["outcome"] not in ("invalid", "duplicate"):
-            _told_truly(scenario, row, stopped=stopped)
-    return _no_call_without_need(scenario, ends)
+            _reported_truly(scenario, row, stopped=stopped)
+    _nobody_else_changed(scenario)
+    return _no_call_without_need(scenario, gaps)
 
 
-def _every_row_told_once(scenario: Scenario, report: Sequence[dict[str, str]]) -> None:
-    told = [(row["line"], row["roomId"], row["userId"]) for row in report]
-    asked = [(str(line), *pair) for line, pair in enumerate(scenario.lines, start=2)]
-    _hold(told == asked, f"the report's rows are not the job's: {set(asked) ^ set(told)}")
+def _every_row_reported_once(scenario: Scenario, report: Sequence[dict[str, str]]) -> None:
+    reported = [(row["line"], row["roomId"], row["userId"]) for row in report]
+    expected = [(str(line), *pair) for line, pair in enumerate(scenario.lines, start=2)]
+    _require(reported == expected, f"the report's rows are not the job's: {set(expected) ^ set(reported)}")
     seen: set[Pair] = set()
     for row, pair in zip(report, scenario.lines, strict=True):
         kind = "invalid" if not pair[0] else "duplicate" if pair in seen else ""
         known = row["outcome"] if row["outcome"] in ("invalid", "duplicate") else ""
-        _hold(known == kind, f"line {row['line']} is told {row['outcome']}")
+        _require(known == kind, f"line {row['line']} is reported as {row['outcome']}")
         seen.add(pair)
 
 
-def _told_truly(scenario: Scenario, row: dict[str, str], *, stopped: bool) -> None:
-    room, user, outcome = row["roomId"], row["userId"], row["outcome"]
-    removals = scenario.world.removals(room, user)
-    has_roles = scenario.world.rooms[room].members.get(user) is not None
-    # To a member without any `roles` field the server says 'removed' as often as it is asked.
-    _hold(removals <= 1 or not has_roles, f"{row} was removed {removals} times")
+def _reported_truly(scenario: Scenario, row: dict[str, str], *, stopped: bool) -> None:
+    pair, outcome, evidence = (row["roomId"], row["userId"]), row["outcome"], row["evidence"]
+    judge_of_row = Judge(scenario.world, scenario.account_ids, reads_messages=_reads_messages(scenario, row["roomId"]))
+    is_true = judge_of_row.is_true(pair, outcome, evidence) or _is_unseen_repetition(scenario, row)
+    _require(is_true, f"{row} is false: {scenario.world.record.writes_for(*pair)} {_changing_calls(scenario, pair)}")
     match outcome:
-        case "removed":
-            _hold(not scenario.world.is_leader(room, user), f"{row} is told removed and still leads")
-        case "not_leader":
-            _hold(removals == 0, f"{row} is told not_leader although we removed it")
-        case "failed":
-            _hold(removals == 0 or CARRIED_OUT_NOTE in row["message"], f"{row} is told failed although we removed it")
-        case "not_attempted":
-            _hold(stopped and removals == 0, f"{row} is told not_attempted")
-        case "unknown":
-            _hold(row["reason"] != "", f"{row} has no reason")
+        case Outcome.REMOVED | Outcome.NOT_LEADER | Outcome.FAILED:
+            pass
+        case Outcome.NOT_ATTEMPTED:
+            _require(stopped, f"{row} was not attempted, although the run reached its end")
+        case Outcome.UNKNOWN:
+            _require(row["reason"] != "", f"{row} has no reason")
         case _:
             raise Violation(f"{row} has no outcome of ours")
+    if row["reason"] == "not_needed":
+        sent = [call for call in _changing_calls(scenario, pair) if not _is_limited(call)]
+        _require(not sent, f"{row} was sent: {sent}")
 
 
-def _no_call_without_need(scenario: Scenario, ends: Sequence[float]) -> int:
-    """Check that no answered call was made again, unless either side ended before the answer was recorded."""
+def _reads_messages(scenario: Scenario, room: str) -> bool:
+    """Return whether the messages of a room could be read: not if any such reading of this room went wrong."""
+    calls = [call for call in scenario.world.calls if call.route == SYNC_MESSAGES and call.room_id == room]
+    return scenario.message_evidence and bool(calls) and all(_is_sound(call) for call in calls)
+
+
+def _is_unseen_repetition(scenario: Scenario, row: dict[str, str]) -> bool:
+    """Return whether a proxy repeated the call of a row whose prior state could not be read: nothing shows that."""
+    if row["outcome"] != Outcome.NOT_LEADER or row["evidence"] != Evidence.RESPONSE:
+        return False
+    calls = _changing_calls(scenario, (row["roomId"], row["userId"]))
+    return any(call.fault == Kind.REPEATED for call in calls)
+
+
+def _nobody_else_changed(scenario: Scenario) -> None:
+    """Check that no role was taken from a user who is not in the job."""
+    taken = Judge(scenario.world, scenario.account_ids).taken() - set(scenario.lines)
+    _require(not taken, f"the role was taken from users outside the job: {taken}")
+
+
+def _no_call_without_need(scenario: Scenario, gaps: Sequence[Gap]) -> int:
+    """Check that no answered call was made again, unless the response may have been lost in a gap.
+
+    A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again.
+    """
     repeated = 0
-    by_end = dict.fromkeys(ends, 0)
+    by_gap = dict.fromkeys(gaps, 0)
     for pair in dict.fromkeys(scenario.lines):
-        for first, second in pairwise(scenario.world.calls_for(*pair)):
+        in_doubt = False
+        for first, second in pairwise(_changing_calls(scenario, pair)):
             repeated += 1
-            if not _is_sound(first):
-                continue
-            between = [end for end in ends if first.time <= end <= second.time]
-            _hold(bool(between), f"{pair} was called again although it was answered: {first} {second}")
-            by_end[between[0]] += 1
-    for end, rows in by_end.items():
-        _hold(rows <= scenario.concurrency, f"{rows} answered rows were sent again after the end at {end}")
+            between = [gap for gap in gaps if first.time <= gap.end and gap.start <= second.time]
+            if _is_sound(first) and not (in_doubt and first.status == REFUSED):
+                _require(bool(between), f"{pair} was called again although it was answered: {first} {second}")
+                by_gap[between[0]] += 1
+            in_doubt = in_doubt or not _is_sound(first) or bool(between)
+    for gap, rows in by_gap.items():
+        _require(rows <= scenario.concurrency, f"{rows} answered rows were sent again after {gap}")
     return repeated
+
+
+def _changing_calls(scenario: Scenario, pair: Pair) -> list[Call]:
+    return [call for call in scenario.world.calls_for(*pair) if call.route in CHANGES]
+
+
+def _is_limited(call: Call) -> bool:
+    return call.status == TOO_MANY_REQUESTS or call.fault == Kind.OLD_TOO_MANY
 
 
 def _is_sound(call: Call) -> bool:
@@ -82,6 +125,29 @@ def _is_sound(call: Call) -> bool:
     return call.status in (200, 400)
 
 
-def _hold(holds: bool, what: str) -> None:
+def judge_undo(scenario: Scenario, before: set[Pair], report: Sequence[dict[str, str]]) -> int:
+    """Check the roles after an undo: exactly those before the run, where the evidence is more than inferred.
+
+    Returns the number of rows that were undone. Rows that another administrator changed are not compared.
+    """
+    changed = {other.pair for other in scenario.others}
+    undone = 0
+    for pair, row in _settled_rows(report):
+        if pair in changed or pair[0] not in scenario.world.rooms or _is_unseen_repetition(scenario, row):
+            continue
+        leads = scenario.world.is_leader(*pair)
+        _require(leads is (pair in before), f"after the undo {row} {'leads' if leads else 'does not lead'}")
+        undone += row["outcome"] == Outcome.REMOVED
+    return undone
+
+
+def _settled_rows(report: Sequence[dict[str, str]]) -> Iterator[tuple[Pair, dict[str, str]]]:
+    for row in report:
+        is_settled = row["outcome"] in (Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED)
+        if is_settled and row["evidence"] != Evidence.INFERRED:
+            yield (row["roomId"], row["userId"]), row
+
+
+def _require(holds: bool, what: str) -> None:
     if not holds:
         raise Violation(what)

@@ -5,13 +5,15 @@ import resource
 import secrets
 import signal
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from rolecall.sandbox import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
-from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
+from tests.support.command import ROLECALL, environment, finish, many, outcomes, read_report, rolecall, start, write_job
+from tests.support.truth import changing_calls, wait_for_changes
 
 FAST = ("--rate", "unlimited", "--retry-backoff", "0.02")
 
@@ -65,7 +67,7 @@ async def test_a_killed_run_is_reported_as_it_stands(tmp_path: Path) -> None:
     async with Sandbox(world, faults=plan) as sandbox:
         words = ("run", job, "--out", "o", *FAST, "--concurrency", "1")
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.wait_for_calls(7)  # the preflight, five rows, and the one that hangs
+        await wait_for_changes(sandbox, 6)  # five rows, and the one that hangs
         worker.kill()
         await worker.communicate()
         report = await rolecall("report", "o", cwd=tmp_path, env={})
@@ -86,15 +88,15 @@ async def test_an_interrupt_awaits_the_calls_under_way(tmp_path: Path, number: s
     async with Sandbox(world, latency=0.05) as sandbox:
         env = environment(sandbox.url)
         worker = await start("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
-        await sandbox.wait_for_calls(40)
+        await wait_for_changes(sandbox, 40)
         worker.send_signal(number)
         ended = await finish(worker)
-        seen = len(world.calls)
+        seen = len(changing_calls(world))
         told = outcomes(tmp_path / "o")
         again = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
     assert ended.code == 130, ended.stderr
     assert "Ctrl-C again ends at once" in ended.stderr
-    assert told == {("removed", ""): seen - 1, ("not_attempted", "interrupted"): 300 - (seen - 1)}
+    assert told == {("removed", ""): seen, ("not_attempted", "interrupted"): 300 - seen}
     assert again.code == 0
     assert outcomes(tmp_path / "o") == {("removed", ""): 300}
     assert all(len(world.calls_for(*pair)) == 1 for pair in pairs)
@@ -109,14 +111,15 @@ async def test_a_hung_call_is_unknown_once_the_grace_is_over(tmp_path: Path) -> 
     async with Sandbox(world, faults=plan, latency=0.01) as sandbox:
         env = environment(sandbox.url)
         worker = await start("run", job, "--out", "o", *FAST, "--shutdown-timeout", "0.2", cwd=tmp_path, env=env)
-        await sandbox.wait_for_calls(12)
+        await wait_for_changes(sandbox, 12)
         worker.send_signal(signal.SIGINT)
         ended = await finish(worker)
         told = outcomes(tmp_path / "o")
         await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
     assert ended.code == 130
     assert told["unknown", "cancelled_in_flight"] == 1
-    assert outcomes(tmp_path / "o") == {("removed", ""): 29, ("removed", "confirmed_on_retry"): 1}
+    assert outcomes(tmp_path / "o") == {("removed", ""): 30}
+    assert Counter(row["evidence"] for row in read_report(tmp_path / "o")) == {"response": 29, "message": 1}
 
 
 async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
@@ -149,9 +152,9 @@ async def test_a_full_disk_stops_the_run_cleanly(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.csv", pairs)
 
     def small_files() -> None:
-        """Let no file grow beyond 600 kB, as a full disk does; the signal that comes with it is ignored."""
+        """Let no file grow beyond 1 MB, as a full disk does; the signal that comes with it is ignored."""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)

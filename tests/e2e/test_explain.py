@@ -22,7 +22,7 @@ REFUSAL = b'{"success":false,"error":"Not allowed [error-not-allowed]"}'
         (REFUSAL, ["--operation", "channels.addOwner"], "channels.addOwner"),
         (b"<h1>Sign in</h1>", ["--status", "200"], "untrusted_answer"),
         (b"<h1>Bad Gateway</h1>", ["--status", "502"], "proxy_error"),
-        (b'{"error": "x [error-user-not-leader]"}', ["--in-doubt"], "confirmed_on_retry"),
+        (b'{"success":false,"error": "x [error-user-not-leader]"}', ["--in-doubt"], "confirmed_on_retry"),
     ],
 )
 @pytest.mark.parametrize("source", ["file", "-"])

@@ -131,15 +131,20 @@ async def run_program(heading: str, place: Path) -> str:
         cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     stdout, stderr = await process.communicate()
-    assert (process.returncode, stderr.decode()) == (0, "")
+    # On a busy machine the development mode reports callbacks that took longer than 0.1 s.
+    lines = [line for line in stderr.decode().splitlines() if not line.startswith("Executing <")]
+    assert (process.returncode, lines) == (0, [])
     return stdout.decode()
 
 
 async def test_the_first_program(place: Path) -> None:
     """It prints a line for each row; run again, it sends nothing and tells the same."""
     first = await run_program("Rolecall in a program", place)
-    assert sorted(first.splitlines()) == ["1 removed ", "2 not_leader "]
-    assert sorted((await run_program("Rolecall in a program", place)).splitlines()) == ["1 removed ", "2 not_leader "]
+    assert sorted(first.splitlines()) == ["1 removed ", "2 not_leader not_needed"]
+    assert sorted((await run_program("Rolecall in a program", place)).splitlines()) == [
+        "1 removed ",
+        "2 not_leader not_needed",
+    ]
 
 
 async def test_the_program_with_the_other_commands(place: Path, sandbox: Sandbox) -> None:
@@ -174,6 +179,7 @@ def told(text: str) -> list[dict[str, Any]]:
 async def test_the_aiohttp_service(place: Path, sandbox: Sandbox) -> None:
     """It streams a line for each row, refuses what are no rows, says why a run stopped, and goes on."""
     app = service("aiohttp").app
+    sandbox.world.join(ROOM, OTHER, ("leader",))
     sandbox.faults.add(Fault(Kind.REVOKE, FaultMatch(user=OTHER)))
     async with TestClient(TestServer(app)) as client:
         rows = [[ROOM, LEADER], {"roomId": ROOM, "userId": OTHER, "name": "user.044"}, [ROOM, 7]]
@@ -185,7 +191,7 @@ async def test_the_aiohttp_service(place: Path, sandbox: Sandbox) -> None:
         sandbox.world.tokens[environment("")["ROCKETCHAT_AUTH_TOKEN"]] = "bulkBotAccount234"
         async with client.post("/runs/cleanup", json=rows) as answer:
             again = told(await answer.text())
-        assert Counter(line["outcome"] for line in again) == {"invalid": 1, "removed": 1, "not_leader": 1}
+        assert Counter(line["outcome"] for line in again) == {"invalid": 1, "removed": 2}
         assert next(line["extra"] for line in again if line["line"] == 2) == {"name": "user.044"}
         for wrong in ({"rows": rows}, "rows"):
             async with client.post("/runs/cleanup", json=wrong) as answer:
@@ -199,7 +205,10 @@ async def test_the_aiohttp_service_holds_a_run_once(place: Path, sandbox: Sandbo
     """While a request works on a run, another for the same one is answered with 409; one who hangs up frees it."""
     sandbox.latency = 0.1
     app = service("aiohttp").app
-    rows = [[ROOM, LEADER], *([ROOM, f"nobody{n}"] for n in range(20))]
+    rows = [[ROOM, LEADER], *([ROOM, f"leader{n}"] for n in range(20))]
+    for _, user in rows[1:]:
+        sandbox.world.add_user(user)
+        sandbox.world.join(ROOM, user, ("leader",))
     async with TestClient(TestServer(app)) as client:
         async with client.post("/runs/cleanup", json=rows) as answer:
             assert await answer.content.readline()

@@ -127,7 +127,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert "Typing :: Typed" in told
     pythons = sorted(int(minor) for minor in re.findall(r"Python :: 3\.(\d+)", "\n".join(told)))
     assert metadata["Requires-Python"] == f">=3.{pythons[0]}"
-    assert "rolecall = rolecall.cli.main:main" in entry_points
+    assert "rolecall = rolecall.cli.entry:main" in entry_points
 
 
 def test_the_installed_command_runs_without_the_sources(python: Path, tmp_path: Path) -> None:

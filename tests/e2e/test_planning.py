@@ -26,7 +26,7 @@ async def test_check_changes_nothing_and_dry_run_is_the_same(tmp_path: Path) -> 
     assert "Predicted; nothing was changed. 4 rows: 2 removed, 1 not_leader, 1 duplicate." in checked.stdout
     assert "Members will see 2 system messages in 2 groups" in checked.stdout
     assert changes(world) == []
-    expected = Counter({("removed", ""): 2, ("not_leader", ""): 1, ("duplicate", "duplicate_of"): 1})
+    expected = Counter({("removed", ""): 2, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1})
     assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b") == expected
     assert not (tmp_path / "a/retry.csv").exists()
 
@@ -49,6 +49,27 @@ async def test_the_run_does_only_what_was_planned(tmp_path: Path) -> None:
         ("failed", "room_not_found", "0"),
     ]
     assert "Nothing left to do" in again.stdout
+
+
+@pytest.mark.parametrize("reading", ["--read-roles", "--no-read-roles"])
+async def test_a_row_that_no_longer_fits_the_plan_is_not_sent(reading: str, tmp_path: Path) -> None:
+    """A role that another took since the check, or a user who left, is reported as different, and nothing is sent."""
+    world, job = organisation(), write_job(tmp_path / "job.csv", LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--save-plan", "plan.jsonl", *FAST, cwd=tmp_path, env=env)
+        world.join(*LEADERS[0])
+        del world.rooms[LEADERS[1][0]].members[LEADERS[1][1]]
+        await rolecall("run", job, "--plan", "plan.jsonl", "--out", "out", reading, *RUN, cwd=tmp_path, env=env)
+    rows = [(row["outcome"], row["reason"], row["message"]) for row in read_report(tmp_path / "out")]
+    if reading == "--no-read-roles":
+        assert [(outcome, reason) for outcome, reason, _ in rows] == [("removed", ""), ("failed", "user_not_in_room")]
+        return
+    assert changes(world) == []
+    assert rows == [
+        ("not_leader", "differs_from_plan", "planned to be sent, but read now: not_needed"),
+        ("failed", "differs_from_plan", "planned to be sent, but read now: user_not_in_room"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
 from tests.support.terminal import seen, terminal
+from tests.support.truth import wait_for_changes
 
 
 async def on_a_terminal(
@@ -203,7 +204,7 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
     words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "1")
     async with Sandbox(leader_world(pairs), faults=plan) as sandbox:
         worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
-        await sandbox.wait_for_calls(7)
+        await wait_for_changes(sandbox, 6)
         worker.kill()
         await worker.communicate()
         killed = await status(tmp_path)

@@ -1,4 +1,4 @@
-"""The question before the first row: only on a terminal, only without --yes; anything but yes sends nothing."""
+"""The question before the first row: on the terminal, only without --yes; anything but yes sends nothing."""
 
 import asyncio
 import fcntl
@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from rolecall.sandbox import Limiter, Sandbox, World, leader_world
-from tests.support.command import ROLECALL, environment, rolecall, write_job
+from tests.support.command import ROLECALL, environment, write_job
 
 PAIRS = [("room1", "user1"), ("room1", "user2"), ("room2", "user1")]
 
 
-async def on_a_terminal(tmp_path: Path, world: World, typed: bytes, *words: str) -> tuple[int, str]:
-    """Run the command on a terminal, type once the question stands, and give its end and what it showed."""
+async def on_a_terminal(
+    tmp_path: Path, world: World, typed: bytes, *words: str, piped: int | None = None
+) -> tuple[int, str]:
+    """Run the command on a terminal, type once the question stands, and give its end and what it showed.
+
+    `piped` is where stdout and stderr go instead of the terminal.
+    """
     job = write_job(tmp_path / "job.csv", PAIRS)
     ours, theirs = pty.openpty()
     async with Sandbox(world, limiter=Limiter(10, 60.0)) as sandbox:
@@ -24,10 +29,10 @@ async def on_a_terminal(tmp_path: Path, world: World, typed: bytes, *words: str)
             ROLECALL,
             *("run", str(job), *words),
             cwd=tmp_path,
-            env=environment(sandbox.url, TERM="dumb"),
+            env=environment(sandbox.url, TERM="dumb", ROLECALL_YES="0"),
             stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdout=piped if piped is not None else theirs,
+            stderr=piped if piped is not None else theirs,
             start_new_session=True,
             preexec_fn=take_terminal,
         )
@@ -77,10 +82,45 @@ async def test_yes_is_not_asked(tmp_path: Path) -> None:
     assert "[y/N]" not in shown
 
 
-async def test_no_terminal_is_not_asked(tmp_path: Path) -> None:
-    """A scheduled run has nobody to ask."""
+@pytest.mark.parametrize(("typed", "code", "calls"), [(b"y\n", 0, 3), (b"n\n", 2, 0)])
+async def test_a_person_is_asked_although_the_output_is_piped(
+    tmp_path: Path, typed: bytes, code: int, calls: int
+) -> None:
+    """The question appears on the terminal where stdout and stderr go into a file."""
+    world = leader_world(PAIRS, roles=("user",))
+    with (tmp_path / "output").open("wb") as output:
+        ended, shown = await on_a_terminal(tmp_path, world, typed, piped=output.fileno())
+    assert ended == code, (tmp_path / "output").read_text()
+    assert "Remove 3 leaders in 2 groups" in shown
+    assert sum(call.route == "groups.removeLeader" for call in world.calls) == calls
+
+
+async def test_without_a_terminal_yes_is_needed(tmp_path: Path) -> None:
+    """Without a terminal and without --yes nothing is sent: exit code 2, one line, no folder."""
     job = write_job(tmp_path / "job.csv", PAIRS)
-    async with Sandbox(leader_world(PAIRS)) as sandbox:
-        ended = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 0
-    assert "[y/N]" not in ended.stderr
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url, ROLECALL_YES="0")
+        refused = await in_no_session("run", str(job), cwd=tmp_path, env=env)
+        assert sum(call.route == "groups.removeLeader" for call in world.calls) == 0
+        assert not (tmp_path / "runs").exists()
+        done = await in_no_session("run", str(job), "--yes", cwd=tmp_path, env=env)
+    assert refused[0] == 2
+    assert refused[1] == "rolecall: There is no terminal to confirm on, and nothing was sent; --yes sends without it.\n"
+    assert done[0] == 0, done[1]
+
+
+async def in_no_session(*words: str, cwd: Path, env: dict[str, str]) -> tuple[int, str]:
+    """Run the command in a session without a terminal, as a scheduler does; give its end and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        ROLECALL,
+        *words,
+        cwd=cwd,
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    _, stderr = await process.communicate()
+    return process.returncode or 0, stderr.decode()

@@ -1,6 +1,10 @@
 """What a newcomer gets wrong: one clear line, the right exit code, nothing sent, never a traceback."""
 
+import os
+import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -183,13 +187,14 @@ async def test_a_refused_folder_keeps_a_run_that_sent_nothing(tmp_path: Path) ->
 
 
 async def test_settings_come_from_files_too(tmp_path: Path) -> None:
-    """A .env, a rolecall.toml and a token file do instead of the environment."""
+    """A rolecall.toml and a token file beside it do instead of the environment; a .env adds options."""
     job = write_job(tmp_path / "job.csv", PAIRS)
     world = leader_world(PAIRS)
     async with Sandbox(world) as sandbox:
-        (tmp_path / ".env").write_text(f"ROCKETCHAT_USER_ID={ACCOUNT.user_id}\nROLECALL_RATE=unlimited\n")
+        (tmp_path / ".env").write_text("ROLECALL_RATE=unlimited\nROLECALL_YES=yes\n")
         (tmp_path / "rolecall.toml").write_text(
-            f'[workspace]\nurl = "{sandbox.url}"\nauth_token_file = "token"\n[run]\nconcurrency = 2\n'
+            f'[workspace]\nurl = "{sandbox.url}"\nuser_id = "{ACCOUNT.user_id}"\nauth_token_file = "token"\n'
+            "[run]\nconcurrency = 2\n"
         )
         (tmp_path / "token").write_text(ACCOUNT.token + "\n")
         (tmp_path / "token").chmod(0o600)
@@ -208,3 +213,53 @@ def test_output_that_cannot_be_written_is_told(words: tuple[str, ...], tmp_path:
         )
     assert ended.returncode == 4
     assert ended.stderr == b"rolecall: a file, or the output, cannot be read or written: No space left on device.\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+@pytest.mark.parametrize("planted", ["o", "o/ledger.sqlite", "o/run.lock", "o/run.log.jsonl"])
+async def test_what_another_user_planted_is_refused(tmp_path: Path, planted: str) -> None:
+    """A folder, store, lock or log of another user is refused by name, and nothing is sent."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        (tmp_path / "o").mkdir()
+        if planted != "o":
+            (tmp_path / planted).touch()
+        os.chown(tmp_path / planted, 54_321, 54_321)
+        ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code in (2, 4)
+    assert planted in ended.stderr
+    assert "another user" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert all(call.route == "me" for call in world.calls)
+
+
+async def test_a_store_with_a_trigger_is_refused(tmp_path: Path) -> None:
+    """A store whose trigger would add a pair that is in no job is refused before a row is sent."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world([*PAIRS, ("room", "victim")])
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("check", job, "--out", "made", cwd=tmp_path, env=env)
+        (tmp_path / "o").mkdir(0o700)
+        shutil.copy(tmp_path / "made/ledger.sqlite", tmp_path / "o/ledger.sqlite")
+        with closing(sqlite3.connect(tmp_path / "o/ledger.sqlite")) as database:
+            database.executescript(
+                "DELETE FROM pair; DELETE FROM meta; CREATE TRIGGER more AFTER INSERT ON pair WHEN new.user_id = 'user'"
+                " BEGIN INSERT INTO pair (room_id, user_id, place, line) VALUES ('room', 'victim', 99, 99); END"
+            )
+        ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=env)
+    assert_one_line(ended, 2, "ledger.sqlite", "another schema", "trigger more")
+    assert ("room", "victim") in world.pairs_with_role("leader")
+    assert not any(call.route == "groups.removeLeader" for call in world.calls)
+
+
+async def test_a_log_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A pipe in the place of the log ends the run with one line; it does not wait for a reader."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        (tmp_path / "o").mkdir()
+        os.mkfifo(tmp_path / "o/run.log.jsonl")
+        ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code in (2, 4)
+    assert "run.log.jsonl" in ended.stderr

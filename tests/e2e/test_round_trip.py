@@ -24,16 +24,20 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     ]
     async with Sandbox(world, faults=faults) as sandbox:
         env = environment(sandbox.url)
-        words = ("--out", "out", "--max-attempts", "1", "--concurrency", "1", *RUN)
+        words = ("--out", "out", "--max-attempts", "1", "--no-read-roles", *RUN)
         await rolecall("run", job, *words, cwd=tmp_path, env=env)
         before = outcomes(tmp_path / "out")
-        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+        opened = await rolecall("verify", "out", "--no-wait", *FAST, cwd=tmp_path, env=env)
+        listed = read_rows(tmp_path / "out/verify.csv")
+        verified = await rolecall("verify", "out", "--late-arrival", "1", *FAST, cwd=tmp_path, env=env)
     assert sum(rows for (outcome, _), rows in before.items() if outcome == "unknown") == 2
+    assert opened.code == 6, opened.stderr
+    assert "2 rows read back: 1 unknown until now and settled, 1 open (a call may still arrive)." in opened.stdout
+    assert [(row["finding"], row["line"], row["hasRole"]) for row in listed] == [("open", "3", "yes")]
     assert verified.code == 0, verified.stderr
-    assert "2 rows read back: 2 unknown until now and settled." in verified.stdout
-    assert [(row["outcome"], row["reason"]) for row in read_report(tmp_path / "out")] == [
-        ("removed", "confirmed_by_reading"),
-        ("failed", "role_unchanged"),
+    assert [(row["outcome"], row["reason"], row["evidence"]) for row in read_report(tmp_path / "out")] == [
+        ("removed", "confirmed_by_reading", "inferred"),
+        ("failed", "role_unchanged", "roles"),
     ]
 
 
@@ -45,9 +49,9 @@ async def test_verify_settles_no_row_of_somebody_who_is_no_member(tmp_path: Path
     proxy = Fault(Kind.STATUS, FaultMatch(route="groups.removeLeader"), times=1, status=502, html=True)
     async with Sandbox(world, faults=[proxy]) as sandbox:
         env = environment(sandbox.url)
-        words = ("--out", "out", "--max-attempts", "1", "--concurrency", "1", *RUN)
+        words = ("--out", "out", "--max-attempts", "1", "--concurrency", "1", "--no-read-roles", *RUN)
         await rolecall("run", job, *words, cwd=tmp_path, env=env)
-        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+        verified = await rolecall("verify", "out", "--late-arrival", "0", *FAST, cwd=tmp_path, env=env)
         seen = read_report(tmp_path / "out")
         await rolecall("run", job, *words, cwd=tmp_path, env=env)
     assert verified.code == 1
@@ -112,10 +116,18 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
     """Only rows that the run removed get their role back; inferred ones only when asked for; and only once."""
     world, job = organisation(), write_job(tmp_path / "job.csv", [*LEADERS, NO_LEADER])
     before = world.pairs_with_role("leader")
-    lost = Fault(Kind.DROP_AFTER, FaultMatch(user=LEADERS[1][1], route="groups.removeLeader"))
+    lost = Fault(Kind.DROP_AFTER, FaultMatch(user=LEADERS[0][1], route="groups.removeLeader"))
     async with Sandbox(world, faults=[lost]) as sandbox:
         env = environment(sandbox.url)
-        await rolecall("run", job, "--out", "out", *RUN, cwd=tmp_path, env=env)
+        words = ("run", job, "--out", "out", *RUN)
+        write_job(job, LEADERS[1:])
+        blind = await rolecall(*words, "--no-read-roles", cwd=tmp_path, env=env)
+        assert "1 row: prior role unknown" in blind.stdout
+        nothing = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
+        assert nothing.code == 2
+        assert "1 row is removed only by inference: prior role unknown" in nothing.stderr
+        write_job(job, [*LEADERS, NO_LEADER])
+        await rolecall(*words, cwd=tmp_path, env=env)
         assert world.pairs_with_role("leader") == before - set(LEADERS)
         world.record.calls.clear()
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
@@ -123,8 +135,12 @@ async def test_undo_gives_back_exactly_what_was_taken(tmp_path: Path) -> None:
         twice = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         inferred = await rolecall("undo", "out", "--include-inferred", *RUN, cwd=tmp_path, env=env)
         verified = await rolecall("verify", "out/undo", *FAST, cwd=tmp_path, env=env)
+    told = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
+    assert told["evidence"] == {"response": 0, "roles": 0, "message": 1, "inferred": 1}
     assert (undone.code, twice.code, inferred.code, verified.code) == (0, 2, 0, 0)
-    assert undone.stderr.startswith("Not undone: 1 removed by inference (--include-inferred).\n")
+    assert undone.stderr.startswith(
+        "Not undone: 1 removed by inference: their prior role is unknown (--include-inferred).\n"
+    )
     assert "Not undone" not in inferred.stderr
     assert "undone already" in twice.stderr
     assert changes(world) == [("groups.addLeader", *pair) for pair in LEADERS]
@@ -142,9 +158,10 @@ async def test_an_undo_that_was_refused_is_not_told_as_one_that_was_done(tmp_pat
         world.remove_permission("set-leader")
         undone = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
         again = await rolecall("undo", "out", *RUN, cwd=tmp_path, env=env)
-        verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
+        verified = await rolecall("verify", "out", "--no-wait", *FAST, cwd=tmp_path, env=env)
     assert (undone.code, again.code) == (1, 2)
     assert undone.stderr.startswith("Not undone: 1 unknown ('rolecall verify out' settles them).\n")
+    assert verified.code == 6
     assert ", but for 1 row that failed: out/undo contains the report" in again.stderr
     assert "was undone" not in verified.stdout
 
@@ -194,7 +211,7 @@ async def test_another_operation_is_told_in_its_own_words(tmp_path: Path) -> Non
     async with Sandbox(world) as sandbox:
         done = await rolecall("run", job, *words, cwd=tmp_path, env=environment(sandbox.url))
     assert done.code == 0
-    assert outcomes(tmp_path / "out") == Counter({("removed", ""): 1, ("not_moderator", ""): 1})
+    assert outcomes(tmp_path / "out") == Counter({("removed", ""): 1, ("not_moderator", "not_needed"): 1})
     told = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
     assert told["operation"] == "groups.removeModerator"
     assert (told["outcomes"]["not_moderator"], "not_leader" in told["outcomes"]) == (1, False)

@@ -98,7 +98,7 @@ async def test_json_says_the_same(folder: Path) -> None:
     """With --json another program reads values and places, and what is wrong; still no token."""
     environ = {**BARE, "ROLECALL_RATE": "fast", "ROLECALL_RAET": "1/s", "ROLECALL_CA_FILE": ""}
     ended = await rolecall("config", "--json", cwd=folder, env=environ)
-    assert (ended.code, ended.stderr) == (0, "")
+    assert (ended.code, ended.stderr) == (2, "")
     assert TOKEN not in ended.stdout
     said = json.loads(ended.stdout)
     assert said["settingsFile"] == "rolecall.toml"
@@ -142,6 +142,12 @@ async def test_secrets_in_options_are_not_shown(folder: Path) -> None:
         (["config"], {"ROLECALL_CONFIG": "odd.toml"}, "[run] has no key 'raet'; did you mean 'rate'?"),
         (["run", "job.csv"], {"ROLECALL_CONFIG": "argument.toml"}, "[run] has no key 'job'"),
         (["config", "rnu"], {}, "there is no command 'rnu'; did you mean 'run'?"),
+        (
+            ["run", "job.csv"],
+            {"ROLECALL_MAX_FAILURE": "1"},
+            "did you mean 'ROLECALL_MAX_FAILURES'? Rename or unset it.",
+        ),
+        (["template", "csv"], {"ROLECALL_RAET": "1/s"}, "ROLECALL_RAET is not a setting"),
         (["template"], {}, "Missing argument 'csv|json'. Choose from: csv, json"),
         (["--profile", "test", "run", "job.csv"], {"ROCKETCHAT_URL": "https://chat.example.org"}, "select no profile"),
     ],
@@ -170,7 +176,7 @@ async def test_a_run_works_on_the_workspace_of_its_profile(tmp_path: Path) -> No
             f'[workspace]\nurl = "{one.url}"\n{who}[profiles.test]\nurl = "{other.url}"\n{who}'
         )
         (tmp_path / "rolecall.toml").chmod(0o600)
-        done = await rolecall("--profile", "test", "run", "job.csv", "--out", "out", cwd=tmp_path, env=BARE)
+        done = await rolecall("--profile", "test", "run", "job.csv", "--yes", "--out", "out", cwd=tmp_path, env=BARE)
         env = environment(one.url, ROLECALL_PROFILE="test")
         refused = await rolecall("run", "job.csv", cwd=tmp_path, env=env)
     assert done.code == 0, done.stderr
@@ -217,3 +223,46 @@ async def test_a_template_is_printed_and_overwrites_nothing(tmp_path: Path, form
         assert (ended.code, ended.stdout) == (2, "")
         assert said in ended.stderr
     assert (tmp_path / "job").read_text() == "mine"
+
+
+async def test_a_misspelt_variable_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """A misspelt threshold would be ignored: the run is refused, also if the variable is in a `.env`."""
+    job = write_job(tmp_path / "job.csv", [("room", "user")])
+    world = leader_world([("room", "user")])
+    (tmp_path / ".env").write_text("ROLECALL_MAX_FAILURE=1\n")
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall("run", job, cwd=tmp_path, env=environment(sandbox.url))
+    assert (ended.code, ended.stderr.count("\n")) == (2, 1)
+    assert "ROLECALL_MAX_FAILURE is not a setting" in ended.stderr
+    assert world.calls == []
+
+
+async def test_variables_of_other_programs_are_one_warning(tmp_path: Path) -> None:
+    """What Kubernetes injects for a service of a similar name is ignored, with one line."""
+    job = write_job(tmp_path / "job.csv", [("room", "user")])
+    other = {f"ROLECALL_POSTGRES_{name}": "x" for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT_5432_TCP_ADDR")}
+    async with Sandbox(leader_world([("room", "user")])) as sandbox:
+        ended = await rolecall("run", job, "--quiet", cwd=tmp_path, env=environment(sandbox.url, **other))
+        shown = await rolecall("config", cwd=tmp_path, env=environment(sandbox.url, **other))
+    assert ended.code == 0
+    assert ended.stderr.splitlines()[0].startswith("warning: ROLECALL_POSTGRES_PORT_5432_TCP_ADDR and 2 more")
+    assert len(ended.stderr.splitlines()) == 1
+    assert shown.code == 0
+    assert "warning: ROLECALL_POSTGRES_SERVICE_HOST is not a setting" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ROLECALL_RATE": "fast"},
+        {"ROLECALL_RAET": "1/s"},
+        {"ROCKETCHAT_AUTH_TOKEN": "two words"},
+        {"ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": "gone"},
+    ],
+)
+async def test_config_ends_with_2_on_a_wrong_value(tmp_path: Path, change: dict[str, str]) -> None:
+    """A script can check its settings: a value that a command would refuse is exit code 2, below all settings."""
+    ended = await rolecall("config", cwd=tmp_path, env=environment("https://chat.example.org", **change))
+    assert ended.code == 2
+    assert "rate " in ended.stdout
+    assert ended.stderr.startswith("warning: ")

@@ -69,7 +69,9 @@ async def test_a_revoked_token_stops_within_the_calls_in_flight(tmp_path: Path) 
     told = outcomes(tmp_path / "o")
     removed = sum(world.removals(*pair) for pair in pairs)
     assert told == {("removed", ""): removed, ("not_attempted", "credentials"): 200 - removed}
-    assert Counter(call.status for call in world.calls)[401] <= 8
+    refused = Counter(call.route for call in world.calls if call.status == 401)
+    assert refused["groups.removeLeader"] <= 8
+    assert refused["me"] == 2
 
 
 async def test_the_failure_threshold_stops_the_run(tmp_path: Path) -> None:
@@ -92,11 +94,42 @@ async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path) -> None:
     pairs = many(50)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
-    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404, html=True)])
+    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404)])
     async with Sandbox(world, faults=plan) as sandbox:
         ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 4, ended.stderr
-    assert outcomes(tmp_path / "o") == {("not_attempted", "no_such_route"): 50}
+    assert {reason for _, reason in outcomes(tmp_path / "o")} == {"no_such_route"}
+    assert not any(outcome == "failed" for outcome, _ in outcomes(tmp_path / "o"))
+    assert sum(call.route == "groups.removeLeader" for call in world.calls) <= 8 + 2
+
+
+async def test_a_page_instead_of_the_route_is_no_missing_route(tmp_path: Path) -> None:
+    """A firewall's 404 leaves the rows in doubt; the roles settle them: failed, as they are still there."""
+    pairs = many(3)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    plan = FaultPlan([Fault(Kind.STATUS, times=None, status=404, html=True)])
+    async with Sandbox(world, faults=plan) as sandbox:
+        words = ("run", job, "--out", "o", *FAST, "--max-attempts", "1")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 1, ended.stderr
+    assert outcomes(tmp_path / "o") == {("failed", "untrusted_answer"): 3}
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_one_bad_instance_stops_nothing(tmp_path: Path, status: int) -> None:
+    """An instance behind a load balancer that answers each third call with this status costs calls, but no row."""
+    pairs = many(60)
+    world = leader_world(pairs)
+    job = write_job(tmp_path / "job.csv", pairs)
+    plan = FaultPlan([Fault(Kind.STATUS, FaultMatch(chance=0.33), times=None, status=status)], seed=4)
+    async with Sandbox(world, faults=plan) as sandbox:
+        ended = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 0, ended.stderr
+    assert outcomes(tmp_path / "o") == {("removed", ""): 60}
+    refused = [call for call in world.calls if call.status == status]
+    assert len(refused) > 15
+    assert all(call.route == "groups.removeLeader" for call in refused)
 
 
 async def test_a_bad_room_is_asked_once(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, oper
 
 @every_operation
 async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_path: Path) -> None:
-    """For each operation and each kind of pair the prediction is the run's outcome, the 200 for nothing apart."""
+    """For each operation and each kind of pair the prediction is the run's outcome and reason."""
     world = organisation_world().world
     pairs = pairs_of(world)
     async with Sandbox(world) as sandbox:
@@ -83,27 +83,32 @@ async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_pat
         assert not any(call.carried_out for call in world.calls)
         done = await carry_out(sandbox.url, pairs, tmp_path / "run.sqlite", operation)
     assert operation.name not in before
-    # A member who never had a role is removed from nothing, says the server; who has read the roles knows better.
-    quirk = {
-        pair
-        for pair, (outcome, _) in done.items()
-        if outcome is Outcome.REMOVED and world.rooms[pair[0]].members[pair[1]] is None
-    }
-    assert {pair: what for pair, what in predicted.items() if pair not in quirk} == {
-        pair: what for pair, what in done.items() if pair not in quirk
-    }
-    assert {predicted[pair] for pair in quirk} <= {(operation.nothing_to_do, "")}
+    assert predicted == done
+
+
+async def test_by_user_the_prediction_is_the_runs_too(tmp_path: Path) -> None:
+    """Where a run reads by user, it sees rooms that the account has not joined; so does the check."""
+    world = organisation_world().world
+    person = user("legal.lead")
+    rooms = [room for room, entry in world.rooms.items() if entry.type == "p"]
+    async with Sandbox(world) as sandbox:
+        pairs = [(room, person) for room in rooms]
+        predicted = await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
+        done = await carry_out(sandbox.url, pairs, tmp_path / "run.sqlite", REMOVE_LEADER)
+    assert predicted == done
+    assert (Outcome.FAILED, "room_not_joined") in done.values()
+    assert (Outcome.FAILED, "user_not_in_room") in done.values()
 
 
 async def test_each_room_is_read_once(tmp_path: Path) -> None:
-    """However many rows a room has, its roles are asked for once, and its users' memberships only where they matter."""
+    """However many rows a room has, its roles are read once, and each user once where the run reads by user."""
     world = organisation_world().world
     pairs = [(room, person) for room, person in world.pairs_with_role("leader") if world.rooms[room].type == "p"]
     async with Sandbox(world) as sandbox:
         await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
     routes = [call.route for call in world.calls]
     assert routes.count("groups.roles") == len({room for room, _ in pairs})
-    assert routes.count("users.info") == 0
+    assert routes.count("users.info") == len({person for _, person in pairs}) + 1  # the first shows that it works
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ async def test_each_room_is_read_once(tmp_path: Path) -> None:
         (lambda world: world.remove_permission("view-other-user-channels"), "finance-planning", "membership_not_seen"),
         (lambda world: world.forbid("groups.roles"), "finance-planning", "roles_unreadable"),
         (lambda world: world.forbid("groups.roles", 401), "finance-planning", "roles_unreadable"),
-        (lambda world: world.forbid("permissions.listAll"), "finance-planning", ""),
+        (lambda world: world.forbid("permissions.listAll"), "finance-planning", "not_needed"),
         (lambda world: world.forbid("groups.counters"), "legal-incidents", "room_not_found"),
         (lambda world: None, "legal-incidents", "room_not_joined"),
     ],

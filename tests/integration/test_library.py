@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from rolecall import FailureThreshold, Outcome, Result, Row, RunStopped, Settings, StopReason, change_roles
-from rolecall.models import Json
+from rolecall.models import Evidence, Json
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import environment, many, outcomes, rolecall
 from tests.support.library import FAST, at
@@ -59,7 +59,7 @@ async def test_a_lost_answer_is_settled_by_another_attempt() -> None:
         results = [each async for each in change_roles(pairs, **at(sandbox), settings=FAST)]
         assert all(sandbox.world.removals(*pair) == 1 for pair in pairs)
     assert {each.outcome for each in results} == {Outcome.REMOVED}
-    assert [each.line for each in results if each.reason == "confirmed_on_retry"] == [4]
+    assert [each.line for each in results if each.evidence == Evidence.MESSAGE] == [4]
 
 
 async def test_another_operation() -> None:

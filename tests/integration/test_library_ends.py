@@ -12,11 +12,13 @@ from textwrap import dedent
 import pytest
 
 from rolecall import Outcome, Result, RunStopped, Settings, StopReason, StoreError, change_roles
+from rolecall.models import Evidence
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from rolecall.store.base import Batch
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.command import environment, many
 from tests.support.library import FAST, HASTY, at, first, recorded
+from tests.support.truth import changing_calls, wait_for_changes
 
 PAIRS = many(200)
 
@@ -36,11 +38,10 @@ async def test_leaving_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
 
         taken = await first(run(), 10)
         assert others() == set()
-        calls = len(sandbox.world.calls)
-        assert calls < 10 + 64 + 20
+        assert len(changing_calls(sandbox.world)) < 10 + 64 + 20
         results = [each async for each in run()]
         assert all(sandbox.world.removals(*pair) == 1 for pair in PAIRS)
-        assert len(sandbox.world.calls) == len(PAIRS) + 2  # each once, and who we are, twice
+        assert len(changing_calls(sandbox.world)) == len(PAIRS)
     assert {each.outcome for each in taken} == {Outcome.REMOVED}
     assert Counter(each.outcome for each in results) == {Outcome.REMOVED: 200}
     assert len({each.line for each in results}) == 200
@@ -83,7 +84,9 @@ async def test_a_break_at_the_end_of_the_program(tmp_path: Path) -> None:
             env=environment(sandbox.url), stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, told = await process.communicate()
-        assert (process.returncode, told.decode()) == (0, "")
+        # On a busy machine the development mode reports callbacks that took longer than 0.1 s.
+        lines = [line for line in told.decode().splitlines() if not line.startswith("Executing <")]
+        assert (process.returncode, lines) == (0, [])
         assert len(sandbox.world.calls) < len(PAIRS)
         run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         results = [each async for each in run]
@@ -103,7 +106,7 @@ async def test_cancelling_awaits_the_calls_under_way(tmp_path: Path) -> None:
     async with Sandbox(leader_world(PAIRS), latency=0.2) as sandbox:
         run = change_roles(PAIRS, **at(sandbox), folder=tmp_path, settings=FAST)
         task = asyncio.create_task(consume(run, []))
-        await sandbox.wait_for_calls(1 + 4)
+        await wait_for_changes(sandbox, 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -138,7 +141,7 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
             return change_roles(PAIRS[:20], **at(sandbox), folder=tmp_path, settings=settings)
 
         task = asyncio.create_task(consume(run(), []))
-        await sandbox.wait_for_calls(1 + 1 + 8)  # the second goes alone: its answer tells whether there is a limit
+        await wait_for_changes(sandbox, 1 + 8)  # the second goes alone: its answer tells whether there is a limit
         task.cancel()
         await asyncio.sleep(0)
         again(task)
@@ -155,9 +158,9 @@ async def test_cancelling_again_ends_at_once(tmp_path: Path, again: Callable[[as
         results: list[Result] = []
         await consume(run(), results)
         assert all(sandbox.world.removals(*pair) == 1 for pair in PAIRS[:20])
-    assert Counter((each.outcome, each.reason) for each in results) == {
-        (Outcome.REMOVED, "confirmed_on_retry"): 8,
-        (Outcome.REMOVED, ""): 12,
+    assert Counter((each.outcome, each.reason, each.evidence) for each in results) == {
+        (Outcome.REMOVED, "", Evidence.MESSAGE): 8,
+        (Outcome.REMOVED, "", Evidence.RESPONSE): 12,
     }
 
 
@@ -177,12 +180,12 @@ async def test_a_slow_program_is_not_overrun() -> None:
         run = change_roles(PAIRS, **at(sandbox), settings=FAST)
         async with aclosing(run):
             await anext(run)
-            await sandbox.wait_for_calls(1 + 64)
+            await wait_for_changes(sandbox, 64)
             world = leader_world(many(100, rooms=20))
             async with Sandbox(world) as meanwhile:  # time enough for the first run to go on, if it did
                 async for _ in change_roles(many(100), **at(meanwhile), settings=FAST):
                     pass
-            assert len(sandbox.world.calls) == 1 + 64
+            assert len(changing_calls(sandbox.world)) == 64
             assert len([each async for each in run]) == 199
 
 

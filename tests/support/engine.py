@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.context import RunContext
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
@@ -13,9 +13,9 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
-from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import Identity
+from rolecall.store.base import Batch, Identity, StoreError
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.store import as_store
 
@@ -47,6 +47,25 @@ class SilentLog:
         """Drop one."""
 
 
+class KilledDatabase:
+    """A database that fails from one commit on: what the process does then is lost to the next session."""
+
+    def __init__(self, database: SqliteDatabase, commits: int) -> None:
+        self._database = database
+        self._left = commits
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else from the database."""
+        return getattr(self._database, name)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable. Raises StoreError after the kill."""
+        if not self._left:
+            raise StoreError("killed")
+        self._left -= 1
+        self._database.commit(batch)
+
+
 async def run_pairs(
     url: str,
     pairs: Iterable[tuple[str, str]],
@@ -55,20 +74,28 @@ async def run_pairs(
     *,
     stop: StopSignal | None = None,
     answer_within: float = 0.25,
+    operation: Operation = REMOVE_LEADER,
+    commits: int | None = None,
     may_be_exempt: bool = False,
 ) -> Told:
-    """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones."""
+    """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones.
+
+    After so many `commits` the store writes nothing more, as if the process had been killed.
+    """
     stop, clock = stop or StopSignal(), Clock()
     ledger = SqliteDatabase(path)
     try:
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
-        import_rows(ledger, Identity(url, REMOVE_LEADER.name, ""), rows)
+        import_rows(ledger, Identity(url, operation.name, ""), rows)
         ledger.open_session("tester", clock.wall_ms())
         transport = ConnectionConfig(url, connect_timeout=0.25, timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-            context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop, may_be_exempt=may_be_exempt)
-            await process_rows(as_store(ledger), client, REMOVE_LEADER, context)
-        ledger.close_session(stop.reason or "", clock.wall_ms())
+            caller = Caller(ACCOUNT.user_id, clock.wall_ms(), may_be_exempt)
+            context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop, caller=caller)
+            store = as_store(ledger if commits is None else KilledDatabase(ledger, commits))
+            await process_rows(store, client, operation, context)
+        if stop.reason is not StopReason.STORE:
+            ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)
     finally:
         ledger.close()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rolecall.models import BadRow, Json, Outcome, Result, Row, RowOutcome
+from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Json, Outcome, Prior, Result, Row, RowDoubt, RowOutcome
 from rolecall.store.base import (
+    DOUBT_MESSAGE,
     Batch,
     Identity,
     Intent,
@@ -34,6 +35,10 @@ class Entry(NamedTuple):
     in_doubt: bool = False
     started_at: int | None = None
     recorded: RowOutcome | None = None
+    attempted_at: int | None = None
+    prior: Prior | None = None
+    prior_session: int | None = None
+    """The number of the session that read the prior state."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -45,15 +50,25 @@ class Entry(NamedTuple):
         reason = self.recorded.reason if self.recorded else ""
         return Pair(self.key, self.line, self.room_id, self.user_id, self.outcome, reason, self.in_doubt)
 
+    def to_due_row(self, session: int) -> DueRow:
+        """Return the due row; `session` is the number of the latest session."""
+        assert self.line is not None
+        prior = self.prior if self.in_doubt or self.prior_session == session else None
+        ids = (self.line, self.room_id, self.user_id)
+        return DueRow(self.key, *ids, self.attempts, self.in_doubt, prior, self.attempted_at)
+
     def to_result(self, stop: str) -> Result:
         """Return the row of the report; `stop` is the stop reason of the latest session."""
         ids, attempts = (self.line, self.room_id, self.user_id), (self.attempts, self.started_at)
+        prior = self.prior or UNKNOWN_PRIOR
         if self.recorded is None:
             reported = (Outcome.UNKNOWN, "killed_in_flight") if self.in_doubt else (Outcome.NOT_ATTEMPTED, stop)
-            return Result(*ids, *reported, None, "", "", *attempts, None, None, self.extra)
-        _, outcome, reason, status, error_type, message, finished_at, duration, _ = self.recorded
-        words = (status, error_type, message)
-        return Result(*ids, outcome, reason, *words, *attempts, finished_at, duration, self.extra)
+            result = Result(*ids, *reported, None, "", "", *attempts, None, None, self.extra)
+            return result._replace(prior=prior, attempted_at=self.attempted_at)
+        _, outcome, reason, status, error_type, message, finished_at, duration, _, evidence = self.recorded
+        words, times = (status, error_type, message), (finished_at, duration)
+        result = Result(*ids, outcome, reason, *words, *attempts, *times, self.extra)
+        return result._replace(evidence=evidence, prior=prior, attempted_at=self.attempted_at)
 
 
 @dataclass(frozen=True)
@@ -101,11 +116,20 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
         changed[outcome.key] = entry(outcome.key)._replace(recorded=outcome, in_doubt=outcome.in_doubt)
     for key, attempts, in_doubt in batch.rollbacks:
         changed[key] = entry(key)._replace(attempts=attempts, in_doubt=in_doubt)
+    for key, prior in batch.priors:
+        if not entry(key).in_doubt:
+            changed[key] = entry(key)._replace(prior=prior, prior_session=len(contents.sessions) or None)
     for intent in batch.intents:
         _require_numbers(intent)
         old = entry(intent.key)
-        started_at = intent.at if old.started_at is None else old.started_at
-        changed[intent.key] = old._replace(attempts=intent.attempt, in_doubt=True, started_at=started_at, recorded=None)
+        changed[intent.key] = old._replace(
+            attempts=intent.attempt,
+            in_doubt=True,
+            started_at=intent.at if old.started_at is None else old.started_at,
+            recorded=None,
+            attempted_at=intent.at,
+            prior=intent.prior,
+        )
     pauses = _with_pauses(contents, batch.pauses)
     contents.entries.update({key: new for key, new in changed.items() if key in contents.entries})
     contents.pauses[:] = pauses
@@ -155,6 +179,8 @@ class JobImport:
             message = f"the same pair stands in line {entry.line}"
             self._add_unsent(place, row, Outcome.DUPLICATE, "duplicate_of", message)
             return
+        if row.doubt is not None and not _is_touched(entry):
+            entry = _with_doubt(entry, row.doubt)
         self._entries[key] = entry._replace(place=place, line=row.line, extra=dict(row.extra))
         self._in_job.append((place, key))
 
@@ -184,6 +210,13 @@ class JobImport:
         self._unsent.append((place, result))
 
 
+def _with_doubt(entry: Entry, doubt: RowDoubt) -> Entry:
+    """Return a pair that an earlier run left in doubt."""
+    at = doubt.attempted_at
+    unknown = RowOutcome(entry.key, Outcome.UNKNOWN, doubt.reason, None, "", DOUBT_MESSAGE, at, None, in_doubt=True)
+    return entry._replace(recorded=unknown, in_doubt=True, prior=doubt.prior, attempted_at=at)
+
+
 def keys_by_pair(entries: Mapping[int, Entry]) -> dict[tuple[str, str], int]:
     """Return the key of each pair."""
     return {(entry.room_id, entry.user_id): key for key, entry in entries.items()}
@@ -194,7 +227,7 @@ def _is_touched(entry: Entry) -> bool:
 
 
 def _require_numbers(intent: Intent) -> None:
-    if not all(isinstance(number, int) for number in intent):
+    if not all(isinstance(number, int) for number in intent[:3]):
         raise StoreError("An intent has three numbers.")
 
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import islice
 from types import MappingProxyType
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row, is_due
 from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session, StoreError
-from tests.support.memory_contents import Contents, JobImport, apply_batch, keys_by_pair, require_text
+from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, keys_by_pair, require_text
 
 RESULTS_PER_PAGE = 1000
 
@@ -96,22 +97,48 @@ class MemoryStore:
 
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
-        due: list[tuple[int, DueRow]] = []
-        for entry in (await self._open()).job_entries(after):
-            if len(due) == count:
-                break
-            if is_due(entry.outcome, retry_failed=retry_failed):
-                key, room, user, place, line, *_ = entry
-                assert place is not None
-                assert line is not None
-                due.append((place, DueRow(key, line, room, user, entry.attempts, entry.in_doubt)))
-        return due
+        return self._due(await self._open(), after, count, retry_failed=retry_failed)
+
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
+        contents = await self._open()
+        return self._due(contents, after, count, lambda entry: entry.room_id == room_id, retry_failed=retry_failed)
+
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
+        contents = await self._open()
+        return self._due(contents, after, count, lambda entry: entry.user_id == user_id, retry_failed=retry_failed)
+
+    @staticmethod
+    def _due(
+        contents: Contents,
+        after: int,
+        count: int,
+        is_wanted: Callable[[Entry], bool] = lambda _: True,
+        *,
+        retry_failed: bool,
+    ) -> list[tuple[int, DueRow]]:
+        due = (
+            (entry.place, entry.to_due_row(len(contents.sessions)))
+            for entry in contents.job_entries(after)
+            if entry.place is not None and is_wanted(entry) and is_due(entry.outcome, retry_failed=retry_failed)
+        )
+        return list(islice(due, count))
 
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
         entries = (await self._open()).job_entries()
         rooms = [entry.room_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)]
         return len(rooms), len(set(rooms))
+
+    async def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
+        entries = (await self._open()).job_entries()
+        return len({entry.user_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)})
 
     async def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond a room and a user, in this order."""
@@ -204,6 +231,12 @@ class MemoryStore:
         counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
         order = list(Outcome)
         return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+
+    async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of rows by recorded outcome and evidence."""
+        entries = (await self._open()).entries.values()
+        recorded = [entry.recorded for entry in entries if entry.recorded is not None]
+        return Counter((outcome.outcome, outcome.evidence) for outcome in recorded)
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-VALUES = {"models", "text", "version"}
+VALUES = {"models", "ownership", "text", "version"}
 MAY_IMPORT = {
     "": {"api", "version"},
     "__main__": {"cli"},
@@ -71,6 +71,7 @@ def test_imports_point_down_only(module: str) -> None:
         ("aiohttp", "rolecall.rocketchat.client"),
         ("sqlite3", "rolecall.store.sqlite.database"),
         ("tenacity", "rolecall.engine.throttle.retry"),
+        ("python_calamine", "rolecall.files.input.workbook"),
         ("pygal", "rolecall.display.html_report.charts"),
         ("jinja2", "rolecall.display.html_report.render"),
     ],
@@ -85,7 +86,19 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
     assert users == {door}
 
 
-HEAVY = ("aiohttp", "structlog", "tenacity", "rich", "orjson", "ijson", "sqlite3", "uvloop", "jinja2", "pygal")
+HEAVY = (
+    "aiohttp",
+    "structlog",
+    "tenacity",
+    "rich",
+    "orjson",
+    "ijson",
+    "python_calamine",
+    "sqlite3",
+    "uvloop",
+    "jinja2",
+    "pygal",
+)
 
 
 def test_usage_needs_none_of_the_heavy_libraries() -> None:

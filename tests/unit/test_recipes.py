@@ -11,6 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
+from rolecall.cli.config.unknown_variables import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.files.input.job import open_job
@@ -99,6 +100,14 @@ def test_every_command_line_is_one_that_the_command_takes(called: Called) -> Non
         assert given.get(name) is not None or not parameter.required, f"{name} is missing"
 
 
+def test_scheduled_runs_pass_yes() -> None:
+    """Without a terminal a run is refused unless it has `--yes`: every scheduled one has it."""
+    files = ("crontab", "rolecall-offboarding.service", "cronjob.yaml")
+    scheduled = [called for called in CALLS if called.file in files and called.verb == "run"]
+    assert {called.file for called in scheduled} == set(files)
+    assert all("--yes" in called.words for called in scheduled)
+
+
 def test_command_lines_are_found_wherever_they_stand() -> None:
     """The search for command lines finds those of each form: no test here is empty."""
     found = {(called.file, called.verb) for called in CALLS}
@@ -128,7 +137,8 @@ def test_the_three_schedulers_do_the_same() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(JOBS)))
 def test_every_variable_is_one_that_is_read(path: Path) -> None:
     """Each ROCKETCHAT_ and ROLECALL_ variable that a recipe names stands for something."""
-    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)} | set(IN_CONFIG_FILE)
+    known = {f"ROLECALL_{name.upper()}" for verb in VERBS for name in options(verb)}
+    known |= {*IN_CONFIG_FILE, *OTHER_VARIABLES}
     assert set(re.findall(r"\b(?:ROCKETCHAT|ROLECALL)_[A-Z_]+", path.read_text("utf-8"))) <= known
 
 

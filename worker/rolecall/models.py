@@ -20,6 +20,7 @@ class Advice(StrEnum):
     OTHER_FILE = "other_file"
     OTHER_PLAN = "other_plan"
     NAME_PLAN = "name_plan"
+    NAME_ENCODING = "name_encoding"
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
@@ -115,6 +116,12 @@ class Row(NamedTuple):
     user_id: str
     extra: Mapping[str, Json]
     """The other columns of the job file, unchanged, in their order."""
+    room_name: str = ""
+    """The room's name without `#`, where the job has it; also in `extra` if it has a column of its own."""
+    username: str = ""
+    """The user's name without `@` (kept if the user is on another server), where the job has it."""
+    doubt: "RowDoubt | None" = None
+    """What an earlier run left in doubt, where the job is its `retry.csv`."""
 
 
 MAX_ID_LENGTH = 256
@@ -133,6 +140,61 @@ class BadRow(NamedTuple):
     message: str
     """One sentence for people."""
     extra: Mapping[str, Json]
+    room_name: str = ""
+    """Filled, as in `Row`, where the reason is `room_name_only` or `user_name_only`: the ids can be looked up."""
+    username: str = ""
+
+
+class PriorState(StrEnum):
+    """What was read of a user's role before the first call of a row."""
+
+    HAS_ROLE = "has_role"
+    MEMBER = "member"
+    """A member of the room without the role."""
+    STRANGER = "stranger"
+    """Not a member of the room, or no such user."""
+    UNKNOWN = "unknown"
+    """It could not be read, or reading is switched off."""
+
+
+class Prior(NamedTuple):
+    """The prior state of a row, with what later proves whose call changed it."""
+
+    state: PriorState = PriorState.UNKNOWN
+    read_at: int | None = None
+    """The server's clock at the reading, or before the first call: UTC, milliseconds since the epoch."""
+    username: str = ""
+    """Of the user; empty if it is not known. System messages name users by it."""
+    accounts: tuple[str, ...] = ()
+    """The ids of the accounts that sent calls of this row."""
+
+
+UNKNOWN_PRIOR = Prior()
+
+
+class RowDoubt(NamedTuple):
+    """What an earlier run knew of a row that it left in doubt."""
+
+    reason: str
+    """Of the row in the report of that run."""
+    prior: Prior
+    attempted_at: int
+    """When its last attempt was intended: UTC, milliseconds since the epoch."""
+    seal: str = ""
+    """Of these values, as the file has it."""
+
+
+class Evidence(StrEnum):
+    """What an outcome is based on; rows that were not sent have none."""
+
+    RESPONSE = "response"
+    """The server's response, with the prior state read."""
+    ROLES = "roles"
+    """The role was read as present before our attempt and as gone after it (or the other way round)."""
+    MESSAGE = "message"
+    """The system message of an account of this run, or of another account."""
+    INFERRED = "inferred"
+    """The prior state is unknown, or nothing better was found."""
 
 
 class DueRow(NamedTuple):
@@ -147,6 +209,10 @@ class DueRow(NamedTuple):
     """Calls made for it so far, including those of earlier sessions."""
     in_doubt: bool
     """True if an earlier attempt may have been carried out although no response is recorded."""
+    prior: Prior | None = None
+    """None if it must be read in this session; the prior state of a row in doubt is never replaced."""
+    attempted_at: int | None = None
+    """When the last attempt was intended: UTC, milliseconds since the epoch."""
 
 
 MAX_RESPONSE_SIZE = 65_536
@@ -177,6 +243,8 @@ class NoReply(NamedTuple):
     """True when the request may have reached the workspace, so that it may have been carried out."""
     certificate_refused: bool = False
     """True when the connection failed because the server's TLS certificate is not trusted."""
+    by_proxy: bool = False
+    """True when the configured proxy failed, not the workspace."""
 
 
 class RowOutcome(NamedTuple):
@@ -195,6 +263,8 @@ class RowOutcome(NamedTuple):
     """Duration of the deciding call; None if no call was made."""
     in_doubt: bool
     """True if an attempt may have been carried out although the outcome does not show it."""
+    evidence: str = ""
+    """A word of Evidence; empty for a row that was not sent."""
 
     @classmethod
     def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
@@ -221,6 +291,11 @@ class Result(NamedTuple):
     duration_ms: int | None
     """Duration of the deciding call."""
     extra: Mapping[str, Json]
+    evidence: str = ""
+    """A word of Evidence; empty for a row that was not sent."""
+    prior: Prior = UNKNOWN_PRIOR
+    attempted_at: int | None = None
+    """When the last attempt was intended: UTC, milliseconds since the epoch."""
 
 
 class RoleAssignment(NamedTuple):

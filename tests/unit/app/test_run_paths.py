@@ -90,3 +90,16 @@ def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
         with pytest.raises(InvalidRunDirectoryError):
             make_private_directory(path)
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+@pytest.mark.parametrize("name", ["runs", "runs/job"])
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, name: str) -> None:
+    """No run is created or named in a directory that belongs to another user."""
+    (tmp_path / "runs/job").mkdir(parents=True)
+    os.chown(tmp_path / name, 54_321, 54_321)
+    with pytest.raises(InvalidRunDirectoryError, match="another user"):
+        make_private_directory(tmp_path / name)
+    with pytest.raises(InvalidRunDirectoryError, match="another user"):
+        new_run_directory(tmp_path, "job", START)
+    assert list((tmp_path / "runs/job").iterdir()) == []

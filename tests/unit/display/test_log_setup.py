@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,10 +58,11 @@ def test_json_for_the_terminal_too(tmp_path: Path) -> None:
 
 def test_what_is_bound_is_in_every_line(tmp_path: Path) -> None:
     """The run's name is in each line of the file, and not on the terminal."""
-    with structlog.contextvars.bound_contextvars(run="2024-01-01T00-00-00Z"):
-        human, line = logged(tmp_path / "log")
-    assert json.loads(line)["run"] == "2024-01-01T00-00-00Z"
-    assert "2024-01-01T00-00-00Z" not in human
+    terminal = io.StringIO()
+    log = open_logs(terminal, tmp_path / "log", hide=TOKEN).bind(run="2024-01-01T00-00-00Z")
+    log.info("something")
+    assert json.loads((tmp_path / "log").read_text())["run"] == "2024-01-01T00-00-00Z"
+    assert "2024-01-01T00-00-00Z" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize("level", ["info", "warning", "error"])

@@ -39,7 +39,7 @@ ARCHIVED = refusal("error-room-archived")
 NO_SUCH_USER = refusal("error-invalid-user")
 FORBIDDEN = reply(403, b'{"success":false,"error":"unauthorized"}')
 UNAUTHORIZED = reply(401, b'{"status":"error","message":"You must be logged in to do this."}')
-NO_SUCH_ROUTE = reply(404, b"<html>nothing here</html>")
+NO_SUCH_ROUTE = reply(404, b"404 Not Found")
 TOO_MANY = reply(429, b'{"success":false,"error":"You must wait 7 seconds before trying this endpoint again."}')
 SERVER_ERROR = reply(500, b'{"success":false,"error":"Internal server error"}')
 BAD_GATEWAY = reply(502, b"<html>Bad Gateway</html>")
@@ -48,9 +48,9 @@ LOST = NoReply("answer_lost", "connection reset", maybe_sent=True)
 NO_CONNECTION = NoReply("connect_failed", "connection refused", maybe_sent=False)
 
 
-def result_of(answer: Reply | NoReply, *, in_doubt: bool = False) -> CallResult:
+def result_of(answer: Reply | NoReply) -> CallResult:
     """Classify as the run does."""
-    return classify(answer, REMOVE_LEADER, in_doubt=in_doubt)
+    return classify(answer, REMOVE_LEADER)
 
 
 def pending(key: int, room: str = "room", *, attempts: int = 0, in_doubt: bool = False) -> DueRow:

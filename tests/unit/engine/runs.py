@@ -28,7 +28,8 @@ Step: TypeAlias = Reply | NoReply | float
 TOOK = 0.05
 """Seconds that a scripted answer takes."""
 NEVER = FailureThreshold(100, is_percent=True)
-PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER)
+PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER, read_roles=False)
+"""Without reading: the script is only for changing calls, and every prior state is unknown."""
 
 
 class Scripted(Client):
@@ -45,6 +46,9 @@ class Scripted(Client):
         self.counters: list[str] = []
         """The rooms for which `groups.counters` was read."""
         self.counters_answer: Reply | NoReply = OK
+        self.me: list[float] = []
+        """When `me` was read."""
+        self.me_answer: Callable[[float], Reply | NoReply] = lambda _: OK
         self.in_flight = self.most_in_flight = 0
 
     def _step(self, user: str, now: float) -> Step:
@@ -76,7 +80,11 @@ class Scripted(Client):
         return answer
 
     async def get(self, path: str, **query: str) -> Reply | NoReply:
-        """Answer `groups.counters`."""
+        """Answer `me` and `groups.counters`."""
+        if path == "/api/v1/me":
+            self.me.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(TOOK)
+            return self.me_answer(self.me[-1])
         assert path == "/api/v1/groups.counters"
         self.counters.append(query["roomId"])
         await asyncio.sleep(TOOK)

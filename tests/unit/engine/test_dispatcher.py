@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.row_queue import CHUNK
+from rolecall.engine.prior_reader import CHUNK
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.models import NoReply, Outcome, Reply
@@ -24,7 +24,6 @@ from tests.unit.engine.answers import (
     LOST,
     NO_CONNECTION,
     NO_SUCH_ROOM,
-    NO_SUCH_ROUTE,
     NO_SUCH_USER,
     NOT_A_LEADER,
     OK,
@@ -32,6 +31,7 @@ from tests.unit.engine.answers import (
     TIMEOUT,
     TOO_MANY,
     UNAUTHORIZED,
+    refusal,
     reply,
 )
 from tests.unit.engine.runs import PLAIN, TOOK, Run, Scripted, Start, Step, on_disk
@@ -41,6 +41,8 @@ from tests.unit.engine.virtual import BEGINNING, run_virtual, turns
 REMOVED, NOT_LEADER, FAILED, UNKNOWN = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED, Outcome.UNKNOWN
 NOT_ATTEMPTED = Outcome.NOT_ATTEMPTED
 LOGIN_PAGE, MOVED = reply(200, b"<html>Sign in</html>"), reply(302, b"")
+BLOCKED = reply(403, b"<html>Blocked by the firewall</html>")
+UNTYPED = reply(400, b'{"success":false,"error":"Match error: Expected string"}')
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +85,7 @@ def now() -> float:
         ([LOGIN_PAGE, NOT_A_LEADER], REMOVED, "confirmed_on_retry", 2),
         ([NO_CONNECTION, NOT_A_LEADER], NOT_LEADER, "", 2),
         ([NO_CONNECTION, OK], REMOVED, "", 2),
-        ([MOVED, NOT_A_LEADER], NOT_LEADER, "", 2),
+        ([MOVED, NOT_A_LEADER], REMOVED, "confirmed_on_retry", 2),
         ([TOO_MANY, NOT_A_LEADER], NOT_LEADER, "", 1),
         ([TOO_MANY] * 9 + [OK], REMOVED, "", 1),
         ([TOO_MANY, TIMEOUT, TOO_MANY, TOO_MANY, NOT_A_LEADER], REMOVED, "confirmed_on_retry", 2),
@@ -93,15 +95,20 @@ def now() -> float:
         ([LOGIN_PAGE], UNKNOWN, "untrusted_answer", 3),
         ([TIMEOUT, NO_CONNECTION], UNKNOWN, "connect_failed", 3),
         ([NO_CONNECTION], FAILED, "connect_failed", 3),
-        ([MOVED], FAILED, "redirected", 3),
+        ([MOVED], UNKNOWN, "redirected", 3),
+        ([UNTYPED], UNKNOWN, "server_exception", 3),
+        ([UNTYPED, NOT_A_LEADER], REMOVED, "confirmed_on_retry", 2),
+        ([refusal("error-brand-new")], UNKNOWN, "unknown_error", 3),
+        ([BLOCKED], UNKNOWN, "untrusted_answer", 3),
+        ([BLOCKED, NOT_A_LEADER], REMOVED, "confirmed_on_retry", 2),
         ([reply(522, b"")], UNKNOWN, "proxy_error", 3),
-        ([NO_CONNECTION, TIMEOUT, NO_SUCH_USER], FAILED, "user_not_found", 3),
+        ([NO_CONNECTION, TIMEOUT, NO_SUCH_USER], UNKNOWN, "user_not_found", 3),
     ],
 )
 async def test_the_outcome_of_a_row(
     start: Start, steps: list[Step], outcome: Outcome, reason: str, attempts: int
 ) -> None:
-    """Each course of answers ends in the outcome of the design's table, with the attempts that counted."""
+    """Each course of answers ends in the outcome of the table for an unknown prior state."""
     run = start(["u"], {"u": steps})
     await run.go()
     result = run.results()["u"]
@@ -257,9 +264,7 @@ async def test_the_servers_window_is_filled_and_never_passed(start: Start) -> No
     assert run.log.events.count("rate limit pause") == 2
 
 
-@pytest.mark.parametrize(
-    ("steps", "at", "attempts"), [([TOO_MANY, OK], 3.0, 0), ([NO_CONNECTION, OK], 0.4, 1), ([MOVED, OK], 0.4, 1)]
-)
+@pytest.mark.parametrize(("steps", "at", "attempts"), [([TOO_MANY, OK], 3.0, 0), ([NO_CONNECTION, OK], 0.4, 1)])
 async def test_an_intent_is_taken_back_while_its_row_waits(
     start: Start, steps: list[Step], at: float, attempts: int
 ) -> None:
@@ -272,9 +277,10 @@ async def test_an_intent_is_taken_back_while_its_row_waits(
     assert run.client.calls[1][1] - BEGINNING > at
 
 
-async def test_a_doubt_is_not_taken_back(start: Start) -> None:
-    """After a lost answer a later certain miss leaves the doubt on disk."""
-    run = start(["u"], {"u": [TIMEOUT, TOO_MANY, OK]})
+@pytest.mark.parametrize("doubtful", [TIMEOUT, MOVED])
+async def test_a_doubt_is_not_taken_back(start: Start, doubtful: Step) -> None:
+    """After a lost answer or a redirect a later certain miss leaves the doubt on disk."""
+    run = start(["u"], {"u": [doubtful, TOO_MANY, OK]})
     seen: list[tuple[int, int, str | None]] = []
     for moment in (0.3, 3.0):
         asyncio.get_running_loop().call_later(moment, lambda: seen.append(on_disk(run.path)["u"]))
@@ -292,18 +298,15 @@ async def test_a_refused_call_pauses_all_rows(start: Start) -> None:
     assert run.outcomes() == {(REMOVED, ""): 20}
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [(UNAUTHORIZED, StopReason.CREDENTIALS), (NO_SUCH_ROUTE, StopReason.NO_SUCH_ROUTE)],
-)
-async def test_what_is_true_of_every_row_stops_the_run(start: Start, answer: Reply, reason: StopReason) -> None:
-    """The row that got this answer is due again like all others, and nothing is sent any more."""
-    run = start(users(50), {"u5": [answer]}, replace(PLAIN, concurrency=1))
+async def test_refused_credentials_stop_the_run(start: Start) -> None:
+    """The row that got the 401 is due again like all others, and nothing is sent any more."""
+    run = start(users(50), {"u5": [UNAUTHORIZED]}, replace(PLAIN, concurrency=1))
+    run.client.me_answer = lambda _: UNAUTHORIZED
     await run.go()
     results = run.results()
-    assert run.stop.reason is reason
+    assert run.stop.reason is StopReason.CREDENTIALS
     assert [user for user, _ in run.client.calls] == users(6)
-    assert run.outcomes() == {(REMOVED, ""): 5, (NOT_ATTEMPTED, reason.value): 45}
+    assert run.outcomes() == {(REMOVED, ""): 5, (NOT_ATTEMPTED, "credentials"): 45}
     assert on_disk(run.path)["u5"] == (0, 1, None)
     assert results["u5"].outcome is NOT_ATTEMPTED
     assert run.ledger.count_due(retry_failed=False)[0] == 45
@@ -405,10 +408,10 @@ async def test_the_calls_in_flight_are_awaited_and_nothing_new_is_sent(start: St
 
 
 async def test_after_the_stop_the_store_is_not_read_on(start: Start) -> None:
-    """The rows that are left are not read once a stop is requested."""
-    run = start(users(3 * CHUNK), {})
+    """The rows that are left are not read once a stop is requested: only those at hand and the next part were."""
+    run = start(users(6 * CHUNK), {})
     await stop_after(run, 1.0)
-    assert run.ledger.reads == 1
+    assert run.ledger.reads == 2
 
 
 async def test_after_the_shutdown_timeout_the_calls_are_cancelled(start: Start) -> None:

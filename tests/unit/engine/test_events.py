@@ -114,6 +114,18 @@ def test_the_other_events() -> None:
     ]
 
 
+async def test_giving_up_during_a_long_wait_is_no_outage() -> None:
+    """A server that asks to wait longer than the session does is reported as such, once, with the end of the wait."""
+    log, stop = EventList(), StopSignal()
+    events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), stop)
+    for seconds in (3600.0, None, 3600.0, 3599.0):
+        events.record_long_wait(seconds)
+    events.gave_up()
+    assert stop.reason is StopReason.RETRY_LATER
+    assert stop.detail.startswith("Retry-After: 3600 s, until ")
+    assert [event for _, event, _ in log.lines] == ["long retry-after"] * 2
+
+
 async def test_giving_up_stops_the_session() -> None:
     """When the engine gives up on the workspace, the session stops for an outage, and its end is logged so."""
     log, stop = EventList(), StopSignal()

@@ -1,7 +1,7 @@
 """Which rows are handed out, and in which order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from random import Random
 
 import pytest
@@ -11,25 +11,45 @@ from hypothesis import strategies as st
 from rolecall.engine import room_cache as rooms_module
 from rolecall.engine import row_queue as queue_module
 from rolecall.engine.room_cache import RoomCache
-from rolecall.engine.row_queue import CHUNK, RowQueue
+from rolecall.engine.row_queue import READ_AHEAD, RowQueue
 from rolecall.models import DueRow
-from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.base import StoreError
 from tests.unit.engine.answers import ARCHIVED, OK, TIMEOUT, pending, result_of
 from tests.unit.engine.virtual import run_virtual
 
+CHUNK = 100
+"""Rows that a source returns at once."""
 
-class Listed(BatchWriter):
-    """A journal whose due rows stand in a list."""
 
-    def __init__(self, rows: Sequence[DueRow]) -> None:
-        self.rows = rows
-        self.requested: list[tuple[int, int, bool]] = []
+class Listed:
+    """A source of rows that stand in a list."""
 
-    async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
-        """Return a chunk, as the store does: each row with its place, counted from 1."""
-        self.requested.append((after, count, retry_failed))
-        await asyncio.sleep(0.001)
-        return list(enumerate(self.rows, start=1))[after : after + count]
+    def __init__(self, rows: Sequence[DueRow], chunk: int = CHUNK, failure: Exception | None = None) -> None:
+        """Return `rows`, so many at a time; then raise `failure`, if there is one."""
+        self._rows = rows
+        self._chunk = chunk
+        self._failure = failure
+        self.read = 0
+        """Rows that were read."""
+        self.is_closed = False
+
+    async def rows(self) -> AsyncGenerator[Sequence[DueRow], None]:
+        """Return the rows."""
+        try:
+            for start in range(0, len(self._rows), self._chunk):
+                await asyncio.sleep(0.001)
+                rows = self._rows[start : start + self._chunk]
+                self.read += len(rows)
+                yield rows
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self.is_closed = True
+
+
+def queue_of(rows: Sequence[DueRow], rooms: RoomCache | None) -> RowQueue:
+    """Return a queue of rows that stand in a list."""
+    return RowQueue(Listed(rows).rows(), rooms)
 
 
 async def take_all(queue: RowQueue) -> list[DueRow]:
@@ -41,62 +61,130 @@ async def take_all(queue: RowQueue) -> list[DueRow]:
     return found
 
 
-@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 2 * READ_AHEAD + 1])
 @pytest.mark.parametrize("cache", [True, False])
 async def test_all_rows_in_job_order(count: int, cache: bool) -> None:
     """One worker gets each row once, in the job's order, and then None."""
     rows = [pending(key, f"room{key % 7}") for key in range(count)]
-    queue = RowQueue(Listed(rows), RoomCache() if cache else None, retry_failed=False)
-    assert await take_all(queue) == rows
-    assert await queue.next() is None
+    async with queue_of(rows, RoomCache() if cache else None) as queue:
+        assert await take_all(queue) == rows
+        assert await queue.next() is None
+        assert queue.is_empty
 
 
-async def test_reading_is_bounded_and_passes_the_option_on() -> None:
-    """No more than a chunk is read ahead, and the store gets the option whether failed rows are due again."""
-    journal = Listed([pending(key, f"room{key}") for key in range(3 * CHUNK)])
-    queue = RowQueue(journal, RoomCache(), retry_failed=True)
-    for _ in range(CHUNK):
+async def test_reading_is_bounded() -> None:
+    """The source is read ahead up to the bound, and read on only when rows were taken."""
+    source = Listed([pending(key, f"room{key}") for key in range(3 * READ_AHEAD)])
+    most = READ_AHEAD + CHUNK - 1
+    async with RowQueue(source.rows(), RoomCache()) as queue:
+        await asyncio.sleep(1)
+        assert READ_AHEAD <= source.read <= most
+        first = source.read
+        for _ in range(first - READ_AHEAD):
+            await queue.next()
+        await asyncio.sleep(1)
+        assert source.read == first
         await queue.next()
-    assert journal.requested == [(0, CHUNK, True)]
-    await asyncio.gather(*(queue.next() for _ in range(8)))
-    assert journal.requested == [(0, CHUNK, True), (CHUNK, CHUNK, True)]
+        await asyncio.sleep(1)
+        assert source.read == first + CHUNK
+        assert not source.is_closed
+
+
+async def test_rows_come_before_the_source_has_ended() -> None:
+    """A row is handed out as soon as its part is read, while the source works on the next one."""
+    gate = asyncio.Event()
+
+    async def source() -> AsyncGenerator[Sequence[DueRow], None]:
+        yield [pending(0)]
+        await gate.wait()
+        yield [pending(1, "other")]
+
+    async with RowQueue(source(), RoomCache()) as queue:
+        assert await queue.next() == pending(0)
+        assert not queue.is_empty
+        waiting = asyncio.create_task(queue.next())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        gate.set()
+        assert await waiting == pending(1, "other")
+        assert await queue.next() is None
+
+
+async def test_a_source_that_fails_ends_every_worker() -> None:
+    """The rows that were read before are handed out; then each worker gets the failure, also one that waits already."""
+    rows = [pending(key, f"room{key}") for key in range(3)]
+    source = Listed(rows, failure=StoreError("disk gone"))
+    async with RowQueue(source.rows(), RoomCache()) as queue:
+        workers = [asyncio.create_task(queue.next()) for _ in range(5)]
+        found = await asyncio.gather(*workers, return_exceptions=True)
+        assert found[:3] == rows
+        assert [str(error) for error in found[3:]] == ["disk gone"] * 2
+        with pytest.raises(StoreError, match="disk gone"):
+            await queue.next()
+    assert source.is_closed
+
+
+async def test_closing_ends_a_reading_that_is_under_way() -> None:
+    """A queue that is closed while its source waits closes the source, and leaves no task."""
+    ended = []
+
+    async def source() -> AsyncGenerator[Sequence[DueRow], None]:
+        try:
+            yield [pending(0)]
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async with RowQueue(source(), None) as queue:
+        assert await queue.next() == pending(0)
+    assert ended == [True]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closing_ends_a_reading_that_waits_for_room() -> None:
+    """A queue that is full when it is closed closes its source."""
+    source = Listed([pending(key) for key in range(3 * READ_AHEAD)])
+    async with RowQueue(source.rows(), None):
+        await asyncio.sleep(1)
+    assert source.is_closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_rows_that_waited_are_next_in_their_order() -> None:
     """When a scout is answered, the rows that waited for it go before the rest."""
     rows = [pending(0, "a"), pending(1, "a"), pending(2, "a"), pending(3, "b"), pending(4, "c")]
-    queue = RowQueue(Listed(rows), RoomCache(), retry_failed=False)
-    scout = await queue.next()
-    other = await queue.next()
-    assert (scout, other) == (rows[0], rows[3])
-    queue.record_response(rows[0], result_of(OK))
-    assert [await queue.next() for _ in range(3)] == [rows[1], rows[2], rows[4]]
+    async with queue_of(rows, RoomCache()) as queue:
+        scout = await queue.next()
+        other = await queue.next()
+        assert (scout, other) == (rows[0], rows[3])
+        queue.record_response(rows[0], result_of(OK))
+        assert [await queue.next() for _ in range(3)] == [rows[1], rows[2], rows[4]]
 
 
 async def test_at_the_end_workers_wait_for_the_scouts() -> None:
     """While a first row is in flight the rows of its room may be released: idle workers wait for them and then end."""
     rows = [pending(key, "a") for key in range(5)]
-    queue = RowQueue(Listed(rows), RoomCache(), retry_failed=False)
-    scout = await queue.next()
-    assert scout is not None
-    others = [asyncio.create_task(queue.next()) for _ in range(8)]
-    await asyncio.sleep(5)
-    assert not any(other.done() for other in others)
-    queue.record_response(scout, result_of(ARCHIVED))
-    found = await asyncio.gather(*others)
-    assert [row for row in found if row is not None] == rows[1:]
-    assert found.count(None) == 4
-    assert all(queue.rejection(row) == (result_of(ARCHIVED), scout.line) for row in rows[1:])
+    async with queue_of(rows, RoomCache()) as queue:
+        scout = await queue.next()
+        assert scout is not None
+        others = [asyncio.create_task(queue.next()) for _ in range(8)]
+        await asyncio.sleep(5)
+        assert not any(other.done() for other in others)
+        queue.record_response(scout, result_of(ARCHIVED))
+        found = await asyncio.gather(*others)
+        assert [row for row in found if row is not None] == rows[1:]
+        assert found.count(None) == 4
+        assert all(queue.rejection(row) == (result_of(ARCHIVED), scout.line) for row in rows[1:])
 
 
-async def test_without_a_room_cache_every_row_is_asked() -> None:
+async def test_without_a_room_cache_every_row_is_sent() -> None:
     """`rooms=None`: nothing is parked, nothing is closed."""
     rows = [pending(key, "a") for key in range(5)]
-    queue = RowQueue(Listed(rows), None, retry_failed=False)
-    assert [await queue.next() for _ in range(5)] == rows
-    queue.record_response(rows[0], result_of(ARCHIVED))
-    assert queue.rejection(rows[1]) is None
-    assert await queue.next() is None
+    async with queue_of(rows, None) as queue:
+        assert [await queue.next() for _ in range(5)] == rows
+        queue.record_response(rows[0], result_of(ARCHIVED))
+        assert queue.rejection(rows[1]) is None
+        assert await queue.next() is None
 
 
 ANSWERS = (OK, ARCHIVED, TIMEOUT)
@@ -107,6 +195,7 @@ ANSWERS = (OK, ARCHIVED, TIMEOUT)
     in_doubt=st.sets(st.integers(0, 59)),
     workers=st.integers(1, 9),
     chunk=st.integers(1, 20),
+    ahead=st.integers(1, 20),
     parked=st.integers(0, 6),
     known=st.integers(1, 4),
     cache=st.booleans(),
@@ -118,6 +207,7 @@ def test_each_row_once_whatever_the_order_of_the_answers(
     in_doubt: set[int],
     workers: int,
     chunk: int,
+    ahead: int,
     parked: int,
     known: int,
     cache: bool,
@@ -130,9 +220,7 @@ def test_each_row_once_whatever_the_order_of_the_answers(
     known_rooms = RoomCache() if cache else None
 
     async def scenario() -> None:
-        queue = RowQueue(Listed(rows), known_rooms, retry_failed=False)
-
-        async def work() -> None:
+        async def work(queue: RowQueue) -> None:
             while (row := await queue.next()) is not None:
                 found.append(row)
                 if known_rooms is not None:
@@ -144,10 +232,11 @@ def test_each_row_once_whatever_the_order_of_the_answers(
                 await asyncio.sleep(random.choice([0, 0, 0.1, 1.0]))
                 queue.record_response(row, result_of(answers[rooms[row.key]]))
 
-        await asyncio.gather(*(work() for _ in range(workers)))
+        async with RowQueue(Listed(rows, chunk).rows(), known_rooms) as queue:
+            await asyncio.gather(*(work(queue) for _ in range(workers)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queue_module, "CHUNK", chunk)
+        patch.setattr(queue_module, "READ_AHEAD", ahead)
         patch.setattr(rooms_module, "MAX_PARKED", parked)
         patch.setattr(rooms_module, "MAX_ROOMS", known)
         run_virtual(scenario())

@@ -57,6 +57,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Give virtual seconds."""
         return self._jumps.now
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass while the loop stands still, as in a blocking call."""
+        self._jumps.now += seconds
+
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Let time stand still until the thread is done."""
         self._jumps.threads += 1

@@ -160,6 +160,23 @@ async def test_an_answer_that_quotes_the_token_does_not_show_it() -> None:
     assert TOKEN not in came.detail
 
 
+async def test_a_redirect_that_quotes_the_token_does_not_show_it() -> None:
+    """A token in a header, and one that is escaped in the body, are hidden before anybody can read them."""
+    escaped = "".join(f"\\u{ord(character):04x}" for character in TOKEN)
+
+    async def echo(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await seen.hear(reader)
+        body = f'{{"error": "{escaped}"}}'.encode()
+        location = f"Location: https://evil.example.org/{TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(b"HTTP/1.1 302 Found\r\n" + location.encode() + body)
+        await writer.drain()
+
+    came = await told(echo)
+    assert isinstance(came, Reply)
+    assert came.headers["location"] == "https://evil.example.org/<hidden>"
+    assert came.body == b'{"error": "<hidden>"}'
+
+
 async def test_connection_refused_is_certainly_not_sent() -> None:
     """Where nobody listens nothing was sent."""
     with socket.socket() as held:
@@ -415,7 +432,32 @@ async def test_a_proxy_sees_no_token_and_its_password_is_not_shown(monkeypatch: 
     came.detail.encode()
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", "proxy.localhost:3128"])
+async def test_a_proxy_that_wants_a_login_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detail names the proxy and its 407, for a tunnel and for an unencrypted workspace; nothing was sent on."""
+    async with serving(saying(PROXY_WORDS, b"")) as seen:
+        monkeypatch.setenv("all_proxy", seen.url)
+        for url in ("https://chat.example.org", "http://chat.example.org"):
+            came = await ask(seen, url=url, allow_http=True)
+            assert isinstance(came, NoReply), came
+            assert (came.reason, came.maybe_sent, came.by_proxy) == ("connect_failed", False, True)
+            assert came.detail.startswith(f"the proxy {seen.url.removeprefix('http://')} refused: 407 ")
+
+
+async def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing listens at the proxy's address, the detail names the proxy, not the workspace."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("all_proxy", f"http://user:hunter2@{address}")
+        for url in ("https://chat.example.org", "http://chat.example.org"):
+            async with Client(ConnectionConfig(url, allow_http=True), WHO) as client:
+                came = await client.post_pair(PATH, "ROOM", "USER")
+            assert isinstance(came, NoReply)
+            assert (came.reason, came.maybe_sent, came.by_proxy) == ("connect_failed", False, True)
+            assert came.detail == f"no connection to the proxy {address}: Connection refused"
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "proxy.localhost:3128"])
 async def test_a_proxy_that_is_none_is_certainly_not_sent(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that aiohttp cannot use is no connection, not a lost answer."""
     monkeypatch.setenv("https_proxy", proxy)

@@ -19,14 +19,14 @@ ME = {"_id": "bulkBotId", "username": "bulk.bot", "roles": ["bot", "admin"], "su
     ("body", "account"),
     [
         (ME, Account("bulkBotId", "bulk.bot", ("bot", "admin"), None)),
-        ({"_id": "x", "success": True}, Account("x", "x", (), None)),
-        ({"_id": "x", "username": "", "roles": None}, Account("x", "x", (), None)),
+        ({"_id": "x", "username": "u", "success": True}, Account("x", "u", (), None)),
+        ({"_id": "x", "username": "u", "roles": None}, Account("x", "u", (), None)),
         ({"_id": "x", "username": "u", "roles": "admin"}, Account("x", "u", (), None)),
         ({"_id": "x", "username": 7, "roles": ["admin", 5]}, Account("x", "7", ("admin", "5"), None)),
     ],
 )
 def test_an_account_is_read(body: Json, account: Account) -> None:
-    """The account needs nothing but its id; what else is missing or odd does not stop the run."""
+    """The account needs nothing but its id and username; what else is missing or odd does not stop the run."""
     assert parse_account(reply(200, body), URL) == account
 
 
@@ -51,7 +51,14 @@ def test_the_account_knows_its_window() -> None:
         ),
         (reply(401, b""), AuthenticationError, "(401)"),
         (reply(403, {"success": False, "error": "unauthorized"}), AuthenticationError, "(403)"),
+        (reply(200, {"_id": "x", "success": True}), AuthenticationError, "has no username"),
+        (reply(200, {"_id": "x", "username": "", "roles": []}), AuthenticationError, "has no username"),
+        (reply(200, {"_id": "x", "username": None}), AuthenticationError, "has no username"),
+        (reply(407, b"<html>login</html>"), InvalidUrlError, "A proxy"),
+        (NoReply("connect_failed", "the proxy p:1 refused: 407", False, by_proxy=True), InvalidUrlError, "all_proxy"),
         (reply(429, {"success": False}), WorkspaceUnavailableError, "(429)"),
+        (reply(503, b"", {"Retry-After": "3600"}), WorkspaceUnavailableError, "try again in 3600 s"),
+        (reply(429, {"success": False}, {"Retry-After": "90"}), WorkspaceUnavailableError, "try again in 90 s"),
         (reply(500, {"success": False}), WorkspaceUnavailableError, "(500)"),
         (reply(502, b"<html></html>"), WorkspaceUnavailableError, "(502)"),
         (reply(503, b""), WorkspaceUnavailableError, "(503)"),

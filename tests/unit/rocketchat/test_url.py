@@ -190,6 +190,25 @@ P, Q = "http://proxy.example:3128", "http://other.example:8080"
         ("https://chat.example.org", {"https_proxy": P, "no_proxy": ",,"}, P),
         ("https://192.0.2.7", {"https_proxy": P, "no_proxy": "192.0.2.7"}, None),
         ("https://[2001:db8::1]/x", {"https_proxy": P, "no_proxy": "2001:db8::1"}, None),
+        ("https://chat.example.org", {"https_proxy": P, "no_proxy": "other.example chat.example.org"}, None),
+        ("https://chat.example.org", {"https_proxy": P, "no_proxy": "other.example,*"}, None),
+        ("https://chat.example.org:8443", {"https_proxy": P, "no_proxy": "chat.example.org:8443"}, None),
+        ("https://chat.example.org:8443", {"https_proxy": P, "no_proxy": ".example.org:8443"}, None),
+        ("https://chat.example.org:8443", {"https_proxy": P, "no_proxy": "chat.example.org:443"}, P),
+        ("https://chat.example.org", {"https_proxy": P, "no_proxy": "chat.example.org:443"}, None),
+        ("http://chat.example.org", {"http_proxy": P, "no_proxy": "chat.example.org:443"}, P),
+        ("https://192.0.2.7:3000", {"https_proxy": P, "no_proxy": "192.0.2.7:3000"}, None),
+        ("https://192.0.2.7", {"https_proxy": P, "no_proxy": "192.0.2.0/24"}, None),
+        ("https://192.0.2.7", {"https_proxy": P, "no_proxy": "192.0.2.9/24"}, None),
+        ("https://192.0.3.7", {"https_proxy": P, "no_proxy": "192.0.2.0/24"}, P),
+        ("https://[2001:db8::1]", {"https_proxy": P, "no_proxy": "2001:db8::/32"}, None),
+        ("https://[2001:db8::1]:3000", {"https_proxy": P, "no_proxy": "[2001:db8::1]:3000"}, None),
+        ("https://[2001:db8::1]:3000", {"https_proxy": P, "no_proxy": "[2001:db8::1]:3001"}, P),
+        ("https://[2001:db8::1]:3000", {"https_proxy": P, "no_proxy": "[2001:db8::1]"}, None),
+        ("https://10.example.org", {"https_proxy": P, "no_proxy": "10.0.0.0/8"}, P),
+        ("https://chat.example.org", {"https_proxy": "https://proxy.example"}, "https://proxy.example"),
+        ("https://chat.example.org", {"https_proxy": Q, "all_proxy": "socks5h://proxy.example:1080"}, Q),
+        ("https://chat.example.org", {"all_proxy": "socks5h://proxy.example", "no_proxy": "example.org"}, None),
         ("http://localhost:3000", {"http_proxy": P, "all_proxy": P}, None),
         ("https://127.0.0.1", {"https_proxy": P}, None),
         ("http://[::1]:3000", {"http_proxy": P, "no_proxy": ""}, None),
@@ -199,3 +218,18 @@ P, Q = "http://proxy.example:3128", "http://other.example:8080"
 def test_the_environment_names_the_proxy(url: str, environ: dict[str, str], proxy: str | None) -> None:
     """The proxy is that of the scheme, else of all; `no_proxy` takes names and suffixes; loopback never takes one."""
     assert proxy_for(url, environ) == proxy
+
+
+@pytest.mark.parametrize("variable", ["all_proxy", "ALL_PROXY", "https_proxy"])
+@pytest.mark.parametrize("scheme", ["socks5h", "socks5", "SOCKS4a", "ftp", "odd\x1b["])
+def test_a_proxy_that_does_not_speak_http_is_refused(variable: str, scheme: str) -> None:
+    """The refusal is one line that names the variable and the type of the proxy, not its user and password."""
+    with pytest.raises(InvalidUrlError) as refusal:
+        proxy_for("https://chat.example.org", {variable: f"{scheme}://user:hunter2@proxy.example:1080"})
+    text = str(refusal.value)
+    assert variable.lower() in text
+    assert "no_proxy" in text
+    assert "hunter2" not in text
+    assert text.isprintable()
+    if scheme.isalnum():
+        assert scheme.lower() in text

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.models import DueRow, Outcome
-from rolecall.store.base import Batch, Intent, IntentRollback, StoreError
+from rolecall.models import DueRow, Outcome, Prior, PriorState
+from rolecall.store.base import Batch, Intent, IntentRollback, PriorRecord, StoreError
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.sqlite.database import SqliteDatabase, import_rows
 from tests.support.store import as_store
@@ -65,7 +65,7 @@ def intent(key: int, attempt: int = 1) -> Intent:
 
 def keys(batch: Batch) -> tuple[list[int], list[int], list[int]]:
     """Return the keys of a batch's outcomes, rollbacks and intents."""
-    outcomes, rollbacks, intents, _ = batch
+    outcomes, rollbacks, intents, *_ = batch
     return [each.key for each in outcomes], [each.key for each in rollbacks], [each.key for each in intents]
 
 
@@ -171,7 +171,19 @@ async def test_an_intent_after_its_rollback_stands(disk: Disk) -> None:
         again = await started([intent(1, attempt=2)], writer)
         disk.free.set()
         await asyncio.gather(*first, *gone, *again)
-    assert disk.batches[1] == Batch([], [IntentRollback(1, 0, False)], [intent(1, attempt=2)], [])
+    assert disk.batches[1] == Batch([], [IntentRollback(1, 0, False)], [intent(1, attempt=2)], [], [])
+
+
+async def test_prior_states_are_written_with_the_next_batch(disk: Disk) -> None:
+    """A prior state that is handed over is durable once a later flush returns, in the order of the readings."""
+    read = [PriorRecord(key, Prior(PriorState.HAS_ROLE, key)) for key in (3, 1, 2)]
+    async with writer_on(disk) as writer:
+        for record in read:
+            writer.write_prior(record)
+        await writer.flush()
+        assert [record for batch in disk.batches for record in batch.priors] == read
+        await writer.flush()
+    assert len(disk.batches) == 1
 
 
 async def test_a_failure_reaches_every_waiter(disk: Disk) -> None:

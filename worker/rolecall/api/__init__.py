@@ -17,7 +17,7 @@ from rolecall.engine.events import EventLogger
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
+from rolecall.models import Evidence, LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
 from rolecall.rocketchat.connection_config import (
     AuthenticationError,
     CaFileError,
@@ -37,6 +37,7 @@ __all__ = [
     "ConnectionConfig",
     "Credentials",
     "EventLogger",
+    "Evidence",
     "FailureThreshold",
     "FindQuery",
     "FindResult",

@@ -67,14 +67,17 @@ async def verify(
     credentials: Credentials,
     settings: Settings | None = None,
     log: EventLogger | None = None,
+    wait: bool = True,
 ) -> VerifyResult:
     """Read the roles of a run's rows back and compare them with its report; `verify.csv` lists the rows that differ.
 
-    Rows that the run left unknown get their outcome from what is read. Raises RunStopped where it ended early, and
-    what opening a run and connecting raise.
+    Rows that the run left unknown get their outcome from what is read: at once where the role is as wanted, otherwise
+    once no call can arrive any more (`settings.late_arrival` after the last attempt), which is waited for; without
+    `wait` they are counted as VerifyStatus.OPEN. Raises RunStopped where it ended early, and what opening a run and
+    connecting raise.
     """
     app = create_context(connection, credentials, settings, log)
-    result = await verify_run(Path(folder), app)
+    result = await verify_run(Path(folder), app, wait=wait)
     if result.stop is not None:
         raise RunStopped(result.stop, app.stop.detail)
     return result

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import RunStopped
+from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.app.send_session import open_session
 from rolecall.app.undo_run import Undo
@@ -131,7 +132,7 @@ class ResultStream:
         async with self._open_run() as (run, operation, rows):
             await mark_reports_stale(run)
             async with aclosing(rows()) as pages:
-                await run.store.import_rows(run.identity, pages)
+                await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
             due, _ = await run.store.count_due(retry_failed=app.settings.retry_failed)
             if not due:
                 await self._yield_finished(run)
@@ -152,7 +153,7 @@ class ResultStream:
         """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
         app, durable = self._app, ResultQueue[RowOutcome]()
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
-        context = RunContext.create(app.settings, log, stop=app.stop, may_be_exempt=connection.may_be_exempt)
+        context = RunContext.create(app.settings, log, stop=app.stop, caller=connection.caller)
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:

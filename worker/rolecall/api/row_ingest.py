@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from rolecall.files.input.json_rows import parse_row
+from rolecall.files.doubt_columns import take_doubt
+from rolecall.files.input.json_parse_row import parse_row
 from rolecall.models import BadRow, Row
 from rolecall.store.base import PAGE_SIZE
 
@@ -43,7 +44,7 @@ async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], 
     place = 0
     async for row in _iterate(rows):
         place += 1
-        page.append(parse_row_input(row, place))
+        page.append(take_doubt(parse_row_input(row, place)))
         if len(page) == PAGE_SIZE:
             yield page
             page = []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, open_or_resume_run
 from rolecall.app.run_job import Pages, stop_on_request
@@ -93,7 +94,7 @@ async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppC
 
 async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
     async with aclosing(rows):
-        await run.store.import_rows(run.identity, stop_on_request(rows, stop))
+        await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
     await run.store.delete_removed_pairs()
     sessions = await run.store.sessions()
     if sessions and _is_complete(sessions[-1]):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from rolecall.app.errors import RunStopped
 from rolecall.app.observer import NullObserver, Observer
 from rolecall.engine.clock import Clock
-from rolecall.engine.context import RunContext
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.eta import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
@@ -44,7 +44,13 @@ class Connection(NamedTuple):
     server_date: float | None
     """The server's clock at the first response: epoch seconds."""
     may_be_exempt: bool = False
-    """The account's roles allow it to bypass the rate limit, so that the server may not enforce the limit it sends."""
+    """The account's roles allow it to bypass the rate limit."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the calls, for the evidence of their outcomes."""
+        date = self.server_date
+        return Caller(self.account.user_id, None if date is None else round(date * 1000), self.may_be_exempt)
 
     def estimate(self, settings: Settings, calls: int) -> Estimate | None:
         """Estimate how long so many calls take; None where nothing limits them."""
@@ -86,7 +92,7 @@ class ReadSession(NamedTuple):
 def open_read_session(context: AppContext, connection: Connection, log_file: Path | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
     log = context.observer.open_log(log_file, hide=context.credentials.token)
-    run_context = RunContext.create(context.settings, log, stop=context.stop, may_be_exempt=connection.may_be_exempt)
+    run_context = RunContext.create(context.settings, log, stop=context.stop, caller=connection.caller)
     return ReadSession(ReadClient(connection.client, run_context), context.stop, run_context.clock)
 
 

@@ -52,19 +52,16 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
         return
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
-    from structlog.contextvars import bound_contextvars
-
     log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
     target = config.target.name if isinstance(config.target, Room) else "webhook"
-    with bound_contextvars(run=result.folder.name):
-        try:
-            reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)
-        except (asyncio.CancelledError, RunStopped):
-            log.warning("notification failed", target=target, reason="interrupted")
-        except Exception as error:  # a message that fails changes nothing about the run
-            log.warning("notification failed", target=target, reason=type(error).__name__)
-        else:
-            _log_result(log, target, reading, secret=not isinstance(config.target, Room))
+    try:
+        reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)
+    except (asyncio.CancelledError, RunStopped):
+        log.warning("notification failed", target=target, reason="interrupted")
+    except Exception as error:  # a message that fails changes nothing about the run
+        log.warning("notification failed", target=target, reason=type(error).__name__)
+    else:
+        _log_result(log, target, reading, secret=not isinstance(config.target, Room))
 
 
 def _log_result(log: EventLogger, target: str, reading: ReadResult, *, secret: bool) -> None:

@@ -47,6 +47,13 @@ class NotUndone(NamedTuple):
     unknown: int
 
 
+class OpenRows(NamedTuple):
+    """Rows in doubt whose call may still arrive; a verification waits before it reads them again."""
+
+    rows: int
+    seconds: float
+
+
 class FindStarted(NamedTuple):
     """A search starts, or continues an unfinished one."""
 
@@ -60,7 +67,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | FindStarted
+Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):

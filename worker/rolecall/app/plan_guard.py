@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.reports import NOT_NEEDED
 from rolecall.app.run_directory import Run
+from rolecall.engine.settlement import NOT_NEEDED
 from rolecall.files.plan_file import Plan, PlannedPair, is_plan
 from rolecall.models import Advice, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation

@@ -1,22 +1,25 @@
 """The reports of a run, written from its store; the same for every command."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
-from rolecall.engine.directory.prediction import PREDICTION_HINTS
-from rolecall.engine.directory.role_verify import VERIFICATION_HINTS
+from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
+from rolecall.engine.directory.role_reader import READING_HINTS
+from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
+from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
-from rolecall.models import OUTCOMES, Json, Outcome
+from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.store.base import Count, Identity, PauseKind, RunStore, Session, count_by_outcome
 from rolecall.text import rfc3339
@@ -27,16 +30,13 @@ if TYPE_CHECKING:  # heavy, and needed only at the end of a run
 
 PAUSES_PER_PAGE = 1000
 
-NOT_NEEDED = "not_needed"
-"""Reason of a row for which there is nothing to do by the roles that a check has read."""
-
 REASON_HINTS = {
     **HINTS,
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
-    **PREDICTION_HINTS,
+    **READING_HINTS,
     **VERIFICATION_HINTS,
-    NOT_NEEDED: "the roles were read before the run: there is nothing to do, so nothing was sent",
+    **SETTLEMENT_HINTS,
     "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
@@ -50,6 +50,17 @@ class ReportSummary(NamedTuple):
     identity: Identity
     counts: Sequence[Count]
     sessions: Sequence[Session]
+    evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
+    """Rows by outcome and evidence."""
+
+    @property
+    def inferred(self) -> int:
+        """Rows whose outcome is only inferred."""
+        return self.count_evidence(Evidence.INFERRED)
+
+    def count_evidence(self, evidence: Evidence) -> int:
+        """Return the number of rows with this evidence."""
+        return sum(rows for (_, word), rows in self.evidence.items() if word == evidence)
 
     @property
     def has_failures(self) -> bool:
@@ -75,6 +86,7 @@ class ReportSummary(NamedTuple):
                 for count in self.counts
                 if count.reason
             ],
+            "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
             "sessions": [_session(session) for session in self.sessions],
             "rolecall": __version__,
@@ -83,7 +95,10 @@ class ReportSummary(NamedTuple):
 
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
-    return ReportSummary(run.folder, run.identity, await run.store.counts(), await run.store.sessions())
+    store = run.store
+    return ReportSummary(
+        run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
+    )
 
 
 async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
@@ -103,7 +118,9 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
     further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
-    files = ReportFiles(formats, further, retry=is_run)
+    has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
+    target = RunTarget(run.identity.workspace, run.identity.operation)
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
     opened = open_reports(run.folder, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_paths import (
     RunKind,
-    job_directory,
+    make_job_directory,
     make_private_directory,
     new_run_directory,
     run_directories_newest_first,
@@ -149,9 +149,7 @@ def serialise_start(job: Job, out: Path | None, *, base: Path, kind: RunKind = R
     if out is not None:
         yield
         return
-    descriptor = os.open(
-        make_private_directory(job_directory(base, job.name, kind)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    )
+    descriptor = os.open(make_job_directory(base, job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -230,7 +228,7 @@ def _is_locked_by_other(folder: Path) -> bool:
             return False
     except RunLockedError:
         return True
-    except OSError:
+    except (OSError, InvalidStoreError):
         return False
 
 

@@ -11,6 +11,7 @@ from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
@@ -94,8 +95,6 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
     due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
     if not due:
         return await _nothing_due(run, request.formats)
-    from structlog.contextvars import bound_contextvars  # with all of structlog, which programs may not use
-
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
@@ -103,15 +102,14 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         estimate = connection.estimate(context.settings, due)
         if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
             raise OperatorError("Nothing was sent.")
-        with bound_contextvars(run=run.folder.name):
-            return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, due)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = stop_on_request(rows, stop)
+        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
@@ -136,7 +134,9 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
 async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(app.settings, log, stop=app.stop, may_be_exempt=connection.may_be_exempt)
+    context = RunContext.create(
+        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+    )
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:

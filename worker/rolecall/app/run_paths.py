@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from rolecall.files.input.source import safe_name
+from rolecall.files.input.open_source import safe_name
 from rolecall.models import Advice, RolecallError
+from rolecall.ownership import is_foreign
 from rolecall.text import sanitise
 
 PRIVATE = 0o700
@@ -40,10 +41,9 @@ def new_run_directory(base: Path, job_name: str, start: datetime, kind: RunKind 
 
     `start` has a time zone. Raises InvalidRunDirectoryError.
     """
-    parent = job_directory(base, job_name, kind)
+    parent = make_job_directory(base, job_name, kind)
     stamp = f"{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     with _explained(parent):
-        _make_missing(parent)
         number = 1
         while True:
             folder = parent / (stamp if number == 1 else f"{stamp}-{number}")
@@ -53,6 +53,13 @@ def new_run_directory(base: Path, job_name: str, start: datetime, kind: RunKind 
                 number += 1
             else:
                 return folder
+
+
+def make_job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:
+    """Create the directory of all runs or checks of a job, and return it. Raises InvalidRunDirectoryError."""
+    path = job_directory(base, job_name, kind)
+    make_private_directory(path.parent)
+    return make_private_directory(path)
 
 
 def run_directories_newest_first(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> list[Path]:
@@ -72,12 +79,16 @@ def run_directories_newest_first(base: Path, job_name: str, kind: RunKind = RunK
 def make_private_directory(path: Path) -> Path:
     """Create the directory that a user named, mode 0700 (missing ones above it too), and return it.
 
-    An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError.
+    An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError, also
+    for a directory of another user, who could place files in it.
     """
     with _explained(path):
         _make_missing(path)
-        if path.stat().st_uid == os.geteuid() and not any(path.iterdir()):
+        status = path.stat()
+        if status.st_uid == os.geteuid() and not any(path.iterdir()):
             path.chmod(PRIVATE)
+    if is_foreign(status):
+        raise InvalidRunDirectoryError(path, "the directory belongs to another user.", Advice.OTHER_DIRECTORY)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise InvalidRunDirectoryError(path, "there is no permission to write in it.", Advice.OTHER_DIRECTORY)
     return path

@@ -68,9 +68,8 @@ async def read_status(folder: Path, at: float) -> RunStatus | None:
     """
     await asyncio.to_thread(require_run, folder)
     async with open_snapshot(folder) as store:
-        locked = await asyncio.to_thread(
-            is_locked, folder
-        )  # after the store is open: a run that ends in between is reported as it was
+        # After the store is open: a run that ends in between is reported as it was.
+        locked = await asyncio.to_thread(is_locked, folder)
         identity, sessions, counts = await store.identity(), await store.sessions(), await store.counts()
         seen = min(RECENT_SECONDS, at - sessions[-1].started_at / 1000) if locked and sessions else 0.0
         lately = await store.count_settled(int((at - seen) * 1000)) if locked else 0

@@ -13,16 +13,12 @@ from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
 from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
+from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import UNDO_FOLDER
-from rolecall.engine.directory.role_verify import CONFIRMED_BY_READING
-from rolecall.models import Advice, Outcome, Row
-from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY
+from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import Identity
 from rolecall.text import plural, rfc3339
-
-INFERRED = (CONFIRMED_ON_RETRY.reason, CONFIRMED_BY_READING)
-"""Reasons of rows that this run has most probably changed: their responses were lost."""
 
 
 class Undo(NamedTuple):
@@ -54,11 +50,10 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         if not rows:
             raise await _nothing_to_undo(done, operation.done)
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-        with _undo_directory(folder / UNDO_FOLDER) as path:
-            async with open_run(path, identity) as run:
-                await _notice_not_undone(done, operation.done, context, inferred=inferred)
-                await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
-                yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
+        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity) as run:
+            await _notice_not_undone(done, operation.done, context, inferred=inferred)
+            await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
+            yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
 
 
 @contextmanager
@@ -92,7 +87,7 @@ async def _notice_not_undone(run: Run, outcome: Outcome, context: AppContext, *,
     unknown = sum(count.rows for count in counts if count.outcome is Outcome.UNKNOWN)
     left = 0
     if not inferred:
-        left = sum(count.rows for count in counts if count.outcome is outcome and count.reason in INFERRED)
+        left = (await run.store.evidence_counts())[outcome, Evidence.INFERRED]
     if left or unknown:
         context.observer.notice(NotUndone(run.folder, outcome, left, unknown))
 
@@ -100,8 +95,8 @@ async def _notice_not_undone(run: Run, outcome: Outcome, context: AppContext, *,
 async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
     inferred = sum(count.rows for count in await run.store.counts() if count.outcome is outcome)
     if inferred:
-        rows = plural(inferred, "row")
-        text = f"In {run.folder} {rows} are {outcome} only by inference. Nothing was sent."
+        are = "row is" if inferred == 1 else "rows are"
+        text = f"In {run.folder} {inferred:,} {are} {outcome} only by inference: prior role unknown. Nothing was sent."
         return OperatorError(text, Advice.INCLUDE_INFERRED)
     return OperatorError(
         f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo. Nothing was sent."
@@ -114,7 +109,7 @@ async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator
         yield [
             Row(result.line or 0, result.room_id, result.user_id, result.extra)
             for result in page
-            if result.outcome is outcome and (inferred or result.reason not in INFERRED)
+            if result.outcome is outcome and (inferred or result.evidence != Evidence.INFERRED)
         ]
 
 

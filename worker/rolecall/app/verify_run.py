@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rolecall.app import reports
 from rolecall.app.connection import AppContext, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.observer import OpenRows
 from rolecall.app.run_directory import (
     Run,
     mark_reports_stale,
@@ -18,7 +19,8 @@ from rolecall.app.run_directory import (
     require_workspace,
 )
 from rolecall.app.threads import on_thread
-from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyStatus
+from rolecall.engine.directory.role_reader import RoleReader
+from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
@@ -46,7 +48,7 @@ class _Collector:
     def add(self, row: VerifiedRow) -> bool:
         """Count a row; True where it has to be listed."""
         self.found[row.finding] += 1
-        if row.finding not in (VerifyStatus.DIFFERS, VerifyStatus.UNREAD):
+        if row.finding in (VerifyStatus.AGREES, VerifyStatus.SETTLED):
             return False
         if len(self.first) < MAX_SHOWN_ROWS:
             self.first.append(row)
@@ -61,7 +63,7 @@ class VerifyResult(NamedTuple):
     found: Mapping[VerifyStatus, int]
     """Rows by status."""
     first: Sequence[VerifiedRow]
-    """The first rows that differ or could not be read."""
+    """The first rows that differ, are open or could not be read."""
     stop: StopReason | None
     """Why it ended before the last row; None for a complete verification."""
     undo: Path | None
@@ -73,9 +75,14 @@ class VerifyResult(NamedTuple):
         return self.found.get(VerifyStatus.DIFFERS, 0)
 
     @property
+    def open(self) -> int:
+        """Rows in doubt whose call may still arrive."""
+        return self.found.get(VerifyStatus.OPEN, 0)
+
+    @property
     def listed(self) -> int:
-        """Rows that differ or could not be read: the rows of `verify.csv`."""
-        return self.differing + self.found.get(VerifyStatus.UNREAD, 0)
+        """Rows that differ, are open or could not be read: the rows of `verify.csv`."""
+        return self.differing + self.open + self.found.get(VerifyStatus.UNREAD, 0)
 
     @property
     def rows_file(self) -> Path:
@@ -83,8 +90,11 @@ class VerifyResult(NamedTuple):
         return self.folder / VERIFY_FILE
 
 
-async def verify_run(folder: Path, context: AppContext) -> VerifyResult:
+async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) -> VerifyResult:
     """Read the roles of a run's rows back and compare; rows in doubt get their outcome from what is read.
+
+    Rows whose call may still arrive (`Settings.late_arrival`) are read again until they are settled; without `wait`
+    they are reported as open.
 
     Raises RolecallError or OSError for everything that ends it before the first room is read.
     """
@@ -93,21 +103,27 @@ async def verify_run(folder: Path, context: AppContext) -> VerifyResult:
         require_workspace(run, context.connection.url)
         async with connect(context) as connection:
             session = open_read_session(context, connection, run.log_file)
-            return await _verify(run, operation, session, context.settings.concurrency)
+            return await _verify(run, operation, session, context, wait=wait)
 
 
-async def _verify(run: Run, operation: Operation, session: ReadSession, at_once: int) -> VerifyResult:
-    reader, stop, clock = session
-    collector, complete = _Collector(), False
+async def _verify(
+    run: Run, operation: Operation, session: ReadSession, context: AppContext, *, wait: bool
+) -> VerifyResult:
+    reads, stop, clock = session
+    collector, writing, complete = _Collector(), asyncio.Lock(), False
     with suppress(_Incomplete):
         async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
 
-            def on_row(row: VerifiedRow) -> None:
-                if collector.add(row):
-                    write(_csv_row(row))
+            async def on_rows(rows: Sequence[VerifiedRow]) -> None:
+                if listed := [_csv_row(row) for row in rows if collector.add(row)]:
+                    async with writing:
+                        await asyncio.to_thread(lambda: [write(row) for row in listed])
 
-            work = RoleVerification(run.store, reader, operation, at_once=at_once, clock=clock, on_row=on_row)
-            complete = await run_reading(work.run(), stop)
+            def on_wait(rows: int, seconds: float) -> None:
+                context.observer.notice(OpenRows(rows, seconds))
+
+            work = RoleVerification(run.store, RoleReader(reads, operation), operation, context.settings, clock)
+            complete = await run_reading(work.run(VerifyHooks(on_rows, on_wait), wait=wait), stop)
             if not complete:
                 raise _Incomplete
     if collector.found[VerifyStatus.SETTLED]:

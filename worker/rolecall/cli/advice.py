@@ -17,6 +17,7 @@ ADVICE = MappingProxyType(
         Advice.OTHER_FILE: "Or name another --out.",
         Advice.OTHER_PLAN: "Name another --save-plan.",
         Advice.NAME_PLAN: "Name it with --plan, or name another --out.",
+        Advice.NAME_ENCODING: "Or name its encoding with --encoding.",
         Advice.WRITE_PLAN: "Write one with 'rolecall check JOB --save-plan FILE'.",
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     LOCKED = 5
     """Another process is working on this run."""
     DRIFT = 6
-    """The workspace is no longer as the report says (verify)."""
+    """The workspace is no longer as the report says, or a row is still open (verify)."""
     INTERRUPTED = 130
     """Ctrl-C or a termination signal."""
 
@@ -59,6 +59,7 @@ OF_STOP = MappingProxyType[StopReason, ExitCode](
         StopReason.NO_SUCH_ROUTE: ExitCode.STOPPED,
         StopReason.MAX_FAILURES: ExitCode.STOPPED,
         StopReason.OUTAGE: ExitCode.STOPPED,
+        StopReason.RETRY_LATER: ExitCode.STOPPED,
         StopReason.STORE: ExitCode.STOPPED,
     }
 )
@@ -100,7 +101,7 @@ def exit_code_of_verification(result: "VerifyResult") -> ExitCode:
     """Return the exit code of a verification."""
     if result.stop is not None:
         return OF_STOP[result.stop]
-    if result.differing:
+    if result.differing or result.open:
         return ExitCode.DRIFT
     return ExitCode.ROW_FAILURES if result.listed else ExitCode.OK
 

@@ -8,6 +8,11 @@ import click
 
 from rolecall.cli.advice import format_error
 from rolecall.cli.config.config_sources import read_sources
+from rolecall.cli.config.unknown_variables import (
+    find_unknown_variables,
+    format_others,
+    require_no_misspelt_variable,
+)
 from rolecall.cli.config.usage_errors import flags_of, format_unknown_verb, format_usage_error
 from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console, streams
@@ -74,9 +79,25 @@ def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> Non
     if verb is None or verb == "completion":  # a shell reads it at its start, in any directory
         return
     ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, console.print_warning)
+    if verb != "config":  # it shows them
+        _check_variables(ctx, verb)
     if isinstance(command := rolecall.get_command(ctx, verb), click.Command):
         sources.file.require_known_flags(verb, flags_of(command))
     ctx.default_map = {verb: sources.file.flags_of(verb)}
+
+
+def _check_variables(ctx: click.Context, verb: str) -> None:
+    """Raise OperatorError for a misspelt variable, and warn of other unknown ones.
+
+    The other commands, which are slow to import, are loaded only if this command does not have it.
+    """
+    for verbs in ([verb], VERBS):
+        commands = [command for name in verbs if (command := rolecall.get_command(ctx, name))]
+        unknown = find_unknown_variables(os.environ, commands)
+        if not (unknown.misspelt or unknown.others):
+            return
+    require_no_misspelt_variable(unknown)
+    console.print_warning(format_others(unknown.others))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

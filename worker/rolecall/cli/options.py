@@ -1,6 +1,7 @@
 """The options that commands share: their types, their help, and the values that they are sorted into."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,9 +16,10 @@ from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets
+if TYPE_CHECKING:  # the job reader is heavy; at run time only the newest click takes a type in brackets
     RateType = click.ParamType[float | None]
     ThresholdType = click.ParamType[FailureThreshold]
+    from rolecall.files.input.job import Job
 else:
     RateType = ThresholdType = click.ParamType
 
@@ -104,6 +106,40 @@ report_format_option = click.option(
 json_option = click.option("--json", is_flag=True, help="Print the result as one JSON document on stdout.")
 
 
+class JobSource(NamedTuple):
+    """A job file and how it is read; as text, the words of the command line that name it."""
+
+    path: str
+    encoding: str
+    room_column: str
+    user_column: str
+
+    def open(self) -> "Job":
+        """Open the file; warnings about it are printed. Raises JobFileError."""
+        from rolecall.cli.terminal import console
+        from rolecall.files.input.job import ReadOptions, open_job
+
+        options = ReadOptions(self.encoding, self.room_column, self.user_column)
+        return open_job(self.path, None, options, console.print_warning)
+
+    def __str__(self) -> str:
+        options = {"--encoding": self.encoding, "--room-column": self.room_column, "--user-column": self.user_column}
+        return shlex.join([self.path, *(word for name, value in options.items() if value for word in (name, value))])
+
+
+def job_options(command: Command) -> Command:
+    """Add the options that say how a job file is read; they are the fields of ReadOptions."""
+    for option in (
+        click.option("--user-column", default="", metavar="NAME", help="The column of JOB that has the users."),
+        click.option("--room-column", default="", metavar="NAME", help="The column of JOB that has the rooms."),
+        click.option(
+            "--encoding", default="", metavar="NAME", help="The encoding of JOB, such as cp1252. Without it: detected."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 _SHARED = {
     "rate": click.option(
         "--rate",
@@ -182,6 +218,24 @@ _SHARED = {
         default=True,
         help="Skip the remaining rows of a room that rejects every request.",
     ),
+    "read_roles": click.option(
+        "--read-roles/--no-read-roles",
+        default=True,
+        help="Read the roles first: who does not have the role is not sent.",
+    ),
+    "message_evidence": click.option(
+        "--message-evidence/--no-message-evidence",
+        default=True,
+        help="Read the role messages of a room to resolve rows whose response was lost.",
+    ),
+    "late_arrival": click.option(
+        "--late-arrival",
+        type=Seconds(0, 86_400),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="A request that was given up may still arrive this long: until then an unchanged role proves nothing.",
+    ),
     "retry_failed": click.option(
         "--retry-failed", is_flag=True, help="Also send the rows that failed in an earlier session."
     ),
@@ -221,6 +275,8 @@ _READING = (
     "json",
 )
 """The options of commands that only read."""
+_VERIFYING = ("message_evidence", "late_arrival")
+"""The further options of `verify`."""
 
 _SETTINGS = frozenset(field.name for field in fields(Settings)) & _SHARED.keys()
 _CONNECTION = frozenset(field.name for field in fields(ConnectionConfig)) & _SHARED.keys()
@@ -232,13 +288,22 @@ if unknown := _SHARED.keys() - _SETTINGS - _CONNECTION - _OUTPUT:
 def run_options(command: Command) -> Command:
     """Add the shared options of commands that change roles."""
     for name in reversed(_SHARED):
-        command = _SHARED[name](command)
+        if name != "late_arrival":
+            command = _SHARED[name](command)
     return report_format_option(command)
 
 
 def reading_options(command: Command) -> Command:
     """Add the shared options of commands that only read."""
     for name in reversed(_READING):
+        command = _SHARED[name](command)
+    return command
+
+
+def verifying_options(command: Command) -> Command:
+    """Add the shared options of `verify`."""
+    command = reading_options(command)
+    for name in reversed(_VERIFYING):
         command = _SHARED[name](command)
     return command
 

@@ -4,7 +4,9 @@ Each event is built once and rendered twice. Text from a server or a job file is
 from every value.
 """
 
+import errno
 import os
+import stat
 from collections.abc import MutableMapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
+from rolecall.ownership import is_foreign
 from rolecall.text import sanitise
 
 MAX_VALUE_LENGTH = 300
@@ -61,7 +64,6 @@ def open_logs(
     With `as_json` the terminal gets the same lines as the file. Raises OSError.
     """
     processors: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Sanitiser(hide),
@@ -114,4 +116,12 @@ class _Renderer:
 
 
 def _open_private(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Open a log file for appending. Raises OSError, also for a file of another user and for a pipe."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    status = os.fstat(descriptor)
+    is_pipe = stat.S_ISFIFO(status.st_mode)
+    if not is_pipe and not is_foreign(status):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "it is a pipe" if is_pipe else "it belongs to another user", str(path))

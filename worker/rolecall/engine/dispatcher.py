@@ -5,12 +5,18 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.role_reader import RoleReader
+from rolecall.engine.evidence import EvidenceReader
+from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.pause_recorder import PauseRecorder
+from rolecall.engine.prior_reader import PriorReader, due_rows
 from rolecall.engine.room_cache import RoomCache
+from rolecall.engine.row_call import RowTarget
 from rolecall.engine.row_processor import RowProcessor
 from rolecall.engine.row_queue import RowQueue
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.engine.throttle.admission import CallKind
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import Operation
@@ -40,20 +46,26 @@ async def process_rows(
     settings = context.settings
     try:
         async with BatchWriter(store, hooks.on_durable) as journal:
-            rooms = RoomCache() if settings.room_cache else None
-            queue = RowQueue(journal, rooms, retry_failed=settings.retry_failed)
-            processor = RowProcessor(client, operation, queue, journal, context)
-            recorder = PauseRecorder(journal, context.clock)
+            recorder, pauses = OutcomeRecorder(journal, context), PauseRecorder(journal, context.clock)
+            reader = RoleReader(ReadClient(client, context), operation)
+            rows = (
+                PriorReader(journal, reader, operation, recorder, context).rows()
+                if settings.read_roles
+                else due_rows(journal, context)
+            )
             admission = context.admission
-            with (
-                admission.observed_by(context.events, CallKind.CHANGE),
-                admission.observed_by(recorder, CallKind.CHANGE),
-            ):
-                workers = [
-                    asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
-                    for number in range(settings.concurrency)
-                ]
-                await _shut_down_in_stages(workers, processor, context, recorder)
+            async with RowQueue(rows, RoomCache() if settings.room_cache else None) as queue:
+                target = RowTarget.create(client, operation, queue, journal, context)
+                processor = RowProcessor(target, recorder, EvidenceReader(reader, operation, context))
+                with (
+                    admission.observed_by(context.events, CallKind.CHANGE),
+                    admission.observed_by(pauses, CallKind.CHANGE),
+                ):
+                    workers = [
+                        asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
+                        for number in range(settings.concurrency)
+                    ]
+                    await _shut_down_in_stages(workers, processor, context, pauses)
     except StoreError as failure:
         context.stop.request(StopReason.STORE, str(failure))
 
@@ -68,7 +80,7 @@ async def _work(queue: RowQueue, processor: RowProcessor, stop: StopSignal, hook
 
 
 async def _shut_down_in_stages(
-    workers: Iterable[asyncio.Task[None]], processor: RowProcessor, context: RunContext, recorder: PauseRecorder
+    workers: Iterable[asyncio.Task[None]], processor: RowProcessor, context: RunContext, pauses: PauseRecorder
 ) -> None:
     """Wait for the workers; once the stop is requested, only for those with a call in flight."""
     requested = asyncio.create_task(context.stop.wait(), name="stop")
@@ -81,7 +93,7 @@ async def _shut_down_in_stages(
         for worker in running - processor.calling:
             worker.cancel()
         if running:
-            recorder.shutting_down(context.settings.shutdown_timeout)
+            pauses.shutting_down(context.settings.shutdown_timeout)
             _, running = await asyncio.wait(running, timeout=context.settings.shutdown_timeout)
     finally:
         for task in (requested, *running):

@@ -57,6 +57,7 @@ class EngineEvents(EngineObserver):
         self._clock = clock
         self._stop = stop
         self._filter = PauseFilter(clock)
+        self._long_wait = ""
 
     def session_started(self, identity: Identity, folder: Path, account: str, rows: int, *, resumed: bool) -> None:
         """Log the start of a session with so many due rows."""
@@ -104,9 +105,21 @@ class EngineEvents(EngineObserver):
         """Log that the workspace shows overload, and how many calls may be in flight from now on."""
         self._log.warning("overload", concurrency=allowed)
 
+    def record_long_wait(self, seconds: float | None) -> None:
+        """Record a `Retry-After` that is longer than the session waits, and log the first; None for another response.
+
+        Giving up during such a wait is no outage.
+        """
+        if seconds is None:
+            self._long_wait = ""
+        elif not self._long_wait:
+            until = self._clock.wall_time_in(seconds)
+            self._long_wait = f"Retry-After: {seconds:.0f} s, until {until}"
+            self._log.warning("long retry-after", seconds=round(seconds), until=until)
+
     def gave_up(self) -> None:
         """Request the stop of the session; its end is logged with the reason."""
-        self._stop.request(StopReason.OUTAGE)
+        self._stop.request(StopReason.RETRY_LATER if self._long_wait else StopReason.OUTAGE, self._long_wait)
 
     def retrying(self, row: DueRow, result: CallResult, seconds: float) -> None:
         """Log that a row is attempted again."""

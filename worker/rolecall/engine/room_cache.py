@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.models import DueRow, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED, ErrorScope
+from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED, TOO_MANY_REQUESTS, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
@@ -23,7 +23,6 @@ USABLE_ROOM = DONE | NOTHING_TO_DO
 """Outcomes that show that a room accepts requests."""
 MAX_ROOMS = 10_000
 """Rooms of each kind (accepting, rejecting) that are remembered."""
-TOO_MANY_REQUESTS = 429
 MAX_UNANSWERED = 3
 """Requests in a row without a usable response, after which the resolver sends no more: they are not worth a delay."""
 

@@ -6,16 +6,17 @@ rolled back only if its request did not leave or was certainly not carried out.
 
 import asyncio
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.room_cache import RoomVisibilityResolver
 from rolecall.engine.row_queue import RowQueue
-from rolecall.models import DueRow, NoReply, Reply
+from rolecall.models import UNKNOWN_PRIOR, DueRow, NoReply, Prior, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, Action
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult, classify
+from rolecall.rocketchat.responses import COUNTERS
 from rolecall.store.base import Intent, IntentRollback
 from rolecall.store.batch_writer import BatchWriter
 
@@ -31,7 +32,17 @@ class RowTarget(NamedTuple):
     visibility: RoomVisibilityResolver | None
     """None where a missing room needs no explanation: every account sees a public channel."""
     calling: set[asyncio.Task[None] | None]
-    """The workers whose request is in flight."""
+    """The workers whose request is in flight: the last to be cancelled."""
+
+    @classmethod
+    def create(
+        cls, client: Client, operation: Operation, queue: RowQueue, journal: BatchWriter, context: RunContext
+    ) -> Self:
+        """Create the target of a run."""
+        resolver = None
+        if operation.kind == "groups":
+            resolver = RoomVisibilityResolver(client, context.admission.side_limiter(COUNTERS))
+        return cls(client, operation, queue, journal, context, resolver, set())
 
 
 @dataclass(eq=False, slots=True)
@@ -48,15 +59,42 @@ class RowCall:
     """The last result that says something about the row; 'too many requests' does not."""
     started_at: float = 0.0
     """When the last request left, on the run's monotonic clock."""
+    only_refusals: bool = True
+    """Every attempt in doubt got a response with a 4xx status, none in an earlier session."""
     is_prepared: bool = False
     """The intent of the next attempt was written, and its request did not leave yet."""
+    attempted_at: int | None = None
+    """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    doubted_at: int | None = None
+    """When the last attempt in doubt was intended."""
+
+    @classmethod
+    def start(cls, target: RowTarget, row: DueRow) -> Self:
+        """Return the call of a due row, with what earlier sessions left."""
+        return cls(
+            target,
+            row,
+            row.attempts,
+            row.in_doubt,
+            only_refusals=not row.in_doubt,
+            doubted_at=row.attempted_at if row.in_doubt else None,
+        )
+
+    @property
+    def prior(self) -> Prior:
+        """The prior state, with this session's account among those that sent calls."""
+        prior, account = self.row.prior or UNKNOWN_PRIOR, self.target.context.caller.account_id
+        if not account or account in prior.accounts:
+            return prior
+        return prior._replace(accounts=(*prior.accounts, account))
 
     async def prepare(self) -> None:
         """Write the intent of an attempt; return once it is on disk. Raise StoreError."""
         self.is_prepared = True
         self.attempts += 1
-        now = self.target.context.clock.wall_ms()
-        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, now))
+        intended_at = self.target.context.clock.wall_ms()
+        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, intended_at, self.prior))
+        self.attempted_at = intended_at
 
     def cancel_prepared(self) -> None:
         """Roll the intent back: its request does not leave."""
@@ -74,7 +112,8 @@ class RowCall:
         try:
             return await target.client.post_pair(target.operation.path, self.row.room_id, self.row.user_id)
         except asyncio.CancelledError:
-            self.in_doubt = True
+            self._doubt()
+            self.only_refusals = False
             self.last = CallResult(NOT_AWAITED, "", "the run ended before the answer came", None)
             raise
         finally:
@@ -82,9 +121,10 @@ class RowCall:
 
     def record_response(self, reply: Reply | NoReply) -> CallResult:
         """Classify a response and record what it says about the row."""
-        result = classify(reply, self.target.operation, in_doubt=self.in_doubt)
+        result = classify(reply, self.target.operation)
         if result.rule.maybe_done:
-            self.in_doubt = True
+            self._doubt()
+            self.only_refusals = self.only_refusals and result.status is not None and 400 <= result.status < 500
         if result.rule.action is not Action.BACK_OFF:
             self.last = result
         return result
@@ -112,6 +152,10 @@ class RowCall:
     def report_retry(self, result: CallResult, seconds: float) -> None:
         """Report the next attempt to the session's events."""
         self.target.context.events.retrying(self.row, result, seconds)
+
+    def _doubt(self) -> None:
+        """Record that the last attempt may have been carried out."""
+        self.in_doubt, self.doubted_at = True, self.attempted_at
 
     def _roll_back(self) -> None:
         self.target.journal.rollback_intent(IntentRollback(self.row.key, self.attempts, self.in_doubt))

@@ -1,107 +1,127 @@
-"""One row from the queue to its outcome: call it, decide its outcome, hand it to the writer, count failures."""
+"""One row from the queue to its outcome: call it, collect evidence, settle it, hand it to the recorder."""
 
 import asyncio
 
-from rolecall.engine.context import RunContext
-from rolecall.engine.failure_threshold import FailureCounter
-from rolecall.engine.room_cache import RejectedRoom, RoomVisibilityResolver
+from rolecall.engine.evidence import EvidenceReader
+from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.room_cache import RejectedRoom
 from rolecall.engine.row_call import RowCall, RowTarget
-from rolecall.engine.row_queue import RowQueue
+from rolecall.engine.settlement import Case, Ending, Messages, can_change, do_roles_prove, outcome_of, reason_of, settle
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
 from rolecall.models import DueRow, Outcome, RowOutcome
-from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.error_table import Action, ErrorScope
-from rolecall.rocketchat.operations import Operation
+from rolecall.rocketchat.error_table import Action, Answer, ErrorScope
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.responses import COUNTERS
 from rolecall.store.base import IntentRollback
-from rolecall.store.batch_writer import BatchWriter
+
+_ENDINGS = {Answer.DONE: Ending.DONE, Answer.NOOP: Ending.NOOP, Answer.REFUSED: Ending.REFUSED}
 
 
 class RowProcessor:
     """Processes rows; one for the run, shared by its workers."""
 
-    def __init__(
-        self, client: Client, operation: Operation, queue: RowQueue, journal: BatchWriter, context: RunContext
-    ) -> None:
-        admission, needs_visibility = context.admission, operation.kind == "groups"
-        self._queue = queue
-        self._journal = journal
-        self._context = context
-        self._failures = FailureCounter(context.settings.max_failures)
-        self._executor = CallExecutor(admission.route(operation.path, CallKind.CHANGE), client, context)
-        self.calling: set[asyncio.Task[None] | None] = set()
+    def __init__(self, target: RowTarget, recorder: OutcomeRecorder, evidence: EvidenceReader) -> None:
+        route = target.context.admission.route(target.operation.path, CallKind.CHANGE)
+        self._target = target
+        self._recorder = recorder
+        self._evidence = evidence
+        self._executor = CallExecutor(route, target.client, target.context)
+
+    @property
+    def calling(self) -> set[asyncio.Task[None] | None]:
         """The workers whose request is in flight: the last to be cancelled."""
-        self._target = RowTarget(
-            client=client,
-            operation=operation,
-            queue=queue,
-            journal=journal,
-            context=context,
-            visibility=RoomVisibilityResolver(client, admission.side_limiter(COUNTERS)) if needs_visibility else None,
-            calling=self.calling,
-        )
+        return self._target.calling
 
     async def process(self, row: DueRow) -> None:
         """Process one row to its outcome; it stays due where the run stops first. Raise StoreError."""
-        rejection = self._queue.rejection(row)
+        rejection = self._target.queue.rejection(row)
         if rejection is not None:
             self._skip(row, rejection)
             return
-        call = RowCall(self._target, row, row.attempts, row.in_doubt)
+        call = RowCall.start(self._target, row)
         try:
             result = await self._executor.execute(call)
+            await self._finish(call, result)
         except ShutdownRequested:
             self._record_unfinished(call)
         except asyncio.CancelledError:
             self._record_unfinished(call)
             raise
-        else:
-            self._record_finished(call, result)
 
     def _record_unfinished(self, call: RowCall) -> None:
         """Record what is known of a row that the stop interrupted; without a doubt it is due again."""
         if call.last is None:
             return
-        if call.last.rule.action is Action.FINISH or call.in_doubt:
-            self._record_outcome(call, call.last)
+        answer = call.last.rule.answer
+        if answer in _ENDINGS:
+            self._settle(call, call.last, _ENDINGS[answer], Messages.NONE)
+        elif call.in_doubt:
+            self._record(call, call.last, Outcome.UNKNOWN, call.last.rule.reason, "")
         else:
-            self._journal.rollback_intent(IntentRollback(call.row.key, call.attempts, in_doubt=False))
+            self._target.journal.rollback_intent(IntentRollback(call.row.key, call.attempts, in_doubt=False))
 
-    def _record_finished(self, call: RowCall, result: CallResult) -> None:
-        """Record the outcome of a row, and stop the run where its result is true of every other row."""
-        rule = result.rule
+    async def _finish(self, call: RowCall, result: CallResult) -> None:
+        """Settle a row by its last result, and stop the run where that result is true of every other row."""
+        rule, context = result.rule, self._target.context
         if rule.action is Action.STOP:
             reason = StopReason.NO_SUCH_ROUTE if rule.scope is ErrorScope.ROUTE else StopReason.CREDENTIALS
-            self._context.stop.request(reason, result.message)
+            context.stop.request(reason, result.message)
             self._record_unfinished(call)
             return
-        if self._failures.count_forbidden(rule.scope is ErrorScope.CREDENTIALS):
-            self._context.stop.request(StopReason.CREDENTIALS, result.message)
-        self._record_outcome(call, result)
+        self._recorder.count_forbidden(rule.scope is ErrorScope.CREDENTIALS, result.message)
+        ending = _ENDINGS.get(rule.answer)
+        is_sure = True
+        if ending is None and call.in_doubt:
+            ending, is_sure = await self._evidence.ending(call.row, call.prior)
+        ending = ending or Ending.EXHAUSTED
+        self._settle(call, result, ending, await self._messages(call, ending), is_sure=is_sure)
 
-    def _record_outcome(self, call: RowCall, result: CallResult) -> None:
-        rule = result.rule
-        outcome, message = rule.outcome, result.message
-        if rule.action is not Action.FINISH:
-            outcome = Outcome.UNKNOWN if call.in_doubt else Outcome.FAILED
-        elif call.in_doubt and outcome is Outcome.FAILED:
-            message = f"{message} (an earlier attempt's answer was lost: it may have been carried out)"
-        clock = self._context.clock
-        self._finish(
+    async def _messages(self, call: RowCall, ending: Ending) -> Messages:
+        """Return what the system messages show, where the table needs to know."""
+        is_known = can_change(call.prior.state, self._target.operation)
+        matters = {
+            Ending.NOOP: call.in_doubt or is_known,
+            Ending.AS_WANTED: call.in_doubt,
+            Ending.REFUSED: call.in_doubt and is_known,
+        }
+        if not matters.get(ending, False):
+            return Messages.NONE
+        return await self._evidence.messages(call.row, call.prior)
+
+    def _settle(
+        self, call: RowCall, result: CallResult, ending: Ending, messages: Messages, *, is_sure: bool = True
+    ) -> None:
+        operation = self._target.operation
+        case = Case(
+            can_change=can_change(call.prior.state, operation),
+            in_doubt=call.in_doubt,
+            ending=ending,
+            messages=messages,
+            roles_prove=is_sure and do_roles_prove(call.doubted_at, self._target.context.clock.wall_ms()),
+            only_refusals=call.only_refusals,
+        )
+        settlement = settle(case)
+        reason = reason_of(settlement, operation, result.rule.reason)
+        self._record(call, result, outcome_of(settlement.verdict, operation), reason, settlement.evidence or "")
+
+    def _record(self, call: RowCall, result: CallResult, outcome: Outcome, reason: str, evidence: str) -> None:
+        clock, message = self._target.context.clock, result.message
+        if call.in_doubt and outcome is Outcome.UNKNOWN and result.rule.answer is Answer.REFUSED:
+            message = f"{message} (the response to an earlier attempt was lost: it may have been carried out)"
+        self._recorder.record(
             call.row,
             RowOutcome(
                 key=call.row.key,
                 outcome=outcome,
-                reason=rule.reason,
+                reason=reason,
                 http_status=result.status,
                 error_type=result.error_type,
                 message=message,
                 finished_at=clock.wall_ms(),
                 duration_ms=round((clock.now() - call.started_at) * 1000),
-                in_doubt=call.in_doubt and outcome in (Outcome.FAILED, Outcome.UNKNOWN),
+                in_doubt=outcome is Outcome.UNKNOWN,
+                evidence=evidence,
             ),
         )
 
@@ -113,13 +133,6 @@ class RowProcessor:
             rule.outcome,
             rule.reason,
             message=f"not sent: the server's answer to line {rejection.line} is true for the whole room",
-            finished_at=self._context.clock.wall_ms(),
+            finished_at=self._target.context.clock.wall_ms(),
         )
-        self._finish(row, outcome._replace(error_type=rejection.result.error_type))
-
-    def _finish(self, row: DueRow, outcome: RowOutcome) -> None:
-        self._journal.write_outcome(outcome)
-        self._context.outcomes[outcome.outcome] += 1
-        self._context.events.row_finished(row, outcome)
-        if self._failures.count(outcome.outcome):
-            self._context.stop.request(StopReason.MAX_FAILURES)
+        self._recorder.record(row, outcome._replace(error_type=rejection.result.error_type))

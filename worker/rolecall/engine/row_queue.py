@@ -1,45 +1,58 @@
-"""The queue of due rows: a bounded read-ahead of the run store, in job order, room by room where that saves calls."""
+"""The queue of rows to send: a bounded read-ahead, in job order, grouped by room where that saves calls."""
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
 
 from rolecall.engine.room_cache import RejectedRoom, RoomCache
 from rolecall.models import DueRow
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.batch_writer import BatchWriter
 
-CHUNK = 512
-"""Rows that are read at once; in memory are at most these and the parked rows."""
+READ_AHEAD = 512
+"""Rows in memory from which on no more are read. One reading may add as many."""
 
 
 class RowQueue:
-    """The rows that are due; each is returned once in a session."""
+    """The rows that must be sent; each is returned once in a session. An async context manager."""
 
-    def __init__(self, journal: BatchWriter, rooms: RoomCache | None, *, retry_failed: bool) -> None:
+    def __init__(self, source: AsyncGenerator[Sequence[DueRow], None], rooms: RoomCache | None) -> None:
         """Without `rooms` every row is sent, also to a room that rejects all requests."""
-        self._journal = journal
+        self._source = source
         self._rooms = rooms
-        self._retry_failed = retry_failed
         self._ready: deque[DueRow] = deque()
-        self._place = 0
         self._exhausted = False
-        self._reading = asyncio.Lock()
-        self._released = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._reading = asyncio.create_task(self._read_ahead(), name="row queue")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
 
     async def next(self) -> DueRow | None:
-        """Return the next row, or None when none is left. Raise StoreError."""
+        """Return the next row, or None when none is left. Raise what reading the rows raised."""
         while True:
             while self._ready:
                 row = self._ready.popleft()
+                if len(self._ready) < READ_AHEAD:
+                    self._has_room.set()
                 if self._rooms is None or self._rooms.admit(row):
                     return row
-            if not self._exhausted:
-                await self._read_ahead()
-            elif self._rooms is not None and self._rooms.parked:
-                self._released.clear()
-                await self._released.wait()
-            else:
+            if self._failure is not None:
+                raise self._failure
+            if self._exhausted and not (self._rooms is not None and self._rooms.parked):
                 return None
+            await self._changed.wait()
 
     @property
     def is_empty(self) -> bool:
@@ -57,15 +70,24 @@ class RowQueue:
         released = self._rooms.record_response(row, result)
         if released:
             self._ready.extendleft(reversed(released))
-            self._released.set()
+        if released or (self._exhausted and not self._rooms.parked):
+            self._notify()
 
     async def _read_ahead(self) -> None:
-        async with self._reading:
-            if self._ready or self._exhausted:
-                return
-            found = await self._journal.fetch_due(self._place, CHUNK, retry_failed=self._retry_failed)
-            if found:
-                self._place = found[-1][0]
-                self._ready.extend(row for _, row in found)
-            else:
-                self._exhausted = True
+        try:
+            async with aclosing(self._source) as source:
+                async for rows in source:
+                    self._ready.extend(rows)
+                    self._notify()
+                    while len(self._ready) >= READ_AHEAD:
+                        self._has_room.clear()
+                        await self._has_room.wait()
+        except Exception as error:
+            self._failure = error
+        self._exhausted = True
+        self._notify()
+
+    def _notify(self) -> None:
+        """Wake everything that waits for rows."""
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -28,6 +28,12 @@ class Settings:
     """Seconds to wait for calls in flight once a stop is requested."""
     room_cache: bool = True
     """Skip the remaining rows of a room that rejects every request."""
+    read_roles: bool = True
+    """Read the roles before sending: rows without the role are not sent."""
+    message_evidence: bool = True
+    """Read the system messages of a room to settle rows in doubt."""
+    late_arrival: float = 120.0
+    """Seconds after the last attempt in which a call that was given up may still arrive; only `verify` uses it."""
     retry_failed: bool = False
     """Send failed rows of earlier sessions again."""
 
@@ -38,7 +44,7 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}: give a whole number from 1")
-        for name in ("retry_backoff", "outage_timeout", "shutdown_timeout"):
+        for name in ("retry_backoff", "outage_timeout", "shutdown_timeout", "late_arrival"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: give seconds from 0")

@@ -12,6 +12,7 @@ class StopReason(StrEnum):
     NO_SUCH_ROUTE = "no_such_route"
     MAX_FAILURES = "max_failures"
     OUTAGE = "outage"
+    RETRY_LATER = "retry_later"
     STORE = "store"
     KILLED = "killed"
     """Never requested: reported for a session that did not record its own end."""
@@ -23,6 +24,7 @@ _CAUSES = {
     StopReason.NO_SUCH_ROUTE: "the workspace does not know the method",
     StopReason.MAX_FAILURES: "too many rows failed",
     StopReason.OUTAGE: "the workspace stayed away",
+    StopReason.RETRY_LATER: "the server requests a longer wait than the outage timeout",
     StopReason.STORE: "the run store could not be written (disk full?)",
     StopReason.KILLED: "the worker was killed",
 }
@@ -30,6 +32,7 @@ _REMEDIES = {
     StopReason.CREDENTIALS: "make a new token",
     StopReason.NO_SUCH_ROUTE: "correct the workspace's URL",
     StopReason.MAX_FAILURES: "look at their reasons",
+    StopReason.RETRY_LATER: "wait so long",
     StopReason.STORE: "make room",
 }
 """What an operator has to do first."""

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self, cast
 import orjson
 
 from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError
+from rolecall.ownership import is_foreign
 
 FORMAT = 1
 LINES_PER_SYNC = 100
@@ -122,6 +123,9 @@ def _open_temporary() -> BinaryIO:
 
 def _open_locked(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if is_foreign(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise CheckpointError(f"{path} belongs to another user; it is left as it is.", Advice.OTHER_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,7 +4,9 @@ The only module that imports aiohttp's client. It follows no redirect (that woul
 reads at most 64 KiB of a response, verifies TLS, and sends the token to the workspace only.
 """
 
+import asyncio
 import os
+import select
 import ssl
 import time
 import zlib
@@ -21,14 +23,20 @@ from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
 from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+from rolecall.rocketchat.secret_filter import SecretFilter
+from rolecall.rocketchat.url import format_netloc
 from rolecall.text import sanitise
 from rolecall.version import __version__
 
 MAX_LISTING_SIZE = 16_777_216
 """Bytes of a list that are read: thousands of rooms of a user, or the members of a large room."""
 
-HIDDEN = "<hidden>"
-"""Replaces our own token in a response."""
+KEEPALIVE = 2.0
+"""Seconds for which an idle connection may be used again. Node closes one after 5 s; a request that crosses with that
+is lost, and its effect is not known."""
+
+_PROXY_LOGIN = 407
+"""The status with which a proxy, and nothing else, demands a user and password."""
 
 
 class Client:
@@ -43,7 +51,7 @@ class Client:
     ) -> None:
         """Create a client; without credentials its calls are anonymous."""
         self._connection = connection
-        self._token = credentials.token.encode() if credentials else b""
+        self._filter = SecretFilter(credentials.token if credentials else "")
         # Passed to each call, not to the session: aiohttp sends a session's headers to the proxy too.
         self._secrets = CIMultiDict[str]()
         if credentials:
@@ -61,7 +69,7 @@ class Client:
         tls = _tls_context(self._connection.ca_file)
         self._deadlines = Deadlines(self._connection.connect_timeout + self._connection.timeout)
         self._session = aiohttp.ClientSession(
-            connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=30),
+            connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connection.connect_timeout),
@@ -107,10 +115,17 @@ class Client:
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 )
                 content = await _read(response, limit)
-            return Reply(response.status, response.headers, self._hide(content), sent_at, self._now())
+            if (
+                response.status == _PROXY_LOGIN
+                and self._connection.proxy
+                and self._connection.url.startswith("http://")
+            ):
+                return _proxy_refused(self._connection.proxy, response.status, response.reason)
+            headers = self._filter.hide_headers(response.headers)
+            return Reply(response.status, headers, self._filter.hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reply = _no_reply(error)
-            return reply._replace(detail=sanitise(self._hide(reply.detail.encode(errors="replace")).decode()))
+            reply = _no_reply(error, self._connection.proxy or "")
+            return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -118,24 +133,32 @@ class Client:
             url = self._urls[path] = URL(self._connection.url + path)
         return url
 
-    def _hide(self, body: bytes) -> bytes:
-        """Remove our own token from a response that echoes it, before it can be logged."""
-        return body.replace(self._token, HIDDEN.encode()) if self._token and self._token in body else body
-
 
 class _CleanConnector(aiohttp.TCPConnector):
-    """Connection pool that does not reuse a connection on which unrequested bytes have arrived.
+    """Connection pool that does not reuse a connection on which unrequested bytes, or its end, have arrived.
 
-    aiohttp would use them as the response to the next call, so that a row would get another row's outcome. It checks
-    for such bytes when a connection returns to the pool, but not when it is reused; and it has no public hook there.
+    aiohttp would use such bytes as the response to the next call, so that a row would get another row's outcome. It
+    checks for them when a connection returns to the pool, but not when it is reused; and it has no public hook there.
+    The socket itself is checked too: after a pause of the process the event loop has not read it yet.
     """
 
     async def _get(self, *args: Any) -> Any:
         while (connection := await super()._get(*args)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close and not _is_readable(connection.transport):
                 return connection
             connection.close()
         return None
+
+
+def _is_readable(transport: asyncio.Transport | None) -> bool:
+    """Return whether bytes, or the end of the connection, wait in its socket."""
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is None:
+        return False
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -176,26 +199,44 @@ def _decompress(content: bytes, limit: int) -> bytes:
         return content
 
 
-def _no_reply(error: Exception) -> NoReply:
+def _no_reply(error: Exception, proxy: str) -> NoReply:
     """Translate an exception; `maybe_sent` is False only if the request certainly was not sent."""
     detail = str(error) or type(error).__name__
     match error:
         case aiohttp.ClientConnectorCertificateError():
             detail = f"certificate refused: {error.certificate_error}"
             return NoReply(CONNECT_FAILED.reason, detail, False, certificate_refused=True)
+        case aiohttp.ClientProxyConnectionError():  # the error's own text names the workspace
+            return _proxy_failed(f"no connection to the proxy {_host_of(proxy)}: {_cause(error.os_error)}")
         case aiohttp.ClientConnectorError():
             detail = f"no connection to {error.host}:{error.port}: {_cause(error.os_error)}"
             return NoReply(CONNECT_FAILED.reason, detail, False)
         case aiohttp.ClientHttpProxyError():  # the error's own text may contain the proxy's password
-            return NoReply(CONNECT_FAILED.reason, f"the proxy refused: {error.status} {error.message}", False)
+            return _proxy_refused(proxy, error.status, error.message)
         case aiohttp.InvalidURL() | UnicodeError():  # not shown: a proxy's URL may contain a password
             return NoReply(CONNECT_FAILED.reason, "the URL of the workspace or its proxy cannot be used", False)
         case aiohttp.ConnectionTimeoutError():
-            return NoReply(CONNECT_FAILED.reason, "no connection in time", False)
+            through = f" through the proxy {_host_of(proxy)}" if proxy else ""
+            return NoReply(CONNECT_FAILED.reason, f"no connection in time{through}", False)
         case TimeoutError():
             return NoReply(TIMEOUT.reason, "no response in time", True)
         case _:
             return NoReply(ANSWER_LOST.reason, detail, True)
+
+
+def _proxy_refused(proxy: str, status: int, phrase: str | None) -> NoReply:
+    login = "; it wants a user and password" if status == _PROXY_LOGIN else ""
+    return _proxy_failed(f"the proxy {_host_of(proxy)} refused: {status} {phrase or ''}".rstrip() + login)
+
+
+def _proxy_failed(detail: str) -> NoReply:
+    return NoReply(CONNECT_FAILED.reason, detail, False, by_proxy=True)
+
+
+def _host_of(proxy: str) -> str:
+    """Return a proxy's host and port, without its user and password."""
+    url = URL(proxy)
+    return format_netloc(url.host or "", url.port)
 
 
 def _cause(error: OSError) -> str:

@@ -4,8 +4,14 @@
 """
 
 import asyncio
+from itertools import islice
 from types import TracebackType
 from typing import Any
+
+LATE = 1.0
+"""Seconds of delay from which on the loop itself must have been stopped: SIGSTOP, suspend, a blocking call."""
+POLL = 0.05
+"""Seconds for which the loop then reads its sockets before calls fail: their responses may lie there unread."""
 
 
 class Deadlines:
@@ -16,6 +22,7 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._open: dict[Deadline, None] = {}  # in the order of their ends, because all have the same length
         self._timer: asyncio.TimerHandle | None = None
+        self._is_polling = False
 
     def begin(self) -> "Deadline":
         """Return a context manager that raises TimeoutError if its body takes too long, like `asyncio.timeout`."""
@@ -43,6 +50,11 @@ class Deadlines:
         """Expire all deadlines that are over, and set the timer to the end of the next one."""
         now = self._loop.time()
         self._timer = None
+        if not self._is_polling and any(now - deadline.end > LATE for deadline in islice(self._open, 1)):
+            self._is_polling = True
+            self._timer = self._loop.call_at(now + POLL, self._expire_due)
+            return
+        self._is_polling = False
         while self._open:
             oldest = next(iter(self._open))
             if oldest.end > now:

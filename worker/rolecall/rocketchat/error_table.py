@@ -1,7 +1,8 @@
 """Table of the server's errors: the only place that knows Rocket.Chat's error types.
 
 The first match wins. The error type (the field, or the square brackets at the end of the message) is looked up
-before the status, because very old servers sent 'too many requests' as a 400.
+before the status, because very old servers sent 'too many requests' as a 400. Only Rocket.Chat's own JSON with a
+status below 500 has an error type that counts: a proxy, a firewall or a failing server can send any text.
 """
 
 from enum import Enum, auto
@@ -37,6 +38,21 @@ class ErrorScope(Enum):
     """The method does not exist: wrong URL or wrong server."""
 
 
+class Answer(Enum):
+    """What a response proves about its call."""
+
+    DONE = auto()
+    """200 with `success: true`: the role is now as wanted."""
+    NOOP = auto()
+    """Rocket.Chat's typed 400: the role was as wanted before the call."""
+    REFUSED = auto()
+    """Rocket.Chat's typed error: the call was not carried out, and will not be."""
+    NOT_DONE = auto()
+    """The call was certainly not carried out: no connection, rate limited, credentials not accepted."""
+    DOUBT = auto()
+    """Anything else: the call may have been carried out."""
+
+
 class ErrorRule(NamedTuple):
     """One line of the table."""
 
@@ -50,6 +66,17 @@ class ErrorRule(NamedTuple):
     maybe_done: bool = False
     """True if the call may have been carried out in spite of the error."""
 
+    @property
+    def answer(self) -> "Answer":
+        """The class of responses that this rule belongs to."""
+        if self.maybe_done:
+            return Answer.DOUBT
+        if self.action is not Action.FINISH:
+            return Answer.NOT_DONE
+        if self.outcome is Outcome.FAILED:
+            return Answer.REFUSED
+        return Answer.DONE if self.outcome in (Outcome.REMOVED, Outcome.ADDED) else Answer.NOOP
+
 
 def _refusal(reason: str, hint: str, scope: ErrorScope = ErrorScope.ROW) -> ErrorRule:
     return ErrorRule(reason, Outcome.FAILED, Action.FINISH, hint, scope)
@@ -60,13 +87,6 @@ def _fault(reason: str, hint: str, *, maybe_done: bool, scope: ErrorScope = Erro
     return ErrorRule(reason, outcome, Action.RETRY, hint, scope, maybe_done)
 
 
-CONFIRMED_ON_RETRY = ErrorRule(
-    "confirmed_on_retry",
-    Outcome.REMOVED,
-    Action.FINISH,
-    "the response to an earlier attempt was lost, and the server now says 'nothing to do': "
-    "that attempt most probably succeeded",
-)
 ROOM_NOT_FOUND = _refusal(
     "room_not_found",
     "no such room of this kind, or a private group that the account is not a member of; an admin too must join first",
@@ -96,7 +116,6 @@ FORBIDDEN = _refusal(
     "the account may not use this method at all: give its role the permission (such as 'set-leader')",
     ErrorScope.CREDENTIALS,
 )
-REFUSED = _refusal("refused", "an error that Rolecall does not know: see the server's text in 'message'")
 RATE_LIMITED = ErrorRule(
     "rate_limited",
     Outcome.FAILED,
@@ -112,14 +131,27 @@ UNAUTHORIZED = ErrorRule(
 )
 NO_SUCH_ROUTE = ErrorRule(
     "no_such_route",
-    Outcome.NOT_ATTEMPTED,
+    Outcome.UNKNOWN,
     Action.STOP,
     "the server does not know this method: check the workspace's URL and the server's version",
     ErrorScope.ROUTE,
+    maybe_done=True,
 )
 SERVER_ERROR = _fault(
     "server_error",
     "the workspace failed on this row: see its log; run the same command again to resolve the row",
+    maybe_done=True,
+    scope=ErrorScope.ROW,
+)
+SERVER_EXCEPTION = _fault(
+    "server_exception",
+    "the server failed on this row without naming an error: see its log; run the same command again to resolve the row",
+    maybe_done=True,
+    scope=ErrorScope.ROW,
+)
+UNKNOWN_ERROR = _fault(
+    "unknown_error",
+    "an error that Rolecall does not know: see the server's text in 'message'; run the same command again",
     maybe_done=True,
     scope=ErrorScope.ROW,
 )
@@ -131,7 +163,7 @@ PROXY_ERROR = _fault(
 REDIRECTED = _fault(
     "redirected",
     "the URL redirects elsewhere (a login page? http instead of https?): correct the workspace's URL",
-    maybe_done=False,
+    maybe_done=True,
 )
 UNTRUSTED = _fault(
     "untrusted_answer",
@@ -170,21 +202,23 @@ BY_ERROR_TYPE = {
     "error-invalid-params": BAD_REQUEST,
     "invalid-params": BAD_REQUEST,
     "totp-required": TWO_FACTOR,
+    "totp-invalid": TWO_FACTOR,
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
 BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
-"""Errors without an error type, by their message; `users.info` sends one."""
-BY_STATUS = {
-    401: UNAUTHORIZED,
-    403: FORBIDDEN,
-    404: NO_SUCH_ROUTE,
-    429: RATE_LIMITED,
+"""Errors of read endpoints without an error type, by their message; `users.info` sends one."""
+BY_STATUS = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NO_SUCH_ROUTE}
+"""Rules for Rocket.Chat's own JSON without a known error type."""
+TOO_MANY_REQUESTS = 429
+BY_FOREIGN_STATUS = {
+    TOO_MANY_REQUESTS: RATE_LIMITED,
     500: SERVER_ERROR,
     # A proxy's status never proves that the call was not carried out: Envoy sends 503 if the connection broke after
     # the workspace had acted, Cloudflare sends 522 also if an established connection stays silent.
     **dict.fromkeys((502, 503, 504, *range(520, 528)), PROXY_ERROR),
 }
+"""Rules that hold whoever sent the response."""
 BY_NO_REPLY = {rule.reason: rule for rule in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
 
 HINTS = {
@@ -192,10 +226,11 @@ HINTS = {
     for rule in (
         *BY_ERROR_TYPE.values(),
         *BY_STATUS.values(),
+        *BY_FOREIGN_STATUS.values(),
         *BY_NO_REPLY.values(),
-        CONFIRMED_ON_RETRY,
         ROOM_NOT_JOINED,
-        REFUSED,
+        SERVER_EXCEPTION,
+        UNKNOWN_ERROR,
         REDIRECTED,
         UNTRUSTED,
         NOT_AWAITED,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
-from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits
+from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
 from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
 from rolecall.rocketchat.url import InvalidUrlError
@@ -78,21 +78,27 @@ def parse_version(body: Mapping[str, object]) -> str:
 def parse_account(reply: Reply | NoReply, url: str) -> Account:
     """Parse the reply of `GET /api/v1/me`.
 
-    Raises AuthenticationError (401, 403), WorkspaceUnavailableError (429, 5xx), or InvalidUrlError for everything
-    that is not Rocket.Chat.
+    Raises AuthenticationError (401, 403, an account without a username), WorkspaceUnavailableError (429, 5xx), or
+    InvalidUrlError for everything that is not Rocket.Chat.
     """
     if isinstance(reply, NoReply):
         raise _no_reply_error(reply, url)
     if reply.status in (401, 403):
         raise AuthenticationError(f"{url} refuses the credentials ({reply.status}).", Advice.CHECK_CREDENTIALS)
     if reply.status == 429 or reply.status >= 500:
-        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again later.")
+        seconds = retry_after(reply)
+        later = "later" if not seconds else f"in {seconds:.0f} s, as it asks (Retry-After)"
+        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again {later}.")
     if 300 <= reply.status < 400:
         target = reply.headers.get("Location", "elsewhere")
         raise InvalidUrlError(
             f"{url} redirects to {target[:200]!r}, which is not followed, so that the token is not sent elsewhere; "
             "use the workspace's final URL.",
             Advice.CHECK_URL,
+        )
+    if reply.status == 407:
+        raise InvalidUrlError(
+            f"A proxy between this machine and {url} wants a user and password (407); set https_proxy or http_proxy."
         )
     body = parse_object(reply.body)
     user_id = body.get("_id") if body is not None else None
@@ -102,10 +108,16 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
             "is a path missing, or is there a login page in front?",
             Advice.CHECK_URL,
         )
+    username = body.get("username")
+    if not username:
+        raise AuthenticationError(
+            f"{url}: the calling account has no username, so the server fails on every role change (500); "
+            "give the account a username."
+        )
     roles = body.get("roles")
     return Account(
         user_id,
-        str(body.get("username") or user_id),
+        str(username),
         tuple(str(role) for role in roles) if isinstance(roles, list) else (),
         parse_limits(reply.headers),
     )
@@ -114,6 +126,10 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
 def _no_reply_error(reply: NoReply, url: str) -> InvalidUrlError:
     if reply.certificate_refused:
         return InvalidUrlError(f"{url}: {reply.detail}.", Advice.CA_FILE)
+    if reply.by_proxy:
+        return InvalidUrlError(
+            f"Nothing usable answers at {url}: {reply.detail}. Check https_proxy, http_proxy, all_proxy and no_proxy."
+        )
     return InvalidUrlError(f"Nothing usable answers at {url}: {reply.detail}.", Advice.CHECK_URL)
 
 

@@ -9,20 +9,23 @@ import orjson
 from rolecall.models import NoReply, Outcome, Reply
 from rolecall.rocketchat.error_table import (
     BY_ERROR_TYPE,
+    BY_FOREIGN_STATUS,
     BY_MESSAGE,
     BY_NO_REPLY,
     BY_STATUS,
-    CONFIRMED_ON_RETRY,
     NO_SUCH_ROUTE,
     REDIRECTED,
-    REFUSED,
     SERVER_ERROR,
+    SERVER_EXCEPTION,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_ERROR,
     UNTRUSTED,
+    USER_NOT_IN_ROOM,
     Action,
     ErrorRule,
 )
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
-from rolecall.rocketchat.rate_limit_headers import retry_delay
+from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation, Role
+from rolecall.rocketchat.rate_limit_headers import retry_delay, server_date
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of the server's message that are kept."""
@@ -58,12 +61,10 @@ class MatchedBy(Enum):
     """The field `errorType`."""
     BRACKETS = auto()
     """The error type in square brackets at the end of the message; the field is missing."""
-    WORDS = auto()
-    """The message itself; there is no error type."""
     STATUS = auto()
-    """The HTTP status; the error type is missing or unknown."""
+    """The HTTP status."""
     UNKNOWN_REFUSAL = auto()
-    """An error of Rocket.Chat whose error type and status are not in the table."""
+    """An error of Rocket.Chat without an error type, or with one that is not in the table."""
     UNTRUSTED = auto()
     """Nothing: neither a success nor an error that Rocket.Chat would send."""
     NO_REPLY = auto()
@@ -83,6 +84,8 @@ class ReadResult(NamedTuple):
     verdict: CallResult
     body: dict[str, object] | None
     """None if the call failed; the verdict says why."""
+    date: float | None = None
+    """The server's clock when it responded: epoch seconds; None if it is not known."""
 
 
 class ServerError(NamedTuple):
@@ -95,26 +98,23 @@ class ServerError(NamedTuple):
 
 
 _NO_ERROR = ServerError("", in_field=False)
+_NOT_FOUND = b"404 Not Found"
+_NOT_FOUND_BEFORE = {"status": "error", "message": "API endpoint does not exist"}
 _PLAIN_SUCCESS = b'{"success":true}'
 _DONE = {outcome: CallResult(ErrorRule("", outcome, Action.FINISH, ""), "", "", 200) for outcome in DONE}
 _NOTHING_TO_DO = {outcome: ErrorRule("", outcome, Action.FINISH, "") for outcome in NOTHING_TO_DO}
-_CONFIRMED = {outcome: CONFIRMED_ON_RETRY._replace(outcome=outcome) for outcome in DONE}
 _READ = CallResult(ErrorRule("", Outcome.NOT_ATTEMPTED, Action.FINISH, ""), "", "", 200)
-_NO_SUCH_READ_ROUTE = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, action=Action.FINISH)
+_NO_SUCH_READ_ROUTE = NO_SUCH_ROUTE._replace(outcome=Outcome.FAILED, action=Action.FINISH, maybe_done=False)
 
 
-def classify(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) -> CallResult:
-    """Classify the response to an operation's call.
-
-    `in_doubt`: an earlier attempt at this row may have been carried out. In that case 'nothing to do' confirms
-    that attempt: the operation is idempotent, but its response is not.
-    """
+def classify(reply: Reply | NoReply, operation: Operation) -> CallResult:
+    """Classify the response to an operation's call."""
     if isinstance(reply, Reply) and reply.status == 200 and reply.body == _PLAIN_SUCCESS:
         return _DONE[operation.done]
-    return explain(reply, operation, in_doubt=in_doubt).verdict
+    return explain(reply, operation).verdict
 
 
-def explain(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) -> Explanation:
+def explain(reply: Reply | NoReply, operation: Operation) -> Explanation:
     """Classify like `classify`, and return the part of the response that decided."""
     if isinstance(reply, NoReply):
         return Explanation(_classify_no_reply(reply), MatchedBy.NO_REPLY)
@@ -122,10 +122,18 @@ def explain(reply: Reply | NoReply, operation: Operation, *, in_doubt: bool) -> 
     if _is_success(reply, body):
         return Explanation(_DONE[operation.done], MatchedBy.SUCCESS)
     error = parse_error(body)
-    if error.error_type != operation.noop_error_type:
-        return _classify_error(reply, body, error)
-    rule = _CONFIRMED[operation.done] if in_doubt else _NOTHING_TO_DO[operation.nothing_to_do]
-    return Explanation(_result(rule, reply, body, error), _place_of(error))
+    if _is_rocketchat_error(reply, body):
+        if reply.status == 400 and error.error_type == operation.noop_error_type:
+            rule = _NOTHING_TO_DO[operation.nothing_to_do]
+            return Explanation(_result(rule, reply, body, error), _place_of(error))
+        if error.error_type == "error-invalid-room" and _means_no_member(operation):
+            return Explanation(_result(USER_NOT_IN_ROOM, reply, body, error), _place_of(error))
+    return _classify_error(reply, body, error)
+
+
+def _means_no_member(operation: Operation) -> bool:
+    """Return whether `error-invalid-room` of this method means that the user is not a member."""
+    return not operation.adds and operation.role is not Role.LEADER
 
 
 def classify_read(reply: Reply | NoReply) -> ReadResult:
@@ -137,8 +145,10 @@ def classify_read(reply: Reply | NoReply) -> ReadResult:
         return ReadResult(_classify_no_reply(reply), None)
     body = parse_object(reply.body)
     if _is_success(reply, body):
-        return ReadResult(_READ, body)
+        return ReadResult(_READ, body, server_date(reply.headers))
     verdict = _classify_error(reply, body, parse_error(body)).verdict
+    if verdict.rule is SERVER_EXCEPTION and (known := BY_MESSAGE.get(verdict.message)):
+        return ReadResult(verdict._replace(rule=known), None)
     return ReadResult(verdict._replace(rule=_NO_SUCH_READ_ROUTE) if verdict.rule is NO_SUCH_ROUTE else verdict, None)
 
 
@@ -181,29 +191,44 @@ def _classify_no_reply(reply: NoReply) -> CallResult:
     return CallResult(rule, "", reply.detail, None)
 
 
+def _is_rocketchat_error(reply: Reply, body: dict[str, object] | None) -> bool:
+    """Return whether this is Rocket.Chat's own refusal: its JSON, below 500; an older server's 401 has no `success`."""
+    if body is None or not 400 <= reply.status < 500:
+        return False
+    return body.get("success") is False or (reply.status == 401 and body.get("status") == "error")
+
+
+def _is_missing_route(reply: Reply) -> bool:
+    """Return whether this is the server's 404 for a method that it does not know: text, JSON on older servers."""
+    body = reply.body.strip()
+    return reply.status == 404 and (body == _NOT_FOUND or parse_object(body) == _NOT_FOUND_BEFORE)
+
+
 def _classify_error(reply: Reply, body: dict[str, object] | None, error: ServerError) -> Explanation:
-    rule, matched_by = _find_rule(reply.status, error, is_json=body is not None)
-    verdict = _result(rule, reply, body, error)
-    if rule is REFUSED and not error.error_type and (known := BY_MESSAGE.get(verdict.message)):
-        return Explanation(verdict._replace(rule=known), MatchedBy.WORDS)
-    return Explanation(verdict, matched_by)
+    rule, matched_by = _find_rule(reply, body, error)
+    return Explanation(_result(rule, reply, body, error), matched_by)
 
 
-def _find_rule(status: int, error: ServerError, *, is_json: bool) -> tuple[ErrorRule, MatchedBy]:
-    if by_type := BY_ERROR_TYPE.get(error.error_type):
-        return by_type, _place_of(error)
-    if by_status := _rule_of_status(status):
+def _find_rule(reply: Reply, body: dict[str, object] | None, error: ServerError) -> tuple[ErrorRule, MatchedBy]:
+    status = reply.status
+    if status == TOO_MANY_REQUESTS:  # its text does not matter: the call was not carried out
+        return BY_FOREIGN_STATUS[status], MatchedBy.STATUS
+    if _is_rocketchat_error(reply, body):
+        if by_type := BY_ERROR_TYPE.get(error.error_type):
+            return by_type, _place_of(error)
+        if by_status := BY_STATUS.get(status):
+            return by_status, MatchedBy.STATUS
+        return (UNKNOWN_ERROR if error.error_type else SERVER_EXCEPTION), MatchedBy.UNKNOWN_REFUSAL
+    if by_status := BY_FOREIGN_STATUS.get(status):
         return by_status, MatchedBy.STATUS
-    if error.error_type or (is_json and status >= 400):
-        return REFUSED, MatchedBy.UNKNOWN_REFUSAL
-    # Not JSON, or a 2xx without `success: true`: the sender and the effect of the call are unknown.
-    return UNTRUSTED, MatchedBy.UNTRUSTED
-
-
-def _rule_of_status(status: int) -> ErrorRule | None:
+    if status >= 500:
+        return SERVER_ERROR, MatchedBy.STATUS
     if 300 <= status < 400:
-        return REDIRECTED
-    return BY_STATUS.get(status) or (SERVER_ERROR if status >= 500 else None)
+        return REDIRECTED, MatchedBy.STATUS
+    if _is_missing_route(reply):
+        return NO_SUCH_ROUTE, MatchedBy.STATUS
+    # A page or JSON of a proxy, a firewall or a captive portal: the sender and the effect of the call are unknown.
+    return UNTRUSTED, MatchedBy.UNTRUSTED
 
 
 def _result(rule: ErrorRule, reply: Reply, body: dict[str, object] | None, error: ServerError) -> CallResult:

@@ -1,6 +1,7 @@
 """Parsers for the responses of the read endpoints: users, rooms and roles. Pure functions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from rolecall.models import NoReply, Reply
@@ -23,6 +24,12 @@ ROOM_INFO = {"groups": "/api/v1/groups.info", "channels": "/api/v1/channels.info
 """`GET ...?roomId=` or `?roomName=`: one room, archived or not; for a private group members only."""
 ROOM_ROLES = {"groups": "/api/v1/groups.roles", "channels": "/api/v1/channels.roles"}
 """`GET ...?roomId=`: every member of a room who has a role; for a private group members only."""
+ROOM_MEMBERS = {"groups": "/api/v1/groups.members", "channels": "/api/v1/channels.members"}
+"""`GET ...?roomId=`: the members of a room, without deactivated users; for a private group members only."""
+ROLES = "/api/v1/roles.list"
+"""Every role with its description; the room's list of roles leaves out roles without one."""
+SYNC_MESSAGES = "/api/v1/chat.syncMessages"
+"""`GET ...?roomId=&lastUpdate=`: every message of a room since a time, hidden system messages included."""
 ROOM_TYPES = {"groups": "p", "channels": "c"}
 """The value of `t` in a user's list of rooms."""
 _ROOM_KEYS = {"groups": "group", "channels": "channel"}
@@ -57,6 +64,8 @@ class UserInfo(NamedTuple):
     active: bool
     rooms: tuple[UserRoom, ...] | None
     """None if the account may not see them."""
+    read_at: float | None = None
+    """The server's clock when it responded: epoch seconds."""
 
 
 class RoleHolder(NamedTuple):
@@ -82,6 +91,49 @@ class ListedRoom(NamedTuple):
 
     room_id: str
     name: str
+
+
+class RoleMessage(NamedTuple):
+    """The system message of a role change in a room. No other text of a message is kept."""
+
+    adds: bool
+    username: str
+    """Of the user whose role changed."""
+    role: str
+    account_id: str
+    """Of the account that changed it."""
+    at: int
+    """The server's clock: UTC, milliseconds since the epoch."""
+
+
+_ROLE_MESSAGES = {"subscription-role-added": True, "subscription-role-removed": False}
+
+
+def parse_role_messages(body: Body) -> list[RoleMessage]:
+    """Parse the role changes in the response of `chat.syncMessages`, the oldest first."""
+    result = body.get("result")
+    messages = []
+    for entry in _objects(result.get("updated") if isinstance(result, Mapping) else None):
+        adds, sender, at = _ROLE_MESSAGES.get(_text(entry.get("t"))), entry.get("u"), _time(entry.get("ts"))
+        if adds is not None and isinstance(sender, Mapping) and at is not None:
+            messages.append(
+                RoleMessage(adds, _text(entry.get("msg")), _text(entry.get("role")), _text(sender.get("_id")), at)
+            )
+    return sorted(messages, key=lambda message: message.at)
+
+
+def parse_described_roles(body: Body) -> frozenset[str] | None:
+    """Return the roles with a description, from the response of `roles.list`; None if it contains no roles."""
+    roles = _objects(body.get("roles"))
+    described = frozenset(_text(role.get("_id")) for role in roles if _text(role.get("description")))
+    return described if roles else None
+
+
+def parse_members(body: Body) -> tuple[dict[str, str], int]:
+    """Parse a page of `groups.members` or `channels.members`: usernames by user id, and the total of the members."""
+    members = {_text(entry.get("_id")): _text(entry.get("username")) for entry in _objects(body.get("members"))}
+    total = body.get("total")
+    return members, total if isinstance(total, int) else len(members)
 
 
 def parse_user_info(body: Body) -> UserInfo | None:
@@ -158,8 +210,20 @@ def _user_room(room: Body) -> UserRoom:
     return UserRoom(_text(room.get("rid")), _text(room.get("name")), _text(room.get("t")), _strings(room.get("roles")))
 
 
-def _objects(value: object) -> Iterable[Body]:
+def _objects(value: object) -> Sequence[Body]:
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _time(value: object) -> int | None:
+    """Parse a time as the server writes it, ISO text or `{"$date": milliseconds}`, as milliseconds since the epoch."""
+    if isinstance(value, Mapping):
+        value = value.get("$date")
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+        return round(datetime.fromisoformat(_text(value)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _text(value: object) -> str:

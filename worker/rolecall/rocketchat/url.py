@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rolecall.models import Advice, RolecallError
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXAMPLE = " such as https://chat.example.org"
 
 
@@ -61,25 +62,55 @@ def is_loopback(host: str) -> bool:
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """Return the proxy that the environment sets for this URL; None for loopback.
 
-    Reads `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`, in lower or upper case.
+    Reads `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`, in lower or upper case. Raises InvalidUrlError for a
+    proxy that does not speak HTTP, because the token would be sent to its port in the wrong protocol.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or _bypasses_proxy(host, _variable(environ, "no_proxy")):
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    if is_loopback(host) or _bypasses_proxy(host, port, _variable(environ, "no_proxy")):
         return None
-    proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        if proxy := _variable(environ, name):
+            return _http_proxy(proxy, name)
+    return None
+
+
+def _http_proxy(proxy: str, variable: str) -> str:
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    scheme = proxy.partition("://")[0].lower()
+    if scheme in _DEFAULT_PORTS:
+        return proxy
+    shown = scheme if scheme.isalnum() else "another"  # the rest is not shown: it may contain a password
+    raise InvalidUrlError(
+        f"{variable} names a proxy of the type {shown[:20]}, which is not supported: name an http:// proxy, "
+        "or add the workspace to no_proxy."
+    )
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name) or environ.get(name.upper()) or ""
 
 
-def _bypasses_proxy(host: str, no_proxy: str) -> bool:
-    suffixes = [entry.strip().lstrip("*").lstrip(".").lower() for entry in no_proxy.split(",")]
-    if no_proxy.strip() == "*":
-        return True
-    return any(host == suffix or host.endswith("." + suffix) for suffix in suffixes if suffix)
+def _bypasses_proxy(host: str, port: int | None, no_proxy: str) -> bool:
+    """Return whether an entry matches: a name with its subdomains, an address or network; perhaps with a port."""
+    entries = no_proxy.replace(",", " ").lower().split()
+    return "*" in entries or any(_matches_entry(host, port, entry) for entry in entries)
+
+
+def _matches_entry(host: str, port: int | None, entry: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:  # one of them is a name, or the entry has a port
+        pass
+    name, colon, entry_port = entry.rpartition(":")
+    if not colon:
+        name = entry
+    elif entry_port != str(port):
+        return False
+    suffix = name.strip("[]").removeprefix("*").removeprefix(".")
+    return bool(suffix) and (host == suffix or host.endswith("." + suffix))
 
 
 def _has_odd_characters(text: str) -> bool:

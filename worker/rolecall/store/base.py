@@ -11,12 +11,14 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, RolecallError, Row, RowOutcome
+from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Outcome, Prior, Result, RolecallError, Row, RowOutcome
 
 T = TypeVar("T")
 
 KILLED = "killed"
 """Stop reason of a session whose process ended without recording one."""
+DOUBT_MESSAGE = "the call of an earlier run may have been carried out"
+"""Message of a row that an earlier run left in doubt and that this run has not sent."""
 PAGE_SIZE = 512
 """Rows that are in memory at once while a job is imported."""
 
@@ -45,6 +47,14 @@ class Intent(NamedTuple):
     """The number of this attempt, counted from 1 over all sessions of the run."""
     at: int
     """UTC, milliseconds since the epoch."""
+    prior: Prior = UNKNOWN_PRIOR
+
+
+class PriorRecord(NamedTuple):
+    """The prior state of a due row, as read in the current session."""
+
+    key: int
+    prior: Prior
 
 
 class IntentRollback(NamedTuple):
@@ -107,6 +117,7 @@ class Batch(NamedTuple):
     rollbacks: Sequence[IntentRollback] = ()
     intents: Sequence[Intent] = ()
     pauses: Sequence[Pause | PauseEnd] = ()
+    priors: Sequence[PriorRecord] = ()
 
 
 class PresetOutcome(NamedTuple):
@@ -190,7 +201,10 @@ class RunStore(Protocol):
     ) -> None:
         """Make the rows of a job the store's, in one transaction; pairs that it has keep their outcome.
 
-        A `preset` outcome is recorded for a pair that has no outcome and no attempt; `meta` is stored with the rows.
+        A row with a doubt becomes `unknown` and in doubt, with the prior state and the time of the last attempt of the
+        earlier run, where it has no outcome and no attempt. A `preset` outcome is recorded for a pair that has neither;
+        `meta` is stored with the rows.
+
         What `pages` raises undoes everything and is raised; so does a cancellation before the last page. `pages` must
         not call the store.
         """
@@ -198,8 +212,21 @@ class RunStore(Protocol):
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
 
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
+
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
+
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
+
+    async def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
 
     async def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond `after`, a room and a user, in this order."""
@@ -246,6 +273,9 @@ class RunStore(Protocol):
 
     async def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
+
+    async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

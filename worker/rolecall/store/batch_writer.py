@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rolecall.models import DueRow, RowOutcome
-from rolecall.store.base import Batch, Intent, IntentRollback, Pause, PauseEnd, RunStore, StoreError
+from rolecall.store.base import Batch, Intent, IntentRollback, Pause, PauseEnd, PriorRecord, RunStore, StoreError
 
 
 class BatchWriter:
@@ -25,6 +25,7 @@ class BatchWriter:
         self._rollbacks: list[IntentRollback] = []
         self._intents: list[Intent] = []
         self._pauses: list[Pause | PauseEnd] = []
+        self._priors: list[PriorRecord] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._has_work = asyncio.Event()
         self._failure: StoreError | None = None
@@ -49,10 +50,14 @@ class BatchWriter:
 
     async def write_intent(self, intent: Intent) -> None:
         """Return once the intent, and all that was handed over before it, is durable. Raises StoreError."""
-        if self._failure is not None:
-            raise self._failure
-        durable = self._loop.create_future()
+        self._raise_failure()
         self._intents.append(intent)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Return once everything that was handed over before is durable. Raises StoreError."""
+        self._raise_failure()
+        durable = self._loop.create_future()
         self._waiters.append(durable)
         self._has_work.set()
         await durable
@@ -73,9 +78,34 @@ class BatchWriter:
         self._pauses.append(pause)
         self._has_work.set()
 
+    def write_prior(self, record: PriorRecord) -> None:
+        """Hand over the prior state of a row that is not sent yet."""
+        self._priors.append(record)
+        self._has_work.set()
+
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows; see RunStore.fetch_due."""
         return await self._store.fetch_due(after, count, retry_failed=retry_failed)
+
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room; see RunStore.due_in_room."""
+        return await self._store.due_in_room(room_id, after, count, retry_failed=retry_failed)
+
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user; see RunStore.due_of_user."""
+        return await self._store.due_of_user(user_id, after, count, retry_failed=retry_failed)
+
+    async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
+        """Return the number of due rows and of their rooms; see RunStore.count_due."""
+        return await self._store.count_due(retry_failed=retry_failed)
+
+    async def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows; see RunStore.count_due_users."""
+        return await self._store.count_due_users(retry_failed=retry_failed)
 
     async def _write(self) -> None:
         while not (self._closing and not self._has_entries()):
@@ -88,14 +118,18 @@ class BatchWriter:
             raise self._failure
 
     def _has_entries(self) -> bool:
-        return bool(self._outcomes or self._rollbacks or self._intents or self._pauses)
+        return bool(self._outcomes or self._rollbacks or self._intents or self._pauses or self._priors or self._waiters)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def _commit(self) -> None:
-        batch = Batch(self._outcomes, self._rollbacks, self._intents, self._pauses)
+        batch = Batch(self._outcomes, self._rollbacks, self._intents, self._pauses, self._priors)
         waiters, self._waiters = self._waiters, []
-        self._outcomes, self._rollbacks, self._intents, self._pauses = [], [], [], []
+        self._outcomes, self._rollbacks, self._intents, self._pauses, self._priors = [], [], [], [], []
         try:
-            if self._failure is None:
+            if self._failure is None and any(batch):
                 await self._store.commit(batch)
         except StoreError as failure:
             self._failure = failure

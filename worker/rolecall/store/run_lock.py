@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rolecall.models import LockedError
+from rolecall.models import Advice, LockedError
+from rolecall.ownership import is_foreign
+from rolecall.store.base import InvalidStoreError
 
 LOCK_FILE = "run.lock"
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08)
@@ -26,8 +28,17 @@ class RunLock:
         self._descriptor = -1
 
     def acquire(self) -> None:
-        """Lock the run. Raises RunLockedError where another process has locked it."""
+        """Lock the run. Raises RunLockedError where another process has locked it.
+
+        Raises InvalidStoreError where the directory or the lock file belongs to another user.
+        """
+        self._require_own(self._path.parent, self._path.parent.stat())
         self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            self._require_own(self._path, os.fstat(self._descriptor))
+        except InvalidStoreError:
+            self.release()
+            raise
         if not any(map(self._try_to_lock, PAUSES)):
             self.release()
             raise RunLockedError(f"Another process works on the run in {self._path.parent}; wait for it to end.")
@@ -58,6 +69,11 @@ class RunLock:
             time.sleep(pause)
             return False
         return True
+
+    @staticmethod
+    def _require_own(path: Path, status: os.stat_result) -> None:
+        if is_foreign(status):
+            raise InvalidStoreError(f"{path} belongs to another user; it is left as it is.", Advice.OTHER_DIRECTORY)
 
     def _is_current_file(self) -> bool:
         try:

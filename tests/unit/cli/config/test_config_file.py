@@ -1,6 +1,8 @@
 """`rolecall.toml`: where it is looked for, its tables and profiles, and what of it is refused with which hint."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean
 from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
-from rolecall.cli.config.config_sources import ConfigSources
+from rolecall.cli.config.config_sources import ConfigSources, load_dotenv_file
 from rolecall.cli.config.credentials import find_credentials
 from rolecall.rocketchat.connection_config import Credentials
 
@@ -211,14 +213,41 @@ def test_the_nearest_file_is_the_one_that_is_read(
         places[name].parent.mkdir(parents=True, exist_ok=True)
         places[name].touch()
     environ = {name: value.format(folder) for name, value in environ.items()}
-    assert find_config_file(None, environ) == (places[found] if found else None)
+    assert find_config_file(None, environ) == (places[found] if found else None, found == "here")
+
+
+@pytest.mark.parametrize("what", ["directory", "file"])
+def test_a_users_file_that_may_not_be_read_is_ignored(folder: Path, what: str) -> None:
+    """With the HOME of another user, whose files are private, a command starts without settings of that user."""
+    path = folder / "home/.config/rolecall/rolecall.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("[run]\n")
+    (path.parent if what == "directory" else path).chmod(0o000)
+    environ = {"HOME": str(folder / "home")}
+    with unprivileged():
+        assert find_config_file(None, environ) == (None, False)
+        assert load_dotenv_file(environ, print) == frozenset()
+    (path.parent if what == "directory" else path).chmod(0o700)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be no root meanwhile: for root every file is readable."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(54_321)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_a_named_file_must_be_there(folder: Path) -> None:
     """A file that is named goes before all others; a misspelt name is no reason to take another file."""
     (folder / "rolecall.toml").touch()
     (folder / "other.toml").touch()
-    assert find_config_file("other.toml", {}) == Path("other.toml")
+    assert find_config_file("other.toml", {}) == (Path("other.toml"), False)
     with pytest.raises(OperatorError, match=r"othr\.toml"):
         find_config_file("othr.toml", {})
 

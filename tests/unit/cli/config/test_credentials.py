@@ -143,9 +143,43 @@ def test_a_token_file_that_holds_no_token_is_refused(folder: Path, content: byte
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(
-        OperatorError, match=r"^The token file .* \(.*environment.*\) is empty|^ROCKETCHAT_AUTH_TOKEN has"
+        OperatorError,
+        match=r"^The token file .* \(.*environment.*\) (is empty|has characters|begins with a byte order mark)",
     ):
         find({**ENVIRON, "ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f'"{TOKEN}"'.encode(), "has quotes around the value"),
+        (f"'{TOKEN}'\n".encode(), "has quotes around the value"),
+        (f"\u201c{TOKEN}\u201d".encode(), "has quotes around the value"),
+        (f"{TOKEN}'".encode(), "has quotes around the value"),
+        (f"\ufeff{TOKEN}\n".encode(), "byte order mark"),
+        (TOKEN.encode("utf-16"), "byte order mark"),
+        (b"\xfe\xff" + TOKEN.encode("utf-16-be"), "byte order mark"),
+    ],
+)
+def test_quotes_and_a_byte_order_mark_are_named_with_the_file(folder: Path, content: bytes, said: str) -> None:
+    """Quotes around a token and a byte order mark before it are not sent; one line names the file and the fault."""
+    path = folder / "token"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(OperatorError, match=said) as refusal:
+        find({**ENVIRON, "ROCKETCHAT_AUTH_TOKEN": "", "ROCKETCHAT_AUTH_TOKEN_FILE": str(path)})
+    assert str(path) in str(refusal.value)
+    assert TOKEN not in str(refusal.value)
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["ROCKETCHAT_USER_ID", "ROCKETCHAT_AUTH_TOKEN"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_in_a_variable_are_named(name: str, quote: str) -> None:
+    """A tool that keeps the quotes of its settings file (`docker --env-file`) is no reason to send them."""
+    with pytest.raises(OperatorError, match=f"^{name} \\(the environment\\) has quotes") as refusal:
+        find({**ENVIRON, name: f"{quote}{ENVIRON[name]}{quote}"})
+    assert ENVIRON[name] not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere", ".", "token/below", "x" * 300, "nul\x00byte"])

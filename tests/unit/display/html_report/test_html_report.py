@@ -215,3 +215,12 @@ def test_a_block_that_fails_writes_no_end() -> None:
     with pytest.raises(ZeroDivisionError), html_report(file, context(1)):
         raise ZeroDivisionError
     assert "</html>" not in file.getvalue()
+
+
+def test_the_evidence_is_on_the_page() -> None:
+    """Each row has its evidence, and a sentence counts it and explains rows that are only inferred."""
+    rows = [result(1, evidence="response"), result(2, evidence="inferred"), result(3, Outcome.NOT_LEADER, "not_needed")]
+    page = written(rows)
+    assert [row[-1] for row in data(page, "rows")] == ["response", "inferred", ""]
+    assert "Evidence of the outcomes: 1 response, 1 inferred. 1 row: prior role unknown" in page
+    assert "Evidence of the outcomes" not in written([result(3, Outcome.NOT_LEADER, "not_needed")])

@@ -14,6 +14,7 @@ from rolecall.display.html_report.run_stats import (
     quantile,
     round_duration,
 )
+from rolecall.engine.settlement import NOT_NEEDED
 from rolecall.models import Outcome
 from tests.unit.display.html_report.making import START, collected, result
 
@@ -72,6 +73,8 @@ def test_without_calls_there_is_no_quantile() -> None:
         (Outcome.REMOVED, "", True),
         (Outcome.REMOVED, "confirmed_on_retry", False),
         (Outcome.NOT_LEADER, "", True),
+        (Outcome.NOT_LEADER, NOT_NEEDED, True),
+        (Outcome.NOT_LEADER, "membership_not_seen", False),
         (Outcome.DUPLICATE, "duplicate_of", True),
         (Outcome.FAILED, "", False),
         (Outcome.NOT_ATTEMPTED, "interrupted", False),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
 from rolecall.files.input.problems import JobFileError
+from tests.support.job_files import workbook
 
 
 def read(content: str | bytes, columns: ListColumns = USER_COLUMNS) -> list[str]:
@@ -35,12 +36,25 @@ def read(content: str | bytes, columns: ListColumns = USER_COLUMNS) -> list[str]
         ('{"username": "anna"}\n\n{"email": "k@example.org"}\n', ["@anna", "k@example.org"]),
         ('"anna"\n"kim"\n', ["anna", "kim"]),
         ('"User ID","x"\n"u1","2"\n', ["u1"]),
+        ('userId\n="u1"\n\u200bu2\u200b\n\u201cu3\u201d\n', ["u1", "u2", "u3"]),
     ],
 )
 def test_a_list_of_users_is_read(content: str, words: list[str]) -> None:
     """Plain lines, the best column of a CSV file, JSON and JSONL give ids, `@names` and addresses, each once."""
     assert read(content) == words
     assert read(gzip.compress(content.encode())) == words
+
+
+def test_a_list_may_be_a_workbook_or_windows_1252() -> None:
+    """The best column of an Excel sheet is read, and names in a file that is not UTF-8."""
+    assert read(workbook([["Name", "Username"], ["Anna K.", "anna"], ["Kim", "@kim"]])) == ["@anna", "@kim"]
+    assert read("username\njürgen\n".encode("cp1252")) == ["@jürgen"]
+
+
+def test_endless_blank_lines_are_refused() -> None:
+    """A list of blank lines is refused after a bounded number of them."""
+    with pytest.raises(JobFileError, match="more than 1,048,576 blank lines"):
+        read(gzip.compress(b"@anna\n" + b"\n" * 3_000_000, 1))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,7 @@ def test_a_list_of_rooms_is_read(content: str, words: list[str]) -> None:
         ("x" * 257, "is longer than 256 characters"),
         ("an\x1bna", "contains a line break, a control or a lost character"),
         (b"\xff\xfe\xff", "bytes that are not text"),
-        (b"PK\x03\x04", "a zip file or an Excel workbook"),
+        (b"PK\x03\x04", "a damaged or encrypted Excel workbook or zip file"),
     ],
 )
 def test_an_unusable_list_is_refused_in_one_line(content: str | bytes, message: str) -> None:

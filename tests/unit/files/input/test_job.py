@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rolecall.files.input.job import open_job
+from rolecall.files.input.open_source import safe_name
 from rolecall.files.input.problems import JobFileError
-from rolecall.files.input.source import safe_name
 from rolecall.models import BadRow, Row
 
 PAIRS = [("GENERAL", "rocket.cat"), ("Zk3PdVx7RmLq2WcTn", "aXb7Qm2KpLd9VtRcS")]
@@ -142,17 +142,20 @@ REFUSED = {
     "header only": (b"roomId,userId\n\n,\n", "there are no rows"),
     "no columns": (b"a,b\n1,2\n", "no roomId column and no userId column; the columns found are 'a', 'b'"),
     "one column missing": (b"roomId,x\n1,2\n", "there is no userId column"),
-    "near miss": (b"room,user_idd\n1,2\n", "'room' looks like roomId; 'user_idd' looks like userId;"),
+    "near miss": (b"roomm_id,user_idd\n1,2\n", "'roomm_id' looks like roomId; 'user_idd' looks like userId;"),
     "two room columns": (b"roomId,userId,rid\n1,2,3\n", "two columns name the roomId: 'roomId', 'rid'"),
     "too many columns": (
         ("rid,uid," + ",".join(f"c{n}" for n in range(201)) + "\n1,2\n").encode(),
         "201 further columns; at most 200",
     ),
     "NUL": (b"roomId,userId\na,b\nc,\0d\n", "line 3, column 3: a NUL byte"),
-    "Latin-1": (b"roomId,userId\na,b\nB\xfcro,d\n", "line 3, column 2: bytes that are not text"),
+    "no encoding": (b"roomId,userId\na,b\nB\x81ro,d\n", "line 3, column 2: bytes that are not text"),
     "UTF-16 without BOM": (CSV.encode("utf-16-le"), "line 1, column 2: a NUL byte"),
     "UTF-16 cut": (CSV.encode("utf-16")[:-1], "bytes that are not text"),
-    "Excel": (b"PK\x03\x04rest", "Excel workbook; save the sheet as CSV"),
+    "Excel": (
+        b"PK\x03\x04rest",
+        "a damaged or encrypted Excel workbook or zip file",
+    ),
     "gzip cut off": (gzip.compress(CSV.encode())[:-9], "the gzip file is cut off"),
     "gzip corrupt": (gzip.compress(os.urandom(999))[:200] + b"x" * 900, "the gzip file is corrupt"),
     "gzip of nothing": (gzip.compress(b""), "the file is empty"),
@@ -164,18 +167,21 @@ REFUSED = {
     "array of text": (b'[\n"a","b"]', "element 1: this is neither an object nor a pair"),
     "array of numbers": (b"[1,2,3]", "line 1: this is neither an object nor a pair"),
     "array of other objects": (b'[{"a":1}]', "element 1: there is no roomId column and no userId column"),
-    "array cut off": (b'[["a","b"],["c"', "after element 1: the JSON array is cut off"),
-    "array with a slip": (b'[["a","b"],]', "after element 1: not JSON (parse error: unallowed token"),
-    "array then more": (b'[["a","b"]]x', "after element 1: not JSON (parse error: trailing garbage)"),
+    "array cut off": (b'[["a","b"],["c"', "after element 1: line 1, column 16: the JSON text is cut off"),
+    "array with a slip": (
+        b'[["a","b"],]',
+        "after element 1: line 1, column 11: a comma before ']'",
+    ),
+    "array then more": (b'[["a","b"]]x', "after element 1: line 1, column 12: not JSON (Expecting value)"),
     "array of bad text": (b'[["a","b"],["\xff","c"]]', "bytes that are not text"),
     "huge number": (b'[["a","b"],[1e99999999999999999999,1]]', "a number that is far too large"),
     "number of 5,000 digits": (b'[["a","b"],[' + b"9" * 5_000 + b",1]]", "a number that is far too large"),
     "deep array": (b"[" * 1_000_000, "element 1: nested deeper than 100"),
     "deep objects": (b'[{"a":' + b'{"a":' * 100_000, "element 1: nested deeper than 100"),
     "endless element": (b'[["a","' + b"b" * 1_200_000 + b'"]]', "after element 0: the next one is longer than 1 MiB"),
-    "wrapped": (b'{"members": [["a","b"]]}', "line 1: there is no roomId column"),
+    "wrapped, without rows": (b'{"count": 2, "things": ["a","b"]}', "line 1: there is no roomId column"),
     "first line no JSON": (b'{"roomId": "a"\n{"roomId": "b"}\n', "line 1, column "),
-    "deep line": (b'{"a":' * 100_000, "line 1, column "),
+    "deep line": (b'{"a":' * 100_000, "element 1: nested deeper than 100"),
     "long line": (b'["a","b"]\n["' + b"c" * 1_100_000 + b'","d"]', "line 2: the row is longer than 1 MiB"),
     "too many keys": (
         b"\n".join(b'{"rid":"a","uid":"b","k%d":1}' % n for n in range(201)),

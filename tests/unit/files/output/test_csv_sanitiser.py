@@ -1,12 +1,16 @@
 """CSV cells: no formula for a spreadsheet, no escape sequence for a terminal."""
 
+import csv
+import io
+import re
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rolecall.files.output.csv_sanitiser import id_cell, parse_id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, parse_id_cell, text_cell
 from rolecall.text import UNSAFE
 
 
@@ -19,7 +23,7 @@ from rolecall.text import UNSAFE
         ("-1", "'-1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("  =1", "'  =1"),
-        ("\n=1", "'\n=1"),
+        ("\n=1", "\n'=1"),
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
         ("\u200b=1", "'\u200b=1"),
@@ -30,6 +34,16 @@ from rolecall.text import UNSAFE
         ("'=1", "'=1"),
         ("a=1", "a=1"),
         ("a\nb", "a\nb"),
+        ("a;=1", "a;'=1"),
+        ("a; \u200b+1", "a; \u200b'+1"),
+        ("a|@x|b", "a|'@x|b"),
+        ("a\t-1", "a\t'-1"),
+        ("a\r\n=1", "a\r\n'=1"),
+        ('a;"=1', "a;\"'=1"),
+        ("a;'=1", "a;'=1"),
+        ("=1;=2", "'=1;'=2"),
+        ("a;b-1", "a;b-1"),
+        ([1, -5], "[1,-5]"),
         ("\x1b[31mred", "\ufffd[31mred"),
         ("a\x85b\u2028c\u202ed\x7f", "a\ufffdb\ufffdc\ufffdd\ufffd"),
         (None, ""),
@@ -57,3 +71,39 @@ def test_no_cell_is_a_formula_or_has_unsafe_characters(text: str) -> None:
 def test_an_id_is_read_back_from_its_cell(text: str) -> None:
     """Any mix of apostrophes and formula characters in front of an id is read back unchanged."""
     assert parse_id_cell(id_cell(text)).strip() == text
+
+
+@given(st.text("'=-@;|\t\"`\u201c\u201d\u201e ab", max_size=8).map(str.strip))
+def test_an_id_with_quotes_or_separators_is_read_back(text: str) -> None:
+    """Quotes of any kind around an id, and formulas after a separator in it, are read back unchanged."""
+    assume(not UNSAFE.search(text))
+    assert parse_id_cell(id_cell(text)).strip() == text
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=4), st.sampled_from(";\t|"))
+def test_no_program_with_another_delimiter_sees_a_formula(texts: list[str], delimiter: str) -> None:
+    """However a line is split, at the delimiter alone or by a CSV parser, no cell after the first starts a formula."""
+    file = io.StringIO(newline="")
+    csv_writer(file).writerow(["1", *(text_cell(text, keep="\t\r\n") for text in texts)])
+    written = file.getvalue()
+    parsed = [cell for record in csv.reader(io.StringIO(written, newline=""), delimiter=delimiter) for cell in record]
+    for cell in [*re.split(f"[{delimiter}\r\n]", written), *parsed]:
+        assert not cell.lstrip(' "').startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "\n", '"'])
+def test_a_cell_that_a_separator_would_split_is_in_quotes(separator: str) -> None:
+    """Each usual delimiter inside a cell puts the cell into quotes; lines end in CRLF as before."""
+    file = io.StringIO(newline="")
+    csv_writer(file).writerow(["x", f"a{separator}b", None, 5])
+    doubled = separator.replace('"', '""')
+    assert file.getvalue() == f'x,"a{doubled}b",,5\r\n'
+
+
+@pytest.mark.parametrize("text", ["\n" * 130_000, ";" + " " * 130_000, ";" + "'" * 130_000, ';"' * 65_000])
+def test_a_long_cell_takes_little_time(text: str) -> None:
+    """The time for a cell does not grow with the square of its length."""
+    started = time.monotonic()
+    text_cell(text, keep="\r\n\t")
+    parse_id_cell(id_cell(text))
+    assert time.monotonic() - started < 5

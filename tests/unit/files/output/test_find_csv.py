@@ -8,19 +8,14 @@ from hypothesis import strategies as st
 
 from rolecall.files.input.job import open_job
 from rolecall.files.output.find_csv import FIND_COLUMNS, write_find_csv
-from rolecall.models import MAX_ID_LENGTH, RoleAssignment, Row
-from rolecall.text import UNSAFE
+from rolecall.models import RoleAssignment, Row
+from tests.support.job_files import usable_ids
 
-IDS = (
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_LENGTH)
-    .map(lambda text: UNSAFE.sub("", text).strip())
-    .filter(bool)
-)
 NAMES = st.text(st.characters(codec="utf-8"), max_size=30)
 ROWS = st.builds(
     RoleAssignment,
-    IDS,
-    IDS,
+    usable_ids,
+    usable_ids,
     NAMES,
     NAMES,
     NAMES,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolecall.files.input.ids import trim
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import (
     REPORT_COLUMNS,
@@ -23,6 +24,8 @@ from rolecall.files.output.report import (
 )
 from rolecall.models import BadRow, Json, Outcome, Result, Row
 from rolecall.text import UNSAFE
+from tests.support.job_files import usable as usable_texts
+from tests.support.job_files import usable_ids
 
 START = 1_772_357_400_250
 
@@ -42,13 +45,14 @@ def rows_of(path: Path) -> list[Row | BadRow]:
 def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
     """The columns, the order, the times and the line breaks of `report.csv` are as documented."""
     failed = result(outcome=Outcome.FAILED, reason="room_not_found", http_status=400, message='no "room", sorry')
+    failed = failed._replace(evidence="response")
     invalid = result("", "u", Outcome.INVALID, attempts=0, http_status=None, started_at=None, finished_at=None)
     write_report(tmp_path, [failed, invalid._replace(line=None, duration_ms=None)], [])
     assert (tmp_path / "report.csv").read_bytes().decode() == (
         ",".join(REPORT_COLUMNS) + "\r\n"
         '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
-        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38\r\n"
-        ",,u,invalid,,,,,0,,,\r\n"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response\r\n"
+        ",,u,invalid,,,,,0,,,,\r\n"
     )
 
 
@@ -146,11 +150,7 @@ def test_a_hostile_answer_reaches_no_terminal(tmp_path: Path) -> None:
         assert len(list(csv.reader(file))) == 2
 
 
-ids = st.one_of(
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=256),
-    st.text("'=+-@\uff1d\u200b\t ab\"", min_size=1, max_size=8),
-)
-usable = ids.map(lambda text: UNSAFE.sub("", text).strip()).filter(bool)
+usable = st.one_of(usable_ids, usable_texts(st.text("'=+-@\uff1d\t ab\"`;|\u201c\u201d", min_size=1, max_size=8)))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner, max_size=3),
@@ -176,7 +176,7 @@ def test_reports_can_be_used_as_job_files(rows: list[tuple[str, str, Json]]) -> 
 @settings(max_examples=100, deadline=None)
 def test_a_retry_of_a_retry_is_the_same_file(notes: list[str], name: str) -> None:
     """Reading `retry.csv` and writing it again changes nothing: apostrophes do not accumulate."""
-    name = f"note {name}".strip()
+    name = trim(f"note {name}")
     with TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
         write_report(folder, [result(outcome=Outcome.FAILED, extra={name: note}) for note in notes], [name])

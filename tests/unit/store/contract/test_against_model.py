@@ -21,8 +21,30 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rolecall.models import BadRow, DueRow, Json, Outcome, Result, Row, RowOutcome
-from rolecall.store.base import Batch, Intent, IntentRollback, Pause, PauseEnd, PauseKind, PresetOutcome, RunStore
+from rolecall.models import (
+    UNKNOWN_PRIOR,
+    BadRow,
+    DueRow,
+    Evidence,
+    Json,
+    Outcome,
+    Prior,
+    PriorState,
+    Result,
+    Row,
+    RowOutcome,
+)
+from rolecall.store.base import (
+    Batch,
+    Intent,
+    IntentRollback,
+    Pause,
+    PauseEnd,
+    PauseKind,
+    PresetOutcome,
+    PriorRecord,
+    RunStore,
+)
 from tests.unit.store.contract.backends import BACKENDS
 from tests.unit.store.contract.jobs import all_results, import_job
 from tests.unit.store.values import RUN
@@ -46,6 +68,14 @@ settled = st.builds(
     finished_at=numbers,
     duration_ms=st.none() | st.integers(0, 10**6),
     in_doubt=st.booleans(),
+    evidence=st.sampled_from(["", *Evidence]),
+)
+priors = st.builds(
+    Prior,
+    state=st.sampled_from(PriorState),
+    read_at=st.none() | numbers,
+    username=words,
+    accounts=st.lists(st.sampled_from(["bot-1", "bot-2", "bot-3"]), max_size=2, unique=True).map(tuple),
 )
 moments = st.integers(1, 99)
 pauses = st.builds(
@@ -70,6 +100,14 @@ class Known:
     doubt: bool = False
     started_at: int | None = None
     end: RowOutcome | None = None
+    attempted_at: int | None = None
+    prior: Prior | None = None
+    read_in: int = 0
+    """The number of the session that read the prior state; 0 for none."""
+
+    def due_prior(self, session: int) -> Prior | None:
+        """Return the prior state with which the pair is due in the latest session."""
+        return self.prior if self.doubt or (session and self.read_in == session) else None
 
     def is_due(self, *, retry_failed: bool) -> bool:
         """Return whether the pair is in the job and may be sent."""
@@ -83,14 +121,16 @@ class Known:
     def result(self, pair: Pair, stop: str) -> Result:
         """Return the row of the report."""
         head = (self.line, *pair)
-        tail = (self.attempts, self.started_at)
+        tail, prior = (self.attempts, self.started_at), self.prior or UNKNOWN_PRIOR
         if self.end is None:
             reported = (Outcome.UNKNOWN, "killed_in_flight") if self.doubt else (Outcome.NOT_ATTEMPTED, stop)
-            return Result(*head, *reported, None, "", "", *tail, None, None, self.extra)
+            return Result(*head, *reported, None, "", "", *tail, None, None, self.extra, "", prior, self.attempted_at)
         end = self.end
         words = (end.error_type, end.message)
         times = (end.finished_at, end.duration_ms)
-        return Result(*head, end.outcome, end.reason, end.http_status, *words, *tail, *times, self.extra)
+        reported = (end.outcome, end.reason)
+        result = Result(*head, *reported, end.http_status, *words, *tail, *times, self.extra)
+        return result._replace(evidence=end.evidence, prior=prior, attempted_at=self.attempted_at)
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
@@ -178,7 +218,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @precondition(lambda self: any(known.is_due(retry_failed=True) for known in self.known.values()))
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:
-        """Commit outcomes, rollbacks and intents; a pair may have one end and one intent in a batch."""
+        """Commit outcomes, rollbacks, prior states and intents; a pair may have one of each in a batch."""
         keys = self.keys()
         some = st.lists(st.sampled_from(sorted(keys)), max_size=3, unique=True)
         batch = Batch([], [], [])
@@ -194,9 +234,15 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 entry = IntentRollback(keys[pair], attempts, data.draw(st.booleans()))
                 self.known[pair].attempts, self.known[pair].doubt = entry.attempts, entry.in_doubt
                 batch = batch._replace(rollbacks=[*batch.rollbacks, entry])
+        for pair in data.draw(some, "read"):
+            known, prior = self.known[pair], data.draw(priors)
+            batch = batch._replace(priors=[*batch.priors, PriorRecord(keys[pair], prior)])
+            if not known.doubt:
+                known.prior, known.read_in = prior, len(self.stops)
         for pair in data.draw(some, "intended"):
             known = self.known[pair]
-            intent = Intent(keys[pair], known.attempts + 1, data.draw(numbers))
+            intent = Intent(keys[pair], known.attempts + 1, data.draw(numbers), data.draw(priors))
+            known.prior, known.attempted_at = intent.prior, intent.at
             known.attempts, known.doubt, known.end = intent.attempt, True, None
             known.started_at = known.started_at or intent.at
             batch = batch._replace(intents=[*batch.intents, intent])
@@ -268,22 +314,44 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert counted == Counter((result.outcome, result.reason) for result in results)
         ends = [known.end.finished_at for known in self.known.values() if known.end]
         assert self.run(self.store.count_settled(100)) == sum(at >= 100 for at in ends)
+        proven = [(known.end.outcome, known.end.evidence) for known in self.known.values() if known.end]
+        assert self.run(self.store.evidence_counts()) == Counter(proven)
+
+    def due(self, *, retry_failed: bool) -> list[tuple[int, Pair, Known, Prior | None]]:
+        """Return the due pairs of the model in job order: place, pair, what is known, prior state."""
+        session = len(self.stops)
+        return sorted(
+            (
+                (known.place or 0, pair, known, known.due_prior(session))
+                for pair, known in self.known.items()
+                if known.is_due(retry_failed=retry_failed)
+            ),
+            key=lambda each: each[0],
+        )
 
     @invariant()
     def the_same_is_due(self) -> None:
         """Due rows are the same, in job order and in pages; their number agrees."""
         for retry_failed in (False, True):
-            expected = sorted(
-                (known.place or 0, known.line, *pair, known.attempts, known.doubt)
-                for pair, known in self.known.items()
-                if known.is_due(retry_failed=retry_failed)
-            )
+            expected = [
+                (place, known.line, *pair, known.attempts, known.doubt, prior, known.attempted_at)
+                for place, pair, known, prior in self.due(retry_failed=retry_failed)
+            ]
             found: list[tuple[int, DueRow]] = []
             while page := self.run(self.store.fetch_due(found[-1][0] if found else 0, 2, retry_failed=retry_failed)):
                 found += page
             assert [(place, *due[1:]) for place, due in found] == expected
             rooms = len({due.room_id for _, due in found})
             assert self.run(self.store.count_due(retry_failed=retry_failed)) == (len(found), rooms)
+            users = sorted({due.user_id for _, due in found})
+            assert self.run(self.store.count_due_users(retry_failed=retry_failed)) == len(users)
+            after = found[len(found) // 3][0] - 1 if found else 0
+            for room in {due.room_id for _, due in found}:
+                part = self.run(self.store.due_in_room(room, after, 1000, retry_failed=retry_failed))
+                assert part == [each for each in found if each[1].room_id == room and each[0] > after]
+            for user in users:
+                part = self.run(self.store.due_of_user(user, after, 1000, retry_failed=retry_failed))
+                assert part == [each for each in found if each[1].user_id == user and each[0] > after]
 
     @invariant()
     def the_pairs_agree(self) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rolecall.models import DueRow, Outcome, Result, is_due
-from rolecall.store.base import Batch, Intent, IntentRollback, RunStore, StoreError
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, Result, is_due
+from rolecall.store.base import Batch, Intent, IntentRollback, PriorRecord, RunStore, StoreError
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, keys_by_line, reported
 from tests.unit.store.values import bad, intents, outcomes, rollbacks, row, settled
@@ -29,7 +29,9 @@ async def test_a_due_row_has_its_attempts_and_its_doubt(store: RunStore) -> None
     await import_job(store, [row(2, "ROOM", "USER"), row(3)])
     key = (await keys_by_line(store))[2]
     await store.commit(intents(key, attempt=4))
-    assert (await store.fetch_due(0, 1, retry_failed=False))[0][1] == DueRow(key, 2, "ROOM", "USER", 4, True)
+    assert (await store.fetch_due(0, 1, retry_failed=False))[0][1] == DueRow(
+        key, 2, "ROOM", "USER", 4, True, UNKNOWN_PRIOR, 1000 + key
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,8 @@ async def test_a_retry_hides_the_old_outcome(store: RunStore) -> None:
     assert await store.count_settled(0) == 1
     await store.commit(intents(key, attempt=2))
     (result,) = await all_results(store)
-    assert result == Result(2, "R", "u2", UNKNOWN, "killed_in_flight", None, "", "", 2, 1000 + key, None, None, {})
+    expected = Result(2, "R", "u2", UNKNOWN, "killed_in_flight", None, "", "", 2, 1000 + key, None, None, {})
+    assert result == expected._replace(attempted_at=1000 + key)
     assert await store.count_settled(0) == 0
 
 
@@ -157,5 +160,6 @@ async def test_an_empty_batch_and_unknown_keys_change_nothing(store: RunStore) -
     (key,) = await import_lines(store, 2)
     await store.commit(Batch())
     await store.commit(Batch([settled(key + 1)], [IntentRollback(key + 2, 1, True)], [Intent(key + 3, 1, 1)]))
+    await store.commit(Batch(priors=[PriorRecord(key + 4, Prior(PriorState.MEMBER))]))
     assert await reported(store) == [(2, NOT_ATTEMPTED, "")]
     assert await store.counts() == [(NOT_ATTEMPTED, "", 1)]

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from rolecall.models import Outcome, Result
+from rolecall.models import Outcome, Prior, PriorState, Result
 from rolecall.store.base import Batch, Count, Intent, RunStore, StoreError
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import (
@@ -19,6 +19,7 @@ from tests.unit.store.contract.jobs import (
 from tests.unit.store.values import bad, intents, outcomes, row, settled
 
 REMOVED, FAILED, UNKNOWN = Outcome.REMOVED, Outcome.FAILED, Outcome.UNKNOWN
+PRIOR = Prior(PriorState.HAS_ROLE, 900, "anna", ("bot-1", "bot-2"))
 DUPLICATE, INVALID, NOT_ATTEMPTED = Outcome.DUPLICATE, Outcome.INVALID, Outcome.NOT_ATTEMPTED
 
 
@@ -29,11 +30,29 @@ async def test_an_outcome_is_returned_complete(
 ) -> None:
     """Everything that is recorded of a row is in its result, also for a new process."""
     (key,) = await import_lines(store, 2)
-    await store.commit(Batch(intents=[Intent(key, 3, 1000)]))
-    await store.commit(outcomes(settled(key, outcome, reason="why", message="words", in_doubt=in_doubt)))
+    await store.commit(Batch(intents=[Intent(key, 3, 1000, PRIOR)]))
+    end = settled(key, outcome, reason="why", message="words", in_doubt=in_doubt)
+    await store.commit(outcomes(end._replace(evidence="roles")))
     await store.close()
     assert await all_results(await backend.open()) == [
-        Result(2, "R", "u2", outcome, "why", 200, "error-x", "words", 3, 1000, 2000 + key, 12, {})
+        Result(
+            2,
+            "R",
+            "u2",
+            outcome,
+            "why",
+            200,
+            "error-x",
+            "words",
+            3,
+            1000,
+            2000 + key,
+            12,
+            {},
+            "roles",
+            PRIOR,
+            1000,
+        )
     ]
 
 

@@ -181,8 +181,10 @@ def test_every_connection_has_the_durable_settings(path: Path, statement: str, m
     connect = sqlite3.connect
 
     def record(*args: object, **values: object) -> sqlite3.Connection:
-        opened.append(connect(*args, **values))  # type: ignore[call-overload] # passed on unchanged
-        return opened[-1]
+        connection: sqlite3.Connection = connect(*args, **values)  # type: ignore[call-overload] # passed on unchanged
+        if args == (path,):
+            opened.append(connection)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", record)
     name, _, value = statement.partition("=")

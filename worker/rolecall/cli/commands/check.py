@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rolecall.cli.options import operation_option, reading_options, report_format_option
+from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_format_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported when the command runs
     help="Write a plan, which 'rolecall run JOB --plan FILE' follows.",
 )
 @operation_option
+@job_options
 @report_format_option
 @reading_options
 def check(
@@ -36,29 +37,32 @@ def check(
     save_plan: Path | None,
     operation: str,
     report_format: tuple[str, ...],
+    encoding: str,
+    room_column: str,
+    user_column: str,
     **shared: Any,
 ) -> int:
     """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
 
-    The prediction has the format of a run's report. Each room is read once, users only where their membership matters.
+    The prediction has the format of a run's report, and reads the roles as a run does.
     """
     from rolecall.app.check_job import CheckRequest
 
-    return run_check(job, out, CheckRequest(OPERATIONS[operation], report_format, save_plan), shared)
+    source = JobSource(job, encoding, room_column, user_column)
+    return run_check(source, out, CheckRequest(OPERATIONS[operation], report_format, save_plan), shared)
 
 
-def run_check(job: str, out: Path | None, request: "CheckRequest", shared: Mapping[str, Any]) -> int:
+def run_check(source: JobSource, out: Path | None, request: "CheckRequest", shared: Mapping[str, Any]) -> int:
     """Check a job, as `check` and `run --dry-run` do."""
     from rolecall.app.check_job import check_job
     from rolecall.cli.context import open_context
     from rolecall.cli.exit_codes import exit_code_of_check
     from rolecall.cli.terminal import event_loop
     from rolecall.cli.views.check_view import show_check
-    from rolecall.files.input.job import open_job
 
     context = open_context(shared)
-    with open_job(job) as opened:
+    with source.open() as opened:
         result = event_loop.run(check_job(opened, out, request, context.app), context.app.stop)
     code = exit_code_of_check(result)
-    show_check(result, job, code, context.output)
+    show_check(result, str(source), code, context.output)
     return code

@@ -14,9 +14,10 @@ from rolecall.cli.config.effective_config import (
     Setting,
     show_credentials,
     show_options,
-    unknown_variables,
 )
+from rolecall.cli.config.unknown_variables import find_unknown_variables
 from rolecall.cli.config.usage_errors import flags_of
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console
 from rolecall.text import sanitise
@@ -48,7 +49,7 @@ class Verb(VerbType):
 @click.argument("verb", metavar="[COMMAND]", type=Verb(), default="run")
 @json_option
 @click.pass_context
-def config(ctx: click.Context, verb: str, json: bool) -> None:
+def config(ctx: click.Context, verb: str, json: bool) -> int:
     """Show the effective value of each setting of COMMAND (run), and where it is set.
 
     Of the token it only shows whether there is one. All of rolecall.toml is checked.
@@ -58,14 +59,19 @@ def config(ctx: click.Context, verb: str, json: bool) -> None:
         sources.file.require_known_flags(name, flags_of(command), every_profile=True)
     workspace = show_credentials(os.environ, sources)
     options = show_options(verb, commands[verb], os.environ, sources)
-    problems = [*workspace.problems, *options.problems, *unknown_variables(os.environ, commands.values())]
+    unknown = find_unknown_variables(os.environ, commands.values())
+    others = [f"{name} is not a setting" for name in unknown.others]
+    problems = [*workspace.problems, *options.problems, *unknown.misspelt, *others]
+    is_usable = workspace.is_usable and options.is_usable and not unknown.misspelt
+    code = ExitCode.OK if is_usable else ExitCode.USAGE
     if json:
         console.print_json(_as_json(sources, verb, workspace, options, problems))
-        return
+        return code
     for line in _as_lines(sources, verb, workspace, options):
         click.echo(sanitise(line))
     for problem in problems:
         console.print_warning(problem)
+    return code
 
 
 def _commands(ctx: click.Context | None) -> Mapping[str, click.Command]:

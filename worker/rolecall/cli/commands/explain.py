@@ -47,7 +47,9 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     reply = Reply(known, stored.headers, stored.body, 0.0, 0.0)
     assumed = stored.status is None and status is None
     case = explain_view.ExplainInput(reply, operation, in_doubt, assumed, with_headers=stored.status is not None)
-    explained = response_classifier.explain(reply, OPERATIONS[operation], in_doubt=in_doubt)
+    explained = response_classifier.explain(reply, OPERATIONS[operation])
+    if in_doubt:
+        explained = explain_view.confirm_lost_response(explained, OPERATIONS[operation])
     if json:
         console.print_json(explain_view.as_json(case, explained))
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from rolecall.cli.options import operation_option, run_options
+from rolecall.cli.options import JobSource, job_options, operation_option, run_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported when the command runs
     help="The run's directory. Default: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
 @operation_option
+@job_options
 @click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
 @click.option(
     "--plan",
@@ -69,12 +70,15 @@ def run(
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
+    encoding: str,
+    room_column: str,
+    user_column: str,
     **shared: Any,
 ) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
-    JOB is a CSV file with a header, a JSON array or JSONL, also gzipped, or - for stdin. The same command again
-    continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
+    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
+    again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
@@ -84,14 +88,14 @@ def run(
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
-    from rolecall.files.input.job import open_job
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
+    source = JobSource(job, encoding, room_column, user_column)
     if dry_run:
-        return run_check(job, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
+        return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
     url, who = credentials.load_credentials(console.print_warning)
     config = _notify_config(notify, notify_file, only_failure=notify_on == "failure", allow_http=shared["allow_http"])
     writer = _metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
@@ -99,7 +103,7 @@ def run(
     try:
         context = create_context(shared, url, who, assume_yes=yes)
         request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
-        with open_job(job) as opened:
+        with source.open() as opened:
             work = run_job.run_job(opened, out, request, context.app)
             result = event_loop.run(_finish(work, config, context), context.app.stop)
         code, summary = exit_code_of_run(result), result.summary

@@ -13,7 +13,7 @@ from rolecall.cli.options import run_options
 @click.option(
     "--include-inferred",
     is_flag=True,
-    help="Also the rows whose responses were lost and that were found to be done (confirmed_on_retry).",
+    help="Also the rows whose change is only inferred (evidence 'inferred'): some users may never have had the role.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options

@@ -5,17 +5,22 @@ from typing import Any
 
 import click
 
-from rolecall.cli.options import reading_options
+from rolecall.cli.options import verifying_options
 
 
 @click.command(short_help="Read the roles back and compare them with the report.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@reading_options
-def verify(folder: Path, **shared: Any) -> int:
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Do not wait for requests that may still arrive: report their rows as open, and exit with 6.",
+)
+@verifying_options
+def verify(folder: Path, no_wait: bool, **shared: Any) -> int:
     """Read the roles back for the run in DIR, once per room or per user, and list each row that differs.
 
-    Rows that the run left unknown get their outcome from what is read. Exits with 6 if the workspace is not as
-    reported.
+    Rows that the run left unknown get their outcome from what is read: at once where the role is gone, otherwise
+    once no request can arrive any more (--late-arrival). Exits with 6 if the workspace is not as reported.
     """
     from rolecall.app.verify_run import verify_run
     from rolecall.cli.context import open_context
@@ -24,7 +29,7 @@ def verify(folder: Path, **shared: Any) -> int:
     from rolecall.cli.views.verify_view import show_verification
 
     context = open_context(shared)
-    result = event_loop.run(verify_run(folder, context.app), context.app.stop)
+    result = event_loop.run(verify_run(folder, context.app, wait=not no_wait), context.app.stop)
     code = exit_code_of_verification(result)
     show_verification(result, code, context.output)
     return code

@@ -1,5 +1,6 @@
 """`rolecall.toml`: the workspace, profiles for further ones, and flags by command; unknown keys are refused."""
 
+import os
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.close_matches import did_you_mean, or_all
+from rolecall.ownership import is_foreign
 from rolecall.text import sanitise
 
 CONFIG_FILE = Path("rolecall.toml")
@@ -26,12 +28,23 @@ Table = Mapping[str, Any]
 NOTHING: Table = MappingProxyType({})
 
 
+class ConfigPath(NamedTuple):
+    """Which file to read, and why."""
+
+    path: Path | None
+    """None without a file."""
+    is_found: bool = False
+    """Whether it was found in the working directory; false for a named file and for the user's own."""
+
+
 class ConfigFile(NamedTuple):
     """The content of a `rolecall.toml` for one command; every key is written with `_`."""
 
     path: Path
     """Its path; without a file, the path in the working directory."""
     exists: bool = False
+    is_found: bool = False
+    """Whether it is only used because it is in the working directory (or named by a `.env` there)."""
     profile: str | None = None
     """The selected profile."""
     workspace: Table = NOTHING
@@ -71,24 +84,48 @@ class ConfigFile(NamedTuple):
         return {} if self.profile is None else self.profiles[self.profile].get(verb, {})
 
 
-def find_config_file(named: str | None, environ: Mapping[str, str]) -> Path | None:
+def find_config_file(named: str | None, environ: Mapping[str, str]) -> ConfigPath:
     """Return the file to read: the named one, the working directory's or the user's. Raises OperatorError."""
     if named:
         if not Path(named).exists():
             raise OperatorError(f"{named}: there is no such file; --config and ROLECALL_CONFIG name a rolecall.toml.")
-        return Path(named)
-    places = [CONFIG_FILE]
-    if home := environ.get("HOME"):
-        places.append(Path(home) / ".config/rolecall" / CONFIG_FILE)
+        return ConfigPath(Path(named))
+    if exists_here(CONFIG_FILE):
+        return ConfigPath(CONFIG_FILE, is_found=True)
     if (config := environ.get("XDG_CONFIG_HOME", "")) and Path(config).is_absolute():
-        places[1:] = [Path(config) / "rolecall" / CONFIG_FILE]
-    return next((path for path in places if path.exists()), None)
+        own = Path(config) / "rolecall" / CONFIG_FILE
+    elif home := environ.get("HOME"):
+        own = Path(home) / ".config/rolecall" / CONFIG_FILE
+    else:
+        return ConfigPath(None)
+    is_readable = os.access(own, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    return ConfigPath(own if is_readable else None)  # HOME may be that of the user who started us
 
 
-def read_config_file(path: Path | None, profile: str | None, verbs: Collection[str]) -> ConfigFile:
+def exists_here(path: Path) -> bool:
+    """Return whether a file is in the working directory; in one that we may not search there is none."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def require_own_file(path: Path) -> None:
+    """Raise OperatorError for a file in the working directory that another user owns, or a link that one made."""
+    if is_foreign(path.stat()) or is_foreign(path.lstat()):
+        raise OperatorError(
+            f"{path} in the working directory belongs to another user, who could send the token elsewhere; "
+            "start in another directory, or remove the file."
+        )
+
+
+def read_config_file(
+    path: Path | None, profile: str | None, verbs: Collection[str], *, is_found: bool = False
+) -> ConfigFile:
     """Read a `rolecall.toml` and select the profile; no file is like an empty file. Raises OperatorError."""
-    content = {} if path is None else _read(path)
-    file = ConfigFile(path or CONFIG_FILE, path is not None)
+    content = {} if path is None else _read(path, is_found=is_found)
+    file = ConfigFile(path or CONFIG_FILE, path is not None, is_found)
     _require_known_tables(file.path, content, verbs)
     workspace = _with_underscores(content.get(WORKSPACE, {}))
     _require_known_keys(file.path, WORKSPACE, workspace, IN_CONFIG_FILE.values())
@@ -106,8 +143,10 @@ def read_config_file(path: Path | None, profile: str | None, verbs: Collection[s
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path, *, is_found: bool) -> Mapping[str, Any]:
     try:
+        if is_found:
+            require_own_file(path)
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OperatorError(f"{path} cannot be used: {sanitise(str(error))}.") from None

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import click
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
+from rolecall.cli.config.config_file import (
+    IN_CONFIG_FILE,
+    ConfigFile,
+    exists_here,
+    find_config_file,
+    read_config_file,
+    require_own_file,
+)
 
 DOTENV_FILE = Path(".env")
 
@@ -37,8 +44,9 @@ def read_sources(
     """Read `.env` into the environment, then the config file; options win over variables. Raises OperatorError."""
     dotenv = load_dotenv_file(environ, warn)
     chosen = profile or environ.get("ROLECALL_PROFILE") or None
-    path = find_config_file(config or environ.get("ROLECALL_CONFIG"), environ)
-    sources = ConfigSources(read_config_file(path, chosen, verbs), dotenv)
+    path, is_found = find_config_file(config or environ.get("ROLECALL_CONFIG"), environ)
+    is_found = is_found or (not config and "ROLECALL_CONFIG" in dotenv)
+    sources = ConfigSources(read_config_file(path, chosen, verbs, is_found=is_found), dotenv)
     if chosen is None:
         return sources
     variable = f"{sources.place_of_variable('ROLECALL_PROFILE')}, ROLECALL_PROFILE"
@@ -56,15 +64,19 @@ def current_sources() -> ConfigSources:
 def load_dotenv_file(
     environ: MutableMapping[str, str], warn: Callable[[str], None], path: Path = DOTENV_FILE
 ) -> frozenset[str]:
-    """Set variables that are not set yet from a `.env`, if there is one; return their names. Raises OperatorError."""
-    if not path.is_file():
+    """Set variables that are not set yet from a `.env`, if there is one; return their names. Raises OperatorError.
+
+    Only Rolecall's own variables: a proxy or a search path of programs is not for a file that is only found here.
+    """
+    if not exists_here(path) or not path.is_file():
         return frozenset()
     from dotenv import dotenv_values
 
     taken = set()
     try:
+        require_own_file(path)
         for name, value in dotenv_values(path, interpolate=False).items():
-            if value is None:
+            if value is None or not is_own_variable(name):
                 continue
             if name not in environ:
                 environ[name] = value
@@ -74,6 +86,11 @@ def load_dotenv_file(
     except (OSError, ValueError) as error:
         raise OperatorError(f"{path} cannot be used: {error}.") from None
     return frozenset(taken)
+
+
+def is_own_variable(name: str) -> bool:
+    """Return whether a variable is one of Rolecall's."""
+    return name in IN_CONFIG_FILE or name.startswith("ROLECALL_")
 
 
 def warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:

@@ -3,14 +3,19 @@
 A flag's value is in the shell's history and in the list of processes, where others on the machine can read it.
 """
 
+import codecs
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+from click.core import ParameterSource
+
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import IN_CONFIG_FILE
-from rolecall.cli.config.config_sources import ConfigSources, current_sources, warn_if_readable
+from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources, warn_if_readable
+from rolecall.cli.config.usage_errors import variable_of
 from rolecall.rocketchat.connection_config import MAX_TOKEN_LENGTH, Credentials, is_header_safe
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 
@@ -33,7 +38,10 @@ class ConfigValue(NamedTuple):
 
 def load_credentials(warn: Callable[[str], None]) -> tuple[str, Credentials]:
     """Return the URL and the credentials for the current command, with its profile. Raises OperatorError."""
-    return find_credentials(os.environ, current_sources(), warn)
+    sources = current_sources()
+    url, credentials = find_credentials(os.environ, sources, warn)
+    _require_trusted_connection(click.get_current_context(), sources)
+    return url, credentials
 
 
 def find_credentials(
@@ -47,14 +55,14 @@ def find_credentials(
         raise OperatorError(
             _format_missing([" (or ".join(names) + ")" * (len(names) - 1) for names in missing], sources)
         )
+    _require_one_source(environ, sources, (url, user_id, secret))
     token = secret.value
     if secret.variable == TOKEN_FILE:
         token = _read_token(secret, warn)
     elif secret.in_file:
         warn_if_readable(sources.file.path, warn)
-    for name, given in (("ROCKETCHAT_USER_ID", user_id.value), (TOKEN, token)):
-        if not is_header_safe(given):
-            raise OperatorError(f"{name} has characters that no id or token has; copy it again.")
+    _require_usable(user_id, user_id.value)
+    _require_usable(secret, token)
     return url.value, Credentials(user_id.value, token)
 
 
@@ -81,6 +89,87 @@ def require_one_workspace(environ: Mapping[str, str], sources: ConfigSources) ->
                 what = f" is a token, and the profile {sources.file.profile!r} has another"
             remedy = "take it out of .env" if other.variable in sources.dotenv else "unset it"
             raise OperatorError(f"{other.variable} in {other.place}{what}: {remedy}, or select no profile.")
+
+
+def _require_one_source(environ: Mapping[str, str], sources: ConfigSources, used: Sequence[ConfigValue]) -> None:
+    """Raise OperatorError if a file that is only found in the working directory completes values from elsewhere.
+
+    With a URL in such a file and a token of another source, the token would go to any host that the file names.
+    A place that has all three values, though another one has some of them too, is one source.
+    """
+    found = next((given for given in used if _is_found(given, sources)), None)
+    if found is None:
+        return
+    having = [
+        {said.place for said in _given(environ, sources, names) if _agree(said, given)}
+        for names, given in zip(_WANTED, used, strict=True)
+    ]
+    other = next((given for given in used if given.place != found.place), None)
+    if other and not set.intersection(*having):
+        what = f"{found.variable} comes from {found.place} and {other.variable} from {other.place}"
+        raise OperatorError(f"{what}: {_format_not_trusted(sources)}")
+    secret = used[-1]
+    folder = sources.file.path.parent if secret.in_file else DOTENV_FILE.parent
+    if secret.variable == TOKEN_FILE and _is_found(secret, sources) and not _is_in(folder, Path(secret.value)):
+        what = f"The token file {secret.value}, named in {secret.place}, is in another directory"
+        raise OperatorError(f"{what}: {_format_not_trusted(sources)}")
+
+
+def _require_trusted_connection(ctx: click.Context, sources: ConfigSources) -> None:
+    """Raise OperatorError if a file found in the working directory weakens the connection for other credentials."""
+    url = first_value(os.environ, sources, "ROCKETCHAT_URL")
+    for option in ctx.command.params:
+        if option.name not in _PROTECTING or not ctx.params.get(option.name) or not isinstance(option, click.Option):
+            continue
+        source = ctx.get_parameter_source(option.name)
+        in_dotenv = source is ParameterSource.ENVIRONMENT and variable_of(option) in sources.dotenv
+        in_file = source is ParameterSource.DEFAULT_MAP and sources.file.is_found
+        if url and (in_file or in_dotenv) and not (_is_found(url, sources) and url.in_file == in_file):
+            place = sources.file.place_of_flag(ctx.info_name or "", option.name) if in_file else ".env"
+            what = f"{option.opts[0]} comes from {place} and {url.variable} from {url.place}"
+            raise OperatorError(f"{what}: {_format_not_trusted(sources)}")
+
+
+_PROTECTING = ("ca_file", "allow_http")
+"""Options that decide who can read the token on its way."""
+
+
+def _require_usable(given: ConfigValue, content: str) -> None:
+    """Raise OperatorError for a user id or a token that no request can have, or that is in quotes; it is not shown."""
+    where = f"{given.variable} ({given.place})"
+    if given.variable == TOKEN_FILE:
+        where = f"The token file {given.value} ({given.place})"
+    if content.startswith(_BYTE_ORDER_MARK):
+        raise OperatorError(f"{where} begins with a byte order mark; save it as UTF-8 without one.")
+    if content[:1] in _QUOTES or content[-1:] in _QUOTES:
+        raise OperatorError(f"{where} has quotes around the value; remove them.")
+    if not is_header_safe(content):
+        raise OperatorError(f"{where} has characters that no id or token has; copy it again.")
+
+
+_BYTE_ORDER_MARK = "\ufeff"
+_QUOTES = ("'", '"', "`", "\u2018", "\u2019", "\u201c", "\u201d")
+
+
+def _is_found(given: ConfigValue, sources: ConfigSources) -> bool:
+    """Return whether a value is in a file that is used because it is in the working directory."""
+    return sources.file.is_found if given.in_file else given.variable in sources.dotenv
+
+
+def _is_in(folder: Path, path: Path) -> bool:
+    """Return whether a file is in a folder or below, wherever links lead; True where that cannot be determined."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # reading it is refused with the reason
+        return True
+
+
+def _format_not_trusted(sources: ConfigSources) -> str:
+    named = f", or name it with --config {sources.file.path}" if sources.file.is_found else ""
+    return (
+        "a file that is only found in the working directory may not complete the credentials of another source; "
+        f"put all of them into one place{named}."
+    )
 
 
 def _given(environ: Mapping[str, str], sources: ConfigSources, names: Sequence[str]) -> Iterator[ConfigValue]:
@@ -134,7 +223,8 @@ def _read_token(given: ConfigValue, warn: Callable[[str], None]) -> str:
         why = error.strerror if isinstance(error, OSError) else error
         raise OperatorError(f"The token file {path} ({given.place}) cannot be read: {why}.") from None
     warn_if_readable(path, warn)
-    token = content.decode("utf-8", "replace").strip()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    token = _BYTE_ORDER_MARK if is_utf16 else content.decode("utf-8", "replace").strip()
     if not token:
         raise OperatorError(f"The token file {path} ({given.place}) is empty.")
     return token

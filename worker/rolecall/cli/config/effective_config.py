@@ -1,6 +1,6 @@
 """Settings as `rolecall config` shows them: the effective value, where it is set, problems; no secrets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -8,13 +8,9 @@ import click
 from click.core import ParameterSource
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.close_matches import did_you_mean
 from rolecall.cli.config.config_sources import ConfigSources
 from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
 from rolecall.cli.config.usage_errors import format_usage_error, variable_of
-
-OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
-"""Variables that belong to no option of a command."""
 
 
 class Setting(NamedTuple):
@@ -31,6 +27,8 @@ class EffectiveConfig(NamedTuple):
 
     settings: list[Setting]
     problems: list[str]
+    is_usable: bool = True
+    """False for a wrong value, which a command would refuse; missing credentials are not wrong."""
 
 
 def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> EffectiveConfig:
@@ -49,6 +47,7 @@ def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> Effe
         find_credentials(environ, sources, problems.append)
     except OperatorError as refusal:
         problems.append(f"No workspace can be called: {refusal}")
+        return EffectiveConfig(settings, problems, is_usable=None in (url, user_id, token))
     return EffectiveConfig(settings, problems)
 
 
@@ -56,21 +55,10 @@ def show_options(
     verb: str, command: click.Command, environ: Mapping[str, str], sources: ConfigSources
 ) -> EffectiveConfig:
     """Return the options of a command as they are without any on the command line."""
-    shown = EffectiveConfig([], [])
-    for option in command.params:
-        if isinstance(option, click.Option):
-            setting, problem = _show(option, verb, environ, sources)
-            shown.settings.append(setting)
-            shown.problems.extend([problem] if problem else [])
-    return shown
-
-
-def unknown_variables(environ: Mapping[str, str], commands: Iterable[click.Command]) -> list[str]:
-    """Return a line for each ROLECALL_ variable that no option reads: a misspelt threshold would be ignored."""
-    options = [option for command in commands for option in command.params if isinstance(option, click.Option)]
-    known = {*map(variable_of, options), *OTHER_VARIABLES}
-    unknown = sorted(name for name in environ if name.startswith("ROLECALL_") and name not in known)
-    return [f"{name} is not a setting; {did_you_mean(name, known)}".rstrip("; ") for name in unknown]
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    shown = [_show(option, verb, environ, sources) for option in options]
+    problems = [problem for _, problem in shown if problem]
+    return EffectiveConfig([setting for setting, _ in shown], problems, is_usable=not problems)
 
 
 def _show(option: click.Option, verb: str, environ: Mapping[str, str], sources: ConfigSources) -> tuple[Setting, str]:

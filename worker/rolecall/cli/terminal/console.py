@@ -1,11 +1,14 @@
 """Standard output and standard error, for people: sanitised lines; and questions."""
 
+import os
 import sys
 from contextlib import suppress
 
 from rolecall.cli.terminal.signals import interrupt_immediately
 from rolecall.models import Json
 from rolecall.text import sanitise
+
+MAX_ANSWER_LENGTH = 1024
 
 
 def print_result(line: str) -> None:
@@ -33,14 +36,18 @@ def print_warning(line: str) -> None:
     print_info(f"warning: {line}")
 
 
-def confirm(question: str) -> bool:
-    """Ask a person; any answer but yes is no."""
-    with interrupt_immediately(), suppress(OSError, ValueError):
-        print(sanitise(question), end=" [y/N] ", file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+def confirm(question: str) -> bool | None:
+    """Ask a person at the controlling terminal; any answer but yes is no, None without such a terminal.
+
+    Where stdin, stdout and stderr go does not matter: a pipe beside a person at a terminal is no consent.
+    """
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(terminal, "r+b", buffering=0) as opened, interrupt_immediately(), suppress(OSError):
+        if os.tcgetpgrp(terminal) != os.getpgrp():  # in the background reading would stop the process
+            return None
+        opened.write(f"{sanitise(question)} [y/N] ".encode())
+        return opened.read(MAX_ANSWER_LENGTH).strip().lower() in (b"y", b"yes")
     return False
-
-
-def is_interactive() -> bool:
-    """Return whether there is a person at a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from rolecall.app.errors import OperatorError
 from rolecall.app.observer import Notice, RunPreview
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
@@ -43,15 +44,19 @@ class ProgressReporter:
             console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
 
     def confirm(self, preview: RunPreview) -> bool:
-        """Ask the person at the terminal, if there is one and --yes was not given."""
-        if self._assume_yes or not console.is_interactive():
+        """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
+        if self._assume_yes:
             return True
-        return console.confirm(format_question(preview))
+        answer = console.confirm(format_question(preview))
+        if answer is None:
+            raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
+        return answer
 
     def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
-        """Return the logger of a session; `path` and `hide` as in `open_logs`."""
+        """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        self._log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        self._log = log if path is None else log.bind(run=path.parent.name)
         return self._log
 
     def notice(self, notice: Notice) -> None:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.engine.failure_threshold import FORBIDDEN_IN_A_ROW
+from rolecall.engine.settlement import CONFIRMED_ON_RETRY, SETTLEMENT_HINTS
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
 from rolecall.engine.throttle.route_limiter import FIRST_PAUSE
 from rolecall.models import Json, Outcome, Reply
-from rolecall.rocketchat.error_table import CONFIRMED_ON_RETRY, ROOM_NOT_FOUND, Action, ErrorRule, ErrorScope
-from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
+from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, Action, Answer, ErrorRule, ErrorScope
+from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after, retry_delay, server_date
 from rolecall.rocketchat.response_classifier import Explanation, MatchedBy, parse_error, parse_object
 from rolecall.text import sanitise
@@ -30,7 +31,6 @@ WHY = {
     MatchedBy.SUCCESS: "status 200 and success: true",
     MatchedBy.FIELD: "the field errorType says '{error_type}'",
     MatchedBy.BRACKETS: "there is no field errorType, but the message ends in [{error_type}]",
-    MatchedBy.WORDS: "this message is known; it has no error type",
     MatchedBy.STATUS: "the status {status}; the body names no error type that is known",
     MatchedBy.UNKNOWN_REFUSAL: "a refusal in JSON, but neither its error type nor its status is known",
     MatchedBy.UNTRUSTED: "nothing matched: neither success: true nor a refusal that Rocket.Chat sends",
@@ -60,11 +60,20 @@ def status_in(body: bytes) -> int | None:
     return 400 if value.get("success") is False or parse_error(value).error_type else None
 
 
+def confirm_lost_response(explained: Explanation, operation: Operation) -> Explanation:
+    """Return the explanation for a row in doubt whose roles were not read before: 'nothing to do' confirms the call."""
+    if explained.verdict.rule.answer is not Answer.NOOP:
+        return explained
+    hint = SETTLEMENT_HINTS[CONFIRMED_ON_RETRY]
+    rule = ErrorRule(CONFIRMED_ON_RETRY, operation.done, Action.FINISH, hint)
+    return explained._replace(verdict=explained.verdict._replace(rule=rule))
+
+
 def reported_outcome(meaning: ErrorRule, *, in_doubt: bool) -> Outcome | None:
     """Return the outcome of a row whose last response this is; None if the row is attempted again in any case."""
     match meaning.action:
         case Action.FINISH:
-            return meaning.outcome
+            return Outcome.UNKNOWN if in_doubt and meaning.answer is Answer.REFUSED else meaning.outcome
         case Action.BACK_OFF:
             return None
         case Action.STOP:
@@ -188,7 +197,7 @@ def _carried_out(meaning: ErrorRule, *, in_doubt: bool) -> str:
 
 def _carried_out_in_words(meaning: ErrorRule, *, in_doubt: bool) -> str:
     answer = _carried_out(meaning, in_doubt=in_doubt)
-    if meaning.reason == CONFIRMED_ON_RETRY.reason:
+    if meaning.reason == CONFIRMED_ON_RETRY:
         return "yes, by the earlier attempt whose response was lost"
     if answer == "no" and meaning.outcome in NOTHING_TO_DO:
         return "no, there was nothing to do"

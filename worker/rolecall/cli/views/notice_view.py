@@ -1,6 +1,6 @@
 """Sentences for what happens while a command works: the question before a run, and notices."""
 
-from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, RunPreview, ShuttingDown
+from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
 from rolecall.text import plural
 
 MIN_REPORTED_SECONDS = 10.0
@@ -30,6 +30,9 @@ def format_notice(notice: Notice) -> str:
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
         case NotUndone():
             return _format_not_undone(notice)
+        case OpenRows(rows, seconds):
+            what = f"{plural(rows, 'row')} in doubt: the role is as before, and a call may still arrive"
+            return f"{what}. Reading again in {seconds:.0f} s."
         case FindStarted():
             return _format_find_started(notice)
 
@@ -37,7 +40,8 @@ def format_notice(notice: Notice) -> str:
 def _format_not_undone(notice: NotUndone) -> str:
     parts = []
     if notice.inferred:
-        parts.append(f"{notice.inferred:,} {notice.outcome} by inference (--include-inferred)")
+        why = "their prior role is unknown"
+        parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
     if notice.unknown:
         parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
     return f"Not undone: {', '.join(parts)}."

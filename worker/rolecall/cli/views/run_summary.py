@@ -63,6 +63,8 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
         SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
         for count in summary.counts
     ]
+    if summary.inferred:
+        further = [*further, format_inferred(summary)]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
@@ -82,6 +84,13 @@ def format_counts(summary: ReportSummary) -> str:
     totals = count_by_outcome(summary.counts)
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
     return f"{plural(totals.total(), 'row')}: {parts}."
+
+
+def format_inferred(summary: ReportSummary) -> str:
+    """Format how many outcomes are only inferred, and what that means."""
+    rows = plural(summary.inferred, "row")
+    why = "prior role unknown, or no proof that a call of this run changed it"
+    return f"{rows}: {why} (evidence 'inferred'). An undo leaves them out."
 
 
 def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:

@@ -15,6 +15,7 @@ WORDS = {
     VerifyStatus.AGREES: "as the report says",
     VerifyStatus.DIFFERS: "otherwise",
     VerifyStatus.SETTLED: "unknown until now and settled",
+    VerifyStatus.OPEN: "open (a call may still arrive)",
     VerifyStatus.UNREAD: "not readable",
 }
 
@@ -75,6 +76,8 @@ def _sentences(result: VerifyResult) -> Iterator[str]:
 
 
 def _read_back(result: VerifyResult, row: VerifiedRow) -> str:
+    if row.finding is VerifyStatus.OPEN:
+        return "the role is as before, and a call may still arrive: verify again later"
     if row.has_role is None:
         return f"it could not be read ({row.why})"
     return f"{'is' if row.has_role else 'is no'} {result.operation.role} now"

@@ -3,9 +3,10 @@
   const byId = (id) => document.getElementById(id);
   const rows = JSON.parse(byId("rows").textContent);
   const words = JSON.parse(byId("words").textContent);
-  const LINE = 0, ROOM = 1, USER = 2, OUTCOME = 3, REASON = 4, STATUS = 5, ATTEMPTS = 6, FINISHED = 7, DURATION = 8, MESSAGE = 9;
+  const LINE = 0, ROOM = 1, USER = 2, OUTCOME = 3, REASON = 4, STATUS = 5, ATTEMPTS = 6, FINISHED = 7, DURATION = 8, MESSAGE = 9,
+    EVIDENCE = 10;
   const columns = { line: LINE, room: ROOM, user: USER, outcome: OUTCOME, reason: REASON, status: STATUS,
-    attempts: ATTEMPTS, finished: FINISHED, duration: DURATION, message: MESSAGE };
+    attempts: ATTEMPTS, finished: FINISHED, duration: DURATION, message: MESSAGE, evidence: EVIDENCE };
   const body = byId("list").tBodies[0];
   const count = new Intl.NumberFormat("en");
   const view = { outcome: "", text: "", column: "", down: false, page: 0, size: 25 };
@@ -17,7 +18,7 @@
 
   function searchText(index) {
     searchTexts ??= rows.map((row) =>
-      `${row[ROOM]}\n${row[USER]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}`.toLowerCase());
+      `${row[ROOM]}\n${row[USER]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}\n${row[EVIDENCE]}`.toLowerCase());
     return searchTexts[index];
   }
 

@@ -17,7 +17,7 @@ from rolecall.display.html_report.charts import (
 from rolecall.display.html_report.formatting import format_milliseconds, format_moment, format_number, format_share
 from rolecall.display.html_report.run_stats import MAX_ROOMS, RoomProblems, RunStats, quantile
 from rolecall.display.html_report.timeline import Timeline, WaitStats, build_timeline
-from rolecall.models import OUTCOMES, Outcome
+from rolecall.models import OUTCOMES, Evidence, Outcome
 from rolecall.text import plural, sanitise
 
 MAX_LISTED_ROOMS = 12
@@ -97,6 +97,8 @@ class ReportModel(NamedTuple):
     """The rooms with the most rows that were not done."""
     all_rooms: int
     other_room_rows: int
+    evidence: str
+    """What the outcomes are based on, as a sentence; empty if no row was sent."""
 
 
 def build_report_model(
@@ -128,7 +130,19 @@ def build_report_model(
         ],
         all_rooms=stats.rooms,
         other_room_rows=stats.other_room_rows if stats.rooms >= MAX_ROOMS else 0,
+        evidence=_evidence(stats.evidence),
     )
+
+
+def _evidence(rows: Mapping[str, int]) -> str:
+    """Return what the outcomes are based on."""
+    counts = ", ".join(f"{rows[word]:,} {word}" for word in Evidence if rows.get(word))
+    if not counts:
+        return ""
+    inferred = rows.get(Evidence.INFERRED, 0)
+    why = "prior role unknown, or no proof that a call of this run changed it; an undo leaves them out"
+    note = f" {plural(inferred, 'row')}: {why}." if inferred else ""
+    return f"Evidence of the outcomes: {counts}.{note}"
 
 
 def _count_not_done(outcomes: Mapping[Outcome, int]) -> int:

@@ -18,6 +18,7 @@ COLUMNS = (
     ("finished", "finished"),
     ("duration", "took"),
     ("message", "message"),
+    ("evidence", "evidence"),
 )
 """The columns in the order of a row's values, each with its heading."""
 MAX_MESSAGE_LENGTH = 500
@@ -49,6 +50,7 @@ class RowWriter:
             result.finished_at,
             result.duration_ms,
             sanitise(message, limit=MAX_MESSAGE_LENGTH) if message else "",
+            result.evidence,
         )
         self._file.write((",\n" if self.rows else "[\n") + script_json(cells))
         self.rows += 1

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rolecall.models import OUTCOMES, Outcome, Result
+from rolecall.models import OUTCOMES, Evidence, Outcome, Result
 
 MIN_BIN_WIDTH = 60_000 / 512
 """Milliseconds; doubled nine times it is a minute, the usual window of a server's rate limit."""
@@ -14,6 +14,8 @@ MAX_BINS_PER_INTERVAL = 64
 """Bins that one interval is spread over; for a longer one the bins are widened first."""
 MAX_ROOMS = 10_000
 """Rooms that are counted one by one; the rows of further rooms are counted together."""
+PLAIN_REASONS = frozenset({"", "not_needed"})
+"""Reasons that need no explanation for each row."""
 MAX_EXACT_MS = 1_000
 """Durations below this are counted exactly; longer ones keep three digits."""
 
@@ -73,6 +75,7 @@ class RunStats:
 
     def __init__(self) -> None:
         self.reasons: Counter[tuple[Outcome, str]] = Counter()
+        self.evidence: Counter[str] = Counter()
         self.finished = TimeBins()
         """Rows that were finished by a call, by the time of its response."""
         self.not_done = TimeBins()
@@ -90,6 +93,8 @@ class RunStats:
     def add(self, result: Result) -> None:
         """Count one row."""
         self.reasons[result.outcome, result.reason] += 1
+        if result.evidence:
+            self.evidence[result.evidence] += 1
         not_done = OUTCOMES[result.outcome].needs_attention
         if not_done and result.outcome is not Outcome.NOT_ATTEMPTED:
             self._add_to_room(result)
@@ -137,9 +142,9 @@ class RunStats:
 
 def needs_no_attention(result: Result) -> bool:
     """Return whether a row is done and there is nothing to report about it."""
-    if OUTCOMES[result.outcome].needs_attention:
+    if OUTCOMES[result.outcome].needs_attention or result.evidence == Evidence.INFERRED:
         return False
-    return not result.reason or result.outcome is Outcome.DUPLICATE
+    return result.reason in PLAIN_REASONS or result.outcome is Outcome.DUPLICATE
 
 
 def round_duration(duration: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from rolecall.engine.directory.find_gaps import ROOMS_NOT_LISTED, to_gap
 from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.role_check import read_role_holders
+from rolecall.engine.directory.role_reader import read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED

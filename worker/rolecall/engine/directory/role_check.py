@@ -1,34 +1,17 @@
-"""A check: reads the roles of every room once, and records the predicted outcome of each row in a store."""
+"""A check: reads the roles as a run does, and records the predicted outcome of each row in a store."""
 
 from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
-from rolecall.engine.directory.prediction import (
-    MEMBERSHIP_NOT_SEEN,
-    USUALLY_ALLOWED,
-    Prediction,
-    RoomRoles,
-    predict_unread,
-    with_membership,
-)
-from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.directory.prediction import USUALLY_ALLOWED, Prediction, RoomForecast, predict_unread
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, Unreadable, outcome_of_reading
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, RowOutcome
-from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import Account
-from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.responses import (
-    COUNTERS,
-    PERMISSIONS,
-    ROOM_ROLES,
-    RoleHolder,
-    parse_joined,
-    parse_permission,
-    parse_role_holders,
-)
+from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
 from rolecall.store.base import Batch, Pair, RunStore
 
 
@@ -38,7 +21,7 @@ class RoleCheck:
     def __init__(
         self,
         store: RunStore,
-        reader: ReadClient,
+        reads: ReadClient,
         operation: Operation,
         account: Account,
         *,
@@ -47,42 +30,56 @@ class RoleCheck:
     ) -> None:
         """`at_once`: rooms or users that are read at the same time."""
         self._store = store
-        self._reader = reader
-        self._users = UserLookup(reader)
+        self._reads = reads
+        self._reader = RoleReader(reads, operation)
         self._operation = operation
         self._account = account
         self._at_once = at_once
         self._clock = clock
 
     async def run(self) -> None:
-        """Predict every row that has no prediction yet. Raises ShutdownRequested and StoreError."""
+        """Predict every row that has no prediction yet. Raises ShutdownRequested and StoreError.
+
+        Where a run would read by user, so does the check; the rooms then show who may change the roles that are left.
+        """
         allowed = await self._allowed_roles()
-        rooms = pair_groups.pairs_grouped_by_room(
-            self._store, lambda pair: pair.outcome in (None, Outcome.NOT_ATTEMPTED)
-        )
+        if await self._is_cheaper_by_user():
+            users = pair_groups.pairs_grouped_by_user(self._store, _is_open)
+            await pair_groups.for_each_concurrently(users, self._predict_user, self._at_once)
+        rooms = pair_groups.pairs_grouped_by_room(self._store, _is_open)
         await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), self._at_once)
-        users = pair_groups.pairs_grouped_by_user(self._store, lambda pair: pair.reason == MEMBERSHIP_NOT_SEEN)
-        await pair_groups.for_each_concurrently(users, self._predict_members, self._at_once)
+
+    async def _is_cheaper_by_user(self) -> bool:
+        first = await self._store.fetch_due(0, 1, retry_failed=False)
+        if not first:
+            return False
+        _, rooms = await self._store.count_due(retry_failed=False)
+        users = await self._store.count_due_users(retry_failed=False)
+        return await self._reader.is_cheaper_by_user(rooms, users, first[0][1].user_id)
 
     async def _allowed_roles(self) -> Collection[str]:
         """Return the roles that may do this; the usual ones where the server does not show them."""
-        read = await self._reader.read(PERMISSIONS)
+        read = await self._reads.read(PERMISSIONS)
         allowed = parse_permission(read.body, self._operation.permission) if read.body is not None else None
         return USUALLY_ALLOWED if allowed is None else allowed
 
-    async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
-        found = await read_role_holders(self._reader, self._operation.kind, pairs[0].room_id)
-        if isinstance(found, CallResult):
-            await self._write((pair, predict_unread(found)) for pair in pairs)
-        else:
-            room = RoomRoles(self._operation, self._account, allowed, found)
-            await self._write((pair, room.predict(pair.user_id)) for pair in sorted(pairs, key=attrgetter("key")))
+    async def _predict_user(self, pairs: Sequence[Pair]) -> None:
+        """Predict the rows of one user that need no call."""
+        readings = await self._reader.of_user(pairs[0].user_id, [pair.room_id for pair in pairs])
+        states = [(pair, readings.get(pair.room_id, UNREADABLE)) for pair in pairs]
+        settled = [(pair, outcome_of_reading(reading, self._operation)) for pair, reading in states]
+        await self._write((pair, Prediction(*outcome)) for pair, outcome in settled if outcome is not None)
 
-    async def _predict_members(self, pairs: Sequence[Pair]) -> None:
-        user = await self._users.by_id(pairs[0].user_id)
-        await self._write(
-            (pair, with_membership(pair.outcome, pair.room_id, user)) for pair in pairs if pair.outcome is not None
-        )
+    async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
+        room_id = pairs[0].room_id
+        room = await self._reader.holders(room_id, explain=True)
+        if isinstance(room, Unreadable):
+            await self._write((pair, predict_unread(room)) for pair in pairs)
+            return
+        readings = await self._reader.states_in(room_id, room, [pair.user_id for pair in pairs])
+        forecast = RoomForecast(self._operation, self._account, allowed, room.holders)
+        in_order = sorted(pairs, key=attrgetter("key"))
+        await self._write((pair, forecast.predict(readings.get(pair.user_id, UNREADABLE))) for pair in in_order)
 
     async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
         now = self._clock.wall_ms()
@@ -90,19 +87,9 @@ class RoleCheck:
             RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)
             for pair, (outcome, reason, message) in predicted
         ]
-        await self._store.commit(Batch(outcomes))
+        if outcomes:
+            await self._store.commit(Batch(outcomes))
 
 
-async def read_role_holders(reader: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
-    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
-
-    `kind`: `groups` or `channels`.
-    """
-    read = await reader.read(ROOM_ROLES[kind], roomId=room_id)
-    if read.body is not None:
-        return parse_role_holders(read.body)
-    if kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND:
-        counters = await reader.read(COUNTERS, roomId=room_id)
-        if counters.body is not None and parse_joined(counters.body) is False:
-            return read.verdict._replace(rule=ROOM_NOT_JOINED)
-    return read.verdict
+def _is_open(pair: Pair) -> bool:
+    return pair.outcome in (None, Outcome.NOT_ATTEMPTED)

@@ -1,31 +1,31 @@
 """Reads the roles back and compares them with the outcomes of a run; settles the rows that are in doubt."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
-from rolecall.engine.directory.role_check import read_role_holders
-from rolecall.engine.directory.user_lookup import UserLookup
-from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.models import Outcome, RowOutcome
-from rolecall.rocketchat.error_table import USER_NOT_FOUND, USER_NOT_IN_ROOM
+from rolecall.engine.directory.doubt_settlement import (
+    Doubt,
+    LaterReading,
+    SettledDoubt,
+    arrives_until,
+    settle_doubt,
+)
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, Unreadable
+from rolecall.engine.settings import Settings
+from rolecall.engine.settlement import MESSAGE_TOLERANCE, is_as_wanted
+from rolecall.models import Outcome, PriorState, RowOutcome
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
-from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.rocketchat.responses import UserInfo
+from rolecall.rocketchat.responses import RoleMessage
 from rolecall.store.base import Batch, Pair, RunStore
 
-CONFIRMED_BY_READING = "confirmed_by_reading"
-"""Reason of a row whose response was lost and whose role, read back, is as wanted."""
-ROLE_UNCHANGED = "role_unchanged"
-"""Reason of a row whose response was lost and whose role, read back, is as before."""
-VERIFICATION_HINTS = {
-    CONFIRMED_BY_READING: "an answer was lost; the roles read back are as wanted: that attempt most probably did it",
-    ROLE_UNCHANGED: "an answer was lost, and the roles read back are as before: run again with --retry-failed",
-}
-"""What an operator can do about each."""
+READ_AGAIN_AFTER = 30.0
+"""Seconds at most between two readings of the rows whose call may still arrive."""
 
 
 class VerifyStatus(StrEnum):
@@ -35,8 +35,10 @@ class VerifyStatus(StrEnum):
     DIFFERS = "differs"
     SETTLED = "settled"
     """It was in doubt; now its outcome is known."""
+    OPEN = "open"
+    """It is in doubt, and its call may still arrive."""
     UNREAD = "unread"
-    """The roles could not be read back."""
+    """The roles could not be read back, or they prove nothing."""
 
 
 class VerifiedRow(NamedTuple):
@@ -50,19 +52,20 @@ class VerifiedRow(NamedTuple):
     """Why it could not be read."""
 
 
+class VerifyHooks(NamedTuple):
+    """What a verification reports while it works."""
+
+    on_rows: Callable[[Sequence[VerifiedRow]], Awaitable[object]]
+    """Gets the rows of each room or user; each row once."""
+    on_wait: Callable[[int, float], object] = lambda rows, seconds: None
+    """Gets the number of open rows and the seconds until they are read again."""
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+
 def compare_row(pair: Pair, has_role: bool, operation: Operation) -> VerifiedRow:
-    """Compare one verifiable row with the role that was read back."""
+    """Compare a row that is not in doubt with the role that was read back."""
     as_wanted = has_role is operation.adds
-    if is_in_doubt(pair):
-        return VerifiedRow(pair, VerifyStatus.SETTLED, has_role)
     return VerifiedRow(pair, VerifyStatus.AGREES if as_wanted else VerifyStatus.DIFFERS, has_role)
-
-
-def to_outcome(row: VerifiedRow, operation: Operation, now: int) -> RowOutcome:
-    """Return the outcome of a row that was in doubt. `now`: UTC, milliseconds since the epoch."""
-    done = row.has_role is operation.adds
-    outcome, reason = (operation.done, CONFIRMED_BY_READING) if done else (Outcome.FAILED, ROLE_UNCHANGED)
-    return RowOutcome.without_call(row.pair.key, outcome, reason, finished_at=now)
 
 
 def is_in_doubt(pair: Pair) -> bool:
@@ -79,92 +82,138 @@ class RoleVerification:
     """Verifies one run, room by room or user by user."""
 
     def __init__(
-        self,
-        store: RunStore,
-        reader: ReadClient,
-        operation: Operation,
-        *,
-        at_once: int,
-        clock: Clock,
-        on_row: Callable[[VerifiedRow], object],
+        self, store: RunStore, reader: RoleReader, operation: Operation, settings: Settings, clock: Clock
     ) -> None:
-        """`at_once`: rooms or users that are read at the same time. `on_row` gets each verified row once."""
         self._store = store
         self._reader = reader
-        self._users = UserLookup(reader)
         self._operation = operation
-        self._at_once = at_once
+        self._settings = settings
         self._clock = clock
-        self._on_row = on_row
+        self._open: dict[int, int] = {}
+        """The keys of rows whose call may still arrive, each with the time until when."""
 
-    async def run(self) -> None:
+    async def run(self, hooks: VerifyHooks, *, wait: bool = True) -> None:
         """Verify every verifiable row, by room or by user, whichever takes fewer calls.
 
-        Raises ShutdownRequested and StoreError.
+        Rows whose call may still arrive are read again until they are settled; without `wait` they are reported as
+        OPEN. Raises ShutdownRequested and StoreError.
         """
+        self._hooks, self._wait = hooks, wait
         rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
-        if users < rooms and await self._rooms_are_shown():
-            by_user = pair_groups.pairs_grouped_by_user(self._store, is_verifiable)
-            await pair_groups.for_each_concurrently(by_user, self._verify_user, self._at_once)
-        else:
-            by_room = pair_groups.pairs_grouped_by_room(self._store, is_verifiable)
-            await pair_groups.for_each_concurrently(by_room, self._verify_room, self._at_once)
+        by_user = users < rooms and await self._rooms_are_shown()
+        await self._read_all(is_verifiable, by_user=by_user)
+        while self._open:
+            left = (max(self._open.values()) - self._clock.wall_ms()) / 1000
+            seconds = min(READ_AGAIN_AFTER, max(0.0, left))
+            hooks.on_wait(len(self._open), seconds)
+            await hooks.sleep(seconds)
+            keys, self._open = frozenset(self._open), {}
+            await self._read_all(partial(_is_among, keys), by_user=by_user)
+
+    async def _read_all(self, wanted: Callable[[Pair], bool], *, by_user: bool) -> None:
+        group = pair_groups.pairs_grouped_by_user if by_user else pair_groups.pairs_grouped_by_room
+        verify = self._verify_user if by_user else self._verify_room
+        await pair_groups.for_each_concurrently(group(self._store, wanted), verify, self._settings.concurrency)
 
     async def _rooms_are_shown(self) -> bool:
         """Return whether the first user that exists has rooms: an account sees the rooms of all users, or of none."""
         async with aclosing(pair_groups.pairs_grouped_by_user(self._store, is_verifiable)) as groups:
             async for pairs in groups:
-                user = await self._users.by_id(pairs[0].user_id)
-                if isinstance(user, UserInfo):
-                    return user.rooms is not None
-                if user.rule is not USER_NOT_FOUND:
-                    return False
+                shown = await self._reader.shows_rooms(pairs[0].user_id)
+                if shown is not None:
+                    return shown
         return False
 
     async def _verify_user(self, pairs: Sequence[Pair]) -> None:
-        user = await self._users.by_id(pairs[0].user_id)
-        if isinstance(user, CallResult):
-            if user.rule is USER_NOT_FOUND:  # a user who does not exist has no role
-                await self._compare(pairs, {})
-            else:
-                self._report_unread(pairs, user.rule.reason)
-        elif user.rooms is None:
-            self._report_unread(pairs, "rooms_not_shown")
-        else:
-            await self._compare(pairs, {(room.room_id, user.user_id): room.roles for room in user.rooms})
+        states = await self._reader.states_of(pairs[0].user_id, [pair.room_id for pair in pairs])
+        if isinstance(states, Unreadable):
+            await self._report_unread(pairs, states.reason)
+            return
+        holders = {room_id for room_id, reading in states.items() if reading.prior.state is PriorState.HAS_ROLE}
+        compared = self._compare(pairs, lambda pair: pair.room_id in holders)
+        settled = await self._settle({pair: states[pair.room_id] for pair in pairs if is_in_doubt(pair)})
+        await self._hooks.on_rows([*compared, *settled])
 
     async def _verify_room(self, pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
-        found = await read_role_holders(self._reader, self._operation.kind, room_id)
-        if isinstance(found, CallResult):
-            self._report_unread(pairs, found.rule.reason)
-        else:
-            await self._compare(pairs, {(room_id, holder.user_id): holder.roles for holder in found})
+        room = await self._reader.holders(room_id, explain=True)
+        if isinstance(room, Unreadable):
+            await self._report_unread(pairs, room.reason)
+            return
+        role = self._operation.role
+        holders = {user_id for user_id, holder in room.holders.items() if role in holder.roles}
+        compared = self._compare(pairs, lambda pair: pair.user_id in holders)
+        doubtful = [pair for pair in pairs if is_in_doubt(pair)]
+        states = await self._reader.states_in(room_id, room, [pair.user_id for pair in doubtful])
+        settled = await self._settle({pair: states.get(pair.user_id, UNREADABLE) for pair in doubtful})
+        await self._hooks.on_rows([*compared, *settled])
 
-    async def _compare(self, pairs: Sequence[Pair], roles: Mapping[tuple[str, str], frozenset[str]]) -> None:
-        role, operation = self._operation.role, self._operation
-        rows = []
-        for pair in pairs:
-            row = compare_row(pair, role in roles.get((pair.room_id, pair.user_id), frozenset()), operation)
-            is_removal = row.finding is VerifyStatus.SETTLED and not operation.adds and not row.has_role
-            why = await self._why_no_member(pair) if is_removal else ""
-            rows.append(VerifiedRow(pair, VerifyStatus.UNREAD, None, why) if why else row)
+    def _compare(self, pairs: Sequence[Pair], has_role: Callable[[Pair], bool]) -> list[VerifiedRow]:
+        return [compare_row(pair, has_role(pair), self._operation) for pair in pairs if not is_in_doubt(pair)]
+
+    async def _settle(self, states: Mapping[Pair, RoleReading]) -> list[VerifiedRow]:
+        """Settle the rows in doubt, as far as what is read now proves something; the others are open or unread.
+
+        Return the rows that are not read again.
+        """
+        if not states:
+            return []
+        doubts = await self._doubts(list(states))
         now = self._clock.wall_ms()
-        outcomes = [to_outcome(row, operation, now) for row in rows if row.finding is VerifyStatus.SETTLED]
-        if outcomes:
+        ready = {pair: reading for pair, reading in states.items() if not self._may_arrive(doubts[pair], reading, now)}
+        messages = await self._messages({pair: doubts[pair] for pair in ready})
+        settled: dict[Pair, SettledDoubt] = {}
+        for pair, reading in ready.items():
+            later = LaterReading(reading, messages.get(pair.room_id, ()), now)
+            if (outcome := settle_doubt(doubts[pair], later, self._operation)) is not None:
+                settled[pair] = outcome
+        if settled:
+            outcomes = [_to_row_outcome(pair.key, outcome, now) for pair, outcome in settled.items()]
             await self._store.commit(Batch(outcomes))
-        for row in rows:
-            self._on_row(row)
+        rows = [_verified(pair, reading, is_settled=pair in settled) for pair, reading in ready.items()]
+        still_open = [pair for pair in states if pair not in ready]
+        if not self._wait:
+            return [*rows, *(VerifiedRow(pair, VerifyStatus.OPEN, not self._operation.adds) for pair in still_open)]
+        for pair in still_open:
+            self._open[pair.key] = arrives_until(doubts[pair], self._settings.late_arrival)
+        return rows
 
-    async def _why_no_member(self, pair: Pair) -> str:
-        """Return why a missing role proves nothing, as the server may have refused the row; empty for a member."""
-        user = await self._users.by_id(pair.user_id)
-        if isinstance(user, CallResult):
-            return user.rule.reason if user.rule is USER_NOT_FOUND else ""
-        if user.rooms is None or any(room.room_id == pair.room_id for room in user.rooms):
-            return ""
-        return USER_NOT_IN_ROOM.reason
+    async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
+        results = await self._store.results_by_key([pair.key for pair in pairs])
+        known = {(row.room_id, row.user_id): Doubt(row.prior, row.attempted_at) for row in results}
+        return {pair: known[pair.room_id, pair.user_id] for pair in pairs}
 
-    def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
-        for pair in pairs:
-            self._on_row(VerifiedRow(pair, VerifyStatus.UNREAD, None, why))
+    def _may_arrive(self, doubt: Doubt, reading: RoleReading, now: int) -> bool:
+        """Return whether the role is as before, and a call may still change it."""
+        state = reading.prior.state
+        if state in (PriorState.UNKNOWN, PriorState.STRANGER) or is_as_wanted(state, self._operation):
+            return False
+        return now < arrives_until(doubt, self._settings.late_arrival)
+
+    async def _messages(self, doubts: Mapping[Pair, Doubt]) -> Mapping[str, Sequence[RoleMessage]]:
+        """Return the role changes in the rooms of the rows since their prior readings, by room id."""
+        since: dict[str, int] = {}
+        for pair, doubt in doubts.items():
+            if doubt.prior.read_at is not None:
+                since[pair.room_id] = min(since.get(pair.room_id, doubt.prior.read_at), doubt.prior.read_at)
+        if not self._settings.message_evidence:
+            return {}
+        return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
+
+    async def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
+        await self._hooks.on_rows([VerifiedRow(pair, VerifyStatus.UNREAD, None, why) for pair in pairs])
+
+
+def _verified(pair: Pair, reading: RoleReading, *, is_settled: bool) -> VerifiedRow:
+    if is_settled:
+        return VerifiedRow(pair, VerifyStatus.SETTLED, reading.prior.state is PriorState.HAS_ROLE)
+    return VerifiedRow(pair, VerifyStatus.UNREAD, None, reading.reason)
+
+
+def _is_among(keys: Collection[int], pair: Pair) -> bool:
+    return pair.key in keys
+
+
+def _to_row_outcome(key: int, settled: SettledDoubt, now: int) -> RowOutcome:
+    outcome = RowOutcome.without_call(key, settled.outcome, settled.reason, finished_at=now)
+    return outcome._replace(evidence=settled.evidence)

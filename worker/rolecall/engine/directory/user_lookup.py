@@ -38,6 +38,7 @@ class UserLookup:
         for variant in self._variants:
             read = await self._reader.read(USER_INFO, **key, **variant)
             user = parse_user_info(read.body) if read.body is not None else None
+            user = user._replace(read_at=read.date) if user is not None else None
             if user is not None and user.rooms is not None:
                 self._variants = [variant]
                 return user

@@ -1,8 +1,11 @@
 """The attempt loop of all calls: admission, sending, classification, retries."""
 
+import asyncio
+import math
 from typing import Protocol
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.route_health import RouteHealth, pause_before_retry
 from rolecall.engine.throttle.admission import RouteAdmission
 from rolecall.engine.throttle.retry import RetryPolicy, retry
 from rolecall.engine.throttle.route_limiter import Prepare
@@ -10,6 +13,7 @@ from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import Action, ErrorScope
 from rolecall.rocketchat.preflight import ME, is_rocketchat_response
+from rolecall.rocketchat.rate_limit_headers import retry_after
 from rolecall.rocketchat.response_classifier import CallResult
 
 
@@ -46,10 +50,17 @@ class Call(Protocol):
 class CallExecutor:
     """Makes the calls of one route in one run."""
 
-    def __init__(self, route: RouteAdmission, client: Client, context: RunContext) -> None:
+    def __init__(
+        self, route: RouteAdmission, client: Client, context: RunContext, *, max_refusals: float = math.inf
+    ) -> None:
+        """Create the executor of a route; `max_refusals`: 401 or 404 for one call that are final for this call."""
         self._route = route
         self._client = client
+        self._clock = context.clock
         self._stop = context.stop
+        self._observer = context.events
+        self._max_outage = context.settings.outage_timeout
+        self._health = RouteHealth(client, context.clock, context.credentials, max_refusals=max_refusals)
         self._policy = RetryPolicy(context.settings.max_attempts, context.settings.retry_backoff, route.retry_budget)
 
     async def execute(self, call: Call) -> CallResult:
@@ -67,7 +78,35 @@ class CallExecutor:
         return result
 
     async def _attempt(self, call: Call) -> CallResult:
-        """Make one attempt that counts: 'too many requests' and faults during an outage do not."""
+        """Make one attempt that counts. A 401 or 404 does not count unless it is true of every further call."""
+        reply, result = await self._send(call)
+        if result.rule.action is not Action.STOP:
+            return result
+        if self._health.has_accepted:
+            return await self._repeat_refused(call, reply, result)
+        async with self._health.one_at_a_time:
+            return await self._repeat_refused(call, reply, result)
+
+    async def _repeat_refused(self, call: Call, reply: Reply | NoReply, result: CallResult) -> CallResult:
+        """Repeat a call that was refused with Action.STOP, until its refusal is final or it gets another response."""
+        refusals, began_at = 0, self._clock.now()
+        while result.rule.action is Action.STOP:
+            self._stop.raise_if_requested()
+            refusals += 1
+            if await self._health.is_final(reply, result, refusals):
+                return result
+            if self._clock.now() - began_at >= self._max_outage:
+                self._observer.gave_up()
+                self._stop.raise_if_requested()
+            call.discard_attempt()
+            seconds = 0.0 if refusals == 1 and self._health.has_accepted else pause_before_retry(refusals)
+            call.report_retry(result, seconds)
+            await asyncio.sleep(seconds)
+            reply, result = await self._send(call)
+        return result
+
+    async def _send(self, call: Call) -> tuple[Reply | NoReply, CallResult]:
+        """Send a call until a response counts: 'too many requests' and faults during an outage do not."""
         route = self._route
         while True:
             self._stop.raise_if_requested()
@@ -82,13 +121,23 @@ class CallExecutor:
                 route.cancel(probing=probing)
                 raise
             result = call.record_response(reply)
+            self._health.record_response(reply, result)
+            self._observer.record_long_wait(_long_wait(reply, self._max_outage))
             route.record_response(call, reply, result, probing=probing)
             is_fault = result.rule.scope is ErrorScope.WORKSPACE
             if is_fault and probing and call.may_be_the_cause and await self._is_reachable():
                 route.confirm_reachable()
             if result.rule.action is not Action.BACK_OFF and not (is_fault and route.in_outage):
-                return await call.complete_attempt(result)
+                return reply, await call.complete_attempt(result)
             call.discard_attempt()
 
     async def _is_reachable(self) -> bool:
         return is_rocketchat_response(await self._client.get(ME))
+
+
+def _long_wait(reply: Reply | NoReply, max_wait: float) -> float | None:
+    """Return the seconds of a `Retry-After` that is longer than `max_wait`; None for any other response."""
+    if isinstance(reply, NoReply) or (reply.status < 500 and reply.status != 429):
+        return None
+    seconds = retry_after(reply)
+    return seconds if seconds is not None and seconds > max_wait else None

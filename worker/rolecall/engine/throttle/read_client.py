@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.route_health import MAX_REFUSALS, Credentials
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import FORBIDDEN, Action
-from rolecall.rocketchat.preflight import ME, is_authenticated
 from rolecall.rocketchat.response_classifier import CallResult, ReadResult, classify_read
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class ReadClient:
         with self._context.admission.observed_by(self._context.events, CallKind.READ):
             result = await self._executor(path).execute(call)
         if result.rule.action is Action.STOP:
-            return await self._without_permission(call.result())
+            return self._without_permission(call.result())
         return call.result()
 
     async def entries(self, path: str, key: str, **query: str) -> AsyncIterator[dict[str, object] | CallResult]:
@@ -111,18 +111,20 @@ class ReadClient:
             offset += len(found)
             total = reported if isinstance(reported, int) else offset
 
-    async def _without_permission(self, read: ReadResult) -> ReadResult:
+    def _without_permission(self, read: ReadResult) -> ReadResult:
         """Distinguish a missing permission, for which 8.x also sends a 401, from credentials that are not accepted."""
-        if is_authenticated(await self._client.get(ME)):
-            return read._replace(verdict=read.verdict._replace(rule=FORBIDDEN))
-        self._context.stop.request(StopReason.CREDENTIALS, read.verdict.message)
-        raise ShutdownRequested
+        if self._context.credentials.last is Credentials.REFUSED:
+            self._context.stop.request(StopReason.CREDENTIALS, read.verdict.message)
+            raise ShutdownRequested
+        return read._replace(verdict=read.verdict._replace(rule=FORBIDDEN))
 
     def _executor(self, path: str) -> CallExecutor:
         executor = self._executors.get(path)
         if executor is None:
             route = self._context.admission.route(path, CallKind.READ)
-            executor = self._executors[path] = CallExecutor(route, self._client, self._context)
+            executor = self._executors[path] = CallExecutor(
+                route, self._client, self._context, max_refusals=MAX_REFUSALS
+            )
         return executor
 
 

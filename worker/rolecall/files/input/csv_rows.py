@@ -1,132 +1,100 @@
-"""CSV job files: a header with the ids' columns, and any of four delimiters."""
+"""The rows of a CSV job file or of a workbook's sheet."""
 
-import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
 
-from rolecall.files.input.columns import (
-    Header,
-    find_header_problem,
-    find_id_problem,
-    has_id_columns,
-    is_simple_id,
-    parse_header,
-)
+from rolecall.files.input.columns import Header
+from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect
+from rolecall.files.input.csv_records import CsvRecord, CsvRecords
+from rolecall.files.input.ids import Words, is_simple_id, make_row, trim, without_sign
 from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.files.input.source import LineReader, Source
+from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import BadRow, Row
 
-DELIMITERS = (",", ";", "\t", "|")
-
-
-class CsvDialect(NamedTuple):
-    """How to read a CSV file."""
-
-    delimiter: str
-    header: Header
-
-
-class CsvRecord(NamedTuple):
-    """One record of a CSV file."""
-
-    line: int
-    """The physical line where the record starts, from 1."""
-    cells: list[str]
-    problem: str
-    """Why the record could not be parsed, for a person; empty if it could."""
-
-
-def detect_dialect(source: Source) -> CsvDialect:
-    """Read the header and find the delimiter with which it has both id columns. Raises JobFileError if none has."""
-    headers = {delimiter: _first_record(source, delimiter) for delimiter in DELIMITERS}
-    matching = [delimiter for delimiter in DELIMITERS if has_id_columns(headers[delimiter].cells)]
-    delimiter = matching[0] if matching else max(DELIMITERS, key=lambda each: len(headers[each].cells))
-    record = headers[delimiter]
-    if problem := record.problem or find_header_problem(record.cells):
-        raise source.error(f"line {record.line}, the header: {problem}")
-    return CsvDialect(delimiter, parse_header(record.cells))
+_is_plain_name = re.compile(r"[^\W_](?:[\w .-]*\w)?").fullmatch
+"""Match a name that needs no trimming and has no sign. A fast path."""
+_is_rule = re.compile(r"\s*(?:[:=+-]{3,}\s*)?").fullmatch
+"""Match a cell of the line that a drawn table has under its header."""
 
 
 def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]:
     """Yield the rows, without blank ones. Raises JobFileError if the file is broken."""
     header = dialect.header
     room, user, width = header.room_index, header.user_index, header.width
+    room_name, username = header.room_name_index, header.username_index
+    has_ids, has_names = min(room, user) >= 0, max(room_name, username) >= 0
     names, pick_extra = header.extra_names, _picker(header.extra_indexes)
-    records = read_records(source, dialect.delimiter)
-    next(records)
-    for line, cells, problem in records:
-        if len(cells) == width and is_simple_id(cells[room]) and is_simple_id(cells[user]):
-            yield Row(line, cells[room], cells[user], dict(zip(names, pick_extra(cells), strict=True)) if names else {})
+    make = partial(tuple.__new__, Row)  # half the time of Row(...)
+    records = CsvRecords(source, dialect.form)
+    started = iter(_unboxed(records) if dialect.is_boxed else records)
+    next(islice(started, dialect.skipped - 1, None))
+    for record in started:
+        line, cells, problem = record
+        if has_ids and len(cells) == width and is_simple_id(cells[room]) and is_simple_id(cells[user]):
+            extra = dict(zip(names, pick_extra(cells), strict=True)) if names else {}
+            if has_names:
+                yield make((line, cells[room], cells[user], extra, *_names(cells, room_name, username), None))
+            else:
+                yield make((line, cells[room], cells[user], extra, "", "", None))
         elif problem:
             yield BadRow(line, "", "", "bad_quotes", problem, {})
-        elif row := _parse_unusual_row(line, cells, header):
+        elif row := _parse_unusual_row(record, dialect):
             yield row
-
-
-def read_records(source: Source, delimiter: str, *, strict: bool = True) -> Iterator[CsvRecord]:
-    """Yield the records of a CSV file from the first that is not blank. Raises JobFileError if the file is broken.
-
-    If `strict` is false, misplaced quotes are accepted as text.
-    """
-    lines = LineReader(source)
-    reader = csv.reader(lines, delimiter=delimiter, strict=strict)
-    started = False
-    while True:
-        line = reader.line_num + 1
-        lines.start_row()
-        try:
-            for cells in reader:
-                if started or any(map(str.strip, cells)):
-                    started = True
-                    yield CsvRecord(line, cells, "")
-                line = reader.line_num + 1
-                lines.start_row()
-        except csv.Error as error:
-            # After a misplaced quote the reader continues with the next line; after any other error it cannot.
-            if "expected after" not in str(error):
-                raise source.error(f"line {line}: {_describe_csv_error(error)}") from error
-            started = True
-            yield CsvRecord(line, [], _describe_misplaced_quote(line, reader.line_num))
         else:
-            return
+            records.skip_blank()
 
 
-def _parse_unusual_row(line: int, cells: list[str], header: Header) -> Row | BadRow | None:
-    """Return a row that is not simple: short, long, or with ids that must be trimmed or rejected. None if blank."""
-    if not any(cell and not cell.isspace() for cell in cells):
+def _unboxed(records: CsvRecords) -> Iterator[CsvRecord]:
+    """Yield the records of a drawn table without what is outside its first and last `|`."""
+    for line, cells, problem in records:
+        yield CsvRecord(line, [cell.strip() for cell in cells[1:-1]], problem)
+
+
+def _parse_unusual_row(record: CsvRecord, dialect: CsvDialect) -> Row | BadRow | None:
+    """Return a row that is not simple: short, long, with names, or with ids that must be trimmed or rejected.
+
+    None for a row that is blank, or a line under the header of a drawn table.
+    """
+    line, cells, _ = record
+    header = dialect.header
+    is_drawn = dialect.form.delimiter == "|"
+    if not any(cell and not cell.isspace() for cell in cells) or (is_drawn and all(map(_is_rule, cells))):
         return None
     surplus = len(cells) - header.width
-    cells += [""] * -surplus
-    raw_room, raw_user = cells[header.room_index], cells[header.user_index]
+    cells = cells + [""] * -surplus
+    raw = Words(*(cells[index] if index >= 0 else "" for index in _word_indexes(header)))
     extra = {name: cells[index] for name, index in zip(header.extra_names, header.extra_indexes, strict=True)}
-    if surplus > 0:
-        message = f"{header.width + surplus} cells under {header.width} columns. {BAD_ROW_REASONS['too_many_cells']}"
-        return BadRow(line, raw_room, raw_user, "too_many_cells", message, extra)
-    room_id, user_id = (parse_id_cell(raw.strip()).strip() for raw in (raw_room, raw_user))
-    if reason := find_id_problem(room_id, user_id):
-        return BadRow(line, raw_room, raw_user, reason, BAD_ROW_REASONS[reason], extra)
-    return Row(line, room_id, user_id, extra)
+    if surplus > 0 and any(map(trim, cells[header.width :])):
+        message = f"{len(cells)} cells under {header.width} columns. {BAD_ROW_REASONS['too_many_cells']}"
+        return BadRow(line, raw.room, raw.user, "too_many_cells", message, extra)
+    row = make_row(line, Words(*(parse_id_cell(trim(word)) for word in raw)), extra, raw)
+    if isinstance(row, BadRow) and len(record.cells) == 1 and (other := _other_delimiter(record.cells[0], dialect)):
+        return row._replace(message=f"The row is separated by {other!r}, the header is not. {row.message}")
+    return row
 
 
-def _first_record(source: Source, delimiter: str) -> CsvRecord:
-    for record in read_records(source, delimiter):
-        return record
-    raise source.error("the file is blank; expected a header with roomId and userId")
+def _word_indexes(header: Header) -> tuple[int, int, int, int]:
+    return header.room_index, header.user_index, header.room_name_index, header.username_index
 
 
-def _describe_csv_error(error: csv.Error) -> str:
-    if "field larger" in str(error):
-        return "a cell that starts here is longer than 128 KiB; is its closing quote missing?"
-    if "unexpected end" in str(error):
-        return "a quote that opens in this row is never closed"
-    return f"this is not CSV ({error})"
+def _other_delimiter(text: str, dialect: CsvDialect) -> str:
+    """Return a delimiter that is in the only cell of a row; empty if there is none."""
+    return next((each for each in DELIMITERS if each in text and each != dialect.form.delimiter), "")
 
 
-def _describe_misplaced_quote(first_line: int, last_line: int) -> str:
-    lines = f" The row takes lines {first_line} to {last_line}." if last_line > first_line else ""
-    return BAD_ROW_REASONS["bad_quotes"] + lines
+def _names(cells: Sequence[str], room_index: int, user_index: int) -> tuple[str, str]:
+    """Return the names of the room and the user beside their ids, without their signs."""
+    room_name = cells[room_index] if room_index >= 0 else ""
+    username = cells[user_index] if user_index >= 0 else ""
+    if room_name and not _is_plain_name(room_name):
+        room_name = without_sign(trim(parse_id_cell(trim(room_name))), "#")
+    if username and not _is_plain_name(username):
+        username = without_sign(trim(parse_id_cell(trim(username))), "@")
+    return room_name, username
 
 
 def _picker(indexes: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:

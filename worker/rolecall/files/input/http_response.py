@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from multidict import CIMultiDict
 
-from rolecall.files.input.source import detect_encoding
+from rolecall.files.input.encoding import detect_encoding
 from rolecall.models import MAX_RESPONSE_SIZE, RolecallError
 from rolecall.text import sanitise
 

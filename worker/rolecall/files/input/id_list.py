@@ -6,8 +6,11 @@ from typing import Any, BinaryIO, TypeAlias
 import orjson
 
 from rolecall.files.input.columns import format_names, normalise_name
-from rolecall.files.input.csv_rows import DELIMITERS, read_records
-from rolecall.files.input.source import MAX_ROW_SIZE, LineReader, Source, open_source
+from rolecall.files.input.csv_dialect import DELIMITERS
+from rolecall.files.input.csv_records import CsvForm, CsvRecords
+from rolecall.files.input.ids import trim
+from rolecall.files.input.open_source import open_source
+from rolecall.files.input.source import MAX_ROW_SIZE, LineReader, Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import MAX_ID_LENGTH
 from rolecall.text import UNSAFE
@@ -65,7 +68,7 @@ def find_word_problem(word: str) -> str:
 
 
 def _read_words(source: Source, columns: ListColumns) -> Iterator[str]:
-    start = source.read_start().lstrip()
+    start = "" if source.is_workbook else source.read_start().lstrip()
     if start.startswith(("[", "{", '"')) and (values := _read_json_values(source)) is not None:
         return _words_of_json(source, values, columns)
     return _words_of_lines(source, columns)
@@ -74,7 +77,7 @@ def _read_words(source: Source, columns: ListColumns) -> Iterator[str]:
 def _read_json_values(source: Source) -> list[Any] | None:
     """Return the values of a JSON array or of JSONL; None if it is neither (CSV may begin with a quote)."""
     with source.open_text() as text:
-        document = text.read(MAX_DOCUMENT_SIZE)
+        document = source.clean_text(text.read(MAX_DOCUMENT_SIZE))
     try:
         whole = orjson.loads(document)
         return whole if isinstance(whole, list) else [whole]
@@ -92,7 +95,7 @@ def _words_of_json(source: Source, values: Iterable[Any], columns: ListColumns) 
         word = _best_value(value, columns) if isinstance(value, dict) else value
         if not isinstance(word, str):
             raise source.error(f"element {place}: expected text, or an object with {', '.join(columns)}")
-        yield word.strip()
+        yield trim(word)
 
 
 def _best_value(element: Mapping[str, Any], columns: ListColumns) -> str | None:
@@ -112,14 +115,16 @@ def _words_of_lines(source: Source, columns: ListColumns) -> Iterator[str]:
         next(records)
         for cells in records:
             if len(cells) > index:
-                yield _add_prefix(parse_id_cell(cells[index].strip()), columns[column])
-    elif len(header) > 1:
+                yield _add_prefix(parse_id_cell(trim(cells[index])), columns[column])
+    elif len(header) > 1 or source.is_workbook:
         raise source.error(f"the columns found are {format_names(header)}; expected one of {', '.join(columns)}")
     else:
         lines = LineReader(source)
         for line in lines:
+            if line.isspace():
+                lines.skip_blank()
             lines.start_row()
-            yield line.strip().strip('"')
+            yield trim(line).strip('"')
 
 
 def _detect_header(source: Source, columns: ListColumns) -> tuple[list[str], str]:
@@ -130,12 +135,15 @@ def _detect_header(source: Source, columns: ListColumns) -> tuple[list[str], str
 
 def _read_cells(source: Source, delimiter: str) -> Iterator[list[str]]:
     """Yield the cells of each record that is not blank."""
-    for record in read_records(source, delimiter, strict=False):
+    records = CsvRecords(source, CsvForm(delimiter), strict=False)
+    for record in records:
         if any(map(str.strip, record.cells)):
             yield record.cells
+        else:
+            records.skip_blank()
 
 
 def _add_prefix(word: str, prefix: str) -> str:
     """Return a word with the prefix of its column, if it does not have it."""
-    word = word.strip()
+    word = trim(word)
     return f"{prefix}{word}" if word and not word.startswith(prefix) else word

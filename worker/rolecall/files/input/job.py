@@ -1,30 +1,48 @@
 """A job file: a name, a digest, and rows that can be read any number of times."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import orjson
 
-from rolecall.files.input.columns import MAX_EXTRA_COLUMNS
-from rolecall.files.input.csv_rows import detect_dialect, read_csv_rows
-from rolecall.files.input.json_rows import read_json_array, read_json_lines, read_json_object
-from rolecall.files.input.source import MAX_ROW_SIZE, Source, count_lines, open_source
-from rolecall.files.json_codec import parse_json_object
-from rolecall.models import BadRow, Row
+from rolecall.files.doubt_columns import take_doubt
+from rolecall.files.input.columns import MAX_EXTRA_COLUMNS, ColumnRoles
+from rolecall.files.input.csv_dialect import detect_dialect
+from rolecall.files.input.csv_rows import read_csv_rows
+from rolecall.files.input.ids import trim
+from rolecall.files.input.json_rows import read_json_document, read_json_lines, read_json_stream
+from rolecall.files.input.json_values import parse_json
+from rolecall.files.input.open_source import open_source
+from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, Source, Warn, count_lines, ignore_warning
+from rolecall.models import BadRow, Json, Row
 
 _starts_nested_array = re.compile(r"\[\s*[\[{]").match
 
 ReadRows = Callable[[], Iterator[Row | BadRow]]
 
 
+class ReadOptions(NamedTuple):
+    """How a person wants a job file to be read; all empty to detect everything."""
+
+    encoding: str = ""
+    room_column: str = ""
+    """The name of the column with the rooms."""
+    user_column: str = ""
+
+
+DETECT_ALL = ReadOptions()
+
+
 class Job:
     """An open job file; a context manager that closes it."""
 
-    def __init__(self, source: Source, read_rows: ReadRows) -> None:
+    def __init__(self, source: Source, read_rows: ReadRows, options: ReadOptions = DETECT_ALL) -> None:
         self._source = source
         self._read_rows = read_rows
+        self._options = options
         self._extra_columns: dict[str, None] = {}
 
     @property
@@ -34,8 +52,10 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the bytes as given (packed, if they were), in hex."""
-        return self._source.digest
+        """SHA-256 of the bytes as given (packed, if they were), in hex; read with other options it is another job."""
+        if self._options == DETECT_ALL:
+            return self._source.digest
+        return hashlib.sha256("\0".join((self._source.digest, *self._options)).encode()).hexdigest()
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -49,7 +69,7 @@ class Job:
         """
         known = self._extra_columns.keys()
         empty = True
-        for row in self._read_rows():
+        for row in map(take_doubt, self._read_rows()):
             if row.extra and not row.extra.keys() <= known:
                 self._add_columns(row.extra)
             empty = False
@@ -73,14 +93,18 @@ class Job:
             raise self._source.error(f"more than {MAX_EXTRA_COLUMNS} different further columns; drop some")
 
 
-def open_job(path: str, stdin: BinaryIO | None = None) -> Job:
+def open_job(
+    path: str, stdin: BinaryIO | None = None, options: ReadOptions = DETECT_ALL, warn: Warn = ignore_warning
+) -> Job:
     """Open the job file at `path` and check its first row; `-` is `stdin` (the process's own if None).
 
-    Raises JobFileError if the file cannot be read, or its start shows that it is not a job file.
+    `warn` is called with what a person should know about the file, while its rows are read. Raises JobFileError if the
+    file cannot be read, or its start shows that it is not a job file.
     """
-    source = open_source(path, stdin)
+    source = open_source(path, stdin, encoding=options.encoding, warn=warn)
     try:
-        job = Job(source, _select_reader(source))
+        roles = ColumnRoles(options.room_column, options.user_column)
+        job = Job(source, _select_reader(source, roles), options)
         next(job.rows())
     except BaseException:
         source.close()
@@ -88,24 +112,42 @@ def open_job(path: str, stdin: BinaryIO | None = None) -> Job:
     return job
 
 
-def _select_reader(source: Source) -> ReadRows:
+def _select_reader(source: Source, roles: ColumnRoles) -> ReadRows:
     """Return the function that reads the rows, by the content of the file."""
-    head = source.read_start()
-    start = head.lstrip()
+    head = "" if source.is_workbook else source.read_start()
+    start = trim(head)
+    if not start and len(head) == MAX_ROW_SIZE:
+        raise source.error("the first 1 MiB of it is blank; remove the blank lines")
     if start.startswith("["):
-        return partial(read_json_lines if _is_array_per_line(start) else read_json_array, source)
+        return partial(read_json_lines if _is_array_per_line(start) else read_json_stream, source, roles)
     if start.startswith("{"):
-        if len(head) < MAX_ROW_SIZE and (whole := parse_json_object(start)):
-            return partial(read_json_object, source, whole, count_lines(head[: len(head) - len(start)]))
-        return partial(read_json_lines, source)
-    return partial(read_csv_rows, source, detect_dialect(source))
+        if len(head) < MAX_ROW_SIZE and (whole := _parse_or_none(start)) is not None:
+            line = count_lines(head[: head.index("{")])
+            return partial(read_json_document, source, whole, line, roles)
+        return partial(read_json_lines if _is_object_per_line(start) else read_json_stream, source, roles)
+    head = head[:READ_SIZE]
+    del start  # may have a megabyte, as the head had
+    return partial(read_csv_rows, source, detect_dialect(source, roles, head))
 
 
 def _is_array_per_line(start: str) -> bool:
     """Return whether this is JSONL of pairs, `["room", "user"]` on a line, and not an array of objects or pairs."""
-    if _starts_nested_array(start):
-        return False
+    return not _starts_nested_array(start) and bool(_parse_or_none(_lines(start)[0].rstrip().removesuffix(",")))
+
+
+def _is_object_per_line(start: str) -> bool:
+    """Return whether this is JSONL, and not an object on several lines: the first line or the second is whole."""
+    lines = _lines(start)
+    return _parse_or_none(lines[0].rstrip().removesuffix(",")) is not None or trim(lines[1]).startswith("{")
+
+
+def _lines(start: str) -> list[str]:
+    """Return the first line, the first that is not blank after it (or an empty one), and the rest."""
+    return [*re.split(r"[\r\n]\s*", start, maxsplit=2), ""]
+
+
+def _parse_or_none(text: str) -> Json:
     try:
-        return bool(orjson.loads(start.split("\n", 1)[0].split("\r", 1)[0]))
+        return parse_json(text)
     except orjson.JSONDecodeError:
-        return False
+        return None

@@ -1,4 +1,4 @@
-"""Sanitise CSV cells: formula injection, terminal escapes, line breaks."""
+"""Sanitise CSV cells: formula injection, terminal escapes, line breaks; and read ids back from cells."""
 
 import csv
 import re
@@ -12,11 +12,35 @@ from rolecall.text import sanitise
 
 MAX_ID_CELL_LENGTH = 300
 """Characters. More than MAX_ID_LENGTH, so that an id that was too long is still too long after it was cut."""
+LINE_END = "\r\n"
 
-_FORMULA = "[\\s\ufeff\u200b-\u200f\u2060]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
+_BLANKS = "\\s\ufeff\u200b-\u200f\u2060"
+_FORMULA = f"[{_BLANKS}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 """The ASCII and full-width characters that start a formula, after visible or invisible blanks."""
 _starts_formula = re.compile(rf"[\t\r]|{_FORMULA}").match
 _starts_escaped_formula = re.compile(rf"'+{_FORMULA}").match
+_has_separator = re.compile("[;\t|\r\n]").search
+_GAP = " \x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+"""Blanks that are no separators. Possessive quantifiers keep long runs of them from taking quadratic time."""
+_LATER_FORMULA = rf"'*+[{_GAP}]*+[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_AFTER_SEPARATOR = rf'(?<=[;\t|\r\n])([{_GAP}"]*+)'
+_replace_later_formula = re.compile(f"{_AFTER_SEPARATOR}(?={_LATER_FORMULA})").sub
+"""Find the place for an apostrophe inside a cell: after a separator at which another program may split the line, before
+a formula. Quotes around the cell do not stop such a program, because the cell is not the first of the line."""
+_replace_escaped_formula = re.compile(f"{_AFTER_SEPARATOR}'(?={_LATER_FORMULA})").sub
+
+_QUOTES = ('""', "``", "\u201c\u201d", "\u201e\u201c", "\u201e\u201d", "\u201d\u201d", "\u00ab\u00bb", "\u00bb\u00ab")
+_SINGLE_QUOTES = ("\u2018\u2019", "\u201a\u2018", "\u201a\u2019", "\u2039\u203a")
+_unwrap_cell = re.compile(
+    "|".join(
+        [
+            '=\\s*"([^"]*)"',
+            *(f"{first}([^{first}{last}]*){last}" for first, last in map(tuple, _QUOTES + _SINGLE_QUOTES)),
+        ]
+    )
+).fullmatch
+"""Match what a spreadsheet or a text program puts around an id: `="id"`, straight and typographic quotes."""
+_unwrap_apostrophes = re.compile(r"'([^']+)'").fullmatch
 
 
 class CsvWriter(Protocol):
@@ -26,9 +50,27 @@ class CsvWriter(Protocol):
         """Write one record."""
 
 
+class _LineEndWriter:
+    """Writes lines that end in QUOTED_CHARACTERS with LINE_END in its place."""
+
+    QUOTED_CHARACTERS = ";\t|" + LINE_END
+    """The csv module quotes every cell that contains the delimiter, a quote or a character of its line terminator."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._write = file.write
+        self._length = len(self.QUOTED_CHARACTERS)
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._write(line[: -self._length] + LINE_END)
+
+
 def csv_writer(file: TextIO) -> CsvWriter:
-    """Return a CSV writer as in RFC 4180 (comma, CRLF); it does not sanitise cells."""
-    return csv.writer(file, lineterminator="\r\n")
+    """Return a CSV writer as in RFC 4180 (comma, CRLF); it does not sanitise cells.
+
+    It quotes every cell that a program with another delimiter (`;`, tab, `|`) would split.
+    """
+    return csv.writer(_LineEndWriter(file), lineterminator=_LineEndWriter.QUOTED_CHARACTERS)
 
 
 def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
@@ -39,6 +81,8 @@ def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
     if value is None or value == "":  # most cells of most rows
         return ""
     text = sanitise(value if isinstance(value, str) else orjson.dumps(value).decode(), limit=limit, keep=keep)
+    if _has_separator(text):
+        text = _replace_later_formula(_guard_unless_guarded, text)
     return f"'{text}" if _starts_formula(text) else text
 
 
@@ -50,9 +94,22 @@ def id_cell(text: str) -> str:
     if text.isalnum() and text.isascii() and len(text) <= MAX_ID_CELL_LENGTH:  # as Rocket.Chat's own ids are
         return text
     text = sanitise(text, limit=MAX_ID_CELL_LENGTH)
-    return f"'{text}" if _starts_formula(text) or _starts_escaped_formula(text) else text
+    cell = _replace_later_formula(r"\1'", text) if _has_separator(text) else text
+    return f"'{cell}" if _starts_formula(cell) or parse_id_cell(cell) != text else cell
 
 
 def parse_id_cell(cell: str) -> str:
-    """Return the id in a cell, without the apostrophe that `id_cell` puts before a formula character."""
-    return cell[1:] if _starts_escaped_formula(cell) else cell
+    """Return the id in a cell, without what a spreadsheet, a text program or `id_cell` has put around it.
+
+    That is `="id"`, one apostrophe in front, or quotes of any kind.
+    """
+    if cell.startswith("'"):
+        quoted = None if _starts_escaped_formula(cell) else _unwrap_apostrophes(cell)
+        cell = quoted[1] if quoted else cell[1:] or cell
+    elif cell and not cell[0].isalnum() and (match := _unwrap_cell(cell)):
+        cell = match[match.lastindex or 0]
+    return _replace_escaped_formula(r"\1", cell) if _has_separator(cell) else cell
+
+
+def _guard_unless_guarded(match: re.Match[str]) -> str:
+    return match[0] if match.string.startswith("'", match.end()) else f"{match[0]}'"

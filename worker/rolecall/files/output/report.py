@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
+from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
 from rolecall.files.json_codec import format_json, replace_surrogates
 from rolecall.files.output.atomic_write import replace_atomically
@@ -26,6 +27,7 @@ REPORT_COLUMNS = (
     "startedAt",
     "finishedAt",
     "durationMs",
+    "evidence",
 )
 RETRY_COLUMNS = ("roomId", "userId")
 REPORT_FORMATS = ("csv", "jsonl", "json")
@@ -45,6 +47,8 @@ class ReportFiles(NamedTuple):
     extra: Mapping[str, ExtraReport] = MappingProxyType({})
     """Reports in other forms, by file name."""
     retry: bool = True
+    doubts_of: RunTarget | None = None
+    """The run whose doubts `retry.csv` carries, in columns of their own; None where no row is in doubt."""
 
 
 _ONLY_CSV = ReportFiles()
@@ -69,7 +73,7 @@ def open_reports(
         if "json" in files.formats:
             writers.append(reports.enter_context(_json_report(folder / "report.json", extra_columns)))
         if files.retry:
-            writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns)))
+            writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns, files.doubts_of)))
 
         def write(results: Iterable[Result]) -> None:
             for result in results:
@@ -138,8 +142,9 @@ def _extra_report(path: Path, report: ExtraReport) -> Iterator[WriteResult]:
 
 
 @contextmanager
-def _retry_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _retry_report(path: Path, extra_columns: Sequence[str], doubts_of: RunTarget | None) -> Iterator[WriteResult]:
     """Write `retry.csv`, which is created with its first row."""
+    names = [*report_header(RETRY_COLUMNS, extra_columns), *(DOUBT_COLUMNS if doubts_of else ())]
     writer: CsvWriter | None = None
     with ExitStack() as opened:
 
@@ -149,8 +154,10 @@ def _retry_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteRes
                 return
             if writer is None:
                 writer = csv_writer(opened.enter_context(replace_atomically(path)))
-                writer.writerow(map(text_cell, report_header(RETRY_COLUMNS, extra_columns)))
-            writer.writerow([id_cell(result.room_id), id_cell(result.user_id), *_extra_cells(result, extra_columns)])
+                writer.writerow(map(text_cell, names))
+            doubt = doubt_cells(result, doubts_of) if doubts_of else ()
+            ids = (id_cell(result.room_id), id_cell(result.user_id))
+            writer.writerow([*ids, *_extra_cells(result, extra_columns), *doubt])
 
         yield write
     if writer is None:
@@ -171,6 +178,7 @@ def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int |
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
         result.duration_ms,
+        result.evidence,
         *_extra_cells(result, extra_columns),
     ]
 
@@ -194,6 +202,7 @@ def _json_object(result: Result, names: Sequence[str], extra_columns: Sequence[s
         rfc3339(result.started_at),
         rfc3339(result.finished_at),
         result.duration_ms,
+        result.evidence,
         *map(result.extra.get, extra_columns),
     )
     return format_json(dict(zip(names, values, strict=True)))

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -26,8 +26,21 @@ from rolecall.store.base import (
     StoreError,
 )
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.file_header import is_store_file
-from rolecall.store.sqlite.rows import Group, batch_json, json_text, reported_outcome, to_pair, to_result, to_text
+from rolecall.store.sqlite.file_header import is_foreign_store, is_store_file, require_own_store
+from rolecall.store.sqlite.rows import (
+    Group,
+    batch_json,
+    doubt_values,
+    intent_values,
+    json_text,
+    prior_values,
+    reported_outcome,
+    to_due_row,
+    to_pair,
+    to_result,
+    to_text,
+)
+from rolecall.store.sqlite.schema_check import require_schema
 
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 
@@ -43,18 +56,18 @@ class SqliteDatabase:
         if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
         self.path = path
+        require_own_store(path)
         if not is_store_file(path):
             _create(path)
         beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
         missing = [file for file in beside if not file.exists()]
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._db.executescript(sql.SETTINGS)
-        except sqlite3.Error as error:
-            self._db.close()
+            _prepare(self._db, path, sql.SETTINGS, "used as a run store")
+        except InvalidStoreError:
             for file in missing:
                 file.unlink(missing_ok=True)
-            raise InvalidStoreError(f"{path} cannot be used as a run store: {error}.", Advice.OTHER_DIRECTORY) from None
+            raise
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -62,20 +75,20 @@ class SqliteDatabase:
 
         Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
         to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
-        meanwhile, the reader is the last to close and removes them.
+        meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
         """
         if not is_store_file(path):
             raise InvalidStoreError(f"{path} is empty.")
         is_active = path.with_name(f"{path.name}-wal").exists()
         database = cls.__new__(cls)
         database.path = path
-        mode = "mode=rw" if is_active else "mode=ro&immutable=1"
+        mode = ("mode=ro" if is_foreign_store(path) else "mode=rw") if is_active else "mode=ro&immutable=1"
         try:
             uri = f"{path.absolute().as_uri()}?{mode}"
             database._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            database._db.executescript(sql.SNAPSHOT)
         except sqlite3.Error as error:
             raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
+        _prepare(database._db, path, sql.SNAPSHOT, "read")
         return database
 
     def identity(self) -> Identity | None:
@@ -105,10 +118,24 @@ class SqliteDatabase:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         with self._errors():
             rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
-            return [
-                (place, DueRow(key, line, room, user, attempts, bool(in_doubt)))
-                for place, key, line, room, user, attempts, in_doubt in rows
-            ]
+            return list(map(to_due_row, rows))
+
+    def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
+        return self._due_of(sql.DUE_IN_ROOM, room_id, after, count, retry_failed=retry_failed)
+
+    def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
+        with self._errors():
+            self._db.execute(sql.INDEX_BY_USER)
+        return self._due_of(sql.DUE_OF_USER, user_id, after, count, retry_failed=retry_failed)
+
+    def _due_of(
+        self, statement: str, of: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        values = {"id": of, "after": after, "count": count, "retry_failed": retry_failed}
+        with self._errors():
+            return list(map(to_due_row, self._db.execute(statement, values)))
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
@@ -117,6 +144,12 @@ class SqliteDatabase:
                 return 0, 0
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
+
+    def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
+        with self._errors():
+            values = {"after": 0, "retry_failed": retry_failed}
+            return int(self._db.execute(sql.COUNT_DUE_USERS, values).fetchone()[0])
 
     def pairs_by_room(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond a room and a user, in this order."""
@@ -152,7 +185,8 @@ class SqliteDatabase:
             for statement, part in (
                 (sql.WRITE_OUTCOME, batch.outcomes),
                 (sql.ROLLBACK_INTENT, batch.rollbacks),
-                (sql.WRITE_INTENT, batch.intents),
+                (sql.WRITE_PRIOR, list(map(prior_values, batch.priors))),
+                (sql.WRITE_INTENT, list(map(intent_values, batch.intents))),
             ):
                 if part:
                     self._db.execute(statement, (batch_json(part),))
@@ -222,6 +256,15 @@ class SqliteDatabase:
     def _last_stop(self) -> str:
         sessions = self.sessions()
         return sessions[-1].stop_reason if sessions else ""
+
+    def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of pairs by recorded outcome and evidence."""
+        counts: Counter[tuple[Outcome, str]] = Counter()
+        with self._errors():
+            for group in self._groups():
+                if group.evidence is not None and group.outcome is not None:
+                    counts[Outcome(group.outcome), group.evidence] += group.rows
+        return counts
 
     def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
@@ -330,6 +373,8 @@ class JobImport:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
             self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
+        elif row.doubt is not None:
+            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
         self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
@@ -349,6 +394,20 @@ def import_rows(
         job.finish(identity, preset, meta)
     except BaseException:
         database.abort_import()
+        raise
+
+
+def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:
+    """Check the schema of an opened file, then apply settings. Raises InvalidStoreError, with the file closed."""
+    try:
+        with closing(sqlite3.connect(":memory:")) as empty:
+            require_schema(database, empty, path)
+        database.executescript(settings)
+    except sqlite3.Error as error:
+        database.close()
+        raise InvalidStoreError(f"{path} cannot be {use}: {error}.", Advice.OTHER_DIRECTORY) from None
+    except InvalidStoreError:
+        database.close()
         raise
 
 

@@ -5,8 +5,29 @@ import stat
 from pathlib import Path
 
 from rolecall.models import Advice
+from rolecall.ownership import is_foreign
 from rolecall.store.base import InvalidStoreError
 from rolecall.store.sqlite import sql
+
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""Endings of the names of SQLite's helper files; their content becomes part of the store when it is opened."""
+
+
+def is_foreign_store(path: Path) -> bool:
+    """Return whether the file, or one of SQLite's helper files beside it, belongs to another user."""
+    for file in (path, *(path.with_name(path.name + end) for end in SIDE_FILES)):
+        try:
+            if is_foreign(file.lstat()):
+                return True
+        except OSError:  # not there, or refused when it is opened
+            continue
+    return False
+
+
+def require_own_store(path: Path) -> None:
+    """Raise InvalidStoreError for the store of another user, who could change it at any time."""
+    if is_foreign_store(path):
+        raise InvalidStoreError(f"{path} belongs to another user; it is left as it is.", Advice.OTHER_DIRECTORY)
 
 
 def is_store_file(path: Path) -> bool:

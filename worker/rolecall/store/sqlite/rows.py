@@ -7,19 +7,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rolecall.models import Json, Outcome, Result, is_due
-from rolecall.store.base import Pair
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
+from rolecall.store.base import DOUBT_MESSAGE, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Group(NamedTuple):
-    """Rows with the same recorded outcome, reason and doubt."""
+    """Rows with the same recorded outcome, reason, doubt and evidence."""
 
     outcome: str | None
     reason: str | None
     in_doubt: int
     in_job: int
+    evidence: str | None
+    """None for rows that are never sent; empty for pairs without evidence."""
     rows: int
 
     def is_due(self, *, retry_failed: bool) -> bool:
@@ -44,13 +46,49 @@ def to_pair(row: tuple[Any, ...]) -> Pair:
 def to_result(row: tuple[Any, ...], stop: str) -> Result:
     """Return the row of the report; `stop` is the stop reason of the latest session."""
     _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, *rest = row
-    extra, in_doubt = rest
+    extra, in_doubt, evidence, *prior, attempted_at = rest
     reported, why = reported_outcome(outcome, reason, in_doubt, stop)
     if outcome is None:  # what an earlier session recorded does not describe the row any more
-        status = error_type = message = finished = took = None
+        status = error_type = message = finished = took = evidence = None
     words = (error_type or "", message or "")
     further: dict[str, Json] = orjson.loads(extra) if extra else {}
-    return Result(line, room, user, reported, why, status, *words, attempts, started, finished, took, further)
+    return Result(
+        line, room, user, reported, why, status, *words, attempts, started, finished, took, further,
+        evidence or "", to_prior(*prior), attempted_at,
+    )  # fmt: skip
+
+
+def to_due_row(row: tuple[Any, ...]) -> tuple[int, DueRow]:
+    """Return the due row that a row of SQLite stands for, with its place."""
+    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at = row
+    prior = None if state is None else to_prior(state, read_at, username, accounts)
+    return place, DueRow(key, line, room, user, attempts, bool(in_doubt), prior, attempted_at)
+
+
+def to_prior(state: str | None, read_at: int | None, username: str | None, accounts: str | None) -> Prior:
+    """Return a prior state from its columns."""
+    if state is None:
+        return UNKNOWN_PRIOR
+    return Prior(PriorState(state), read_at, username or "", tuple((accounts or "").split()))
+
+
+def intent_values(intent: Intent) -> tuple[object, ...]:
+    """Return the values of an intent for WRITE_INTENT."""
+    state, read_at, username, accounts = intent.prior
+    return intent.key, intent.attempt, intent.at, state, read_at, username, " ".join(accounts)
+
+
+def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, ...]:
+    """Return the values of an earlier run's doubt for IMPORT_DOUBT."""
+    state, read_at, username, accounts = doubt.prior
+    prior = (state, read_at, to_text(username), to_text(" ".join(accounts)))
+    return room_id, user_id, to_text(doubt.reason), DOUBT_MESSAGE, *prior, doubt.attempted_at
+
+
+def prior_values(record: PriorRecord) -> tuple[object, ...]:
+    """Return the values of a prior state for WRITE_PRIOR."""
+    state, read_at, username, accounts = record.prior
+    return record.key, state, read_at, username, " ".join(accounts)
 
 
 def batch_json(part: Iterable[Sequence[object]]) -> str:

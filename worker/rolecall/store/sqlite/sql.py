@@ -4,7 +4,7 @@ A batch arrives as one JSON text and is unpacked by `json_each`, so that one sta
 single statement of an `executemany` would fight for the interpreter's lock anew (7 µs a row against 50).
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
 
 # FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
@@ -48,7 +48,8 @@ SCHEMA = f"""
     );
 
     -- One line for each pair. `place` is its position in the present job file, NULL when the file no longer has it.
-    -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded.
+    -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded. `prior` is the state
+    -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between).
     CREATE TABLE pair (
         key INTEGER PRIMARY KEY,
         room_id TEXT NOT NULL,
@@ -66,6 +67,13 @@ SCHEMA = f"""
         started_at INTEGER,
         finished_at INTEGER,
         duration_ms INTEGER,
+        evidence TEXT,
+        attempted_at INTEGER,
+        prior TEXT,
+        prior_read_at INTEGER,
+        username TEXT,
+        accounts TEXT,
+        prior_session INTEGER,
         UNIQUE (room_id, user_id)
     );
     CREATE INDEX pair_in_job_order ON pair (place);
@@ -88,6 +96,7 @@ SCHEMA = f"""
         reason TEXT,
         in_doubt INTEGER NOT NULL,
         in_job INTEGER NOT NULL,
+        evidence TEXT,
         rows INTEGER NOT NULL
     );
 """
@@ -102,6 +111,12 @@ INSERT_PAIR = """
     ON CONFLICT (room_id, user_id) DO UPDATE
     SET place = excluded.place, line = excluded.line, extra = excluded.extra WHERE place IS NULL
 """
+# Record what an earlier run left in doubt of a pair that this run has not touched.
+IMPORT_DOUBT = """
+    UPDATE pair SET outcome = 'unknown', reason = ?3, in_doubt = 1, http_status = NULL, error_type = '', message = ?4,
+        finished_at = ?9, prior = ?5, prior_read_at = ?6, username = ?7, accounts = ?8, attempted_at = ?9
+    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
+"""
 FIRST_LINE = "SELECT line FROM pair WHERE room_id = ? AND user_id = ?"
 INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -112,7 +127,7 @@ DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in
 # does not describe it.
 PRESET_OUTCOME = """
     UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
-        duration_ms = NULL
+        duration_ms = NULL, evidence = ''
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 
@@ -138,28 +153,35 @@ DELETE_REMOVED = "DELETE FROM pair WHERE place IS NULL"
 # Delete the outcomes of all pairs: for a check that starts again.
 RESET_OUTCOMES = """
     UPDATE pair SET outcome = NULL, reason = NULL, http_status = NULL, error_type = NULL, message = NULL,
-        finished_at = NULL, duration_ms = NULL
+        finished_at = NULL, duration_ms = NULL, evidence = NULL
     WHERE outcome IS NOT NULL
 """
 
 # A row is due while it has no outcome, or one that another attempt can settle.
 _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_failed AND outcome = 'failed'))"
 
-# The next due rows, in job order.
-DUE = f"""
-    SELECT place, key, line, room_id, user_id, attempts, in_doubt
-    FROM pair WHERE {_DUE} ORDER BY place LIMIT :count
+# A prior state counts in the session that read it, and for a row in doubt until it is settled.
+_DUE_COLUMNS = """
+    place, key, line, room_id, user_id, attempts, in_doubt,
+    CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session) THEN prior END,
+    prior_read_at, username, accounts, attempted_at
 """
+
+# The next due rows, in job order; and those of one room or one user, which `+place` keeps from scanning the whole job.
+DUE = f"SELECT {_DUE_COLUMNS} FROM pair WHERE {_DUE} ORDER BY place LIMIT :count"
+DUE_IN_ROOM = f"SELECT {_DUE_COLUMNS} FROM pair WHERE room_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
+DUE_OF_USER = f"SELECT {_DUE_COLUMNS} FROM pair WHERE user_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
 
 # The number of due rows and of their rooms, for the question before the run.
 COUNT_DUE = f"SELECT count(*), count(DISTINCT room_id) FROM pair WHERE {_DUE}"
+COUNT_DUE_USERS = f"SELECT count(DISTINCT user_id) FROM pair WHERE {_DUE}"
 
 # Record outcomes.
 WRITE_OUTCOME = """
     UPDATE pair SET
         outcome = each.value ->> 1, reason = each.value ->> 2, http_status = each.value ->> 3,
         error_type = each.value ->> 4, message = each.value ->> 5, finished_at = each.value ->> 6,
-        duration_ms = each.value ->> 7, in_doubt = each.value ->> 8
+        duration_ms = each.value ->> 7, in_doubt = each.value ->> 8, evidence = each.value ->> 9
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
@@ -173,14 +195,25 @@ ROLLBACK_INTENT = """
 WRITE_INTENT = """
     UPDATE pair SET
         in_doubt = 1, outcome = NULL, reason = NULL,
-        attempts = each.value ->> 1, started_at = ifnull(started_at, each.value ->> 2)
+        attempts = each.value ->> 1, started_at = ifnull(started_at, each.value ->> 2), attempted_at = each.value ->> 2,
+        prior = each.value ->> 3, prior_read_at = each.value ->> 4, username = each.value ->> 5,
+        accounts = each.value ->> 6
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
+"""
+
+# Record the prior states that the current session has read; that of a row in doubt is never replaced.
+WRITE_PRIOR = """
+    UPDATE pair SET
+        prior = each.value ->> 1, prior_read_at = each.value ->> 2, username = each.value ->> 3,
+        accounts = each.value ->> 4, prior_session = (SELECT max(id) FROM session)
+    FROM json_each(?) AS each WHERE pair.key = each.value ->> 0 AND in_doubt = 0
 """
 
 OPEN_SESSION = "INSERT INTO session (account, started_at) VALUES (?, ?)"
 # The end of a session ends the pauses whose end was not planned.
 END_PAUSES = """
-    UPDATE pause SET ended_at = ? WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
+    UPDATE pause SET ended_at = ?
+    WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session)
 """
 CLOSE_SESSION = "UPDATE session SET stop = ?, ended_at = ? WHERE id = (SELECT max(id) FROM session)"
 SESSIONS = "SELECT started_at, ended_at, stop, account FROM session ORDER BY id"
@@ -191,10 +224,12 @@ GET_META = "SELECT name, value FROM meta"
 # Every row of the present job file in its order: both parts are read along an index, so nothing is sorted.
 RESULTS = """
     SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
-        started_at, finished_at, duration_ms, extra, in_doubt
+        started_at, finished_at, duration_ms, extra, in_doubt,
+        evidence, prior, prior_read_at, username, accounts, attempted_at
     FROM pair WHERE place IS NOT NULL
     UNION ALL
-    SELECT place, line, room_id, user_id, outcome, reason, NULL, '', message, 0, NULL, NULL, NULL, extra, 0
+    SELECT place, line, room_id, user_id, outcome, reason, NULL, '', message, 0, NULL, NULL, NULL, extra, 0,
+        NULL, NULL, NULL, NULL, NULL, NULL
     FROM unsent
     ORDER BY place
 """
@@ -202,30 +237,32 @@ RESULTS = """
 # The pairs with an attempt or an outcome that only an earlier version of the job file had.
 REMOVED_RESULTS = """
     SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
-        started_at, finished_at, duration_ms, extra, in_doubt
+        started_at, finished_at, duration_ms, extra, in_doubt,
+        evidence, prior, prior_read_at, username, accounts, attempted_at
     FROM pair WHERE place IS NULL ORDER BY key
 """
 
 # Single rows, by their keys.
 RESULTS_BY_KEY = """
     SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
-        started_at, finished_at, duration_ms, extra, in_doubt
+        started_at, finished_at, duration_ms, extra, in_doubt,
+        evidence, prior, prior_read_at, username, accounts, attempted_at
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
-# The number of rows by outcome and reason; rows without an outcome by `in_doubt`. Rows that are never sent are not
-# `in_job`, nor are pairs that only an earlier version of the job file has.
+# The number of rows by outcome, reason and evidence; rows without an outcome by `in_doubt`. Rows that are never sent
+# are not `in_job` and have no evidence; pairs that only an earlier version of the job file has are not `in_job`.
 GROUPS = """
     SELECT outcome, reason, CASE WHEN outcome IS NULL THEN in_doubt ELSE 0 END AS in_doubt, place IS NOT NULL AS in_job,
-        count(*) AS rows
-    FROM pair GROUP BY 1, 2, 3, 4
-    UNION ALL SELECT outcome, reason, 0, 0, count(*) FROM unsent GROUP BY outcome, reason
+        CASE WHEN outcome IS NULL THEN '' ELSE ifnull(evidence, '') END AS evidence, count(*) AS rows
+    FROM pair GROUP BY 1, 2, 3, 4, 5
+    UNION ALL SELECT outcome, reason, 0, 0, NULL, count(*) FROM unsent GROUP BY outcome, reason
 """
 
 # Grouping reads all rows, a second for a million; so the counts are stored until something changes.
 SAVE_GROUP_COUNTS = f"INSERT INTO group_count {GROUPS}"
 CLEAR_GROUP_COUNTS = "DELETE FROM group_count"
-GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, rows FROM group_count"
+GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, evidence, rows FROM group_count"
 
 # The number of rows with an outcome since a moment: the speed of a run, as seen from outside.
 # (A row that is sent again keeps `finished_at` while it has no outcome.)

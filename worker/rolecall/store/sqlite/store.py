@@ -1,6 +1,7 @@
 """The run store in SQLite: an async facade over one database, which it calls on one thread of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -93,6 +94,22 @@ class SqliteStore:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.fetch_due, after, count, retry_failed=retry_failed)
 
+    async def due_in_room(
+        self, room_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
+        return await self._call(self._database.due_in_room, room_id, after, count, retry_failed=retry_failed)
+
+    async def due_of_user(
+        self, user_id: str, after: int, count: int, *, retry_failed: bool
+    ) -> list[tuple[int, DueRow]]:
+        """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
+        return await self._call(self._database.due_of_user, user_id, after, count, retry_failed=retry_failed)
+
+    async def count_due_users(self, *, retry_failed: bool) -> int:
+        """Return the number of users with due rows."""
+        return await self._call(self._database.count_due_users, retry_failed=retry_failed)
+
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
         return await self._call(self._database.count_due, retry_failed=retry_failed)
@@ -158,6 +175,10 @@ class SqliteStore:
     async def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
         return await self._call(self._database.counts)
+
+    async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
+        return await self._call(self._database.evidence_counts)
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

@@ -1,0 +1,90 @@
+"""Job files for tests: ids that a job may contain, and Excel workbooks."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import escape
+
+from hypothesis import strategies as st
+
+from rolecall.files.input.ids import Words, make_row, trim
+from rolecall.models import MAX_ID_LENGTH, Row
+from rolecall.text import UNSAFE
+
+_SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+def is_usable(room_id: str, user_id: str) -> bool:
+    """Return whether both are ids, and not names or anything that a reader removes or rejects."""
+    row = make_row(1, Words(room_id, user_id), {})
+    return isinstance(row, Row) and (row.room_id, row.user_id) == (room_id, user_id)
+
+
+def usable(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return those of `texts` that are usable as a room id and as a user id, made usable where that is easy."""
+    cleaned = texts.map(lambda text: trim(UNSAFE.sub("", text)))
+    return cleaned.filter(lambda text: is_usable(text, text))
+
+
+usable_ids = usable(st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_LENGTH))
+"""Every id that a JSON job may contain."""
+
+Cell = str | int | float | bool
+
+
+def workbook(
+    rows: Iterable[Sequence[Cell]], *, others: Sequence[tuple[str, str]] = (), first: tuple[int, int] = (1, 1)
+) -> bytes:
+    """Return an Excel workbook with one sheet of these rows, which begins at the row and column `first`.
+
+    `others` are further sheets: the state (`visible`, `hidden`) and the XML of the rows of each.
+    """
+    down, right = first
+    sheet = "".join(_row(number, right, row) for number, row in enumerate(rows, start=down))
+    return raw_workbook([("visible", sheet), *others])
+
+
+def raw_workbook(sheets: Sequence[tuple[str, str]]) -> bytes:
+    """Return an Excel workbook with these sheets: the state and the XML of the rows of each."""
+    file = io.BytesIO()
+    numbers = range(1, len(sheets) + 1)
+    listed = "".join(
+        f'<sheet name="Sheet {n}" sheetId="{n}" state="{sheets[n - 1][0]}" r:id="rId{n}"/>' for n in numbers
+    )
+    links = "".join(_relation(n, f"{_OFFICE}/worksheet", f"worksheets/sheet{n}.xml") for n in numbers)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", f'<Types xmlns="{_PACKAGE}/content-types"/>')
+        archive.writestr("_rels/.rels", _relations(_relation(1, f"{_OFFICE}/officeDocument", "xl/workbook.xml")))
+        archive.writestr("xl/_rels/workbook.xml.rels", _relations(links))
+        archive.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{_SPREADSHEET}" xmlns:r="{_OFFICE}"><sheets>{listed}</sheets></workbook>',
+        )
+        for n in numbers:
+            body = f'<worksheet xmlns="{_SPREADSHEET}"><sheetData>{sheets[n - 1][1]}</sheetData></worksheet>'
+            archive.writestr(f"xl/worksheets/sheet{n}.xml", body)
+    return file.getvalue()
+
+
+def _row(number: int, right: int, row: Sequence[Cell]) -> str:
+    cells = "".join(_cell(number, place, value) for place, value in enumerate(row, start=right))
+    return f'<row r="{number}">{cells}</row>'
+
+
+def _cell(row: int, column: int, value: Cell) -> str:
+    place = f"{chr(64 + column)}{row}"
+    if isinstance(value, bool):
+        return f'<c r="{place}" t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, int | float):
+        return f'<c r="{place}"><v>{value!r}</v></c>'
+    return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
+
+
+def _relation(number: int, kind: str, target: str) -> str:
+    return f'<Relationship Id="rId{number}" Type="{kind}" Target="{target}"/>'
+
+
+def _relations(relations: str) -> str:
+    return f'<Relationships xmlns="{_PACKAGE}/relationships">{relations}</Relationships>'

@@ -1,0 +1,276 @@
+"""Reads who has the role: room by room or user by user, with the membership of those who do not have it."""
+
+import asyncio
+import math
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.settlement import NOT_NEEDED, can_change
+from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
+from rolecall.models import Outcome, Prior, PriorState
+from rolecall.rocketchat.error_table import (
+    ROOM_NOT_FOUND,
+    ROOM_NOT_JOINED,
+    USER_NOT_FOUND,
+    USER_NOT_IN_ROOM,
+    ErrorScope,
+)
+from rolecall.rocketchat.operations import Operation
+from rolecall.rocketchat.response_classifier import CallResult
+from rolecall.rocketchat.responses import (
+    COUNTERS,
+    ROLES,
+    ROOM_MEMBERS,
+    ROOM_ROLES,
+    SYNC_MESSAGES,
+    RoleHolder,
+    RoleMessage,
+    UserInfo,
+    parse_described_roles,
+    parse_joined,
+    parse_members,
+    parse_role_holders,
+    parse_role_messages,
+)
+
+ROLES_UNREADABLE = "roles_unreadable"
+"""Reason of a row that cannot be predicted."""
+MEMBERSHIP_NOT_SEEN = "membership_not_seen"
+"""Reason of a row whose user may not be a member, so that the server would refuse it."""
+ROOMS_NOT_SHOWN = "rooms_not_shown"
+READING_HINTS = {
+    ROLES_UNREADABLE: "the roles in this room could not be read: the run itself will show it",
+    MEMBERSHIP_NOT_SEEN: "whether the user is a member could not be read (permission 'view-other-user-channels')",
+}
+"""What an operator can do about each."""
+
+
+class RoleReading(NamedTuple):
+    """The state of one user in one room."""
+
+    prior: Prior
+    reason: str = ""
+    """Of a stranger: the refusal that the server would send; of a member: MEMBERSHIP_NOT_SEEN where it is not sure."""
+
+    @property
+    def is_sure(self) -> bool:
+        """True unless a user who is read as a member may have left the room."""
+        return self.reason != MEMBERSHIP_NOT_SEEN
+
+
+UNREADABLE = RoleReading(Prior())
+
+
+class Unreadable(NamedTuple):
+    """Why the roles in a room, or the rooms of a user, cannot be read."""
+
+    reason: str
+    message: str = ""
+    rejects_room: bool = False
+    """True where a role change in this room would be refused for the same reason."""
+
+
+class RoomHolders(NamedTuple):
+    """Who has roles in one room."""
+
+    holders: Mapping[str, RoleHolder]
+    """By user id."""
+    read_at: int | None
+    """The server's clock: UTC, milliseconds since the epoch."""
+
+
+ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
+
+
+def outcome_of_reading(reading: RoleReading, operation: Operation) -> tuple[Outcome, str] | None:
+    """Return the outcome and reason of a row that a reading settles; None for a row that must be sent."""
+    state = reading.prior.state
+    if state is PriorState.UNKNOWN or can_change(state, operation):
+        return None
+    if state is PriorState.STRANGER:
+        return Outcome.FAILED, reading.reason
+    return operation.nothing_to_do, reading.reason or NOT_NEEDED
+
+
+class RoleReader:
+    """Reads the state of users in rooms for one operation. What cannot be read is UNKNOWN. Raises ShutdownRequested."""
+
+    def __init__(self, reads: ReadClient, operation: Operation) -> None:
+        self._reads = reads
+        self._operation = operation
+        self._users = UserLookup(reads)
+        self._is_listed: bool | None = None
+        self._listing = asyncio.Lock()
+
+    async def in_room(self, room_id: str, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
+        """Return the state of users in one room, by user id; a user that is missing could not be read."""
+        room = await self.holders(room_id)
+        return {} if isinstance(room, Unreadable) else await self.states_in(room_id, room, user_ids)
+
+    async def of_user(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading]:
+        """Return the state of one user in rooms, by room id; a room that is missing could not be read."""
+        states = await self.states_of(user_id, room_ids)
+        return {} if isinstance(states, Unreadable) else states
+
+    async def holders(self, room_id: str, *, explain: bool = False) -> RoomHolders | Unreadable:
+        """Return who has roles in a room. With `explain` one more call finds out why a group is not visible."""
+        if not await self._rooms_list_the_role():
+            return ROLE_NOT_LISTED
+        kind = self._operation.kind
+        read = await self._reads.read(ROOM_ROLES[kind], roomId=room_id)
+        if read.body is None:
+            result = await explain_hidden_room(self._reads, kind, room_id, read.verdict) if explain else read.verdict
+            return _unreadable(result)
+        return RoomHolders({each.user_id: each for each in parse_role_holders(read.body)}, _milliseconds(read.date))
+
+    async def states_in(self, room_id: str, room: RoomHolders, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
+        """Return the state of users in a room, by user id, with the membership of those who have no role in it."""
+        readings: dict[str, RoleReading] = {}
+        for user_id in user_ids:
+            holder = room.holders.get(user_id)
+            if holder is not None:  # a list of roles contains members only
+                has_role = self._operation.role in holder.roles
+                readings[user_id] = _reading_of_member(has_role, room.read_at, holder.username)
+        others = [user_id for user_id in user_ids if user_id not in readings]
+        for user_id, (is_member, reason, username) in (await self._membership(room_id, others)).items():
+            state = PriorState.STRANGER if is_member is False else PriorState.MEMBER
+            readings[user_id] = RoleReading(Prior(state, room.read_at, username), reason)
+        return readings
+
+    async def states_of(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading] | Unreadable:
+        """Return the state of one user in rooms, by room id."""
+        user = await self._users.by_id(user_id)
+        if isinstance(user, CallResult):
+            if user.rule is not USER_NOT_FOUND:
+                return _unreadable(user)
+            return dict.fromkeys(room_ids, RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason))
+        if user.rooms is None:
+            return Unreadable(ROOMS_NOT_SHOWN)
+        read_at = _milliseconds(user.read_at)
+        rooms = {room.room_id: room.roles for room in user.rooms}
+        readings: dict[str, RoleReading] = {}
+        for room_id in room_ids:
+            roles = rooms.get(room_id)
+            if roles is None and user.username:
+                stranger_prior = Prior(PriorState.STRANGER, read_at, user.username)
+                readings[room_id] = RoleReading(stranger_prior, USER_NOT_IN_ROOM.reason)
+            else:
+                has_role = self._operation.role in (roles or ())
+                readings[room_id] = _reading_of_member(has_role, read_at, user.username)
+        return readings
+
+    async def is_cheaper_by_user(self, rooms: int, users: int, user_id: str) -> bool:
+        """Return whether reading so many users takes fewer calls than rooms; `user_id` shows whether it is possible."""
+        return users < rooms and await self.shows_rooms(user_id) is True
+
+    async def shows_rooms(self, user_id: str) -> bool | None:
+        """Return whether this account sees the rooms of a user; None where there is no such user to ask about."""
+        user = await self._users.by_id(user_id)
+        if isinstance(user, UserInfo):
+            return user.rooms is not None
+        return None if user.rule is USER_NOT_FOUND else False
+
+    async def messages(self, room_id: str, since: int) -> list[RoleMessage]:
+        """Return the role changes in a room since a time of the server's clock (ms); none if they are not readable."""
+        read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
+        return parse_role_messages(read.body) if read.body is not None else []
+
+    async def username(self, user_id: str) -> str:
+        """Return the username of a user; empty where it cannot be read."""
+        user = await self._users.by_id(user_id)
+        return user.username if isinstance(user, UserInfo) else ""
+
+    async def _rooms_list_the_role(self) -> bool:
+        """Return whether a room's list of roles contains this role; the server leaves out roles without description."""
+        async with self._listing:
+            if self._is_listed is None:
+                read = await self._reads.read(ROLES)
+                described = parse_described_roles(read.body) if read.body is not None else None
+                self._is_listed = described is None or self._operation.role in described
+        return self._is_listed
+
+    async def _membership(self, room_id: str, user_ids: Collection[str]) -> dict[str, tuple[bool | None, str, str]]:
+        """Return for each user whether they are a member (None: not sure), a reason and the username.
+
+        The list of members is read as long as that takes fewer calls than one for each user; it has no deactivated
+        users, so whoever is not listed is looked up.
+        """
+        found: dict[str, tuple[bool | None, str, str]] = {}
+        missing, offset, total = set(user_ids), 0, PAGE_SIZE
+        while offset < total and math.ceil((total - offset) / PAGE_SIZE) < len(missing):
+            page = await self._members(room_id, offset)
+            if page is None:
+                break
+            members, total = page
+            if not members:
+                break
+            offset += len(members)
+            named = {user_id: name for user_id, name in members.items() if name}
+            for user_id in missing & named.keys():
+                found[user_id] = (True, "", named[user_id])
+            missing -= named.keys()
+        for user_id in sorted(missing):
+            found[user_id] = await self._is_member(room_id, user_id)
+        return found
+
+    async def _members(self, room_id: str, offset: int) -> tuple[Mapping[str, str], int] | None:
+        """Return one page of a room's members, usernames by id, and their total; None where they cannot be read."""
+        path = ROOM_MEMBERS[self._operation.kind]
+        read = await self._reads.read(path, roomId=room_id, offset=str(offset), count=str(PAGE_SIZE))
+        if read.body is None:
+            return None
+        return parse_members(read.body)
+
+    async def _is_member(self, room_id: str, user_id: str) -> tuple[bool | None, str, str]:
+        user = await self._users.by_id(user_id)
+        if isinstance(user, CallResult):
+            return (
+                (False, USER_NOT_FOUND.reason, "") if user.rule is USER_NOT_FOUND else (None, MEMBERSHIP_NOT_SEEN, "")
+            )
+        if not user.username:
+            return False, USER_NOT_FOUND.reason, ""
+        if user.rooms is None:
+            return None, MEMBERSHIP_NOT_SEEN, user.username
+        if any(room.room_id == room_id for room in user.rooms):
+            return True, "", user.username
+        return False, USER_NOT_IN_ROOM.reason, user.username
+
+
+async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
+    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`.
+    """
+    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
+    if read.body is not None:
+        return parse_role_holders(read.body)
+    return await explain_hidden_room(reads, kind, room_id, read.verdict)
+
+
+async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
+    """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
+    if kind == "groups" and result.rule is ROOM_NOT_FOUND:
+        counters = await reads.read(COUNTERS, roomId=room_id)
+        if counters.body is not None and parse_joined(counters.body) is False:
+            return result._replace(rule=ROOM_NOT_JOINED)
+    return result
+
+
+def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:
+    if not has_role and not username:  # for the server there is no user without a username
+        return RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
+    return RoleReading(Prior(PriorState.HAS_ROLE if has_role else PriorState.MEMBER, read_at, username))
+
+
+def _unreadable(result: CallResult) -> Unreadable:
+    return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
+
+
+def _milliseconds(date: float | None) -> int | None:
+    return None if date is None else round(date * 1000)
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,230 @@
+"""The reading phase: reads the prior state of due rows, ahead of the sender, and settles rows that need no call.
+
+Roles are read room by room or user by user, whichever takes fewer calls. One reading settles every due row of its
+room (or user) that needs no call; the others get their prior state, in memory for the rows at hand and in the store
+for later ones. So memory does not grow with the job, and no state is kept for the run.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+from contextlib import aclosing
+from typing import NamedTuple
+
+from rolecall.engine.context import RunContext
+from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
+from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.settlement import (
+    DIFFERS_FROM_PLAN,
+    MESSAGE_TOLERANCE,
+    Case,
+    Ending,
+    Messages,
+    can_change,
+    do_roles_prove,
+    find_change,
+    is_as_wanted,
+    outcome_of,
+    reason_of,
+    settle,
+)
+from rolecall.engine.stop_signal import ShutdownRequested
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, RowOutcome
+from rolecall.rocketchat.operations import Operation
+from rolecall.rocketchat.responses import RoleMessage
+from rolecall.store.base import PriorRecord
+from rolecall.store.batch_writer import BatchWriter
+
+CHUNK = 512
+"""Due rows that are read from the store at once."""
+
+
+class Grouping(NamedTuple):
+    """How the due rows are read: by room or by user."""
+
+    by_user: bool
+
+    def key(self, row: DueRow) -> str:
+        """Return what one reading covers."""
+        return row.user_id if self.by_user else row.room_id
+
+
+class PriorReader:
+    """Returns the due rows with their prior state, in job order, without those that were settled by reading."""
+
+    def __init__(
+        self,
+        journal: BatchWriter,
+        reader: RoleReader,
+        operation: Operation,
+        recorder: OutcomeRecorder,
+        context: RunContext,
+    ) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._operation = operation
+        self._recorder = recorder
+        self._context = context
+        self._retry_failed = context.settings.retry_failed
+        self._grouping = Grouping(by_user=False)
+
+    async def rows(self) -> AsyncGenerator[Sequence[DueRow], None]:
+        """Return the rows that must be sent, some at a time. Ends early when the stop is requested."""
+        place = 0
+        try:
+            while True:
+                await self._journal.flush()  # readings of the rows before may have settled some of the next
+                chunk = await self._journal.fetch_due(place, CHUNK, retry_failed=self._retry_failed)
+                if not chunk:
+                    return
+                if not place:
+                    self._grouping = await self._choose_grouping(chunk[0][1])
+                async with aclosing(self._with_priors(place, [row for _, row in chunk])) as parts:
+                    async for part in parts:
+                        yield part
+                place = chunk[-1][0]
+        except ShutdownRequested:
+            return
+
+    async def _choose_grouping(self, first: DueRow) -> Grouping:
+        _, rooms = await self._journal.count_due(retry_failed=self._retry_failed)
+        users = await self._journal.count_due_users(retry_failed=self._retry_failed)
+        return Grouping(by_user=await self._reader.is_cheaper_by_user(rooms, users, first.user_id))
+
+    async def _with_priors(self, after: int, rows: Sequence[DueRow]) -> AsyncGenerator[Sequence[DueRow], None]:
+        """Return the rows of a chunk that must be sent, as soon as the reading that covers them is there.
+
+        The chunk begins beyond the place `after`: rows up to it may be in flight, so a reading leaves them alone.
+        """
+        rows = [row for row in rows if not self._is_settled(row)]
+        unread = {self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt}
+        missing = dict.fromkeys(key for key in map(self._grouping.key, rows) if key in unread)
+        at_hand = frozenset(row.key for row in rows)
+        readings: dict[str, Mapping[int, Prior | None]] = {}
+        part: list[DueRow] = []
+
+        async def read(key: str) -> Mapping[int, Prior | None]:
+            return await self._read_group(key, after, at_hand)
+
+        in_flight = self._context.settings.concurrency
+        async with aclosing(ordered_map(_each(list(missing)), read, at_once=in_flight)) as results:
+            for row in rows:
+                key = self._grouping.key(row)
+                if key in missing and key not in readings:
+                    if part:
+                        yield part
+                        part = []
+                    readings[key] = await anext(results)
+                if key not in missing:
+                    part.append(row)
+                elif (prior := readings[key].get(row.key)) is not None:
+                    part.append(row._replace(prior=prior))
+        if part:
+            yield part
+
+    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, Prior | None]:
+        """Read one room or user for its due rows beyond a place.
+
+        Return the prior state of the rows at hand by key, None for a row that is settled; the store gets the others.
+        """
+        priors: dict[int, Prior | None] = {}
+        while chunk := await self._fetch_group(key, after):
+            after = chunk[-1][0]
+            rows = [row for _, row in chunk]
+            readings = await self._read(key, rows)
+            messages = await self._messages(rows, readings)
+            for row in rows:
+                prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
+                if row.key in at_hand:
+                    priors[row.key] = prior
+                elif not row.in_doubt:
+                    self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
+        return priors
+
+    def _is_settled(self, row: DueRow) -> bool:
+        """Return whether a reading of this session settled a row, which is due again as it failed."""
+        if row.in_doubt or row.prior is None or row.prior.state is PriorState.UNKNOWN:
+            return False
+        return not can_change(row.prior.state, self._operation)
+
+    async def _fetch_group(self, key: str, after: int) -> list[tuple[int, DueRow]]:
+        fetch = self._journal.due_of_user if self._grouping.by_user else self._journal.due_in_room
+        return await fetch(key, after, CHUNK, retry_failed=self._retry_failed)
+
+    def _member(self, row: DueRow) -> str:
+        return row.room_id if self._grouping.by_user else row.user_id
+
+    async def _read(self, key: str, rows: Sequence[DueRow]) -> Mapping[str, RoleReading]:
+        others = [self._member(row) for row in rows]
+        if self._grouping.by_user:
+            return await self._reader.of_user(key, others)
+        return await self._reader.in_room(key, others)
+
+    async def _messages(
+        self, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
+    ) -> Mapping[str, Sequence[RoleMessage]]:
+        """Return the role changes of the rooms in which a row in doubt was found as wanted, by room id."""
+        since: dict[str, int] = {}
+        for row in rows:
+            prior = row.prior
+            reading = readings.get(self._member(row), UNREADABLE)
+            if prior is not None and prior.read_at is not None and self._is_changed(row, reading):
+                since[row.room_id] = min(since.get(row.room_id, prior.read_at), prior.read_at)
+        if not self._context.settings.message_evidence:
+            return {}
+        return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
+
+    def _is_changed(self, row: DueRow, reading: RoleReading) -> bool:
+        """Return whether a row in doubt had a state that can be changed, and is read as wanted now."""
+        before = row.prior.state if row.prior is not None else PriorState.UNKNOWN
+        return (
+            row.in_doubt and can_change(before, self._operation) and is_as_wanted(reading.prior.state, self._operation)
+        )
+
+    def _apply(self, row: DueRow, reading: RoleReading, messages: Mapping[str, Sequence[RoleMessage]]) -> Prior | None:
+        """Return the prior state with which a row is sent; record its outcome and return None where it is not sent."""
+        state = reading.prior.state
+        if row.in_doubt:
+            prior = row.prior or UNKNOWN_PRIOR
+            if not self._is_changed(row, reading):
+                return prior
+            prior = prior._replace(username=prior.username or reading.prior.username)
+            change = find_change(messages.get(row.room_id, ()), prior, self._operation)
+            self._settle_in_doubt(row, prior, change, is_sure=reading.is_sure)
+            return None
+        if state is PriorState.UNKNOWN:
+            return Prior(read_at=self._context.caller.started_at)
+        if (settled := outcome_of_reading(reading, self._operation)) is None:
+            return reading.prior
+        outcome, reason = settled
+        if self._context.follows_plan:
+            self._record(row, outcome, DIFFERS_FROM_PLAN, message=f"planned to be sent, but read now: {reason}")
+        else:
+            self._record(row, outcome, reason)
+        return None
+
+    def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages, *, is_sure: bool) -> None:
+        """Record the outcome of a row in doubt whose role is read as wanted."""
+        proves = is_sure and do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
+        case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=proves)
+        settlement = settle(case)
+        outcome = outcome_of(settlement.verdict, self._operation)
+        self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")
+
+    def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
+        now = self._context.clock.wall_ms()
+        record = RowOutcome.without_call(row.key, outcome, reason, message=message, finished_at=now)
+        self._recorder.record(row, record._replace(evidence=evidence))
+
+
+async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:
+    for key in keys:
+        yield key
+
+
+async def due_rows(journal: BatchWriter, context: RunContext) -> AsyncGenerator[Sequence[DueRow], None]:
+    """Return the due rows in job order without reading anything: every prior state is unknown."""
+    place = 0
+    while chunk := await journal.fetch_due(place, CHUNK, retry_failed=context.settings.retry_failed):
+        place = chunk[-1][0]
+        unknown = Prior(read_at=context.caller.started_at)
+        yield [row if row.in_doubt and row.prior else row._replace(prior=unknown) for _, row in chunk]
