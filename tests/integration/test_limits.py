@@ -20,7 +20,7 @@ from tests.support.command import environment, many, rolecall, write_job
 from tests.support.engine import QUICK, run_pairs
 from tests.unit.rocketchat.raw_server import RawServer, Speak, answer, serving
 
-SETTINGS = replace(QUICK, outage_timeout=60.0, concurrency=8, max_attempts=5)
+SETTINGS = replace(QUICK, outage_timeout=60.0, concurrency=8, max_attempts=5, read_roles=False)
 LIMIT = 10
 CHANGE = "groups.removeLeader"
 
