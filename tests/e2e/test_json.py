@@ -44,7 +44,7 @@ async def test_a_job_from_find_to_undo(tmp_path: Path) -> None:
     assert (ran["sent"], again["sent"], ran["folder"], ran["stop"], ran["error"]) == (True, False, "out", "", "")
     assert {**reported, "sent": True, "error": ""} == ran
     assert (state["state"], state["outcomes"]["removed"]) == ("finished", 2)
-    assert verified["rows"] == {"agrees": 3, "differs": 0, "settled": 0, "unread": 0}
+    assert verified["rows"] == {"agrees": 3, "differs": 0, "settled": 0, "open": 0, "unread": 0}
     assert (undone["outcomes"]["added"], undone["folder"]) == (2, "out/undo")
     assert (drifted["rows"]["differs"], drifted["exitCode"], drifted["undo"]) == (2, 6, "out/undo")
     assert {row["outcome"] for row in drifted["first"]} == {"removed"}

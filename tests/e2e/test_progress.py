@@ -136,7 +136,7 @@ async def test_quiet_speaks_where_somebody_is_needed(tmp_path: Path) -> None:
     async with Sandbox(leader_world([("room1", "user1")])) as sandbox:
         ended = await rolecall("run", job, "--out", "o", "--quiet", cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 1
-    assert "room_not_found" in ended.stdout
+    assert "user_not_in_room" in ended.stdout
     assert "2 rows: 1 removed, 1 failed." in ended.stdout
     assert ended.stderr == ""
 

@@ -148,7 +148,7 @@ async def test_what_could_not_be_told_is_refused_before_the_run(
 @pytest.mark.parametrize(
     ("target", "faults", "reason"),
     [
-        ("#nowhere", [], "reason=refused status=400 detail=[invalid-channel]"),
+        ("#nowhere", [], "reason=unknown_error status=400 detail=[invalid-channel]"),
         ("BOARD", [], "detail=error-not-allowed"),
         ("#ops", [Fault(Kind.HANG_BEFORE, POSTING)], "reason=timeout"),
         ("#ops", [Fault(Kind.STATUS, POSTING, status=502, html=True)], "reason=proxy_error status=502"),

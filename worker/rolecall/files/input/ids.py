@@ -11,7 +11,7 @@ INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u2800\u3164"
     "\ufeff\uffa0"
 )
-"""Characters that nobody sees, for a class of a regular expression: they come along when text is copied."""
+"""Invisible characters, for a class of a regular expression: they come along when text is copied."""
 find_invisible = re.compile(f"[{INVISIBLE}]").search
 _AROUND = "".join(
     character for character in map(chr, range(0xFFFF)) if character.isspace() or find_invisible(character)
