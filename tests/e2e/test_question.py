@@ -69,7 +69,7 @@ async def test_a_person_is_asked(tmp_path: Path, typed: bytes, code: int, calls:
     assert ended == code, shown
     assert "Remove 3 leaders in 2 groups at http://127.0.0.1" in shown
     assert "as bulk.bot; about" in shown
-    assert "at the server's 10 a minute?" in shown
+    assert "about 1 second at your own 600 a minute?" in shown
     assert sum(call.route == "groups.removeLeader" for call in world.calls) == calls
     assert "Traceback" not in shown
     assert (tmp_path / "runs").exists() == bool(calls)

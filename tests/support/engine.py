@@ -76,6 +76,7 @@ async def run_pairs(
     answer_within: float = 0.25,
     operation: Operation = REMOVE_LEADER,
     commits: int | None = None,
+    may_be_exempt: bool = False,
 ) -> Told:
     """Run a job of pairs to its end and return its results from the store at `path`, which may have earlier ones.
 
@@ -89,9 +90,8 @@ async def run_pairs(
         ledger.open_session("tester", clock.wall_ms())
         transport = ConnectionConfig(url, connect_timeout=0.25, timeout=answer_within)
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
-            context = RunContext.create(
-                settings, SilentLog(), clock=clock, stop=stop, caller=Caller(ACCOUNT.user_id, clock.wall_ms())
-            )
+            caller = Caller(ACCOUNT.user_id, clock.wall_ms(), may_be_exempt)
+            context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop, caller=caller)
             store = as_store(ledger if commits is None else KilledDatabase(ledger, commits))
             await process_rows(store, client, operation, context)
         if stop.reason is not StopReason.STORE:

@@ -9,25 +9,38 @@ from rolecall.rocketchat.rate_limit_headers import Limits
 T = 1_700_000_000.0
 
 
+def upper_bound(seconds: float, per_minute: float) -> Estimate:
+    """Return the estimate from the server's limit."""
+    return Estimate(seconds, per_minute, by_server=True, is_upper_bound=True)
+
+
 @pytest.mark.parametrize(
     ("rows", "rate", "limits", "date", "expected"),
     [
         (100, 10.0, None, None, Estimate(10.0, 600.0, by_server=False)),
-        (420, 10.0, Limits(10, 9, T + 60.2), T, Estimate(2520.0, 10.0, by_server=True)),
-        (420, None, Limits(10, 9, T + 60.0), T, Estimate(2520.0, 10.0, by_server=True)),
-        (100, 10.0, Limits(10, 9, T + 1.1), T, Estimate(10.0, 600.0, by_server=True)),
+        (420, 10.0, Limits(10, 9, T + 60.2), T, upper_bound(41 * 60 + 1.0, 10.0)),
+        (420, None, Limits(10, 9, T + 60.0), T, upper_bound(41 * 60.0, 10.0)),
+        (421, None, Limits(10, 9, T + 60.0), T, upper_bound(42 * 60.0, 10.0)),
+        (300, 10.0, Limits(10, 9, T + 6.7), T, upper_bound(29 * 6 + 1.0, 100.0)),
+        (6, 10.0, Limits(10, 9, T + 60.0), T, Estimate(0.6, 600.0, by_server=False)),
+        (10, 10.0, Limits(10, 9, T + 60.0), T, Estimate(1.0, 600.0, by_server=False)),
+        (11, 10.0, Limits(10, 9, T + 60.0), T, upper_bound(60.1, 10.0)),
+        (6, None, Limits(10, 9, T + 60.0), T, None),
+        (100, 10.0, Limits(10, 9, T + 1.1), T, Estimate(10.0, 600.0, by_server=False)),
         (100, 1.0, Limits(10, 9, T + 1.0), T, Estimate(100.0, 60.0, by_server=False)),
-        (100, 10.0, Limits(10, 3, T + 20.0), T, Estimate(600.0, 10.0, by_server=True)),
-        (100, 10.0, Limits(10, 9, T + 20.0), None, Estimate(600.0, 10.0, by_server=True)),
-        (100, None, Limits(10, 9, T + 0.2), T, Estimate(10.0, 600.0, by_server=True)),
+        (100, 10.0, Limits(10, 3, T + 20.0), T, upper_bound(541.0, 10.0)),
+        (100, 10.0, Limits(10, 3, T + 300.0), T, upper_bound(2701.0, 2.0)),
+        (100, 10.0, Limits(10, 9, T + 20.0), None, upper_bound(541.0, 10.0)),
+        (100, None, Limits(10, 9, T + 0.2), T, upper_bound(9.0, 600.0)),
         (0, 10.0, None, None, Estimate(0.0, 600.0, by_server=False)),
+        (0, 10.0, Limits(10, 9, T + 60.0), T, Estimate(0.0, 600.0, by_server=False)),
         (100, None, None, T, None),
     ],
 )
 def test_the_slower_limit_decides(
     rows: int, rate: float | None, limits: Limits | None, date: float | None, expected: Estimate | None
 ) -> None:
-    """The own rate or the server's window, whichever is slower; the window's length only from a fresh window."""
+    """The own rate or the server's windows after the first, whichever is slower; a fresh window shows their length."""
     assert estimate_duration(rows, rate, limits, date) == (expected and pytest.approx(expected))
 
 
@@ -35,6 +48,7 @@ def test_the_slower_limit_decides(
     ("estimate", "words"),
     [
         (Estimate(2520.0, 10.0, by_server=True), "about 42 minutes at the server's 10 a minute"),
+        (upper_bound(2520.0, 10.0), "at most about 42 minutes at the server's 10 a minute"),
         (Estimate(10.0, 1200.0, by_server=False), "about 10 seconds at your own 1,200 a minute"),
     ],
 )

@@ -3,8 +3,9 @@
 import pytest
 
 from rolecall.models import Json, NoReply, Reply
+from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
-from rolecall.rocketchat.preflight import Account, parse_account
+from rolecall.rocketchat.preflight import Account, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import Limits
 from rolecall.rocketchat.responses import is_joined, is_route_unavailable
 from rolecall.rocketchat.url import InvalidUrlError
@@ -124,3 +125,47 @@ def test_a_room_is_joined_or_not_or_nobody_knows(answer: Reply | NoReply, joined
 def test_a_refused_route_is_not_asked_again(answer: Reply | NoReply, refused: bool) -> None:
     """401, 403 and 404 say that the route itself is not to be had; nothing else does."""
     assert is_route_unavailable(answer) is refused
+
+
+LIMITED = Account("bulkBotId", "bulk.bot", ("bot", "user"), Limits(10, 9, 1_700_000_042))
+
+
+def permissions(*roles: str) -> Json:
+    """Make the response of `permissions.listAll`."""
+    return {
+        "update": [{"_id": "set-leader", "roles": ["owner"]}, {"_id": "api-bypass-rate-limit", "roles": list(roles)}],
+        "success": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("account", "answer", "expected"),
+    [
+        (LIMITED, reply(200, permissions("admin", "bot", "app")), True),
+        (LIMITED, reply(200, permissions("admin", "app")), False),
+        (LIMITED, reply(200, permissions()), False),
+        (LIMITED, reply(200, {"update": [], "success": True}), False),
+        (LIMITED, reply(200, {"success": True}), False),
+        (LIMITED, reply(200, b"<html></html>"), False),
+        (LIMITED, reply(403, {"success": False, "error": "unauthorized"}), False),
+        (LIMITED, reply(429, {"success": False, "error": "Error, too many requests"}), False),
+        (LIMITED, NoReply("timeout", "no response in time", True), False),
+        (LIMITED._replace(roles=()), None, False),
+        (LIMITED._replace(limits=None), None, False),
+    ],
+)
+async def test_the_permission_to_bypass_the_limit_is_read(
+    account: Account, answer: Reply | NoReply | None, expected: bool
+) -> None:
+    """The account's roles must have it; what cannot be read is no, and without headers there is nothing to read."""
+
+    class Permissions(Client):
+        def __init__(self) -> None:
+            pass
+
+        async def get_listing(self, path: str, **query: str) -> Reply | NoReply:
+            assert path == "/api/v1/permissions.listAll"
+            assert answer is not None
+            return answer
+
+    assert await may_bypass_rate_limit(Permissions(), account) is expected

@@ -162,11 +162,15 @@ def test_retry_after_needs_a_date_for_a_date() -> None:
 @pytest.mark.parametrize(
     ("more", "body", "seconds"),
     [
-        ({**headers(remaining="0"), "Retry-After": "7"}, SENTENCE % b"9", 42.0),
-        ({**headers(remaining="1"), "Retry-After": "7"}, SENTENCE % b"9", 7.0),
+        ({**headers(remaining="0"), "Retry-After": "7"}, SENTENCE % b"9", 9.0),
+        ({**headers(remaining="0"), "Retry-After": "7"}, b"", 7.0),
+        ({**headers(remaining="0")}, b"", 42.0),
+        ({**headers(remaining="1")}, b"", None),
+        ({**headers(remaining="1"), "Retry-After": "7"}, SENTENCE % b"9", 9.0),
         ({**headers(remaining="1")}, SENTENCE % b"9", 9.0),
-        ({"Retry-After": "7"}, SENTENCE % b"9", 7.0),
-        ({"Retry-After": LATER, "Date": DATE}, SENTENCE % b"9", 40.0),
+        ({"Retry-After": "7"}, SENTENCE % b"9", 9.0),
+        ({"Retry-After": "7"}, SENTENCE % b"x", 7.0),
+        ({"Retry-After": LATER, "Date": DATE}, b"", 40.0),
         ({"Retry-After": LATER}, SENTENCE % b"9", 9.0),
         ({}, SENTENCE % b"42", 42.0),
         ({}, SENTENCE % b"0", 0.0),
@@ -180,7 +184,7 @@ def test_retry_after_needs_a_date_for_a_date() -> None:
     ],
 )
 def test_the_asked_wait_has_its_order(more: dict[str, str], body: bytes, seconds: float | None) -> None:
-    """The end of the window goes before `Retry-After`, and that before the sentence."""
+    """The sentence, which is of the limiter's clock, goes before `Retry-After`, and that before the window's end."""
     assert retry_delay(reply(429, body, more)) == seconds
 
 

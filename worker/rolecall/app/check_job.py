@@ -88,7 +88,7 @@ async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppC
     """Import the rows and predict the outcome of each; a check that was complete starts again."""
     await _import(run, rows, context.stop)
     async with connect(context) as connection:
-        session = open_read_session(context, connection.client, run.log_file)
+        session = open_read_session(context, connection, run.log_file)
         return await _check(run, connection, session, request, context)
 
 

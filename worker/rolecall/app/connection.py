@@ -18,7 +18,7 @@ from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
-from rolecall.rocketchat.preflight import Account, fetch_current_user, parse_account
+from rolecall.rocketchat.preflight import Account, fetch_current_user, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
 
 T = TypeVar("T")
@@ -43,12 +43,14 @@ class Connection(NamedTuple):
     account: Account
     server_date: float | None
     """The server's clock at the first response: epoch seconds."""
+    may_be_exempt: bool = False
+    """The account's roles allow it to bypass the rate limit."""
 
     @property
     def caller(self) -> Caller:
         """Who makes the calls, for the evidence of their outcomes."""
         date = self.server_date
-        return Caller(self.account.user_id, None if date is None else round(date * 1000))
+        return Caller(self.account.user_id, None if date is None else round(date * 1000), self.may_be_exempt)
 
     def estimate(self, settings: Settings, calls: int) -> Estimate | None:
         """Estimate how long so many calls take; None where nothing limits them."""
@@ -66,7 +68,9 @@ async def connect(context: AppContext) -> AsyncIterator[Connection]:
         call = fetch_current_user(client, context.settings.outage_timeout, context.observer.waiting)
         reply = await until_stopped(call, context.stop)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
-        yield Connection(client, parse_account(reply, context.connection.url), date)
+        account = parse_account(reply, context.connection.url)
+        may_be_exempt = await until_stopped(may_bypass_rate_limit(client, account), context.stop)
+        yield Connection(client, account, date, may_be_exempt)
 
 
 async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
@@ -85,11 +89,11 @@ class ReadSession(NamedTuple):
     clock: Clock
 
 
-def open_read_session(context: AppContext, client: Client, log_file: Path | None) -> ReadSession:
+def open_read_session(context: AppContext, connection: Connection, log_file: Path | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
     log = context.observer.open_log(log_file, hide=context.credentials.token)
-    run_context = RunContext.create(context.settings, log, stop=context.stop)
-    return ReadSession(ReadClient(client, run_context), context.stop, run_context.clock)
+    run_context = RunContext.create(context.settings, log, stop=context.stop, caller=connection.caller)
+    return ReadSession(ReadClient(connection.client, run_context), context.stop, run_context.clock)
 
 
 async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:

@@ -102,7 +102,7 @@ async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) ->
         operation = require_change(run)
         require_workspace(run, context.connection.url)
         async with connect(context) as connection:
-            session = open_read_session(context, connection.client, run.log_file)
+            session = open_read_session(context, connection, run.log_file)
             return await _verify(run, operation, session, context, wait=wait)
 
 

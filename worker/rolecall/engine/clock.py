@@ -14,6 +14,10 @@ class Clock(NamedTuple):
     wall: Callable[[], float] = time.time
     """Seconds since the epoch, UTC."""
 
+    def offset(self) -> float:
+        """Return the wall clock minus the monotonic one, in seconds."""
+        return self.wall() - self.now()
+
     def wall_ms(self) -> int:
         """Return milliseconds since the epoch, UTC, as the run store records them."""
         return int(self.wall() * 1000)

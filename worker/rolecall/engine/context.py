@@ -19,6 +19,8 @@ class Caller(NamedTuple):
     account_id: str
     started_at: int | None
     """The server's clock before the first call: UTC, milliseconds since the epoch; None if it is not known."""
+    may_be_exempt: bool = False
+    """The account's roles allow it to bypass the rate limit, so that the server may not enforce the limit it sends."""
 
 
 ANONYMOUS = Caller("", None)
@@ -60,7 +62,7 @@ class RunContext:
             clock=clock,
             stop=stop,
             events=EngineEvents(log, clock, stop),
-            admission=admission or AdmissionController.build(settings, clock),
+            admission=admission or AdmissionController.build(settings, clock, may_be_exempt=caller.may_be_exempt),
             caller=caller,
             follows_plan=follows_plan,
         )

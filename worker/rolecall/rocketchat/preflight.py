@@ -8,12 +8,17 @@ from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
-from rolecall.rocketchat.response_classifier import parse_object, rate_limit_delay
+from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
+from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
 from rolecall.rocketchat.url import InvalidUrlError
 
 ME = "/api/v1/me"
 INFO = "/api/info"
 """Returns the server's version; shortened for accounts without `view-statistics`."""
+
+
+BYPASS_RATE_LIMIT = "api-bypass-rate-limit"
+"""The permission of accounts that are not limited; servers disagree on whether they send them the headers."""
 
 
 class Account(NamedTuple):
@@ -38,6 +43,19 @@ async def fetch_current_user(client: Client, max_wait: float, on_wait: Callable[
         await asyncio.sleep(wait)
         reply = await client.get(ME)
     return reply
+
+
+async def may_bypass_rate_limit(client: Client, account: Account) -> bool:
+    """Return whether the account's roles have the permission, so that its limit may not be enforced.
+
+    False for an account without rate limit headers, to which it makes no difference, and where the permissions cannot
+    be read.
+    """
+    if account.limits is None or not account.roles:
+        return False
+    body = classify_read(await client.get_listing(PERMISSIONS)).body
+    roles = parse_permission(body, BYPASS_RATE_LIMIT) if body is not None else None
+    return roles is not None and not roles.isdisjoint(account.roles)
 
 
 def is_rocketchat_response(reply: Reply | NoReply) -> bool:

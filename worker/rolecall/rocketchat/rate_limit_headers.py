@@ -35,8 +35,11 @@ class Limits(NamedTuple):
     """The end of the window: epoch seconds of the server's clock."""
 
 
-def parse_limits(headers: Mapping[str, str]) -> Limits | None:
-    """Parse the rate limit headers; None if they are missing or invalid."""
+def parse_limits(headers: Mapping[str, str], max_past: float = 1.0) -> Limits | None:
+    """Parse the rate limit headers; None if they are missing or invalid.
+
+    `max_past`: seconds by which the reset may lie before `Date`, which a proxy may have taken from another clock.
+    """
     if "X-RateLimit-Limit" not in headers:  # fast path for an account that is not limited
         return None
     try:
@@ -47,7 +50,7 @@ def parse_limits(headers: Mapping[str, str]) -> Limits | None:
         return None
     reset_at = reset / 1000 if reset > EPOCH_IN_MILLISECONDS else float(reset)
     date = server_date(headers)
-    if date is not None and not -1.0 <= reset_at - date <= MAX_WINDOW:
+    if date is not None and not -max_past <= reset_at - date <= MAX_WINDOW:
         return None
     return Limits(limit, min(remaining, limit), reset_at)
 
@@ -85,17 +88,27 @@ def retry_after(reply: Reply) -> float | None:
     return None if moment is None or date is None else max(0.0, moment - date)
 
 
+def stated_wait(reply: Reply) -> float | None:
+    """Parse Rocket.Chat's sentence 'You must wait 42 seconds before trying this endpoint again'; None without it.
+
+    The seconds are those of the limiter's own clock, rounded up.
+    """
+    sentence = _WAIT.search(reply.body)
+    return float(sentence[1]) if sentence else None
+
+
 def retry_delay(reply: Reply) -> float | None:
     """Return how many seconds to wait after 'too many requests'; None if the response does not say it.
 
-    Sources in this order: the end of the server's window, `Retry-After`, Rocket.Chat's sentence
-    'You must wait 42 seconds before trying this endpoint again'.
+    Sources in this order: Rocket.Chat's sentence, `Retry-After`, the end of the server's window by `Date`, which a
+    proxy may have replaced.
     """
+    if (wait := stated_wait(reply)) is not None:
+        return wait
+    if (after := retry_after(reply)) is not None:
+        return after
     date = server_date(reply.headers)
     limits = parse_limits(reply.headers)
     if limits is not None and limits.remaining == 0 and date is not None:
         return max(0.0, limits.reset_at - date)
-    if (after := retry_after(reply)) is not None:
-        return after
-    sentence = _WAIT.search(reply.body)
-    return float(sentence[1]) if sentence else None
+    return None

@@ -55,6 +55,12 @@ class Server:
     """Seconds by which a reset in a header may be late: it is computed anew for each answer."""
     random: Random = field(default_factory=lambda: Random(1))
     dates: bool = True
+    date_clock: ServerTime | None = None
+    """The clock of the `Date` header, where a proxy replaces it; None: the limiter's own."""
+    whole_seconds: bool = False
+    """Cut resets down to the second."""
+    exempt: bool = False
+    """Count every call, and refuse none, as newer servers do for accounts that bypass the limiter."""
     counted: int = 0
 
     def __post_init__(self) -> None:
@@ -69,16 +75,19 @@ class Server:
             instance.start, instance.calls = stamp, 0
         instance.calls += 1
         reset = instance.start + length + math.floor(self.random.uniform(0, self.jitter) * 1000)
+        wait = math.ceil((reset - stamp) / 1000)
+        if self.whole_seconds:
+            reset -= reset % 1000
         headers = {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(max(0, self.limit - instance.calls)),
             "X-RateLimit-Reset": str(reset),
         }
         if self.dates:
-            headers["Date"] = formatdate(self.time(now), usegmt=True)
-        if instance.calls <= self.limit:
+            headers["Date"] = formatdate((self.date_clock or self.time)(now), usegmt=True)
+        if instance.calls <= self.limit or self.exempt:
             return 200, headers, GOOD
-        return 429, headers, TOO_MANY % math.ceil((reset - stamp) / 1000)
+        return 429, headers, TOO_MANY % wait
 
 
 @dataclass

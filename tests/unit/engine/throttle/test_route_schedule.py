@@ -15,15 +15,23 @@ SERVER = 1_700_000_000.0
 """The server's clock when ours shows nought."""
 
 
-def learnt(limit: int, remaining: int, *, length: float = 60.0) -> RouteSchedule:
-    """Give a schedule that has sent one call and knows, since 0, a window that ends at `length` by our clock.
+def learnt(limit: int, remaining: int, *, length: float = 60.0, rate: float | None = None) -> RouteSchedule:
+    """Give a schedule that knows, since 0, a window that ends at `length` by our clock.
 
-    The answer took long, so that the window's length is not beyond doubt.
+    It has seen two windows before. The answers took long, so that the window's length is not beyond doubt.
     """
-    schedule = RouteSchedule(None)
-    assert schedule.reserve(-0.3) is None
-    answer = windowed(limit, remaining, SERVER + length, SERVER, at=0.0)
-    schedule.record_response(answer._replace(sent_at=-0.3), refused=False)
+    schedule = RouteSchedule(rate)
+    for at in (-2 * length - 9.0, -length - 3.0):
+        assert schedule.reserve(at - 0.3) is None
+        schedule.assign_slot(at - 0.3)
+        earlier = windowed(limit, limit - 1, SERVER + at + length, SERVER + at, at=at)
+        schedule.record_response(earlier._replace(sent_at=at - 0.3), refused=False)
+    for left in range(limit - 1, remaining - 1, -1):
+        at = (remaining - left) * 0.2
+        assert schedule.reserve(at - 0.3) is None
+        schedule.assign_slot(at - 0.3)
+        answer = windowed(limit, left, SERVER + length, SERVER + at, at=at)
+        schedule.record_response(answer._replace(sent_at=at - 0.3), refused=False)
     return schedule
 
 
@@ -144,7 +152,7 @@ def test_resets_that_differ_a_little_are_one_window_that_ends_with_the_last() ->
     [
         (b"You must wait 42 seconds before trying this endpoint again", {}, 42.0),
         (b"slow down", {"Retry-After": "13"}, 13.0),
-        (b"You must wait 42 seconds", {"Retry-After": "13"}, 13.0),
+        (b"You must wait 42 seconds", {"Retry-After": "13"}, 42.0),
         (b"slow down", {}, FIRST_PAUSE),
         (b"slow down", {"Retry-After": "soon"}, FIRST_PAUSE),
         (b"You must wait 999999 seconds", {}, 900.0),
@@ -228,10 +236,7 @@ def test_a_server_error_may_pause_calls(status: int, pauses_calls: bool) -> None
 
 def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
     """Calls that wait for the window use no slot of the own rate."""
-    schedule = RouteSchedule(10.0)
-    schedule.reserve(-0.3)
-    schedule.assign_slot(-0.3)
-    schedule.record_response(windowed(2, 0, SERVER + 60, SERVER, at=0.0)._replace(sent_at=-0.3), refused=False)
+    schedule = learnt(2, 0, rate=10.0)
     now = opening(schedule, 0.05)
     schedule.assign_slot(now)
     wait = schedule.reserve(now)

@@ -13,6 +13,8 @@ from rolecall.engine.clock import Clock
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
+from rolecall.engine.throttle.exemption import Exemption
+from rolecall.engine.throttle.learnt_rate import LearntRate
 from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.engine.throttle.retry import RetryBudget
@@ -50,20 +52,22 @@ class CallLimits(NamedTuple):
     max_outage: float
     """Seconds without a good response, after which the observers are notified to give up."""
     observers: ObserverGroup
-    rate: PacedRateLimiter
+    rate: LearntRate
+    exemption: Exemption
     concurrency: AdaptiveConcurrencyLimiter
     breaker: CircuitBreaker
     retry_budget: RetryBudget
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock) -> Self:
+    def build(cls, settings: Settings, clock: Clock, exemption: Exemption) -> Self:
         """Build the limits that the settings ask for."""
         observers = ObserverGroup()
         return cls(
             clock=clock,
             max_outage=settings.outage_timeout,
             observers=observers,
-            rate=PacedRateLimiter(settings.rate),
+            rate=LearntRate(PacedRateLimiter(settings.rate)),
+            exemption=exemption,
             concurrency=AdaptiveConcurrencyLimiter(settings.concurrency),
             breaker=CircuitBreaker(
                 clock, observers, max_outage=settings.outage_timeout, first_pause=settings.retry_backoff
@@ -77,7 +81,10 @@ class CallLimits(NamedTuple):
         def on_delay(delay: Delay) -> None:
             self.observers.delayed(delay, limiter.status(self.clock.now()) if limits_rows else None)
 
-        limiter = RouteLimiter(RouteSchedule(self.rate, max_wait=self.max_outage), self.clock, on_delay)
+        schedule = RouteSchedule(
+            self.rate, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
+        )
+        limiter = RouteLimiter(schedule, self.clock, on_delay)
         return limiter
 
 
@@ -176,9 +183,16 @@ class AdmissionController:
         self._side_limiters: dict[str, RouteLimiter] = {}
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock) -> Self:
-        """Build the controller that the settings ask for."""
-        return cls(changes=CallLimits.build(settings, clock), reads=CallLimits.build(settings, clock))
+    def build(cls, settings: Settings, clock: Clock, *, may_be_exempt: bool = False) -> Self:
+        """Build the controller that the settings ask for.
+
+        `may_be_exempt`: the account's roles have the permission `api-bypass-rate-limit`, so that one call may find out
+        whether the server enforces its limit.
+        """
+        exemption = Exemption(is_possible=may_be_exempt)
+        return cls(
+            changes=CallLimits.build(settings, clock, exemption), reads=CallLimits.build(settings, clock, exemption)
+        )
 
     def observed_by(self, observer: AdmissionObserver, kind: CallKind) -> AbstractContextManager[None]:
         """Notify an observer of what happens to calls of this kind, while the block runs."""

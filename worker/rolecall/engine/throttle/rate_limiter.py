@@ -1,5 +1,6 @@
 """The own rate of calls: evenly spaced, without a burst above it."""
 
+import math
 import re
 from typing import NamedTuple
 
@@ -53,7 +54,10 @@ class PacedRateLimiter:
 
     def __init__(self, per_second: float | None) -> None:
         tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
-        self._interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
+        self.per_second = math.inf if per_second is None else per_second
+        """Calls a second as configured; infinite for unlimited."""
+        self._own_interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
+        self._interval = self._own_interval
         self._catch_up = tolerance.catch_up
         self._next = float("-inf")
         self._reserved = 0
@@ -66,6 +70,10 @@ class PacedRateLimiter:
         The smoothed time and four of its deviations, as the retransmission timer of TCP (RFC 6298).
         """
         return min(self._usual + 4 * self._deviation, MAX_LEAD)
+
+    def slow_down(self, per_second: float) -> None:
+        """Leave at most so many calls a second from now on, and never more than configured."""
+        self._interval = max(self._own_interval, 1.0 / per_second)
 
     def record_preparation(self, seconds: float) -> None:
         """Record how long the preparation of a call took."""

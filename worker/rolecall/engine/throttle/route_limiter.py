@@ -10,13 +10,19 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.throttle.exemption import Exemption
+from rolecall.engine.throttle.learnt_rate import LearntRate
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
-from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay
+from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay, stated_wait
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds of a pause after a 'too many requests' that names no time: doubled each time in a row."""
+SHORTEST_PAUSE, DOUBLINGS = 0.05, 7
+"""Seconds of any other pause after a 'too many requests', at least: doubled each time in a row, but so often only."""
+UNAVAILABLE = 503
+"""Some proxies send this instead of 429."""
 SHORTEST_WAIT = 0.001
 """Seconds; uvloop's timers count whole milliseconds, so a shorter wait may be none."""
 
@@ -50,12 +56,24 @@ class RouteSchedule:
     `rate`: the own rate, calls a second, None for unlimited; or a limiter that several routes share.
     """
 
-    def __init__(self, rate: PacedRateLimiter | float | None, *, max_wait: float = 900.0) -> None:
-        self.window = FixedWindowTracker(max_wait)
-        self._rate = rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate)
+    def __init__(
+        self,
+        rate: PacedRateLimiter | LearntRate | float | None,
+        *,
+        max_wait: float = 900.0,
+        exemption: Exemption | None = None,
+        own_offset: Callable[[], float] | None = None,
+    ) -> None:
+        self.window = FixedWindowTracker(max_wait, exemption, own_offset)
+        if not isinstance(rate, LearntRate):
+            rate = LearntRate(rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate))
+        self._learnt = rate
+        self._rate = rate.limiter
         self._max_wait = max_wait
         self._paused_until = -math.inf
         self._refusals = 0
+        self._unexplained = 0
+        """Refusals in a row that named no time while no call passed."""
 
     def server_delay(self, now: float) -> Delay | None:
         """Return the delay that the server demands; counts nothing, and leaves the own rate aside."""
@@ -104,21 +122,29 @@ class RouteSchedule:
             return
         if refused:
             self._pause_after_refusal(reply)
-            return
-        if reply.status < 500:
-            self._refusals = 0
+        elif reply.status < 500:
+            self._refusals = self._unexplained = 0
+            self._learnt.record_acceptance(reply.received_at)
         elif (seconds := retry_after(reply)) is not None:
             self._pause(reply.received_at, seconds)
+        elif reply.status == UNAVAILABLE:
+            self._learnt.record_refusal(reply.sent_at, reply.received_at)
 
     def _pause_after_refusal(self, reply: Reply) -> None:
-        seconds = retry_delay(reply)
+        wait = stated_wait(reply)
+        seconds = retry_delay(reply) if wait is None else self.window.ends_after(reply, wait)
         is_first = reply.received_at >= self._paused_until  # calls in flight beside it are refused too: nothing new
-        if seconds is None and is_first:
-            seconds = min(FIRST_PAUSE * 2 ** min(self._refusals, 10), LONGEST_PAUSE)
+        if seconds is None:
+            passes = self._learnt.record_refusal(reply.sent_at, reply.received_at)
+            if not is_first:
+                return
+            if not passes:
+                seconds = min(FIRST_PAUSE * 2 ** min(self._unexplained, 10), LONGEST_PAUSE)
+                self._unexplained += 1
         if is_first:
             self._refusals += 1
-        if seconds is not None:
-            self._pause(reply.received_at, seconds)
+        shortest = SHORTEST_PAUSE * 2 ** min(max(0, self._refusals - 1), DOUBLINGS)
+        self._pause(reply.received_at, max(seconds or 0.0, shortest))
 
     def _pause(self, now: float, seconds: float) -> None:
         self._paused_until = max(self._paused_until, now + min(seconds, self._max_wait))

@@ -1,10 +1,10 @@
-"""The offset of the server's clock, as exactly as its responses show it.
+"""The offset of the clock by which the server ends its rate limit windows, as exactly as its responses show it.
 
-A `Date` header is cut down to the second, so one response places the server's clock only within a second. Two things
-make it exact: the bounds of many responses are intersected; and a response that opened a window shows the window's
-start, `reset - length`, to the millisecond, once the length is known. The length is guessed to be a whole number of
-seconds (the default is 60, and administrators use round numbers), which bounds of one second always decide. The guess
-is dropped for good when a later response contradicts it.
+Three sources place that clock. A `Date` header is cut down to the second, and a proxy may have replaced it by the time
+of another clock. A refusal says "wait N seconds": that is the limiter's own clock, cut to the second as well; where
+the two contradict, `Date` is not used any more. And a response that opened a window shows the window's start,
+`reset - length`, to the millisecond, once the length is known. The length is taken for a whole number of seconds (the
+default is 60, and administrators use round numbers); that guess is dropped for good when a response contradicts it.
 """
 
 import math
@@ -13,7 +13,21 @@ from typing import NamedTuple
 DRIFT = 200e-6
 """Seconds by which two clocks may drift apart in a second; a bound widens by this until a response renews it."""
 TOLERANCE = 0.050
-"""Seconds by which a guessed window may miss the bounds of the `Date` headers before the guess is dropped."""
+"""Seconds by which two sources may miss each other before they contradict."""
+RESET_LATENESS = 0.005
+"""Seconds by which a reset may be late, because the server computes it anew for each response."""
+DATE_STEP = 1.0
+"""Seconds by which `Date` misses the windows' starts where its clock was set; a wrong guess of the length is less."""
+USUAL_DIVISORS = (60, 30, 20, 15, 10, 5, 2, 1)
+"""Of two possible lengths the one that can be divided by the greater of these is the guess."""
+USUAL_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 600)
+"""Seconds of the windows that administrators choose."""
+USUAL_EXCESS = 1.02
+"""A length up to this multiple of a usual one is not worth a question."""
+UNPROVEN = 2
+"""Windows that must be seen to begin before their ends are certain: the second one shows that the first had ended."""
+OWN_CLOCK_EXACTNESS = 0.1
+"""Seconds by which the own clock is wrong where it is set by the network."""
 
 
 class ClockOffsetBounds(NamedTuple):
@@ -34,16 +48,36 @@ class ClockOffsetBounds(NamedTuple):
         low, high = max(old.low, by.low), min(old.high, by.high)
         return ClockOffsetBounds(low, high, by.at) if low <= high else by
 
+    def distance(self, other: "ClockOffsetBounds") -> float:
+        """Return the seconds between the two ranges; 0 where they overlap."""
+        return max(0.0, self.low - other.high, other.low - self.high)
+
 
 class ServerClock:
-    """The server's clock, learnt from responses. All times in seconds; epoch seconds for the server."""
+    """The clock of the server's limiter, learnt from responses. All times in seconds; epoch seconds for the server."""
 
     def __init__(self) -> None:
-        self._dates: ClockOffsetBounds | None = None
-        self._starts: ClockOffsetBounds | None = None
+        self._coarse: ClockOffsetBounds | None = None
+        """From `Date`, or from refusals once `Date` was contradicted."""
+        self._uses_date = True
+        self._openings: ClockOffsetBounds | None = None
+        """The window's length plus the offset, from the responses that opened windows."""
         self._length: int | None = None
+        self._may_question_date = True
+        self._was_date_set_back = False
+        self._is_length_exact = False
+        """False where a reset that is a little late may have made it one too long."""
         self._guessing = True
         self._confirmed = False
+        self._refused: ClockOffsetBounds | None = None
+        """From refusals alone."""
+        self._wrong_ends = 0
+        self._doubted_windows = UNPROVEN
+        self._wrong_end_at = -math.inf
+        self._last_whole_reset: float | None = None
+        self._has_fractions = False
+        self.reset_precision = 0.0
+        """Seconds by which a reset may be cut down: 1 for a server that sends whole seconds only."""
 
     @property
     def window_length(self) -> int | None:
@@ -51,44 +85,174 @@ class ServerClock:
         return self._length
 
     @property
+    def longest_window(self) -> float:
+        """Seconds after which a window has ended, whenever it began; infinite while no length is assumed."""
+        return math.inf if self._length is None or not self._guessing else self._length * (1 + DRIFT)
+
+    @property
     def is_guess_unconfirmed(self) -> bool:
-        """True while the window's length is a guess that no second window has confirmed."""
+        """True while the end of a window is a guess that no second window has confirmed."""
         return self._starts is not None and not self._confirmed
+
+    @property
+    def is_end_uncertain(self) -> bool:
+        """True while one call should go alone into a new window."""
+        return self.is_guess_unconfirmed or self._doubted_windows > 0
+
+    def is_date_doubtful(self, own_offset: float | None) -> bool:
+        """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
+
+        That is so for a length that is not usual, where the own clock, which is `own_offset` before the monotonic
+        one, disagrees with `Date` and makes the length a usual one, and where `Date` was set back.
+        """
+        if self._coarse is None or not (self._may_question_date and self._uses_date):
+            return False
+        if self._was_date_set_back and (self._starts is None or not self._confirmed):
+            return True
+        if self._openings is None or self._confirmed or not self._guessing:
+            return False
+        if self._length is not None and self._is_length_exact:
+            usual = max(length for length in USUAL_LENGTHS if length <= self._length)
+            if self._length > usual * USUAL_EXCESS:
+                return True
+        if own_offset is None or own_offset <= self._coarse.high + DATE_STEP:
+            return False
+        low, high, _ = self._openings
+        return any(
+            low - OWN_CLOCK_EXACTNESS <= length + own_offset <= high + OWN_CLOCK_EXACTNESS for length in USUAL_LENGTHS
+        )
 
     def record_date(self, date: float, sent_at: float, received_at: float) -> None:
         """Learn from a `Date` header: between the two moments the server's clock was within a second after `date`."""
-        seen = ClockOffsetBounds(date - received_at, date + 1.0 - sent_at, received_at)
-        self._dates = seen if self._dates is None else self._dates.narrowed(seen)
+        if self._uses_date:
+            seen = ClockOffsetBounds(date - received_at, date + 1.0 - sent_at, received_at)
+            if self._coarse is not None and (before := self._coarse.widened(received_at)).distance(seen) > TOLERANCE:
+                self._doubted_windows = max(self._doubted_windows, 1)
+                self._may_question_date = self._was_date_set_back = seen.high < before.low
+            self._coarse = seen if self._coarse is None else self._coarse.narrowed(seen)
+
+    def record_reset(self, reset_at: float, sent_at: float, received_at: float) -> None:
+        """Learn from a call that was counted in a window: the limiter's clock had not passed that window's end."""
+        if reset_at % 1:
+            self._has_fractions, self.reset_precision = True, 0.0
+        elif not self._has_fractions:
+            if self._last_whole_reset is not None and self._last_whole_reset != reset_at:
+                self._expect_whole_seconds()
+            self._last_whole_reset = reset_at
+        latest = reset_at + self.reset_precision - sent_at
+        if self._coarse is not None and latest < self._coarse.widened(received_at).low - TOLERANCE:
+            self._distrust_date(None)
 
     def record_window_start(self, reset_at: float, sent_at: float, received_at: float) -> None:
         """Learn from the response to the call that opened a window which ends at `reset_at`."""
-        if not self._guessing or self._dates is None:
+        seen = ClockOffsetBounds(reset_at - received_at, reset_at + self.reset_precision - sent_at, received_at)
+        self._doubted_windows = max(0, self._doubted_windows - 1)
+        before, self._openings = self._openings, seen
+        is_first = before is None or self._length is None
+        if before is not None:
+            if before.widened(received_at).distance(seen) > TOLERANCE:
+                self._confirmed, is_first = False, True  # a clock was set, or ours stood still
+                if not self._uses_date:
+                    self._coarse = self._starts  # what refusals have shown is out of date
+            self._openings = before.narrowed(seen)
+        if not self._guessing or self._coarse is None:
             return
-        dates = self._dates.widened(received_at)
-        if self._length is None:
-            self._length = _only_whole_number(reset_at - received_at - dates.high, reset_at - sent_at - dates.low)
-            if self._length is None:
-                return
-        start = reset_at - self._length
-        seen = ClockOffsetBounds(start - received_at, start - sent_at, received_at)
-        if seen.high < dates.low - TOLERANCE or seen.low > dates.high + TOLERANCE:
+        coarse = self._coarse.widened(received_at)
+        if self._length is None and not self._guess_length(coarse):
+            return
+        starts = self._starts
+        distance = 0.0 if starts is None else starts.distance(coarse)
+        if distance > DATE_STEP and self._confirmed and self._uses_date:
+            self._uses_date, self._coarse = False, starts  # the windows go on as before: only `Date` was set
+        elif distance > TOLERANCE:
             self.drop_guess()
         else:
-            self._confirmed = self._starts is not None
-            self._starts = seen if self._starts is None else self._starts.narrowed(seen)
+            self._confirmed = self._confirmed or not is_first
+
+    def record_refusal(self, reset_at: float, seconds: float, sent_at: float, received_at: float) -> bool:
+        """Learn from 'wait N seconds', which is rounded up; return True where that corrects what was known."""
+        was_corrected = not self._has_fractions and not self.reset_precision
+        if not self._has_fractions:
+            self._expect_whole_seconds()
+        low, high = reset_at - seconds, reset_at + self.reset_precision - seconds + 1.0
+        seen = ClockOffsetBounds(low - received_at, high - sent_at, received_at)
+        self._refused = seen if self._refused is None else self._refused.narrowed(seen)
+        if self._coarse is None or self._coarse.widened(received_at).distance(self._refused) > TOLERANCE:
+            self._distrust_date(self._refused)
+            was_corrected = True
+        if was_corrected:
+            self._wrong_end_at = received_at
+        return was_corrected
+
+    def record_wrong_end(self, sent_at: float, received_at: float) -> None:
+        """Record a refusal in a window that should have ended: the guess was wrong; the second time, so is `Date`."""
+        if sent_at < self._wrong_end_at:
+            return  # it was in flight beside the first one
+        self._wrong_end_at = received_at
+        self._wrong_ends += 1
+        self._doubted_windows = UNPROVEN
+        if self._wrong_ends > 1 and self._uses_date and self._refused is not None:
+            self._distrust_date(self._refused)
+        else:
+            self.drop_guess()
+
+    def record_question(self) -> None:
+        """Record that a call leaves whose refusal shows whether `Date` is right: one is enough."""
+        self._may_question_date = False
+
+    def record_right_date(self, sent_at: float, received_at: float) -> None:
+        """Record that this refusal has contradicted nothing."""
+        if self._was_date_set_back:
+            self._was_date_set_back = False
+        else:
+            self.record_wrong_end(sent_at, received_at)  # the length is unusual, and not known well enough
 
     def drop_guess(self) -> None:
-        """Drop the guess of the window's length for good: from now on only `Date` headers count."""
+        """Drop the guess of the window's length for good: from now on only the coarse bounds count."""
         self._guessing = False
-        self._starts = None
+        self._doubted_windows = max(self._doubted_windows, 1)
 
     def to_local(self, server_time: float, now: float) -> float | None:
         """Return the moment of our clock by which the server's has surely reached `server_time`; None if unknown."""
-        known = self._starts or self._dates
+        known = self._starts or self._coarse
         return None if known is None else server_time - known.widened(now).low
 
+    @property
+    def _starts(self) -> ClockOffsetBounds | None:
+        if not self._guessing or self._openings is None or self._length is None:
+            return None
+        low, high, at = self._openings
+        return ClockOffsetBounds(low - self._length, high - self._length, at)
 
-def _only_whole_number(low: float, high: float) -> int | None:
-    """Return the one whole number of seconds in (low, high], or None where there is none or more than one."""
-    highest = math.floor(high)
-    return highest if highest >= 1 and low < highest and highest - 1 <= low else None
+    def _expect_whole_seconds(self) -> None:
+        if not self.reset_precision and self._openings is not None:
+            self._openings = self._openings._replace(high=self._openings.high + 1.0)
+        self.reset_precision = 1.0
+
+    def _distrust_date(self, coarse: ClockOffsetBounds | None) -> None:
+        self._uses_date, self._coarse = False, coarse
+        self._length, self._guessing, self._confirmed = None, True, False
+        self._doubted_windows = UNPROVEN
+        if coarse is not None and self._openings is not None:
+            self._guess_length(coarse)
+
+    def _guess_length(self, coarse: ClockOffsetBounds) -> bool:
+        """Guess the length; return False where `Date` leaves more than one, and where none is possible."""
+        if self._openings is None:
+            return False
+        opened = self._openings.widened(coarse.at)
+        low, high = opened.low - coarse.high, opened.high - coarse.low
+        lengths = _whole_numbers(low, high)
+        if len(lengths) == 1 or not self._uses_date:
+            self._length = max(lengths, key=_usualness, default=None)
+            self._is_length_exact = _whole_numbers(low - RESET_LATENESS, high) == lengths
+        return self._length is not None
+
+
+def _whole_numbers(low: float, high: float) -> range:
+    """Return the whole numbers of seconds in (low, high], from 1."""
+    return range(max(1, math.floor(low) + 1), math.floor(high) + 1)
+
+
+def _usualness(length: int) -> int:
+    return max(divisor for divisor in USUAL_DIVISORS if length % divisor == 0)

@@ -7,16 +7,20 @@ window has room for it, because it may reach any instance.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-from rolecall.engine.throttle.server_clock import ServerClock
+from rolecall.engine.throttle.exemption import Exemption
+from rolecall.engine.throttle.server_clock import TOLERANCE, ServerClock
+from rolecall.engine.throttle.shared_window import SharedWindowDetector
 from rolecall.models import NoReply, RateLimitStatus, Reply
-from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, server_date
+from rolecall.rocketchat.rate_limit_headers import MAX_WINDOW, Limits, parse_limits, server_date, stated_wait
 
 SAME_WINDOW = 0.1
 """Seconds by which the resets of one window may differ between responses (each is computed anew)."""
 SAFETY = 0.002
 """Seconds to wait beyond a reset."""
+TOO_MANY_REQUESTS = 429
 NOW = -math.inf
 """Opening time of a window that has room."""
 
@@ -30,23 +34,40 @@ class WindowState(NamedTuple):
     """Calls that it still accepts; those in flight may not be counted yet."""
     known_since: float
     """When its first response came, on our clock."""
+    lateness: float = 0.0
+    """Seconds by which a later response had a later reset than the first one."""
+    full_since: float = math.inf
+    """When `Remaining: 0` came, on our clock."""
+    earlier: int = 0
+    """Calls in it that were counted before the first of ours, as far as that is known."""
 
 
 class FixedWindowTracker:
     """The room that one route's windows have.
 
-    `max_wait`: seconds after which a window counts as ended, even if its headers say otherwise.
+    `max_wait`: seconds after which a window counts as ended, even if its headers say otherwise. `own_offset` returns
+    the own wall clock minus the monotonic clock; None leaves it aside.
     """
 
-    def __init__(self, max_wait: float = math.inf) -> None:
+    def __init__(
+        self,
+        max_wait: float = math.inf,
+        exemption: Exemption | None = None,
+        own_offset: Callable[[], float] | None = None,
+    ) -> None:
+        self._own_offset = own_offset
         self._max_wait = max_wait
+        self._exemption = exemption or Exemption()
         self._clock = ServerClock()
+        self._sharing = SharedWindowDetector()
         self._windows: list[WindowState] = []
         self._last_ended: WindowState | None = None
         self._in_flight = 0
         self._has_learnt = False
         self._limit: int | None = None
         self._sent_since_reset = 0
+        self._is_probing = False
+        self._is_questioning = False
         self.calls = 0
         """Calls that have left, in all."""
 
@@ -62,33 +83,55 @@ class FixedWindowTracker:
 
     def status(self, now: float) -> RateLimitStatus | None:
         """Return what the fullest known window still accepts, for displays; None while no limit is known."""
-        if self._limit is None:
+        if self._limit is None or self._exemption.is_proven:
             return None
         self._drop_ended(now)
         length = self._clock.window_length
         if not self._windows:
             return RateLimitStatus(self._limit, length, max(0, self._limit - self._sent_since_reset), length or 0.0)
         window = min(self._windows, key=lambda known: known.left)
-        return RateLimitStatus(
-            self._limit, length, max(0, window.left - self._in_flight), max(0.0, self._ends(window, now) - now)
-        )
+        ends = self._ends(window, now)
+        ends_in = max(0.0, ends - now) if ends < math.inf else length or 0.0
+        return RateLimitStatus(self._limit, length, max(0, window.left - self._in_flight), ends_in)
 
     def opens_at(self, now: float) -> float:
         """Return when the next call may leave: NOW, a moment of our clock, or infinity: a response decides."""
+        if self._exemption.is_proven or (self._has_learnt and self._limit is None):
+            return NOW
         self._drop_ended(now)
         if self._windows:
-            full = [window for window in self._windows if window.left <= self._in_flight]
-            return min(self._ends(window, now) for window in full) if full else NOW
-        if self._has_learnt and self._limit is None:
-            return NOW
+            return self._opens_in_known_windows(now)
         # No window is known, or a new one without a response yet: assume the limit of the last one. One call leaves
-        # alone where the end of the old window is not certain.
-        certain = self._limit is not None and not self._clock.is_guess_unconfirmed
+        # alone where the end of the old window is not certain, or where other clients use the new one too.
+        certain = self._limit is not None and not self._clock.is_end_uncertain and not self._sharing.is_shared
         room = (self._limit or 0) - self._sent_since_reset if certain else 0
         return NOW if room > 0 or self._in_flight == 0 else math.inf
 
+    def _opens_in_known_windows(self, now: float) -> float:
+        full = [window for window in self._windows if window.left <= self._in_flight]
+        if not full:
+            left = min(window.left for window in self._windows)
+            waits = self._sharing.is_shared and self._in_flight >= self._sharing.max_in_flight(left)
+            return math.inf if waits else NOW
+        if self._in_flight == 0 and (self._exemption.may_probe or self._questions_date):
+            return NOW
+        ends = min(self._ends(window, now) for window in full)
+        # While no end is known, one call finds out.
+        return NOW if ends == math.inf and self._in_flight == 0 else ends
+
+    @property
+    def _questions_date(self) -> bool:
+        """True where one call may be refused: "wait N seconds" shows whether `Date` is of the limiter's clock."""
+        return self._clock.is_date_doubtful(self._own_offset() if self._own_offset is not None else None)
+
     def record_request(self) -> None:
         """Count a call that leaves."""
+        if self._in_flight == 0 and self._windows and any(window.left <= 0 for window in self._windows):
+            self._is_questioning = self._questions_date
+            self._clock.record_question()
+            if self._exemption.may_probe:
+                self._exemption.start_probe()
+                self._is_probing = True
         self._in_flight += 1
         self._sent_since_reset += 1
         self.calls += 1
@@ -98,41 +141,94 @@ class FixedWindowTracker:
         self._in_flight -= 1
         self._sent_since_reset -= 1
         self.calls -= 1
+        self._end_probe()
 
     def record_response(self, reply: Reply | NoReply, *, refused: bool = False) -> None:
         """Record the end of a call and learn from its headers; `refused`: it was 'too many requests'."""
+        if self._windows and isinstance(reply, Reply):
+            self._drop_ended(reply.received_at)  # while this call still counts as sent since then
         self._in_flight -= 1
         if isinstance(reply, NoReply):
+            self._end_probe()
             if reply.maybe_sent:  # the server may have counted it
                 self._windows = [window._replace(left=window.left - 1) for window in self._windows]
             return
-        limits = parse_limits(reply.headers)
+        refused = refused or reply.status == TOO_MANY_REQUESTS
+        if refused:
+            self._exemption.record_refusal()
+        limits = parse_limits(reply.headers, max_past=MAX_WINDOW)
         if limits is not None or self._limit is not None:
             date = server_date(reply.headers)
             if date is not None:
                 self._clock.record_date(date, reply.sent_at, reply.received_at)
         if limits is not None:
-            if refused and self._last_ended is not None and _is_same(self._last_ended, limits):
-                self._clock.drop_guess()  # that window has not ended: the conclusion about the clock was wrong
             self._learn(limits, reply, refused=refused)
-        elif reply.status < 429:
+        elif _shows_no_limit(reply, is_first=not self._has_learnt):
             # Rocket.Chat itself has answered without a window: this account is not limited (any more).
             self._has_learnt, self._limit = True, None
             self._windows.clear()
+        self._end_probe()
+
+    def ends_after(self, reply: Reply, wait: float) -> float:
+        """Return the seconds until the end of the window that refused a call, which said "wait N seconds".
+
+        Those are rounded up: where the clock agrees, it knows the end better.
+        """
+        limits = parse_limits(reply.headers, max_past=MAX_WINDOW)
+        if limits is None:
+            return wait
+        window = WindowState(limits.reset_at, 0, reply.received_at)
+        seconds = self._ends(window, reply.received_at) - reply.received_at
+        return seconds if wait - 1.0 - TOLERANCE <= seconds <= wait + TOLERANCE else wait
 
     def _learn(self, limits: Limits, reply: Reply, *, refused: bool) -> None:
         self._has_learnt, self._limit = True, limits.limit
-        if limits.remaining == limits.limit - 1 and not refused:
+        has_ended = self._last_ended is not None and _is_same(self._last_ended, limits)
+        self._clock.record_reset(limits.reset_at, reply.sent_at, reply.received_at)
+        if refused:
+            wait = stated_wait(reply)
+            was_corrected = wait is not None and self._clock.record_refusal(
+                limits.reset_at, wait, reply.sent_at, reply.received_at
+            )
+            if has_ended and not was_corrected:
+                self._clock.record_wrong_end(reply.sent_at, reply.received_at)
+            elif self._is_questioning and not was_corrected:
+                self._clock.record_right_date(reply.sent_at, reply.received_at)
+        elif limits.remaining == limits.limit - 1:
             self._clock.record_window_start(limits.reset_at, reply.sent_at, reply.received_at)
         window = WindowState(limits.reset_at, limits.remaining, reply.received_at)
         if self._ends(window, reply.received_at) <= reply.received_at:
             return  # it had ended before its response came
-        for index, known in enumerate(self._windows):
-            if _is_same(known, limits):
-                last = max(known.reset_at, limits.reset_at)
-                self._windows[index] = known._replace(reset_at=last, left=min(known.left, limits.remaining))
-                return
-        self._windows.append(window)
+        if window.left == 0:
+            window = window._replace(full_since=reply.received_at)
+        known = next((known for known in self._windows if _is_same(known, limits)), None)
+        if known is None:
+            known = self._add(window, counted=limits.limit - limits.remaining)
+        else:
+            if window.left == 0 and not refused and reply.sent_at >= known.full_since:
+                self._exemption.record_acceptance()
+            self._windows[self._windows.index(known)] = known._replace(
+                reset_at=max(known.reset_at, window.reset_at),
+                lateness=known.lateness + max(0.0, window.reset_at - known.reset_at),
+                left=min(known.left, window.left),
+                full_since=min(known.full_since, window.full_since),
+            )
+        if not has_ended:
+            self._sharing.record_count(limits.limit - limits.remaining - known.earlier, self._sent_since_reset)
+
+    def _add(self, window: WindowState, *, counted: int) -> WindowState:
+        if self._ends(window, window.known_since) == math.inf:
+            self._windows.clear()  # the end of the old one was not known; this is the sign of it
+        is_only = not self._windows
+        earlier = self._sharing.record_window(counted, self._sent_since_reset, is_only=is_only)
+        self._windows.append(window._replace(earlier=earlier))
+        return self._windows[-1]
+
+    def _end_probe(self) -> None:
+        self._is_questioning = False
+        if self._is_probing:
+            self._is_probing = False
+            self._exemption.end_probe()
 
     def _drop_ended(self, now: float) -> None:
         for window in [window for window in self._windows if self._ends(window, now) <= now]:
@@ -140,12 +236,26 @@ class FixedWindowTracker:
             self._last_ended = window
             if not self._windows:
                 self._sent_since_reset = self._in_flight
+                self._sharing.record_end()
 
     def _ends(self, window: WindowState, now: float) -> float:
-        """Return when a window has surely ended, on our clock."""
-        end = self._clock.to_local(window.reset_at, now)
-        return now if end is None else min(end + SAFETY, window.known_since + self._max_wait)
+        """Return when a window has surely ended, on our clock; infinity while that is not known."""
+        end = self._clock.to_local(window.reset_at + self._clock.reset_precision, now)
+        longest = window.known_since + min(self._max_wait, self._clock.longest_window + window.lateness + SAFETY)
+        if end is None:
+            return longest if longest <= now else math.inf
+        return min(end + SAFETY, longest)
 
 
 def _is_same(window: WindowState, limits: Limits) -> bool:
     return abs(window.reset_at - limits.reset_at) <= SAME_WINDOW
+
+
+def _shows_no_limit(reply: Reply, *, is_first: bool) -> bool:
+    """Return whether a response without usable headers shows that Rocket.Chat does not limit this account.
+
+    Once a limit is known, only a 200 of Rocket.Chat shows it: proxies and schema errors send no headers either.
+    """
+    if is_first:
+        return reply.status < TOO_MANY_REQUESTS
+    return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and reply.body[:1] == b"{"
