@@ -93,13 +93,15 @@ def _nobody_else_changed(scenario: Scenario) -> None:
 def _no_call_without_need(scenario: Scenario, gaps: Sequence[Gap]) -> int:
     """Check that no answered call was made again, unless the response may have been lost in a gap.
 
-    A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again.
+    A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again. A call that
+    was cut off in a gap may be in no record.
     """
     repeated = 0
     by_gap = dict.fromkeys(gaps, 0)
     for pair in dict.fromkeys(scenario.lines):
-        in_doubt = False
-        for first, second in pairwise(_changing_calls(scenario, pair)):
+        calls = _changing_calls(scenario, pair)
+        in_doubt = bool(calls) and any(gap.start <= calls[0].time for gap in gaps)
+        for first, second in pairwise(calls):
             repeated += 1
             between = [gap for gap in gaps if first.time <= gap.end and gap.start <= second.time]
             if _is_sound(first) and not (in_doubt and first.status == REFUSED):

@@ -161,11 +161,7 @@ class Play:
         if room is None or room.archived or ACCOUNT.user_id not in room.members or call.user_id not in room.members:
             return
         if room.members[call.user_id] is None or room.has_role(call.user_id, "leader"):
-            apply_role_change(self.scenario.world, self._caller(call), call.room_id, call.user_id)
-
-    def _caller(self, call: Call) -> str:
-        """Return an account of the run that may have made a call: the record does not name it."""
-        return sorted(self.scenario.account_ids)[call.number % len(self.scenario.account_ids)]
+            apply_role_change(self.scenario.world, call.caller_id, call.room_id, call.user_id)
 
     def _set_clock(self) -> None:
         self.scenario.world.now = time.time() + self.sandbox.skew

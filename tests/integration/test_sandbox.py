@@ -36,7 +36,7 @@ async def test_a_removal_is_carried_out_and_recorded() -> None:
     async with Sandbox(world, clock=lambda: NOW) as sandbox, session() as http:
         assert await remove(http, sandbox.url) == (200, {"success": True})
     assert world.is_leader("ROOM", "USER") is False
-    assert world.calls == [Call(1, NOW, "groups.removeLeader", "ROOM", "USER", True, 200, None)]
+    assert world.calls == [Call(1, NOW, "groups.removeLeader", "ROOM", "USER", True, 200, None, ACCOUNT.user_id)]
     assert world.calls_for("ROOM", "USER") == world.calls
     assert world.removals("ROOM", "USER") == 1
 

@@ -141,6 +141,8 @@ class Call(NamedTuple):
     """The HTTP status of the response; 0 if the connection was closed or hung without a response."""
     fault: str | None
     """The kind of the injected fault; None for a normal response."""
+    caller_id: str = ""
+    """The account that the request names in `X-User-Id`."""
 
 
 class RoleWrite(NamedTuple):

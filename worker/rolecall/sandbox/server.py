@@ -172,7 +172,8 @@ class Sandbox:
         calls = self.world.calls
         kind = fault.kind.value if fault else None
         done, status = response.carried_out, response.status
-        calls.append(Call(len(calls) + 1, now, request.route, request.room, request.user, done, status, kind))
+        named = (request.route, request.room, request.user)
+        calls.append(Call(len(calls) + 1, now, *named, done, status, kind, request.user_id))
         self._call_recorded.set()
 
 
