@@ -9,5 +9,8 @@ from rolecall.store.sqlite.store import SqliteStore
 
 
 def as_store(database: object) -> RunStore:
-    """Return the async store over an open database (or a double of one), which stays open for the test to read."""
-    return SqliteStore(cast(SqliteDatabase, database), ThreadPoolExecutor(1, thread_name_prefix="run store"))
+    """Return the async store over an open database (or a double of one), which stays open for the test to read.
+
+    Its thread ends with the last reference to the store; the name tells it from the threads of stores in use.
+    """
+    return SqliteStore(cast(SqliteDatabase, database), ThreadPoolExecutor(1, thread_name_prefix="store of a test"))
