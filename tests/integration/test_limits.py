@@ -1,7 +1,6 @@
 """Rate limits over sockets and in real time: other clocks, exempt accounts, shared windows, proxies that limit.
 
-Each case counts what the server saw. The bounds of time are wide: the simulations assert them exactly, and a loaded
-machine is no failure.
+Each case counts what the server saw.
 """
 
 import asyncio
@@ -64,7 +63,7 @@ async def test_a_proxy_that_sets_the_date_of_another_clock(tmp_path: Path, ahead
     seen = seen_by(world)
     assert seen.refused <= 2
     assert seen.calls == 40 + seen.refused
-    assert seen.seconds <= 3 * length * 3
+    assert seen.seconds <= 3 * length * 1.05 + 1.0, "a second is lost in the first window"
 
 
 @pytest.mark.parametrize("length", [1.0, 2.0])
@@ -80,7 +79,7 @@ async def test_a_server_clock_that_jumps_by_an_hour(tmp_path: Path, length: floa
     async with Sandbox(world, limiter=Limiter(LIMIT, length), clock=clock) as sandbox:
         await run_all(sandbox, pairs, tmp_path / "run.sqlite")
     assert seen_by(world).refused == 0
-    assert time.time() - began <= 5 * length * 3
+    assert time.time() - began <= 5 * length + 1.0
 
 
 @pytest.mark.parametrize("is_newer", [True, False])
@@ -97,7 +96,7 @@ async def test_an_exempt_account_of_a_newer_server(tmp_path: Path, is_newer: boo
     assert ended.code == 0, ended.stderr
     seen = seen_by(world)
     assert (seen.calls, seen.refused) == (300, 0)
-    assert seen.seconds <= 20.0, "29 windows would take 58 s"
+    assert seen.seconds <= 2.0
     assert any(call.route == "permissions.listAll" for call in world.calls) is is_newer
 
 
@@ -110,7 +109,7 @@ async def test_an_account_that_only_seems_exempt(tmp_path: Path, may_be_exempt: 
         await run_all(sandbox, pairs, tmp_path / "run.sqlite", may_be_exempt=may_be_exempt)
     seen = seen_by(world)
     assert seen.refused == refused
-    assert seen.seconds <= 3 * 3
+    assert seen.seconds <= 3 * 1.05 + 1.0
 
 
 @pytest.mark.parametrize(("clients", "most"), [(2, 0.15), (4, 0.30), (8, 0.47)])
@@ -127,7 +126,7 @@ async def test_clients_that_share_a_window(tmp_path: Path, clients: int, most: f
         await asyncio.gather(*(run_all(sandbox, own, tmp_path / f"{index}.sqlite") for index, own in enumerate(parts)))
     seen = seen_by(world)
     assert seen.refused / seen.calls <= most
-    assert seen.seconds <= (math.ceil(rows / LIMIT) - 1) * length * 2
+    assert seen.seconds <= (math.ceil(rows / LIMIT) - 1) * length * 1.1 + 2.0
 
 
 class LimitReq:
@@ -154,7 +153,7 @@ class LimitReq:
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Temporarily Unavailable"])
 async def test_a_proxy_that_limits_without_headers(tmp_path: Path, status: str) -> None:
-    """At an own rate of 50 a second, 100 rows are all done, with few refusals, and none is left in doubt."""
+    """At an own rate of 50 a second, 100 rows take 1.10 of the ideal, and none is left in doubt."""
     limiter = LimitReq(status)
     speak: Speak = limiter
     began = time.monotonic()
@@ -162,5 +161,5 @@ async def test_a_proxy_that_limits_without_headers(tmp_path: Path, status: str) 
         settings = replace(SETTINGS, rate=50.0, retry_backoff=0.5)
         ended = await run_pairs(server.url, many(100), tmp_path / "run.sqlite", settings, answer_within=5.0)
     assert {result.outcome for result in ended.results} == {Outcome.REMOVED}
-    assert time.monotonic() - began <= 2 * (100 - 6) / 10
+    assert time.monotonic() - began <= 1.10 * (100 - 6) / 10 + 1.0
     assert limiter.refused <= 12
