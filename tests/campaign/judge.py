@@ -94,22 +94,25 @@ def _no_call_without_need(scenario: Scenario, gaps: Sequence[Gap]) -> int:
     """Check that no answered call was made again, unless the response may have been lost in a gap.
 
     A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again. A call that
-    was cut off in a gap may be in no record.
+    was cut off in a gap may be in no record. No gap excuses more rows than there were calls in flight.
     """
     repeated = 0
-    by_gap = dict.fromkeys(gaps, 0)
+    excused: dict[Gap, set[Pair]] = {gap: set() for gap in gaps}
     for pair in dict.fromkeys(scenario.lines):
         calls = _changing_calls(scenario, pair)
-        in_doubt = bool(calls) and any(gap.start <= calls[0].time for gap in gaps)
+        in_doubt = False
         for first, second in pairwise(calls):
             repeated += 1
             between = [gap for gap in gaps if first.time <= gap.end and gap.start <= second.time]
             if _is_sound(first) and not (in_doubt and first.status == REFUSED):
-                _require(bool(between), f"{pair} was called again although it was answered: {first} {second}")
-                by_gap[between[0]] += 1
-            in_doubt = in_doubt or not _is_sound(first) or bool(between)
-    for gap, rows in by_gap.items():
-        _require(rows <= scenario.concurrency, f"{rows} answered rows were sent again after {gap}")
+                before = [gap for gap in reversed(gaps) if gap.start <= calls[0].time and first.status == REFUSED]
+                lost_in = between or before
+                _require(bool(lost_in), f"{pair} was called again although it was answered: {first} {second}")
+                excused[lost_in[0]].add(pair)
+                in_doubt = True
+            in_doubt = in_doubt or not _is_sound(first)
+    for gap, pairs in excused.items():
+        _require(len(pairs) <= scenario.concurrency, f"{len(pairs)} answered rows were sent again after {gap}")
     return repeated
 
 
