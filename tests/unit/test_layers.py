@@ -88,6 +88,7 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
 
 HEAVY = (
     "aiohttp",
+    "asyncio",
     "structlog",
     "tenacity",
     "rich",

@@ -21,7 +21,7 @@ from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import Count, Identity, PauseKind, RunStore, Session, count_by_outcome
+from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RunStore, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -37,7 +37,7 @@ REASON_HINTS = {
     **READING_HINTS,
     **VERIFICATION_HINTS,
     **SETTLEMENT_HINTS,
-    "killed_in_flight": "the worker was killed while the call was under way; the same command settles it",
+    KILLED_IN_FLIGHT: "the worker was killed while the call was under way; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
 """Every reason that a report can name, with what an operator can do about it."""

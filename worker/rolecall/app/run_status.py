@@ -10,14 +10,12 @@ from rolecall.app.run_directory import require_run
 from rolecall.engine.eta import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
-from rolecall.store.base import Count, Identity, Pause, PauseKind, Session, count_by_outcome
+from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
 
 RECENT_SECONDS = 60.0
 """Seconds over which the present speed is measured."""
-NOT_RECORDED = "killed_in_flight"
-"""Reason of a row whose call is in flight, or whose outcome is not recorded."""
 
 
 class State(StrEnum):
@@ -105,8 +103,8 @@ def progress_under_way(counts: Iterable[Count], live: LiveState, lately: int, se
     A row whose call is in flight has no outcome yet, so it is neither unknown nor done.
     """
     counts = list(counts)
-    under_way = sum(count.rows for count in counts if count.reason == NOT_RECORDED)
-    outcomes = count_by_outcome(count for count in counts if count.reason != NOT_RECORDED)
+    under_way = sum(count.rows for count in counts if count.reason == KILLED_IN_FLIGHT)
+    outcomes = count_by_outcome(count for count in counts if count.reason != KILLED_IN_FLIGHT)
     waiting = outcomes.pop(Outcome.NOT_ATTEMPTED, 0)
     done = outcomes.total()
     left = waiting + under_way

@@ -1,6 +1,5 @@
 """Stop signal: requests an early end of the run. The first reason wins."""
 
-import asyncio
 from enum import StrEnum
 
 
@@ -56,6 +55,8 @@ class StopSignal:
     """Requests the run to shut down."""
 
     def __init__(self) -> None:
+        import asyncio  # here: usage errors need only the reasons, and it is slow to import
+
         self.reason: StopReason | None = None
         self.detail = ""
         self._requested = asyncio.Event()

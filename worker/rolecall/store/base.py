@@ -3,7 +3,6 @@
 The tests in `tests/unit/store/contract` state the behaviour of each method and run against every implementation.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -17,6 +16,8 @@ T = TypeVar("T")
 
 KILLED = "killed"
 """Stop reason of a session whose process ended without recording one."""
+KILLED_IN_FLIGHT = "killed_in_flight"
+"""Reason of a row whose call is in flight, or whose outcome was not recorded."""
 DOUBT_MESSAGE = "the call of an earlier run may have been carried out"
 """Message of a row that an earlier run left in doubt and that this run has not sent."""
 PAGE_SIZE = 512
@@ -295,6 +296,8 @@ class RunStore(Protocol):
 
 async def read_pages(rows: Iterable[T], size: int = PAGE_SIZE) -> AsyncGenerator[list[T], None]:
     """Return the rows in pages. They are read on a thread, because reading a file blocks."""
+    import asyncio  # here: it is slow to import, and usage errors need only the exceptions
+
     left = iter(rows)
     while page := await asyncio.to_thread(lambda: list(islice(left, size))):
         yield page

@@ -1,6 +1,5 @@
 """Signals: the first requests the end, the second ends at once; the previous handlers are restored afterwards."""
 
-import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def two_stage_interrupt(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
     """Call `first` on the first of the signals, and `second` on each later one, while the block runs."""
+    import asyncio  # here: it is slow to import, and usage errors need no loop
+
     loop = asyncio.get_running_loop()
     stages = iter((first,))
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
-from rolecall.store.base import DOUBT_MESSAGE, Intent, Pair, PriorRecord
+from rolecall.store.base import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -34,7 +34,7 @@ def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, sto
     """Return the reported outcome and reason; without a recorded outcome: unknown if in doubt, else not attempted."""
     if outcome is not None:
         return Outcome(outcome), reason or ""
-    return (Outcome.UNKNOWN, "killed_in_flight") if in_doubt else (Outcome.NOT_ATTEMPTED, stop)
+    return (Outcome.UNKNOWN, KILLED_IN_FLIGHT) if in_doubt else (Outcome.NOT_ATTEMPTED, stop)
 
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
