@@ -15,7 +15,6 @@ from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleRe
 from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.settlement import (
     DIFFERS_FROM_PLAN,
-    MESSAGE_TOLERANCE,
     Case,
     Ending,
     Messages,
@@ -163,15 +162,15 @@ class PriorReader:
         self, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
     ) -> Mapping[str, Sequence[RoleMessage]]:
         """Return the role changes of the rooms in which a row in doubt was found as wanted, by room id."""
-        since: dict[str, int] = {}
-        for row in rows:
-            prior = row.prior
-            reading = readings.get(self._member(row), UNREADABLE)
-            if prior is not None and prior.read_at is not None and self._is_changed(row, reading):
-                since[row.room_id] = min(since.get(row.room_id, prior.read_at), prior.read_at)
         if not self._context.settings.message_evidence:
             return {}
-        return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
+        return await self._reader.messages_by_room(
+            (row.room_id, row.prior.read_at)
+            for row in rows
+            if row.prior is not None
+            and row.prior.read_at is not None
+            and self._is_changed(row, readings.get(self._member(row), UNREADABLE))
+        )
 
     def _is_changed(self, row: DueRow, reading: RoleReading) -> bool:
         """Return whether a row in doubt had a state that can be changed, and is read as wanted now."""
@@ -223,8 +222,7 @@ async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:
 
 async def due_rows(journal: BatchWriter, context: RunContext) -> AsyncGenerator[Sequence[DueRow], None]:
     """Return the due rows in job order without reading anything: every prior state is unknown."""
-    place = 0
+    place, unknown = 0, Prior(read_at=context.caller.started_at)
     while chunk := await journal.fetch_due(place, CHUNK, retry_failed=context.settings.retry_failed):
         place = chunk[-1][0]
-        unknown = Prior(read_at=context.caller.started_at)
         yield [row if row.in_doubt and row.prior else row._replace(prior=unknown) for _, row in chunk]

@@ -66,7 +66,7 @@ class RoomCache:
         if result.rule.scope is ErrorScope.ROOM:
             _remember(self._rejected, row.room_id, RejectedRoom(result, row.line))
         else:
-            if result.rule.outcome in USABLE_ROOM:
+            if self._rejected and result.rule.outcome in USABLE_ROOM:
                 self._rejected.pop(row.room_id, None)
             if row.room_id not in self._accepting:
                 _remember(self._accepting, row.room_id, None)

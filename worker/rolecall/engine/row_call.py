@@ -51,6 +51,8 @@ class RowCall:
 
     target: RowTarget
     row: DueRow
+    prior: Prior
+    """The prior state, with this session's account among those that sent calls."""
     attempts: int
     """Attempts that count, those of earlier sessions included."""
     in_doubt: bool
@@ -71,22 +73,18 @@ class RowCall:
     @classmethod
     def start(cls, target: RowTarget, row: DueRow) -> Self:
         """Return the call of a due row, with what earlier sessions left."""
+        prior, account = row.prior or UNKNOWN_PRIOR, target.context.caller.account_id
+        if account and account not in prior.accounts:
+            prior = prior._replace(accounts=(*prior.accounts, account))
         return cls(
             target,
             row,
+            prior,
             row.attempts,
             row.in_doubt,
             only_refusals=not row.in_doubt,
             doubted_at=row.attempted_at if row.in_doubt else None,
         )
-
-    @property
-    def prior(self) -> Prior:
-        """The prior state, with this session's account among those that sent calls."""
-        prior, account = self.row.prior or UNKNOWN_PRIOR, self.target.context.caller.account_id
-        if not account or account in prior.accounts:
-            return prior
-        return prior._replace(accounts=(*prior.accounts, account))
 
     async def prepare(self) -> None:
         """Write the intent of an attempt; return once it is on disk. Raise StoreError."""

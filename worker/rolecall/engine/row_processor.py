@@ -80,12 +80,12 @@ class RowProcessor:
     async def _messages(self, call: RowCall, ending: Ending) -> Messages:
         """Return what the system messages show, where the table needs to know."""
         is_known = can_change(call.prior.state, self._target.operation)
-        matters = {
-            Ending.NOOP: call.in_doubt or is_known,
-            Ending.AS_WANTED: call.in_doubt,
-            Ending.REFUSED: call.in_doubt and is_known,
-        }
-        if not matters.get(ending, False):
+        matters = (
+            (ending is Ending.NOOP and (call.in_doubt or is_known))
+            or (ending is Ending.AS_WANTED and call.in_doubt)
+            or (ending is Ending.REFUSED and call.in_doubt and is_known)
+        )
+        if not matters:
             return Messages.NONE
         return await self._evidence.messages(call.row, call.prior)
 

@@ -7,6 +7,7 @@ shows the role as wanted, the server refused, or no attempt is left.
 
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
+from functools import cache
 from typing import NamedTuple
 
 from rolecall.models import Evidence, Outcome, Prior, PriorState
@@ -139,6 +140,7 @@ TABLE = (
 """The first line that matches decides."""
 
 
+@cache
 def settle(case: Case) -> Settlement:
     """Return the settlement of a row. Two facts beside the table weaken or strengthen it."""
     rule = next(rule for rule in TABLE if _matches(rule, case))
@@ -168,12 +170,11 @@ def reason_of(settlement: Settlement, operation: Operation, last_reason: str) ->
 
 def outcome_of(verdict: Verdict, operation: Operation) -> Outcome:
     """Return the outcome that a verdict means for an operation."""
-    return {
-        Verdict.DONE: operation.done,
-        Verdict.NOTHING_TO_DO: operation.nothing_to_do,
-        Verdict.FAILED: Outcome.FAILED,
-        Verdict.UNKNOWN: Outcome.UNKNOWN,
-    }[verdict]
+    if verdict is Verdict.DONE:
+        return operation.done
+    if verdict is Verdict.NOTHING_TO_DO:
+        return operation.nothing_to_do
+    return Outcome.FAILED if verdict is Verdict.FAILED else Outcome.UNKNOWN
 
 
 def can_change(state: PriorState, operation: Operation) -> bool:

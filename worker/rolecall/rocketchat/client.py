@@ -67,6 +67,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         tls = _tls_context(self._connection.ca_file)
+        self._proxy = self._connection.proxy  # parsed once: it reads the environment
         self._deadlines = Deadlines(self._connection.connect_timeout + self._connection.timeout)
         self._session = aiohttp.ClientSession(
             connector=_CleanConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE),
@@ -74,7 +75,7 @@ class Client:
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connection.connect_timeout),
             auto_decompress=False,
-            proxy=self._connection.proxy,
+            proxy=self._proxy,
         )
         return self
 
@@ -115,16 +116,12 @@ class Client:
                     method, self._url(path), data=body, params=query, headers=self._secrets, allow_redirects=False
                 )
                 content = await _read(response, limit)
-            if (
-                response.status == _PROXY_LOGIN
-                and self._connection.proxy
-                and self._connection.url.startswith("http://")
-            ):
-                return _proxy_refused(self._connection.proxy, response.status, response.reason)
+            if response.status == _PROXY_LOGIN and self._proxy and self._connection.url.startswith("http://"):
+                return _proxy_refused(self._proxy, response.status, response.reason)
             headers = self._filter.hide_headers(response.headers)
             return Reply(response.status, headers, self._filter.hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reply = _no_reply(error, self._connection.proxy or "")
+            reply = _no_reply(error, self._proxy or "")
             return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
 
     def _url(self, path: str) -> URL:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
 from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
@@ -85,7 +86,7 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
         raise _no_reply_error(reply, url)
     if reply.status in (401, 403):
         raise AuthenticationError(f"{url} refuses the credentials ({reply.status}).", Advice.CHECK_CREDENTIALS)
-    if reply.status == 429 or reply.status >= 500:
+    if reply.status == TOO_MANY_REQUESTS or reply.status >= 500:
         seconds = retry_after(reply)
         later = "later" if not seconds else f"in {seconds:.0f} s, as it asks (Retry-After)"
         raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again {later}.")

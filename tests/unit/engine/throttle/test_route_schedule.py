@@ -267,10 +267,11 @@ def test_a_window_that_has_ended_when_its_answer_comes_is_not_kept() -> None:
 def test_the_limit_is_told() -> None:
     """The window's limit is known from the first answer on, and not before."""
     window = FixedWindowTracker()
-    before = window.limit
+    before = window.status(0.0)
     window.record_request()
     window.record_response(windowed(17, 16, SERVER + 60, SERVER, at=0.0))
-    assert (before, window.limit) == (None, 17)
+    known = window.status(0.0)
+    assert (before, known and known.limit) == (None, 17)
     assert window.opens_at(0.0) == NOW
 
 

@@ -5,21 +5,19 @@ from collections.abc import AsyncIterator
 
 from rolecall.engine.directory.find_gaps import ROOMS_NOT_LISTED, to_gap
 from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.role_reader import read_role_holders
+from rolecall.engine.directory.role_reader import is_hidden_group, read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
     ALL_GROUPS,
-    COUNTERS,
     ROOM_INFO,
     ROOM_LISTS,
     USER_INFO,
     ListedRoom,
     RoleHolder,
     UserInfo,
-    parse_joined,
     parse_listed_room,
     parse_room_info,
     parse_user_info,
@@ -88,17 +86,12 @@ class FindByRoom:
                 return room
             if read.verdict.rule is not ROOM_NOT_FOUND:
                 return to_gap(read.verdict, word)
-            if self._kind == "groups" and await self._exists(variant):
+            if self._kind == "groups" and await is_hidden_group(self._reader, **variant):
                 return LookupGap(ROOM_NOT_JOINED.reason, word)
             refused = refused or to_gap(read.verdict, word)
         if refused is None:
             raise AssertionError("there is at least one variant")
         return refused
-
-    async def _exists(self, variant: dict[str, str]) -> bool:
-        """Return whether the group exists although the account cannot see it."""
-        read = await self._reader.read(COUNTERS, **variant)
-        return read.body is not None and parse_joined(read.body) is False
 
     async def _row(self, room: ListedRoom, holder: RoleHolder) -> RoleAssignment:
         user = await self._user(holder.user_id)

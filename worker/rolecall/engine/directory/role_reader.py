@@ -2,12 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from rolecall.engine.directory.find_gaps import ROOMS_NOT_SHOWN
 from rolecall.engine.directory.user_lookup import UserLookup
-from rolecall.engine.settlement import NOT_NEEDED, can_change
+from rolecall.engine.settlement import MESSAGE_TOLERANCE, NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Outcome, Prior, PriorState
 from rolecall.rocketchat.error_table import (
@@ -39,7 +40,6 @@ ROLES_UNREADABLE = "roles_unreadable"
 """Reason of a row that cannot be predicted."""
 MEMBERSHIP_NOT_SEEN = "membership_not_seen"
 """Reason of a row whose user may not be a member, so that the server would refuse it."""
-ROOMS_NOT_SHOWN = "rooms_not_shown"
 READING_HINTS = {
     ROLES_UNREADABLE: "the roles in this room could not be read: the run itself will show it",
     MEMBERSHIP_NOT_SEEN: "whether the user is a member could not be read (permission 'view-other-user-channels')",
@@ -177,6 +177,13 @@ class RoleReader:
         read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
         return parse_role_messages(read.body) if read.body is not None else []
 
+    async def messages_by_room(self, readings: Iterable[tuple[str, int]]) -> Mapping[str, Sequence[RoleMessage]]:
+        """Return the role changes in rooms since their earliest prior reading (room id, server's clock in ms)."""
+        since: dict[str, int] = {}
+        for room_id, read_at in readings:
+            since[room_id] = min(since.get(room_id, read_at), read_at)
+        return {room_id: await self.messages(room_id, at - MESSAGE_TOLERANCE) for room_id, at in since.items()}
+
     async def username(self, user_id: str) -> str:
         """Return the username of a user; empty where it cannot be read."""
         user = await self._users.by_id(user_id)
@@ -251,11 +258,15 @@ async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[
 
 async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
     """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
-    if kind == "groups" and result.rule is ROOM_NOT_FOUND:
-        counters = await reads.read(COUNTERS, roomId=room_id)
-        if counters.body is not None and parse_joined(counters.body) is False:
-            return result._replace(rule=ROOM_NOT_JOINED)
+    if kind == "groups" and result.rule is ROOM_NOT_FOUND and await is_hidden_group(reads, roomId=room_id):
+        return result._replace(rule=ROOM_NOT_JOINED)
     return result
+
+
+async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
+    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
+    counters = await reads.read(COUNTERS, **room)
+    return counters.body is not None and parse_joined(counters.body) is False
 
 
 def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:

@@ -18,7 +18,7 @@ from rolecall.engine.directory.doubt_settlement import (
 )
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, Unreadable
 from rolecall.engine.settings import Settings
-from rolecall.engine.settlement import MESSAGE_TOLERANCE, is_as_wanted
+from rolecall.engine.settlement import is_as_wanted
 from rolecall.models import Outcome, PriorState, RowOutcome
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.responses import RoleMessage
@@ -192,13 +192,11 @@ class RoleVerification:
 
     async def _messages(self, doubts: Mapping[Pair, Doubt]) -> Mapping[str, Sequence[RoleMessage]]:
         """Return the role changes in the rooms of the rows since their prior readings, by room id."""
-        since: dict[str, int] = {}
-        for pair, doubt in doubts.items():
-            if doubt.prior.read_at is not None:
-                since[pair.room_id] = min(since.get(pair.room_id, doubt.prior.read_at), doubt.prior.read_at)
         if not self._settings.message_evidence:
             return {}
-        return {room: await self._reader.messages(room, at - MESSAGE_TOLERANCE) for room, at in since.items()}
+        return await self._reader.messages_by_room(
+            (pair.room_id, doubt.prior.read_at) for pair, doubt in doubts.items() if doubt.prior.read_at is not None
+        )
 
     async def _report_unread(self, pairs: Sequence[Pair], why: str) -> None:
         await self._hooks.on_rows([VerifiedRow(pair, VerifyStatus.UNREAD, None, why) for pair in pairs])

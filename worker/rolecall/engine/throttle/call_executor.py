@@ -11,7 +11,7 @@ from rolecall.engine.throttle.retry import RetryPolicy, retry
 from rolecall.engine.throttle.route_limiter import Prepare
 from rolecall.models import NoReply, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.error_table import Action, ErrorScope
+from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS, Action, ErrorScope
 from rolecall.rocketchat.preflight import ME, is_rocketchat_response
 from rolecall.rocketchat.rate_limit_headers import retry_after
 from rolecall.rocketchat.response_classifier import CallResult
@@ -137,7 +137,7 @@ class CallExecutor:
 
 def _long_wait(reply: Reply | NoReply, max_wait: float) -> float | None:
     """Return the seconds of a `Retry-After` that is longer than `max_wait`; None for any other response."""
-    if isinstance(reply, NoReply) or (reply.status < 500 and reply.status != 429):
+    if isinstance(reply, NoReply) or (reply.status < 500 and reply.status != TOO_MANY_REQUESTS):
         return None
     seconds = retry_after(reply)
     return seconds if seconds is not None and seconds > max_wait else None

@@ -14,13 +14,13 @@ from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.server_clock import TOLERANCE, ServerClock
 from rolecall.engine.throttle.shared_window import SharedWindowDetector
 from rolecall.models import NoReply, RateLimitStatus, Reply
+from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import MAX_WINDOW, Limits, parse_limits, server_date, stated_wait
 
 SAME_WINDOW = 0.1
 """Seconds by which the resets of one window may differ between responses (each is computed anew)."""
 SAFETY = 0.002
 """Seconds to wait beyond a reset."""
-TOO_MANY_REQUESTS = 429
 NOW = -math.inf
 """Opening time of a window that has room."""
 
@@ -70,11 +70,6 @@ class FixedWindowTracker:
         self._is_questioning = False
         self.calls = 0
         """Calls that have left, in all."""
-
-    @property
-    def limit(self) -> int | None:
-        """Calls in a window; None while not known."""
-        return self._limit
 
     @property
     def in_flight(self) -> int:
@@ -196,18 +191,18 @@ class FixedWindowTracker:
                 self._clock.record_right_date(reply.sent_at, reply.received_at)
         elif limits.remaining == limits.limit - 1:
             self._clock.record_window_start(limits.reset_at, reply.sent_at, reply.received_at)
-        window = WindowState(limits.reset_at, limits.remaining, reply.received_at)
+        full_since = reply.received_at if limits.remaining == 0 else math.inf
+        window = WindowState(limits.reset_at, limits.remaining, reply.received_at, full_since=full_since)
         if self._ends(window, reply.received_at) <= reply.received_at:
             return  # it had ended before its response came
-        if window.left == 0:
-            window = window._replace(full_since=reply.received_at)
-        known = next((known for known in self._windows if _is_same(known, limits)), None)
-        if known is None:
+        place = next((place for place, known in enumerate(self._windows) if _is_same(known, limits)), None)
+        if place is None:
             known = self._add(window, counted=limits.limit - limits.remaining)
         else:
+            known = self._windows[place]
             if window.left == 0 and not refused and reply.sent_at >= known.full_since:
                 self._exemption.record_acceptance()
-            self._windows[self._windows.index(known)] = known._replace(
+            self._windows[place] = known._replace(
                 reset_at=max(known.reset_at, window.reset_at),
                 lateness=known.lateness + max(0.0, window.reset_at - known.reset_at),
                 left=min(known.left, window.left),
