@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from rolecall.api.change_roles import OperationName, create_context, open_run_in, require_operation
 from rolecall.api.row_ingest import RowInputs, parse_rows
 from rolecall.app.check_job import CheckRequest, check_rows
+from rolecall.app.connection import AppContext
 from rolecall.app.errors import RunStopped
 from rolecall.app.find_roles import FindRequest, FindResult, find_roles, require_words
 from rolecall.app.reports import ReportSummary, rewrite_reports
@@ -18,6 +19,7 @@ from rolecall.app.verify_run import VerifyResult, verify_run
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Result, RoleAssignment
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 
@@ -52,8 +54,7 @@ async def check(
     identity = identity_of(RunKind.CHECK, connection.url, chosen, "")  # the digest is that of a job file
     async with open_run_in(folder, identity) as run:
         result = await check_rows(run, parse_rows(rows), CheckRequest(chosen), app)
-        if result.stop is not None:
-            raise RunStopped(result.stop, app.stop.detail)
+        _require_complete(result.stop, app)
         async with aclosing(run.store.results()) as pages:
             async for page in pages:
                 for row in page:
@@ -78,8 +79,7 @@ async def verify(
     """
     app = create_context(connection, credentials, settings, log)
     result = await verify_run(Path(folder), app, wait=wait)
-    if result.stop is not None:
-        raise RunStopped(result.stop, app.stop.detail)
+    _require_complete(result.stop, app)
     return result
 
 
@@ -100,8 +100,7 @@ async def find(
     """
     app, assignments = create_context(connection, credentials, settings, log), list[RoleAssignment]()
     result = await find_roles(FindRequest(query, require_words(exclude)), app, assignments.extend)
-    if result.stop is not None:
-        raise RunStopped(result.stop, app.stop.detail)
+    _require_complete(result.stop, app)
     return FoundRoles(assignments, result)
 
 
@@ -113,3 +112,9 @@ async def write_reports(
     Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
     return await rewrite_reports(Path(folder), formats)
+
+
+def _require_complete(stop: StopReason | None, app: AppContext) -> None:
+    """Raise RunStopped where the work ended early."""
+    if stop is not None:
+        raise RunStopped(stop, app.stop.detail)

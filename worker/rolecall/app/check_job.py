@@ -19,7 +19,7 @@ from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.eta import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
-from rolecall.files.plan_file import PlanHeader, open_plan_file
+from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
@@ -80,7 +80,7 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
     if request.plan is not None:
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
-    async with open_or_resume_run(job, identity, out, base=Path()) as run:
+    async with open_or_resume_run(job, identity, out) as run:
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 
@@ -127,7 +127,7 @@ async def _check(
 async def _result(run: Run, connection: Connection, request: CheckRequest, context: AppContext) -> CheckResult:
     summary = await reports.write_reports(run, request.formats)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
-    pairs = outcomes.total() - sum(outcomes[outcome] for outcome in plan_guard.NEVER_SENT)
+    pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
     planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED]
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
     not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_directory import Run
 from rolecall.engine.settlement import NOT_NEEDED
-from rolecall.files.plan_file import Plan, PlannedPair, is_plan
+from rolecall.files.plan_file import NEVER_SENT, Plan, PlannedPair, is_plan
 from rolecall.models import Advice, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
 from rolecall.rocketchat.preflight import Account
@@ -19,8 +19,6 @@ from rolecall.store.base import Identity, PresetOutcome
 
 PLAN = "plan"
 """Key of the store's metadata: the digest of the plan that the run follows."""
-NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
-"""Outcomes of rows that are in no plan."""
 
 
 def require_writable_plan(path: Path) -> None:

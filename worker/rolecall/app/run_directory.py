@@ -108,21 +108,17 @@ async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def open_or_resume_run(
-    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False
+    job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False
 ) -> AsyncIterator[Run]:
     """Lock the run that `select_run_directory` returns. Raises RunLockedError too."""
     async with AsyncExitStack() as stack:
-        async with on_thread(serialise_start(job, out, base=base, kind=kind_of(identity))):
-            folder = await asyncio.to_thread(
-                select_run_directory, job, identity, out, base=base, retry_failed=retry_failed
-            )
+        async with on_thread(serialise_start(job, out, kind=kind_of(identity))):
+            folder = await asyncio.to_thread(select_run_directory, job, identity, out, retry_failed=retry_failed)
             run = await stack.enter_async_context(open_run(folder, identity))
         yield run
 
 
-def select_run_directory(
-    job: Job, identity: Identity, out: Path | None, *, base: Path, retry_failed: bool = False
-) -> Path:
+def select_run_directory(job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False) -> Path:
     """Return the directory of the run: `out`, else the newest run of this very job if it is unfinished, else a new one.
 
     With `retry_failed` a run with failed rows is unfinished too. Raises InvalidRunDirectoryError, and RunLockedError
@@ -132,24 +128,24 @@ def select_run_directory(
         return make_private_directory(out)
     kind = kind_of(identity)
     starting = False
-    for folder in run_directories_newest_first(base, job.name, kind):
+    for folder in run_directories_newest_first(Path(), job.name, kind):
         known = _query(folder, SqliteDatabase.identity)
         if known == identity:
             due = _query(folder, lambda store: store.count_due(retry_failed=retry_failed)[0])
-            return folder if due else new_run_directory(base, job.name, datetime.now(UTC), kind)
+            return folder if due else new_run_directory(Path(), job.name, datetime.now(UTC), kind)
         starting = starting or (known is None and _is_locked_by_other(folder))
     if starting:
         raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
-    return new_run_directory(base, job.name, datetime.now(UTC), kind)
+    return new_run_directory(Path(), job.name, datetime.now(UTC), kind)
 
 
 @contextmanager
-def serialise_start(job: Job, out: Path | None, *, base: Path, kind: RunKind = RunKind.RUN) -> Iterator[None]:
+def serialise_start(job: Job, out: Path | None, *, kind: RunKind) -> Iterator[None]:
     """Let one process at a time choose among the runs of a job, until it has locked its own; `out` needs no choice."""
     if out is not None:
         yield
         return
-    descriptor = os.open(make_job_directory(base, job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(make_job_directory(Path(), job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

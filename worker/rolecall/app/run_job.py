@@ -81,7 +81,7 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
     retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed, base=Path()) as run:
+    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 

@@ -19,10 +19,10 @@ class CommandContext(NamedTuple):
     output: OutputMode
 
 
-def open_context(shared: Mapping[str, Any]) -> CommandContext:
-    """Create the context of a command that reads. Raises RolecallError."""
+def open_context(shared: Mapping[str, Any], *, assume_yes: bool = False) -> CommandContext:
+    """Create the context of a command. Raises RolecallError."""
     url, credentials = load_credentials(console.print_warning)
-    return create_context(shared, url, credentials)
+    return create_context(shared, url, credentials, assume_yes=assume_yes)
 
 
 def create_context(

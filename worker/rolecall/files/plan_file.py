@@ -16,6 +16,8 @@ from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
 VERSION = 1
+NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
+"""Outcomes of rows that are in no plan."""
 MAX_HEADER_LENGTH = 100_000
 """Bytes of the first line that `is_plan` reads. Real headers are far shorter."""
 _VERSION_FIELD = "rolecallPlan"
@@ -76,7 +78,7 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
 
         def write(results: Iterable[Result]) -> None:
             for result in results:
-                if result.outcome in (Outcome.INVALID, Outcome.DUPLICATE):
+                if result.outcome in NEVER_SENT:
                     continue
                 pair: Json = {
                     "roomId": replace_surrogates(result.room_id),

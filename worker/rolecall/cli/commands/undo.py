@@ -31,14 +31,12 @@ def undo(
     """
     from rolecall.app.run_job import RunRequest
     from rolecall.app.undo_run import undo_run
-    from rolecall.cli.config import credentials
-    from rolecall.cli.context import create_context
+    from rolecall.cli.context import open_context
     from rolecall.cli.exit_codes import exit_code_of_run
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal import event_loop
     from rolecall.cli.views.run_summary import show_run
 
-    url, who = credentials.load_credentials(console.print_warning)
-    context = create_context(shared, url, who, assume_yes=yes)
+    context = open_context(shared, assume_yes=yes)
     work = undo_run(folder, RunRequest(formats=report_format), context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)

@@ -93,7 +93,7 @@ def is_own_variable(name: str) -> bool:
     return name in IN_CONFIG_FILE or name.startswith("ROLECALL_")
 
 
-def warn_if_readable(path: Path, warn: Callable[[str], None]) -> None:
-    """Warn about a file with a token that others can read."""
+def warn_if_readable(path: Path, warn: Callable[[str], None], what: str = "a token") -> None:
+    """Warn about a file with a secret that others can read."""
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warn(f"{path} has a token and can be read by others: chmod 600 {path}")
+        warn(f"{path} has {what} and can be read by others: chmod 600 {path}")

@@ -1,9 +1,9 @@
 """The target of notifications: from the option, its variable, the config file, or a file."""
 
-import stat
 from pathlib import Path
 
 from rolecall.app.errors import OperatorError
+from rolecall.cli.config.config_sources import warn_if_readable
 from rolecall.cli.terminal import console
 from rolecall.rocketchat.messages import NotifyTargetError, Target, is_url, parse_target
 
@@ -30,8 +30,8 @@ def _read(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             text = opened.read(MAX_FILE_SIZE).decode("utf-8", "replace").strip()
-        if is_url(text) and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            console.print_warning(f"{file} has a webhook's secret and can be read by others: chmod 600 {file}")
+        if is_url(text):
+            warn_if_readable(file, console.print_warning, "a webhook's secret")
     except OSError as error:
         raise OperatorError(f"--notify-file {file} cannot be read: {error.strerror}.") from None
     if not text:

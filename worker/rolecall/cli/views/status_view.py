@@ -77,7 +77,7 @@ def _end(status: RunStatus, session: Session) -> str:
     if session.ended_at is not None:
         return session.stop or "reached the last row"
     is_running = session is status.sessions[-1] and status.state is State.RUNNING
-    return "running" if is_running else StopReason.KILLED.value
+    return "running" if is_running else session.stop_reason
 
 
 def status_json(status: RunStatus) -> Json:
@@ -104,12 +104,8 @@ def status_json(status: RunStatus) -> Json:
                 "startedAt": rfc3339(session.started_at),
                 "endedAt": rfc3339(session.ended_at),
                 "account": session.account,
-                "stop": session.stop if session.ended_at is not None else _unended(status, session),
+                "stop": "" if _end(status, session) == "running" else session.stop_reason,
             }
             for session in status.sessions
         ],
     }
-
-
-def _unended(status: RunStatus, session: Session) -> str:
-    return "" if _end(status, session) == "running" else StopReason.KILLED.value

@@ -105,7 +105,7 @@ def _has_blank_before_quote(head: str, delimiter: str) -> bool:
 
 def _find_header(source: Source, form: CsvForm, roles: ColumnRoles) -> _FoundHeader | None:
     try:
-        for number, record in enumerate(islice(CsvRecords(source, form), MAX_LEADING_RECORDS), start=1):
+        for number, record in enumerate(_leading(source, form), start=1):
             if has_subject_columns(record.cells, roles):
                 return _FoundHeader(form, number, record)
     except JobFileError:  # with this delimiter; if there is no other, `_refusal` reports it

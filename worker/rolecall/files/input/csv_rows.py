@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from operator import itemgetter
 
-from rolecall.files.input.columns import Header
+from rolecall.files.input.columns import Header, clean_name
 from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect
 from rolecall.files.input.csv_records import CsvRecord, CsvRecords
 from rolecall.files.input.ids import Words, is_simple_id, make_row, trim, without_sign
@@ -91,9 +91,9 @@ def _names(cells: Sequence[str], room_index: int, user_index: int) -> tuple[str,
     room_name = cells[room_index] if room_index >= 0 else ""
     username = cells[user_index] if user_index >= 0 else ""
     if room_name and not _is_plain_name(room_name):
-        room_name = without_sign(trim(parse_id_cell(trim(room_name))), "#")
+        room_name = without_sign(clean_name(room_name), "#")
     if username and not _is_plain_name(username):
-        username = without_sign(trim(parse_id_cell(trim(username))), "@")
+        username = without_sign(clean_name(username), "@")
     return room_name, username
 
 

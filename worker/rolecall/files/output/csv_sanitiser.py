@@ -13,6 +13,8 @@ from rolecall.text import sanitise
 MAX_ID_CELL_LENGTH = 300
 """Characters. More than MAX_ID_LENGTH, so that an id that was too long is still too long after it was cut."""
 LINE_END = "\r\n"
+YES_NO = {True: "yes", False: "no", None: ""}
+"""The cell of a fact that may be unknown."""
 
 _BLANKS = "\\s\ufeff\u200b-\u200f\u2060"
 _FORMULA = f"[{_BLANKS}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"

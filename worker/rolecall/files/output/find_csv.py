@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from typing import TextIO
 
-from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
 from rolecall.models import RoleAssignment
 
 FIND_COLUMNS = ("roomId", "userId", "roomName", "userName", "fullName", "roles", "active")
 MAX_NAME_CELL_LENGTH = 300
 """Characters."""
-_ACTIVE = {True: "yes", False: "no", None: ""}
 
 
 def write_find_csv(file: TextIO, rows: Iterable[RoleAssignment]) -> None:
@@ -26,5 +25,5 @@ def _cells(row: RoleAssignment) -> list[str]:
         id_cell(row.room_id),
         id_cell(row.user_id),
         *(text_cell(name, limit=MAX_NAME_CELL_LENGTH) for name in names),
-        _ACTIVE[row.active],
+        YES_NO[row.active],
     ]

@@ -30,7 +30,6 @@ REPORT_COLUMNS = (
     "evidence",
 )
 RETRY_COLUMNS = ("roomId", "userId")
-REPORT_FORMATS = ("csv", "jsonl", "json")
 MAX_MESSAGE_CELL_LENGTH = 2_000
 """Characters."""
 
@@ -43,7 +42,7 @@ class ReportFiles(NamedTuple):
     """The files that `write_report` writes beside `report.csv`."""
 
     formats: Collection[str] = ()
-    """Some of REPORT_FORMATS."""
+    """Forms besides CSV: `jsonl`, `json`."""
     extra: Mapping[str, ExtraReport] = MappingProxyType({})
     """Reports in other forms, by file name."""
     retry: bool = True

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
 
 VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why")
-_HAS_ROLE = {True: "yes", False: "no", None: ""}
 
 
 class VerifyCsvRow(NamedTuple):
@@ -43,7 +42,7 @@ def _cells(row: VerifyCsvRow) -> list[str | int | None]:
         id_cell(row.user_id),
         row.outcome,
         text_cell(row.reason),
-        _HAS_ROLE[row.has_role],
+        YES_NO[row.has_role],
         row.finding,
         text_cell(row.why),
     ]
