@@ -116,26 +116,28 @@ class SqliteDatabase:
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
-        with self._errors():
-            rows = self._db.execute(sql.DUE, {"after": after, "count": count, "retry_failed": retry_failed})
-            return list(map(to_due_row, rows))
+        return self._due(sql.DUE, after, count, retry_failed=retry_failed)
 
     def due_in_room(self, room_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows of one room in job order, each with its place, beyond the place `after`."""
-        return self._due_of(sql.DUE_IN_ROOM, room_id, after, count, retry_failed=retry_failed)
+        return self._due(sql.DUE_IN_ROOM, after, count, of=room_id, retry_failed=retry_failed)
 
     def due_of_user(self, user_id: str, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows of one user in job order, each with its place, beyond the place `after`."""
-        with self._errors():
-            self._db.execute(sql.INDEX_BY_USER)
-        return self._due_of(sql.DUE_OF_USER, user_id, after, count, retry_failed=retry_failed)
+        self._index_by_user()
+        return self._due(sql.DUE_OF_USER, after, count, of=user_id, retry_failed=retry_failed)
 
-    def _due_of(
-        self, statement: str, of: str, after: int, count: int, *, retry_failed: bool
+    def _due(
+        self, statement: str, after: int, count: int, *, of: str = "", retry_failed: bool
     ) -> list[tuple[int, DueRow]]:
         values = {"id": of, "after": after, "count": count, "retry_failed": retry_failed}
         with self._errors():
             return list(map(to_due_row, self._db.execute(statement, values)))
+
+    def _index_by_user(self) -> None:
+        """Create the index that reading by user needs, which most runs do not."""
+        with self._errors():
+            self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
@@ -158,8 +160,8 @@ class SqliteDatabase:
 
     def pairs_by_user(self, after: tuple[str, str], count: int) -> list[Pair]:
         """Return the next pairs beyond a user and a room, in this order."""
+        self._index_by_user()
         with self._errors():
-            self._db.execute(sql.INDEX_BY_USER)
             return [to_pair(row) for row in self._db.execute(sql.PAIRS_BY_USER, (*after, count))]
 
     def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
@@ -389,12 +391,8 @@ def import_rows(
 ) -> None:
     """Make the rows of a job the store's, in one transaction; what `rows` raises undoes it."""
     job = database.begin_import()
-    try:
-        job.add(rows)
-        job.finish(identity, preset, meta)
-    except BaseException:
-        database.abort_import()
-        raise
+    job.add(rows)
+    job.finish(identity, preset, meta)
 
 
 def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:

@@ -74,21 +74,23 @@ def to_prior(state: str | None, read_at: int | None, username: str | None, accou
 
 def intent_values(intent: Intent) -> tuple[object, ...]:
     """Return the values of an intent for WRITE_INTENT."""
-    state, read_at, username, accounts = intent.prior
-    return intent.key, intent.attempt, intent.at, state, read_at, username, " ".join(accounts)
+    return intent.key, intent.attempt, intent.at, *_prior_columns(intent.prior)
 
 
 def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, ...]:
     """Return the values of an earlier run's doubt for IMPORT_DOUBT."""
-    state, read_at, username, accounts = doubt.prior
-    prior = (state, read_at, to_text(username), to_text(" ".join(accounts)))
+    state, read_at, username, accounts = _prior_columns(doubt.prior)
+    prior = (state, read_at, to_text(username), to_text(accounts))
     return room_id, user_id, to_text(doubt.reason), DOUBT_MESSAGE, *prior, doubt.attempted_at
 
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:
     """Return the values of a prior state for WRITE_PRIOR."""
-    state, read_at, username, accounts = record.prior
-    return record.key, state, read_at, username, " ".join(accounts)
+    return record.key, *_prior_columns(record.prior)
+
+
+def _prior_columns(prior: Prior) -> tuple[PriorState, int | None, str, str]:
+    return prior.state, prior.read_at, prior.username, " ".join(prior.accounts)
 
 
 def batch_json(part: Iterable[Sequence[object]]) -> str:

@@ -221,11 +221,15 @@ SESSIONS = "SELECT started_at, ended_at, stop, account FROM session ORDER BY id"
 SET_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 GET_META = "SELECT name, value FROM meta"
 
-# Every row of the present job file in its order: both parts are read along an index, so nothing is sorted.
-RESULTS = """
-    SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
+_RESULT_COLUMNS = """
+        place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
         started_at, finished_at, duration_ms, extra, in_doubt,
         evidence, prior, prior_read_at, username, accounts, attempted_at
+"""
+
+# Every row of the present job file in its order: both parts are read along an index, so nothing is sorted.
+RESULTS = f"""
+    SELECT {_RESULT_COLUMNS}
     FROM pair WHERE place IS NOT NULL
     UNION ALL
     SELECT place, line, room_id, user_id, outcome, reason, NULL, '', message, 0, NULL, NULL, NULL, extra, 0,
@@ -235,18 +239,14 @@ RESULTS = """
 """
 
 # The pairs with an attempt or an outcome that only an earlier version of the job file had.
-REMOVED_RESULTS = """
-    SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
-        started_at, finished_at, duration_ms, extra, in_doubt,
-        evidence, prior, prior_read_at, username, accounts, attempted_at
+REMOVED_RESULTS = f"""
+    SELECT {_RESULT_COLUMNS}
     FROM pair WHERE place IS NULL ORDER BY key
 """
 
 # Single rows, by their keys.
-RESULTS_BY_KEY = """
-    SELECT place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
-        started_at, finished_at, duration_ms, extra, in_doubt,
-        evidence, prior, prior_read_at, username, accounts, attempted_at
+RESULTS_BY_KEY = f"""
+    SELECT {_RESULT_COLUMNS}
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
@@ -268,9 +268,11 @@ GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, evidence, rows FROM gr
 # (A row that is sent again keeps `finished_at` while it has no outcome.)
 COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ? AND outcome IS NOT NULL"
 
+_PAUSE_COLUMNS = "kind, started_at, until, ended_at, call_limit, window_seconds"
+
 # Record the start of a pause in the current session, and the end of its latest pause of a kind.
-START_PAUSE = """
-    INSERT INTO pause (session_id, kind, started_at, until, ended_at, call_limit, window_seconds)
+START_PAUSE = f"""
+    INSERT INTO pause (session_id, {_PAUSE_COLUMNS})
     VALUES ((SELECT max(id) FROM session), ?, ?, ?, ?, ?, ?)
 """
 END_PAUSE = """
@@ -280,13 +282,11 @@ END_PAUSE = """
 """
 
 # The pauses in their order.
-PAUSES = """
-    SELECT id, kind, started_at, until, ended_at, call_limit, window_seconds FROM pause WHERE id > ? ORDER BY id LIMIT ?
-"""
+PAUSES = f"SELECT id, {_PAUSE_COLUMNS} FROM pause WHERE id > ? ORDER BY id LIMIT ?"
 
 # The pauses of the latest session that last at a moment.
-OPEN_PAUSES = """
-    SELECT kind, started_at, until, ended_at, call_limit, window_seconds FROM pause
+OPEN_PAUSES = f"""
+    SELECT {_PAUSE_COLUMNS} FROM pause
     WHERE session_id = (SELECT max(id) FROM session) AND ended_at IS NULL AND (until IS NULL OR until > ?)
     ORDER BY id
 """
