@@ -23,10 +23,10 @@ from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
 from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
-from tests.support.store import as_store
+from tests.support.store import as_store, import_rows
 
 Say = Callable[[str], None]
 Part = Callable[[], None]

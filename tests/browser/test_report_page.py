@@ -1,6 +1,5 @@
 """report.html in a real browser: usable, accessible and self-contained."""
 
-import csv
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from rolecall.display.html_report import html_report
 from rolecall.models import Outcome
 from tests.browser.conftest import Look
+from tests.support.command import read_report
 from tests.unit.display.html_report.making import context as report_context
 from tests.unit.display.html_report.making import result, written
 from tests.unit.display.html_report.test_html_report import HOSTILE
@@ -39,12 +39,6 @@ CONTRAST = """() => {
 }"""
 
 
-def report(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's report.csv."""
-    with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_table_is_the_report(look: Look, demo: Path) -> None:
     """The table shows every row of report.csv, in the same order."""
     visit = look(demo / "report.html")
@@ -54,21 +48,21 @@ def test_the_table_is_the_report(look: Look, demo: Path) -> None:
         shown += [(row["line"], row["room"], row["user"], row["outcome"], row["reason"]) for row in visit.rows()]
         visit.page.click("[data-go=next]:not([disabled]), [data-go=last]", force=True)
     names = ("line", "roomId", "userId", "outcome", "reason")
-    assert shown == [tuple(row[name] for name in names) for row in report(demo)]
+    assert shown == [tuple(row[name] for name in names) for row in read_report(demo)]
     assert visit.count() == "300 rows"
 
 
 def test_filters_find_the_rows_of_the_report(look: Look, demo: Path) -> None:
     """A filter by outcome or by text shows exactly the matching rows of report.csv; Clear shows all rows."""
     visit = look(demo / "report.html")
-    outcomes = Counter(row["outcome"] for row in report(demo))
+    outcomes = Counter(row["outcome"] for row in read_report(demo))
     for outcome, rows in outcomes.items():
         visit.page.select_option("#outcome", outcome)
         assert visit.count() == f"{rows} of 300 rows"
         assert {row["outcome"] for row in visit.rows()} == {outcome}
     visit.page.click("#filters button[type=reset]")
-    room = next(row["roomId"] for row in report(demo) if row["outcome"] == "failed")
-    expected = [row["userId"] for row in report(demo) if row["roomId"] == room]
+    room = next(row["roomId"] for row in read_report(demo) if row["outcome"] == "failed")
+    expected = [row["userId"] for row in read_report(demo) if row["roomId"] == room]
     assert visit.search(room.upper()) == f"{len(expected)} of 300 rows"
     assert [row["user"] for row in visit.rows()] == expected
     visit.page.click("#filters button[type=reset]")

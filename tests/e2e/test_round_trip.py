@@ -9,8 +9,18 @@ import pytest
 
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox
 from rolecall.sandbox.org_world import group, user
-from tests.support.command import Ended, environment, finish, outcomes, read_report, rolecall, start, write_job
-from tests.support.organisation import FAST, LEADERS, NO_LEADER, RUN, changes, organisation, read_rows
+from tests.support.command import (
+    Ended,
+    environment,
+    finish,
+    outcomes,
+    read_report,
+    read_rows,
+    rolecall,
+    start,
+    write_job,
+)
+from tests.support.organisation import FAST, LEADERS, NO_LEADER, RUN, changes, organisation
 
 pytestmark = pytest.mark.e2e
 

@@ -1,7 +1,6 @@
 """Whole stories with the installed command over sockets, as an administrator lives them."""
 
 import asyncio
-import csv
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,20 +9,13 @@ import pytest
 
 from rolecall.sandbox import Limiter, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
-from tests.support.command import ROLECALL, environment, outcomes, rolecall, write_job
+from tests.support.command import ROLECALL, environment, outcomes, read_rows, rolecall, write_job
+from tests.support.organisation import FAST, RUN
 from tests.support.shell import scripts_in_markdown
 
 pytestmark = pytest.mark.e2e
 
 JOBS = Path(__file__).parents[2] / "jobs"
-FAST = ("--rate", "unlimited")
-RUN = (*FAST, "--yes", "--retry-backoff", "0.01")
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def leaders(world: World, *rooms: str) -> set[tuple[str, str]]:

@@ -15,10 +15,10 @@ from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
 from rolecall.store.base import Identity
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.desk import desk
 from tests.support.engine import QUICK, SilentLog
-from tests.support.store import as_store
+from tests.support.store import as_store, import_rows
 
 Told = dict[tuple[str, str], tuple[Outcome, str]]
 

@@ -12,8 +12,9 @@ from rolecall.models import Evidence, Outcome, Prior, PriorState, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
 from rolecall.store.base import Batch, Identity, Intent
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import QUICK, run_pairs
+from tests.support.store import import_rows
 from tests.support.truth import OURS, Pair, change_as_other, is_true, wait_for_route
 
 PAIR = ("room", "user")

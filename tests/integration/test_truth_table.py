@@ -19,8 +19,9 @@ from rolecall.models import Outcome, Prior, PriorState, Result, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, apply_role_change, leader_world
 from rolecall.store.base import Batch, Identity, Intent
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import QUICK, run_pairs
+from tests.support.store import import_rows
 from tests.support.truth import wait_for_route
 
 ROOM, USER, OTHER, ADMIN = "room", "user", "other", "otherAdmin"

@@ -49,10 +49,7 @@ async def start(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> asynci
 
 async def rolecall(*words: str | Path, cwd: Path, env: Mapping[str, str], stdin: bytes = b"") -> Ended:
     """Run the command to its end."""
-    process = await start(*words, cwd=cwd, env=env)
-    stdout, stderr = await process.communicate(stdin)
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
+    return await finish(await start(*words, cwd=cwd, env=env), stdin)
 
 
 def write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
@@ -64,10 +61,15 @@ def write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
     return path
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def read_report(folder: Path) -> list[dict[str, str]]:
     """Read a run's report.csv."""
-    with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_rows(folder / "report.csv")
 
 
 def many(rows: int, rooms: int = 7) -> list[tuple[str, str]]:
@@ -75,9 +77,9 @@ def many(rows: int, rooms: int = 7) -> list[tuple[str, str]]:
     return [(f"room{number % rooms}", f"user{number:04}") for number in range(rows)]
 
 
-async def finish(process: asyncio.subprocess.Process) -> Ended:
-    """Await a started command."""
-    stdout, stderr = await process.communicate()
+async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Ended:
+    """Await a started command; without `stdin` its input stays as it is."""
+    stdout, stderr = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, stdout.decode(), stderr.decode())
 

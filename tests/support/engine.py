@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
@@ -15,9 +15,8 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import Batch, Identity, StoreError
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.support.store import as_store
+from rolecall.store.base import Identity
+from tests.support.store import FailingDatabase, as_store, import_rows
 
 NEVER = FailureThreshold(100, is_percent=True)
 QUICK = Settings(
@@ -47,25 +46,6 @@ class SilentLog:
         """Drop one."""
 
 
-class KilledDatabase:
-    """A database that fails from one commit on: what the process does then is lost to the next session."""
-
-    def __init__(self, database: SqliteDatabase, commits: int) -> None:
-        self._database = database
-        self._left = commits
-
-    def __getattr__(self, name: str) -> Any:
-        """Return everything else from the database."""
-        return getattr(self._database, name)
-
-    def commit(self, batch: Batch) -> None:
-        """Make a batch durable. Raises StoreError after the kill."""
-        if not self._left:
-            raise StoreError("killed")
-        self._left -= 1
-        self._database.commit(batch)
-
-
 async def run_pairs(
     url: str,
     pairs: Iterable[tuple[str, str]],
@@ -83,7 +63,9 @@ async def run_pairs(
     After so many `commits` the store writes nothing more, as if the process had been killed.
     """
     stop, clock = stop or StopSignal(), Clock()
-    ledger = SqliteDatabase(path)
+    ledger = FailingDatabase(path)
+    if commits is not None:
+        ledger.commits_left = commits
     try:
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
         import_rows(ledger, Identity(url, operation.name, ""), rows)
@@ -92,8 +74,7 @@ async def run_pairs(
         async with Client(transport, Credentials(ACCOUNT.user_id, ACCOUNT.token)) as client:
             caller = Caller(ACCOUNT.user_id, clock.wall_ms(), may_be_exempt)
             context = RunContext.create(settings, SilentLog(), clock=clock, stop=stop, caller=caller)
-            store = as_store(ledger if commits is None else KilledDatabase(ledger, commits))
-            await process_rows(store, client, operation, context)
+            await process_rows(as_store(ledger), client, operation, context)
         if stop.reason is not StopReason.STORE:
             ledger.close_session(stop.reason or "", clock.wall_ms())
         return Told(list(ledger.results()), stop.reason)

@@ -2,21 +2,18 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypedDict
 
-from rolecall import ConnectionConfig, Credentials, Result, Settings
+from rolecall import ConnectionConfig, Credentials, Result
 from rolecall.models import Outcome
 from rolecall.sandbox import ACCOUNT, Sandbox
 from rolecall.store.sqlite.database import SqliteDatabase
-from tests.support.engine import NEVER
+from tests.support.engine import QUICK
 
-FAST = Settings(
-    rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=5.0
-)
+FAST = replace(QUICK, shutdown_timeout=5.0)
 """Everything as in a real run, only sooner."""
-HASTY = Settings(
-    rate=None, max_attempts=3, retry_backoff=0.01, outage_timeout=0.4, max_failures=NEVER, shutdown_timeout=0.05
-)
+HASTY = replace(QUICK, shutdown_timeout=0.05)
 """The same with hardly any patience at the end."""
 
 

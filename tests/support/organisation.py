@@ -1,10 +1,8 @@
 """The ready-made organisation for tests of whole commands, and the role changes made in it."""
 
-import csv
-from pathlib import Path
-
 from rolecall.sandbox import World
 from rolecall.sandbox.org_world import group, organisation_world, user
+from tests.support.truth import changing_calls
 
 FAST = ("--rate", "unlimited")
 RUN = (*FAST, "--yes", "--retry-backoff", "0.01")
@@ -21,14 +19,4 @@ def organisation() -> World:
 
 def changes(world: World) -> list[tuple[str, str, str]]:
     """Return every request for a role change as (route, room id, user id)."""
-    return [
-        (call.route, call.room_id, call.user_id)
-        for call in world.calls
-        if ".remove" in call.route or ".add" in call.route
-    ]
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return [(call.route, call.room_id, call.user_id) for call in changing_calls(world)]

@@ -9,7 +9,8 @@ from rolecall.app.run_status import LiveState, live_state, progress_at_rest, pro
 from rolecall.models import OutageStatus, Outcome, RateLimitPause, RateLimitStatus, Row, RowOutcome
 from rolecall.store.base import Batch, Count, Identity, Pause, PauseEnd, PauseKind
 from rolecall.store.run_lock import RunLock
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 
 NOON = 1_772_366_400.0
 COUNTS = [

@@ -10,16 +10,15 @@ from typing import TypeAlias
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import AdmissionController
-from rolecall.models import DueRow, NoReply, Outcome, Reply, Result, Row
+from rolecall.models import NoReply, Outcome, Reply, Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import REMOVE_LEADER
-from rolecall.store.base import Batch, Identity, StoreError
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.support.store import as_store
+from rolecall.store.base import Identity
+from tests.support.engine import NEVER
+from tests.support.store import FailingDatabase, as_store, import_rows
 from tests.unit.engine.answers import OK
 from tests.unit.engine.virtual import virtual_clock
 
@@ -27,7 +26,6 @@ Step: TypeAlias = Reply | NoReply | float
 """An answer, or seconds after which a good one comes."""
 TOOK = 0.05
 """Seconds that a scripted answer takes."""
-NEVER = FailureThreshold(100, is_percent=True)
 PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER, read_roles=False)
 """Without reading: the script is only for changing calls, and every prior state is unknown."""
 
@@ -35,7 +33,7 @@ PLAIN = Settings(rate=None, max_attempts=3, max_failures=NEVER, read_roles=False
 class Scripted(Client):
     """Answers from a script of steps for each user, or from a function of time; the last step stays."""
 
-    def __init__(self, ledger: "FailingLedger", script: Mapping[str, Sequence[Step]] | Callable[[float], Step]) -> None:
+    def __init__(self, ledger: FailingDatabase, script: Mapping[str, Sequence[Step]] | Callable[[float], Step]) -> None:
         self._ledger = ledger
         self._script = script
         self._next: Counter[str] = Counter()
@@ -99,30 +97,6 @@ def on_disk(path: Path) -> dict[str, tuple[int, int, str | None]]:
     return {user: (doubt, attempts, outcome) for user, doubt, attempts, outcome in found}
 
 
-class FailingLedger(SqliteDatabase):
-    """Fails for good after so many commits, as on a disk that is full."""
-
-    commits_left = 10**9
-    failed = False
-    reads = 0
-    before_commit: Callable[[], None] = staticmethod(lambda: None)
-    """Called on the thread of the store."""
-
-    def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
-        """Read, and count how often."""
-        self.reads += 1
-        return super().fetch_due(after, count, retry_failed=retry_failed)
-
-    def commit(self, batch: Batch) -> None:
-        """Commit, or fail."""
-        self.before_commit()
-        self.commits_left -= 1
-        if self.commits_left < 0:
-            self.failed = True
-            raise StoreError("disk full")
-        super().commit(batch)
-
-
 class Lines:
     """A log that keeps the names of its events."""
 
@@ -152,7 +126,7 @@ class Run:
     ) -> None:
         """Take (room, user) pairs, or users who each stand in a room of their own."""
         self.path = path
-        self.ledger = FailingLedger(path)
+        self.ledger = FailingDatabase(path)
         pairs = [user if isinstance(user, tuple) else (f"room-{user}", user) for user in users]
         rows = (Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2))
         import_rows(self.ledger, Identity("https://chat.example", REMOVE_LEADER.name, ""), rows)

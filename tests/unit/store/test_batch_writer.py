@@ -10,8 +10,9 @@ import pytest
 from rolecall.models import DueRow, Outcome, Prior, PriorState
 from rolecall.store.base import Batch, Intent, IntentRollback, PriorRecord, StoreError
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.support.store import as_store
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import as_store, import_rows
+from tests.unit.engine.virtual import turns
 from tests.unit.store.values import RUN, row, settled
 
 
@@ -67,12 +68,6 @@ def keys(batch: Batch) -> tuple[list[int], list[int], list[int]]:
     """Return the keys of a batch's outcomes, rollbacks and intents."""
     outcomes, rollbacks, intents, *_ = batch
     return [each.key for each in outcomes], [each.key for each in rollbacks], [each.key for each in intents]
-
-
-async def turns(number: int = 20) -> None:
-    """Let everything that is ready run."""
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def started(calls: Iterable[Intent], writer: BatchWriter) -> list[asyncio.Task[None]]:

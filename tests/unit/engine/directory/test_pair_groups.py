@@ -9,8 +9,8 @@ import pytest
 from rolecall.engine.directory import pair_groups
 from rolecall.models import Outcome, Row, RowOutcome
 from rolecall.store.base import Batch, Identity, Pair
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
-from tests.support.store import as_store
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import as_store, import_rows
 
 
 def ledger_of(path: Path, rooms: int, users: int) -> SqliteDatabase:

@@ -7,7 +7,8 @@ import pytest
 
 from rolecall.models import Outcome, Row
 from rolecall.store.base import Count, StoreError
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 from tests.unit.store.sqlite.conftest import Reopen
 from tests.unit.store.values import RUN, bad, full_disk, intents, outcomes, row, settled
 

@@ -12,7 +12,8 @@ import pytest
 
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 from tests.unit.store.sqlite.conftest import Reopen
 from tests.unit.store.values import RUN, full_disk, intents, row
 

@@ -12,7 +12,8 @@ import pytest
 from rolecall.store.base import InvalidStoreError
 from rolecall.store.run_lock import LOCK_FILE, RunLock
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 from tests.unit.store.values import RUN, row
 
 OTHER = 54_321
@@ -97,7 +98,8 @@ def test_an_active_run_of_another_user_is_read_without_a_change(path: Path) -> N
 LEAVING = """
 import os, sys
 from pathlib import Path
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 from tests.unit.store.values import RUN, row
 import_rows(SqliteDatabase(Path(sys.argv[1])), RUN, [row(2)])
 os._exit(9)

@@ -10,7 +10,8 @@ import pytest
 from rolecall.models import Outcome
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLock, is_locked
-from rolecall.store.sqlite.database import SqliteDatabase, import_rows
+from rolecall.store.sqlite.database import SqliteDatabase
+from tests.support.store import import_rows
 from tests.unit.store.values import RUN, intents, outcomes, row, settled
 
 

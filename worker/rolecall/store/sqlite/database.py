@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self
 
 import orjson
@@ -380,19 +379,6 @@ class JobImport:
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
         self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
-
-
-def import_rows(
-    database: SqliteDatabase,
-    identity: Identity,
-    rows: Iterable[Row | BadRow],
-    preset: Iterable[PresetOutcome] = (),
-    meta: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Make the rows of a job the store's, in one transaction; what `rows` raises undoes it."""
-    job = database.begin_import()
-    job.add(rows)
-    job.finish(identity, preset, meta)
 
 
 def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:
