@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.jobs import pairs
-from tests.bench.measure import ROLECALL, environment
+from tests.bench.measure import ROLECALL, UNREAD, environment
 
 RIVALS = Path(__file__).with_name("rivals")
 POST = "/api/v1/groups.removeLeader"
@@ -76,7 +76,7 @@ def _missing(tool: str) -> str:
 
 def _rolecall(url: str, job: Path, rows: int) -> Command:
     shutil.rmtree(job.parent / "out", ignore_errors=True)
-    options = ("--out", "out", "--yes", "--rate", "unlimited", "--concurrency", "64")
+    options = ("--out", "out", *UNREAD, "--rate", "unlimited")
     return Command((ROLECALL, "run", job, *options))
 
 

@@ -13,7 +13,7 @@ def profile(rows: int, lines: int = 30) -> str:
     with measure.running_target() as target, measure.scratch() as folder:
         job = write_job(folder / "job.csv", rows)
         words = (sys.executable, "-m", "cProfile", "-o", "profile.out", "-m", "rolecall", "run", job, "--out", "out")
-        options = ("--yes", "--rate", "unlimited", "--concurrency", "64")
+        options = (*measure.UNREAD, "--rate", "unlimited")
         env = measure.environment(target.url, PYTHONPATH=str(measure.ROOT))
         measure.run((*words, *options), cwd=folder, env=env)
         measure.check_rows(target, rows, "rolecall")
