@@ -36,8 +36,11 @@ async def send(request: web.BaseRequest, fault: Fault | None, response: Response
 
 def to_http(response: Response, now: float) -> web.Response:
     """Return the response of aiohttp, with the server's own `Date`."""
-    headers = {**response.headers, "Date": http_date(int(now))}
-    return web.Response(status=response.status, body=response.body, headers=headers)
+    return web.Response(status=response.status, body=response.body, headers=_headers(response, now))
+
+
+def _headers(response: Response, now: float) -> dict[str, str]:
+    return {**response.headers, "Date": http_date(int(now))}
 
 
 @lru_cache(maxsize=8)
@@ -94,7 +97,7 @@ async def _send_raw(
     request: web.BaseRequest, response: Response, now: float, *, length: int, body: bytes
 ) -> web.StreamResponse:
     """Send a response with a wrong Content-Length, which aiohttp does not allow; then close the connection."""
-    headers = {**response.headers, "Date": http_date(int(now)), "Content-Length": str(length)}
+    headers = {**_headers(response, now), "Content-Length": str(length)}
     lines = [f"HTTP/1.1 {response.status} OK", *(f"{name}: {value}" for name, value in headers.items())]
     transport = request.transport
     if transport is not None:
@@ -137,8 +140,7 @@ async def _endless(request: web.BaseRequest, fault: Fault, response: Response, n
 
 def _open_stream(response: Response, now: float) -> web.StreamResponse:
     """Return a response whose body is written in pieces."""
-    headers = {**response.headers, "Date": http_date(int(now))}
-    return web.StreamResponse(status=response.status, headers=headers)
+    return web.StreamResponse(status=response.status, headers=_headers(response, now))
 
 
 WIRE_FAULTS: dict[Kind, WireFault] = {

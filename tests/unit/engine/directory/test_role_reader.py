@@ -195,7 +195,7 @@ def test_never_more_than_the_cheaper_way_and_what_the_list_cannot_show(size: int
         assert math.ceil(size / 100) - pages >= lookups
 
 
-async def test_a_server_with_smaller_pages(workspace: Workspace) -> None:
+async def test_a_server_with_smaller_pages() -> None:
     """A server that returns fewer entries than requested is read on from where its page ended."""
     members = {f"m{number:03}": None for number in range(120)}
     small = Workspace({"R": members})
