@@ -1,7 +1,10 @@
 """The sandbox over a real socket, called by a plain aiohttp client."""
 
 import asyncio
+import gc
+import socket
 import time
+import warnings
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -217,3 +220,18 @@ def test_only_loopback_is_served(host: str) -> None:
     """A sandbox with an address that is not loopback raises ValueError."""
     with pytest.raises(ValueError, match="loopback only"):
         Sandbox(world_of(), address=ServerAddress(host=host))
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_connection_that_is_accepted_during_the_close_is_closed(steps: int) -> None:
+    """Closing leaves no connection open, in whichever iteration of the event loop it was accepted before."""
+    with warnings.catch_warnings(record=True) as caught, socket.socket() as client:
+        warnings.simplefilter("always")
+        async with Sandbox(world_of()) as sandbox:
+            client.connect((sandbox.host, sandbox.port))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        gc.collect()
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []

@@ -1,6 +1,8 @@
 """The workspace on a loopback socket: read a request, decide the response, record the call, send the response."""
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -21,6 +23,9 @@ from rolecall.sandbox.world import World
 
 _SHUTDOWN_TIMEOUT = 0.1
 """Seconds for the handlers to end at shutdown; they are all cancelled by then."""
+
+_BACKLOG = 1024
+"""Connections that wait to be accepted."""
 
 
 class ServerAddress(NamedTuple):
@@ -67,7 +72,8 @@ class Sandbox:
         self.date_skew = date_skew
         self._clock = clock
         self._http: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: set[asyncio.Future[Any]] = set()
         self._call_recorded = asyncio.Event()
 
     @property
@@ -94,8 +100,10 @@ class Sandbox:
         """Simulate an outage: close the listening socket and abort every connection."""
         if self._listener is None or self._http is None:
             return
+        asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         self._listener = None
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         while connections := self._http.connections:
             for connection in connections:
                 if connection.transport is not None:
@@ -106,9 +114,19 @@ class Sandbox:
         """Listen again, on the same port as before."""
         if self._http is None or self._listener is not None:
             return
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._http, self.host, self.port, backlog=1024)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener, self._http)
+
+    def _accept(self, listener: socket.socket, http: web.Server) -> None:
+        """Accept one connection. The tasks are kept: `asyncio.Server` loses a connection accepted during its close."""
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, _ = listener.accept()
+            accepting = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(http, connection))
+            self._accepting.add(accepting)
+            accepting.add_done_callback(self._accepting.discard)
 
     async def wait_for_calls(self, calls: int = 1) -> None:
         """Wait until the workspace has received this many calls since the creation of its world."""

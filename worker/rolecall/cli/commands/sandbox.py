@@ -1,6 +1,5 @@
 """`rolecall sandbox`: serve the embedded workspace on loopback, for rehearsals."""
 
-import asyncio
 import csv
 import io
 from collections.abc import Iterable
@@ -40,6 +39,8 @@ TO_REHEARSE = (
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Inject faults.")
 def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:
     """Serve a stand-in Rocket.Chat workspace on this machine, until Ctrl-C, and write a job file for it."""
+    import asyncio
+
     from rolecall.cli.terminal import event_loop
     from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, ServerAddress, demo_faults, demo_world
 
