@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from rolecall.engine.throttle.route_limiter import RouteSchedule
 from tests.unit.engine.throttle.fixed_window import (
     BEGINNING,
     EPOCH,
@@ -13,6 +12,7 @@ from tests.unit.engine.throttle.fixed_window import (
     Course,
     Server,
     ServerTime,
+    route_schedule,
     simulate,
     steady,
     stepped,
@@ -31,7 +31,7 @@ def shifted(clock: ServerTime, seconds: float) -> ServerTime:
 
 def run(server: Server, seed: int, *, concurrency: int = 8, rate: float | None = None, own: bool = False) -> Course:
     """Simulate; `own`: the own wall clock is right."""
-    schedule = RouteSchedule(rate, own_offset=(lambda: EPOCH - BEGINNING) if own else None)
+    schedule = route_schedule(rate, own_offset=(lambda: EPOCH - BEGINNING) if own else None)
     return simulate(LIMIT * WINDOWS, schedule, server, Callers(concurrency, PROMPT), Random(seed))
 
 

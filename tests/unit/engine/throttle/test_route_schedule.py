@@ -10,6 +10,7 @@ from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import NOW, SAFETY, FixedWindowTracker
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, TIMEOUT, reply, windowed
+from tests.unit.engine.throttle.fixed_window import route_schedule
 
 SERVER = 1_700_000_000.0
 """The server's clock when ours shows nought."""
@@ -20,7 +21,7 @@ def learnt(limit: int, remaining: int, *, length: float = 60.0, rate: float | No
 
     It has seen two windows before. The answers took long, so that the window's length is not beyond doubt.
     """
-    schedule = RouteSchedule(rate)
+    schedule = route_schedule(rate)
     for at in (-2 * length - 9.0, -length - 3.0):
         assert schedule.reserve(at - 0.3) is None
         schedule.assign_slot(at - 0.3)
@@ -48,7 +49,7 @@ def opening(schedule: RouteSchedule, now: float) -> float:
 
 def test_nothing_more_leaves_before_the_first_answer() -> None:
     """The second call waits for the first one's answer, not for a moment."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     assert schedule.reserve(0.0) is None
     assert schedule.reserve(0.0) == Delay(math.inf, DelayReason.ANSWER)
 
@@ -56,7 +57,7 @@ def test_nothing_more_leaves_before_the_first_answer() -> None:
 @pytest.mark.parametrize("answer", [TIMEOUT, NO_CONNECTION, reply(502, b"<html>"), reply(429, b"")])
 def test_an_answer_that_tells_nothing_leaves_the_next_call_alone_too(answer: Reply | NoReply) -> None:
     """What Rocket.Chat itself did not answer does not mean that there is no limit."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(answer, refused=False)
     assert schedule.reserve(1.0) is None
@@ -65,7 +66,7 @@ def test_an_answer_that_tells_nothing_leaves_the_next_call_alone_too(answer: Rep
 
 def test_a_call_that_was_withdrawn_does_not_count() -> None:
     """A call that did not leave makes room for another, also in a window."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.cancel()
     assert schedule.reserve(0.0) is None
@@ -161,7 +162,7 @@ def test_resets_that_differ_a_little_are_one_window_that_ends_with_the_last() ->
 )
 def test_a_refusal_holds_all_for_as_long_as_it_says(body: bytes, headers: dict[str, str], seconds: float) -> None:
     """A 429 pauses every call for the time that it names, never longer than the maximum wait."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(10.0)
     schedule.record_response(reply(429, body, headers, at=11.0), refused=True)
     assert schedule.reserve(11.0) == Delay(11.0 + seconds, DelayReason.REFUSED)
@@ -184,7 +185,7 @@ def pauses(schedule: RouteSchedule, refusals: int) -> list[float]:
 
 def test_refusals_without_a_word_double_the_pause() -> None:
     """Each refusal in a row doubles the pause up to the longest; a good answer ends the row."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     assert pauses(schedule, 8) == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE]
     schedule.reserve(1e6)
     schedule.record_response(OK._replace(received_at=1e6), refused=False)
@@ -195,12 +196,12 @@ def test_refusals_without_a_word_double_the_pause() -> None:
 
 def test_refusals_without_end_keep_the_longest_pause() -> None:
     """Also after thousands of refusals the pause is the longest, and nothing overflows."""
-    assert pauses(RouteSchedule(None), 1500)[-1] == LONGEST_PAUSE
+    assert pauses(route_schedule(None), 1500)[-1] == LONGEST_PAUSE
 
 
 def test_calls_refused_together_are_one_refusal() -> None:
     """The calls in flight beside a refused one are refused too; that doubles nothing."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
     for _ in range(5):
@@ -215,7 +216,7 @@ def test_calls_refused_together_are_one_refusal() -> None:
 
 def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
     """Of several pauses the longest applies."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
     schedule.reserve(0.0)
@@ -228,7 +229,7 @@ def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
 @pytest.mark.parametrize(("status", "pauses_calls"), [(503, True), (500, True), (400, False), (200, False)])
 def test_a_server_error_may_pause_calls(status: int, pauses_calls: bool) -> None:
     """`Retry-After` on a 5xx pauses all calls; elsewhere it has no effect."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(reply(status, b"{}", {"Retry-After": "20"}, at=1.0), refused=False)
     assert schedule.reserve(1.0) == (Delay(21.0, DelayReason.REFUSED) if pauses_calls else None)
@@ -247,7 +248,7 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
 
 def test_a_window_is_not_believed_beyond_the_maximum_wait() -> None:
     """However far away a reset is, no wait is longer than the maximum wait."""
-    schedule = RouteSchedule(None, max_wait=30.0)
+    schedule = route_schedule(None, max_wait=30.0)
     schedule.reserve(0.0)
     schedule.record_response(windowed(5, 0, SERVER + 3600, SERVER, at=0.0), refused=False)
     assert schedule.reserve(1.0) == Delay(30.0, DelayReason.WINDOW)

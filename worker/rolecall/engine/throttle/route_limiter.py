@@ -10,10 +10,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.exemption import Exemption
-from rolecall.engine.throttle.learnt_rate import LearntRate
-from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay, stated_wait
 
@@ -53,20 +52,18 @@ class Delay(NamedTuple):
 class RouteSchedule:
     """Decides for one route; it is given the time, each call and each response. `max_wait` bounds each wait (seconds).
 
-    `rate`: the own rate, calls a second, None for unlimited; or a limiter that several routes share.
+    `rate`: the own rate; several routes may share it.
     """
 
     def __init__(
         self,
-        rate: PacedRateLimiter | LearntRate | float | None,
+        rate: LearntRate,
         *,
         max_wait: float = 900.0,
         exemption: Exemption | None = None,
         own_offset: Callable[[], float] | None = None,
     ) -> None:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
-        if not isinstance(rate, LearntRate):
-            rate = LearntRate(rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate))
         self._learnt = rate
         self._rate = rate.limiter
         self._max_wait = max_wait

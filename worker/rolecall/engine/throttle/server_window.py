@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.server_clock import TOLERANCE, ServerClock
-from rolecall.engine.throttle.shared_window import SharedWindowDetector
+from rolecall.engine.throttle.window_signs import Exemption, SharedWindowDetector
 from rolecall.models import NoReply, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import MAX_WINDOW, Limits, parse_limits, server_date, stated_wait
