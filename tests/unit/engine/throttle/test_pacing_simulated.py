@@ -116,13 +116,11 @@ def test_a_window_is_sent_at_once(case: Case) -> None:
 
 @given(cases(st.floats(1.05, 70.0).map(lambda length: round(length, 3))))
 @settings(deadline=None, max_examples=400)
-def test_other_lengths_are_refused_in_one_burst_at_most(case: Case) -> None:
-    """A window that is no whole number of seconds is found out by one burst at most, and loses a second a window."""
+def test_other_lengths_are_refused_twice_at_most(case: Case) -> None:
+    """A window that is no whole number of seconds is found out by two calls at most, and loses a second a window."""
     rows = case.limit * (case.windows + 3)
     course = run(case, rows)
-    assert len(course.refused) <= 1 + case.concurrency
-    if course.refused:
-        assert course.refused[-1] - course.refused[0] <= case.round_trip
+    assert len(course.refused) <= 2
     assert course.ended <= case.certain(rows + len(course.refused)) + SECOND
 
 
@@ -136,7 +134,7 @@ def test_a_wrong_guess_costs_one_refused_call() -> None:
         refused.append(len(course.refused))
     refused.sort()
     assert refused[285] <= 1
-    assert refused[-1] <= 16
+    assert refused[-1] <= 2
 
 
 @given(cases(), st.sampled_from([100e-6, -100e-6]))
@@ -228,11 +226,11 @@ def test_other_clients_share_the_window(case: Case, others: list[float]) -> None
 @pytest.mark.parametrize("at", [7.0, 31.0, 59.999, 95.0])
 @pytest.mark.parametrize("concurrency", [1, 16])
 def test_a_clock_that_is_set_while_the_run_goes_on(by: float, at: float, concurrency: int) -> None:
-    """When the server's clock jumps, the run goes on, is refused in few bursts at most and comes back to its pace."""
+    """When the server's clock jumps, the run goes on, is refused twice at most and comes back to its pace."""
     limit, length, windows = 20, 10.0, 20
     server = Server(limit, length, stepped(at, by))
     course = simulate(limit * windows, route_schedule(None), server, Callers(concurrency=concurrency), Random(3))
-    assert len(course.refused) <= 2 * (1 + concurrency)
+    assert len(course.refused) <= 2
     # Set back, the server itself keeps its window open for that much longer.
     assert course.ended <= (windows + 1) * (length + 1.1) + max(0.0, -by)
 

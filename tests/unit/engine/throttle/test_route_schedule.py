@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from rolecall.engine.throttle.route_limiter import FIRST_PAUSE, LONGEST_PAUSE, Delay, DelayReason, RouteSchedule
-from rolecall.engine.throttle.server_clock import ServerClock
-from rolecall.engine.throttle.server_window import NOW, SAFETY, FixedWindowTracker
+from rolecall.engine.throttle.server_clock import DRIFT, ServerClock
+from rolecall.engine.throttle.server_window import NOW, SAFETY, SCOUT_TIMEOUT, FixedWindowTracker
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, TIMEOUT, reply, windowed
 from tests.unit.engine.throttle.fixed_window import route_schedule
@@ -88,15 +88,36 @@ def test_the_remainder_leaves_at_once_and_then_all_wait_for_the_reset() -> None:
     assert schedule.reserve(wait.until - 0.001) is not None
 
 
-def test_a_new_window_takes_its_limit_before_any_answer() -> None:
-    """After the reset the old limit leaves at once, and no call more before the first answer."""
+def test_the_first_call_into_a_new_window_goes_alone() -> None:
+    """The rest of the limit leaves at once when its response shows the window, and no call more."""
     schedule = learnt(4, 0)
     now = opening(schedule, 1.0)
     assert 60.0 < now < 61.1
     schedule.cancel()
     assert schedule.reserve(now) is None
+    assert schedule.reserve(now) == Delay(now + SCOUT_TIMEOUT, DelayReason.ANSWER)
+    schedule.record_response(windowed(4, 3, SERVER + now + 60, SERVER + now, at=now), refused=False)
     assert [schedule.reserve(now) for _ in range(3)] == [None] * 3
-    assert schedule.reserve(now) == Delay(math.inf, DelayReason.ANSWER)
+    assert schedule.reserve(now) is not None
+
+
+def test_a_first_call_that_is_not_answered_is_followed_by_others() -> None:
+    """Each call that goes without an answer for a second is followed by another one, up to the limit."""
+    schedule = learnt(4, 0)
+    now = opening(schedule, 1.0)
+    for _ in range(3):
+        delay = schedule.reserve(now)
+        assert delay == Delay(now + SCOUT_TIMEOUT, DelayReason.ANSWER)
+        now = delay.until
+        assert schedule.reserve(now) is None
+    assert schedule.reserve(now + 60.0) == Delay(math.inf, DelayReason.ANSWER)
+
+
+def test_a_window_that_was_not_full_lets_as_many_calls_into_the_next_one() -> None:
+    """Calls for which the old window had room leave at once: they fit, even if it goes on."""
+    schedule = learnt(4, 2)
+    assert [schedule.reserve(70.0) for _ in range(2)] == [None] * 2
+    assert schedule.reserve(70.0) is not None
 
 
 def test_calls_in_flight_over_the_reset_count_against_the_new_window() -> None:
@@ -240,6 +261,7 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
     schedule = learnt(2, 0, rate=10.0)
     now = opening(schedule, 0.05)
     schedule.assign_slot(now)
+    schedule.record_response(windowed(2, 1, SERVER + now + 60, SERVER + now, at=now), refused=False)
     wait = schedule.reserve(now)
     assert wait is not None
     assert wait.reason is DelayReason.RATE
@@ -269,7 +291,7 @@ def test_the_limit_is_told() -> None:
     """The window's limit is known from the first answer on, and not before."""
     window = FixedWindowTracker()
     before = window.status(0.0)
-    window.record_request()
+    window.record_request(0.0)
     window.record_response(windowed(17, 16, SERVER + 60, SERVER, at=0.0))
     known = window.status(0.0)
     assert (before, known and known.limit) == (None, 17)
@@ -282,7 +304,7 @@ def test_a_refused_call_does_not_open_a_window() -> None:
     for index, (reset, at) in enumerate(((60.0, 0.0), (121.5, 61.5), (183.0, 123.0))):
         for moment in (at, at + 0.3, at + 0.6):
             clock.record_date(float(int(SERVER + moment)), moment, moment)
-            window.record_request()
+            window.record_request(0.0)
             refused = moment != at
             answer = windowed(1, 0, SERVER + reset, SERVER + moment, at=moment, status=429 if refused else 200)
             window.record_response(answer, refused=refused)
@@ -344,12 +366,12 @@ def opened(clock: ServerClock, offset: float, at: float, length: float) -> None:
 
 def is_guessing(clock: ServerClock) -> bool:
     """Tell whether the window's length is a guess now."""
-    return clock.is_guess_unconfirmed
+    return clock.longest_window < math.inf
 
 
 @pytest.mark.parametrize("length", [1.0, 5.0, 60.0, 3600.0])
 def test_a_window_of_whole_seconds_makes_the_clock_exact(length: float) -> None:
-    """Once the length is beyond doubt the clock is known to milliseconds, and a second window proves it."""
+    """Once the length is beyond doubt the clock is known to milliseconds, and stays so in the second window."""
     clock, offset = ServerClock(), 12.345
     dates(clock, offset, [step * 0.02 for step in range(60)], 0.01)
     opened(clock, offset, 2.0, length)
@@ -358,7 +380,10 @@ def test_a_window_of_whole_seconds_makes_the_clock_exact(length: float) -> None:
     assert local is not None
     assert 50.0 <= local <= 50.011
     opened(clock, offset, 2.5 + length, length)
-    assert not is_guessing(clock)
+    assert is_guessing(clock)
+    local = clock.to_local(50.0 + offset, 2.6 + length)
+    assert local is not None
+    assert 50.0 - 1e-6 <= local <= 50.011 + length * DRIFT
 
 
 def test_a_guess_that_is_contradicted_is_dropped_for_good() -> None:

@@ -45,7 +45,7 @@ class Delay(NamedTuple):
     """The next call may not leave yet."""
 
     until: float
-    """Seconds of the run's monotonic clock; infinite when a response must come first."""
+    """Seconds of the run's monotonic clock; infinite when a response must come first. A response may shorten it."""
     reason: DelayReason
 
 
@@ -77,7 +77,10 @@ class RouteSchedule:
         if now < self._paused_until:
             return Delay(self._paused_until, DelayReason.REFUSED)
         opens = self.window.opens_at(now)
-        return None if opens == NOW else Delay(opens, DelayReason.ANSWER if opens == math.inf else DelayReason.WINDOW)
+        if opens == NOW:
+            return None
+        is_full = opens < math.inf and self.window.is_known
+        return Delay(opens, DelayReason.WINDOW if is_full else DelayReason.ANSWER)
 
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
@@ -91,7 +94,7 @@ class RouteSchedule:
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
         self._rate.reserve(now)
-        self.window.record_request()
+        self.window.record_request(now)
         return None
 
     def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
@@ -234,7 +237,7 @@ class RouteLimiter:
         self._on_delay(delay)
         self._changed.clear()
         try:
-            async with asyncio.timeout(seconds if delay.reason is not DelayReason.ANSWER else None):
+            async with asyncio.timeout(seconds if seconds < math.inf else None):
                 await self._changed.wait()
         except TimeoutError:
             pass
