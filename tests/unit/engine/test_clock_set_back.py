@@ -9,6 +9,7 @@ import pytest
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome, Reply
 from tests.unit.engine.runs import PLAIN, Run, Start
+from tests.unit.engine.throttle.fixed_window import BEGINNING as SERVER_BEGINNING
 from tests.unit.engine.throttle.fixed_window import Server, stepped
 from tests.unit.engine.virtual import BEGINNING
 
@@ -33,7 +34,7 @@ class SetBack:
 
     def __call__(self, now: float) -> Reply:
         """Answer a call that comes now."""
-        status, headers, body = self._server.take(now)
+        status, headers, body = self._server.take(now - BEGINNING + SERVER_BEGINNING)
         if status == 429:
             self.refused.append(now - BEGINNING)
         return Reply(status, headers, body, now, now)
@@ -46,7 +47,7 @@ async def test_two_calls_are_refused(start: Callable[..., Run], by: float) -> No
     run = start(USERS, server, SETTINGS)
     await run.go()
     assert run.outcomes() == {(Outcome.REMOVED, ""): 60}
-    assert len(server.refused) <= 2
+    assert 1 <= len(server.refused) <= 2
     assert run.client.calls[-1][1] - BEGINNING <= 5 * 60.0 - by + 5.0
 
 
