@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, run_reading
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import FindStarted
-from rolecall.app.threads import on_thread
+from rolecall.app.run_directory import on_thread
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
 from rolecall.engine.stop_signal import StopReason

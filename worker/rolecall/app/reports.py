@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
+from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS

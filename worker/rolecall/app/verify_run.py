@@ -14,11 +14,11 @@ from rolecall.app.observer import OpenRows
 from rolecall.app.run_directory import (
     Run,
     mark_reports_stale,
+    on_thread,
     open_existing_run,
     require_change,
     require_workspace,
 )
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
