@@ -12,8 +12,7 @@ from rolecall.rocketchat.operations import OPERATIONS
 if TYPE_CHECKING:  # imported when the command runs
     from collections.abc import Coroutine
 
-    from rolecall.app.metrics import MetricsWriter
-    from rolecall.app.notifications import NotifyConfig
+    from rolecall.app.notifications import MetricsWriter, NotifyConfig
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
@@ -129,7 +128,7 @@ def _notify_config(
 def _metrics_writer(
     file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
 ) -> "MetricsWriter | None":
-    from rolecall.app.metrics import create_metrics_writer
+    from rolecall.app.notifications import create_metrics_writer
 
     return None if file is None else create_metrics_writer(file, url, operation, job, allow_http=allow_http)
 
