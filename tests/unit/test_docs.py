@@ -10,7 +10,7 @@ import pytest
 
 import rolecall as package
 from rolecall.app.reports import REASON_HINTS
-from rolecall.cli.config.unknown_variables import OTHER_VARIABLES
+from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.engine.directory.find_gaps import GAP_HINTS

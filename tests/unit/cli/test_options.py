@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.app.errors import OperatorError, OutputError
+from rolecall.cli.context import split_options
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
-from rolecall.cli.options import MaxFailures, OutputMode, Rate, run_options, split_options
+from rolecall.cli.options import MaxFailures, Rate, run_options
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError

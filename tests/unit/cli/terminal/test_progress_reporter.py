@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rolecall.cli.options import OutputMode
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
 from rolecall.engine.context import RunContext
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from rolecall.cli.options import OutputMode, json_option
+from rolecall.cli.options import json_option
+from rolecall.cli.terminal.console import OutputMode
 
 
 @click.command(short_help="See it work: a job of some hundred rows, no account needed.")

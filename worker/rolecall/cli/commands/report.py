@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from rolecall.cli.options import OutputMode, json_option, report_format_option
+from rolecall.cli.options import json_option, report_format_option
+from rolecall.cli.terminal.console import OutputMode
 
 
 @click.command()

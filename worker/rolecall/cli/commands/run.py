@@ -118,10 +118,11 @@ def _notify_config(
     given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
 ) -> "NotifyConfig | None":
     from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.notify_target import choose_target
+    from rolecall.cli.config.credentials import choose_target
+    from rolecall.cli.terminal import console
 
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, typed=typed, allow_http=allow_http)
+    target = choose_target(given, file, console.print_warning, typed=typed, allow_http=allow_http)
     return None if target is None else NotifyConfig(target, only_failure=only_failure)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import (
@@ -16,6 +17,7 @@ from rolecall.cli.config.config_file import (
     read_config_file,
     require_own_file,
 )
+from rolecall.cli.config.setting_names import variable_of
 
 DOTENV_FILE = Path(".env")
 
@@ -32,6 +34,16 @@ class ConfigSources(NamedTuple):
     def place_of_variable(self, name: str) -> str:
         """Return where a variable is set."""
         return ".env" if name in self.dotenv else "the environment"
+
+    def place_of_option(self, ctx: click.Context, option: click.Option) -> str:
+        """Return where an option is set; empty for its default and for the command line, which the user sees."""
+        name, variable = option.name or "", variable_of(option)
+        match ctx.get_parameter_source(name):
+            case ParameterSource.ENVIRONMENT:
+                return f"{self.place_of_variable(variable)}, {variable}"
+            case ParameterSource.DEFAULT_MAP:
+                return self.file.place_of_flag(ctx.info_name or "", name)
+        return ""
 
 
 def read_sources(

@@ -4,10 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from rolecall.cli.config.close_matches import or_all
 from rolecall.cli.config.config_sources import ConfigSources
+from rolecall.cli.config.setting_names import or_all
 
 
 def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
@@ -24,18 +23,10 @@ def format_usage_error(error: click.UsageError) -> str:
         case click.NoSuchOption(option_name=name, ctx=click.Context() as ctx):
             return f"No such option {name!r}; {_option_meant(name, ctx)}"
         case click.BadParameter(param=click.Option() as option, ctx=click.Context() as ctx):
-            return message if not (place := _place(ctx, option)) else f"{message.rstrip('.')}; set in {place}."
+            sources = ctx.find_object(ConfigSources)
+            place = "" if sources is None else sources.place_of_option(ctx, option)
+            return f"{message.rstrip('.')}; set in {place}." if place else message
     return message
-
-
-def variable_of(option: click.Option) -> str:
-    """Return the variable of an option."""
-    return f"ROLECALL_{(option.name or '').upper()}"
-
-
-def flags_of(command: click.Command) -> list[str]:
-    """Return the flags of a command, as keys of its table: `max_failures`."""
-    return [option.name for option in command.params if isinstance(option, click.Option) and option.name]
 
 
 def _option_meant(name: str, ctx: click.Context) -> str:
@@ -47,16 +38,3 @@ def _option_meant(name: str, ctx: click.Context) -> str:
 def _names_of_options(command: click.Command) -> list[str]:
     options = [option for option in command.params if isinstance(option, click.Option)]
     return [name for option in options for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
-
-
-def _place(ctx: click.Context, option: click.Option) -> str:
-    """Return where a value is set; empty for the command line, which the user sees."""
-    sources = ctx.find_object(ConfigSources)
-    if sources is None:
-        return ""
-    match ctx.get_parameter_source(option.name or ""):
-        case ParameterSource.ENVIRONMENT:
-            return f"{sources.place_of_variable(variable_of(option))}, {variable_of(option)}"
-        case ParameterSource.DEFAULT_MAP:
-            return sources.file.place_of_flag(ctx.info_name or "", option.name or "")
-    return ""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from rolecall.app.check_job import CheckResult, Work
 from rolecall.cli.exit_codes import ExitCode
-from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.views.run_summary import format_counts, format_stop, is_shown, show_rows, summary_json
 from rolecall.models import Json
 from rolecall.text import plural

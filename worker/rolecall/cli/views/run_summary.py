@@ -8,8 +8,8 @@ from rolecall.app.run_directory import kind_of
 from rolecall.app.run_job import RunResult
 from rolecall.app.run_paths import RunKind
 from rolecall.cli.exit_codes import ExitCode
-from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
