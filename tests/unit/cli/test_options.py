@@ -19,8 +19,8 @@ from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
 from rolecall.files.checkpoint import CheckpointLockedError
-from rolecall.files.input.problems import JobFileError
-from rolecall.files.output.atomic_write import SymlinkError
+from rolecall.files.input.source import JobFileError
+from rolecall.files.output.text_files import SymlinkError
 from rolecall.models import RolecallError
 from rolecall.rocketchat.connection_config import AuthenticationError, CaFileError, WorkspaceUnavailableError
 from rolecall.store.base import InvalidStoreError, StoreError

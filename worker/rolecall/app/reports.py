@@ -15,9 +15,9 @@ from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.doubt_columns import RunTarget
-from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.files.output.atomic_write import write_json
+from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
+from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
 from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RunStore, Session, count_by_outcome

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.files.json_codec import format_json, parse_json_object, replace_surrogates
-from rolecall.files.output.atomic_write import replace_atomically
+from rolecall.files.output.text_files import format_json, parse_json_object, replace_atomically, replace_surrogates
 from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 

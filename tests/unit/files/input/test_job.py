@@ -12,7 +12,7 @@ import pytest
 
 from rolecall.files.input.job import open_job
 from rolecall.files.input.open_source import safe_name
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
 
 PAIRS = [("GENERAL", "rocket.cat"), ("Zk3PdVx7RmLq2WcTn", "aXb7Qm2KpLd9VtRcS")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.files.input.job import open_job
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from rolecall.files.output.report import ReportFiles, write_report
 from rolecall.models import BadRow, Outcome, Result, Row
 

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from rolecall.files.input.columns import column_role
-from rolecall.files.input.problems import BAD_ROW_REASONS, JobFileError
+from rolecall.files.input.ids import BAD_ROW_REASONS
+from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
 
 Read = Callable[..., list[Row | BadRow]]

@@ -236,7 +236,7 @@ def _read_token(given: ConfigValue, warn: Callable[[str], None]) -> str:
 def choose_target(
     given: str | None, file: Path | None, warn: Callable[[str], None], *, typed: bool, allow_http: bool
 ) -> Target | None:
-    """Parse the target of notifications; `typed` if it is on the command line. Raises OperatorError, which never shows a URL."""
+    """Parse the target of notifications; `typed`: it is on the command line. Raises OperatorError, never with a URL."""
     if given and typed and is_url(given):
         raise OperatorError(
             "--notify on the command line takes only #channel, @user or a room id: a webhook's address is a secret, "

@@ -66,7 +66,7 @@ def print_result(line: str) -> None:
 
 def print_json(document: Json) -> None:
     """Print a result as one JSON document on stdout. Raises OSError if it cannot be written."""
-    from rolecall.files.json_codec import format_json
+    from rolecall.files.output.text_files import format_json
 
     with suppress(BrokenPipeError, ValueError):
         print(format_json(document, indent=True), flush=True)  # noqa: T201 - this is the place that prints

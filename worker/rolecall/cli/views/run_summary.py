@@ -11,7 +11,7 @@ from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
-from rolecall.display.summary import SummaryLine, print_summary
+from rolecall.display.console import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.base import count_by_outcome

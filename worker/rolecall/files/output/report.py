@@ -8,9 +8,8 @@ from typing import NamedTuple, TextIO
 
 from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
-from rolecall.files.json_codec import format_json, replace_surrogates
-from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, text_cell
+from rolecall.files.output.text_files import format_json, replace_atomically, replace_surrogates
 from rolecall.models import OUTCOMES, Json, Result
 from rolecall.text import rfc3339, sanitise
 

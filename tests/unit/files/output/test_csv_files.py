@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.files.input.job import open_job
-from rolecall.files.output.find_csv import FIND_COLUMNS, write_find_csv
+from rolecall.files.output.csv_files import FIND_COLUMNS, write_find_csv
 from rolecall.models import RoleAssignment, Row
 from tests.support.job_files import usable_ids
 
