@@ -7,14 +7,13 @@ from types import MappingProxyType
 
 import click
 
-from rolecall.cli.config.config_sources import read_sources
+from rolecall.cli.config.config_sources import format_unknown_verb, format_usage_error, read_sources
 from rolecall.cli.config.setting_names import (
     find_unknown_variables,
     flags_of,
     format_others,
     require_no_misspelt_variable,
 )
-from rolecall.cli.config.usage_errors import format_unknown_verb, format_usage_error
 from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console
 from rolecall.models import Advice, RolecallError

@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -100,17 +101,23 @@ class JobSource(NamedTuple):
         return shlex.join([self.path, *(word for name, value in options.items() if value for word in (name, value))])
 
 
-def job_options(command: Command) -> Command:
-    """Add the options that say how a job file is read; they are the fields of ReadOptions."""
-    for option in (
+def job_options(command: Command) -> Callable[..., Any]:
+    """Add the argument JOB and the options that say how it is read; the command gets them as its `source`."""
+
+    @wraps(command)
+    def with_source(job: str, encoding: str, room_column: str, user_column: str, **others: Any) -> Any:
+        return command(source=JobSource(job, encoding, room_column, user_column), **others)
+
+    for parameter in (
         click.option("--user-column", default="", metavar="NAME", help="The column of JOB that has the users."),
         click.option("--room-column", default="", metavar="NAME", help="The column of JOB that has the rooms."),
         click.option(
             "--encoding", default="", metavar="NAME", help="The encoding of JOB, such as cp1252. Without it: detected."
         ),
+        click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True)),
     ):
-        command = option(command)
-    return command
+        with_source = parameter(with_source)
+    return with_source
 
 
 SHARED_OPTIONS = {

@@ -1,4 +1,4 @@
-"""Where values come from besides the command line: the environment, a `.env`, a `rolecall.toml`."""
+"""Where values come from besides the command line: environment, `.env`, `rolecall.toml`; usage errors name the place."""
 
 import stat
 from collections.abc import Callable, Collection, MutableMapping
@@ -17,7 +17,7 @@ from rolecall.cli.config.config_file import (
     read_config_file,
     require_own_file,
 )
-from rolecall.cli.config.setting_names import variable_of
+from rolecall.cli.config.setting_names import or_all, variable_of
 
 DOTENV_FILE = Path(".env")
 
@@ -109,3 +109,34 @@ def warn_if_readable(path: Path, warn: Callable[[str], None], what: str = "a tok
     """Warn about a file with a secret that others can read."""
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         warn(f"{path} has {what} and can be read by others: chmod 600 {path}")
+
+
+def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
+    """Format that a word is not a command, with a suggestion."""
+    if Path(word).is_file():
+        return f"No such command {word!r}; did you mean 'rolecall run {word}'?"
+    return f"No such command {word!r}; {or_all(word, verbs)}"
+
+
+def format_usage_error(error: click.UsageError) -> str:
+    """Format a usage error as one line, with the place of a wrong value or a similar option."""
+    message = " ".join(error.format_message().split())
+    match error:
+        case click.NoSuchOption(option_name=name, ctx=click.Context() as ctx):
+            return f"No such option {name!r}; {_option_meant(name, ctx)}"
+        case click.BadParameter(param=click.Option() as option, ctx=click.Context() as ctx):
+            sources = ctx.find_object(ConfigSources)
+            place = "" if sources is None else sources.place_of_option(ctx, option)
+            return f"{message.rstrip('.')}; set in {place}." if place else message
+    return message
+
+
+def _option_meant(name: str, ctx: click.Context) -> str:
+    if name in _names_of_options(ctx.find_root().command):
+        return f"{name} goes before the command: rolecall {name} ... {ctx.info_name}"
+    return or_all(name, [*_names_of_options(ctx.command), "--help"])
+
+
+def _names_of_options(command: click.Command) -> list[str]:
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return [name for option in options for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]

@@ -8,10 +8,9 @@ import click
 from click.core import ParameterSource
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.config_sources import ConfigSources
+from rolecall.cli.config.config_sources import ConfigSources, format_usage_error
 from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
 from rolecall.cli.config.setting_names import variable_of
-from rolecall.cli.config.usage_errors import format_usage_error
 
 
 class Setting(NamedTuple):
