@@ -88,12 +88,6 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
         yield write
 
 
-def write_plan(path: Path, header: PlanHeader, results: Iterable[Result]) -> None:
-    """Write a whole plan, see `open_plan_file`."""
-    with open_plan_file(path, header) as write:
-        write(results)
-
-
 def is_plan(path: Path) -> bool:
     """Return whether a file begins like a plan, of any version."""
     try:

@@ -1,4 +1,4 @@
-"""Where values come from besides the command line: environment, `.env`, `rolecall.toml`; usage errors name the place."""
+"""Where values come from besides the command line: environment, `.env`, `rolecall.toml`; usage errors name it."""
 
 import stat
 from collections.abc import Callable, Collection, MutableMapping

@@ -38,7 +38,7 @@ ExtraReport = Callable[[TextIO], AbstractContextManager[WriteResult]]
 
 
 class ReportFiles(NamedTuple):
-    """The files that `write_report` writes beside `report.csv`."""
+    """The files that `open_reports` writes beside `report.csv`."""
 
     formats: Collection[str] = ()
     """Forms besides CSV: `jsonl`, `json`."""
@@ -79,14 +79,6 @@ def open_reports(
                     writer(result)
 
         yield write
-
-
-def write_report(
-    folder: Path, results: Iterable[Result], extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
-) -> None:
-    """Write the reports of a run in one pass over `results`, see `open_reports`."""
-    with open_reports(folder, extra_columns, files) as write:
-        write(results)
 
 
 def report_header(own_columns: Sequence[str], extra_columns: Sequence[str]) -> list[str]:
