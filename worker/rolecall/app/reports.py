@@ -36,7 +36,7 @@ REASON_HINTS = {
     **READING_HINTS,
     **VERIFICATION_HINTS,
     **SETTLEMENT_HINTS,
-    KILLED_IN_FLIGHT: "the worker was killed while the call was under way; the same command settles it",
+    KILLED_IN_FLIGHT: "the worker was killed while the call was in flight; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
 """Every reason that a report can name, with what an operator can do about it."""

@@ -207,7 +207,7 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", grace=seconds)
+        log.info("stopping", shutdown_timeout=seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 

@@ -113,7 +113,7 @@ def fields(progress: Progress) -> dict[str, object]:
     if progress.remaining is not None:
         values["remaining"] = round(progress.remaining)
     if progress.pause is not None:
-        values["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
+        values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
     return values
@@ -137,7 +137,7 @@ def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
         case ShuttingDown(seconds):
-            return f"Stopping: the calls under way have {seconds:g} s to be answered. Ctrl-C again ends at once."
+            return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
         case NotUndone():
