@@ -7,8 +7,7 @@ from typing import NamedTuple
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
 from rolecall.rocketchat.client import Client

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.ordered_map import ordered_map
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
-from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.settlement import (
     DIFFERS_FROM_PLAN,
     Case,

@@ -3,7 +3,7 @@
 import asyncio
 
 from rolecall.engine.evidence import EvidenceReader
-from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.room_cache import RejectedRoom
 from rolecall.engine.row_call import RowCall, RowTarget
 from rolecall.engine.settlement import Case, Ending, Messages, can_change, do_roles_prove, outcome_of, reason_of, settle
