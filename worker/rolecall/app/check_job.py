@@ -16,7 +16,7 @@ from rolecall.app.run_job import Pages, stop_on_request
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
-from rolecall.engine.eta import Estimate
+from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file

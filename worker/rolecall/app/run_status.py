@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.run_directory import require_run
-from rolecall.engine.eta import estimate_remaining
+from rolecall.engine.progress import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome

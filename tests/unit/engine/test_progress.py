@@ -7,7 +7,7 @@ import pytest
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import RunContext
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker, ThroughputMeter
+from rolecall.engine.progress import PriorProgress, ProgressTracker, ThroughputMeter
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.admission import CallKind
