@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rolecall.engine.directory.find_gaps import GAP_HINTS, to_gap
-from rolecall.engine.directory.find_query import Exclusions, FindQuery
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.find_query import GAP_HINTS, Exclusions, FindQuery, to_gap
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.rocketchat.error_table import PROXY_ERROR, ROOM_ARCHIVED
 from rolecall.rocketchat.operations import Role
 from rolecall.rocketchat.response_classifier import CallResult

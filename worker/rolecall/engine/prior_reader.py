@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.settlement import (

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from rolecall.engine.directory.find_gaps import ROOMS_NOT_LISTED, to_gap
-from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.role_reader import is_hidden_group, read_role_holders
+from rolecall.engine.directory.find_query import ROOMS_NOT_LISTED, FindQuery, LookupTarget, to_gap
+from rolecall.engine.directory.lookups import is_hidden_group, read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from rolecall.engine.directory.find_gaps import ROOMS_NOT_SHOWN
-from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.directory.find_query import ROOMS_NOT_SHOWN
+from rolecall.engine.directory.lookups import UserLookup, explain_hidden_room
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Outcome, Prior, PriorState
 from rolecall.rocketchat.error_table import (
-    ROOM_NOT_FOUND,
-    ROOM_NOT_JOINED,
     USER_NOT_FOUND,
     USER_NOT_IN_ROOM,
     ErrorScope,
@@ -21,7 +19,6 @@ from rolecall.rocketchat.error_table import (
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
-    COUNTERS,
     ROLES,
     ROOM_MEMBERS,
     ROOM_ROLES,
@@ -30,7 +27,6 @@ from rolecall.rocketchat.responses import (
     RoleMessage,
     UserInfo,
     parse_described_roles,
-    parse_joined,
     parse_members,
     parse_role_holders,
     parse_role_messages,
@@ -243,30 +239,6 @@ class RoleReader:
         if any(room.room_id == room_id for room in user.rooms):
             return True, "", user.username
         return False, USER_NOT_IN_ROOM.reason, user.username
-
-
-async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
-    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
-
-    `kind`: `groups` or `channels`.
-    """
-    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
-    if read.body is not None:
-        return parse_role_holders(read.body)
-    return await explain_hidden_room(reads, kind, room_id, read.verdict)
-
-
-async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
-    """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
-    if kind == "groups" and result.rule is ROOM_NOT_FOUND and await is_hidden_group(reads, roomId=room_id):
-        return result._replace(rule=ROOM_NOT_JOINED)
-    return result
-
-
-async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
-    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
-    counters = await reads.read(COUNTERS, **room)
-    return counters.body is not None and parse_joined(counters.body) is False
 
 
 def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:

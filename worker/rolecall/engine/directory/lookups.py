@@ -1,14 +1,19 @@
-"""Reads users and their rooms, with the query that this server understands."""
+"""Reads users with their rooms, and rooms with their roles, with the query that this server understands."""
 
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.rocketchat.error_table import BAD_REQUEST, USER_NOT_FOUND
+from rolecall.rocketchat.error_table import BAD_REQUEST, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
+    COUNTERS,
+    ROOM_ROLES,
     USER_INFO,
     WITH_ROOMS,
     QueryVariant,
     QueryVariants,
+    RoleHolder,
     UserInfo,
+    parse_joined,
+    parse_role_holders,
     parse_user_info,
 )
 
@@ -55,3 +60,27 @@ class UserLookup:
         if refused is None:
             raise AssertionError("there is at least one variant")
         return refused
+
+
+async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
+    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`.
+    """
+    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
+    if read.body is not None:
+        return parse_role_holders(read.body)
+    return await explain_hidden_room(reads, kind, room_id, read.verdict)
+
+
+async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
+    """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
+    if kind == "groups" and result.rule is ROOM_NOT_FOUND and await is_hidden_group(reads, roomId=room_id):
+        return result._replace(rule=ROOM_NOT_JOINED)
+    return result
+
+
+async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
+    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
+    counters = await reads.read(COUNTERS, **room)
+    return counters.body is not None and parse_joined(counters.body) is False
