@@ -22,10 +22,10 @@ from rolecall.rocketchat.connection_config import (
     CaFileError,
     ConnectionConfig,
     Credentials,
+    InvalidUrlError,
     WorkspaceUnavailableError,
 )
 from rolecall.rocketchat.operations import OPERATIONS, Role
-from rolecall.rocketchat.url import InvalidUrlError
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLockedError
 

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
 from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
-from rolecall.rocketchat.url import InvalidUrlError
 
 ME = "/api/v1/me"
 INFO = "/api/info"
