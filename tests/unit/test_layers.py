@@ -69,7 +69,7 @@ def test_imports_point_down_only(module: str) -> None:
     ("library", "door"),
     [
         ("aiohttp", "rolecall.rocketchat.client"),
-        ("sqlite3", "rolecall.store.sqlite.database"),
+        ("sqlite3", "rolecall.store.sqlite.connection"),
         ("tenacity", "rolecall.engine.throttle.retry"),
         ("python_calamine", "rolecall.files.input.workbook"),
         ("pygal", "rolecall.display.html_report.charts"),
