@@ -14,7 +14,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from tests.support.store import FailingDatabase, as_store, import_rows
 
 NEVER = FailureThreshold(100, is_percent=True)

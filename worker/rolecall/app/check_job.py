@@ -24,7 +24,8 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
-from rolecall.store.base import Session, count_by_outcome, read_pages
+from rolecall.store.base import read_pages
+from rolecall.store.records import Session, count_by_outcome
 from rolecall.text import rfc3339
 
 

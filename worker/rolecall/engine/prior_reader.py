@@ -30,8 +30,8 @@ from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, RowOutcome
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.responses import RoleMessage
-from rolecall.store.base import PriorRecord
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import PriorRecord
 
 CHUNK = 512
 """Due rows that are read from the store at once."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rolecall.engine.context import RunContext
 from rolecall.models import Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
 from rolecall.rocketchat.rate_limit_headers import Limits
-from rolecall.store.base import Count, count_by_outcome
+from rolecall.store.records import Count, count_by_outcome
 from rolecall.text import format_estimate
 
 USUAL_WINDOW = 60.0

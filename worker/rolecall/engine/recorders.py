@@ -11,8 +11,8 @@ from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.observer import AdmissionObserver
 from rolecall.engine.throttle.route_limiter import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
-from rolecall.store.base import Pause, PauseEnd, PauseKind
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Pause, PauseEnd, PauseKind
 
 
 class FailureCounter:

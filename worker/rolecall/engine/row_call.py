@@ -17,8 +17,8 @@ from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, ROOM_NO
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult, classify
 from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
-from rolecall.store.base import Intent, IntentRollback
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Intent, IntentRollback
 
 MAX_UNANSWERED = 3
 """Requests in a row without a usable response, after which the resolver sends no more: they are not worth a delay."""

@@ -31,7 +31,7 @@ from rolecall.models import DueRow, Outcome, Prior, RowOutcome
 from rolecall.rocketchat.error_table import Action, Answer, ErrorScope
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.base import IntentRollback
+from rolecall.store.records import IntentRollback
 
 _ENDINGS = {Answer.DONE: Ending.DONE, Answer.NOOP: Ending.NOOP, Answer.REFUSED: Ending.REFUSED}
 

@@ -9,7 +9,7 @@ import pytest
 
 from rolecall.engine.directory import pair_groups
 from rolecall.models import Outcome, Row, RowOutcome
-from rolecall.store.base import Batch, Identity, Pair
+from rolecall.store.records import Batch, Identity, Pair
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import as_store, import_rows
 

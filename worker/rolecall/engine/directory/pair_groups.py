@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from operator import attrgetter
 from typing import TypeVar
 
-from rolecall.store.base import Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Pair
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -24,7 +24,8 @@ from rolecall.rocketchat.error_table import LAST_OWNER, NOT_ALLOWED
 from rolecall.rocketchat.operations import Operation, Role
 from rolecall.rocketchat.preflight import Account
 from rolecall.rocketchat.responses import PERMISSIONS, RoleHolder, parse_permission
-from rolecall.store.base import Batch, Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Batch, Pair
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has changed that."""

@@ -8,16 +8,7 @@ from typing import Self
 import orjson
 
 from rolecall.models import DueRow, Outcome, Result
-from rolecall.store.base import (
-    Batch,
-    Count,
-    Identity,
-    Pair,
-    Pause,
-    PauseEnd,
-    PauseKind,
-    Session,
-)
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.job_import import JobImport

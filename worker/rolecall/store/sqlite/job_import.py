@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Identity, PresetOutcome
+from rolecall.store.records import Identity, PresetOutcome
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.rows import doubt_values, json_text, to_text
