@@ -211,8 +211,8 @@ class PriorReader:
 
     def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
-        record = RowOutcome.without_call(row.key, outcome, reason, message=message, finished_at=now)
-        self._recorder.record(row, record._replace(evidence=evidence))
+        record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now, message=message, evidence=evidence)
+        self._recorder.record(row, record)
 
 
 async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:

@@ -194,7 +194,8 @@ class RowProcessor:
             row.key,
             rule.outcome,
             rule.reason,
-            message=f"not sent: the server's answer to line {rejection.line} is true for the whole room",
             finished_at=self._target.context.clock.wall_ms(),
+            error_type=rejection.result.error_type,
+            message=f"not sent: the server's answer to line {rejection.line} is true for the whole room",
         )
-        self._recorder.record(row, outcome._replace(error_type=rejection.result.error_type))
+        self._recorder.record(row, outcome)

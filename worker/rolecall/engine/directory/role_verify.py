@@ -214,5 +214,4 @@ def _is_among(keys: Collection[int], pair: Pair) -> bool:
 
 
 def _to_row_outcome(key: int, settled: SettledDoubt, now: int) -> RowOutcome:
-    outcome = RowOutcome.without_call(key, settled.outcome, settled.reason, finished_at=now)
-    return outcome._replace(evidence=settled.evidence)
+    return RowOutcome.without_call(key, settled.outcome, settled.reason, finished_at=now, evidence=settled.evidence)

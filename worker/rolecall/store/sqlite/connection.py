@@ -13,8 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from rolecall.models import Advice
-from rolecall.ownership import is_foreign
+from rolecall.models import Advice, is_foreign
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.sqlite import sql
 
