@@ -53,7 +53,7 @@ async def predict(
     ledger = make_database(path, pairs, operation)
     try:
         async with desk(url, settings) as at:
-            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at.clock).run(at_once=4)
         return told(ledger)
     finally:
         ledger.close()

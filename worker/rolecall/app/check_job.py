@@ -112,8 +112,8 @@ async def _check(
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        at_once = context.settings.concurrency
-        await RoleCheck(run.store, reader, request.operation, connection.account, at_once=at_once, clock=clock).run()
+        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        await check.run(at_once=context.settings.concurrency)
 
     try:
         complete = await run_reading(work(), stop)

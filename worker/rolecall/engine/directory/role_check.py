@@ -78,35 +78,28 @@ class RoleCheck:
     """Predicts the rows of one job; continues an earlier check of the same store."""
 
     def __init__(
-        self,
-        store: RunStore,
-        reads: ReadClient,
-        operation: Operation,
-        account: Account,
-        *,
-        at_once: int,
-        clock: Clock,
+        self, store: RunStore, reads: ReadClient, operation: Operation, account: Account, clock: Clock
     ) -> None:
-        """`at_once`: rooms or users that are read at the same time."""
         self._store = store
         self._reads = reads
         self._reader = RoleReader(reads, operation)
         self._operation = operation
         self._account = account
-        self._at_once = at_once
         self._clock = clock
 
-    async def run(self) -> None:
-        """Predict every row that has no prediction yet. Raises ShutdownRequested and StoreError.
+    async def run(self, *, at_once: int) -> None:
+        """Predict every row that has no prediction yet, `at_once` rooms or users at a time.
+
+        Raises ShutdownRequested and StoreError.
 
         Where a run would read by user, so does the check; the rooms then show who may change the roles that are left.
         """
         allowed = await self._allowed_roles()
         if await self._is_cheaper_by_user():
             users = pair_groups.pairs_grouped_by_user(self._store, _is_open)
-            await pair_groups.for_each_concurrently(users, self._predict_user, self._at_once)
+            await pair_groups.for_each_concurrently(users, self._predict_user, at_once)
         rooms = pair_groups.pairs_grouped_by_room(self._store, _is_open)
-        await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), self._at_once)
+        await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), at_once)
 
     async def _is_cheaper_by_user(self) -> bool:
         first = await self._store.fetch_due(0, 1, retry_failed=False)
