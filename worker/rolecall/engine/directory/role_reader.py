@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rolecall.engine.directory.find_query import ROOMS_NOT_SHOWN
-from rolecall.engine.directory.lookups import UserLookup, explain_hidden_room
+from rolecall.engine.directory.lookups import RoomHolders, UserLookup, read_role_holders, to_milliseconds
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Outcome, Prior, PriorState
@@ -21,14 +21,11 @@ from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
     ROLES,
     ROOM_MEMBERS,
-    ROOM_ROLES,
     SYNC_MESSAGES,
-    RoleHolder,
     RoleMessage,
     UserInfo,
     parse_described_roles,
     parse_members,
-    parse_role_holders,
     parse_role_messages,
 )
 
@@ -68,15 +65,6 @@ class Unreadable(NamedTuple):
     """True where a role change in this room would be refused for the same reason."""
 
 
-class RoomHolders(NamedTuple):
-    """Who has roles in one room."""
-
-    holders: Mapping[str, RoleHolder]
-    """By user id."""
-    read_at: int | None
-    """The server's clock: UTC, milliseconds since the epoch."""
-
-
 ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
 
 
@@ -114,12 +102,8 @@ class RoleReader:
         """Return who has roles in a room. With `explain` one more call finds out why a group is not visible."""
         if not await self._rooms_list_the_role():
             return ROLE_NOT_LISTED
-        kind = self._operation.kind
-        read = await self._reads.read(ROOM_ROLES[kind], roomId=room_id)
-        if read.body is None:
-            result = await explain_hidden_room(self._reads, kind, room_id, read.verdict) if explain else read.verdict
-            return _unreadable(result)
-        return RoomHolders({each.user_id: each for each in parse_role_holders(read.body)}, _milliseconds(read.date))
+        room = await read_role_holders(self._reads, self._operation.kind, room_id, explain=explain)
+        return _unreadable(room) if isinstance(room, CallResult) else room
 
     async def states_in(self, room_id: str, room: RoomHolders, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in a room, by user id, with the membership of those who have no role in it."""
@@ -144,7 +128,7 @@ class RoleReader:
             return dict.fromkeys(room_ids, RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason))
         if user.rooms is None:
             return Unreadable(ROOMS_NOT_SHOWN)
-        read_at = _milliseconds(user.read_at)
+        read_at = to_milliseconds(user.read_at)
         rooms = {room.room_id: room.roles for room in user.rooms}
         readings: dict[str, RoleReading] = {}
         for room_id in room_ids:
@@ -249,10 +233,6 @@ def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> Ro
 
 def _unreadable(result: CallResult) -> Unreadable:
     return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
-
-
-def _milliseconds(date: float | None) -> int | None:
-    return None if date is None else round(date * 1000)
 
 
 def _iso(milliseconds: int) -> str:
