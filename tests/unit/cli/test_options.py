@@ -15,7 +15,7 @@ from rolecall.cli.context import split_options
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
 from rolecall.cli.options import MaxFailures, Rate, run_options
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.engine.settings import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
 from rolecall.files.checkpoint import CheckpointLockedError

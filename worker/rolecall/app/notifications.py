@@ -24,6 +24,7 @@ from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import InvalidUrlError, workspace_url
 from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
@@ -35,8 +36,8 @@ from rolecall.rocketchat.messages import (
     webhook_payload,
 )
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
-from rolecall.rocketchat.url import InvalidUrlError, workspace_url
-from rolecall.store.base import StoreError, count_by_outcome
+from rolecall.store.base import StoreError
+from rolecall.store.records import count_by_outcome
 
 MAX_CALL_SECONDS = 10.0
 """Seconds for one attempt."""

@@ -23,14 +23,15 @@ from rolecall.app.run_paths import RunKind
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import Identity, StoreError, read_pages
+from rolecall.store.base import StoreError, read_pages
+from rolecall.store.records import Identity
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""

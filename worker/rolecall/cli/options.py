@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from rolecall.engine.failure_threshold import FailureThreshold, InvalidThresholdError
+from rolecall.engine.settings import FailureThreshold, InvalidThresholdError
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 

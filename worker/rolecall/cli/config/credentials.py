@@ -16,9 +16,14 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import IN_CONFIG_FILE
 from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources, warn_if_readable
 from rolecall.cli.config.setting_names import variable_of
-from rolecall.rocketchat.connection_config import MAX_TOKEN_LENGTH, Credentials, is_header_safe
+from rolecall.rocketchat.connection_config import (
+    MAX_TOKEN_LENGTH,
+    Credentials,
+    InvalidUrlError,
+    is_header_safe,
+    workspace_url,
+)
 from rolecall.rocketchat.messages import NotifyTargetError, Target, is_url, parse_target
-from rolecall.rocketchat.url import InvalidUrlError, workspace_url
 
 TOKEN, TOKEN_FILE = "ROCKETCHAT_AUTH_TOKEN", "ROCKETCHAT_AUTH_TOKEN_FILE"
 MAX_TARGET_SIZE = 4096
