@@ -10,8 +10,7 @@ from pathlib import Path
 
 from rolecall.app.errors import InvalidRunDirectoryError
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice
-from rolecall.models.errors import is_foreign
+from rolecall.models import Advice, is_foreign
 
 PRIVATE = 0o700
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
