@@ -88,6 +88,7 @@ def run(
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal.early_interrupt import LastAction
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
@@ -103,7 +104,7 @@ def run(
     try:
         context = create_context(shared, url, who, assume_yes=yes)
         request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
-        with source.open() as opened:
+        with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
             work = run_job.run_job(opened, out, request, context.app)
             result = event_loop.run(_finish(work, config, context), context.app.stop)
         code, summary = exit_code_of_run(result), result.summary

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from rolecall.cli.terminal.signals import two_stage_interrupt
+from rolecall.cli.terminal.signals import LoopSignals
 from rolecall.engine.stop_signal import StopReason, StopSignal
 
 T = TypeVar("T")
@@ -21,14 +21,17 @@ def run(main: Coroutine[Any, Any, T], stop: StopSignal | None = None) -> T:
     # Imported modules stay, so the garbage collector can skip them, and examine the rest less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    with asyncio.Runner(loop_factory=_factory()) as runner:
-        try:
-            return runner.run(_interruptible(main, stop))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+    signals = LoopSignals()
+    try:
+        with asyncio.Runner(loop_factory=_factory()) as runner:
+            return runner.run(_interruptible(main, stop, signals))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        signals.restore()
 
 
-async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) -> T:
+async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None, signals: LoopSignals) -> T:
     task = asyncio.ensure_future(main)
 
     def request() -> None:
@@ -37,7 +40,7 @@ async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) 
         else:
             stop.request(StopReason.INTERRUPTED)
 
-    with two_stage_interrupt(request, task.cancel):
+    with signals.two_stages(request, task.cancel):
         return await task
 
 
