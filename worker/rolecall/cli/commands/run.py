@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # imported when the command runs
     metavar="DIR",
     help="The run's directory. Default: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
+@click.option("--new", is_flag=True, help="Start a new run, and leave an unfinished one of this job as it is.")
 @operation_option
 @job_options
 @click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # imported when the command runs
 def run(
     job: str,
     out: Path | None,
+    new: bool,
     dry_run: bool,
     plan: Path | None,
     notify: str | None,
@@ -94,6 +96,8 @@ def run(
 
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
+    if new and (out is not None or dry_run):
+        raise click.UsageError("--new starts a run in a directory of its own: leave out --out and --dry-run")
     source = JobSource(job, encoding, room_column, user_column)
     if dry_run:
         return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
@@ -103,7 +107,8 @@ def run(
     code, summary = ExitCode.INTERRUPTED, None
     try:
         context = create_context(shared, url, who, assume_yes=yes)
-        request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
+        planned = open_plan(plan) if plan else None
+        request = run_job.RunRequest(OPERATIONS[operation], report_format, planned, anew=new, is_unattended=yes)
         with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
             work = run_job.run_job(opened, out, request, context.app)
             result = event_loop.run(_finish(work, config, context), context.app.stop)
