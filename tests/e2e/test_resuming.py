@@ -82,8 +82,8 @@ async def test_an_edited_job_needs_a_decision(tmp_path: Path) -> None:
         2,
         "",
         f"rolecall: job was edited, and the run of its former content in {folder} is unfinished: 4 of 10 done, 6 left. "
-        f"Nothing was sent. --out {folder} goes on with it: its rows are known by their pair. --new starts another run "
-        "and leaves that one as it is.\n",
+        "Nothing was sent. --out with its folder goes on with it (rows are known by their pair); --new starts another "
+        "run.\n",
     )
     assert resumed.code == 0, resumed.stderr
     assert runs(tmp_path) == [tmp_path / folder]

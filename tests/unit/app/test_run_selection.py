@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.app.run_selection import KnownRun, unfinished_former, unfinished_of
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 
 JOB = Identity("https://chat.example.org", "groups.removeLeader", "now")
 FORMER = JOB._replace(job_digest="before")

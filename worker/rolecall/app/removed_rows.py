@@ -10,7 +10,8 @@ from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow,
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import Pair, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Pair
 
 
 async def settle_removed_rows(run: Run, connection: Connection, operation: Operation, context: RunContext) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import Observer, Resumed, ResumingEdited
-from rolecall.app.run_directory import Run, kind_of, open_run
+from rolecall.app.run_directory import Run, kind_of, on_thread, open_run
 from rolecall.app.run_paths import (
     RunKind,
     make_job_directory,
@@ -20,10 +20,10 @@ from rolecall.app.run_paths import (
     new_run_directory,
     run_directories_newest_first,
 )
-from rolecall.app.threads import on_thread
 from rolecall.files.input.job import Job
 from rolecall.models import Advice
-from rolecall.store.base import Identity, InvalidStoreError, StoreError
+from rolecall.store.base import InvalidStoreError, StoreError
+from rolecall.store.records import Identity
 from rolecall.store.run_lock import RunLock, RunLockedError, is_locked
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME
@@ -164,8 +164,8 @@ def _require_continuable(former: KnownRun, job: Job, start: StartOptions) -> Non
         done = f"{former.rows - former.due:,} of {former.rows:,} done, {former.due:,} left"
         raise OperatorError(
             f"{job.name} was edited, and the run of its former content in {folder} is unfinished: {done}. Nothing was "
-            f"sent. --out {folder} goes on with it: its rows are known by their pair.",
-            Advice.START_ANEW,
+            "sent.",
+            Advice.NAME_RUN,
         )
 
 
