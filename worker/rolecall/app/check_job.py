@@ -93,12 +93,12 @@ async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppC
 
 
 async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
+    sessions = await run.store.sessions()
+    if sessions and _is_complete(sessions[-1]):
+        await run.store.reset_outcomes()  # before the import: doubts are imported for rows without an outcome
     async with aclosing(rows):
         await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
     await run.store.delete_removed_pairs()
-    sessions = await run.store.sessions()
-    if sessions and _is_complete(sessions[-1]):
-        await run.store.reset_outcomes()
 
 
 async def _check(
@@ -111,7 +111,10 @@ async def _check(
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        uses_messages = context.settings.message_evidence
+        check = RoleCheck(
+            run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
+        )
         await check.run(at_once=context.settings.concurrency)
 
     try:
@@ -128,7 +131,7 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
     summary = await reports.write_reports(run, request.formats)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
-    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED]
+    planned = outcomes[operation.done] + sum(outcomes[outcome] for outcome in plan_guard.UNPREDICTED)
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
     not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     return CheckResult(

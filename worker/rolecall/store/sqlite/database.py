@@ -132,7 +132,7 @@ class SqliteDatabase:
             self._db.execute(sql.DELETE_REMOVED)
 
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
 
