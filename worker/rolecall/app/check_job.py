@@ -19,7 +19,7 @@ from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
-from rolecall.models import Outcome
+from rolecall.models import Outcome, Result
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
@@ -93,12 +93,12 @@ async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppC
 
 
 async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
+    sessions = await run.store.sessions()
+    if sessions and _is_complete(sessions[-1]):
+        await run.store.reset_outcomes()  # before the import: doubts are imported for rows without an outcome
     async with aclosing(rows):
         await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
     await run.store.delete_removed_pairs()
-    sessions = await run.store.sessions()
-    if sessions and _is_complete(sessions[-1]):
-        await run.store.reset_outcomes()
 
 
 async def _check(
@@ -111,7 +111,10 @@ async def _check(
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        uses_messages = context.settings.message_evidence
+        check = RoleCheck(
+            run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
+        )
         await check.run(at_once=context.settings.concurrency)
 
     try:
@@ -128,7 +131,7 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
     summary = await reports.write_reports(run, request.formats)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
-    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED]
+    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED] + outcomes[Outcome.UNKNOWN]
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
     not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     return CheckResult(
@@ -151,7 +154,12 @@ async def _write_plan(run: Run, account: Account, operation: Operation, path: Pa
     header = PlanHeader(workspace, operation.name, account.user_id, account.username, digest, checked_at)
     async with on_thread(open_plan_file(path, header)) as write, aclosing(run.store.results()) as pages:
         async for page in pages:
-            await asyncio.to_thread(write, page)
+            await asyncio.to_thread(write, [_to_planned(result) for result in page])
+
+
+def _to_planned(result: Result) -> Result:
+    """Return a result as a plan has it: a row in doubt without a prediction is sent, as every row that has none."""
+    return result._replace(outcome=Outcome.NOT_ATTEMPTED) if result.outcome is Outcome.UNKNOWN else result
 
 
 def _started_at(sessions: Sequence[Session]) -> int:

@@ -17,6 +17,7 @@ from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
@@ -142,11 +143,8 @@ async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: St
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 

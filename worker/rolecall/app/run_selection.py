@@ -177,18 +177,19 @@ def _read_run(folder: Path) -> KnownRun | None:
         with closing(SqliteDatabase(folder / FILE_NAME)) as store:
             if (identity := store.identity()) is None:
                 return None
-            meta, (due, _) = store.get_meta(), store.count_due(retry_failed=False)
+            meta, groups = store.get_meta(), store.groups()
             number = meta.get(RUN_NUMBER, "")
+            due = sum(group.rows for group in groups if group.is_due(retry_failed=False))
             return KnownRun(
                 folder,
                 identity,
                 number=int(number) if number.isdecimal() else 0,
                 is_anew=meta.get(STARTED_ANEW) == "yes",
                 has_sessions=bool(store.sessions()),
-                rows=sum(count.rows for count in store.counts()),
+                rows=sum(group.rows for group in groups),
                 due=due,
-                failed=store.count_due(retry_failed=True)[0] - due,
-                removed_in_doubt=store.count_removed_in_doubt(),
+                failed=sum(group.rows for group in groups if group.is_due(retry_failed=True)) - due,
+                removed_in_doubt=sum(group.rows for group in groups if group.is_removed_in_doubt),
             )
     except (OSError, InvalidStoreError, StoreError):
         return None

@@ -91,7 +91,7 @@ class RunStore(Protocol):
         """Delete the pairs that the present job file no longer has, with their outcomes."""
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""

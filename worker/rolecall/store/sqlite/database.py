@@ -102,6 +102,11 @@ class SqliteDatabase:
         with self._errors():
             return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
 
+    def groups(self) -> list[Group]:
+        """Return all rows in groups, by one statement."""
+        with self._errors():
+            return self._groups()
+
     def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
         with self._errors():
@@ -132,7 +137,7 @@ class SqliteDatabase:
             self._db.execute(sql.DELETE_REMOVED)
 
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
 

@@ -136,7 +136,7 @@ class SqliteStore:
         await self._call(self._database.delete_removed_pairs)
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         await self._call(self._database.reset_outcomes)
 
     async def commit(self, batch: Batch) -> None:
