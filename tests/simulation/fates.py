@@ -15,8 +15,9 @@ SLOW_ROAD = "slow_road"
 ROADS = (REFUSED, LATE, SLOW_ROAD)
 """What the network does to a request: no connection; it arrives long after it was given up, and its response never;
 both are some seconds slower than usual, so that others overtake them."""
-KINDS: tuple[str, ...] = (*ROADS, *(kind.value for kind in Kind if kind is not Kind.REVOKE))
-"""Every kind of fault of a request."""
+FREQUENT = (LATE, Kind.DROP_AFTER, *[Kind.STATUS] * 4, Kind.EXCEPTION, Kind.REDIRECT, Kind.TOO_MANY)
+KINDS: tuple[str, ...] = (*ROADS, *(kind for kind in Kind if kind is not Kind.REVOKE), *FREQUENT)
+"""Every kind of fault of a request; some stand more often than others."""
 STATUSES = (400, 401, 403, 404, 408, 421, 500, 502, 503, 504, 520, 522)
 LATEST_ARRIVAL = 110.0
 """Seconds after which no request arrives any more; less than `Settings.late_arrival`."""
@@ -47,6 +48,8 @@ class Weather:
     """Of a fault for each changing call."""
     reading_chance: float
     kinds: Sequence[str]
+    statuses: Sequence[int]
+    """The statuses of gateways and proxies."""
     latency: float
     """Seconds in each direction; half to twice as long for each request."""
 
@@ -66,20 +69,18 @@ class Weather:
             return Fate(to_server + random.uniform(0.0, 3.0), to_client + random.uniform(0.0, 3.0), name, SLOW_ROAD)
         if kind in ROADS:
             return Fate(to_server, to_client, name, kind)
-        return Fate(to_server, to_client, name, "", _fault(Kind(kind), random))
+        return Fate(to_server, to_client, name, "", self._fault(Kind(kind), random))
 
-
-def _fault(kind: Kind, random: Random) -> Fault:
-    status = random.choice(STATUSES)
-    return Fault(
-        kind,
-        act=kind in MAY_ACT and random.random() < 0.5,
-        status=status,
-        html=status < 500 or random.random() < 0.5,
-        text="[error-user-not-leader]" if status == 500 and random.random() < 0.3 else "",
-        writes=random.randint(0, 4),
-        seconds=random.choice((0.2, 1.0, 3.0)),
-        retry_after=random.choice((None, "0", "2")) if kind is Kind.TOO_MANY else None,
-        nonsense=random.choice(list(Nonsense)),
-    )
-
+    def _fault(self, kind: Kind, random: Random) -> Fault:
+        status = random.choice(self.statuses)
+        return Fault(
+            kind,
+            act=kind in MAY_ACT and random.random() < 0.5,
+            status=status,
+            html=status < 500 or random.random() < 0.5,
+            text="[error-user-not-leader]" if status == 500 and random.random() < 0.3 else "",
+            writes=random.randint(0, 4),
+            seconds=random.choice((0.2, 1.0, 3.0)),
+            retry_after=random.choice((None, "0", "2")) if kind is Kind.TOO_MANY else None,
+            nonsense=random.choice(list(Nonsense)),
+        )

@@ -56,6 +56,8 @@ class Sent:
     """What the client returned; None while it waits, or where it was cancelled or killed."""
     is_genuine: bool = False
     """The response was the server's own, to this very request."""
+    has_ended: bool = False
+    """The client does not wait for it any more."""
     limited: int = 0
     """How often the server's own limiter refused it."""
 
@@ -230,6 +232,9 @@ class SimulatedClient(Client):
             reply = NoReply(ANSWER_LOST.reason, "the connection broke", True)
         except ConnectionRefused:
             reply = NoReply(CONNECT_FAILED.reason, "no connection", False)
+        finally:
+            if sent is not None:
+                sent.has_ended = True
         if sent is not None:
             sent.reply = reply
             self._network.note("got", sent.route, sent.room_id, sent.user_id, _describe(reply))

@@ -14,17 +14,20 @@ from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.engine.context import Caller, RunContext
-from rolecall.models import Row
+from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT, apply_role_change
 from rolecall.store.base import Identity
 from tests.simulation import limits
 from tests.simulation.interruptions import Interruption
-from tests.simulation.judge import Judge, SessionRecord, Violation
+from tests.simulation.judge import Judge
+from tests.simulation.knobs import turned
 from tests.simulation.loop import SimulationLoop, Timeline
 from tests.simulation.network import ADDRESS, URL, Network, Sent, SimulatedClient
 from tests.simulation.process import Process
 from tests.simulation.scenario import ADMIN, Pair, Scenario, draw
+from tests.simulation.session_rules import SessionRecord, SessionWatch
+from tests.simulation.violation import Violation, require
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import Stuck
@@ -32,6 +35,7 @@ from tests.unit.engine.virtual import Stuck
 MAX_CALM_SESSIONS = 3
 """Sessions without faults after which the run must be complete: the first one may leave rows in doubt."""
 AFTER_THE_LAST_ARRIVAL = 300.0
+RESTARTED_AFTER = 31.0
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -63,7 +67,8 @@ def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     play = Play(seed, draw(seed), loop, frozenset(without))
     violation: Violation | None = None
     try:
-        loop.run_until_complete(play.run())
+        with turned(play.scenario.knobs):
+            loop.run_until_complete(play.run())
     except Violation as found:
         violation = found
     except Stuck:
@@ -133,6 +138,10 @@ class Play:
             await self._session(number, interruption)
             await self._wait(scenario.gaps[number] if number < len(scenario.gaps) else 1.0)
         self.network.is_calm = True
+        self._to_come.clear()
+        await self._wait(RESTARTED_AFTER)
+        if scenario.verifies_early:
+            await self._verify()
         await self._finish()
         await self.judge.final(self._store, self.records)
         async for page in self._store.results():
@@ -176,6 +185,7 @@ class Play:
             interruption,
             loop=self.loop,
             skew=scenario.own_skew,
+            watch=SessionWatch(scenario, set(self.pairs)),
             commit_time=lambda: self._random.uniform(0.0, 2 * scenario.commit_time) if scenario.commit_time else 0.0,
         )
         self._process = process
@@ -203,6 +213,8 @@ class Play:
         )
         self.note("ended", number, stop or "")
         self.records.append(record)
+        if process.watch.violation is not None:
+            raise process.watch.violation
         self.judge.after_session(record, self._store)
 
     async def _due(self, retry_failed: bool) -> Any:
@@ -210,7 +222,7 @@ class Play:
 
     def _check_intent(self, sent: Sent) -> None:
         assert self._process is not None
-        self.judge.at_send(sent, self._process.store)
+        self._process.watch.at_send(sent, self._process.store)
 
     def _arrange_the_world(self) -> None:
         """Let others act after so many requests of the worker."""
@@ -220,7 +232,7 @@ class Play:
             *((each.after, each.name, each) for each in scenario.other_clients),
             *((each.after, each.name, each) for each in scenario.restarts),
         ]
-        events = sorted((each for each in events if each[1] not in self.without), key=lambda each: each[:2], reverse=True)
+        self._to_come = events = sorted((each for each in events if each[1] not in self.without), key=lambda each: each[:2], reverse=True)
         acts = {"other change": self._change, "other client": self._use_window, "restart": self._restart}
 
         def look() -> None:
@@ -251,7 +263,7 @@ class Play:
     async def _reading(self) -> tuple[Process, SimulatedClient, RunContext]:
         process = Process(
             self.network, self._store, (-1, ACCOUNT), None, loop=self.loop, skew=self.scenario.own_skew,
-            commit_time=lambda: 0.0,
+            commit_time=lambda: 0.0, watch=SessionWatch(self.scenario, set()),
         )  # fmt: skip
         client = SimulatedClient(self.network, process.line, self.loop, self.scenario.timeout)
         caller = Caller(ACCOUNT.user_id, None)
@@ -274,6 +286,7 @@ class Play:
                 await work.run(VerifyHooks(on_rows))
 
         await process.live(verify())
+        await self._wait(AFTER_THE_LAST_ARRIVAL)
         await self.judge.after_verify(found, self._store)
 
     async def _undo(self, before: set[Pair]) -> None:
@@ -283,12 +296,16 @@ class Play:
         pairs = [(row.room_id, row.user_id) for row in rows]
         results = [result async for page in self._store.results() for result in page]
         if pairs:
-            self.network.on_send = lambda sent: None
+            for result in results:
+                pair = (result.room_id, result.user_id)
+                is_sure = result.evidence != Evidence.INFERRED
+                require("undo", pair not in pairs or is_sure, f"{result} is undone, although it is only inferred")
             store, inverse = MemoryStore(), scenario.operation.inverse
             await self._import(store, pairs, inverse)
             process = Process(
                 self.network, store, (-2, ACCOUNT), None, loop=self.loop, skew=scenario.own_skew,
-                commit_time=lambda: 0.0,
+                commit_time=lambda: 0.0, watch=SessionWatch(scenario, set(pairs)),
             )  # fmt: skip
+            self._process = process
             await process.live(process.run(inverse, scenario.settings, scenario.timeout))
         self.judge.after_undo(before, results)

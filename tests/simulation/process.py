@@ -21,6 +21,7 @@ from rolecall.store.base import Batch, Identity, StoreError
 from tests.simulation.interruptions import Interruption, Kind
 from tests.simulation.loop import NumberedTask, SimulationLoop
 from tests.simulation.network import URL, Line, Network, SimulatedClient
+from tests.simulation.session_rules import SessionWatch
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import EPOCH
@@ -42,8 +43,10 @@ class Process:
         loop: SimulationLoop,
         skew: float,
         commit_time: Callable[[], float],
+        watch: SessionWatch,
     ) -> None:
         """`line`: the number of the session, and its account. `skew`: that of the wall clock, in seconds."""
+        self.watch = watch
         self.network = network
         self.store = store
         self.line = Line(*line, self.step)
@@ -91,6 +94,7 @@ class Process:
                 self.network.timeline.catch_up()
             case Kind.INTERRUPT | Kind.INTERRUPT_TWICE:
                 self.stop.request(StopReason.INTERRUPTED)
+                self.watch.stopped_at = self._loop.time()
             case Kind.SET_CLOCK:
                 self.skew += planned.seconds
             case Kind.DISK_FULL:
@@ -100,6 +104,7 @@ class Process:
         if (seconds := self._commit_time()) > 0:
             await asyncio.sleep(seconds)
         self.step("committing")
+        self.watch.at_commit(batch, self.store)
         if self._disk_is_full:
             raise StoreError("disk full")
 
