@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from rolecall.app import undo_run
-from rolecall.engine import dispatcher, evidence, prior_reader, row_call, row_processor, settlement
+from rolecall.engine import dispatcher, prior_reader, row_call, row_processor, settlement
 from rolecall.engine.directory import doubt_settlement, role_reader, role_verify
-from rolecall.engine.outcome_recorder import OutcomeRecorder
-from rolecall.engine.room_cache import RoomCache
+from rolecall.engine.recorders import OutcomeRecorder
+from rolecall.engine.row_queue import RoomCache
 from rolecall.engine.settlement import Messages
 from rolecall.engine.throttle import retry, server_window
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
@@ -291,7 +291,7 @@ def _prior_skipped_on_resume() -> list[Replacement]:
 
 
 def _finding(find: Callable[..., Messages]) -> list[Replacement]:
-    return [(module, "find_change", find) for module in (evidence, prior_reader, doubt_settlement)]
+    return [(module, "find_change", find) for module in (row_processor, prior_reader, doubt_settlement)]
 
 
 @defect

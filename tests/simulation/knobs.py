@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from random import Random
 from types import ModuleType
 
-from rolecall.engine import prior_reader, room_cache, row_queue
+from rolecall.engine import prior_reader, row_queue
 
 KNOBS: Mapping[str, tuple[ModuleType, tuple[int, ...]]] = {
     "CHUNK": (prior_reader, (512, 512, 16, 3)),
     "READ_AHEAD": (row_queue, (512, 512, 8, 2)),
-    "MAX_PARKED": (room_cache, (1000, 1000, 4)),
-    "MAX_ROOMS": (room_cache, (10_000, 10_000, 2)),
+    "MAX_PARKED": (row_queue, (1000, 1000, 4)),
+    "MAX_ROOMS": (row_queue, (10_000, 10_000, 2)),
 }
 """Each constant, its module and the values that it may get."""
 

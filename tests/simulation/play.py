@@ -17,7 +17,7 @@ from rolecall.engine.context import Caller, RunContext
 from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT, apply_role_change
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from tests.simulation import limits
 from tests.simulation.interruptions import Interruption
 from tests.simulation.judge import Judge

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rolecall.app.run_directory import Run
-from rolecall.app.send_session import open_session
+from rolecall.app.run_job import open_session
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
@@ -17,7 +17,8 @@ from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import fetch_current_user, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
 from rolecall.sandbox import Account
-from rolecall.store.base import Batch, Identity, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Batch, Identity
 from tests.simulation.interruptions import Interruption, Kind
 from tests.simulation.loop import NumberedTask, SimulationLoop
 from tests.simulation.network import URL, Line, Network, SimulatedClient

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from random import Random
 
-from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.settings import Settings
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation, Role
 from rolecall.sandbox import ACCOUNT, Account, World, apply_role_change
@@ -11,6 +10,7 @@ from tests.simulation.fates import KINDS, STATUSES, Weather
 from tests.simulation.interruptions import Interruption, Kind, draw_interruption
 from tests.simulation.knobs import draw_knobs
 from tests.simulation.server import LimiterSettings, Server, ServerClock
+from tests.support.engine import NEVER
 from tests.unit.engine.virtual import EPOCH
 
 Pair = tuple[str, str]
@@ -19,7 +19,6 @@ SECOND_ACCOUNT = Account("secondBotAccount1", "sandbox-second")
 ADMIN = "otherAdministrator"
 KEEPER = "keeper"
 """Has the role in every room and is not in the job."""
-NEVER = FailureThreshold(100, is_percent=True)
 
 
 @dataclass(frozen=True)

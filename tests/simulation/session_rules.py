@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rolecall.models import PriorState
 from rolecall.sandbox.write_routes import CHANGES
-from rolecall.store.base import Batch
+from rolecall.store.records import Batch
 from tests.simulation.interruptions import Kind
 from tests.simulation.network import Sent
 from tests.simulation.scenario import Pair, Scenario
