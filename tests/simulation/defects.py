@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rolecall.app import undo_run
 from rolecall.engine import dispatcher, prior_reader, row_call, row_processor, settlement
 from rolecall.engine.directory import doubt_settlement, role_reader, role_verify
+from rolecall.engine.directory.lookups import RoleListing, RoomHolders
 from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.row_queue import RoomCache
 from rolecall.engine.settlement import Messages
@@ -172,8 +173,12 @@ def _outcome_not_written() -> list[Replacement]:
 # The classification of responses
 
 
+def _classifier() -> Any:
+    return getattr(row_call, "classify")  # noqa: B009 - the module does not export it
+
+
 def _reclassified(is_wanted: Callable[[Any], bool], change: Callable[[Any], Any]) -> list[Replacement]:
-    right = row_call.classify
+    right = _classifier()
 
     def classify(reply: Any, operation: Any) -> Any:
         result = right(reply, operation)
@@ -234,7 +239,7 @@ def _lost_answer_not_sent() -> list[Replacement]:
 @defect
 def _any_200_believed() -> list[Replacement]:
     """Take every 200 as a success."""
-    right = row_call.classify
+    right = _classifier()
 
     def classify(reply: Any, operation: Any) -> Any:
         is_200 = getattr(reply, "status", None) == 200
@@ -252,7 +257,7 @@ def _429_counts() -> list[Replacement]:
 @defect
 def _refusal_repeated() -> list[Replacement]:
     """Repeat a call that was refused for good."""
-    right = row_call.classify
+    right = _classifier()
 
     def classify(reply: Any, operation: Any) -> Any:
         result = right(reply, operation)
@@ -267,7 +272,7 @@ def _refusal_repeated() -> list[Replacement]:
 def _room_condemned() -> list[Replacement]:
     """Condemn a room for a user who is not a member."""
     reason = USER_NOT_IN_ROOM.reason
-    right = row_call.classify
+    right = _classifier()
 
     def classify(reply: Any, operation: Any) -> Any:
         result = right(reply, operation)
@@ -306,7 +311,7 @@ def _message_of_another_account() -> list[Replacement]:
     right = settlement.find_change
 
     def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return Messages.NONE if (change := right(messages, prior, operation)) is Messages.NONE else (change and Messages.OURS)
+        return Messages.NONE if right(messages, prior, operation) is Messages.NONE else Messages.OURS
 
     return _finding(find)
 
@@ -383,7 +388,7 @@ def _unreadable_means_no_role() -> list[Replacement]:
 
     async def holders(self: Any, room_id: str, *, explain: bool = False) -> Any:
         room = await right(self, room_id, explain=explain)
-        return role_reader.RoomHolders({}, None) if isinstance(room, role_reader.Unreadable) else room
+        return RoomHolders({}, None) if isinstance(room, role_reader.Unreadable) else room
 
     return [(role_reader.RoleReader, "holders", holders)]
 
@@ -392,10 +397,10 @@ def _unreadable_means_no_role() -> list[Replacement]:
 def _role_without_description() -> list[Replacement]:
     """Believe a list of roles that leaves the role out."""
 
-    async def listed(self: Any) -> bool:
+    async def contains(self: RoleListing, role: str) -> bool:
         return True
 
-    return [(role_reader.RoleReader, "_rooms_list_the_role", listed)]
+    return [(RoleListing, "contains", contains)]
 
 
 @defect

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, ROLES_PROVE_FOR
-from rolecall.models import UNKNOWN_PRIOR, Evidence, Outcome, Prior, PriorState, Result
+from rolecall.models import Evidence, Outcome, Prior, PriorState, Result
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.sandbox import Kind
 from rolecall.sandbox.write_routes import CHANGES
@@ -163,13 +163,13 @@ class Judge:
             require("evidence", self._has_message(pair, is_ours=is_ours), f"{result}: there is no such message")
         elif evidence == Evidence.ROLES:
             may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
-            require("evidence", may_have_left and _is_known(result.prior), f"{result}: no call was in doubt")
+            is_known = _is_known(result.prior) or outcome is Outcome.FAILED  # a role that is as before proves that
+            require("evidence", may_have_left and is_known, f"{result}: no call was in doubt")
             attempted, finished = result.attempted_at or 0, result.finished_at or 0
             is_recent = finished - attempted <= ROLES_PROVE_FOR or self._scenario.has_odd_clock
             require("evidence", is_recent or outcome not in DONE, f"{result}: the role proves nothing so late")
         elif evidence == Evidence.INFERRED and _is_known(result.prior) and outcome not in NOTHING_TO_DO:
-            attempted, finished = result.attempted_at, result.finished_at
-            is_old = attempted is not None and finished is not None and finished - attempted > ROLES_PROVE_FOR
+            is_old = (result.finished_at or 0) - (result.attempted_at or 0) > ROLES_PROVE_FOR
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
             require("evidence", is_unsure, f"{result}: better evidence was there")
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
@@ -212,7 +212,7 @@ class Judge:
         if self._scenario.server.clock.date_skew * 1000 > MESSAGE_TOLERANCE:
             return False
         read = [sent for sent in self._network.sent if sent.route == SYNC_MESSAGES and sent.room_id == room]
-        return bool(read) and all(sent.is_sound for sent in read)
+        return bool(read) and all(sent.is_sound and _status(sent) == 200 for sent in read)
 
     def _check_others_untouched(self) -> None:
         for write in self._world.record.role_writes:
@@ -271,7 +271,7 @@ ALL_REFUSALS = frozenset(
 
 
 def _is_known(prior: Prior) -> bool:
-    return (prior or UNKNOWN_PRIOR).state in (PriorState.HAS_ROLE, PriorState.MEMBER)
+    return prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
 
 
 def _status(sent: Sent) -> int | None:
@@ -280,7 +280,8 @@ def _status(sent: Sent) -> int | None:
 
 def _is_not_done(sent: Sent) -> bool:
     """Return whether the reply proves that nothing was carried out."""
-    return _status(sent) == 429 or getattr(sent.reply, "maybe_sent", True) is False
+    is_limited = b"error-too-many-requests" in getattr(sent.reply, "body", b"")
+    return is_limited or _status(sent) == 429 or getattr(sent.reply, "maybe_sent", True) is False
 
 
 def _died_before_the_message(sent: Sent) -> bool:

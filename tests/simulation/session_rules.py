@@ -55,9 +55,10 @@ class SessionWatch:
             raise Violation("others", f"{sent.pair} is not in the job")
         is_intended = entry.in_doubt and entry.recorded is None and entry.attempts > 0
         require("intent", is_intended, f"a call of {sent.pair} leaves without an intent on disk: {entry}")
-        require("stop", sent.at <= self.stopped_at, f"a call of {sent.pair} leaves although the session was interrupted")
+        require("stop", sent.at <= self.stopped_at, f"{sent.pair} is called although the session was interrupted")
         self._in_flight = [each for each in self._in_flight if not each.has_ended]
-        require("repetition", all(each.pair != sent.pair for each in self._in_flight), f"{sent.pair} is in flight twice")
+        is_alone = all(each.pair != sent.pair for each in self._in_flight)
+        require("repetition", is_alone, f"{sent.pair} is called twice at once")
         self._in_flight.append(sent)
         number, most = len(self._in_flight), self.scenario.settings.concurrency
         require("concurrency", number <= most, f"{number} calls are in flight")
@@ -142,10 +143,11 @@ def ideal(scenario: Scenario, record: SessionRecord) -> float:
 
 
 def _round_trip(scenario: Scenario) -> float:
-    return 2 * scenario.weather.latency + 4 * scenario.commit_time
+    """Return the seconds of one request on average, with some reserve."""
+    return 2.5 * scenario.weather.latency + 5 * scenario.commit_time
 
 
 def _overhead(scenario: Scenario, record: SessionRecord) -> float:
     """Return the seconds in which the first row of each room is sent alone, and a few more."""
     rooms = {sent.room_id for sent in record.sent if sent.route in CHANGES}
-    return 1.0 + 2 * len(rooms) * _round_trip(scenario)
+    return 3.0 + 2 * len(rooms) * _round_trip(scenario)
