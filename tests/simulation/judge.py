@@ -100,7 +100,8 @@ class Judge:
         expected = self._refusals(pair)
         if outcome is Outcome.FAILED:
             is_room_or_user = result.reason in ALL_REFUSALS
-            ok = result.reason in expected or (not is_room_or_user and bool(calls) and result.reason != RATE_LIMITED)
+            may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
+            ok = result.reason in expected or (not is_room_or_user and may_have_left and result.reason != RATE_LIMITED)
             require("refusal", ok, f"{result}: the server refuses {sorted(expected) or 'nothing'} here")
             return
         ours = {self._operation.done, self._operation.nothing_to_do}
@@ -169,9 +170,14 @@ class Judge:
             is_recent = finished - attempted <= ROLES_PROVE_FOR or self._scenario.has_odd_clock
             require("evidence", is_recent or outcome not in DONE, f"{result}: the role proves nothing so late")
         elif evidence == Evidence.INFERRED and _is_known(result.prior) and outcome not in NOTHING_TO_DO:
-            is_old = (result.finished_at or 0) - (result.attempted_at or 0) > ROLES_PROVE_FOR
+            doubts = [sent.at for sent in calls if not sent.is_sound and not _is_not_done(sent)]
+            attempted = min(result.attempted_at or 0, self._scenario.own_ms(max(doubts, default=0.0)))
+            is_old = (result.finished_at or 0) - attempted > ROLES_PROVE_FOR
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
             require("evidence", is_unsure, f"{result}: better evidence was there")
+        elif evidence == Evidence.INFERRED and _is_known(result.prior):
+            doubts = [] if self._scenario.retries_failed else [sent for sent in calls[:-1] if not sent.is_sound and not _is_not_done(sent)]
+            require("evidence", not doubts, f"{result}: an earlier call may have been carried out: {doubts}")
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
             carried_out = [sent for sent in calls if sent.carried_out and not _is_not_done(sent)]
             if self._scenario.retries_failed:

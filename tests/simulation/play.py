@@ -48,7 +48,9 @@ class Played(NamedTuple):
     """The names of the faults that happened."""
     trace: list[tuple[Any, ...]]
     rows: int = 0
-    calls: int = 0
+    rows_drawn: int = 0
+    """Rows of the job before any was left out."""
+    requests: int = 0
     sessions: int = 0
     outcomes: Counter[str] = Counter()
 
@@ -83,7 +85,8 @@ def simulate(seed: int, without: Iterable[str] = ()) -> Played:
         violation = Violation("crash", loop.problems[0])
     names = tuple(play.network.faults)
     sent, sessions = len(play.network.sent), len(play.records)
-    return Played(seed, violation, names, play.trace, len(play.pairs), sent, sessions, play.outcomes)
+    rows, drawn = len(play.pairs), len(play.scenario.pairs)
+    return Played(seed, violation, names, play.trace, rows, drawn, sent, sessions, play.outcomes)
 
 
 def _close(loop: SimulationLoop) -> None:
