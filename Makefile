@@ -7,7 +7,7 @@ CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
 .PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
-.PHONY: clean
+.PHONY: clean simulate simulate-mutants
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ $(VENV)/.browser: $(READY)
 
 campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random)
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random)
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+simulate-mutants: $(READY) ## check that the simulation finds each known defect within SECONDS (60)
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)
