@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-VALUES = {"models", "ownership", "text", "version"}
+VALUES = {"file_access", "models", "text", "version"}
 MAY_IMPORT = {
     "": {"api", "version"},
     "__main__": {"cli"},
@@ -69,7 +69,7 @@ def test_imports_point_down_only(module: str) -> None:
     ("library", "door"),
     [
         ("aiohttp", "rolecall.rocketchat.client"),
-        ("sqlite3", "rolecall.store.sqlite.database"),
+        ("sqlite3", "rolecall.store.sqlite.connection"),
         ("tenacity", "rolecall.engine.throttle.retry"),
         ("python_calamine", "rolecall.files.input.workbook"),
         ("pygal", "rolecall.display.html_report.charts"),

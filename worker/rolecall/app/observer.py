@@ -9,6 +9,7 @@ from rolecall.engine.clock import Clock
 from rolecall.engine.eta import Estimate
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
@@ -35,6 +36,13 @@ class Aborted(NamedTuple):
     """The run was cancelled: calls in flight were not awaited, and there are no reports."""
 
     folder: Path
+
+
+class StoreLocked(NamedTuple):
+    """Another program has locked the run store; nothing is sent until it is free, for so many seconds at most."""
+
+    store: Path
+    seconds: float
 
 
 class NotUndone(NamedTuple):
@@ -67,7 +75,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+Notice: TypeAlias = ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):
@@ -79,7 +87,7 @@ class Observer(Protocol):
     def confirm(self, preview: RunPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
@@ -118,7 +126,7 @@ class NullObserver:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the caller's logger."""
         return self._log
 
@@ -128,4 +136,6 @@ class NullObserver:
         yield
 
     def notice(self, notice: Notice) -> None:
-        """Show nothing."""
+        """Log that the store is locked; show nothing."""
+        if isinstance(notice, StoreLocked):
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, connect, lock_wait
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
 from rolecall.app.parent_doubts import with_own_doubts
@@ -31,7 +31,7 @@ from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""
@@ -64,6 +64,8 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -81,7 +83,7 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
     retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    async with open_or_resume_run(job, identity, out, lock_wait(context), retry_failed=retry_failed) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -150,7 +152,7 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    return await _result(run, request, app.stop, session.failure)
 
 
 async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
@@ -162,14 +164,19 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from rolecall.file_access import is_foreign
 from rolecall.files.input.open_source import safe_name
 from rolecall.models import Advice, RolecallError
-from rolecall.ownership import is_foreign
 from rolecall.text import sanitise
 
 PRIVATE = 0o700

@@ -14,8 +14,13 @@ from rolecall.store.base import StoreError
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
@@ -38,5 +43,5 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
+            session.failure = failure
         context.events.session_ended(clock.now() - started, context.outcomes)

@@ -17,6 +17,7 @@ from rolecall.cli.views.notice_view import format_notice, format_question, is_ur
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Progress
 from rolecall.text import rfc3339
 
@@ -52,11 +53,11 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
         log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
-        self._log = log if path is None else log.bind(run=path.parent.name)
+        self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
 
     def notice(self, notice: Notice) -> None:
@@ -101,6 +102,10 @@ class ProgressReporter:
                 if self._log is not None:
                     log = self._log
                     log.info("progress", **fields(tracker.progress()))
+
+
+def _path_of(target: Target) -> Path:
+    return target if isinstance(target, Path) else target.path
 
 
 def fields(progress: Progress) -> dict[str, object]:

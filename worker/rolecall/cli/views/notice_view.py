@@ -1,7 +1,16 @@
 """Sentences for what happens while a command works: the question before a run, and notices."""
 
-from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
-from rolecall.text import plural
+from rolecall.app.observer import (
+    Aborted,
+    FindStarted,
+    Notice,
+    NotUndone,
+    OpenRows,
+    RunPreview,
+    ShuttingDown,
+    StoreLocked,
+)
+from rolecall.text import format_duration, plural
 
 MIN_REPORTED_SECONDS = 10.0
 """Estimated seconds of a search from which on they are shown."""
@@ -18,7 +27,7 @@ def format_question(preview: RunPreview) -> str:
 
 def is_urgent(notice: Notice) -> bool:
     """Return whether a notice is shown with --quiet too."""
-    return isinstance(notice, ShuttingDown | Aborted)
+    return isinstance(notice, ShuttingDown | Aborted | StoreLocked)
 
 
 def format_notice(notice: Notice) -> str:
@@ -28,6 +37,9 @@ def format_notice(notice: Notice) -> str:
             return f"Stopping: the calls under way have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case StoreLocked(store, seconds):
+            what = f"Another program has locked the run store {store}"
+            return f"{what}: nothing is sent meanwhile. Waiting for it, {format_duration(seconds)} at most."
         case NotUndone():
             return _format_not_undone(notice)
         case OpenRows(rows, seconds):

@@ -1,35 +1,46 @@
 """One SQLite file, synchronously: WAL mode, each commit on disk before it returns. One thread at a time may call it."""
 
-import os
-import sqlite3
+import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import orjson
 
-from rolecall.models import Advice, BadRow, DueRow, Outcome, Result, Row
+from rolecall.file_access import DirectoryFile, Target
+from rolecall.models import DueRow, Outcome, Result
 from rolecall.store.base import (
+    DEFAULT_LOCK_WAIT,
+    MIN_LOCK_WAIT,
     Batch,
     Count,
     Identity,
-    InvalidStoreError,
+    LockWait,
     Pair,
     Pause,
     PauseEnd,
     PauseKind,
-    PresetOutcome,
     Session,
     StoreError,
+    StoreLoss,
+    StoreLostError,
 )
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.file_header import is_foreign_store, is_store_file, require_own_store
+from rolecall.store.sqlite.connection import (
+    SqliteError,
+    format_reason,
+    in_directory,
+    is_busy,
+    open_connection,
+    open_read_only,
+)
+from rolecall.store.sqlite.job_import import JobImport, OpenTransaction
+from rolecall.store.sqlite.placement import StorePlacement
 from rolecall.store.sqlite.rows import (
     Group,
     batch_json,
-    doubt_values,
     intent_values,
     json_text,
     prior_values,
@@ -37,11 +48,8 @@ from rolecall.store.sqlite.rows import (
     to_due_row,
     to_pair,
     to_result,
-    to_text,
 )
-from rolecall.store.sqlite.schema_check import require_schema
-
-MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
+from rolecall.text import format_duration
 
 
 class SqliteDatabase:
@@ -49,24 +57,21 @@ class SqliteDatabase:
 
     _has_group_counts = True
     """False once it is known that no group counts are stored."""
+    _lock_wait = DEFAULT_LOCK_WAIT
+    _placement: StorePlacement | None = None
+    """Where the files are; None for a snapshot, which writes nothing."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file at `path`, or create it. Raises InvalidStoreError for any file that is not a store."""
-        if sqlite3.sqlite_version_info < MIN_SQLITE:
-            raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
-        self.path = path
-        require_own_store(path)
-        if not is_store_file(path):
-            _create(path)
-        beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
-        missing = [file for file in beside if not file.exists()]
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(self._db, path, sql.SETTINGS, "used as a run store")
-        except InvalidStoreError:
-            for file in missing:
-                file.unlink(missing_ok=True)
-            raise
+    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> None:
+        """Open a store, or create it. Raises InvalidStoreError for any file that is not a store.
+
+        The directory of a `Path` is opened only until the store is open, and its files are not watched.
+        """
+        self._lock_wait = lock_wait
+        with in_directory(file) as opened:
+            self.path = opened.path
+            self._db, placement = open_connection(opened)
+        if isinstance(file, DirectoryFile):
+            self._placement = placement
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -76,18 +81,9 @@ class SqliteDatabase:
         to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
         meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
         """
-        if not is_store_file(path):
-            raise InvalidStoreError(f"{path} is empty.")
-        is_active = path.with_name(f"{path.name}-wal").exists()
         database = cls.__new__(cls)
         database.path = path
-        mode = ("mode=ro" if is_foreign_store(path) else "mode=rw") if is_active else "mode=ro&immutable=1"
-        try:
-            uri = f"{path.absolute().as_uri()}?{mode}"
-            database._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
-        _prepare(database._db, path, sql.SNAPSHOT, "read")
+        database._db = open_read_only(path)
         return database
 
     def identity(self) -> Identity | None:
@@ -106,11 +102,11 @@ class SqliteDatabase:
         """Begin the transaction that makes the rows of a job the store's; `finish` or `abort_import` must follow."""
         with self._errors():
             self._begin()
-        return JobImport(self)
+        return JobImport(self._db, OpenTransaction(self._errors, self._commit, self.abort_import))
 
     def abort_import(self) -> None:
         """Undo the import that has begun, if there is one."""
-        with suppress(sqlite3.Error):
+        with suppress(SqliteError):
             self._rollback()
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
@@ -135,7 +131,7 @@ class SqliteDatabase:
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""
-        with self._errors():
+        with self._transaction(changes_rows=False):
             self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
@@ -291,7 +287,9 @@ class SqliteDatabase:
         """Raise StoreError for every error of SQLite, and for values that it cannot store."""
         try:
             yield
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+        except SqliteError as error:
+            raise StoreError(f"The run store {self.path} failed: {format_reason(error, self.path)}.") from None
+        except (OverflowError, UnicodeEncodeError, OSError) as error:
             raise StoreError(f"The run store {self.path} failed: {error}.") from None
 
     @contextmanager
@@ -306,7 +304,7 @@ class SqliteDatabase:
                 self._rollback()
 
     def _begin(self, *, changes_rows: bool = True) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._wait_to_begin()
         try:
             if changes_rows and self._has_group_counts:
                 self._db.execute(sql.CLEAR_GROUP_COUNTS)
@@ -314,102 +312,49 @@ class SqliteDatabase:
             self._rollback()
             raise
 
+    def _wait_to_begin(self) -> None:
+        """Begin a transaction that writes, once no other program has locked the store."""
+        wait, started, is_reported = self._lock_wait, time.monotonic(), False
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except SqliteError as error:
+                if not is_busy(error):
+                    raise
+            else:
+                return
+            waited = time.monotonic() - started
+            if waited >= wait.seconds or (waited >= MIN_LOCK_WAIT and wait.is_stopping()):
+                by = f"locked by another program for {format_duration(waited)}"
+                raise StoreError(f"The run store {self.path} was {by}.")
+            if not is_reported:
+                wait.on_wait(self.path, wait.seconds - waited)
+                is_reported = True
+
     def _commit(self, *, changes_rows: bool = True) -> None:
+        """Commit, and check that the files are still where the next command looks for them."""
         self._db.execute("COMMIT")
         if changes_rows:
             self._has_group_counts = False
+        if self._placement is None:
+            return
+        try:
+            self._placement.require_in_place()
+        except StoreLostError as failure:
+            if failure.loss is StoreLoss.HELPER:
+                self._move_into_store()
+            raise
+
+    def _move_into_store(self) -> None:
+        """Write the write-ahead log into the store file: the log has no name any more. Raises StoreLostError."""
+        with suppress(SqliteError):
+            busy, pages, written = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and pages == written:
+                return
+        text = f"A helper file of {self.path} was deleted during the run, and what it had could not be saved."
+        raise StoreLostError(text, StoreLoss.STORE) from None
 
     def _rollback(self) -> None:
         """Undo a transaction that is still open."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-
-
-class JobImport:
-    """The transaction that makes the rows of a job the store's. Raises StoreError."""
-
-    def __init__(self, database: SqliteDatabase) -> None:
-        self._database = database
-        self._db = database._db
-        self._columns: dict[str, None] = {}
-        self._place = 0
-        with self._or_abort():
-            self._db.execute(sql.CLEAR_PLACES)
-            self._db.execute(sql.DELETE_UNSENT)
-
-    def add(self, rows: Iterable[Row | BadRow]) -> None:
-        """Insert the next rows."""
-        with self._or_abort():
-            for row in rows:
-                self._place += 1
-                if row.extra:
-                    self._columns.update(dict.fromkeys(row.extra))
-                self._add(self._place, row)
-
-    def finish(self, identity: Identity, preset: Iterable[PresetOutcome], meta: Mapping[str, str]) -> None:
-        """Commit the rows with their identity."""
-        with self._or_abort():
-            self._db.execute(sql.DELETE_UNTOUCHED)
-            self._db.executemany(sql.PRESET_OUTCOME, preset)
-            columns = json_text(list(self._columns))
-            self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
-            self._database._commit()
-
-    @contextmanager
-    def _or_abort(self) -> Iterator[None]:
-        try:
-            with self._database._errors():
-                yield
-        except BaseException:
-            self._database.abort_import()
-            raise
-
-    def _add(self, place: int, row: Row | BadRow) -> None:
-        extra = json_text(row.extra) if row.extra else None
-        if isinstance(row, BadRow):
-            self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
-            return
-        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra)).rowcount
-        if not is_new:
-            first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
-            message = f"the same pair stands in line {first}"
-            self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
-        elif row.doubt is not None:
-            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
-
-    def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
-        self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
-
-
-def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:
-    """Check the schema of an opened file, then apply settings. Raises InvalidStoreError, with the file closed."""
-    try:
-        with closing(sqlite3.connect(":memory:")) as empty:
-            require_schema(database, empty, path)
-        database.executescript(settings)
-    except sqlite3.Error as error:
-        database.close()
-        raise InvalidStoreError(f"{path} cannot be {use}: {error}.", Advice.OTHER_DIRECTORY) from None
-    except InvalidStoreError:
-        database.close()
-        raise
-
-
-def _create(path: Path) -> None:
-    """Create an empty store that only its owner can read; it gets its name once it is complete."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        for left_over in (new, new.with_name(f"{new.name}-journal")):
-            left_over.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        database = sqlite3.connect(new)
-        try:
-            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
-        finally:
-            database.close()
-        new.replace(path)
-    except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InvalidStoreError(f"{path} cannot be created: {why}.") from None
