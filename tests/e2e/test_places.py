@@ -117,7 +117,7 @@ async def test_a_locked_store_is_waited_for(tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "o/ledger.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             assert worker.stderr is not None
-            while b"Another program has locked the run store" not in (line := await worker.stderr.readline()):
+            while b"store locked" not in (line := await worker.stderr.readline()):
                 assert line, "ended"
             other.execute("ROLLBACK")
         ended = await finish(worker)

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "engine": {"engine", "rocketchat", "store", *VALUES},
     **{layer: {layer, *VALUES} for layer in ("rocketchat", "store", "files", "display")},
     "sandbox": {"sandbox"},
-    **{module: set[str]() for module in VALUES},
+    "models": {"models"},
+    **{module: set[str]() for module in ("file_access", "text", "version")},
 }
 """For each layer the layers that its modules may import."""
 

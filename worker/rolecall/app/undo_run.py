@@ -17,7 +17,7 @@ from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.text import plural, rfc3339
 
 

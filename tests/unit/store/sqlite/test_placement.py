@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ import pytest
 from rolecall.file_access import OpenDirectory
 from rolecall.store.base import InvalidStoreError, LockWait, StoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import RunLock, is_locked
-from rolecall.store.sqlite import connection
+from rolecall.store.sqlite import connection, sql
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME
+from rolecall.store.sqlite.store_file import FIRST_RELEASE, format_reason
 from tests.support.store import import_rows
 from tests.unit.store.values import RUN, intents, row
 
@@ -173,7 +175,7 @@ def test_an_error_of_an_unfit_file_system_is_explained(folder: Path, name: str, 
     """SQLite's own words, such as 'disk I/O error', are followed by what the file system does not support."""
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname = name
-    text = connection.format_reason(error, folder)
+    text = format_reason(error, folder)
     assert text.startswith("disk I/O error")
     assert (f"does not support {what}" in text) is (what is not None)
 
@@ -191,6 +193,30 @@ def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.
     for call in (RunLock(folder).acquire, lambda: is_locked(folder)):
         with pytest.raises(OSError, match=r"does not support file locks .*use a local disk.*run\.lock"):
             call()
+
+
+def test_every_store_version_has_its_release() -> None:
+    """The version of the store that this version writes has a release that can finish it."""
+    assert sql.SCHEMA_VERSION in FIRST_RELEASE
+    assert max(FIRST_RELEASE) == sql.SCHEMA_VERSION
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", release) for release in FIRST_RELEASE.values())
+
+
+@pytest.mark.parametrize(
+    ("version", "writer"),
+    [(3, "a version of Rolecall before 0.1.0"), (5, "Rolecall 0.7.2"), (7, "a newer version of Rolecall")],
+)
+def test_a_store_of_another_form_names_who_can_finish_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, version: int, writer: str
+) -> None:
+    """The line that refuses it names the version that wrote it."""
+    SqliteDatabase(folder / FILE_NAME).close()
+    with closing(sqlite3.connect(folder / FILE_NAME)) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    monkeypatch.setattr(sql, "SCHEMA_VERSION", 6)
+    monkeypatch.setitem(FIRST_RELEASE, 5, "0.7.2")
+    with pytest.raises(InvalidStoreError, match=f"was written by {writer} .*finish the run with that version"):
+        SqliteDatabase(folder / FILE_NAME)
 
 
 def test_a_store_that_another_program_has_locked_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Notice, RunPreview
+from rolecall.app.observer import Notice, RunPreview, StoreLocked
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
 from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
-from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
 from rolecall.text import rfc3339
@@ -62,6 +62,10 @@ class ProgressReporter:
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
+        if isinstance(notice, StoreLocked) and self._log is not None:
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))
+            if not self.mode.quiet:
+                return
         sentence = format_notice(notice)
         if sentence and is_urgent(notice):
             self.print_urgent(sentence)

@@ -1,78 +1,205 @@
-"""Connections of SQLite: open or create a store file, and check that it is the one that was meant."""
+"""One connection to the file of a store: its opening and creation, the checks of its schema, transactions.
+
+The schema is compared with the one that Rolecall creates, because a trigger could change the rows. WAL mode; each
+commit is on disk before it returns. One thread at a time may use a connection.
+"""
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from rolecall.file_access import DirectoryFile, Target, in_open_directory, unfit_file_system
 from rolecall.models import Advice
-from rolecall.store.base import InvalidStoreError
+from rolecall.store.base import (
+    DEFAULT_LOCK_WAIT,
+    MIN_LOCK_WAIT,
+    InvalidStoreError,
+    LockWait,
+    StoreError,
+    StoreLoss,
+    StoreLostError,
+)
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.file_header import is_store_file
-from rolecall.store.sqlite.placement import JOURNAL, WAL, StorePlacement, is_foreign_store, require_own_store
-from rolecall.store.sqlite.schema_check import require_schema
+from rolecall.store.sqlite.store_file import (
+    JOURNAL,
+    WAL,
+    StorePlacement,
+    format_reason,
+    is_foreign_store,
+    is_store_file,
+    require_own_store,
+)
+from rolecall.text import format_duration
 
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 LOCK_SLICE = 1.0
 """Seconds that SQLite itself waits for a lock, before the wait is reported and goes on."""
 _PRIMARY_CODE = 0xFF
 """Mask of the primary code in an extended error code of SQLite."""
-_UNFIT = {
-    "IOERR_SHM": "shared memory",
-    "IOERR_LOCK": "file locks",
-    "IOERR_RDLOCK": "file locks",
-    "IOERR_UNLOCK": "file locks",
-    "IOERR_CHECKRESERVEDLOCK": "file locks",
-    "SQLITE_PROTOCOL": "file locks",
-}
-"""By a part of the name of an SQLite error, what the file system does not support."""
-SqliteError = sqlite3.Error
+_READ_SCHEMA = "SELECT type, name, tbl_name, ifnull(sql, '') FROM sqlite_schema"
+Entry = tuple[str, ...]
+"""One table, index, view or trigger: type, name, name of its table, statement."""
 
 
-def open_connection(file: DirectoryFile) -> tuple[sqlite3.Connection, StorePlacement]:
-    """Open a store for a run, or create it. Raises InvalidStoreError for any file that is not a store of ours."""
-    if sqlite3.sqlite_version_info < MIN_SQLITE:
-        raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
-    require_own_store(file)
-    if not is_store_file(file):
-        _create(file)
-    placement = StorePlacement(file)
-    missing = placement.missing_helpers()
-    database = sqlite3.connect(file.path, timeout=LOCK_SLICE, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(database, file.path, placement)
-    except InvalidStoreError:
-        for helper in missing:
-            helper.unlink(missing_ok=True)
-        raise
-    return database, placement
+class SqliteConnection:
+    """A connection to a store file. Raises StoreError where SQLite fails."""
 
+    def __init__(self, path: Path, db: sqlite3.Connection, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> None:
+        """Use `open` or `open_snapshot` instead."""
+        self.path = path
+        self.db = db
+        """Executes statements, within `errors` or `transaction`."""
+        self.has_group_counts = True
+        """False once it is known that no group counts are stored."""
+        self._lock_wait = lock_wait
+        self._placement: StorePlacement | None = None
+        """Where the files are; None where the directory is not open as long as the connection."""
 
-def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open a snapshot of a store, see `SqliteDatabase.open_snapshot`. Raises InvalidStoreError."""
-    with in_directory(path) as file:
-        if not is_store_file(file):
-            raise InvalidStoreError(f"{path} is empty.")
-        is_active = file.beside(file.name + WAL).status() is not None
-        mode = ("mode=ro" if is_foreign_store(file) else "mode=rw") if is_active else "mode=ro&immutable=1"
-    try:
-        uri = f"{path.absolute().as_uri()}?{mode}"
-        database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise InvalidStoreError(f"{path} cannot be read: {format_reason(error, path)}.") from None
-    _prepare(database, path, None)
-    return database
+    @classmethod
+    def open(cls, target: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> Self:
+        """Open a store file, or create it. Raises InvalidStoreError for any file that is not a store.
 
+        In the open directory of a run its files are watched: each commit checks that they are still there.
+        """
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
+            raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
+        with _in_directory(target) as file:
+            require_own_store(file)
+            if not is_store_file(file):
+                _create(file)
+            placement = StorePlacement(file)
+            missing = placement.missing_helpers()
+            db = sqlite3.connect(file.path, timeout=LOCK_SLICE, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(db, file.path, placement)
+            except InvalidStoreError:
+                for helper in missing:
+                    helper.unlink(missing_ok=True)
+                raise
+            connection = cls(file.path, db, lock_wait)
+        if isinstance(target, DirectoryFile):
+            connection._placement = placement
+        return connection
 
-def is_busy(error: SqliteError) -> bool:
-    """Return whether another program has locked the database."""
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+    @classmethod
+    def open_snapshot(cls, target: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> Self:
+        """Open a store file as it is now, read-only, while its run may be active. Raises InvalidStoreError.
+
+        Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
+        to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
+        meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
+        """
+        with _in_directory(target) as file:
+            if not is_store_file(file):
+                raise InvalidStoreError(f"{file} is empty.")
+            is_active = file.beside(file.name + WAL).status() is not None
+            mode = ("mode=ro" if is_foreign_store(file) else "mode=rw") if is_active else "mode=ro&immutable=1"
+            path = file.path
+        try:
+            uri = f"{path.absolute().as_uri()}?{mode}"
+            db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise InvalidStoreError(f"{path} cannot be read: {format_reason(error, path)}.") from None
+        _prepare(db, path, None)
+        return cls(path, db, lock_wait)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise StoreError for every error of SQLite, and for values that it cannot store."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"The run store {self.path} failed: {format_reason(error, self.path)}.") from None
+        except (OverflowError, UnicodeEncodeError, OSError) as error:
+            raise StoreError(f"The run store {self.path} failed: {error}.") from None
+
+    @contextmanager
+    def transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
+        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
+        with self.errors():
+            self.begin(changes_rows=changes_rows)
+            try:
+                yield
+                self.commit(changes_rows=changes_rows)
+            finally:
+                self._rollback()
+
+    def begin(self, *, changes_rows: bool = True) -> None:
+        """Begin a transaction; `commit` or `abort` must follow. Raises sqlite3.Error."""
+        self._wait_to_begin()
+        try:
+            if changes_rows and self.has_group_counts:
+                self.db.execute(sql.CLEAR_GROUP_COUNTS)
+        except BaseException:
+            self._rollback()
+            raise
+
+    def commit(self, *, changes_rows: bool = True) -> None:
+        """Commit the transaction that has begun. Raises sqlite3.Error.
+
+        Raises StoreLostError where the files are not any more where the next command looks for them.
+        """
+        self.db.execute("COMMIT")
+        if changes_rows:
+            self.has_group_counts = False
+        if self._placement is None:
+            return
+        try:
+            self._placement.require_in_place()
+        except StoreLostError as failure:
+            if failure.loss is StoreLoss.HELPER:
+                self._move_into_store()
+            raise
+
+    def abort(self) -> None:
+        """Undo a transaction that is still open; never raises an error of SQLite."""
+        with suppress(sqlite3.Error):
+            self._rollback()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    def _wait_to_begin(self) -> None:
+        """Begin a transaction that writes, once no other program has locked the store."""
+        wait, started, is_reported = self._lock_wait, time.monotonic(), False
+        while True:
+            try:
+                self.db.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                if not _is_busy(error):
+                    raise
+            else:
+                return
+            waited = time.monotonic() - started
+            if waited >= wait.seconds or (waited >= MIN_LOCK_WAIT and wait.is_stopping()):
+                by = f"locked by another program for {format_duration(waited)}"
+                raise StoreError(f"The run store {self.path} was {by}.")
+            if not is_reported:
+                wait.on_wait(self.path, wait.seconds - waited)
+                is_reported = True
+
+    def _move_into_store(self) -> None:
+        """Write the write-ahead log into the store file: the log has no name any more. Raises StoreLostError."""
+        with suppress(sqlite3.Error):
+            busy, pages, written = self.db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and pages == written:
+                return
+        text = f"A helper file of {self.path} was deleted during the run, and what it had could not be saved."
+        raise StoreLostError(text, StoreLoss.STORE) from None
+
+    def _rollback(self) -> None:
+        """Undo a transaction that is still open."""
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
 
 
 @contextmanager
-def in_directory(target: Target) -> Iterator[DirectoryFile]:
+def _in_directory(target: Target) -> Iterator[DirectoryFile]:
     """Return a store file in its open directory. Raises InvalidStoreError where that cannot be opened."""
     with ExitStack() as opened:
         try:
@@ -90,8 +217,7 @@ def _prepare(database: sqlite3.Connection, path: Path, placement: StorePlacement
     try:
         if placement is not None:
             placement.record_opened(with_helpers=False)
-        with closing(sqlite3.connect(":memory:")) as empty:
-            require_schema(database, empty, path)
+        _require_schema(database, path)
         if placement is None:
             database.executescript(sql.SNAPSHOT)
         else:
@@ -116,15 +242,38 @@ def _apply_settings(database: sqlite3.Connection, path: Path, placement: StorePl
     placement.record_opened(with_helpers=True)
 
 
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Return whether another program has locked the database."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+
+
 def _journal_mode(database: sqlite3.Connection) -> str:
     return str(database.execute("PRAGMA journal_mode").fetchone()[0])
 
 
-def format_reason(error: SqliteError, path: Path) -> str:
-    """Format an error of SQLite; one that a file system without locks or shared memory causes names that."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    what = next((what for part, what in _UNFIT.items() if part in name), None)
-    return f"{error}; {unfit_file_system(path, what)}" if what else str(error)
+def _require_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Raise InvalidStoreError for a file whose schema is not exactly the one that SCHEMA creates.
+
+    From the first statement on the file's schema is not trusted: it can call no function with side effects. An index
+    that is created when it is first needed may be there or not.
+    """
+    db.execute("PRAGMA trusted_schema = OFF")
+    entries = _read_schema(db)
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.executescript(sql.SCHEMA)
+        required = _read_schema(empty)
+        empty.execute(sql.INDEX_BY_USER)
+        allowed = _read_schema(empty)
+    for type_, name, *_ in sorted(entries - allowed) + sorted(required - entries):
+        raise InvalidStoreError(
+            f"{path} has another schema than a run store of this version ({type_} {name}); it is left as it is.",
+            Advice.OTHER_DIRECTORY,
+        )
+
+
+def _read_schema(db: sqlite3.Connection) -> set[Entry]:
+    """Return all entries; a difference of white space is none."""
+    return {tuple(" ".join(str(text).split()) for text in entry) for entry in db.execute(_READ_SCHEMA)}
 
 
 def _create(file: DirectoryFile) -> None:

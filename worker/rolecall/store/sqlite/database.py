@@ -1,43 +1,19 @@
-"""One SQLite file, synchronously: WAL mode, each commit on disk before it returns. One thread at a time may call it."""
+"""The statements on one store file, as methods, synchronously. One thread at a time may call them."""
 
-import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import orjson
 
-from rolecall.file_access import DirectoryFile, Target
+from rolecall.file_access import Target
 from rolecall.models import DueRow, Outcome, Result
-from rolecall.store.base import (
-    DEFAULT_LOCK_WAIT,
-    MIN_LOCK_WAIT,
-    Batch,
-    Count,
-    Identity,
-    LockWait,
-    Pair,
-    Pause,
-    PauseEnd,
-    PauseKind,
-    Session,
-    StoreError,
-    StoreLoss,
-    StoreLostError,
-)
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.connection import (
-    SqliteError,
-    format_reason,
-    in_directory,
-    is_busy,
-    open_connection,
-    open_read_only,
-)
-from rolecall.store.sqlite.job_import import JobImport, OpenTransaction
-from rolecall.store.sqlite.placement import StorePlacement
+from rolecall.store.sqlite.connection import SqliteConnection
+from rolecall.store.sqlite.job_import import JobImport
 from rolecall.store.sqlite.rows import (
     Group,
     batch_json,
@@ -49,42 +25,26 @@ from rolecall.store.sqlite.rows import (
     to_pair,
     to_result,
 )
-from rolecall.text import format_duration
 
 
 class SqliteDatabase:
     """The store of one run in one file. Raises StoreError where SQLite fails."""
 
-    _has_group_counts = True
-    """False once it is known that no group counts are stored."""
-    _lock_wait = DEFAULT_LOCK_WAIT
-    _placement: StorePlacement | None = None
-    """Where the files are; None for a snapshot, which writes nothing."""
+    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT, *, snapshot: bool = False) -> None:
+        """Open a store file: create it where there is none, or (`snapshot`) read it as it is now.
 
-    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> None:
-        """Open a store, or create it. Raises InvalidStoreError for any file that is not a store.
-
-        The directory of a `Path` is opened only until the store is open, and its files are not watched.
+        Raises InvalidStoreError for any file that is not a store.
         """
-        self._lock_wait = lock_wait
-        with in_directory(file) as opened:
-            self.path = opened.path
-            self._db, placement = open_connection(opened)
-        if isinstance(file, DirectoryFile):
-            self._placement = placement
+        opener = SqliteConnection.open_snapshot if snapshot else SqliteConnection.open
+        self._connection = opener(file, lock_wait)
+        self._db = self._connection.db
+        self._errors, self._transaction = self._connection.errors, self._connection.transaction
+        self.path = self._connection.path
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
-        """Open the file at `path` as it is now, read-only, while its run may be active. Raises InvalidStoreError.
-
-        Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
-        to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
-        meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
-        """
-        database = cls.__new__(cls)
-        database.path = path
-        database._db = open_read_only(path)
-        return database
+        """Open the file at `path` as it is now, read-only, see `SqliteConnection.open_snapshot`."""
+        return cls(path, snapshot=True)
 
     def identity(self) -> Identity | None:
         """Return which run this is; None for a new file."""
@@ -98,16 +58,13 @@ class SqliteDatabase:
         """Return the names of the job's further columns, in the order of their first appearance."""
         return [str(name) for name in orjson.loads(self.get_meta().get("extra_columns", "[]"))]
 
-    def begin_import(self) -> "JobImport":
+    def begin_import(self) -> JobImport:
         """Begin the transaction that makes the rows of a job the store's; `finish` or `abort_import` must follow."""
-        with self._errors():
-            self._begin()
-        return JobImport(self._db, OpenTransaction(self._errors, self._commit, self.abort_import))
+        return JobImport(self._connection)
 
     def abort_import(self) -> None:
         """Undo the import that has begun, if there is one."""
-        with suppress(SqliteError):
-            self._rollback()
+        self._connection.abort()
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -201,7 +158,7 @@ class SqliteDatabase:
             self._db.execute(sql.CLOSE_SESSION, (stop, at))
             self._db.execute(sql.END_PAUSES, (at,))
             self._db.execute(sql.SAVE_GROUP_COUNTS)
-        self._has_group_counts = True
+        self._connection.has_group_counts = True
 
     def sessions(self) -> list[Session]:
         """Return the sessions of this run, the first one first."""
@@ -280,81 +237,4 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise StoreError for every error of SQLite, and for values that it cannot store."""
-        try:
-            yield
-        except SqliteError as error:
-            raise StoreError(f"The run store {self.path} failed: {format_reason(error, self.path)}.") from None
-        except (OverflowError, UnicodeEncodeError, OSError) as error:
-            raise StoreError(f"The run store {self.path} failed: {error}.") from None
-
-    @contextmanager
-    def _transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
-        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
-        with self._errors():
-            self._begin(changes_rows=changes_rows)
-            try:
-                yield
-                self._commit(changes_rows=changes_rows)
-            finally:
-                self._rollback()
-
-    def _begin(self, *, changes_rows: bool = True) -> None:
-        self._wait_to_begin()
-        try:
-            if changes_rows and self._has_group_counts:
-                self._db.execute(sql.CLEAR_GROUP_COUNTS)
-        except BaseException:
-            self._rollback()
-            raise
-
-    def _wait_to_begin(self) -> None:
-        """Begin a transaction that writes, once no other program has locked the store."""
-        wait, started, is_reported = self._lock_wait, time.monotonic(), False
-        while True:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-            except SqliteError as error:
-                if not is_busy(error):
-                    raise
-            else:
-                return
-            waited = time.monotonic() - started
-            if waited >= wait.seconds or (waited >= MIN_LOCK_WAIT and wait.is_stopping()):
-                by = f"locked by another program for {format_duration(waited)}"
-                raise StoreError(f"The run store {self.path} was {by}.")
-            if not is_reported:
-                wait.on_wait(self.path, wait.seconds - waited)
-                is_reported = True
-
-    def _commit(self, *, changes_rows: bool = True) -> None:
-        """Commit, and check that the files are still where the next command looks for them."""
-        self._db.execute("COMMIT")
-        if changes_rows:
-            self._has_group_counts = False
-        if self._placement is None:
-            return
-        try:
-            self._placement.require_in_place()
-        except StoreLostError as failure:
-            if failure.loss is StoreLoss.HELPER:
-                self._move_into_store()
-            raise
-
-    def _move_into_store(self) -> None:
-        """Write the write-ahead log into the store file: the log has no name any more. Raises StoreLostError."""
-        with suppress(SqliteError):
-            busy, pages, written = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-            if not busy and pages == written:
-                return
-        text = f"A helper file of {self.path} was deleted during the run, and what it had could not be saved."
-        raise StoreLostError(text, StoreLoss.STORE) from None
-
-    def _rollback(self) -> None:
-        """Undo a transaction that is still open."""
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        self._connection.close()

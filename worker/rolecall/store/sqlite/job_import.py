@@ -1,42 +1,26 @@
-"""The import of a job into the store, in one transaction that spans several calls."""
+"""The import of a job into a store file: its rows with their places, in one transaction."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Identity, PresetOutcome
+from rolecall.store.records import Identity, PresetOutcome
 from rolecall.store.sqlite import sql
+from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.rows import doubt_values, json_text, to_text
-
-
-class Connection(Protocol):
-    """The part of a connection of SQLite that is needed here."""
-
-    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
-        """Execute one statement."""
-
-    def executemany(self, statement: str, values: Iterable[Any], /) -> Any:
-        """Execute one statement for each of the values."""
-
-
-class OpenTransaction(NamedTuple):
-    """The transaction that has begun."""
-
-    errors: Callable[[], AbstractContextManager[None]]
-    """Raises StoreError for what SQLite raises in the block."""
-    commit: Callable[[], None]
-    abort: Callable[[], None]
 
 
 class JobImport:
     """The transaction that makes the rows of a job the store's. Raises StoreError."""
 
-    def __init__(self, database: Connection, transaction: OpenTransaction) -> None:
-        self._db = database
-        self._transaction = transaction
+    def __init__(self, connection: SqliteConnection) -> None:
+        """Begin the transaction; `finish` or the abort of the connection must follow."""
+        self._connection = connection
+        self._db = connection.db
         self._columns: dict[str, None] = {}
         self._place = 0
+        with connection.errors():
+            connection.begin()
         with self._or_abort():
             self._db.execute(sql.CLEAR_PLACES)
             self._db.execute(sql.DELETE_UNSENT)
@@ -57,15 +41,15 @@ class JobImport:
             self._db.executemany(sql.PRESET_OUTCOME, preset)
             columns = json_text(list(self._columns))
             self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
-            self._transaction.commit()
+            self._connection.commit()
 
     @contextmanager
     def _or_abort(self) -> Iterator[None]:
         try:
-            with self._transaction.errors():
+            with self._connection.errors():
                 yield
         except BaseException:
-            self._transaction.abort()
+            self._connection.abort()
             raise
 
     def _add(self, place: int, row: Row | BadRow) -> None:

@@ -12,18 +12,8 @@ from typing import ParamSpec, Self, TypeVar
 
 from rolecall.file_access import OpenDirectory, Target
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import (
-    DEFAULT_LOCK_WAIT,
-    Batch,
-    Count,
-    Identity,
-    LockWait,
-    Pair,
-    Pause,
-    PresetOutcome,
-    Session,
-    StoreError,
-)
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 
