@@ -66,10 +66,13 @@ async def test_a_link_during_a_run_writes_into_no_other_run(tmp_path: Path) -> N
 
 
 LOSSES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "store": (lambda folder: (folder / "ledger.sqlite").unlink(), "begins a new run that does not know of it"),
+    "store": (
+        lambda folder: (folder / "ledger.sqlite").unlink(),
+        "keep it. A new run needs another --out",
+    ),
     "wal": (lambda folder: (folder / "ledger.sqlite-wal").unlink(), "What was recorded is safe"),
     "moved": (lambda folder: folder.rename(folder.with_name("away")), "move it back"),
-    "all": (shutil.rmtree, "which does not know of it"),
+    "all": (shutil.rmtree, "A new run does not know of this one"),
 }
 
 
@@ -95,6 +98,10 @@ async def test_a_lost_store_stops_the_run_with_true_words(tmp_path: Path, loss: 
         if loss == "moved":
             (tmp_path / "away").rename(tmp_path / "o")
         again = await rolecall(*command, cwd=tmp_path, env=env)
+        if loss == "store":
+            assert again.code == 2, again.stderr
+            assert "ledger.sqlite was deleted, but ledger.sqlite-wal is left" in again.stderr
+            again = await rolecall(*command, "--out", "new", cwd=tmp_path, env=env)
     assert ended.code == 4, ended.stderr
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -215,7 +215,7 @@ async def _is_untouched(store: RunStore) -> bool:
 
 def _remove_untouched(directory: OpenDirectory) -> None:
     """Remove the files of a run that never sent anything, and its directory if it was created for it."""
-    for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_FILE, LOG_FILE):
+    for name in (f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", FILE_NAME, LOG_FILE, LOCK_FILE):
         (directory / name).unlink(missing_ok=True)
     folder = directory.path
     if folder.parent.parent.name not in list(RunKind):

@@ -195,6 +195,19 @@ def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.
             call()
 
 
+def test_what_is_left_of_a_deleted_store_is_not_added_to_a_new_one(folder: Path) -> None:
+    """A write-ahead log without its store is refused, by name; SQLite would mix it into a new store."""
+    with OpenDirectory(folder) as directory, closing(SqliteDatabase(directory / FILE_NAME)) as database:
+        import_rows(database, RUN, [row(2)])
+        (folder / FILE_NAME).unlink()
+    with pytest.raises(InvalidStoreError, match=r"was deleted, but ledger\.sqlite-wal is left of its run"):
+        SqliteDatabase(folder / FILE_NAME)
+    assert not (folder / FILE_NAME).exists()
+    (folder / f"{FILE_NAME}-wal").write_bytes(b"")
+    with closing(SqliteDatabase(folder / FILE_NAME)) as database:
+        assert database.identity() is None
+
+
 def test_every_store_version_has_its_release() -> None:
     """The version of the store that this version writes has a release that can finish it."""
     assert sql.SCHEMA_VERSION in FIRST_RELEASE

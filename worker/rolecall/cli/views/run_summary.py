@@ -129,11 +129,8 @@ def _format_loss(result: RunResult, loss: StoreLoss) -> str:
     if loss is StoreLoss.DIRECTORY:
         return "What was recorded is in the moved directory: move it back, then the same command goes on."
     if result.report_error:
-        return (
-            f"The report could not be written either: {result.report_error}. What the run had done is in no file; "
-            "the same command begins a new run, which does not know of it."
-        )
+        return f"The report could not be written either: {result.report_error}. A new run does not know of this one."
+    report = result.folder / "report.csv"
     return (
-        f"What the run had done is only in {result.folder / 'report.csv'}: copy it before you run the command again, "
-        "which begins a new run that does not know of it."
+        f"What the run had done is only in {report}: keep it. A new run needs another --out, and knows nothing of it."
     )

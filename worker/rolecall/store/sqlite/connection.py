@@ -31,6 +31,7 @@ from rolecall.store.sqlite.store_file import (
     format_reason,
     is_foreign_store,
     is_store_file,
+    remove_helpers,
     require_own_store,
 )
 from rolecall.text import format_duration
@@ -70,6 +71,7 @@ class SqliteConnection:
         with _in_directory(target) as file:
             require_own_store(file)
             if not is_store_file(file):
+                remove_helpers(file)
                 _create(file)
             placement = StorePlacement(file)
             missing = placement.missing_helpers()

@@ -78,6 +78,22 @@ def require_own_store(file: DirectoryFile) -> None:
         raise InvalidStoreError(f"{file} belongs to another user; it is left as it is.", Advice.OTHER_DIRECTORY)
 
 
+def remove_helpers(file: DirectoryFile) -> None:
+    """Remove the helper files that are left of another store of this name: SQLite would add them to a new one.
+
+    Raises InvalidStoreError where they have content, which may be all that is known of a run.
+    """
+    for end in (WAL, JOURNAL, SHM):
+        helper = file.beside(file.name + end)
+        status = helper.status()
+        if status is not None and status.st_size and end != SHM:
+            raise InvalidStoreError(
+                f"{file} was deleted, but {helper.name} is left of its run: restore both, or move it away.",
+                Advice.OTHER_DIRECTORY,
+            )
+        helper.unlink(missing_ok=True)
+
+
 def is_store_file(file: DirectoryFile) -> bool:
     """Return True for a store of this version, False where there is nothing. Raises InvalidStoreError otherwise."""
     try:
