@@ -67,14 +67,15 @@ docs: $(READY) ## check that every command, option, outcome and reason is docume
 docs-help: $(READY) ## write every --help text and hint into docs/reference.md
 	$(BIN)/python -m tests.docs_help
 
-audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)
-	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
+audit: $(READY) ## check every pinned version for known vulnerabilities (needs the network; else exit 1)
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 check: lint type test ## run everything that must pass before a change is merged
 
-dist: $(READY) ## build the wheel and the source archive into dist/
+dist: $(READY) ## build the wheel, the source archive and the bill of materials into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python .ci/sbom.py dist
 
 notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)
