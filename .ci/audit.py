@@ -1,7 +1,7 @@
 """Audit the pinned versions for known vulnerabilities: `python .ci/audit.py COMMAND...`, where COMMAND is pip-audit.
 
-Exits with 0 only if every package was looked up and none has a known vulnerability. pip-audit alone exits with 0 where it
-skipped packages, and with a traceback where it could not look anything up.
+Exits with 0 only if every package was looked up and none has a known vulnerability. pip-audit alone exits with 0 where
+it skipped packages, and with a traceback where it could not look anything up.
 """
 
 import json
@@ -16,7 +16,7 @@ OPTIONS = ("--requirement", str(CONSTRAINTS), "--no-deps", "--disable-pip", "--f
 
 def audit(command: Sequence[str]) -> str:
     """Run the command; return what is wrong, empty if nothing is."""
-    done = subprocess.run([*command, *OPTIONS], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *OPTIONS], capture_output=True, text=True, check=False)  # noqa: S603 - of the Makefile
     expected = sum(bool(line.strip()) and line[0] not in "# \t" for line in CONSTRAINTS.read_text().splitlines())
     try:
         packages = json.loads(done.stdout)["dependencies"]

@@ -50,7 +50,7 @@ def test_an_audit_without_a_network_says_so(tmp_path: Path) -> None:
 
 
 def test_the_bill_of_materials_has_the_pinned_versions(tmp_path: Path) -> None:
-    """It lists what users install, directly or not, each in the version of the constraints, and no tool of the tests."""
+    """It lists what users install, directly or not, in the versions of the constraints, and no tool of the tests."""
     subprocess.run([sys.executable, str(CI / "sbom.py"), str(tmp_path)], check=True)
     (file,) = tmp_path.iterdir()
     content = json.loads(file.read_text())
