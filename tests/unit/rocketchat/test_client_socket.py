@@ -108,7 +108,7 @@ async def test_an_answer_that_nobody_asked_for_is_no_rows_answer() -> None:
 
 
 async def test_an_answer_that_crosses_with_the_next_request_is_taken_for_its_answer() -> None:
-    """HTTP/1.1 does not tie a response to its request: a second one that comes after the next request has left counts."""
+    """HTTP/1.1 ties no response to its request: a second one that comes after the next request has left is believed."""
 
     async def speak(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for content in (answer(GOOD), answer(GOOD) + answer(REFUSAL, status="400 Bad Request")):
