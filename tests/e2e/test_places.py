@@ -153,7 +153,11 @@ async def test_a_store_that_stays_locked_ends_the_run(tmp_path: Path) -> None:
     assert all(world.removals(*pair) == 1 for pair in pairs)
 
 
-PLACES = ("ledger.sqlite", ".ledger.sqlite.new", "run.lock", "run.log.jsonl", "report.csv", "report.html", "retry.csv")
+PLACES = (
+    *("ledger.sqlite", ".ledger.sqlite.new", ".ledger.sqlite.new-journal"),
+    *("ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.sqlite-journal"),
+    *("run.lock", "run.log.jsonl", "report.csv", "report.html", "retry.csv", "summary.json"),
+)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -173,3 +177,52 @@ async def test_no_path_of_a_run_follows_a_link_or_waits_for_a_pipe(tmp_path: Pat
     assert (tmp_path / "victim").read_text() == "keep"
     assert "Traceback" not in ended.stderr
     assert ended.code in (1, 2, 4), ended.stderr
+
+
+@pytest.mark.parametrize("flag", ["--metrics-file", "--save-plan"])
+async def test_a_pipe_at_a_path_that_is_written_makes_nothing_wait(tmp_path: Path, flag: str) -> None:
+    """A pipe where another file of a command would be is refused before anything is sent."""
+    job = write_job(tmp_path / "job.csv", many(5))
+    os.mkfifo(tmp_path / "pipe")
+    world = leader_world(many(5))
+    verb = "check" if flag == "--save-plan" else "run"
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall(verb, job, flag, "pipe", cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 2, ended.stderr
+    assert "pipe exists" in ended.stderr
+    assert world.calls == []
+
+
+async def test_a_notification_of_a_lost_run_writes_into_no_other_run(tmp_path: Path) -> None:
+    """The event of the notification goes into the log that is open, wherever the path of the folder leads then."""
+    pairs = many(300)
+    job = write_job(tmp_path / "job.csv", pairs)
+    (tmp_path / "other").mkdir(0o700)
+    words = ("run", job, "--out", "o", *FAST, "--notify", "#nowhere")
+    async with Sandbox(leader_world(pairs), latency=0.01) as sandbox:
+        worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
+        await wait_for_changes(sandbox, 20)
+        swap_for_link(tmp_path / "o", tmp_path / "other")
+        ended = await finish(worker)
+    assert ended.code == 4, ended.stderr
+    assert list((tmp_path / "other").iterdir()) == []
+    assert "notification failed" in (tmp_path / "away/run.log.jsonl").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to another user")
+@pytest.mark.parametrize("link", ["o", "runs"])
+async def test_a_folder_behind_the_link_of_another_user_is_refused(tmp_path: Path, link: str) -> None:
+    """A link that another user made to a folder of ours leads a run nowhere: nothing is created or changed there."""
+    job = write_job(tmp_path / "job.csv", many(5))
+    (tmp_path / "ours").mkdir(0o755)
+    (tmp_path / link).symlink_to(tmp_path / "ours")
+    os.chown(tmp_path / link, 54_321, 54_321, follow_symlinks=False)
+    world = leader_world(many(5))
+    out = ("--out", "o") if link == "o" else ()
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall("run", job, *out, *FAST, cwd=tmp_path, env=environment(sandbox.url))
+    assert ended.code == 2, ended.stderr
+    assert "another user" in ended.stderr
+    assert list((tmp_path / "ours").iterdir()) == []
+    assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o755
+    assert world.calls == []

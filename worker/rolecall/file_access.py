@@ -23,6 +23,17 @@ def is_foreign(status: os.stat_result) -> bool:
     return status.st_uid not in (os.geteuid(), 0)
 
 
+def has_foreign_link(path: Path) -> bool:
+    """Return whether a path leads over a symbolic link of another user; a path need not exist."""
+    absolute = path.absolute()
+    for part in (absolute, *absolute.parents):
+        with suppress(OSError, ValueError):
+            status = part.lstat()
+            if stat.S_ISLNK(status.st_mode) and is_foreign(status):
+                return True
+    return False
+
+
 class OpenDirectory:
     """A directory that stays the same one, even if its path is moved or replaced by a symbolic link meanwhile."""
 
@@ -46,14 +57,7 @@ class OpenDirectory:
     @property
     def is_foreign(self) -> bool:
         """Whether the directory belongs to another user, or its path leads over a symbolic link of another user."""
-        if is_foreign(os.fstat(self.descriptor)):
-            return True
-        for path in (self._absolute, *self._absolute.parents):
-            with suppress(OSError):
-                status = path.lstat()
-                if stat.S_ISLNK(status.st_mode) and is_foreign(status):
-                    return True
-        return False
+        return is_foreign(os.fstat(self.descriptor)) or has_foreign_link(self._absolute)
 
     def is_at_path(self) -> bool:
         """Return whether the path still leads to this directory."""

@@ -64,6 +64,8 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
     loss: StoreLoss | None = None
     """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
@@ -170,7 +172,7 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, session.failure)
+    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
 
 
 @dataclass(slots=True)

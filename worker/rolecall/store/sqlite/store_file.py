@@ -73,9 +73,13 @@ def is_foreign_store(file: DirectoryFile) -> bool:
 
 
 def require_own_store(file: DirectoryFile) -> None:
-    """Raise InvalidStoreError for the store of another user, who could change it at any time."""
+    """Raise InvalidStoreError for the store of another user, who could change it, and for odd helper files."""
     if is_foreign_store(file):
         raise InvalidStoreError(f"{file} belongs to another user; it is left as it is.", Advice.OTHER_DIRECTORY)
+    for helper in (file.beside(file.name + end) for end in (WAL, SHM, JOURNAL)):
+        if helper.status() is not None and not helper.is_file():
+            text = f"{helper} is not a regular file; it is left as it is."
+            raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
 
 
 def remove_helpers(file: DirectoryFile) -> None:
