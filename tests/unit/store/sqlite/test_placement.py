@@ -153,8 +153,7 @@ def test_a_file_system_without_shared_memory_is_named(folder: Path, monkeypatch:
     def without(path: object, **values: object) -> sqlite3.Connection:
         if path == ":memory:":
             return connect(":memory:")
-        uri = f"{Path(str(path)).absolute().as_uri()}?vfs=unix-dotfile"
-        return connect(uri, uri=True, **values)  # type: ignore[call-overload,no-any-return] # passed on unchanged
+        return connect(f"{path}&vfs=unix-dotfile", **values)  # type: ignore[call-overload,no-any-return] # passed on unchanged
 
     monkeypatch.setattr(sqlite3, "connect", without)
     with pytest.raises(InvalidStoreError, match=r"its file system \(\w+\) does not support shared memory"):

@@ -39,11 +39,7 @@ from rolecall.text import format_duration
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 LOCK_SLICE = 1.0
 """Seconds that SQLite itself waits for a lock, before the wait is reported and goes on."""
-_PRIMARY_CODE = 0xFF
-"""Mask of the primary code in an extended error code of SQLite."""
 _READ_SCHEMA = "SELECT type, name, tbl_name, ifnull(sql, '') FROM sqlite_schema"
-Entry = tuple[str, ...]
-"""One table, index, view or trigger: type, name, name of its table, statement."""
 
 
 class SqliteConnection:
@@ -75,7 +71,7 @@ class SqliteConnection:
                 _create(file)
             placement = StorePlacement(file)
             missing = placement.missing_helpers()
-            db = sqlite3.connect(file.path, timeout=LOCK_SLICE, isolation_level=None, check_same_thread=False)
+            db = _connect(file.path, "mode=rw")
             try:
                 _prepare(db, file.path, placement)
             except InvalidStoreError:
@@ -101,11 +97,7 @@ class SqliteConnection:
             is_active = file.beside(file.name + WAL).status() is not None
             mode = ("mode=ro" if is_foreign_store(file) else "mode=rw") if is_active else "mode=ro&immutable=1"
             path = file.path
-        try:
-            uri = f"{path.absolute().as_uri()}?{mode}"
-            db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise InvalidStoreError(f"{path} cannot be read: {format_reason(error, path)}.") from None
+        db = _connect(path, mode)
         _prepare(db, path, None)
         return cls(path, db, lock_wait)
 
@@ -211,6 +203,15 @@ def _in_directory(target: Target) -> Iterator[DirectoryFile]:
         yield file
 
 
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Connect to a file that exists: SQLite creates none where the path leads elsewhere. Raises InvalidStoreError."""
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    try:
+        return sqlite3.connect(uri, uri=True, timeout=LOCK_SLICE, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise InvalidStoreError(f"{path} cannot be opened: {format_reason(error, path)}.") from None
+
+
 def _prepare(database: sqlite3.Connection, path: Path, placement: StorePlacement | None) -> None:
     """Check which files were opened, and the schema; then apply the settings of a run.
 
@@ -246,7 +247,7 @@ def _apply_settings(database: sqlite3.Connection, path: Path, placement: StorePl
 
 def _is_busy(error: sqlite3.Error) -> bool:
     """Return whether another program has locked the database."""
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY  # the primary code
 
 
 def _journal_mode(database: sqlite3.Connection) -> str:
@@ -273,8 +274,8 @@ def _require_schema(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _read_schema(db: sqlite3.Connection) -> set[Entry]:
-    """Return all entries; a difference of white space is none."""
+def _read_schema(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return type, name, table and statement of each entry; a difference of white space is none."""
     return {tuple(" ".join(str(text).split()) for text in entry) for entry in db.execute(_READ_SCHEMA)}
 
 
@@ -285,7 +286,7 @@ def _create(file: DirectoryFile) -> None:
         for left_over in (new, new.beside(f"{new.name}{JOURNAL}")):
             left_over.unlink(missing_ok=True)
         os.close(new.open(os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        database = sqlite3.connect(new.path)
+        database = _connect(new.path, "mode=rw")
         try:
             StorePlacement(new).record_opened(with_helpers=False)
             database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
