@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit hashes check dist notes
 .PHONY: clean
 
 help: ## list the targets
@@ -72,6 +72,12 @@ audit: $(READY) ## check every pinned version for known vulnerabilities (needs t
 	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 check: lint type test ## run everything that must pass before a change is merged
+
+hashes: $(READY) ## write .ci/runtime.txt after a change of the constraints (needs the network)
+	@echo '# What users install, with the hashes of every file of each version: `make hashes` writes it from the constraints.' \
+		> .ci/runtime.txt
+	$(BIN)/uv pip compile pyproject.toml --extra xlsx --constraint .ci/constraints.txt --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet >> .ci/runtime.txt
 
 dist: $(READY) ## build the wheel, the source archive and the bill of materials into dist/
 	rm -rf dist

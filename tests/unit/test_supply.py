@@ -68,3 +68,18 @@ def test_the_targets_use_them() -> None:
         words = ["make", "--dry-run", "--always-make", target]
         shown = subprocess.run(words, cwd=CI.parent, capture_output=True, text=True, check=True)
         assert program in shown.stdout
+
+
+def test_what_users_install_has_hashes(tmp_path: Path) -> None:
+    """Every package of the bill of materials is in the file of hashes, in the version of the constraints."""
+    subprocess.run([sys.executable, str(CI / "sbom.py"), str(tmp_path)], check=True)
+    (file,) = tmp_path.iterdir()
+    listed = {each["name"].lower().replace("_", "-") for each in json.loads(file.read_text())["components"]}
+    text = (CI / "runtime.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    hashed = {line.split("==")[0]: line.split("==")[1].split()[0] for line in lines}
+    pinned = {name.lower().replace("_", "-"): version for name, version in PINNED.items()}
+    assert listed <= set(hashed)
+    assert hashed.items() <= pinned.items()
+    assert all("--hash=sha256:" in line for line in lines)
+    assert "://" not in text
