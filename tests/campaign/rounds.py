@@ -135,10 +135,13 @@ class Play:
 
     def _words(self) -> list[str]:
         scenario = self.scenario
+        more = (
+            2.0 if scenario.has_clock_steps else 0.0
+        )  # under the library that steps the clock everything takes longer
         words = (
             *("run", "job.csv", "--out", "o", "--rate", "unlimited", "--concurrency", scenario.concurrency),
             *("--max-attempts", 3, "--retry-backoff", 0.02),
-            *("--timeout", ANSWER_TIMEOUT - 0.5, "--connect-timeout", 0.5),
+            *("--timeout", ANSWER_TIMEOUT - 0.5 + more, "--connect-timeout", 0.5 + more),
             *("--max-failures", "100%", "--outage-timeout", 3, "--shutdown-timeout", 5),
             "--room-cache" if scenario.room_cache else "--no-room-cache",
             "--read-roles" if scenario.read_roles else "--no-read-roles",
