@@ -13,6 +13,15 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
 
+class Resumed(NamedTuple):
+    """How far the earlier sessions of a run have come."""
+
+    folder: Path
+    done: int
+    """Rows that need nothing more."""
+    total: int
+
+
 class RunPreview(NamedTuple):
     """What a run is about to change."""
 
@@ -23,6 +32,14 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    resumed: Resumed | None = None
+    """None for a new run."""
+
+
+class ResumingEdited(NamedTuple):
+    """The job was edited, and the unfinished run of its former content goes on."""
+
+    resumed: Resumed
 
 
 class ShuttingDown(NamedTuple):
@@ -74,7 +91,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
+Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):
