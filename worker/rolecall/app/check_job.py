@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import (
+    AppContext,
+    Connection,
+    ReadSession,
+    connect,
+    lock_wait,
+    open_read_session,
+    run_reading,
+)
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
@@ -80,7 +88,7 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
     if request.plan is not None:
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
-    async with open_or_resume_run(job, identity, StartOptions(out), context.observer) as run:
+    async with open_or_resume_run(job, identity, StartOptions(out), context.observer, lock_wait(context)) as run:
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 
