@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from rolecall.engine import prior_reader as module
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.directory.role_reader import RoleReader
-from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.prior_reader import PriorReader, due_rows
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.settings import Settings
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, ROLES_PROVE_FOR
 from rolecall.models import DueRow, Outcome, Prior, PriorState, Result, RowOutcome
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.rocketchat.responses import RoleMessage
-from rolecall.store.base import Batch, Intent
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Batch, Intent
 from tests.support.engine import NEVER, SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import EPOCH, run_virtual, virtual_clock
@@ -287,7 +287,7 @@ async def test_a_row_in_doubt_is_sent_with_its_stored_prior_state(now: str) -> N
     (row,) = await run.go()
     assert (row.prior, row.in_doubt, row.attempts) == (SENT, True, 1)
     assert run.recorded == []
-    assert workspace.routes["chat.syncMessages"] == 0
+    assert workspace.routes["chat.syncMessages"] == (now == "present")
 
 
 async def test_a_row_in_doubt_with_an_unknown_prior_state_is_sent() -> None:
@@ -422,6 +422,18 @@ async def test_a_failed_row_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 2}
     assert lines(await run.go()) == [1, 2, 3]
     assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 4}, "another session reads them again"
+
+
+async def test_a_failed_row_is_settled_once_beside_a_row_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `retry_failed` the second reading of a room, for a row in doubt, leaves alone what the first one settled."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    workspace = leaders(("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"))
+    workspace.add_user("out")
+    run = Reading(workspace, settings=replace(READING, retry_failed=True))
+    await run.import_pairs([("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"), ("R", "out")])
+    await run.put_in_doubt({3: SENT})
+    assert lines(await run.go()) == [1, 2, 3, 4]
+    assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 1}
 
 
 async def test_rows_that_do_not_fit_their_plan() -> None:

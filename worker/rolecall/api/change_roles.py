@@ -1,7 +1,7 @@
-"""Change roles from a program: rows in, one result for each out; and the same backwards."""
+"""Change roles from a program: (async) iterables of rows in, one result for each out; and the same backwards."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -9,19 +9,20 @@ from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
 from rolecall.api.result_stream import stream_results
-from rolecall.api.row_ingest import RowInputs, parse_rows
-from rolecall.app.connection import AppContext
+from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.observer import NullObserver
-from rolecall.app.run_directory import Run, identity_of, open_run
+from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
 from rolecall.app.run_paths import RunKind, make_private_directory
-from rolecall.app.threads import on_thread
 from rolecall.app.undo_run import Undo, open_undo
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.models import Result
+from rolecall.files.doubt_columns import take_doubt
+from rolecall.files.input.json_parse_row import parse_row
+from rolecall.models import BadRow, Result, Row
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import Identity
+from rolecall.store.base import PAGE_SIZE
+from rolecall.store.records import Identity
 
 OperationName: TypeAlias = Literal[
     "groups.removeLeader",
@@ -38,6 +39,11 @@ OperationName: TypeAlias = Literal[
     "channels.addOwner",
 ]
 """The operations by their names, which are the keys of OPERATIONS."""
+LAST_LINE = 2**63 - 1
+"""The greatest line number that the store accepts."""
+RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
+"""A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
+RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
 def change_roles(
@@ -82,7 +88,7 @@ def change_roles(
     @asynccontextmanager
     async def open_rows() -> AsyncIterator[Undo]:
         identity = identity_of(RunKind.RUN, connection.url, chosen, "")  # the digest is that of a job file
-        async with open_run_in(folder, identity) as run:
+        async with open_run_in(folder, identity, app) as run:
             yield Undo(run, chosen, lambda: parse_rows(rows))
 
     return stream_results(open_rows, app)
@@ -124,14 +130,14 @@ def require_operation(name: str) -> Operation:
 
 
 @asynccontextmanager
-async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) -> AsyncIterator[Run]:
+async def open_run_in(folder: str | PathLike[str] | None, identity: Identity, app: AppContext) -> AsyncIterator[Run]:
     """Lock and open the run in a folder; without one, in a private temporary folder that is removed afterwards."""
     if folder is None:
         async with on_thread(_temporary_folder()) as temporary, open_run(temporary, identity) as run:
             yield run
     else:
         path = await asyncio.to_thread(make_private_directory, Path(folder))
-        async with open_run(path, identity) as run:
+        async with open_run(path, identity, lock_wait(app)) as run:
             yield run
 
 
@@ -139,3 +145,48 @@ async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) ->
 def _temporary_folder() -> Iterator[Path]:
     with TemporaryDirectory(prefix="rolecall-") as path:
         yield Path(path)
+
+
+def parse_row_input(given: object, place: int) -> Row | BadRow:
+    """Parse the input of a program by the rules for JSON job files; `place` counts from 1.
+
+    A Row keeps its own line. Anything that is not a row becomes a BadRow.
+    """
+    match given:
+        case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
+            return parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+        case Row():
+            return parse_row(None, place)
+        case Mapping() if _has_names(given):
+            return parse_row(dict(given), place)
+        case tuple() | list():
+            return parse_row(list(given), place)
+        case _:
+            return parse_row(None, place)
+
+
+def _has_names(columns: Mapping[object, object]) -> bool:
+    return all(isinstance(key, str) for key in columns)
+
+
+async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+    """Return the rows in pages; they are iterated in the task that reads this. What the iterable raises is raised."""
+    page: list[Row | BadRow] = []
+    place = 0
+    async for row in _iterate(rows):
+        place += 1
+        page.append(take_doubt(parse_row_input(row, place)))
+        if len(page) == PAGE_SIZE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _iterate(rows: RowInputs) -> AsyncGenerator[object, None]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+    else:
+        for row in rows:
+            yield row

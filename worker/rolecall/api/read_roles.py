@@ -6,8 +6,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rolecall.api.change_roles import OperationName, create_context, open_run_in, require_operation
-from rolecall.api.row_ingest import RowInputs, parse_rows
+from rolecall.api.change_roles import (
+    OperationName,
+    RowInputs,
+    create_context,
+    open_run_in,
+    parse_rows,
+    require_operation,
+)
 from rolecall.app.check_job import CheckRequest, check_rows
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import RunStopped
@@ -52,7 +58,7 @@ async def check(
     """
     chosen, app = require_operation(operation), create_context(connection, credentials, settings, log)
     identity = identity_of(RunKind.CHECK, connection.url, chosen, "")  # the digest is that of a job file
-    async with open_run_in(folder, identity) as run:
+    async with open_run_in(folder, identity, app) as run:
         result = await check_rows(run, parse_rows(rows), CheckRequest(chosen), app)
         _require_complete(result.stop, app)
         async with aclosing(run.store.results()) as pages:

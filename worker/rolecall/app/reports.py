@@ -8,20 +8,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
+from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.doubt_columns import RunTarget
-from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.files.output.atomic_write import write_json
+from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
+from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RunStore, Session, count_by_outcome
+from rolecall.store.base import RunStore
+from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -37,7 +37,7 @@ REASON_HINTS = {
     **READING_HINTS,
     **VERIFICATION_HINTS,
     **SETTLEMENT_HINTS,
-    KILLED_IN_FLIGHT: "the worker was killed while the call was under way; the same command settles it",
+    KILLED_IN_FLIGHT: "the worker was killed while the call was in flight; the same command settles it",
     "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
 }
 """Every reason that a report can name, with what an operator can do about it."""
@@ -88,7 +88,7 @@ class ReportSummary(NamedTuple):
             ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
-            "sessions": [_session(session) for session in self.sessions],
+            "sessions": [session_json(session) for session in self.sessions],
             "rolecall": __version__,
         }
 
@@ -111,6 +111,18 @@ async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> Report
 
 
 async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+    """Write the reports and record that they are current. Raises OSError and StoreError."""
+    summary = await write_report_files(run, formats)
+    await mark_reports_current(run)
+    return summary
+
+
+async def mark_reports_current(run: Run) -> None:
+    """Record that the reports have everything that the store knows."""
+    await run.store.set_meta(**{REPORTS_STATE: "yes"})
+
+
+async def write_report_files(run: Run, formats: Collection[str]) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
     Raises OSError and StoreError.
@@ -121,12 +133,11 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
     files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
-    opened = open_reports(run.folder, await store.extra_columns(), files)
+    opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
-    await store.set_meta(**{REPORTS_STATE: "yes"})
+    await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
 
@@ -175,7 +186,8 @@ def _possible_outcomes(identity: Identity) -> list[Outcome]:
     ]
 
 
-def _session(session: Session) -> Json:
+def session_json(session: Session) -> Json:
+    """Return a session as JSON, as in `summary.json`."""
     return {
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),

@@ -1,37 +1,39 @@
-"""Run a job: import its rows, send those that are due, write the reports."""
+"""Run a job: import its rows with what a parent run left in doubt, send those that are due, write the reports."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, connect, lock_wait
 from rolecall.app.errors import OperatorError, RunStopped
-from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
-from rolecall.app.parent_doubts import with_own_doubts
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
-    open_or_resume_run,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
-from rolecall.app.send_session import open_session
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
+from rolecall.store.records import Identity
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""
@@ -46,6 +48,10 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one of the job."""
+    is_unattended: bool = False
+    """No person can be asked: an unfinished run of the job's former content is continued."""
 
 
 class RunResult(NamedTuple):
@@ -64,6 +70,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -80,8 +90,13 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
-    retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    start = StartOptions(
+        out,
+        anew=request.anew,
+        retry_failed=context.settings.retry_failed,
+        continues_edited=request.is_unattended and request.plan is None,
+    )
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -92,17 +107,21 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         await _import(run, rows(), request, context.stop)
     if request.plan is not None and not await run.store.sessions():
         await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-    if not due:
+    retry_failed = context.settings.retry_failed
+    due, rooms = await run.store.count_due(retry_failed=retry_failed)
+    if not due and not await run.store.count_removed_in_doubt():
         return await _nothing_due(run, request.formats)
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
         workspace, account = run.identity.workspace, connection.account.username
         estimate = connection.estimate(context.settings, due)
-        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed)
+        if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, earlier)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -125,24 +144,42 @@ async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: St
         yield page
 
 
+async def with_own_doubts(
+    pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
+) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
+    async for page in pages:
+        yield [_with_own_doubt(row, target) for row in page]
+
+
+def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
+    if isinstance(row, BadRow) or row.doubt is None or belongs_to(row, target):
+        return row
+    return row._replace(doubt=None)
+
+
 async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     if formats or not await reports_up_to_date(run):
         await reports.write_reports(run, formats)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+async def _send(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
+) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
         app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
     )
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    due = earlier.total - earlier.done
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
+                await settle_removed_rows(run, connection, request.operation, context)
                 await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)
@@ -150,7 +187,44 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
+
+
+@dataclass(slots=True)
+class SendSession:
+    """What is known of a session once it has ended."""
+
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
+
+
+@asynccontextmanager
+async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
+    """Record and log the start of a session with so many due rows, and its end after the block.
+
+    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
+    disk can perhaps still be read.
+    """
+    session, store, clock = SendSession(), run.store, context.clock
+    resumed = bool(await store.sessions())
+    await mark_reports_stale(run)
+    await store.open_session(account, clock.wall_ms())
+    context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
+    started = clock.now()
+    try:
+        yield session
+    finally:
+        try:
+            await store.close_session(context.stop.reason or "", clock.wall_ms())
+        except StoreError as failure:
+            context.stop.request(StopReason.STORE, str(failure))
+            session.failure = failure
+        context.events.session_ended(clock.now() - started, context.outcomes)
 
 
 async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
@@ -158,18 +232,23 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", grace=seconds)
+        log.info("stopping", shutdown_timeout=seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

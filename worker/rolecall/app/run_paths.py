@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from rolecall.app.errors import InvalidRunDirectoryError
+from rolecall.file_access import has_foreign_link, is_foreign
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice, RolecallError
-from rolecall.ownership import is_foreign
-from rolecall.text import sanitise
+from rolecall.models import Advice
 
 PRIVATE = 0o700
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
@@ -22,13 +22,6 @@ class RunKind(StrEnum):
 
     RUN = "runs"
     CHECK = "checks"
-
-
-class InvalidRunDirectoryError(RolecallError):
-    """The directory cannot be used for a run; the text names it and the reason."""
-
-    def __init__(self, path: Path, reason: str, advice: Advice | None = None) -> None:
-        super().__init__(sanitise(f"{path}: {reason}", limit=2_000), advice)
 
 
 def job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:
@@ -82,6 +75,8 @@ def make_private_directory(path: Path) -> Path:
     An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError, also
     for a directory of another user, who could place files in it.
     """
+    if has_foreign_link(path):
+        raise InvalidRunDirectoryError(path, "a symbolic link of another user leads to it.", Advice.OTHER_DIRECTORY)
     with _explained(path):
         _make_missing(path)
         status = path.stat()

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import reports
-from rolecall.app.connection import AppContext, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import AppContext, ReadSession, connect, lock_wait, open_read_session, run_reading
 from rolecall.app.observer import OpenRows
 from rolecall.app.run_directory import (
     Run,
     mark_reports_stale,
+    on_thread,
     open_existing_run,
     require_change,
     require_workspace,
 )
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
-from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
+from rolecall.files.output.csv_files import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 from rolecall.store.sqlite.store import FILE_NAME
@@ -98,7 +98,7 @@ async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) ->
 
     Raises RolecallError or OSError for everything that ends it before the first room is read.
     """
-    async with open_existing_run(folder) as run:
+    async with open_existing_run(folder, lock_wait(context)) as run:
         operation = require_change(run)
         require_workspace(run, context.connection.url)
         async with connect(context) as connection:
@@ -112,7 +112,7 @@ async def _verify(
     reads, stop, clock = session
     collector, writing, complete = _Collector(), asyncio.Lock(), False
     with suppress(_Incomplete):
-        async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
+        async with on_thread(verify_csv(run.directory / VERIFY_FILE)) as write:
 
             async def on_rows(rows: Sequence[VerifiedRow]) -> None:
                 if listed := [_csv_row(row) for row in rows if collector.add(row)]:

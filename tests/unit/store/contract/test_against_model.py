@@ -34,17 +34,7 @@ from rolecall.models import (
     Row,
     RowOutcome,
 )
-from rolecall.store.base import (
-    Batch,
-    Intent,
-    IntentRollback,
-    Pause,
-    PauseEnd,
-    PauseKind,
-    PresetOutcome,
-    PriorRecord,
-    RunStore,
-)
+from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseEnd, PauseKind, PresetOutcome, PriorRecord
 from tests.unit.store.contract.backends import BACKENDS
 from tests.unit.store.contract.jobs import all_results, import_job
 from tests.unit.store.values import RUN
@@ -143,7 +133,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.runner = asyncio.Runner()
         self.backend = BACKENDS[self.implementation](self.folder)
-        self.store: RunStore = self.run(self.backend.open())
+        self.store = self.run(self.backend.open())
         self.known: dict[Pair, Known] = {}
         self.unsent: list[tuple[int, Result]] = []
         self.stops: list[str | None] = []
@@ -282,10 +272,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule()
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         self.run(self.store.reset_outcomes())
         for known in self.known.values():
-            known.end = None
+            known.end, known.doubt = None, False
 
     @rule(stop=st.sampled_from([None, "", "outage"]))
     def session(self, stop: str | None) -> None:
@@ -312,6 +302,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for count in self.run(self.store.counts()):
             counted[count.outcome, count.reason] += count.rows
         assert counted == Counter((result.outcome, result.reason) for result in results)
+        removed = [result for result in results if result.line is None and result.outcome is Outcome.UNKNOWN]
+        assert self.run(self.store.count_removed_in_doubt()) == len(removed)
         ends = [known.end.finished_at for known in self.known.values() if known.end]
         assert self.run(self.store.count_settled(100)) == sum(at >= 100 for at in ends)
         proven = [(known.end.outcome, known.end.evidence) for known in self.known.values() if known.end]

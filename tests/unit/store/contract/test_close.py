@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import pytest
 
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Batch, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, reported
 from tests.unit.store.values import RUN, outcomes, row, settled
@@ -19,6 +20,7 @@ CALLS: Mapping[str, Callable[[RunStore], Awaitable[object]]] = {
     "due_in_room": lambda store: store.due_in_room("R", 0, 1, retry_failed=False),
     "due_of_user": lambda store: store.due_of_user("u2", 0, 1, retry_failed=False),
     "count_due_users": lambda store: store.count_due_users(retry_failed=False),
+    "count_removed_in_doubt": lambda store: store.count_removed_in_doubt(),
     "count_due": lambda store: store.count_due(retry_failed=False),
     "pairs_by_room": lambda store: store.pairs_by_room(("", ""), 1),
     "pairs_by_user": lambda store: store.pairs_by_user(("", ""), 1),

@@ -1,4 +1,4 @@
-"""Conversion between rows of SQLite and the values of `store.base`; batches and further columns as JSON."""
+"""Conversion between rows of SQLite and the values of `store.records`; batches and further columns as JSON."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
-from rolecall.store.base import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
+from rolecall.store.records import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -28,6 +28,11 @@ class Group(NamedTuple):
         """Return whether these rows are due, as the statement DUE selects them."""
         outcome = None if self.outcome is None else Outcome(self.outcome)
         return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
+
+    @property
+    def is_removed_in_doubt(self) -> bool:
+        """Whether these rows are in doubt, and the present job file no longer has them."""
+        return not self.in_job and (self.outcome == Outcome.UNKNOWN or bool(self.in_doubt))
 
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
