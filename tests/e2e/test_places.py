@@ -71,6 +71,7 @@ LOSSES: dict[str, tuple[Callable[[Path], object], str]] = {
         "keep it. A new run needs another --out",
     ),
     "wal": (lambda folder: (folder / "ledger.sqlite-wal").unlink(), "What was recorded is safe"),
+    "lock": (lambda folder: (folder / "run.lock").unlink(), "What was recorded is safe"),
     "moved": (lambda folder: folder.rename(folder.with_name("away")), "move it back"),
     "all": (shutil.rmtree, "A new run does not know of this one"),
 }
@@ -107,7 +108,7 @@ async def test_a_lost_store_stops_the_run_with_true_words(tmp_path: Path, loss: 
     assert "Traceback" not in ended.stderr
     assert len(taken) < 300
     assert again.code == 0, again.stderr
-    if loss in ("wal", "moved"):
+    if loss in ("wal", "lock", "moved"):
         assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"removed"}
         assert "run resumed" in again.stderr
     assert all(world.removals(*pair) == 1 for pair in pairs)
