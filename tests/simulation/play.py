@@ -5,7 +5,7 @@ import gc
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -252,8 +252,11 @@ class Play:
         world, role = scenario.world, str(scenario.operation.role)
         members = world.rooms[room].members
         if user in members and world.rooms[room].has_role(user, role) is not what.adds:
-            world.now = self.timeline.now + scenario.server.skew(self.timeline.now)
+            world.now = self._server_time()
             apply_role_change(world, ADMIN, room, user, role, adds=what.adds)
+
+    def _server_time(self) -> float:
+        return self.timeline.now + self.scenario.server.skew(self.timeline.now)
 
     def _use_window(self, what: Any) -> None:
         self.scenario.server.use_window(self.scenario.operation.name, ADDRESS, what.calls, self.timeline.now)
@@ -277,10 +280,10 @@ class Play:
 
     async def _verify(self) -> None:
         process, client, context = await self._reading()
-        operation, found = self.scenario.operation, list[VerifiedRow]()
+        operation, began = self.scenario.operation, self._server_time()
 
-        async def on_rows(rows: Any) -> None:
-            found.extend(rows)
+        async def on_rows(rows: Sequence[VerifiedRow]) -> None:
+            self.judge.at_verify(rows, began)
 
         async def verify() -> None:
             async with client:
@@ -290,7 +293,7 @@ class Play:
 
         await process.live(verify())
         await self._wait(AFTER_THE_LAST_ARRIVAL)
-        await self.judge.after_verify(found, self._store)
+        await self.judge.after_verify(self._store)
 
     async def _undo(self, before: set[Pair]) -> None:
         """Undo the run with a run of its own."""
