@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from rolecall.app.undo_run import rows_to_undo
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.engine.context import Caller, RunContext
 from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT, apply_role_change
