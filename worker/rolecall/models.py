@@ -108,7 +108,7 @@ def is_due(outcome: Outcome | None, *, retry_failed: bool) -> bool:
 
 
 class Row(NamedTuple):
-    """One usable row of a job file."""
+    """One usable row of a job file, with both ids."""
 
     line: int
     """The physical line (CSV, JSONL) or the position in the array (JSON), counted from 1."""
@@ -122,6 +122,20 @@ class Row(NamedTuple):
     """The user's name without `@` (kept if the user is on another server), where the job has it."""
     doubt: "RowDoubt | None" = None
     """What an earlier run left in doubt, where the job is its `retry.csv`."""
+
+
+class NamedRow(NamedTuple):
+    """One row of a job file that names its room, its user or both: an id that is empty must be looked up."""
+
+    line: int
+    room_id: str
+    user_id: str
+    extra: Mapping[str, Json]
+    room_name: str = ""
+    """As in `Row`; never empty where `room_id` is."""
+    username: str = ""
+    """As in `Row`; never empty where `user_id` is."""
+    doubt: "RowDoubt | None" = None
 
 
 MAX_ID_LENGTH = 256
@@ -141,8 +155,41 @@ class BadRow(NamedTuple):
     """One sentence for people."""
     extra: Mapping[str, Json]
     room_name: str = ""
-    """Filled, as in `Row`, where the reason is `room_name_only` or `user_name_only`: the ids can be looked up."""
+    """As in `Row`; filled where a name could not be found."""
     username: str = ""
+
+
+JobRow: TypeAlias = Row | NamedRow | BadRow
+"""One row of a job file."""
+
+
+class NameKind(StrEnum):
+    """What a name of a job is the name of."""
+
+    ROOM = "room"
+    USER = "user"
+
+
+class NameKey(NamedTuple):
+    """A name of a room or a user that a job has instead of an id."""
+
+    kind: NameKind
+    name: str
+    """As in `Row`; usernames in lower case, because the server does not distinguish them."""
+
+
+class FoundName(NamedTuple):
+    """What the workspace knows by a name."""
+
+    key: NameKey
+    id: str = ""
+    """Empty if there is no such room or user."""
+    name: str = ""
+    """The name as the server writes it."""
+    reason: str = ""
+    """Why there is no id: a short stable word, the `reason` in the report."""
+    message: str = ""
+    """The reason with the name, as one sentence for people."""
 
 
 class PriorState(StrEnum):
@@ -213,6 +260,10 @@ class DueRow(NamedTuple):
     """None if it must be read in this session; the prior state of a row in doubt is never replaced."""
     attempted_at: int | None = None
     """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    room_name: str = ""
+    """Empty if it is not known."""
+    username: str = ""
+    """Empty if it is not known."""
 
 
 MAX_RESPONSE_SIZE = 65_536
@@ -265,6 +316,10 @@ class RowOutcome(NamedTuple):
     """True if an attempt may have been carried out although the outcome does not show it."""
     evidence: str = ""
     """A word of Evidence; empty for a row that was not sent."""
+    room_name: str = ""
+    """As it was read; empty if it is not known."""
+    username: str = ""
+    """As it was read; empty if it is not known."""
 
     @classmethod
     def without_call(cls, key: int, outcome: Outcome, reason: str, *, message: str = "", finished_at: int) -> Self:
@@ -296,6 +351,10 @@ class Result(NamedTuple):
     prior: Prior = UNKNOWN_PRIOR
     attempted_at: int | None = None
     """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    room_name: str = ""
+    """From the workspace or else from the job, without `#`; empty if it is not known."""
+    username: str = ""
+    """From the workspace or else from the job; empty if it is not known."""
 
 
 class RoleAssignment(NamedTuple):

@@ -89,8 +89,8 @@ def test_the_columns_are_not_the_jobs(tmp_path: Path) -> None:
     with open_job(str(tmp_path / "retry.csv")) as job:
         first, second = job.rows()
         assert job.extra_columns == tuple(names)
-    assert not isinstance(first, BadRow)
-    assert not isinstance(second, BadRow)
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
     assert belongs_to(first, TARGET)
     assert second.doubt is None
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.json_parse_row import parse_row
-from rolecall.models import BadRow, Row
+from rolecall.models import JobRow, Row
 from rolecall.store.base import PAGE_SIZE
 
 LAST_LINE = 2**63 - 1
@@ -16,7 +16,7 @@ RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
 RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
-def parse_row_input(given: object, place: int) -> Row | BadRow:
+def parse_row_input(given: object, place: int) -> JobRow:
     """Parse the input of a program by the rules for JSON job files; `place` counts from 1.
 
     A Row keeps its own line. Anything that is not a row becomes a BadRow.
@@ -38,9 +38,9 @@ def _has_names(columns: Mapping[object, object]) -> bool:
     return all(isinstance(key, str) for key in columns)
 
 
-async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[JobRow], None]:
     """Return the rows in pages; they are iterated in the task that reads this. What the iterable raises is raised."""
-    page: list[Row | BadRow] = []
+    page: list[JobRow] = []
     place = 0
     async for row in _iterate(rows):
         place += 1

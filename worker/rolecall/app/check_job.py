@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import (
+    AppContext,
+    Connection,
+    LazyConnection,
+    ReadSession,
+    open_read_session,
+    run_reading,
+)
+from rolecall.app.job_names import JobPages, with_ids
 from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, open_or_resume_run
-from rolecall.app.run_job import Pages, stop_on_request
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.eta import Estimate
-from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
 from rolecall.models import Outcome
@@ -84,27 +91,32 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 
-async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppContext) -> CheckResult:
+async def check_rows(run: Run, rows: JobPages, request: CheckRequest, context: AppContext) -> CheckResult:
     """Import the rows and predict the outcome of each; a check that was complete starts again."""
-    await _import(run, rows, context.stop)
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        await _import(run, rows, lazy, context)
+        connection = await lazy.get()
         session = open_read_session(context, connection, run.log_file)
         return await _check(run, connection, session, request, context)
 
 
-async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
-    async with aclosing(rows):
-        await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
-    await run.store.delete_removed_pairs()
+async def _import(run: Run, rows: JobPages, connection: LazyConnection, context: AppContext) -> None:
     sessions = await run.store.sessions()
-    if sessions and _is_complete(sessions[-1]):
+    begins_anew = bool(sessions) and _is_complete(sessions[-1])
+    if begins_anew:
+        await run.store.delete_names()
+    pages = with_ids(rows, run, connection, context, log_file=run.log_file)
+    async with aclosing(pages):
+        await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
+    await run.store.delete_removed_pairs()
+    if begins_anew:
         await run.store.reset_outcomes()
 
 
 async def _check(
     run: Run, connection: Connection, session: ReadSession, request: CheckRequest, context: AppContext
 ) -> CheckResult:
-    reader, stop, clock = session
+    reader, stop, clock = session.reader, session.stop, session.clock
     await run.store.open_session(connection.account.username, clock.wall_ms())
     version = ""
 

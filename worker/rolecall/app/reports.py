@@ -12,6 +12,7 @@ from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, op
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
+from rolecall.engine.directory.name_lookup import NAME_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
@@ -32,6 +33,7 @@ PAUSES_PER_PAGE = 1000
 
 REASON_HINTS = {
     **HINTS,
+    **NAME_HINTS,
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
     **READING_HINTS,

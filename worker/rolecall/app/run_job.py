@@ -1,15 +1,16 @@
 """Run a job: import its rows, send those that are due, write the reports."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.connection import AppContext, Connection, LazyConnection
+from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages, Pages, with_ids
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
 from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
@@ -29,13 +30,8 @@ from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
-
-Pages = AsyncGenerator[Sequence[Row | BadRow], None]
-"""Rows, page by page."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
@@ -85,17 +81,19 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
-    if await run.store.identity() != run.identity:
-        await _import(run, rows(), request, context.stop)
-    if request.plan is not None and not await run.store.sessions():
-        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-    if not due:
-        return await _nothing_due(run, request.formats)
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        if await run.store.identity() != run.identity:
+            pages = with_ids(rows(), run, lazy, context, log_file=run.log_file)
+            await _import(run, pages, request)
+        if request.plan is not None and not await run.store.sessions():
+            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+        due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
+        if not due:
+            return await _nothing_due(run, request.formats)
+        connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
         workspace, account = run.identity.workspace, connection.account.username
@@ -105,24 +103,16 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         return await _send(run, connection, request, context, due)
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
+        pages = with_own_doubts(rows, run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
             presets = plan_guard.preset_outcomes(plan, request.operation)
             await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
-
-
-async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
-    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
-    async for page in pages:
-        if stop.reason is not None:
-            raise RunStopped(stop.reason, stop.detail)
-        yield page
 
 
 async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
@@ -135,7 +125,12 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
     )
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)

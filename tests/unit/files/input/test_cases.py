@@ -9,17 +9,18 @@ import pytest
 
 from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.input.problems import JobFileError
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, JobRow, Row
+from rolecall.text import format_room, format_user
 from tests.support.job_files import raw_workbook, workbook
 
 Taken = list[tuple[str, str] | str]
-"""For each row its pair, or the reason why it is unusable."""
+"""For each row its pair, with `#name` or `@name` in place of an id; or the reason why it is unusable."""
 
 
 class Read(NamedTuple):
     """What was read of a file."""
 
-    rows: list[Row | BadRow]
+    rows: list[JobRow]
     warnings: list[str]
 
 
@@ -32,6 +33,18 @@ def read(content: bytes, options: ReadOptions = ReadOptions()) -> Read:  # noqa:
     return Read(rows, warnings)
 
 
+def taken(rows: list[JobRow]) -> Taken:
+    """Return each row as a case expects it."""
+    found: Taken = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            found.append(row.reason)
+        else:
+            room, user = format_room(row.room_id, row.room_name), format_user(row.user_id, row.username)
+            found.append((row.room_id or room, row.user_id or user))
+    return found
+
+
 def encode(content: str | bytes) -> bytes:
     """Return a case as bytes."""
     return content if isinstance(content, bytes) else content.encode()
@@ -39,7 +52,8 @@ def encode(content: str | bytes) -> bytes:
 
 ONE: Taken = [("R1", "U1")]
 TWO: Taken = [("R1", "U1"), ("R2", "U3")]
-ROUNDED, ROOM_NAME, USER_NAME = "spoiled_by_spreadsheet", "room_name_only", "user_name_only"
+NAMES: Taken = [("#finance", "@alice")]
+ROUNDED = "spoiled_by_spreadsheet"
 
 TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     # Lines before the header
@@ -86,14 +100,21 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     "dotted columns": ("room._id,user._id\nR1,U1\n", ONE),
     "a comma in the header, semicolons below": ("roomId,userId\nR1;U1\nR2,U3\n", ["missing_user_id", TWO[1]]),
     # Names
-    "names": ("roomName,username\nfinance,alice\n", [ROOM_NAME]),
-    "names, vague": ("Room;User\nfinance;alice\n", [ROOM_NAME]),
+    "names": ("roomName,username\nfinance,alice\n", NAMES),
+    "names, vague": ("Room;User\nfinance;alice\n", NAMES),
     "names in id columns": (
         "roomId,userId\n#finance,U1\nR1,@alice\nR1,@alice:remote.example\n",
-        [ROOM_NAME, *[USER_NAME] * 2],
+        [("#finance", "U1"), ("R1", "@alice"), ("R1", "@alice:remote.example")],
     ),
-    "names beside ids": ("roomId,roomName,userId,username\nR1,finance,U1,alice\n,#ops,U2,\n", [ONE[0], ROOM_NAME]),
-    "names in a pair": ('["#finance","U1"]\n["R1","U1"]\n', [ROOM_NAME, ONE[0]]),
+    "names beside ids": ("roomId,roomName,userId,username\nR1,finance,U1,alice\n,#ops,U2,\n", [ONE[0], ("#ops", "U2")]),
+    "names in a pair": ('["#finance","U1"]\n["R1","U1"]\n', [("#finance", "U1"), ONE[0]]),
+    "German header": ("Gruppe;Benutzername\nfinance;alice\n", NAMES),
+    "German header, Windows-1252": (
+        "Gruppe;Benutzername\nB\u00fcro;j\u00f6rg\n".encode("cp1252"),
+        [("#B\u00fcro", "@j\u00f6rg")],
+    ),
+    "German header, workbook": (workbook([["Gruppe", "Benutzername"], ["finance", "alice"]]), NAMES),
+    "German header with ids": ("Raum-ID;Benutzer-ID\nR1;U1\n", ONE),
     # Encodings
     "Windows-1252": ("Raum;roomId;userId\nB\u00fcro;R1;U1\n\u201eK\u00fcche\u201c;R2;U3\n".encode("cp1252"), TWO),
     "Windows-1252, JSON": ('[{"room":"B\u00fcro","roomId":"R1","userId":"U1"}]'.encode("cp1252"), ONE),
@@ -139,9 +160,9 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     ),
     "array of user objects": (
         '{"roomId":"R1","users":[{"_id":"U1","username":"alice"},{"username":"bob"}]}',
-        [("R1", "U1"), USER_NAME],
+        [("R1", "U1"), ("R1", "@bob")],
     ),
-    "array of names": ('{"room":"finance","members":["alice","bob"]}', [ROOM_NAME] * 2),
+    "array of names": ('{"room":"finance","members":["alice","bob"]}', [("#finance", "@alice"), ("#finance", "@bob")]),
     "array of rooms": ('{"userId":"U1","roomIds":["R1","R2"]}', [("R1", "U1"), ("R2", "U1")]),
     "arrays of both": ('{"userIds":["U1","U2"],"roomIds":["R1","R2"]}', ["several_of_both"]),
     "two rooms": ('{"rid":"R1","room":{"_id":"R2"},"uid":"U1"}', ["two_room_ids"]),
@@ -197,9 +218,9 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
         "there is no roomId column",
         "the first line must name the columns",
     ),
-    "German header": (
-        "Gruppe;Benutzername\nfinance;alice\n",
-        "the columns found are 'Gruppe', 'Benutzername'",
+    "another header": (
+        "Abteilung;Person\nfinance;alice\n",
+        "the columns found are 'Abteilung', 'Person'",
         "--room-column NAME and --user-column NAME",
     ),
     "two columns with names": ("group,channel,user\na,b,c\n", "'group', 'channel'; keep one", "--room-column"),
@@ -220,8 +241,8 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
     ),
     "no rows on a page": ('{"roles": [], "success": true}', "there are no rows in it", "expected at least one"),
     "other keys": (
-        '[{"Raum":"finance","Person":"alice"}]',
-        "the columns found are 'Raum', 'Person'",
+        '[{"Abteilung":"finance","Person":"alice"}]',
+        "the columns found are 'Abteilung', 'Person'",
         "--room-column NAME and --user-column NAME",
     ),
     "blank line after a comment": (
@@ -336,7 +357,7 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
 def test_a_file_is_taken_with_the_right_pairs(content: str | bytes, expected: Taken) -> None:
     """Each row has its pair, or the reason why it is unusable."""
     rows = read(encode(content)).rows
-    assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
+    assert taken(rows) == expected
 
 
 @pytest.mark.parametrize(("content", "problem", "next_step"), REFUSED.values(), ids=REFUSED.keys())
@@ -362,9 +383,7 @@ def test_names_are_kept_beside_ids_and_alone() -> None:
         ("hr", "eve"),
     ]
     assert rows[0].extra == {"Room": "#finance", "user": "@alice"}
-    assert isinstance(rows[2], BadRow)
-    assert (rows[2].room_id, rows[2].user_id) == ("#hr", "@eve")
-    assert "'rolecall find'" in rows[2].message
+    assert taken(rows[2:]) == [("#hr", "@eve")]
 
 
 def test_names_are_kept_in_json() -> None:
@@ -379,7 +398,7 @@ def test_names_are_kept_in_json() -> None:
 @pytest.mark.parametrize(
     ("content", "room_column", "user_column", "expected"),
     [
-        ("Gruppe;Benutzername\nfinance;alice\n", "Gruppe", "benutzername", ["room_name_only"]),
+        ("Abteilung;Person\nfinance;alice\n", "Abteilung", "person", NAMES),
         ("Raum-ID;Wer (ID);roomId\nR1;U1;R9\n", "raumid", "Wer (ID)", [("R1", "U1")]),
         ("roomId;Wer-ID;userId\nR1;U1;U9\n", "", "Wer-ID", [("R1", "U1")]),
         ('{"Raum ID":"R1","WerId":"U1","u":{"_id":"U9"},"rid":"R9"}\n', "Raum ID", "WerId", [("R1", "U1")]),
@@ -389,7 +408,7 @@ def test_names_are_kept_in_json() -> None:
 def test_columns_are_chosen(content: str, room_column: str, user_column: str, expected: Taken) -> None:
     """A chosen column replaces every other one of its kind; one whose name ends in 'id' has ids, any other names."""
     rows = read(content.encode(), ReadOptions("", room_column, user_column)).rows
-    assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
+    assert taken(rows) == expected
 
 
 def test_a_chosen_column_that_is_missing_is_named() -> None:

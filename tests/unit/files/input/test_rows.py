@@ -8,9 +8,9 @@ import pytest
 
 from rolecall.files.input.columns import column_role
 from rolecall.files.input.problems import BAD_ROW_REASONS, JobFileError
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, JobRow, Row
 
-Read = Callable[..., list[Row | BadRow]]
+Read = Callable[..., list[JobRow]]
 
 
 @pytest.mark.parametrize(

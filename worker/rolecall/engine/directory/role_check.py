@@ -6,7 +6,7 @@ from operator import attrgetter
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
 from rolecall.engine.directory.prediction import USUALLY_ALLOWED, Prediction, RoomForecast, predict_unread
-from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, Unreadable, outcome_of_reading
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, Unreadable, outcome_of_reading
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, RowOutcome
 from rolecall.rocketchat.operations import Operation
@@ -67,25 +67,28 @@ class RoleCheck:
         """Predict the rows of one user that need no call."""
         readings = await self._reader.of_user(pairs[0].user_id, [pair.room_id for pair in pairs])
         states = [(pair, readings.get(pair.room_id, UNREADABLE)) for pair in pairs]
-        settled = [(pair, outcome_of_reading(reading, self._operation)) for pair, reading in states]
-        await self._write((pair, Prediction(*outcome)) for pair, outcome in settled if outcome is not None)
+        settled = [(pair, reading, outcome_of_reading(reading, self._operation)) for pair, reading in states]
+        await self._write((pair, reading, Prediction(*known)) for pair, reading, known in settled if known is not None)
 
     async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
         if isinstance(room, Unreadable):
-            await self._write((pair, predict_unread(room)) for pair in pairs)
+            await self._write((pair, UNREADABLE, predict_unread(room)) for pair in pairs)
             return
         readings = await self._reader.states_in(room_id, room, [pair.user_id for pair in pairs])
         forecast = RoomForecast(self._operation, self._account, allowed, room.holders)
         in_order = sorted(pairs, key=attrgetter("key"))
-        await self._write((pair, forecast.predict(readings.get(pair.user_id, UNREADABLE))) for pair in in_order)
+        states = [(pair, readings.get(pair.user_id, UNREADABLE)) for pair in in_order]
+        await self._write((pair, reading, forecast.predict(reading)) for pair, reading in states)
 
-    async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
+    async def _write(self, predicted: Iterable[tuple[Pair, RoleReading, Prediction]]) -> None:
         now = self._clock.wall_ms()
         outcomes = [
-            RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)
-            for pair, (outcome, reason, message) in predicted
+            RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)._replace(
+                room_name=reading.room_name, username=reading.prior.username
+            )
+            for pair, reading, (outcome, reason, message) in predicted
         ]
         if outcomes:
             await self._store.commit(Batch(outcomes))

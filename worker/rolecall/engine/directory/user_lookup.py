@@ -24,7 +24,8 @@ class UserLookup:
         """Read a user by id; a CallResult says why there is none. Raises ShutdownRequested."""
         user = await self._read(userId=user_id)
         if isinstance(user, UserInfo) and user.user_id != user_id:  # the server also looks among the usernames
-            return CallResult(USER_NOT_FOUND, "", f"no id, but the username of {user.user_id}", None)
+            message = f"{user_id} is no id, but the username of {user.user_id}: call its column username"
+            return CallResult(USER_NOT_FOUND, "", message, None)
         return user
 
     async def by_username(self, username: str) -> UserInfo | CallResult:

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.models import MAX_ID_LENGTH, BadRow, Json, Row
+from rolecall.models import MAX_ID_LENGTH, BadRow, JobRow, Json, NamedRow, Row
 from rolecall.text import UNSAFE
 
 INVISIBLE = (
@@ -42,11 +42,10 @@ def trim(text: str) -> str:
     return text if _VISIBLE(text) else text.strip(_AROUND)
 
 
-def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> Row | BadRow:
+def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> JobRow:
     """Return the row of these words. `given` are the ids as a report shows them, where they differ from `words`.
 
-    A word that begins with `#` (room) or `@` (user) is a name. A row without an id keeps its name, so that it can be
-    looked up, and is unusable until then.
+    A word that begins with `#` (room) or `@` (user) is a name.
     """
     room_id, user_id, room_name, username = map(trim, words)
     room_id, room_name = _split_name(room_id, room_name, "#")
@@ -58,9 +57,7 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
             return BadRow(line, room, user, reason, message, extra)
     if room_id and user_id:
         return Row(line, room_id, user_id, extra, room_name, username)
-    reason = "user_name_only" if room_id else "room_name_only"
-    room, user = (given or words)[:2]
-    return BadRow(line, room, user, reason, BAD_ROW_REASONS[reason], extra, room_name, username)
+    return NamedRow(line, room_id, user_id, extra, room_name, username)
 
 
 def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:

@@ -11,10 +11,10 @@ from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_
 from rolecall.files.input.json_values import parse_json, stream_json
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.input.source import LineReader, Source
-from rolecall.models import BadRow, Json, Row
+from rolecall.models import BadRow, JobRow, Json, Row
 
 
-def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[Row | BadRow]:
+def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of arrays and other documents; `line` is the place among all elements. Raises JobFileError."""
     place = 0
     for value in stream_json(source, roles):
@@ -29,7 +29,7 @@ def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iter
             yield from parse_rows(element, place, roles)
 
 
-def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[Row | BadRow]:
+def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of a JSONL file. Raises JobFileError if the first line is not a row, or a line is not text."""
     lines = LineReader(source)
     first = True
@@ -61,7 +61,7 @@ def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Itera
 
 def read_json_document(
     source: Source, value: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES
-) -> Iterator[Row | BadRow]:
+) -> Iterator[JobRow]:
     """Yield the rows of a file that is one JSON object, which starts in `line`. Raises JobFileError.
 
     If the object is no row itself, `Row.line` is the place among the rows in it.

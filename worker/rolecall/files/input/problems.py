@@ -12,12 +12,8 @@ class JobFileError(RolecallError):
 
 
 BAD_ROW_REASONS = {
-    "missing_room_id": "The row has no roomId: fill it in, or delete the row.",
-    "missing_user_id": "The row has no userId: fill it in, or delete the row.",
-    "room_name_only": "The row has the room's name and no id: 'rolecall find' writes a job file with ids. If it is an "
-    "id, call the column roomId.",
-    "user_name_only": "The row has the user's name and no id: 'rolecall find' writes a job file with ids. If it is an "
-    "id, call the column userId.",
+    "missing_room_id": "The row has no room: fill in its id or its name, or delete the row.",
+    "missing_user_id": "The row has no user: fill in the id or the username, or delete the row.",
     "not_text": "An id must be text in quotes: a JSON number may already have lost digits.",
     "room_id_too_long": "The roomId is longer than 256 characters: two cells have probably run together.",
     "user_id_too_long": "The userId is longer than 256 characters: two cells have probably run together.",

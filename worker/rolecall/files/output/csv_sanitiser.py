@@ -12,6 +12,8 @@ from rolecall.text import sanitise
 
 MAX_ID_CELL_LENGTH = 300
 """Characters. More than MAX_ID_LENGTH, so that an id that was too long is still too long after it was cut."""
+MAX_NAME_CELL_LENGTH = 300
+"""Characters."""
 LINE_END = "\r\n"
 YES_NO = {True: "yes", False: "no", None: ""}
 """The cell of a fact that may be unknown."""
@@ -86,6 +88,13 @@ def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
     if _has_separator(text):
         text = _replace_later_formula(_guard_unless_guarded, text)
     return f"'{text}" if _starts_formula(text) else text
+
+
+def name_cell(name: str) -> str:
+    """Return the name of a room or a user as a safe CSV cell."""
+    if name.isalnum() and name.isascii():  # a fast path
+        return name
+    return text_cell(name, limit=MAX_NAME_CELL_LENGTH)
 
 
 def id_cell(text: str) -> str:

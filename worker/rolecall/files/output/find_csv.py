@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from typing import TextIO
 
-from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import MAX_NAME_CELL_LENGTH, YES_NO, csv_writer, id_cell, text_cell
 from rolecall.models import RoleAssignment
 
 FIND_COLUMNS = ("roomId", "userId", "roomName", "userName", "fullName", "roles", "active")
-MAX_NAME_CELL_LENGTH = 300
-"""Characters."""
 
 
 def write_find_csv(file: TextIO, rows: Iterable[RoleAssignment]) -> None:

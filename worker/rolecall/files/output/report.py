@@ -10,7 +10,7 @@ from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
 from rolecall.files.json_codec import format_json, replace_surrogates
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, name_cell, text_cell
 from rolecall.models import OUTCOMES, Json, Result
 from rolecall.text import rfc3339, sanitise
 
@@ -28,6 +28,8 @@ REPORT_COLUMNS = (
     "finishedAt",
     "durationMs",
     "evidence",
+    "roomName",
+    "username",
 )
 RETRY_COLUMNS = ("roomId", "userId")
 MAX_MESSAGE_CELL_LENGTH = 2_000
@@ -178,6 +180,8 @@ def _csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int |
         rfc3339(result.finished_at),
         result.duration_ms,
         result.evidence,
+        name_cell(result.room_name),
+        name_cell(result.username),
         *_extra_cells(result, extra_columns),
     ]
 
@@ -202,6 +206,8 @@ def _json_object(result: Result, names: Sequence[str], extra_columns: Sequence[s
         rfc3339(result.finished_at),
         result.duration_ms,
         result.evidence,
+        replace_surrogates(result.room_name),
+        replace_surrogates(result.username),
         *map(result.extra.get, extra_columns),
     )
     return format_json(dict(zip(names, values, strict=True)))

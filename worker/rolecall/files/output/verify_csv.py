@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, name_cell, text_cell
 
-VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why")
+VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why", "roomName", "username")
 
 
 class VerifyCsvRow(NamedTuple):
@@ -24,6 +24,8 @@ class VerifyCsvRow(NamedTuple):
     """None if it could not be read."""
     finding: str
     why: str
+    room_name: str = ""
+    username: str = ""
 
 
 @contextmanager
@@ -45,4 +47,6 @@ def _cells(row: VerifyCsvRow) -> list[str | int | None]:
         YES_NO[row.has_role],
         row.finding,
         text_cell(row.why),
+        name_cell(row.room_name),
+        name_cell(row.username),
     ]

@@ -10,7 +10,7 @@ from typing import Self
 
 import orjson
 
-from rolecall.models import Advice, BadRow, DueRow, Outcome, Result, Row
+from rolecall.models import Advice, BadRow, DueRow, FoundName, NameKey, NameKind, Outcome, Result, Row
 from rolecall.store.base import (
     Batch,
     Count,
@@ -21,6 +21,7 @@ from rolecall.store.base import (
     PauseEnd,
     PauseKind,
     PresetOutcome,
+    RoomCount,
     Session,
     StoreError,
 )
@@ -113,6 +114,24 @@ class SqliteDatabase:
         with suppress(sqlite3.Error):
             self._rollback()
 
+    def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; unknown ones are left out."""
+        with self._errors():
+            rows = self._db.execute(sql.FIND_NAMES, (batch_json(keys),))
+            return [FoundName(NameKey(NameKind(kind), name), *rest) for kind, name, *rest in rows]
+
+    def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, in the transaction of the import that has begun."""
+        with self._errors():
+            if not self._db.in_transaction:
+                raise StoreError(f"The run store {self.path} takes names only while a job is imported.")
+            self._db.execute(sql.ADD_NAME, tuple(map(to_text, (*found.key, *found[1:]))))
+
+    def delete_names(self) -> None:
+        """Delete what was found by names."""
+        with self._transaction(changes_rows=False):
+            self._db.execute(sql.DELETE_NAMES)
+
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return self._due(sql.DUE, after, count, retry_failed=retry_failed)
@@ -169,6 +188,13 @@ class SqliteDatabase:
             words = orjson.dumps(sorted(outcomes)).decode()
             rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
             return int(rooms), int(users)
+
+    def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        with self._errors():
+            words = orjson.dumps(sorted(outcomes)).decode()
+            rooms = self._db.execute(sql.ROOMS_BY_PAIRS, (words, reason, count))
+            return [RoomCount(room_id, name or "", rows) for room_id, name, rows in rooms]
 
     def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
@@ -336,6 +362,7 @@ class JobImport:
         with self._or_abort():
             self._db.execute(sql.CLEAR_PLACES)
             self._db.execute(sql.DELETE_UNSENT)
+            self._db.execute(sql.DELETE_UNKNOWN_NAMES)
 
     def add(self, rows: Iterable[Row | BadRow]) -> None:
         """Insert the next rows."""
@@ -369,7 +396,8 @@ class JobImport:
         if isinstance(row, BadRow):
             self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
             return
-        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra)).rowcount
+        names = (row.room_name or None, row.username or None)
+        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra, *names)).rowcount
         if not is_new:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
@@ -378,7 +406,9 @@ class JobImport:
             self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
-        self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
+        names = (to_text(row.room_name) or None, to_text(row.username) or None)
+        ids = (to_text(row.room_id), to_text(row.user_id))
+        self._db.execute(sql.INSERT_UNSENT, (place, row.line, *ids, *values, *names))
 
 
 def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:

@@ -1,0 +1,166 @@
+"""Finds the rooms and users that a job names: which id a name has, or why it has none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+
+from rolecall.engine.directory.role_reader import is_hidden_group
+from rolecall.engine.throttle.read_client import ReadClient
+from rolecall.models import FoundName, NameKey, NameKind, RolecallError
+from rolecall.rocketchat.error_table import BAD_REQUEST, FORBIDDEN, ROOM_NOT_FOUND, USER_NOT_FOUND
+from rolecall.rocketchat.response_classifier import CallResult
+from rolecall.rocketchat.responses import (
+    ADMIN_ROOMS,
+    PERMISSIONS,
+    ROOM_INFO,
+    ROOM_LISTS,
+    ROOM_TYPES,
+    USER_INFO,
+    ListedRoom,
+    UserInfo,
+    parse_listed_room,
+    parse_permission,
+    parse_room_info,
+    parse_user_info,
+)
+from rolecall.text import format_user
+
+SEE_ALL_ROOMS = "view-room-administration"
+ROOM_NAME_NOT_FOUND = "room_name_not_found"
+ROOM_NAME_NOT_JOINED = "room_name_not_joined"
+ROOM_NAME_OF_OTHER_KIND = "room_name_of_other_kind"
+ROOM_NAME_AMBIGUOUS = "room_name_ambiguous"
+USER_NAME_NOT_FOUND = "user_name_not_found"
+NAME_HINTS = {
+    ROOM_NAME_NOT_FOUND: "no room of this kind has this name, or the account is not a member of it: check the spelling",
+    ROOM_NAME_NOT_JOINED: "a group has this name, and only its members see its id: invite the account first, or give "
+    f"its role '{SEE_ALL_ROOMS}'",
+    ROOM_NAME_OF_OTHER_KIND: "the name is that of a public channel and the operation is for private groups, or the "
+    "other way round: choose another --operation",
+    ROOM_NAME_AMBIGUOUS: "several rooms are shown under this name: write the id, or the name in the room's address",
+    USER_NAME_NOT_FOUND: "no user has this username: check the spelling; a full name or an address is no username",
+}
+"""Why a name has no id, with what an operator can do about it."""
+
+MAX_SEARCHED = 1_000
+"""Rooms that are read of those with a text in their names."""
+MAX_OWN_ROOMS = 10_000
+"""Rooms that are read, and remembered, where an account sees only its own."""
+_NOUNS = {"groups": "private group", "channels": "public channel"}
+
+
+class NameLookupError(RolecallError):
+    """A name could neither be found nor be excluded; str() is one line for a person."""
+
+
+class NameLookup:
+    """Finds names in one workspace, for operations on `groups` or `channels`. Raises ShutdownRequested."""
+
+    def __init__(self, reads: ReadClient, kind: str, account_roles: Collection[str]) -> None:
+        """`account_roles`: the roles of the calling account in the workspace."""
+        self._reads = reads
+        self._kind = kind
+        self._account_roles = frozenset(account_roles)
+        self._sees_all: bool | None = None
+        self._own_rooms: Sequence[ListedRoom] | None = None
+        self._listing = asyncio.Lock()
+
+    async def find(self, key: NameKey) -> FoundName:
+        """Return what the workspace knows by a name. Raises NameLookupError where that could not be read."""
+        return await (self._find_room(key) if key.kind is NameKind.ROOM else self._find_user(key))
+
+    async def _find_user(self, key: NameKey) -> FoundName:
+        """Find a user by username, or by the id that a column of names may have too."""
+        for name in _spellings(key.name):
+            user = await self._read_user(key, name)
+            if user is not None and key.name in (user.user_id, user.username.lower()):
+                return FoundName(key, user.user_id, user.username)
+            if user is not None and user.username.lower() == name:
+                return FoundName(key, user.user_id, user.username)
+        return _not_found(key, USER_NAME_NOT_FOUND, f"There is no user {format_user('', key.name)}.")
+
+    async def _read_user(self, key: NameKey, name: str) -> UserInfo | None:
+        read = await self._reads.read(USER_INFO, username=name)
+        if read.body is not None:
+            return parse_user_info(read.body)
+        _require_missing(key, read.verdict)
+        return None
+
+    async def _find_room(self, key: NameKey) -> FoundName:
+        """Find a room by its name, its display name, or the id that a column of names may have too."""
+        if (room := await self._read_room(key, self._kind, roomName=key.name)) is not None:
+            return FoundName(key, room.room_id, room.name or key.name)
+        rooms = [room for room in await self._rooms_shown_as(key.name) if room.kind == ROOM_TYPES[self._kind]]
+        if len(rooms) > 1:
+            ids = ", ".join(room.room_id for room in rooms[:5])
+            return _not_found(key, ROOM_NAME_AMBIGUOUS, f"{len(rooms)} rooms are shown as '{key.name}': {ids}.")
+        found = rooms[0] if rooms else await self._read_room(key, self._kind, roomId=key.name)
+        if found is not None:
+            return FoundName(key, found.room_id, found.name or key.name)
+        return await self._explain_missing_room(key)
+
+    async def _explain_missing_room(self, key: NameKey) -> FoundName:
+        if self._kind == "groups" and await is_hidden_group(self._reads, roomName=key.name):
+            message = f"The private group #{key.name} exists, and the account is not a member of it."
+            return _not_found(key, ROOM_NAME_NOT_JOINED, message)
+        other = next(kind for kind in ROOM_TYPES if kind != self._kind)
+        if await self._read_room(key, other, roomName=key.name) is not None:
+            message = f"#{key.name} is a {_NOUNS[other]}, not a {_NOUNS[self._kind]}."
+            return _not_found(key, ROOM_NAME_OF_OTHER_KIND, message)
+        return _not_found(key, ROOM_NAME_NOT_FOUND, f"There is no {_NOUNS[self._kind]} #{key.name}.")
+
+    async def _read_room(self, key: NameKey, kind: str, **room: str) -> ListedRoom | None:
+        read = await self._reads.read(ROOM_INFO[kind], **room)
+        if read.body is not None:
+            return parse_room_info(kind, read.body)
+        _require_missing(key, read.verdict)
+        return None
+
+    async def _rooms_shown_as(self, name: str) -> list[ListedRoom]:
+        """Return the rooms with this name or display name, among all rooms or those that the account sees."""
+        async with self._listing:
+            if self._sees_all is None:
+                self._sees_all = await self._may_see_all_rooms()
+            if not self._sees_all and self._own_rooms is None:
+                rooms = self._list(ROOM_LISTS[self._kind], self._kind, MAX_OWN_ROOMS)
+                self._own_rooms = [room async for room in rooms if room.display_name]
+        if self._own_rooms is None:
+            listed: Iterable[ListedRoom] = [room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)]
+        else:
+            listed = self._own_rooms
+        named = [room for room in listed if name in (room.name, room.display_name)]
+        return [room for room in named if room.name == name] or named
+
+    async def _may_see_all_rooms(self) -> bool:
+        read = await self._reads.read(PERMISSIONS)
+        allowed = parse_permission(read.body, SEE_ALL_ROOMS) if read.body is not None else None
+        return not self._account_roles.isdisjoint(allowed or ())
+
+    async def _list(self, path: str, entries: str, limit: int, **query: str) -> AsyncIterator[ListedRoom]:
+        """Return the rooms of a list, as far as it can be read: it is only needed where a name is not found."""
+        count = 0
+        async for entry in self._reads.entries(path, entries, **query):
+            if isinstance(entry, CallResult) or count == limit:
+                return
+            count += 1
+            if (room := parse_listed_room(entry)) is not None:
+                yield room
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return how the server may write a username: older and newer servers differ in the `@` of a federated one."""
+    if ":" not in name:
+        return (name,)
+    return (name, name[1:]) if name.startswith("@") else (name, f"@{name}")
+
+
+def _require_missing(key: NameKey, result: CallResult) -> None:
+    """Raise NameLookupError unless a response says that there is nothing by this name."""
+    if result.rule in (ROOM_NOT_FOUND, USER_NOT_FOUND, BAD_REQUEST):
+        return
+    what = f"room #{key.name}" if key.kind is NameKind.ROOM else f"user {format_user('', key.name)}"
+    why = FORBIDDEN.hint if result.rule is FORBIDDEN else f"{result.rule.reason} {result.message}".strip()
+    raise NameLookupError(f"The {what} could not be looked up ({why}). Nothing was sent; the same command tries again.")
+
+
+def _not_found(key: NameKey, reason: str, message: str) -> FoundName:
+    return FoundName(key, reason=reason, message=message)
