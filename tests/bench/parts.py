@@ -21,8 +21,8 @@ from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import Action, ErrorRule
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
-from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job

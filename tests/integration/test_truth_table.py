@@ -18,7 +18,7 @@ from rolecall.engine.settlement import ROLES_PROVE_FOR, TABLE, Case, Settlement
 from rolecall.models import Outcome, Prior, PriorState, Result, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, apply_role_change, leader_world
-from rolecall.store.base import Batch, Identity, Intent
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import QUICK, run_pairs
 from tests.support.store import import_rows
@@ -194,7 +194,7 @@ LINES = [
     Line("unknown, OK", Scene.can, ("done", "", "inferred"), settings=UNREAD, calls=1),
     Line("unreadable, OK", Scene.can, ("done", "", "inferred"), [UNREADABLE], calls=1),
     # unknown | ALREADY, not in doubt
-    Line("unknown, ALREADY", Scene.done, ("nothing", "", "response"), settings=UNREAD, calls=1),
+    Line("unknown, ALREADY", Scene.done, ("nothing", "", "inferred"), settings=UNREAD, calls=1),
     # unknown, D | ALREADY
     Line("unknown, D, ALREADY, ours", Scene.can, ("done", "", "message"), [AFTER], settings=UNREAD, calls=2),
     Line(

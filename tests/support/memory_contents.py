@@ -21,18 +21,8 @@ from rolecall.models import (
     RowDoubt,
     RowOutcome,
 )
-from rolecall.store.base import (
-    DOUBT_MESSAGE,
-    Batch,
-    Identity,
-    Intent,
-    Pair,
-    Pause,
-    PauseEnd,
-    PresetOutcome,
-    Session,
-    StoreError,
-)
+from rolecall.store.base import StoreError
+from rolecall.store.records import DOUBT_MESSAGE, Batch, Identity, Intent, Pair, Pause, PauseEnd, PresetOutcome, Session
 
 
 class Entry(NamedTuple):

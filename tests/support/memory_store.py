@@ -10,7 +10,8 @@ from itertools import islice
 from types import MappingProxyType
 
 from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row, is_due
-from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, keys_by_pair, require_text
 
 RESULTS_PER_PAGE = 1000
@@ -183,9 +184,7 @@ class MemoryStore:
             pair = entry.to_pair()
             if pair.outcome in outcomes and reason in (None, pair.reason):
                 known = rooms.get(pair.room_id, RoomCount(pair.room_id, "", 0))
-                rooms[pair.room_id] = RoomCount(
-                    pair.room_id, max(known.room_name, pair.room_name), known.rows + 1
-                )
+                rooms[pair.room_id] = RoomCount(pair.room_id, max(known.room_name, pair.room_name), known.rows + 1)
         return sorted(rooms.values(), key=lambda room: -room.rows)[:count]
 
     async def delete_removed_pairs(self) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rolecall.app.errors import OperatorError, OutputError
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
 from rolecall.cli.options import MaxFailures, OutputMode, Rate, run_options, split_options
-from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.engine.settings import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
 from rolecall.files.checkpoint import CheckpointLockedError

@@ -11,7 +11,7 @@ from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, belongs_to, d
 from rolecall.files.input.columns import MAX_EXTRA_COLUMNS
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import ReportFiles, write_report
-from rolecall.models import BadRow, Outcome, Prior, PriorState, Result, Row, RowDoubt
+from rolecall.models import Outcome, Prior, PriorState, Result, Row, RowDoubt
 
 TARGET = RunTarget("https://chat.example.org", "groups.removeLeader")
 PRIOR = Prior(PriorState.HAS_ROLE, 1_772_357_400_250, "anna", ("bot1", "bot2"))

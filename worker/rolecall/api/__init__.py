@@ -14,8 +14,7 @@ from rolecall.app.verify_run import VerifyResult
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.engine.events import EventLogger
-from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Evidence, LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
 from rolecall.rocketchat.connection_config import (
@@ -23,10 +22,10 @@ from rolecall.rocketchat.connection_config import (
     CaFileError,
     ConnectionConfig,
     Credentials,
+    InvalidUrlError,
     WorkspaceUnavailableError,
 )
 from rolecall.rocketchat.operations import OPERATIONS, Role
-from rolecall.rocketchat.url import InvalidUrlError
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLockedError
 

@@ -21,7 +21,7 @@ from rolecall.engine.settings import Settings
 from rolecall.models import Result
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 
 OperationName: TypeAlias = Literal[
     "groups.removeLeader",

@@ -7,7 +7,7 @@ from pathlib import Path
 from rolecall.app.errors import OperatorError
 from rolecall.app.reports import ReportSummary
 from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
-from rolecall.rocketchat.url import InvalidUrlError, workspace_url
+from rolecall.rocketchat.connection_config import InvalidUrlError, workspace_url
 
 
 @dataclass(frozen=True, slots=True)

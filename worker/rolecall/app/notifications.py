@@ -28,7 +28,8 @@ from rolecall.rocketchat.messages import (
     webhook_payload,
 )
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
-from rolecall.store.base import StoreError, count_by_outcome
+from rolecall.store.base import StoreError
+from rolecall.store.records import count_by_outcome
 
 MAX_CALL_SECONDS = 10.0
 """Seconds for one attempt."""

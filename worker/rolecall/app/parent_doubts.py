@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.models import BadRow, Row
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 
 
 async def with_own_doubts(

@@ -22,7 +22,8 @@ from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.models import OUTCOMES, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RunStore, Session, count_by_outcome
+from rolecall.store.base import RunStore
+from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 

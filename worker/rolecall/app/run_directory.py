@@ -21,7 +21,8 @@ from rolecall.app.threads import on_thread
 from rolecall.files.input.job import Job
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import Identity, InvalidStoreError, RunStore, StoreError
+from rolecall.store.base import InvalidStoreError, RunStore, StoreError
+from rolecall.store.records import Identity
 from rolecall.store.run_lock import LOCK_FILE, RunLock, RunLockedError
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME, open_store

@@ -26,12 +26,13 @@ from rolecall.app.send_session import open_session
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:

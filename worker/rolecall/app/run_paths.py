@@ -9,8 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice, RolecallError
-from rolecall.ownership import is_foreign
+from rolecall.models import Advice, RolecallError, is_foreign
 from rolecall.text import sanitise
 
 PRIVATE = 0o700

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.run_directory import require_run
-from rolecall.engine.eta import estimate_remaining
+from rolecall.engine.progress import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
-from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome
+from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
 

@@ -1,7 +1,7 @@
 """Undo a run: a run of its own, below the other's directory, that restores the roles which the other removed."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
-from rolecall.app.job_names import JobPages
 from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.text import plural, rfc3339
 
 

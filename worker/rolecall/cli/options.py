@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from rolecall.engine.failure_threshold import FailureThreshold, InvalidThresholdError
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, InvalidThresholdError, Settings
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
 from rolecall.rocketchat.connection_config import ConnectionConfig
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER

@@ -10,7 +10,7 @@ from rolecall.engine.throttle.observer import EngineObserver
 from rolecall.engine.throttle.route_limiter import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.text import format_room, format_user
 from rolecall.version import __version__
 

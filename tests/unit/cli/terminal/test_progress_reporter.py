@@ -12,7 +12,7 @@ import pytest
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
 from rolecall.engine.context import RunContext
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
 from tests.unit.engine.virtual import run_virtual, virtual_clock

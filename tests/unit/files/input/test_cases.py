@@ -9,7 +9,7 @@ import pytest
 
 from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.input.problems import JobFileError
-from rolecall.models import BadRow, JobRow, Row
+from rolecall.models import BadRow, JobRow
 from rolecall.text import format_room, format_user
 from tests.support.job_files import raw_workbook, workbook
 

@@ -16,8 +16,13 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import IN_CONFIG_FILE
 from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources, warn_if_readable
 from rolecall.cli.config.usage_errors import variable_of
-from rolecall.rocketchat.connection_config import MAX_TOKEN_LENGTH, Credentials, is_header_safe
-from rolecall.rocketchat.url import InvalidUrlError, workspace_url
+from rolecall.rocketchat.connection_config import (
+    MAX_TOKEN_LENGTH,
+    Credentials,
+    InvalidUrlError,
+    is_header_safe,
+    workspace_url,
+)
 
 TOKEN, TOKEN_FILE = "ROCKETCHAT_AUTH_TOKEN", "ROCKETCHAT_AUTH_TOKEN_FILE"
 

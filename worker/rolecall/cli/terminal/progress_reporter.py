@@ -16,7 +16,7 @@ from rolecall.cli.terminal import console
 from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
-from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
 from rolecall.text import rfc3339
 

@@ -14,7 +14,7 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
-from rolecall.store.base import count_by_outcome
+from rolecall.store.records import count_by_outcome
 from rolecall.text import plural
 
 

@@ -13,7 +13,7 @@ from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
 from rolecall.models import Json, Outcome
-from rolecall.store.base import Session
+from rolecall.store.records import Session
 from rolecall.text import format_countdown, rfc3339, sanitise
 
 MAX_SESSIONS = 10

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
-from rolecall.engine.directory.role_reader import is_hidden_group
+from rolecall.engine.directory.lookups import is_hidden_group
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind, RolecallError
 from rolecall.rocketchat.error_table import BAD_REQUEST, FORBIDDEN, ROOM_NOT_FOUND, USER_NOT_FOUND
@@ -124,7 +124,9 @@ class NameLookup:
                 rooms = self._list(ROOM_LISTS[self._kind], self._kind, MAX_OWN_ROOMS)
                 self._own_rooms = [room async for room in rooms if room.display_name]
         if self._own_rooms is None:
-            listed: Iterable[ListedRoom] = [room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)]
+            listed: Iterable[ListedRoom] = [
+                room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)
+            ]
         else:
             listed = self._own_rooms
         named = [room for room in listed if name in (room.name, room.display_name)]

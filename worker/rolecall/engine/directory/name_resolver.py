@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.name_lookup import NameLookup
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.throttle.read_client import run_until_stopped
 from rolecall.models import BadRow, FoundName, JobRow, NamedRow, NameKey, NameKind, Row
 from rolecall.store.base import RunStore

@@ -11,7 +11,7 @@ from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_
 from rolecall.files.input.json_values import parse_json, stream_json
 from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.input.source import LineReader, Source
-from rolecall.models import BadRow, JobRow, Json, Row
+from rolecall.models import BadRow, JobRow, Json
 
 
 def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
@@ -59,9 +59,7 @@ def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Itera
             yield from parse_rows(element, number, roles)
 
 
-def read_json_document(
-    source: Source, value: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES
-) -> Iterator[JobRow]:
+def read_json_document(source: Source, value: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of a file that is one JSON object, which starts in `line`. Raises JobFileError.
 
     If the object is no row itself, `Row.line` is the place among the rows in it.

@@ -35,7 +35,7 @@ SCHEMA = f"""
         stop TEXT NOT NULL DEFAULT ''
     );
 
-    -- The times in which no request was sent (see base.Pause).
+    -- The times in which no request was sent (see records.Pause).
     CREATE TABLE pause (
         id INTEGER PRIMARY KEY,
         session_id INTEGER NOT NULL,
@@ -50,7 +50,7 @@ SCHEMA = f"""
     -- One line for each pair. `place` is its position in the present job file, NULL when the file no longer has it.
     -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded. `prior` is the state
     -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between),
-    -- `username` the user's name at that moment. `room_name` and `user_name` are for people: NULL if they are not known.
+    -- `username` the name at that moment. `room_name` and `user_name` are for people: NULL if they are not known.
     CREATE TABLE pair (
         key INTEGER PRIMARY KEY,
         room_id TEXT NOT NULL,

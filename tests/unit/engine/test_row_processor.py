@@ -6,7 +6,7 @@ import pytest
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_reader import RoleReader
-from rolecall.engine.evidence import EvidenceReader
+from rolecall.engine.row_processor import EvidenceReader
 from rolecall.engine.settings import Settings
 from rolecall.engine.settlement import Ending, Messages
 from rolecall.models import DueRow, Prior, PriorState

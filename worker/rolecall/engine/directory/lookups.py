@@ -1,16 +1,33 @@
-"""Reads users and their rooms, with the query that this server understands."""
+"""Reads users with their rooms, and rooms with their roles, with the query that this server understands."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.rocketchat.error_table import BAD_REQUEST, USER_NOT_FOUND
+from rolecall.rocketchat.error_table import BAD_REQUEST, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
+    COUNTERS,
+    ROOM_ROLES,
     USER_INFO,
     WITH_ROOMS,
     QueryVariant,
     QueryVariants,
+    RoleHolder,
     UserInfo,
+    parse_joined,
+    parse_role_holders,
     parse_user_info,
 )
+
+
+class RoomHolders(NamedTuple):
+    """Who has roles in one room."""
+
+    holders: Mapping[str, RoleHolder]
+    """By user id."""
+    read_at: int | None
+    """The server's clock: UTC, milliseconds since the epoch."""
 
 
 class UserLookup:
@@ -56,3 +73,31 @@ class UserLookup:
         if refused is None:
             raise AssertionError("there is at least one variant")
         return refused
+
+
+async def read_role_holders(
+    reads: ReadClient, kind: str, room_id: str, *, explain: bool = True
+) -> RoomHolders | CallResult:
+    """Read who has roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`. With `explain` one more call finds out why a group is not visible.
+    """
+    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
+    if read.body is not None:
+        holders = {holder.user_id: holder for holder in parse_role_holders(read.body)}
+        return RoomHolders(holders, to_milliseconds(read.date))
+    is_unclear = explain and kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND
+    if is_unclear and await is_hidden_group(reads, roomId=room_id):
+        return read.verdict._replace(rule=ROOM_NOT_JOINED)
+    return read.verdict
+
+
+async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
+    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
+    counters = await reads.read(COUNTERS, **room)
+    return counters.body is not None and parse_joined(counters.body) is False
+
+
+def to_milliseconds(date: float | None) -> int | None:
+    """Return epoch seconds as whole milliseconds."""
+    return None if date is None else round(date * 1000)

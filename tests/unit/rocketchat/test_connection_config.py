@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.models import Advice
-from rolecall.rocketchat.url import InvalidUrlError, is_loopback, proxy_for, workspace_url
+from rolecall.rocketchat.connection_config import InvalidUrlError, is_loopback, proxy_for, workspace_url
 
 GOOD = [
     ("https://chat.example.org", "https://chat.example.org"),

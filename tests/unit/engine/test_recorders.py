@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from rolecall.engine.context import RunContext
-from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.outcome_recorder import OutcomeRecorder
-from rolecall.engine.settings import Settings
+from rolecall.engine.recorders import FailureCounter, OutcomeRecorder
+from rolecall.engine.settings import FORBIDDEN_IN_A_ROW, FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.store.batch_writer import BatchWriter
@@ -66,3 +65,47 @@ async def test_refusals_of_the_method_in_a_row_stop_the_run() -> None:
         recorder.count_forbidden(True, "no permission")
     stop = context.stop
     assert (stop.reason, stop.detail) == (StopReason.CREDENTIALS, "no permission")
+
+
+R, N, F, U = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILED, Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "outcomes", "stops_at"),
+    [
+        ("0", [R, N, F], 3),
+        ("0", [U], 1),
+        ("2", [F, U, R, F], 4),
+        ("2", [F, U] + [R] * 500, None),
+        ("10%", [F] * 100, 100),
+        ("10%", [F] * 99 + [R, F], 101),
+        ("10%", [F] * 99, None),
+        ("10%", [F] * 10 + [R] * 90 + [F], 101),
+        ("10%", [R] * 99 + [F] * 11, None),
+        ("10%", [R] * 99 + [F] * 12, 111),
+        ("0%", [F] + [R] * 99 + [F], 101),
+        ("100%", [F] * 1000, None),
+    ],
+)
+def test_thresholds_stop_the_run(text: str, outcomes: list[Outcome], stops_at: int | None) -> None:
+    """More failures than the number stop at once; a share stops from the hundredth row on, at a row that failed."""
+    failures = FailureCounter(FailureThreshold.parse(text))
+    reached = [place for place, outcome in enumerate(outcomes, start=1) if failures.count(outcome)]
+    assert (reached[0] if reached else None) == stops_at
+
+
+@pytest.mark.parametrize(
+    ("answers", "stops"),
+    [
+        ([True] * FORBIDDEN_IN_A_ROW, True),
+        ([True] * (FORBIDDEN_IN_A_ROW - 1), False),
+        (([True] * (FORBIDDEN_IN_A_ROW - 1) + [False]) * 3, False),
+        ([False] * 50 + [True] * FORBIDDEN_IN_A_ROW, True),
+    ],
+)
+def test_only_refusals_in_a_row_are_a_matter_of_the_credentials(answers: list[bool], stops: bool) -> None:
+    """Ten refusals of the method in a row stop the run; one other answer starts the count anew."""
+    failures = FailureCounter(FailureThreshold(50, True))
+    reached = [failures.count_forbidden(forbidden) for forbidden in answers]
+    assert reached[-1] is stops
+    assert not any(reached[:-1])

@@ -7,13 +7,13 @@ import pytest
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import RunContext
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker, ThroughputMeter
+from rolecall.engine.progress import PriorProgress, ProgressTracker, ThroughputMeter
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
 from rolecall.models import NoReply, OutageStatus, Outcome, Reply
-from rolecall.store.base import Count
+from rolecall.store.records import Count
 from tests.unit.engine.answers import NO_CONNECTION, OK, TOO_MANY, reply, result_of
 from tests.unit.engine.test_events import EventList
 from tests.unit.engine.virtual import turns

@@ -1,15 +1,10 @@
-"""The parts of a search that need no workspace: the question, its exceptions, the order of the answers."""
+"""The parts of a search that need no workspace: the query, its exclusions, and why a lookup is incomplete."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 
-from rolecall.engine.directory.find_gaps import GAP_HINTS, to_gap
-from rolecall.engine.directory.find_query import Exclusions, FindQuery
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.find_query import GAP_HINTS, Exclusions, FindQuery, to_gap
 from rolecall.rocketchat.error_table import PROXY_ERROR, ROOM_ARCHIVED
 from rolecall.rocketchat.operations import Role
 from rolecall.rocketchat.response_classifier import CallResult
@@ -70,53 +65,3 @@ def test_a_refusal_says_what_was_not_seen(meaning: object, reason: str, detail: 
     unseen = to_gap(CallResult(meaning, "", "502 Bad Gateway", 502), "r1")  # type: ignore[arg-type]  # one of the table
     assert unseen == (reason, "r1", detail)
     assert reason in GAP_HINTS
-
-
-async def numbers(most: int) -> AsyncIterator[int]:
-    """Give the numbers below `most`."""
-    for number in range(most):
-        yield number
-
-
-async def test_answers_come_in_the_order_of_the_questions() -> None:
-    """Lookups run at the same time, at most so many, and a quick result waits for those before it."""
-    under_way, most, gates = 0, 0, [asyncio.Event() for _ in range(6)]
-    gates[5].set()
-
-    async def work(number: int) -> int:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        if number % 3 == 2:  # the last of each three lets the others go, the latest first
-            for gate in reversed(gates[number - 2 : number + 1]):
-                gate.set()
-                await asyncio.sleep(0)
-        await gates[number].wait()
-        under_way -= 1
-        return number
-
-    async with aclosing(ordered_map(numbers(6), work, at_once=3)) as answers:
-        assert [answer async for answer in answers] == list(range(6))
-    assert most == 3
-
-
-async def test_what_is_under_way_ends_with_the_first_failure() -> None:
-    """After an exception no question is left behind."""
-    ended = []
-
-    async def work(number: int) -> int:
-        try:
-            if number == 1:
-                raise LookupError
-            if number > 1:
-                await asyncio.Event().wait()
-        finally:
-            ended.append(number)
-        return number
-
-    async with aclosing(ordered_map(numbers(9), work, at_once=4)) as answers:
-        assert await anext(answers) == 0
-        with pytest.raises(LookupError):
-            await anext(answers)
-    assert sorted(ended) == list(range(len(ended)))
-    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolecall.engine.eta import Estimate, estimate_duration, estimate_remaining
+from rolecall.engine.progress import Estimate, estimate_duration, estimate_remaining
 from rolecall.models import RateLimitPause, RateLimitStatus
 from rolecall.rocketchat.rate_limit_headers import Limits
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rolecall.engine import room_cache as module
-from rolecall.engine.room_cache import RoomCache
+from rolecall.engine import row_queue as module
+from rolecall.engine.row_queue import RoomCache
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import ARCHIVED, FORBIDDEN, NO_SUCH_USER, OK, TIMEOUT, pending, refusal, result_of
 
