@@ -14,7 +14,7 @@ from rolecall.engine.clock import Clock
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.files.input.job import open_job
-from rolecall.files.output.report import write_report
+from rolecall.files.output.report import open_reports
 from rolecall.models import BadRow, Outcome, Reply, Row, RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
@@ -153,7 +153,8 @@ class _Stock:
 
     def report(self) -> None:
         """Write report.csv from the ledger."""
-        write_report(self._folder, self._full.results(), self._full.extra_columns())
+        with open_reports(self._folder, self._full.extra_columns()) as write:
+            write(self._full.results())
 
     def _open(self) -> SqliteDatabase:
         return SqliteDatabase(self._full.path)

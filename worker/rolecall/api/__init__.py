@@ -6,10 +6,9 @@ These are the names that `rolecall` itself exports; everything below may change 
 from rolecall.api.change_roles import OperationName, change_roles, undo
 from rolecall.api.read_roles import FoundRoles, check, find, verify, write_reports
 from rolecall.api.row_ingest import RowInput, RowInputs
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.errors import InvalidRunDirectoryError, OperatorError, RunStopped
 from rolecall.app.find_roles import FindResult
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_paths import InvalidRunDirectoryError
 from rolecall.app.verify_run import VerifyResult
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus

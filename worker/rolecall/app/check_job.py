@@ -17,11 +17,10 @@ from rolecall.app.connection import (
     run_reading,
 )
 from rolecall.app.job_names import JobPages, with_ids
-from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import Run, identity_of, open_or_resume_run
+from rolecall.app.run_directory import Run, identity_of, on_thread, open_or_resume_run
+from rolecall.app.run_job import with_own_doubts
 from rolecall.app.run_paths import RunKind
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason

@@ -1,22 +1,30 @@
-"""Post the end of a run into a room or to a webhook; a failure to do so changes nothing about the run."""
+"""Report the end of a run to others: a message into a room or to a webhook, metrics for a monitor.
+
+A failure to do so changes nothing about the run.
+"""
 
 import asyncio
 import platform
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext, until_stopped
-from rolecall.app.errors import RunStopped
+from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import LOG_FILE
 from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import InvalidUrlError, workspace_url
 from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
@@ -141,3 +149,35 @@ async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | N
             return await call
     except TimeoutError:
         return NoReply(TIMEOUT.reason, "no response in time", maybe_sent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsWriter:
+    """The file, and what is known before there is a run."""
+
+    file: Path
+    workspace: str
+    operation: str
+    job: str
+    started_at: float
+    """Epoch seconds."""
+
+    def write(self, exit_code: int, summary: ReportSummary | None = None) -> None:
+        """Write how the command ended. Raises OSError."""
+        counts = summary.counts if summary is not None else ()
+        rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
+        metrics = RunMetrics(self.workspace, self.operation, self.job, self.started_at, time.time(), exit_code, rows)
+        write_metrics(self.file, metrics)
+
+
+def create_metrics_writer(file: Path, url: str, operation: str, job: str, *, allow_http: bool) -> MetricsWriter:
+    """Create the writer before the run. Raises OperatorError for a file that cannot be written."""
+    if not file.parent.is_dir():
+        raise OperatorError(f"The metrics file {file} cannot be written: there is no folder {file.parent}.")
+    if is_foreign_file(file):
+        raise OperatorError(f"The metrics file {file} exists and has no metrics of Rolecall; it is left as it is.")
+    try:
+        workspace = workspace_url(url, allow_http=allow_http)
+    except InvalidUrlError:  # reported below; not written here because the URL may contain a password
+        workspace = ""
+    return MetricsWriter(file, workspace, operation, "stdin" if job == "-" else Path(job).name, time.time())

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from rolecall.files.output.atomic_write import SymlinkError
 from rolecall.files.output.prometheus import (
     MAX_LABEL_LENGTH,
     RunMetrics,
@@ -17,6 +16,7 @@ from rolecall.files.output.prometheus import (
     is_foreign_file,
     write_metrics,
 )
+from rolecall.files.output.text_files import SymlinkError
 from rolecall.models import Outcome
 from rolecall.text import sanitise
 

@@ -1,7 +1,8 @@
 """`rolecall run`: take the role away from every pair of a job file."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -12,15 +13,27 @@ from rolecall.rocketchat.operations import OPERATIONS
 if TYPE_CHECKING:  # imported when the command runs
     from collections.abc import Coroutine
 
-    from rolecall.app.metrics import MetricsWriter
-    from rolecall.app.notifications import NotifyConfig
+    from rolecall.app.notifications import MetricsWriter, NotifyConfig
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
 
 
+class RunOptions(NamedTuple):
+    """The options of a run that are not those of the engine, the connection or the output."""
+
+    operation: str
+    report_format: tuple[str, ...]
+    dry_run: bool
+    plan: Path | None
+    notify: str | None
+    notify_file: Path | None
+    notify_on: str
+    metrics_file: Path | None
+    yes: bool
+
+
 @click.command(short_help="Take the role away from every pair of a job file.")
-@click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -58,23 +71,7 @@ if TYPE_CHECKING:  # imported when the command runs
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
-def run(
-    job: str,
-    out: Path | None,
-    dry_run: bool,
-    plan: Path | None,
-    notify: str | None,
-    notify_file: Path | None,
-    notify_on: str,
-    metrics_file: Path | None,
-    yes: bool,
-    report_format: tuple[str, ...],
-    operation: str,
-    encoding: str,
-    room_column: str,
-    user_column: str,
-    **shared: Any,
-) -> int:
+def run(source: JobSource, out: Path | None, **options: Any) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
     JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
@@ -82,30 +79,38 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from rolecall.app import check_job, run_job
+    from rolecall.app.check_job import CheckRequest
     from rolecall.cli.commands.check import run_check
-    from rolecall.cli.config import credentials
+
+    own = RunOptions(**{name: options.pop(name) for name in RunOptions._fields})
+    if own.plan is not None and (own.dry_run or options["retry_failed"]):
+        raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
+    if own.dry_run:
+        return run_check(source, out, CheckRequest(OPERATIONS[own.operation], own.report_format), options)
+    return _run(source, out, own, options)
+
+
+def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[str, Any]) -> int:
+    """Run a job; its metrics are written in any case, once there are credentials and a usable target."""
+    from rolecall.app.run_job import RunRequest, run_job
+    from rolecall.cli.config.credentials import load_credentials
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
-    if plan is not None and (dry_run or shared["retry_failed"]):
-        raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    source = JobSource(job, encoding, room_column, user_column)
-    if dry_run:
-        return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
-    url, who = credentials.load_credentials(console.print_warning)
-    config = _notify_config(notify, notify_file, only_failure=notify_on == "failure", allow_http=shared["allow_http"])
-    writer = _metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
+    url, credentials = load_credentials(console.print_warning)
+    config = _notify_config(own, allow_http=shared["allow_http"])
+    writer = _metrics_writer(own, url, source.path, allow_http=shared["allow_http"])
     code, summary = ExitCode.INTERRUPTED, None
     try:
-        context = create_context(shared, url, who, assume_yes=yes)
-        request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
+        context = create_context(shared, url, credentials, assume_yes=own.yes)
+        plan = open_plan(own.plan) if own.plan else None
+        request = RunRequest(OPERATIONS[own.operation], own.report_format, plan)
         with source.open() as opened:
-            work = run_job.run_job(opened, out, request, context.app)
-            result = event_loop.run(_finish(work, config, context), context.app.stop)
+            work = _finish(run_job(opened, out, request, context.app), config, context)
+            result = event_loop.run(work, context.app.stop)
         code, summary = exit_code_of_run(result), result.summary
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)
@@ -115,23 +120,22 @@ def run(
     return code
 
 
-def _notify_config(
-    given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
-) -> "NotifyConfig | None":
+def _notify_config(own: RunOptions, *, allow_http: bool) -> "NotifyConfig | None":
     from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.notify_target import choose_target
+    from rolecall.cli.config.credentials import choose_target
+    from rolecall.cli.terminal import console
 
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, typed=typed, allow_http=allow_http)
-    return None if target is None else NotifyConfig(target, only_failure=only_failure)
+    target = choose_target(own.notify, own.notify_file, console.print_warning, typed=typed, allow_http=allow_http)
+    return None if target is None else NotifyConfig(target, only_failure=own.notify_on == "failure")
 
 
-def _metrics_writer(
-    file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
-) -> "MetricsWriter | None":
-    from rolecall.app.metrics import create_metrics_writer
+def _metrics_writer(own: RunOptions, url: str, job: str, *, allow_http: bool) -> "MetricsWriter | None":
+    from rolecall.app.notifications import create_metrics_writer
 
-    return None if file is None else create_metrics_writer(file, url, operation, job, allow_http=allow_http)
+    if own.metrics_file is None:
+        return None
+    return create_metrics_writer(own.metrics_file, url, own.operation, job, allow_http=allow_http)
 
 
 async def _finish(
@@ -140,7 +144,7 @@ async def _finish(
     """Await a run, show its result, and post it."""
     from rolecall.app.notifications import notify
     from rolecall.cli.exit_codes import exit_code_of_run
-    from rolecall.cli.views.run_summary import show_run
+    from rolecall.cli.views.run_view import show_run
 
     result = await work
     show_run(result, exit_code_of_run(result), context.reporter)

@@ -10,20 +10,21 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Notice, RunPreview
-from rolecall.cli.options import OutputMode
+from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
 from rolecall.cli.terminal import console
-from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
 from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
-from rolecall.text import rfc3339
+from rolecall.text import plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
 LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
+MIN_REPORTED_SECONDS = 10.0
+"""Estimated seconds of a search from which on they are shown."""
 
 
 class ProgressReporter:
@@ -112,7 +113,56 @@ def fields(progress: Progress) -> dict[str, object]:
     if progress.remaining is not None:
         values["remaining"] = round(progress.remaining)
     if progress.pause is not None:
-        values["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
+        values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
     return values
+
+
+def format_question(preview: RunPreview) -> str:
+    """Format the question before the first row is sent."""
+    operation = preview.operation
+    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
+    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
+    question = f"{verb} {what} at {preview.workspace} as {preview.account}"
+    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+
+
+def is_urgent(notice: Notice) -> bool:
+    """Return whether a notice is shown with --quiet too."""
+    return isinstance(notice, ShuttingDown | Aborted)
+
+
+def format_notice(notice: Notice) -> str:
+    """Format a notice as one line; empty for one that is not worth it."""
+    match notice:
+        case ShuttingDown(seconds):
+            return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
+        case Aborted(folder):
+            return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case NotUndone():
+            return _format_not_undone(notice)
+        case OpenRows(rows, seconds):
+            what = f"{plural(rows, 'row')} in doubt: the role is as before, and a call may still arrive"
+            return f"{what}. Reading again in {seconds:.0f} s."
+        case FindStarted():
+            return _format_find_started(notice)
+
+
+def _format_not_undone(notice: NotUndone) -> str:
+    parts = []
+    if notice.inferred:
+        why = "their prior role is unknown"
+        parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
+    if notice.unknown:
+        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+    return f"Not undone: {', '.join(parts)}."
+
+
+def _format_find_started(notice: FindStarted) -> str:
+    parts = []
+    if notice.known:
+        parts.append(f"Going on with {notice.checkpoint}: {notice.known:,} answers are known.")
+    if notice.estimate is not None and notice.estimate.seconds >= MIN_REPORTED_SECONDS:
+        parts.append(f"Reading {plural(notice.left, 'user' if notice.by_user else 'room')}; {notice.estimate}.")
+    return " ".join(parts)

@@ -92,12 +92,12 @@ def status_json(status: RunStatus) -> Json:
         "stop": status.stop,
         "rows": progress.total,
         "done": progress.done,
-        "underWay": progress.in_flight,
+        "inFlight": progress.in_flight,
         "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
         "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
         "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
-        "heldUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
-        "awaySince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
+        "pausedUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
+        "outageSince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
         "sessions": [
             {

@@ -1,7 +1,7 @@
 """Finds the rooms and users that a job names: which id a name has, or why it has none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from rolecall.engine.directory.lookups import is_hidden_group
 from rolecall.engine.throttle.read_client import ReadClient
@@ -123,12 +123,9 @@ class NameLookup:
             if not self._sees_all and self._own_rooms is None:
                 rooms = self._list(ROOM_LISTS[self._kind], self._kind, MAX_OWN_ROOMS)
                 self._own_rooms = [room async for room in rooms if room.display_name]
-        if self._own_rooms is None:
-            listed: Iterable[ListedRoom] = [
-                room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)
-            ]
-        else:
-            listed = self._own_rooms
+        listed = self._own_rooms
+        if listed is None:
+            listed = [room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)]
         named = [room for room in listed if name in (room.name, room.display_name)]
         return [room for room in named if room.name == name] or named
 

@@ -6,10 +6,8 @@ from itertools import islice
 from operator import itemgetter
 
 from rolecall.files.input.columns import Header, clean_name
-from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect
-from rolecall.files.input.csv_records import CsvRecord, CsvRecords
-from rolecall.files.input.ids import Words, is_simple_id, make_row, trim, without_sign
-from rolecall.files.input.problems import BAD_ROW_REASONS
+from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect, CsvRecord, CsvRecords
+from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row, trim, without_sign
 from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import BadRow, JobRow, row_from_values

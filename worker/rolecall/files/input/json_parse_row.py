@@ -7,9 +7,8 @@ from typing import NamedTuple
 import orjson
 
 from rolecall.files.input.columns import DEFAULT_ROLES, VAGUE_NAMES, ColumnRole, ColumnRoles, normalise_name
-from rolecall.files.input.ids import Words, is_simple_id, make_row
+from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row
 from rolecall.files.input.json_shapes import RepeatedKeys, nested_role
-from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.models import BadRow, JobRow, Json, Row, row_from_values
 
 MAX_REPEATED_SIZE = 16 * 1024 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.files.output.atomic_write import replace_atomically
+from rolecall.files.output.text_files import replace_atomically
 from rolecall.text import sanitise
 
 FILE_MODE = 0o644

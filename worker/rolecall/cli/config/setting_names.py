@@ -1,4 +1,4 @@
-"""Variables that begin with ROLECALL_ and that no option reads: misspelt ones, and those of other programs."""
+"""The names of settings, as flags and as variables: suggestions for misspelt ones, and variables of other programs."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -6,13 +6,36 @@ from typing import NamedTuple
 import click
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.close_matches import edit_distance
-from rolecall.cli.config.usage_errors import variable_of
 
 OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
 """Variables that belong to no option of a command."""
 MAX_EDITS = 2
 """A name with at most so many wrong letters is a misspelt setting."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'run'?` with the most similar known word; empty if none is similar."""
+    from difflib import get_close_matches
+
+    words = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), list(words), n=1)
+    return f"did you mean {words[near[0]]!r}?" if near else ""
+
+
+def or_all(word: str, known: Iterable[str]) -> str:
+    """Return the most similar known word as a question; all known words if none is similar."""
+    words = sorted(known)
+    return did_you_mean(word, words) or (f"known are {', '.join(words)}." if words else "there are none.")
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Return how many letters must be inserted, deleted or replaced to make one word of the other (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        previous, row = row, [i]
+        for j, other_letter in enumerate(other, 1):
+            row.append(min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (letter != other_letter)))
+    return row[-1]
 
 
 class UnknownVariables(NamedTuple):
@@ -49,3 +72,13 @@ def format_others(names: Iterable[str]) -> str:
     first, *more = names
     rest = f" and {len(more)} more" if more else ""
     return f"{first}{rest} in the environment: no setting, ignored; 'rolecall config' lists such variables."
+
+
+def variable_of(option: click.Option) -> str:
+    """Return the variable of an option."""
+    return f"ROLECALL_{(option.name or '').upper()}"
+
+
+def flags_of(command: click.Command) -> list[str]:
+    """Return the flags of a command, as keys of its table: `max_failures`."""
+    return [option.name for option in command.params if isinstance(option, click.Option) and option.name]

@@ -1,14 +1,34 @@
-"""`verify.csv`: the rows whose role in the workspace differs from the report, or could not be read."""
+"""The CSV files of two commands: the job file that `find` writes, and `verify.csv` with the rows that differ."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, name_cell, text_cell
+from rolecall.files.output.text_files import replace_atomically
+from rolecall.models import RoleAssignment
 
 VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why", "roomName", "username")
+FIND_COLUMNS = ("roomId", "userId", "roomName", "userName", "fullName", "roles", "active")
+
+
+def write_find_csv(file: TextIO, rows: Iterable[RoleAssignment]) -> None:
+    """Write a job file as sanitised CSV, from which a job reader returns the same ids."""
+    writer = csv_writer(file)
+    writer.writerow(FIND_COLUMNS)
+    for row in rows:
+        writer.writerow(_find_cells(row))
+
+
+def _find_cells(row: RoleAssignment) -> list[str]:
+    names = (row.room_name, row.username, row.name, " ".join(row.roles))
+    return [
+        id_cell(row.room_id),
+        id_cell(row.user_id),
+        *map(name_cell, names),
+        YES_NO[row.active],
+    ]
 
 
 class VerifyCsvRow(NamedTuple):
@@ -34,10 +54,10 @@ def verify_csv(path: Path) -> Iterator[Callable[[VerifyCsvRow], object]]:
     with replace_atomically(path) as file:
         writer = csv_writer(file)
         writer.writerow(VERIFY_COLUMNS)
-        yield lambda row: writer.writerow(_cells(row))
+        yield lambda row: writer.writerow(_verify_cells(row))
 
 
-def _cells(row: VerifyCsvRow) -> list[str | int | None]:
+def _verify_cells(row: VerifyCsvRow) -> list[str | int | None]:
     return [
         row.line,
         id_cell(row.room_id),

@@ -1,14 +1,47 @@
-"""Write files atomically: a reader sees the old content or the new content, never a part. Private by default."""
+"""Text files: replaced atomically, private by default; and JSON without characters that act on a terminal."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from rolecall.files.json_codec import format_json
+import orjson
+
 from rolecall.models import Json, RolecallError
+from rolecall.text import REPLACEMENT, UNSAFE
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def format_json(value: Any, *, indent: bool = False) -> str:
+    """Return `value` as JSON text; control and direction characters are escaped.
+
+    Raises TypeError for a value that JSON cannot represent.
+    """
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+    return text if text.isprintable() else UNSAFE.sub(_escape, text)
+
+
+def parse_json_object(text: str | bytes) -> dict[str, Json] | None:
+    """Return the JSON object in `text`; None if `text` is anything else or is not JSON."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def replace_surrogates(text: str) -> str:
+    """Return `text` with each lone surrogate replaced by U+FFFD: JSON cannot represent them."""
+    return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    # A line break is part of the indentation (orjson escapes those inside texts); U+FFFD is harmless.
+    return match[0] if match[0] in ("\n", REPLACEMENT) else f"\\u{ord(match[0]):04x}"
 
 
 class SymlinkError(OSError, RolecallError):

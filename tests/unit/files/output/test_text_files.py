@@ -1,10 +1,22 @@
-"""Atomic writes: the file is replaced at once, is private, and is never written through a symbolic link."""
+"""Files are replaced at once, private, never through a symbolic link; JSON text is exact and safe on a terminal."""
 
 from pathlib import Path
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rolecall.files.output.atomic_write import SymlinkError, replace_atomically, write_json
+from rolecall.files.output.text_files import (
+    SymlinkError,
+    format_json,
+    parse_json_object,
+    replace_atomically,
+    replace_surrogates,
+    write_json,
+)
+from rolecall.models import Json
+from rolecall.text import UNSAFE
 
 
 def names_in(folder: Path) -> list[str]:
@@ -67,3 +79,35 @@ def test_json_is_indented_and_ends_in_a_line_break(tmp_path: Path) -> None:
     """`write_json` writes indented JSON with a line break at the end, and escapes control characters."""
     write_json(tmp_path / "summary.json", {"removed": 2, "job": "a\x85b"})
     assert (tmp_path / "summary.json").read_bytes() == b'{\n  "removed": 2,\n  "job": "a\\u0085b"\n}\n'
+
+
+@given(st.text(st.characters(codec="utf-8")), st.booleans())
+def test_json_text_is_exact_and_harmless(text: str, indent: bool) -> None:
+    """JSON keeps the text exactly, but no character in it acts on a terminal."""
+    written = format_json({text: text}, indent=indent)
+    assert orjson.loads(written) == {text: text}
+    assert set(UNSAFE.findall(written)) <= {"\ufffd", *("\n" * indent)}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a":[1]}\n', {"a": [1]}),
+        ('{"ü":null}', {"ü": None}),
+        (b"{}", {}),
+        (b"[1]", None),
+        (b"null", None),
+        (b'{"a":', None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_only_an_object_is_parsed(text: str | bytes, value: Json) -> None:
+    """Other values and text that is not JSON are None."""
+    assert parse_json_object(text) == value
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    """Text that JSON cannot represent becomes representable; other text is unchanged."""
+    assert replace_surrogates("a\ud800ü") == "a\ufffdü"
+    assert replace_surrogates("abc\x1b") == "abc\x1b"
