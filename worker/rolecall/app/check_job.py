@@ -26,8 +26,7 @@ from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
-from rolecall.models import Outcome
-from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
+from rolecall.models import CsvStyle, Outcome
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
 from rolecall.store.base import read_pages
@@ -43,6 +42,8 @@ class CheckRequest:
     formats: tuple[str, ...] = ()
     plan: Path | None = None
     """Where the plan is written."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class Work(NamedTuple):
@@ -65,8 +66,6 @@ class CheckResult(NamedTuple):
     """Why the check ended before its last row; None for a complete one."""
     changed_rooms: int
     """Rooms in which a run would change something."""
-    not_joined: int
-    """Rooms that the account has to join first."""
     whole_job: Work
     """A run of every pair."""
     planned: Work
@@ -137,12 +136,11 @@ async def _check(
 
 
 async def _result(run: Run, connection: Connection, request: CheckRequest, context: AppContext) -> CheckResult:
-    summary = await reports.write_reports(run, request.formats)
+    summary = await reports.write_reports(run, request.formats, request.csv)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
     planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED]
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
-    not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     return CheckResult(
         summary,
         operation,
@@ -150,7 +148,6 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
         version="",
         stop=None,
         changed_rooms=changed_rooms,
-        not_joined=not_joined,
         whole_job=Work(pairs, connection.estimate(context.settings, pairs)),
         planned=Work(planned, connection.estimate(context.settings, planned)),
         plan=request.plan,

@@ -29,7 +29,7 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
 from rolecall.store.records import Identity
@@ -44,6 +44,8 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class RunResult(NamedTuple):
@@ -94,7 +96,7 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
             await plan_guard.require_planned_pairs(request.plan, run, request.operation)
         due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
         if not due:
-            return await _nothing_due(run, request.formats)
+            return await _nothing_due(run, request)
         connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
@@ -135,9 +137,9 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
     return row._replace(doubt=None)
 
 
-async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
-    if formats or not await reports_up_to_date(run):
-        await reports.write_reports(run, formats)
+async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
+    if request.formats or request.csv or not await reports_up_to_date(run):
+        await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
@@ -213,7 +215,7 @@ async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorde
     summary, error = None, ""
     if is_recorded:
         try:
-            summary = await reports.write_reports(run, request.formats)
+            summary = await reports.write_reports(run, request.formats, request.csv)
         except (OSError, StoreError) as failure:
             error = str(failure)
     if summary is None:

@@ -112,7 +112,7 @@ async def _verify(
     reads, stop, clock = session.reader, session.stop, session.clock
     collector, writing, complete = _Collector(), asyncio.Lock(), False
     with suppress(_Incomplete):
-        async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
+        async with on_thread(verify_csv(run.folder / VERIFY_FILE, await reports.csv_style(run))) as write:
 
             async def on_rows(rows: Sequence[VerifiedRow]) -> None:
                 if listed := [_csv_row(row) for row in rows if collector.add(row)]:

@@ -201,6 +201,15 @@ class RowOutcome(NamedTuple):
         return cls(key, outcome, reason, None, error_type, message, finished_at, None, False, evidence)
 
 
+class CsvStyle(NamedTuple):
+    """How reports are written as CSV."""
+
+    delimiter: str = ","
+    """A comma, a semicolon or a tab."""
+    has_bom: bool = False
+    """A byte order mark comes first, by which spreadsheets recognise UTF-8."""
+
+
 class Result(NamedTuple):
     """One row of the report."""
 

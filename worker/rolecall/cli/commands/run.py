@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
+    from rolecall.models import CsvStyle
 
 
 class RunOptions(NamedTuple):
@@ -24,6 +25,7 @@ class RunOptions(NamedTuple):
 
     operation: str
     report_format: tuple[str, ...]
+    csv_style: "CsvStyle | None"
     dry_run: bool
     plan: Path | None
     notify: str | None
@@ -86,7 +88,9 @@ def run(source: JobSource, out: Path | None, **options: Any) -> int:
     if own.plan is not None and (own.dry_run or options["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     if own.dry_run:
-        return run_check(source, out, CheckRequest(OPERATIONS[own.operation], own.report_format), options)
+        return run_check(
+            source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options
+        )
     return _run(source, out, own, options)
 
 
@@ -107,7 +111,7 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
     try:
         context = create_context(shared, url, credentials, assume_yes=own.yes)
         plan = open_plan(own.plan) if own.plan else None
-        request = RunRequest(OPERATIONS[own.operation], own.report_format, plan)
+        request = RunRequest(OPERATIONS[own.operation], own.report_format, plan, own.csv_style)
         with source.open() as opened:
             work = _finish(run_job(opened, out, request, context.app), config, context)
             result = event_loop.run(work, context.app.stop)

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, name_cell, text_cell
+from rolecall.files.output.csv_sanitiser import RFC_4180, YES_NO, csv_writer, id_cell, name_cell, text_cell
 from rolecall.files.output.text_files import replace_atomically
-from rolecall.models import RoleAssignment
+from rolecall.models import CsvStyle, RoleAssignment
 
 VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why", "roomName", "username")
 FIND_COLUMNS = ("roomId", "userId", "roomName", "userName", "fullName", "roles", "active")
@@ -49,10 +49,10 @@ class VerifyCsvRow(NamedTuple):
 
 
 @contextmanager
-def verify_csv(path: Path) -> Iterator[Callable[[VerifyCsvRow], object]]:
+def verify_csv(path: Path, style: CsvStyle = RFC_4180) -> Iterator[Callable[[VerifyCsvRow], object]]:
     """Open `verify.csv` for writing; it replaces `path` when the block ends without an error. Raises OSError."""
     with replace_atomically(path) as file:
-        writer = csv_writer(file)
+        writer = csv_writer(file, style)
         writer.writerow(VERIFY_COLUMNS)
         yield lambda row: writer.writerow(_verify_cells(row))
 
