@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from rolecall.engine.directory.lookups import is_hidden_group
+from rolecall.engine.directory.lookups import is_hidden_group, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind, RolecallError
 from rolecall.rocketchat.error_table import BAD_REQUEST, FORBIDDEN, ROOM_NOT_FOUND, USER_NOT_FOUND
@@ -70,7 +70,7 @@ class NameLookup:
 
     async def _find_user(self, key: NameKey) -> FoundName:
         """Find a user by username, or by the id that a column of names may have too."""
-        for name in _spellings(key.name):
+        for name in username_spellings(key.name):
             user = await self._read_user(key, name)
             if user is not None and key.name in (user.user_id, user.username.lower()):
                 return FoundName(key, user.user_id, user.username)
@@ -143,13 +143,6 @@ class NameLookup:
             count += 1
             if (room := parse_listed_room(entry)) is not None:
                 yield room
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    """Return how the server may write a username: older and newer servers differ in the `@` of a federated one."""
-    if ":" not in name:
-        return (name,)
-    return (name, name[1:]) if name.startswith("@") else (name, f"@{name}")
 
 
 def _require_missing(key: NameKey, result: CallResult) -> None:
