@@ -1,6 +1,7 @@
 """Job files with names instead of ids, as people have them: each row has its room and its user by id or by name."""
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,7 @@ class Case(NamedTuple):
     """One file, and its rows: id or `#name`, id or `@name`; or the reason why a row is unusable."""
 
     content: str | bytes
-    rows: list[tuple[str, str] | str]
+    rows: Sequence[tuple[str, str] | str]
     options: ReadOptions = ReadOptions()
 
 

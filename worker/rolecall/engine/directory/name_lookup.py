@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from rolecall.engine.directory.lookups import is_hidden_group, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.models import FoundName, NameKey, NameKind, RolecallError
+from rolecall.models import FoundName, NameKey, NameKind
+from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
 from rolecall.rocketchat.error_table import BAD_REQUEST, FORBIDDEN, ROOM_NOT_FOUND, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
@@ -48,7 +49,7 @@ MAX_OWN_ROOMS = 10_000
 _NOUNS = {"groups": "private group", "channels": "public channel"}
 
 
-class NameLookupError(RolecallError):
+class NameLookupError(WorkspaceUnavailableError):
     """A name could neither be found nor be excluded; str() is one line for a person."""
 
 
