@@ -12,7 +12,7 @@ LAST_LINE = 2**63 - 1
 """The greatest line number that the store accepts."""
 
 RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
-"""A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
+"""A (room id, user id) pair, a mapping with ids or names (its keys named as in job files), or a Row."""
 RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
@@ -23,7 +23,9 @@ def parse_row_input(given: object, place: int) -> JobRow:
     """
     match given:
         case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
-            return parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+            row = parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+            is_named = isinstance(row, Row) and (given.room_name or given.username)
+            return row._replace(room_name=given.room_name, username=given.username) if is_named else row
         case Row():
             return parse_row(None, place)
         case Mapping() if _has_names(given):
