@@ -4,14 +4,16 @@ import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
 from rolecall.files.input.ids import Words, make_row, trim
+from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.output.report import ReportFiles, open_reports
-from rolecall.models import MAX_ID_LENGTH, JobRow, Result, Row
-from rolecall.text import UNSAFE
+from rolecall.models import MAX_ID_LENGTH, BadRow, JobRow, Result, Row
+from rolecall.text import UNSAFE, format_room, format_user
 
 _SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -45,6 +47,43 @@ def write_report(
     """Write the reports of a run from its results; `columns` are the job's besides the ids."""
     with open_reports(folder, columns, files or ReportFiles()) as write:
         write(results)
+
+
+Taken = list[tuple[str, str] | str]
+"""For each row its pair, with `#name` or `@name` in place of an id; or the reason why it is unusable."""
+
+
+class Read(NamedTuple):
+    """What was read of a file."""
+
+    rows: list[JobRow]
+    warnings: list[str]
+
+
+def read(content: bytes, options: ReadOptions = ReadOptions()) -> Read:  # noqa: B008 - it is frozen
+    """Return the rows of a job file and the warnings about it."""
+    warnings: list[str] = []
+    with open_job("-", io.BytesIO(content), options, warnings.append) as job:
+        rows = list(job.rows())
+        assert list(job.rows()) == rows
+    return Read(rows, warnings)
+
+
+def taken(rows: list[JobRow]) -> Taken:
+    """Return each row as a case expects it."""
+    found: Taken = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            found.append(row.reason)
+        else:
+            room, user = format_room(row.room_id, row.room_name), format_user(row.user_id, row.username)
+            found.append((row.room_id or room, row.user_id or user))
+    return found
+
+
+def encode(content: str | bytes) -> bytes:
+    """Return the content of a file as bytes."""
+    return content if isinstance(content, bytes) else content.encode()
 
 
 Cell = str | int | float | bool
