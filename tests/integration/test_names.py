@@ -111,7 +111,7 @@ async def test_a_name_has_its_id_or_a_reason(roles: Sequence[str], key: NameKey,
 
 @pytest.mark.parametrize(("roles", "expected"), [(ADMIN, group(UNJOINED)), (MEMBER, ROOM_NAME_NOT_JOINED)])
 async def test_a_group_that_is_not_joined(roles: Sequence[str], expected: str) -> None:
-    """An account that may administrate rooms gets its id; another one is told that it must be invited."""
+    """An account that may administrate rooms gets its id; for another one the reason says so."""
     async with Sandbox(furnished(roles)) as sandbox, opened(sandbox, roles=roles) as (lookup, _):
         found = await lookup.find(room_key(UNJOINED))
     assert (found.id or found.reason) == expected
@@ -178,7 +178,7 @@ async def import_named(
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 async def test_pairs_stay_pairs_and_each_name_is_looked_up_once(size: int) -> None:
-    """Whatever the pages, each row gets its own two ids in its place, and the server one question for each name."""
+    """With pages of any size, each row gets its own two ids in its place, and each name costs one call."""
     departments = ("finance", "legal", "sales", "platform")
     rows: list[JobRow] = [
         named(line, f"{department}-{topic}", f"{department}.{position}".title())
@@ -227,7 +227,7 @@ async def test_rows_with_ids_need_no_workspace() -> None:
 
 
 async def test_a_rename_changes_nothing_for_a_run() -> None:
-    """A later import of the same run takes the ids of the first, and asks only for names that it did not have."""
+    """A later import of the same run has the ids of the first, and looks up only the names that had none."""
     store, world = MemoryStore(), furnished()
     rows: list[JobRow] = [named(2, "finance-planning", "finance.lead"), named(3, "late", "finance.lead")]
     async with Sandbox(world) as sandbox:

@@ -159,7 +159,7 @@ async def test_a_room_that_is_not_found_is_looked_at_closer(start: Start, body: 
 
 
 async def test_an_id_that_is_a_name_is_recognised(start: Start) -> None:
-    """One more call shows that there is a room of this name; the rows say so, and an id of the server is not asked."""
+    """One more call shows that there is a room of this name; an id like those of the server costs none."""
     own_id = "Zk3PdVx7RmLq2WcTn"
     run = start([("finance", "u0"), (own_id, "u1")], lambda _: NO_SUCH_ROOM, replace(PLAIN, concurrency=1))
     run.client.counters_answer = reply(400, b'{"success":false,"errorType":"error-room-not-found"}')

@@ -22,6 +22,8 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    room_names: tuple[str, ...] = ()
+    """The names of all these rooms, where they are few and known."""
 
 
 class ShuttingDown(NamedTuple):

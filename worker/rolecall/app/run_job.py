@@ -31,8 +31,11 @@ from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import PAGE_SIZE, StoreError, read_pages
 from rolecall.store.records import Identity
+
+MAX_NAMED_ROOMS = 3
+"""Rooms that the question before a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,23 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
             plan_guard.require_same_account(request.plan, connection.account)
         workspace, account = run.identity.workspace, connection.account.username
         estimate = connection.estimate(context.settings, due)
-        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+        names = await _room_names(run, rooms, retry_failed=context.settings.retry_failed)
+        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, room_names=names)
+        if not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
         return await _send(run, connection, request, context, due)
+
+
+async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
+    """Return the names of the rooms of the due rows, in job order.
+
+    Empty where the rooms are many, one has no name, or not all are among the first rows.
+    """
+    if rooms > MAX_NAMED_ROOMS:
+        return ()
+    first = await run.store.fetch_due(0, PAGE_SIZE, retry_failed=retry_failed)
+    names = {row.room_id: row.room_name for _, row in first}
+    return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
