@@ -4,9 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from rolecall import change_roles
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.name_lookup import (
     ROOM_NAME_AMBIGUOUS,
@@ -284,3 +286,33 @@ def test_a_found_name_is_a_value() -> None:
     """Names of rooms and users with the same spelling are different keys."""
     assert room_key("x") != user_key("x")
     assert FoundName(room_key("x")).id == ""
+
+
+# From a program
+
+
+async def test_a_program_names_rooms_and_users(tmp_path: Path) -> None:
+    """Mappings may have names; a later call on the same folder looks none of them up again."""
+    rows = [
+        {"roomName": "finance-planning", "username": "finance.lead", "note": 1},
+        {"room": "no-such", "userId": user("finance.lead")},
+        {"roomId": group("legal-budget"), "user": "@Legal.Lead"},
+    ]
+    world = furnished()
+
+    async def run() -> dict[int | None, tuple[str, str, str]]:
+        connection, credentials = ConnectionConfig(sandbox.url), Credentials(ACCOUNT.user_id, ACCOUNT.token)
+        work = change_roles(rows, connection=connection, credentials=credentials, folder=tmp_path, settings=QUICK)
+        return {result.line: (result.outcome, result.room_name, result.username) async for result in work}
+
+    expected = {
+        1: ("removed", "finance-planning", "finance.lead"),
+        2: ("invalid", "no-such", ""),
+        3: ("removed", "legal-budget", "legal.lead"),
+    }
+    async with Sandbox(world) as sandbox:
+        assert await run() == expected
+        before = len(world.calls)
+        assert await run() == expected
+        looked_up = {call.room_id or call.user_id for call in world.calls[before:] if call.route.endswith(".info")}
+    assert looked_up == {"no-such"}

@@ -5,18 +5,20 @@ the same ids.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from typing import cast
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.name_lookup import NameLookup
-from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.throttle.read_client import run_until_stopped
 from rolecall.models import BadRow, FoundName, JobRow, NamedRow, NameKey, NameKind, Row
 from rolecall.store.base import RunStore
 
 PAGES_AHEAD = 4
 """Pages whose names are looked up at the same time."""
+MAX_RECENT = 10_000
+"""Names that are remembered, so that memory does not grow with the job; the store has them all."""
 LOG_INTERVAL = 10.0
 """Seconds between two events about the names that were found so far."""
 
@@ -34,6 +36,8 @@ class NameResolver:
         self._lookup: tuple[NameLookup, RunContext] | None = None
         self._slots: asyncio.Semaphore | None = None
         self._in_flight: dict[NameKey, asyncio.Task[FoundName]] = {}
+        self._recent: dict[NameKey, FoundName] = {}
+        """Names that need no query of the store, at most MAX_RECENT."""
         self._found = self._not_found = 0
         self._logged_at = 0.0
 
@@ -42,22 +46,39 @@ class NameResolver:
 
         Raises ShutdownRequested, NameLookupError, and what connecting raises.
         """
+        running: deque[asyncio.Task[Sequence[Row | BadRow]]] = deque()
         try:
-            async with aclosing(ordered_map(pages, self._resolve_page, at_once=PAGES_AHEAD)) as resolved:
-                async for page in resolved:
-                    yield page
+            async for page in pages:
+                if not running and not any(isinstance(row, NamedRow) for row in page):
+                    yield cast(Sequence[Row | BadRow], page)  # at once: reading ahead would slow the store down
+                    continue
+                running.append(asyncio.create_task(self._resolve_page(page), name="resolve a page"))
+                if len(running) >= PAGES_AHEAD:
+                    yield await running[0]
+                    running.popleft()
+            while running:
+                yield await running[0]
+                running.popleft()
             if self._lookup is not None:
                 self._lookup[1].events.names_resolved(self._found, self._not_found, done=True)
         finally:
-            tasks = list(self._in_flight.values())
+            tasks = [*running, *self._in_flight.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resolve_page(self, page: Sequence[JobRow]) -> Sequence[Row | BadRow]:
         keys = dict.fromkeys(key for row in page if isinstance(row, NamedRow) for key in _keys_of(row))
-        known = await self._find(list(keys)) if keys else {}
+        known = {key: found for key in keys if (found := self._recent.get(key)) is not None}
+        if missing := [key for key in keys if key not in known]:
+            known |= await self._find(missing)
+            self._remember(known)
         return [_with_ids(row, known) if isinstance(row, NamedRow) else row for row in page]
+
+    def _remember(self, known: Mapping[NameKey, FoundName]) -> None:
+        if len(self._recent) > MAX_RECENT:
+            self._recent.clear()
+        self._recent.update(known)
 
     async def _find(self, keys: Sequence[NameKey]) -> Mapping[NameKey, FoundName]:
         known = {found.key: found for found in await self._store.find_names(keys)}

@@ -58,8 +58,12 @@ class JobImport:
         if isinstance(row, BadRow):
             self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
             return
-        names = (row.room_name or None, row.username or None)
-        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra, *names)).rowcount
+        values = (row.room_id, row.user_id, place, row.line, extra)
+        if row.room_name or row.username:
+            names = (row.room_name, row.username)
+            is_new = self._db.execute(sql.INSERT_NAMED_PAIR, (*values, *names)).rowcount
+        else:
+            is_new = self._db.execute(sql.INSERT_PAIR, values).rowcount
         if not is_new:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
