@@ -38,6 +38,11 @@ class MemoryStore:
         self._is_gone = False
         """True when no call may be completed either."""
 
+    @property
+    def contents(self) -> Contents:
+        """What is on the disk at this moment."""
+        return self._contents
+
     def crash(self) -> "MemoryStore":
         """Return the store as the next process finds it. This one raises StoreError from now on, also in open calls."""
         self._is_closed = self._is_gone = True
@@ -154,6 +159,11 @@ class MemoryStore:
         rooms = [entry.room_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)]
         return len(rooms), len(set(rooms))
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        removed = [entry for entry in (await self._open()).entries.values() if entry.place is None]
+        return sum(entry.outcome is Outcome.UNKNOWN or (not entry.outcome and entry.in_doubt) for entry in removed)
+
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
         entries = (await self._open()).job_entries()
@@ -194,9 +204,9 @@ class MemoryStore:
         self._contents = replace(contents, entries=entries, keys=keys_by_pair(entries))
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
-        entries = {key: entry._replace(recorded=None) for key, entry in contents.entries.items()}
+        entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
         self._contents = replace(contents, entries=entries)
 
     async def commit(self, batch: Batch) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 from rolecall.app.connection import AppContext, LazyConnection, open_read_session
 from rolecall.app.errors import RunStopped
@@ -11,6 +10,7 @@ from rolecall.engine.context import RunContext
 from rolecall.engine.directory.name_lookup import NameLookup
 from rolecall.engine.directory.name_resolver import NameResolver
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
+from rolecall.file_access import Target
 from rolecall.models import BadRow, JobRow, Row
 
 JobPages = AsyncGenerator[Sequence[JobRow], None]
@@ -20,7 +20,7 @@ Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 
 
 async def with_ids(
-    pages: JobPages, run: Run, connection: LazyConnection, context: AppContext, *, log_file: Path | None
+    pages: JobPages, run: Run, connection: LazyConnection, context: AppContext, *, log_file: Target | None
 ) -> Pages:
     """Yield the pages while they are imported into the run's store; each name is looked up once for the run.
 

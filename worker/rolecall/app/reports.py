@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_re
 from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import HINTS, ROOM_NOT_JOINED
-from rolecall.store.base import RunStore
+from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
@@ -134,6 +134,18 @@ async def csv_style(run: Run) -> CsvStyle:
 
 
 async def write_reports(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
+    """Write the reports and record that they are current. Raises OSError and StoreError."""
+    summary = await write_report_files(run, formats, style)
+    await mark_reports_current(run)
+    return summary
+
+
+async def mark_reports_current(run: Run) -> None:
+    """Record that the reports have everything that the store knows."""
+    await run.store.set_meta(**{REPORTS_STATE: "yes"})
+
+
+async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
     Without a `style` the CSV files have the one of the last time. Raises OSError and StoreError.
@@ -143,17 +155,17 @@ async def write_reports(run: Run, formats: Collection[str], style: CsvStyle | No
     further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
-    if style is not None:
-        await store.set_meta(**{REPORT_STYLE: f"{style.delimiter}{' bom' if style.has_bom else ''}"})
-    files = ReportFiles(
-        formats, further, retry=is_run, doubts_of=target if has_doubts else None, style=style or await csv_style(run)
-    )
-    opened = open_reports(run.folder, await store.extra_columns(), files)
+    if style is None:
+        style = await csv_style(run)
+    else:
+        with suppress(StoreError):  # a store that was deleted is still read
+            await store.set_meta(**{REPORT_STYLE: f"{style.delimiter}{' bom' if style.has_bom else ''}"})
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None, style=style)
+    opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
-    await store.set_meta(**{REPORTS_STATE: "yes"})
+    await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
 

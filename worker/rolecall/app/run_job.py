@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, LazyConnection
+from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
-from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
-    open_or_resume_run,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
@@ -31,7 +33,7 @@ from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import PAGE_SIZE, StoreError, read_pages
+from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity
 
 MAX_NAMED_ROOMS = 3
@@ -47,6 +49,10 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one of the job."""
+    is_unattended: bool = False
+    """No person can be asked: an unfinished run of the job's former content is continued."""
     csv: CsvStyle | None = None
     """The style of the CSV files; None for that of the last time."""
 
@@ -67,6 +73,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -83,33 +93,45 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
-    retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    start = StartOptions(
+        out,
+        anew=request.anew,
+        retry_failed=context.settings.retry_failed,
+        continues_edited=request.is_unattended and request.plan is None,
+    )
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
 async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
+    retry_failed = context.settings.retry_failed
     async with LazyConnection(context) as lazy:
         if await run.store.identity() != run.identity:
-            pages = with_ids(rows(), run, lazy, context, log_file=run.log_file)
-            await _import(run, pages, request)
+            await _import(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
         if request.plan is not None and not await run.store.sessions():
             await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-        due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-        if not due:
+        due, rooms = await run.store.count_due(retry_failed=retry_failed)
+        if not due and not await run.store.count_removed_in_doubt():
             return await _nothing_due(run, request)
+        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
         connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
-        workspace, account = run.identity.workspace, connection.account.username
-        estimate = connection.estimate(context.settings, due)
-        names = await _room_names(run, rooms, retry_failed=context.settings.retry_failed)
-        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, room_names=names)
-        if not context.observer.confirm(preview):
+        preview = RunPreview(
+            request.operation,
+            run.identity.workspace,
+            connection.account.username,
+            due,
+            rooms,
+            connection.estimate(context.settings, due),
+            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+        )
+        if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, earlier)
 
 
 async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
@@ -139,11 +161,8 @@ async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 
@@ -160,7 +179,9 @@ async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+async def _send(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
+) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
@@ -171,12 +192,13 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
         caller=connection.caller,
         follows_plan=request.plan is not None,
     )
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    due = earlier.total - earlier.done
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
+                await settle_removed_rows(run, connection, request.operation, context)
                 await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)
@@ -184,15 +206,20 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
 
 
 @dataclass(slots=True)
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
@@ -215,7 +242,7 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
+            session.failure = failure
         context.events.session_ended(clock.now() - started, context.outcomes)
 
 
@@ -228,14 +255,19 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats, request.csv)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats, request.csv)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

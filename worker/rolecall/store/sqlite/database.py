@@ -7,8 +7,9 @@ from typing import Self
 
 import orjson
 
+from rolecall.file_access import Target
 from rolecall.models import DueRow, FoundName, NameKey, NameKind, Outcome, Result
-from rolecall.store.base import StoreError
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, RoomCount, Session
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
@@ -30,16 +31,16 @@ from rolecall.store.sqlite.rows import (
 class SqliteDatabase:
     """The store of one run in one file. Raises StoreError where SQLite fails."""
 
-    def __init__(self, path: Path, *, snapshot: bool = False) -> None:
-        """Open the file at `path`: create it where there is none, or (`snapshot`) read it as it is now.
+    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT, *, snapshot: bool = False) -> None:
+        """Open a store file: create it where there is none, or (`snapshot`) read it as it is now.
 
         Raises InvalidStoreError for any file that is not a store.
         """
         opener = SqliteConnection.open_snapshot if snapshot else SqliteConnection.open
-        self._connection = opener(path)
+        self._connection = opener(file, lock_wait)
         self._db = self._connection.db
         self._errors, self._transaction = self._connection.errors, self._connection.transaction
-        self.path = path
+        self.path = self._connection.path
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -106,7 +107,7 @@ class SqliteDatabase:
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""
-        with self._errors():
+        with self._transaction(changes_rows=False):
             self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
@@ -116,6 +117,16 @@ class SqliteDatabase:
                 return 0, 0
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
+
+    def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        with self._errors():
+            return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
+
+    def groups(self) -> list[Group]:
+        """Return all rows in groups, by one statement."""
+        with self._errors():
+            return self._groups()
 
     def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
@@ -154,7 +165,7 @@ class SqliteDatabase:
             self._db.execute(sql.DELETE_REMOVED)
 
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
 
