@@ -78,10 +78,10 @@ class RunOptions(NamedTuple):
 def run(source: JobSource, out: Path | None, **options: Any) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
-    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
-    again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
-    ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
-    such as ROLECALL_RATE.
+    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin; rooms and users by
+    id or by name. The same command again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and
+    ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every
+    option is also a variable, such as ROLECALL_RATE.
     """
     from rolecall.app.check_job import CheckRequest
     from rolecall.cli.commands.check import run_check
