@@ -70,8 +70,8 @@ def room_key(name: str) -> NameKey:
 
 
 def user_key(name: str) -> NameKey:
-    """Return the key of a user, as the resolver makes it."""
-    return NameKey(NameKind.USER, name.lower())
+    """Return the key of a user."""
+    return NameKey(NameKind.USER, name)
 
 
 @pytest.mark.parametrize("roles", [ADMIN, MEMBER])
@@ -93,7 +93,8 @@ def user_key(name: str) -> NameKey:
         (user_key("@alice:remote.example"), "fed1"),
         (user_key("alice:remote.example"), "fed1"),
         (user_key("@bob:remote.example"), "fed2"),
-        (user_key("userFinanceLead"), USER_NAME_NOT_FOUND),  # an id has one spelling
+        (user_key("userFinanceLead"), user("finance.lead")),
+        (user_key("userfinancelead"), USER_NAME_NOT_FOUND),  # an id has one spelling
         (user_key("nobody"), USER_NAME_NOT_FOUND),
         (user_key("finance.lead@example.org"), USER_NAME_NOT_FOUND),
     ],
@@ -126,15 +127,35 @@ async def test_channels_by_name() -> None:
         assert (await lookup.find(room_key("finance-planning"))).reason == ROOM_NAME_OF_OTHER_KIND
 
 
-@pytest.mark.parametrize("key", [user_key("finance.lead"), room_key("finance-planning")], ids=str)
-@pytest.mark.parametrize("status", [403, 500])
-async def test_what_cannot_be_read_is_no_missing_name(key: NameKey, status: int) -> None:
+@pytest.mark.parametrize(
+    ("key", "route", "status"),
+    [
+        (user_key("finance.lead"), "users.info", 403),
+        (user_key("finance.lead"), "users.info", 500),
+        (room_key("finance-planning"), "groups.info", 403),
+        (room_key("finance-planning"), "groups.info", 500),
+        (room_key("Büro"), "rooms.adminRooms", 500),
+        (room_key("Büro"), "permissions.listAll", 500),
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_read_is_no_missing_name(key: NameKey, route: str, status: int) -> None:
     """A server that does not answer the question is an error for the operator: the name may exist."""
-    route = "users.info" if key.kind is NameKind.USER else "groups.info"
     faults = [Fault(Kind.STATUS, FaultMatch(route=route), times=None, status=status)]
     async with Sandbox(furnished(), faults=faults) as sandbox, opened(sandbox) as (lookup, _):
         with pytest.raises(NameLookupError, match="could not be looked up"):
             await lookup.find(key)
+
+
+@pytest.mark.parametrize("route", ["rooms.adminRooms", "permissions.listAll"])
+async def test_lists_that_the_account_may_not_read(route: str) -> None:
+    """Without the lists a name is found by itself only; a name that people see is not found."""
+    world = furnished()
+    world.forbid(route)
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        assert (await lookup.find(room_key("buero"))).id == "B1"
+        assert bool((await lookup.find(room_key("Büro"))).id) is (route == "permissions.listAll")  # among the own ones
+        assert (await lookup.find(room_key("no-such"))).reason == ROOM_NAME_NOT_FOUND
 
 
 async def test_a_fault_that_passes_is_retried() -> None:

@@ -123,7 +123,7 @@ class NameKey(NamedTuple):
 
     kind: NameKind
     name: str
-    """As in `Row`; usernames in lower case, because the server does not distinguish them."""
+    """As in `Row`, or an id: a column of names may have some."""
 
 
 class FoundName(NamedTuple):

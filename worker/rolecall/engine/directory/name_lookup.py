@@ -7,7 +7,14 @@ from rolecall.engine.directory.lookups import is_hidden_group, username_spelling
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind
 from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
-from rolecall.rocketchat.error_table import BAD_REQUEST, FORBIDDEN, ROOM_NOT_FOUND, USER_NOT_FOUND
+from rolecall.rocketchat.error_table import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    NO_SUCH_ROUTE,
+    ROOM_ARCHIVED,
+    ROOM_NOT_FOUND,
+    USER_NOT_FOUND,
+)
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
     ADMIN_ROOMS,
@@ -73,9 +80,7 @@ class NameLookup:
         """Find a user by username, or by the id that a column of names may have too."""
         for name in username_spellings(key.name):
             user = await self._read_user(key, name)
-            if user is not None and key.name in (user.user_id, user.username.lower()):
-                return FoundName(key, user.user_id, user.username)
-            if user is not None and user.username.lower() == name:
+            if user is not None and (user.user_id == key.name or user.username.lower() == name.lower()):
                 return FoundName(key, user.user_id, user.username)
         return _not_found(key, USER_NAME_NOT_FOUND, f"There is no user {format_user('', key.name)}.")
 
@@ -90,7 +95,7 @@ class NameLookup:
         """Find a room by its name, its display name, or the id that a column of names may have too."""
         if (room := await self._read_room(key, self._kind, roomName=key.name)) is not None:
             return FoundName(key, room.room_id, room.name or key.name)
-        rooms = [room for room in await self._rooms_shown_as(key.name) if room.kind == ROOM_TYPES[self._kind]]
+        rooms = [room for room in await self._rooms_shown_as(key) if room.kind == ROOM_TYPES[self._kind]]
         if len(rooms) > 1:
             ids = ", ".join(room.room_id for room in rooms[:5])
             return _not_found(key, ROOM_NAME_AMBIGUOUS, f"{len(rooms)} rooms are shown as '{key.name}': {ids}.")
@@ -104,7 +109,7 @@ class NameLookup:
             message = f"The private group #{key.name} exists, and the account is not a member of it."
             return _not_found(key, ROOM_NAME_NOT_JOINED, message)
         other = next(kind for kind in ROOM_TYPES if kind != self._kind)
-        if await self._read_room(key, other, roomName=key.name) is not None:
+        if (await self._reads.read(ROOM_INFO[other], roomName=key.name)).body is not None:
             message = f"#{key.name} is a {_NOUNS[other]}, not a {_NOUNS[self._kind]}."
             return _not_found(key, ROOM_NAME_OF_OTHER_KIND, message)
         return _not_found(key, ROOM_NAME_NOT_FOUND, f"There is no {_NOUNS[self._kind]} #{key.name}.")
@@ -116,30 +121,38 @@ class NameLookup:
         _require_missing(key, read.verdict)
         return None
 
-    async def _rooms_shown_as(self, name: str) -> list[ListedRoom]:
+    async def _rooms_shown_as(self, key: NameKey) -> list[ListedRoom]:
         """Return the rooms with this name or display name, among all rooms or those that the account sees."""
         async with self._listing:
             if self._sees_all is None:
-                self._sees_all = await self._may_see_all_rooms()
+                self._sees_all = await self._may_see_all_rooms(key)
             if not self._sees_all and self._own_rooms is None:
-                rooms = self._list(ROOM_LISTS[self._kind], self._kind, MAX_OWN_ROOMS)
+                rooms = self._list(key, ROOM_LISTS[self._kind], self._kind, limit=MAX_OWN_ROOMS)
                 self._own_rooms = [room async for room in rooms if room.display_name]
         listed = self._own_rooms
         if listed is None:
-            listed = [room async for room in self._list(ADMIN_ROOMS, "rooms", MAX_SEARCHED, filter=name)]
-        named = [room for room in listed if name in (room.name, room.display_name)]
-        return [room for room in named if room.name == name] or named
+            rooms = self._list(key, ADMIN_ROOMS, "rooms", limit=MAX_SEARCHED, filter=key.name)
+            listed = [room async for room in rooms]
+        named = [room for room in listed if key.name in (room.name, room.display_name)]
+        return [room for room in named if room.name == key.name] or named
 
-    async def _may_see_all_rooms(self) -> bool:
+    async def _may_see_all_rooms(self, key: NameKey) -> bool:
         read = await self._reads.read(PERMISSIONS)
+        if read.body is None:
+            _require_refused(key, read.verdict)
         allowed = parse_permission(read.body, SEE_ALL_ROOMS) if read.body is not None else None
         return not self._account_roles.isdisjoint(allowed or ())
 
-    async def _list(self, path: str, entries: str, limit: int, **query: str) -> AsyncIterator[ListedRoom]:
-        """Return the rooms of a list, as far as it can be read: it is only needed where a name is not found."""
+    async def _list(
+        self, key: NameKey, path: str, entries: str, *, limit: int, **query: str
+    ) -> AsyncIterator[ListedRoom]:
+        """Return the rooms of a list, at most `limit`; none where the account may not read it."""
         count = 0
         async for entry in self._reads.entries(path, entries, **query):
-            if isinstance(entry, CallResult) or count == limit:
+            if isinstance(entry, CallResult):
+                _require_refused(key, entry)
+                return
+            if count == limit:
                 return
             count += 1
             if (room := parse_listed_room(entry)) is not None:
@@ -147,12 +160,23 @@ class NameLookup:
 
 
 def _require_missing(key: NameKey, result: CallResult) -> None:
-    """Raise NameLookupError unless a response says that there is nothing by this name."""
-    if result.rule in (ROOM_NOT_FOUND, USER_NOT_FOUND, BAD_REQUEST):
-        return
+    """Raise NameLookupError unless a response says that there is nothing by this name, or nothing that it shows."""
+    if result.rule not in (ROOM_NOT_FOUND, ROOM_ARCHIVED, USER_NOT_FOUND, BAD_REQUEST):
+        raise _error(key, result)
+
+
+def _require_refused(key: NameKey, result: CallResult) -> None:
+    """Raise NameLookupError unless a response says that the account may not read this, or that there is no route."""
+    if result.rule is not FORBIDDEN and result.rule.reason != NO_SUCH_ROUTE.reason:
+        raise _error(key, result)
+
+
+def _error(key: NameKey, result: CallResult) -> NameLookupError:
     what = f"room #{key.name}" if key.kind is NameKind.ROOM else f"user {format_user('', key.name)}"
-    why = FORBIDDEN.hint if result.rule is FORBIDDEN else f"{result.rule.reason} {result.message}".strip()
-    raise NameLookupError(f"The {what} could not be looked up ({why}). Nothing was sent; the same command tries again.")
+    why = "the account may not read this" if result.rule is FORBIDDEN else f"{result.rule.reason} {result.message}"
+    return NameLookupError(
+        f"The {what} could not be looked up ({why.strip()}). Nothing was sent; the same command tries again."
+    )
 
 
 def _not_found(key: NameKey, reason: str, message: str) -> FoundName:

@@ -127,7 +127,7 @@ class NameResolver:
 
 def _keys_of(row: NamedRow) -> Sequence[NameKey]:
     room = () if row.room_id else (NameKey(NameKind.ROOM, row.room_name),)
-    user = () if row.user_id else (NameKey(NameKind.USER, row.username.lower()),)
+    user = () if row.user_id else (NameKey(NameKind.USER, row.username),)
     return room + user
 
 
