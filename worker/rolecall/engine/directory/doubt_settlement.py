@@ -17,7 +17,6 @@ from rolecall.engine.settlement import (
     can_change,
     do_roles_prove,
     find_change,
-    has_changed_it,
     is_as_wanted,
     outcome_of,
     reason_of,
@@ -81,7 +80,7 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return None
     if is_as_wanted(state, operation):
         return _settle_changed(doubt, later, change, operation)
-    if is_known and has_changed_it(later.messages, prior, operation):
+    if is_known and change is Messages.OURS:
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
@@ -99,13 +98,13 @@ def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operatio
         return None
     prior = doubt.prior._replace(username=doubt.prior.username or later.reading.prior.username)
     state = later.reading.prior.state
+    change = find_change(later.messages, prior, operation)
     if is_as_wanted(state, operation):
-        change = find_change(later.messages, prior, operation)
         proves = later.reading.is_sure and do_roles_prove(doubt.attempted_at, later.read_at)
         settlement = settle(Case(True, True, Ending.AS_WANTED, change, roles_prove=proves))
         outcome, reason = outcome_of(settlement.verdict, operation), reason_of(settlement, operation, "")
         return SettledDoubt(outcome, reason, settlement.evidence or Evidence.INFERRED)
-    if can_change(state, operation) and has_changed_it(later.messages, prior, operation):
+    if can_change(state, operation) and change is Messages.OURS:
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     return None
 
