@@ -17,6 +17,7 @@ from rolecall.engine.settlement import (
     can_change,
     do_roles_prove,
     find_change,
+    has_changed_it,
     is_as_wanted,
     outcome_of,
     reason_of,
@@ -84,7 +85,9 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
-    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES)
+    if not is_known and has_changed_it(later.messages, prior, operation):
+        return None  # a call was carried out: it took a role that was given back since, or there was none
+    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES if is_known else Evidence.INFERRED)
 
 
 def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operation) -> SettledDoubt | None:
