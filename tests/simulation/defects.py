@@ -304,7 +304,7 @@ def _finding(find: Callable[..., Messages]) -> list[Replacement]:
 @defect
 def _absent_message_proves() -> list[Replacement]:
     """Take an absent message as proof."""
-    return _finding(lambda messages, prior, operation: Messages.OURS)
+    return _finding(lambda *_: Messages.OURS)
 
 
 @defect
@@ -312,8 +312,8 @@ def _message_of_another_account() -> list[Replacement]:
     """Accept another account's message."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return Messages.NONE if right(messages, prior, operation) is Messages.NONE else Messages.OURS
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return Messages.NONE if right(messages, prior, operation, username) is Messages.NONE else Messages.OURS
 
     return _finding(find)
 
@@ -323,8 +323,8 @@ def _message_of_another_user() -> list[Replacement]:
     """Accept a message about another user."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right([each._replace(username=prior.username) for each in messages], prior, operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right([each._replace(username=prior.username) for each in messages], prior, operation, username)
 
     return _finding(find)
 
@@ -334,8 +334,8 @@ def _old_messages_believed() -> list[Replacement]:
     """Believe messages that are older than the reading."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right(messages, prior._replace(read_at=0 if prior.read_at is not None else None), operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right(messages, prior._replace(read_at=0 if prior.read_at is not None else None), operation, username)
 
     right_messages = role_reader.RoleReader.messages
 
@@ -350,8 +350,8 @@ def _only_the_present_account() -> list[Replacement]:
     """Know only the present account after a resume as another one."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right(messages, prior._replace(accounts=prior.accounts[-1:]), operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right(messages, prior._replace(accounts=prior.accounts[-1:]), operation, username)
 
     return _finding(find)
 
