@@ -92,6 +92,7 @@ def _summary(result: RunResult) -> RunSummary:
         (ended_at - session.started_at) / 1000,
         platform.node(),
         str((result.folder / "report.csv").resolve()),
+        summary.reason,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.eta import Estimate
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress_tracker import ProgressTracker
@@ -23,6 +24,8 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    forecast: RemovalForecast | None = None
+    """What it would take; None where that was not counted."""
 
 
 class ShuttingDown(NamedTuple):
@@ -67,7 +70,14 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+class ReadingRemovals(NamedTuple):
+    """The roles of so many rooms are read to count what a run would take."""
+
+    rooms: int
+    estimate: Estimate | None
+
+
+Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted | ReadingRemovals
 
 
 class Observer(Protocol):
@@ -75,6 +85,9 @@ class Observer(Protocol):
 
     def waiting(self, seconds: float) -> None:
         """Receive that the first call is rate limited and repeated after so many seconds."""
+
+    def will_ask(self) -> bool:
+        """Return whether `confirm` asks a person, who then sees what the run would take."""
 
     def confirm(self, preview: RunPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
@@ -113,6 +126,10 @@ class NullObserver:
         """Log the pause."""
         until = Clock().wall_time_in(seconds)
         self._log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
+
+    def will_ask(self) -> bool:
+        """Return False."""
+        return False
 
     def confirm(self, preview: RunPreview) -> bool:
         """Return True: the caller has decided already."""

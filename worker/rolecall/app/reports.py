@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, open_existing_run, operation_of
+from rolecall.app.run_directory import REPORTS_STATE, RUN_REASON, Run, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
 from rolecall.app.threads import on_thread
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
@@ -52,6 +52,8 @@ class ReportSummary(NamedTuple):
     sessions: Sequence[Session]
     evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
     """Rows by outcome and evidence."""
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
 
     @property
     def inferred(self) -> int:
@@ -79,6 +81,7 @@ class ReportSummary(NamedTuple):
             "workspace": self.identity.workspace,
             "operation": self.identity.operation,
             "jobDigest": self.identity.job_digest,
+            "reason": self.reason,
             "rows": outcomes.total(),
             "outcomes": {outcome.value: outcomes[outcome] for outcome in _possible_outcomes(self.identity)},
             "reasons": [
@@ -96,9 +99,9 @@ class ReportSummary(NamedTuple):
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
     store = run.store
-    return ReportSummary(
-        run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
-    )
+    reason = (await store.get_meta()).get(RUN_REASON, "")
+    counts, sessions = await store.counts(), await store.sessions()
+    return ReportSummary(run.folder, run.identity, counts, sessions, await store.evidence_counts(), reason)
 
 
 async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
@@ -145,6 +148,7 @@ def _report_context(summary: ReportSummary, formats: Collection[str]) -> "Report
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
+        reason=summary.reason,
         rows=sum(count.rows for count in summary.counts),
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,

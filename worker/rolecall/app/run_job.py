@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app import plan_guard, reports
+from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
 from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
+    RUN_REASON,
     Run,
     identity_of,
     mark_reports_stale,
@@ -21,11 +22,11 @@ from rolecall.app.run_directory import (
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
-from rolecall.app.send_session import open_session
+from rolecall.app.send_session import PreparedRun, open_session
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.events import EventLogger
 from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
@@ -46,6 +47,10 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    limits: RemovalLimits = NO_LIMITS
+    """What the run may take; checked before its first change."""
+    reason: str = ""
+    """Why the run is made, in the words of the operator; stored and reported."""
 
 
 class RunResult(NamedTuple):
@@ -98,11 +103,27 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
+        prepared = prepare(run, connection, request, context, (due, rooms))
+        forecast = await removal_guard.count_removals(prepared, request.limits)
+        if forecast is not None:
+            removal_guard.require_allowed(forecast, request.operation)
         workspace, account = run.identity.workspace, connection.account.username
         estimate = connection.estimate(context.settings, due)
-        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, forecast)
+        if not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, due)
+        return await send_due(prepared, request)
+
+
+def prepare(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, due: tuple[int, int]
+) -> PreparedRun:
+    """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
+    context = RunContext.create(
+        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+    )
+    return PreparedRun(run, connection, app, context, *due)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -131,16 +152,15 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
-    )
+    run, connection, app, context, due, _ = prepared
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
+    if request.reason:
+        await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
-        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
                 await process_rows(run.store, connection.client, request.operation, context)
@@ -153,12 +173,12 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
     return await _result(run, request, app.stop, is_recorded=session.is_recorded)
 
 
-async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
     """Report an interruption, from which on the calls in flight have some seconds."""
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", grace=seconds)
+        context.events.shutting_down(seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 

@@ -3,11 +3,27 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from rolecall.app.connection import AppContext, Connection
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.engine.context import RunContext
 from rolecall.engine.stop_signal import StopReason
 from rolecall.store.base import StoreError
+
+
+class PreparedRun(NamedTuple):
+    """A run whose rows are imported, with everything that sending them takes."""
+
+    run: Run
+    connection: Connection
+    app: AppContext
+    context: RunContext
+    """Of the session that is about to start."""
+    due: int
+    """Rows to send."""
+    rooms: int
+    """Rooms of these rows."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,9 @@ ADVICE = MappingProxyType(
         Advice.WRITE_PLAN: "Write one with 'rolecall check JOB --save-plan FILE'.",
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
+        Advice.ALLOW_REMOVALS: (
+            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
+        ),
     }
 )
 """The sentence for each advice."""

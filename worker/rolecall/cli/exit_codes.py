@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     LOCKED = 5
     """Another process is working on this run."""
     DRIFT = 6
-    """The workspace is no longer as the report says, or a row is still open (verify)."""
+    """The workspace is not as wanted: it differs from the report (verify), or there is something to do (check)."""
     INTERRUPTED = 130
     """Ctrl-C or a termination signal."""
 
@@ -89,10 +89,15 @@ def exit_code_of_report(summary: "ReportSummary") -> ExitCode:
     return ExitCode.ROW_FAILURES if summary.has_failures else ExitCode.OK
 
 
-def exit_code_of_check(result: "CheckResult") -> ExitCode:
-    """Return the exit code of a check; rows without a prediction count as failures."""
+def exit_code_of_check(result: "CheckResult", *, as_question: bool = False) -> ExitCode:
+    """Return the exit code of a check; rows without a prediction count as failures.
+
+    `as_question`: DRIFT where a run would have something to do, or where that is not known for a row.
+    """
     if result.stop is not None:
         return OF_STOP[result.stop]
+    if as_question and (result.changes or result.summary.is_unfinished):
+        return ExitCode.DRIFT
     predicted = not result.summary.is_unfinished and not result.summary.has_failures
     return ExitCode.OK if predicted else ExitCode.ROW_FAILURES
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from rolecall.cli.guard_options import GUARDS, guard_options, parse_reason, removal_limits
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
 from rolecall.rocketchat.operations import OPERATIONS
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:  # imported when the command runs
     metavar="FILE",
     help="Write metrics of the run in Prometheus' text format (name it *.prom for node_exporter).",
 )
+@guard_options
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def run(
@@ -67,6 +69,7 @@ def run(
     notify_file: Path | None,
     notify_on: str,
     metrics_file: Path | None,
+    reason: str,
     yes: bool,
     report_format: tuple[str, ...],
     operation: str,
@@ -91,9 +94,10 @@ def run(
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
+    guards = {name: shared.pop(name) for name in GUARDS}
     if plan is not None and (dry_run or shared["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    source = JobSource(job, encoding, room_column, user_column)
+    source, why = JobSource(job, encoding, room_column, user_column), parse_reason(reason)
     if dry_run:
         return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
     url, who = credentials.load_credentials(console.print_warning)
@@ -102,7 +106,9 @@ def run(
     code, summary = ExitCode.INTERRUPTED, None
     try:
         context = create_context(shared, url, who, assume_yes=yes)
-        request = run_job.RunRequest(OPERATIONS[operation], report_format, open_plan(plan) if plan else None)
+        limits = removal_limits(guards, unattended=yes and plan is None and shared["read_roles"])
+        planned = open_plan(plan) if plan else None
+        request = run_job.RunRequest(OPERATIONS[operation], report_format, planned, limits, why)
         with source.open() as opened:
             work = run_job.run_job(opened, out, request, context.app)
             result = event_loop.run(_finish(work, config, context), context.app.stop)

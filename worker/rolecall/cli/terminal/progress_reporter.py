@@ -43,6 +43,10 @@ class ProgressReporter:
         if not self.mode.quiet:
             console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
 
+    def will_ask(self) -> bool:
+        """Return whether there is a terminal to ask on, and --yes was not given."""
+        return not self._assume_yes and console.has_terminal()
+
     def confirm(self, preview: RunPreview) -> bool:
         """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
         if self._assume_yes:

@@ -1,10 +1,20 @@
 """Sentences for what happens while a command works: the question before a run, and notices."""
 
-from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
+from rolecall.app.observer import (
+    Aborted,
+    FindStarted,
+    Notice,
+    NotUndone,
+    OpenRows,
+    ReadingRemovals,
+    RunPreview,
+    ShuttingDown,
+)
+from rolecall.app.removal_guard import format_removals
 from rolecall.text import plural
 
 MIN_REPORTED_SECONDS = 10.0
-"""Estimated seconds of a search from which on they are shown."""
+"""Estimated seconds of reading from which on they are shown."""
 
 
 def format_question(preview: RunPreview) -> str:
@@ -13,7 +23,11 @@ def format_question(preview: RunPreview) -> str:
     verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
     question = f"{verb} {what} at {preview.workspace} as {preview.account}"
-    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.forecast is None:
+        return question
+    figures = format_removals(preview.forecast, operation)
+    return f"As the roles are now, {figures}. {question}"
 
 
 def is_urgent(notice: Notice) -> bool:
@@ -35,6 +49,10 @@ def format_notice(notice: Notice) -> str:
             return f"{what}. Reading again in {seconds:.0f} s."
         case FindStarted():
             return _format_find_started(notice)
+        case ReadingRemovals(rooms, estimate):
+            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
+                return ""
+            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
 
 
 def _format_not_undone(notice: NotUndone) -> str:
