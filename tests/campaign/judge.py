@@ -54,7 +54,7 @@ def _every_row_reported_once(scenario: Scenario, report: Sequence[dict[str, str]
 def _reported_truly(scenario: Scenario, row: dict[str, str], *, stopped: bool) -> None:
     pair, outcome, evidence = (row["roomId"], row["userId"]), row["outcome"], row["evidence"]
     judge_of_row = Judge(scenario.world, scenario.account_ids, reads_messages=_reads_messages(scenario, row["roomId"]))
-    is_true = judge_of_row.is_true(pair, outcome, evidence) or _is_unseen_repetition(scenario, row)
+    is_true = judge_of_row.is_true(pair, outcome, evidence)
     _require(is_true, f"{row} is false: {scenario.world.record.writes_for(*pair)} {_changing_calls(scenario, pair)}")
     match outcome:
         case Outcome.REMOVED | Outcome.NOT_LEADER | Outcome.FAILED:
@@ -74,14 +74,6 @@ def _reads_messages(scenario: Scenario, room: str) -> bool:
     """Return whether the messages of a room could be read: not if any such reading of this room went wrong."""
     calls = [call for call in scenario.world.calls if call.route == SYNC_MESSAGES and call.room_id == room]
     return scenario.message_evidence and bool(calls) and all(_is_sound(call) for call in calls)
-
-
-def _is_unseen_repetition(scenario: Scenario, row: dict[str, str]) -> bool:
-    """Return whether a proxy repeated the call of a row whose prior state could not be read: nothing shows that."""
-    if row["outcome"] != Outcome.NOT_LEADER or row["evidence"] != Evidence.RESPONSE:
-        return False
-    calls = _changing_calls(scenario, (row["roomId"], row["userId"]))
-    return any(call.fault == Kind.REPEATED for call in calls)
 
 
 def _nobody_else_changed(scenario: Scenario) -> None:
@@ -138,7 +130,7 @@ def judge_undo(scenario: Scenario, before: set[Pair], report: Sequence[dict[str,
     changed = {other.pair for other in scenario.others}
     undone = 0
     for pair, row in _settled_rows(report):
-        if pair in changed or pair[0] not in scenario.world.rooms or _is_unseen_repetition(scenario, row):
+        if pair in changed or pair[0] not in scenario.world.rooms:
             continue
         leads = scenario.world.is_leader(*pair)
         _require(leads is (pair in before), f"after the undo {row} {'leads' if leads else 'does not lead'}")

@@ -194,7 +194,7 @@ LINES = [
     Line("unknown, OK", Scene.can, ("done", "", "inferred"), settings=UNREAD, calls=1),
     Line("unreadable, OK", Scene.can, ("done", "", "inferred"), [UNREADABLE], calls=1),
     # unknown | ALREADY, not in doubt
-    Line("unknown, ALREADY", Scene.done, ("nothing", "", "response"), settings=UNREAD, calls=1),
+    Line("unknown, ALREADY", Scene.done, ("nothing", "", "inferred"), settings=UNREAD, calls=1),
     # unknown, D | ALREADY
     Line("unknown, D, ALREADY, ours", Scene.can, ("done", "", "message"), [AFTER], settings=UNREAD, calls=2),
     Line(

@@ -93,7 +93,6 @@ async def play(story: Story, folder: Path) -> None:
         for commits in story.commits:
             await run_pairs(sandbox.url, pairs, path, chosen, commits=commits)
         results = (await run_pairs(sandbox.url, pairs, path, chosen)).results
-        results = [result for result in results if not is_unseen_repetition(result, story)]
         assert [result for result in results if not is_true(world, result)] == []
         sandbox.faults.clear()
         try:
@@ -102,12 +101,6 @@ async def play(story: Story, folder: Path) -> None:
         except OperatorError:  # nothing to undo
             assert not any(is_restored(result) for result in results)
     check_roles(world, before, results)
-
-
-def is_unseen_repetition(result: Result, story: Story) -> bool:
-    """Return whether a proxy may have repeated a call whose prior state could not be read: nothing shows that."""
-    is_unread = result.outcome is Outcome.NOT_LEADER and result.evidence == Evidence.RESPONSE
-    return is_unread and any(fault.kind is Kind.REPEATED for fault in story.faults)
 
 
 def is_restored(result: Result) -> bool:

@@ -77,7 +77,7 @@ CASES = [Case(*values) for values in product(FLAGS, FLAGS, Ending, Messages, FLA
         (Case(UNREAD, SURE, Ending.DONE), DONE, Evidence.INFERRED, ""),
         (Case(UNREAD, DOUBT, Ending.DONE), DONE, Evidence.INFERRED, ""),
         # unknown | ALREADY, not in doubt
-        (Case(UNREAD, SURE, Ending.NOOP), NOTHING, Evidence.RESPONSE, ""),
+        (Case(UNREAD, SURE, Ending.NOOP), NOTHING, Evidence.INFERRED, ""),
         # unknown, D | ALREADY
         (Case(UNREAD, DOUBT, Ending.NOOP, Messages.OURS), DONE, Evidence.MESSAGE, ""),
         (Case(UNREAD, DOUBT, Ending.NOOP, Messages.OTHERS), NOTHING, Evidence.MESSAGE, REMOVED_BY_OTHER),

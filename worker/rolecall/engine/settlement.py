@@ -124,9 +124,10 @@ TABLE = (
     # Another account changed the role, or a proxy sent the call twice and the server failed before its message.
     SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED, CHANGED_SINCE_READ)),
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
-    # The prior state is unknown.
+    # The prior state is unknown. Without a doubt too: a proxy may have sent the call twice, and only the second
+    # response, 'nothing to change', arrived.
     SettlementRule(False, None, (Ending.DONE,), None, Settlement(Verdict.DONE, Evidence.INFERRED)),
-    SettlementRule(False, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.RESPONSE)),
+    SettlementRule(False, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED)),
     SettlementRule(False, True, _GONE, Messages.OURS, _OURS),
     SettlementRule(False, True, _GONE, Messages.OTHERS, _OTHERS),
     SettlementRule(False, True, (Ending.NOOP,), None, Settlement(Verdict.DONE, Evidence.INFERRED, CONFIRMED_ON_RETRY)),
