@@ -1,13 +1,17 @@
 """The metrics of a run for a monitor: one small file, written at the end of every start of the command."""
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.reports import ReportSummary
-from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics, write_start
 from rolecall.rocketchat.url import InvalidUrlError, workspace_url
+from rolecall.store.base import Count
+
+NO_PEOPLE: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,17 @@ class MetricsWriter:
     started_at: float
     """Epoch seconds."""
 
-    def write(self, exit_code: int, summary: ReportSummary | None = None) -> None:
+    def write_start(self) -> None:
+        """Write that the command is running; what is known of the last one stays. Raises OSError."""
+        write_start(self.file, self.workspace, self.operation, self.job, self.started_at)
+
+    def write(self, exit_code: int, counts: Iterable[Count] = (), people: Mapping[str, int] = NO_PEOPLE) -> None:
         """Write how the command ended. Raises OSError."""
-        counts = summary.counts if summary is not None else ()
         rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
-        metrics = RunMetrics(self.workspace, self.operation, self.job, self.started_at, time.time(), exit_code, rows)
+        ended_at = time.time()
+        metrics = RunMetrics(
+            self.workspace, self.operation, self.job, self.started_at, ended_at, exit_code, rows, people
+        )
         write_metrics(self.file, metrics)
 
 

@@ -53,15 +53,20 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
     log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
-    target = config.target.name if isinstance(config.target, Room) else "webhook"
+    await post_summary(lambda: _summary(result), config.target, context, log)
+
+
+async def post_summary(make: Callable[[], RunSummary], target: Target, context: AppContext, log: EventLogger) -> None:
+    """Post the summary that `make` returns, and log how that went; raises nothing."""
+    name = target.name if isinstance(target, Room) else "webhook"
     try:
-        reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)
+        reading = await _post(target, compose(await asyncio.to_thread(make)), context)
     except (asyncio.CancelledError, RunStopped):
-        log.warning("notification failed", target=target, reason="interrupted")
+        log.warning("notification failed", target=name, reason="interrupted")
     except Exception as error:  # a message that fails changes nothing about the run
-        log.warning("notification failed", target=target, reason=type(error).__name__)
+        log.warning("notification failed", target=name, reason=type(error).__name__)
     else:
-        _log_result(log, target, reading, secret=not isinstance(config.target, Room))
+        _log_result(log, name, reading, secret=not isinstance(target, Room))
 
 
 def _log_result(log: EventLogger, target: str, reading: ReadResult, *, secret: bool) -> None:

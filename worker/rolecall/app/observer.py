@@ -1,6 +1,6 @@
 """What a use case reports to its caller while it works: to a terminal, or to nothing in a program."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, TypeAlias
@@ -26,6 +26,15 @@ class RunPreview(NamedTuple):
     """None where nothing limits the calls."""
     forecast: RemovalForecast | None = None
     """What it would take; None where that was not counted."""
+
+
+class OffboardPreview(NamedTuple):
+    """What an offboarding is about to change."""
+
+    people: int
+    """On the list."""
+    runs: Sequence[RunPreview]
+    """One for each operation with rows to send."""
 
 
 class ShuttingDown(NamedTuple):
@@ -89,7 +98,7 @@ class Observer(Protocol):
     def will_ask(self) -> bool:
         """Return whether `confirm` asks a person, who then sees what the run would take."""
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
     def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
@@ -131,7 +140,7 @@ class NullObserver:
         """Return False."""
         return False
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return True: the caller has decided already."""
         return True
 

@@ -94,7 +94,7 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
     if await run.store.identity() != run.identity:
-        await _import(run, rows(), request, context.stop)
+        await import_job(run, rows(), request, context.stop)
     if request.plan is not None and not await run.store.sessions():
         await plan_guard.require_planned_pairs(request.plan, run, request.operation)
     due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
@@ -126,7 +126,8 @@ def prepare(
     return PreparedRun(run, connection, app, context, *due)
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+async def import_job(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+    """Import the rows of a job into the run. Raises RunStopped, and what the rows raise."""
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):

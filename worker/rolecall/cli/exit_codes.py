@@ -13,6 +13,7 @@ from rolecall.store.base import StoreError
 if TYPE_CHECKING:  # they import libraries that usage errors do not need
     from rolecall.app.check_job import CheckResult
     from rolecall.app.find_roles import FindResult
+    from rolecall.app.offboard_report import OffboardResult
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.app.verify_run import VerifyResult
@@ -116,3 +117,14 @@ def exit_code_of_find(result: "FindResult") -> ExitCode:
     if result.stop is not None:
         return OF_STOP[result.stop]
     return ExitCode.ROW_FAILURES if result.gaps else ExitCode.OK
+
+
+def exit_code_of_offboarding(result: "OffboardResult") -> ExitCode:
+    """Return the exit code of an offboarding: of its runs, of what was read back, of the people who were not found."""
+    if result.report_error:
+        return ExitCode.STOPPED
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    if result.differing:
+        return ExitCode.DRIFT
+    return ExitCode.ROW_FAILURES if result.has_failures else ExitCode.OK

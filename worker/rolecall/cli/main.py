@@ -25,6 +25,7 @@ VERBS = (
     "run",
     "verify",
     "undo",
+    "offboard",
     "report",
     "status",
     "explain",

@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from rolecall.cli.guard_options import GUARDS, guard_options, parse_reason, removal_limits
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
+from rolecall.cli.reporting_options import drop_reporting, pop_reporting, reporting_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
     from collections.abc import Coroutine
 
-    from rolecall.app.metrics import MetricsWriter
     from rolecall.app.notifications import NotifyConfig
-    from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
 
@@ -37,26 +35,7 @@ if TYPE_CHECKING:  # imported when the command runs
     metavar="FILE",
     help="Do only what 'rolecall check JOB --save-plan FILE' has planned.",
 )
-@click.option("--notify", metavar="ROOM", help="Post the end to #channel, @user or a room id, as the run's account.")
-@click.option(
-    "--notify-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A file with that target, which may also be the URL of an incoming webhook.",
-)
-@click.option(
-    "--notify-on",
-    type=click.Choice(["always", "failure"]),
-    default="always",
-    show_default=True,
-    help="Notify on every run, or only on a non-zero exit code.",
-)
-@click.option(
-    "--metrics-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write metrics of the run in Prometheus' text format (name it *.prom for node_exporter).",
-)
+@reporting_options
 @guard_options
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
@@ -65,10 +44,6 @@ def run(
     out: Path | None,
     dry_run: bool,
     plan: Path | None,
-    notify: str | None,
-    notify_file: Path | None,
-    notify_on: str,
-    metrics_file: Path | None,
     reason: str,
     yes: bool,
     report_format: tuple[str, ...],
@@ -99,10 +74,10 @@ def run(
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     source, why = JobSource(job, encoding, room_column, user_column), parse_reason(reason)
     if dry_run:
+        drop_reporting(shared)
         return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
     url, who = credentials.load_credentials(console.print_warning)
-    config = _notify_config(notify, notify_file, only_failure=notify_on == "failure", allow_http=shared["allow_http"])
-    writer = _metrics_writer(metrics_file, url, operation, job, allow_http=shared["allow_http"])
+    reporting = pop_reporting(shared, url, operation, job)
     code, summary = ExitCode.INTERRUPTED, None
     try:
         context = create_context(shared, url, who, assume_yes=yes)
@@ -111,33 +86,15 @@ def run(
         request = run_job.RunRequest(OPERATIONS[operation], report_format, planned, limits, why)
         with source.open() as opened:
             work = run_job.run_job(opened, out, request, context.app)
-            result = event_loop.run(_finish(work, config, context), context.app.stop)
+            reporting.write_start()
+            result = event_loop.run(_finish(work, reporting.notify, context), context.app.stop)
         code, summary = exit_code_of_run(result), result.summary
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)
         raise
     finally:
-        _write_metrics(writer, code, summary)
+        reporting.write_end(code, summary.counts if summary is not None else ())
     return code
-
-
-def _notify_config(
-    given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
-) -> "NotifyConfig | None":
-    from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.notify_target import choose_target
-
-    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, typed=typed, allow_http=allow_http)
-    return None if target is None else NotifyConfig(target, only_failure=only_failure)
-
-
-def _metrics_writer(
-    file: Path | None, url: str, operation: str, job: str, *, allow_http: bool
-) -> "MetricsWriter | None":
-    from rolecall.app.metrics import create_metrics_writer
-
-    return None if file is None else create_metrics_writer(file, url, operation, job, allow_http=allow_http)
 
 
 async def _finish(
@@ -153,15 +110,3 @@ async def _finish(
     if config is not None:
         await notify(result, config, context.app)
     return result
-
-
-def _write_metrics(writer: "MetricsWriter | None", code: int, summary: "ReportSummary | None") -> None:
-    """Write the metrics; a failure is one line of warning, and changes nothing about the run."""
-    from rolecall.cli.terminal import console
-
-    if writer is None:
-        return
-    try:
-        writer.write(code, summary)
-    except OSError as error:
-        console.print_warning(f"the metrics could not be written into {writer.file}: {error.strerror or error}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Notice, RunPreview
+from rolecall.app.observer import Notice, OffboardPreview, RunPreview
 from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
 from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
@@ -47,7 +47,7 @@ class ProgressReporter:
         """Return whether there is a terminal to ask on, and --yes was not given."""
         return not self._assume_yes and console.has_terminal()
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
         if self._assume_yes:
             return True

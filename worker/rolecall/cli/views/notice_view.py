@@ -5,6 +5,7 @@ from rolecall.app.observer import (
     FindStarted,
     Notice,
     NotUndone,
+    OffboardPreview,
     OpenRows,
     ReadingRemovals,
     RunPreview,
@@ -17,17 +18,34 @@ MIN_REPORTED_SECONDS = 10.0
 """Estimated seconds of reading from which on they are shown."""
 
 
-def format_question(preview: RunPreview) -> str:
+def format_question(preview: RunPreview | OffboardPreview) -> str:
     """Format the question before the first row is sent."""
+    if isinstance(preview, OffboardPreview):
+        return _format_offboard_question(preview)
     operation = preview.operation
-    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
-    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    question = f"{verb} {what} at {preview.workspace} as {preview.account}"
+    verb = "Add" if operation.adds else "Remove"
+    question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
     question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
     if preview.forecast is None:
         return question
     figures = format_removals(preview.forecast, operation)
     return f"As the roles are now, {figures}. {question}"
+
+
+def _format_offboard_question(preview: OffboardPreview) -> str:
+    first = preview.runs[0]
+    what = ", ".join(map(_format_rows, preview.runs))
+    figures = "; ".join(
+        format_removals(run.forecast, run.operation) for run in preview.runs if run.forecast is not None
+    )
+    question = f"Offboard {plural(preview.people, 'person', 'people')}: remove {what}"
+    question = f"{question} at {first.workspace} as {first.account}?"
+    return f"As the roles are now, {figures}. {question}" if figures else question
+
+
+def _format_rows(preview: RunPreview) -> str:
+    kind = preview.operation.kind.removesuffix("s")
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}"
 
 
 def is_urgent(notice: Notice) -> bool:

@@ -1,7 +1,7 @@
 """The result of a run, as text and as JSON; and what all reports of rows have in common."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rolecall.app.reports import REASON_HINTS, ReportSummary
 from rolecall.app.run_directory import kind_of
@@ -14,7 +14,7 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.summary import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
-from rolecall.store.base import count_by_outcome
+from rolecall.store.base import Count, count_by_outcome
 from rolecall.text import plural
 
 
@@ -70,6 +70,11 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
         sentences.append(f"On one page: {folder / 'report.html'}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    print_rows(lines, sentences)
+
+
+def print_rows(lines: Sequence[SummaryLine], sentences: Sequence[str]) -> None:
+    """Print outcomes with their hints, and sentences; an output that cannot be written ends nothing."""
     try:
         print_summary(lines, sentences, sys.stdout)
         sys.stdout.flush()
@@ -81,7 +86,12 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
 
 def format_counts(summary: ReportSummary) -> str:
     """Format the outcomes as one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
-    totals = count_by_outcome(summary.counts)
+    return format_outcomes(summary.counts)
+
+
+def format_outcomes(counts: Iterable[Count]) -> str:
+    """Format counted rows as one sentence."""
+    totals = count_by_outcome(counts)
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
     return f"{plural(totals.total(), 'row')}: {parts}."
 
