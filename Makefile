@@ -40,7 +40,8 @@ e2e: $(READY) ## run only the tests of the installed command
 browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium as root)
 	BROWSER_TESTS=required $(BIN)/pytest -m browser
 
-pictures: $(VENV)/.browser ## render docs/report-*.png from a real run against the sandbox
+pictures: $(VENV)/.browser ## render docs/demo.svg, progress.svg and report-*.png from real runs against the sandbox
+	$(BIN)/python -m tests.browser.terminal_pictures
 	$(BIN)/python -m tests.browser.pictures
 
 $(VENV)/.browser: $(READY)

@@ -8,7 +8,7 @@ import click
 
 from rolecall.app.reports import REASON_HINTS
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.engine.directory.find_gaps import GAP_HINTS
+from rolecall.engine.directory.find_query import GAP_HINTS
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 WIDTH = 100

@@ -14,15 +14,15 @@ from rolecall.engine.clock import Clock
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.files.input.job import open_job
-from rolecall.files.output.report import write_report
+from rolecall.files.output.report import open_reports
 from rolecall.models import Outcome, Reply, RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import Action, ErrorRule
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult, classify
-from rolecall.store.base import Batch, Identity, Intent
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.bench import measure
 from tests.bench.jobs import pair, write_job
@@ -153,7 +153,8 @@ class _Stock:
 
     def report(self) -> None:
         """Write report.csv from the ledger."""
-        write_report(self._folder, self._full.results(), self._full.extra_columns())
+        with open_reports(self._folder, self._full.extra_columns()) as write:
+            write(self._full.results())
 
     def _open(self) -> SqliteDatabase:
         return SqliteDatabase(self._full.path)

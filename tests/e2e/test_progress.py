@@ -112,7 +112,7 @@ async def test_json_lines_with_progress(tmp_path: Path) -> None:
     held, progress = events[1], events[2]
     assert (held["limit"], held["window"]) == (10, 12)
     assert (progress["done"], progress["total"], progress["removed"]) == (10, 15, 10)
-    assert progress["held_until"][:18] == held["until"][:18]
+    assert progress["paused_until"][:18] == held["until"][:18]
     assert 0 <= progress["remaining"] <= 4
     assert ended.stderr == (tmp_path / "o/run.log.jsonl").read_text()
 
@@ -158,7 +158,7 @@ async def test_a_run_that_goes_on_is_looked_at(tmp_path: Path) -> None:
     async with Sandbox(world, limiter=Limiter(10, 8.0)) as sandbox:
         worker = await start("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
         await sandbox.wait_for_calls(11)
-        while (told := await status(tmp_path))["heldUntil"] is None:
+        while (told := await status(tmp_path))["pausedUntil"] is None:
             assert told["state"] in ("running", "not_begun"), told
         people = await rolecall("status", "o", cwd=tmp_path, env={})
         ended = await finish(worker)
@@ -210,7 +210,7 @@ async def test_a_finished_and_a_killed_run_are_told_apart(tmp_path: Path) -> Non
         killed = await status(tmp_path)
         people = await rolecall("status", "o", cwd=tmp_path, env={})
         again = await rolecall(*words, "--timeout", "1", cwd=tmp_path, env=environment(sandbox.url))
-    assert (killed["state"], killed["stop"], killed["done"], killed["underWay"]) == ("killed", "killed", 5, 0)
+    assert (killed["state"], killed["stop"], killed["done"], killed["inFlight"]) == ("killed", "killed", 5, 0)
     assert killed["outcomes"]["unknown"] == 1
     assert "Killed: the worker was killed; the same command goes on" in people.stdout
     assert again.code == 0, again.stderr

@@ -14,7 +14,7 @@ from rolecall.models import Outcome, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Limiter, Sandbox, World
 from rolecall.sandbox.org_world import group, organisation_world, user
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.desk import desk
 from tests.support.engine import QUICK, SilentLog
@@ -53,7 +53,7 @@ async def predict(
     ledger = make_database(path, pairs, operation)
     try:
         async with desk(url, settings) as at:
-            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at_once=4, clock=at.clock).run()
+            await RoleCheck(as_store(ledger), at.reader, operation, at.account, at.clock).run(at_once=4)
         return told(ledger)
     finally:
         ledger.close()

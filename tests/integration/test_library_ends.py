@@ -14,7 +14,7 @@ import pytest
 from rolecall import Outcome, Result, RunStopped, Settings, StopReason, StoreError, change_roles
 from rolecall.models import Evidence
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
-from rolecall.store.base import Batch
+from rolecall.store.records import Batch
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.command import environment, many
 from tests.support.library import FAST, HASTY, at, first, recorded

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.directory.lookups import UserLookup
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.read_client import PAGE_SIZE, run_until_stopped

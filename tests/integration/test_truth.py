@@ -11,7 +11,7 @@ import pytest
 from rolecall.models import Evidence, Outcome, Prior, PriorState, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
-from rolecall.store.base import Batch, Identity, Intent
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import QUICK, run_pairs
 from tests.support.store import import_rows

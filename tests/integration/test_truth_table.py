@@ -18,7 +18,7 @@ from rolecall.engine.settlement import ROLES_PROVE_FOR, TABLE, Case, Settlement
 from rolecall.models import Outcome, Prior, PriorState, Result, Row
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, apply_role_change, leader_world
-from rolecall.store.base import Batch, Identity, Intent
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.engine import QUICK, run_pairs
 from tests.support.store import import_rows

@@ -14,7 +14,7 @@ from rolecall.models import Prior, PriorState, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
 from rolecall.sandbox.write_routes import apply_role_change
-from rolecall.store.base import Batch, Identity, Intent
+from rolecall.store.records import Batch, Identity, Intent
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.desk import desk
 from tests.support.store import as_store, import_rows

@@ -7,15 +7,14 @@ from typing import NamedTuple
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from tests.support.store import FailingDatabase, as_store, import_rows
 
 NEVER = FailureThreshold(100, is_percent=True)

@@ -1,14 +1,16 @@
-"""Job files for tests: ids that a job may contain, and Excel workbooks."""
+"""Job files and reports for tests: ids that a job may contain, its further columns, Excel workbooks."""
 
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
 from rolecall.files.input.ids import Words, make_row, trim
-from rolecall.models import MAX_ID_LENGTH, Row
+from rolecall.files.output.report import ReportFiles, open_reports
+from rolecall.models import MAX_ID_LENGTH, BadRow, Result, Row
 from rolecall.text import UNSAFE
 
 _SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -30,6 +32,20 @@ def usable(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 usable_ids = usable(st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_LENGTH))
 """Every id that a JSON job may contain."""
+
+
+def extra_columns(rows: Iterable[Row | BadRow]) -> tuple[str, ...]:
+    """Return the columns of a job besides the ids, in the order of the file."""
+    return tuple(dict.fromkeys(name for row in rows for name in row.extra))
+
+
+def write_report(
+    folder: Path, results: Iterable[Result], columns: Sequence[str], files: ReportFiles | None = None
+) -> None:
+    """Write the reports of a run from its results; `columns` are the job's besides the ids."""
+    with open_reports(folder, columns, files or ReportFiles()) as write:
+        write(results)
+
 
 Cell = str | int | float | bool
 

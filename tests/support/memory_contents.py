@@ -8,18 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Json, Outcome, Prior, Result, Row, RowDoubt, RowOutcome
-from rolecall.store.base import (
-    DOUBT_MESSAGE,
-    Batch,
-    Identity,
-    Intent,
-    Pair,
-    Pause,
-    PauseEnd,
-    PresetOutcome,
-    Session,
-    StoreError,
-)
+from rolecall.store.base import StoreError
+from rolecall.store.records import DOUBT_MESSAGE, Batch, Identity, Intent, Pair, Pause, PauseEnd, PresetOutcome, Session
 
 
 class Entry(NamedTuple):

@@ -10,7 +10,8 @@ from itertools import islice
 from types import MappingProxyType
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row, is_due
-from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
 from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, keys_by_pair, require_text
 
 RESULTS_PER_PAGE = 1000

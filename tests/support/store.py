@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import cast
 
 from rolecall.models import BadRow, DueRow, Row
-from rolecall.store.base import Batch, Identity, PresetOutcome, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch, Identity, PresetOutcome
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import SqliteStore
 

@@ -10,12 +10,12 @@ import pytest
 
 import rolecall as package
 from rolecall.app.reports import REASON_HINTS
-from rolecall.cli.config.unknown_variables import OTHER_VARIABLES
+from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.engine.directory.find_gaps import GAP_HINTS
-from rolecall.files.input.problems import BAD_ROW_REASONS
-from rolecall.files.output.find_csv import FIND_COLUMNS
+from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.files.input.ids import BAD_ROW_REASONS
+from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
 from tests.docs_help import with_help

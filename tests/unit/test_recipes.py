@@ -10,7 +10,7 @@ import pytest
 from dotenv import dotenv_values
 
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
-from rolecall.cli.config.unknown_variables import OTHER_VARIABLES
+from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.files.input.job import open_job

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from rolecall.api.row_ingest import parse_row_input, parse_rows
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import PAGE_SIZE, Identity, StoreError
-from rolecall.store.sqlite.database import JobImport, SqliteDatabase
+from rolecall.store.base import PAGE_SIZE, StoreError
+from rolecall.store.records import Identity
+from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.sqlite.job_import import JobImport
 from tests.support.store import as_store
 
 LEAVES = st.none() | st.text() | st.integers() | st.binary()

@@ -12,7 +12,7 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.messages import Room
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
-from rolecall.store.base import Count, Identity, Session
+from rolecall.store.records import Count, Identity, Session
 
 
 class KeptLog:

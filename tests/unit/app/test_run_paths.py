@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.app.errors import InvalidRunDirectoryError
 from rolecall.app.run_paths import (
-    InvalidRunDirectoryError,
     job_directory,
     make_private_directory,
     new_run_directory,

@@ -7,7 +7,7 @@ import pytest
 
 from rolecall.app.run_status import LiveState, live_state, progress_at_rest, progress_under_way, read_status
 from rolecall.models import OutageStatus, Outcome, RateLimitPause, RateLimitStatus, Row, RowOutcome
-from rolecall.store.base import Batch, Count, Identity, Pause, PauseEnd, PauseKind
+from rolecall.store.records import Batch, Count, Identity, Pause, PauseEnd, PauseKind
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import import_rows

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.app.errors import OperatorError, OutputError
+from rolecall.cli.context import split_options
 from rolecall.cli.exit_codes import OF_STOP, ExitCode, exit_code_of
-from rolecall.cli.options import MaxFailures, OutputMode, Rate, run_options, split_options
-from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.cli.options import MaxFailures, Rate, run_options
+from rolecall.cli.terminal.console import OutputMode
+from rolecall.engine.settings import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import InvalidRateError
 from rolecall.files.checkpoint import CheckpointLockedError
-from rolecall.files.input.problems import JobFileError
-from rolecall.files.output.atomic_write import SymlinkError
+from rolecall.files.input.source import JobFileError
+from rolecall.files.output.text_files import SymlinkError
 from rolecall.models import RolecallError
 from rolecall.rocketchat.connection_config import AuthenticationError, CaFileError, WorkspaceUnavailableError
 from rolecall.store.base import InvalidStoreError, StoreError

@@ -16,7 +16,7 @@ from rolecall.engine.throttle.admission import AdmissionController
 from rolecall.models import NoReply, Outcome, Reply, Result, Row
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import REMOVE_LEADER
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from tests.support.engine import NEVER
 from tests.support.store import FailingDatabase, as_store, import_rows
 from tests.unit.engine.answers import OK

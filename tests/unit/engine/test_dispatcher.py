@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine.failure_threshold import FailureThreshold
 from rolecall.engine.prior_reader import CHUNK
+from rolecall.engine.settings import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.models import NoReply, Outcome, Reply

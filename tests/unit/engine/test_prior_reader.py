@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from rolecall.engine import prior_reader as module
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.directory.role_reader import RoleReader
-from rolecall.engine.outcome_recorder import OutcomeRecorder
 from rolecall.engine.prior_reader import PriorReader, due_rows
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.settings import Settings
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, ROLES_PROVE_FOR
 from rolecall.models import DueRow, Outcome, Prior, PriorState, Result, RowOutcome
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.rocketchat.responses import RoleMessage
-from rolecall.store.base import Batch, Intent
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Batch, Intent
 from tests.support.engine import NEVER, SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import EPOCH, run_virtual, virtual_clock

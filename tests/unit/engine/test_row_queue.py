@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine import room_cache as rooms_module
 from rolecall.engine import row_queue as queue_module
-from rolecall.engine.room_cache import RoomCache
-from rolecall.engine.row_queue import READ_AHEAD, RowQueue
+from rolecall.engine.row_queue import READ_AHEAD, RoomCache, RowQueue
 from rolecall.models import DueRow
 from rolecall.store.base import StoreError
 from tests.unit.engine.answers import ARCHIVED, OK, TIMEOUT, pending, result_of
@@ -237,8 +235,8 @@ def test_each_row_once_whatever_the_order_of_the_answers(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue_module, "READ_AHEAD", ahead)
-        patch.setattr(rooms_module, "MAX_PARKED", parked)
-        patch.setattr(rooms_module, "MAX_ROOMS", known)
+        patch.setattr(queue_module, "MAX_PARKED", parked)
+        patch.setattr(queue_module, "MAX_ROOMS", known)
         run_virtual(scenario())
     assert sorted(row.key for row in found) == list(range(len(rows)))
     assert known_rooms is None or known_rooms.parked == 0

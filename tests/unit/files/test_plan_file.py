@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.files.plan_file import PlanFileError, PlanHeader, PlannedPair, open_plan, write_plan
+from rolecall.files.plan_file import PlanFileError, PlanHeader, PlannedPair, open_plan, open_plan_file
 from rolecall.models import Outcome, Result
 
 HEADER = PlanHeader(
@@ -26,7 +26,8 @@ def result(room_id: str, user_id: str, outcome: Outcome = Outcome.REMOVED, reaso
 def write(folder: Path, *results: Result) -> Path:
     """Write a plan; return its path."""
     path = folder / "plan.jsonl"
-    write_plan(path, HEADER, results)
+    with open_plan_file(path, HEADER) as write_results:
+        write_results(results)
     return path
 
 

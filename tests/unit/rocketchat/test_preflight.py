@@ -4,11 +4,10 @@ import pytest
 
 from rolecall.models import Json, NoReply, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.rocketchat.preflight import Account, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import Limits
 from rolecall.rocketchat.responses import is_joined, is_route_unavailable
-from rolecall.rocketchat.url import InvalidUrlError
 from tests.unit.rocketchat.replies import reply
 
 URL = "https://chat.example.org"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rolecall.models import DueRow, Outcome, Prior, PriorState
-from rolecall.store.base import Batch, Intent, IntentRollback, PriorRecord, StoreError
+from rolecall.store.base import StoreError
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Batch, Intent, IntentRollback, PriorRecord
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import as_store, import_rows
 from tests.unit.engine.virtual import turns

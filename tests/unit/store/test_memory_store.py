@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from rolecall.models import Outcome
-from rolecall.store.base import Batch, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Batch
 from tests.support.memory_store import MemoryStore
 from tests.unit.store.contract.jobs import import_lines, reported
 from tests.unit.store.values import outcomes, settled

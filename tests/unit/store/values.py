@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rolecall.models import BadRow, Json, Outcome, Row, RowOutcome
-from rolecall.store.base import Batch, Identity, Intent, IntentRollback
+from rolecall.store.records import Batch, Identity, Intent, IntentRollback
 
 RUN = Identity("https://chat.example.org", "groups.removeLeader", "digest")
 

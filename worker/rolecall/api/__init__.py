@@ -6,16 +6,14 @@ These are the names that `rolecall` itself exports; everything below may change 
 from rolecall.api.change_roles import OperationName, change_roles, undo
 from rolecall.api.read_roles import FoundRoles, check, find, verify, write_reports
 from rolecall.api.row_ingest import RowInput, RowInputs
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.errors import InvalidRunDirectoryError, OperatorError, RunStopped
 from rolecall.app.find_roles import FindResult
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_paths import InvalidRunDirectoryError
 from rolecall.app.verify_run import VerifyResult
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.engine.events import EventLogger
-from rolecall.engine.failure_threshold import FailureThreshold
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Evidence, LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
 from rolecall.rocketchat.connection_config import (
@@ -23,10 +21,10 @@ from rolecall.rocketchat.connection_config import (
     CaFileError,
     ConnectionConfig,
     Credentials,
+    InvalidUrlError,
     WorkspaceUnavailableError,
 )
 from rolecall.rocketchat.operations import OPERATIONS, Role
-from rolecall.rocketchat.url import InvalidUrlError
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.run_lock import RunLockedError
 

@@ -12,16 +12,15 @@ from rolecall.api.result_stream import stream_results
 from rolecall.api.row_ingest import RowInputs, parse_rows
 from rolecall.app.connection import AppContext
 from rolecall.app.observer import NullObserver
-from rolecall.app.run_directory import Run, identity_of, open_run
+from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
 from rolecall.app.run_paths import RunKind, make_private_directory
-from rolecall.app.threads import on_thread
 from rolecall.app.undo_run import Undo, open_undo
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.models import Result
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 
 OperationName: TypeAlias = Literal[
     "groups.removeLeader",

@@ -7,9 +7,8 @@ from typing import Generic, TypeVar
 
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import RunStopped
-from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.run_directory import Run, mark_reports_stale
-from rolecall.app.send_session import open_session
+from rolecall.app.run_job import open_session, with_own_doubts
 from rolecall.app.undo_run import Undo
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows

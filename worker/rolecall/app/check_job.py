@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
-from rolecall.app.parent_doubts import with_own_doubts
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import Run, identity_of, open_or_resume_run
-from rolecall.app.run_job import Pages, stop_on_request
+from rolecall.app.run_directory import Run, identity_of, on_thread, open_or_resume_run
+from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
 from rolecall.app.run_paths import RunKind
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_check import RoleCheck
-from rolecall.engine.eta import Estimate
+from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
@@ -24,7 +22,8 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
-from rolecall.store.base import Session, count_by_outcome, read_pages
+from rolecall.store.base import read_pages
+from rolecall.store.records import Session, count_by_outcome
 from rolecall.text import rfc3339
 
 
@@ -111,8 +110,8 @@ async def _check(
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        at_once = context.settings.concurrency
-        await RoleCheck(run.store, reader, request.operation, connection.account, at_once=at_once, clock=clock).run()
+        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        await check.run(at_once=context.settings.concurrency)
 
     try:
         complete = await run_reading(work(), stop)

@@ -11,7 +11,7 @@ from rolecall.app.errors import RunStopped
 from rolecall.app.observer import NullObserver, Observer
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
-from rolecall.engine.eta import Estimate, estimate_duration
+from rolecall.engine.progress import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
 from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped

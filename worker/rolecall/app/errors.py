@@ -1,11 +1,21 @@
 """Exceptions of the application layer; those of the layers below are defined beside what raises them."""
 
+from pathlib import Path
+
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import RolecallError
+from rolecall.models import Advice, RolecallError
+from rolecall.text import sanitise
 
 
 class OperatorError(RolecallError):
     """The input cannot be used (a setting, a file, a directory), so nothing was sent."""
+
+
+class InvalidRunDirectoryError(RolecallError):
+    """The directory cannot be used for a run; the text names it and the reason."""
+
+    def __init__(self, path: Path, reason: str, advice: Advice | None = None) -> None:
+        super().__init__(sanitise(f"{path}: {reason}", limit=2_000), advice)
 
 
 class OutputError(RolecallError):

@@ -10,14 +10,14 @@ from typing import NamedTuple, TypeAlias
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, run_reading
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import FindStarted
-from rolecall.app.threads import on_thread
+from rolecall.app.run_directory import on_thread
 from rolecall.engine.directory.find import search_roles
 from rolecall.engine.directory.find_query import Exclusions, FindQuery
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.checkpoint import FindCheckpoint
 from rolecall.files.input.id_list import find_word_problem
-from rolecall.files.output.atomic_write import replace_atomically
-from rolecall.files.output.find_csv import write_find_csv
+from rolecall.files.output.csv_files import write_find_csv
+from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import Advice, LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 

@@ -1,22 +1,30 @@
-"""Post the end of a run into a room or to a webhook; a failure to do so changes nothing about the run."""
+"""Report the end of a run to others: a message into a room or to a webhook, metrics for a monitor.
+
+A failure to do so changes nothing about the run.
+"""
 
 import asyncio
 import platform
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext, until_stopped
-from rolecall.app.errors import RunStopped
+from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.run_directory import LOG_FILE
 from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics, write_start
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import InvalidUrlError, workspace_url
 from rolecall.rocketchat.error_table import TIMEOUT
 from rolecall.rocketchat.messages import (
     POST_MESSAGE,
@@ -28,8 +36,10 @@ from rolecall.rocketchat.messages import (
     webhook_payload,
 )
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
-from rolecall.store.base import StoreError, count_by_outcome
+from rolecall.store.base import StoreError
+from rolecall.store.records import Count, count_by_outcome
 
+NO_PEOPLE: Mapping[str, int] = MappingProxyType({})
 MAX_CALL_SECONDS = 10.0
 """Seconds for one attempt."""
 MAX_RATE_LIMIT_WAIT = 30.0
@@ -146,3 +156,39 @@ async def _within(call: Awaitable[Reply | NoReply], seconds: float) -> Reply | N
             return await call
     except TimeoutError:
         return NoReply(TIMEOUT.reason, "no response in time", maybe_sent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsWriter:
+    """The file, and what is known before there is a run."""
+
+    file: Path
+    workspace: str
+    operation: str
+    job: str
+    started_at: float
+    """Epoch seconds."""
+
+    def write_start(self) -> None:
+        """Write that the command is running; what is known of the last one stays. Raises OSError."""
+        write_start(self.file, self.workspace, self.operation, self.job, self.started_at)
+
+    def write(self, exit_code: int, counts: Iterable[Count] = (), people: Mapping[str, int] = NO_PEOPLE) -> None:
+        """Write how the command ended. Raises OSError."""
+        rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
+        times = (self.started_at, time.time())
+        metrics = RunMetrics(self.workspace, self.operation, self.job, *times, exit_code, rows, people)
+        write_metrics(self.file, metrics)
+
+
+def create_metrics_writer(file: Path, url: str, operation: str, job: str, *, allow_http: bool) -> MetricsWriter:
+    """Create the writer before the run. Raises OperatorError for a file that cannot be written."""
+    if not file.parent.is_dir():
+        raise OperatorError(f"The metrics file {file} cannot be written: there is no folder {file.parent}.")
+    if is_foreign_file(file):
+        raise OperatorError(f"The metrics file {file} exists and has no metrics of Rolecall; it is left as it is.")
+    try:
+        workspace = workspace_url(url, allow_http=allow_http)
+    except InvalidUrlError:  # reported below; not written here because the URL may contain a password
+        workspace = ""
+    return MetricsWriter(file, workspace, operation, "stdin" if job == "-" else Path(job).name, time.time())

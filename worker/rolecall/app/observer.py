@@ -7,9 +7,8 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory.removal_forecast import RemovalForecast
-from rolecall.engine.eta import Estimate
 from rolecall.engine.events import EventLogger
-from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.engine.progress import Estimate, ProgressTracker
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 

@@ -11,7 +11,7 @@ from rolecall.app.run_directory import LOG_FILE
 from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.models import OUTCOMES
 from rolecall.rocketchat.messages import RunSummary
-from rolecall.store.base import count_by_outcome
+from rolecall.store.records import count_by_outcome
 from rolecall.text import plural
 
 

@@ -16,15 +16,14 @@ from rolecall.app.offboarding import (
     open_offboarding,
     run_offboarding,
 )
-from rolecall.app.run_directory import Run
-from rolecall.app.threads import on_thread
+from rolecall.app.run_directory import Run, on_thread
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory.leavers import Person
 from rolecall.engine.stop_signal import StopReason
-from rolecall.files.output.atomic_write import write_json
 from rolecall.files.output.offboarding_csv import OffboardingRow, offboarding_csv
+from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, Json, Outcome, Result
-from rolecall.store.base import Count, count_by_outcome
+from rolecall.store.records import Count, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 

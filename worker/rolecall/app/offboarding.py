@@ -13,11 +13,10 @@ from rolecall.app import removal_guard, retention
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, until_stopped
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import OffboardPreview, RunPreview
-from rolecall.app.run_directory import LOG_FILE, Run, identity_of, open_run
+from rolecall.app.removal_guard import PreparedRun
+from rolecall.app.run_directory import LOG_FILE, Run, identity_of, on_thread, open_run
 from rolecall.app.run_job import Pages, RunRequest, RunResult, import_job, prepare, send_due
 from rolecall.app.run_paths import RunKind, make_job_directory, make_private_directory, new_run_directory
-from rolecall.app.send_session import PreparedRun
-from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import VerifyResult, verify_rows
 from rolecall.engine.directory.find_query import Exclusions
 from rolecall.engine.directory.leavers import Person, RolesWanted, look_up_people

@@ -15,7 +15,7 @@ from rolecall.files.plan_file import NEVER_SENT, Plan, PlannedPair, is_plan
 from rolecall.models import Advice, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
 from rolecall.rocketchat.preflight import Account
-from rolecall.store.base import Identity, PresetOutcome
+from rolecall.store.records import Identity, PresetOutcome
 
 PLAN = "plan"
 """Key of the store's metadata: the digest of the plan that the run follows."""

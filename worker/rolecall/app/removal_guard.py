@@ -1,9 +1,12 @@
 """The guard against a wrong list that would succeed: what a run would take is counted before its first change."""
 
-from rolecall.app.connection import until_stopped
+from typing import NamedTuple
+
+from rolecall.app.connection import AppContext, Connection, until_stopped
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import ReadingRemovals
-from rolecall.app.send_session import PreparedRun
+from rolecall.app.run_directory import Run
+from rolecall.engine.context import RunContext
 from rolecall.engine.directory.removal_forecast import MAX_ROOMS, RemovalForecast, forecast_removals
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
@@ -14,6 +17,20 @@ from rolecall.text import plural
 
 MAX_QUESTION_SECONDS = 60.0
 """A question waits at most this long for its figures: above, it has none."""
+
+
+class PreparedRun(NamedTuple):
+    """A run whose rows are imported, with everything that sending them takes."""
+
+    run: Run
+    connection: Connection
+    app: AppContext
+    context: RunContext
+    """Of the session that is about to start."""
+    due: int
+    """Rows to send."""
+    rooms: int
+    """Rooms of these rows."""
 
 
 class RemovalGuardError(OperatorError):

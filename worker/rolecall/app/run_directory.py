@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -17,11 +17,11 @@ from rolecall.app.run_paths import (
     new_run_directory,
     run_directories_newest_first,
 )
-from rolecall.app.threads import on_thread
 from rolecall.files.input.job import Job
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import Identity, InvalidStoreError, RunStore, StoreError
+from rolecall.store.base import InvalidStoreError, RunStore, StoreError
+from rolecall.store.records import Identity
 from rolecall.store.run_lock import LOCK_FILE, RunLock, RunLockedError
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME, open_store
@@ -187,6 +187,19 @@ def require_workspace(run: Run, url: str) -> None:
     """Raise OperatorError if the credentials are for another workspace than the run's."""
     if run.identity.workspace != url:
         raise OperatorError(f"{run.folder} contains a run at {run.identity.workspace}, not {url}.", Advice.CHECK_URL)
+
+
+@asynccontextmanager
+async def on_thread(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and exit a context manager that blocks (files, locks) on a thread."""
+    value = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield value
+    except BaseException as error:
+        if not await asyncio.shield(asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__)):
+            raise
+    else:
+        await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
 
 
 async def _require_same_run(store: RunStore, identity: Identity, folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""Run a job: import its rows, send those that are due, write the reports."""
+"""Run a job: import its rows with what a parent run left in doubt, send those that are due, write the reports."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
-from rolecall.app.parent_doubts import with_own_doubts
+from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     RUN_REASON,
@@ -22,17 +22,18 @@ from rolecall.app.run_directory import (
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
-from rolecall.app.send_session import PreparedRun, open_session
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
+from rolecall.store.records import Identity
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""
@@ -147,6 +148,24 @@ async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: St
         yield page
 
 
+async def with_own_doubts(
+    pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
+) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
+
+    So a check, whose identity is that of no run, takes over no doubt.
+    """
+    target = RunTarget(identity.workspace, identity.operation)
+    async for page in pages:
+        yield [_with_own_doubt(row, target) for row in page]
+
+
+def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
+    if isinstance(row, BadRow) or row.doubt is None or belongs_to(row, target):
+        return row
+    return row._replace(doubt=None)
+
+
 async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     if formats or not await reports_up_to_date(run):
         await reports.write_reports(run, formats)
@@ -172,6 +191,38 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
         finally:
             announcing.cancel()
     return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+
+
+@dataclass(slots=True)
+class SendSession:
+    """What is known of a session once it has ended."""
+
+    is_recorded: bool = True
+    """False where its end could not be recorded: the store cannot be written any more."""
+
+
+@asynccontextmanager
+async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
+    """Record and log the start of a session with so many due rows, and its end after the block.
+
+    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
+    disk can perhaps still be read.
+    """
+    session, store, clock = SendSession(), run.store, context.clock
+    resumed = bool(await store.sessions())
+    await mark_reports_stale(run)
+    await store.open_session(account, clock.wall_ms())
+    context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
+    started = clock.now()
+    try:
+        yield session
+    finally:
+        try:
+            await store.close_session(context.stop.reason or "", clock.wall_ms())
+        except StoreError as failure:
+            context.stop.request(StopReason.STORE, str(failure))
+            session.is_recorded = False
+        context.events.session_ended(clock.now() - started, context.outcomes)
 
 
 async def _announce_shutdown(app: AppContext, context: RunContext) -> None:

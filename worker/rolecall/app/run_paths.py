@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from rolecall.app.errors import InvalidRunDirectoryError
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice, RolecallError
-from rolecall.ownership import is_foreign
-from rolecall.text import sanitise
+from rolecall.models import Advice, is_foreign
 
 PRIVATE = 0o700
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
@@ -23,13 +22,6 @@ class RunKind(StrEnum):
     RUN = "runs"
     CHECK = "checks"
     OFFBOARDING = "offboardings"
-
-
-class InvalidRunDirectoryError(RolecallError):
-    """The directory cannot be used for a run; the text names it and the reason."""
-
-    def __init__(self, path: Path, reason: str, advice: Advice | None = None) -> None:
-        super().__init__(sanitise(f"{path}: {reason}", limit=2_000), advice)
 
 
 def job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:

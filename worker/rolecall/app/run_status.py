@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.run_directory import require_run
-from rolecall.engine.eta import estimate_remaining
+from rolecall.engine.progress import estimate_remaining
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus, is_due
-from rolecall.store.base import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome
+from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, Pause, PauseKind, Session, count_by_outcome
 from rolecall.store.run_lock import is_locked
 from rolecall.store.sqlite.store import open_snapshot
 
@@ -103,11 +103,11 @@ def progress_under_way(counts: Iterable[Count], live: LiveState, lately: int, se
     A row whose call is in flight has no outcome yet, so it is neither unknown nor done.
     """
     counts = list(counts)
-    under_way = sum(count.rows for count in counts if count.reason == KILLED_IN_FLIGHT)
+    in_flight = sum(count.rows for count in counts if count.reason == KILLED_IN_FLIGHT)
     outcomes = count_by_outcome(count for count in counts if count.reason != KILLED_IN_FLIGHT)
     waiting = outcomes.pop(Outcome.NOT_ATTEMPTED, 0)
     done = outcomes.total()
-    left = waiting + under_way
+    left = waiting + in_flight
     speed = lately / seen if seen >= 1 and lately else None
     paused = live.pause is not None and live.allowance is not None
     known = live.outage is None and live.stopping_in is None
@@ -125,7 +125,7 @@ def progress_under_way(counts: Iterable[Count], live: LiveState, lately: int, se
         allowance=live.allowance if paused else None,
         pause=live.pause,
         outage=live.outage,
-        in_flight=under_way,
+        in_flight=in_flight,
         stopping_in=live.stopping_in,
         remaining=time_left if known else None,
     )

@@ -10,14 +10,13 @@ from typing import NamedTuple
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NotUndone
-from rolecall.app.run_directory import Run, open_existing_run, open_run, require_change, require_workspace
+from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
 from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
-from rolecall.app.threads import on_thread
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.text import plural, rfc3339
 
 

@@ -14,15 +14,15 @@ from rolecall.app.observer import OpenRows
 from rolecall.app.run_directory import (
     Run,
     mark_reports_stale,
+    on_thread,
     open_existing_run,
     require_change,
     require_workspace,
 )
-from rolecall.app.threads import on_thread
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks, VerifyStatus
 from rolecall.engine.stop_signal import StopReason
-from rolecall.files.output.verify_csv import VerifyCsvRow, verify_csv
+from rolecall.files.output.csv_files import VerifyCsvRow, verify_csv
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 from rolecall.store.sqlite.store import FILE_NAME

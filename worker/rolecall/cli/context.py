@@ -1,14 +1,31 @@
 """The context of a use case, from the options, the credentials and the terminal of a command."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from rolecall.app.connection import AppContext
 from rolecall.cli.config.credentials import load_credentials
-from rolecall.cli.options import OutputMode, split_options
+from rolecall.cli.options import SHARED_OPTIONS
 from rolecall.cli.terminal import console
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
-from rolecall.rocketchat.connection_config import Credentials
+from rolecall.engine.settings import Settings
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
+
+_SETTINGS = frozenset(field.name for field in fields(Settings)) & SHARED_OPTIONS.keys()
+_CONNECTION = frozenset(field.name for field in fields(ConnectionConfig)) & SHARED_OPTIONS.keys()
+_OUTPUT = frozenset(OutputMode._fields) & SHARED_OPTIONS.keys()
+if unknown := SHARED_OPTIONS.keys() - _SETTINGS - _CONNECTION - _OUTPUT:
+    raise TypeError(f"options that set no field: {sorted(unknown)}")
+
+
+class SharedOptions(NamedTuple):
+    """The values of the shared options."""
+
+    settings: Settings
+    connection: ConnectionConfig
+    output: OutputMode
 
 
 class CommandContext(NamedTuple):
@@ -32,3 +49,14 @@ def create_context(
     settings, connection, output = split_options(shared, url)
     reporter = ProgressReporter(output, assume_yes=assume_yes)
     return CommandContext(AppContext(connection, credentials, settings, reporter), reporter, output)
+
+
+def split_options(flags: Mapping[str, Any], url: str) -> SharedOptions:
+    """Sort the values of the shared options, for a workspace. Raises InvalidUrlError, TypeError for another flag."""
+    if other := flags.keys() - SHARED_OPTIONS.keys():
+        raise TypeError(f"not among the shared options: {sorted(other)}")
+    return SharedOptions(
+        Settings(**{name: value for name, value in flags.items() if name in _SETTINGS}),
+        ConnectionConfig(url, **{name: value for name, value in flags.items() if name in _CONNECTION}),
+        OutputMode(**{name: value for name, value in flags.items() if name in _OUTPUT}),
+    )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rolecall.engine.failure_threshold import InvalidThresholdError
 from rolecall.engine.removal_limits import UNATTENDED_FROM, UNATTENDED_SHARE, RemovalLimits, RemovalThreshold
+from rolecall.engine.settings import InvalidThresholdError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -1,22 +1,22 @@
-"""The command group: runs a command and returns its exit code; every exception is reported in one line here."""
+"""The command group: runs a command and returns its exit code; each exception becomes one line here, with advice."""
 
 import importlib
 import os
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import click
 
-from rolecall.cli.advice import format_error
-from rolecall.cli.config.config_sources import read_sources
-from rolecall.cli.config.unknown_variables import (
+from rolecall.cli.config.config_sources import format_unknown_verb, format_usage_error, read_sources
+from rolecall.cli.config.setting_names import (
     find_unknown_variables,
+    flags_of,
     format_others,
     require_no_misspelt_variable,
 )
-from rolecall.cli.config.usage_errors import flags_of, format_unknown_verb, format_usage_error
 from rolecall.cli.exit_codes import ExitCode, exit_code_of
-from rolecall.cli.terminal import console, streams
-from rolecall.models import RolecallError
+from rolecall.cli.terminal import console
+from rolecall.models import Advice, RolecallError
 from rolecall.version import __version__
 
 VERBS = (
@@ -36,6 +36,29 @@ VERBS = (
     "sandbox",
 )
 """In the order of the help; each is a module of rolecall.cli.commands, imported only when it is typed."""
+ADVICE = MappingProxyType(
+    {
+        Advice.ALLOW_HTTP: "Use https://, or add --allow-http if you mean it.",
+        Advice.CA_FILE: "Name your own certificate authority with --ca-file; the check cannot be skipped.",
+        Advice.CHECK_URL: "Check ROCKETCHAT_URL and the network.",
+        Advice.CHECK_CREDENTIALS: (
+            "Check ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN; a personal access token may have been revoked. "
+            "Nothing was sent."
+        ),
+        Advice.OTHER_DIRECTORY: "Name another --out.",
+        Advice.OTHER_FILE: "Or name another --out.",
+        Advice.OTHER_PLAN: "Name another --save-plan.",
+        Advice.NAME_PLAN: "Name it with --plan, or name another --out.",
+        Advice.NAME_ENCODING: "Or name its encoding with --encoding.",
+        Advice.WRITE_PLAN: "Write one with 'rolecall check JOB --save-plan FILE'.",
+        Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
+        Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
+        Advice.ALLOW_REMOVALS: (
+            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
+        ),
+    }
+)
+"""The sentence for each advice."""
 
 
 class Verbs(click.Group):
@@ -101,14 +124,20 @@ def _check_variables(ctx: click.Context, verb: str) -> None:
     console.print_warning(format_others(unknown.others))
 
 
+def format_error(error: RolecallError) -> str:
+    """Format an error with its advice, as one line."""
+    text = str(error)
+    return f"{text} {ADVICE[error.advice]}" if error.advice is not None else text
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own if None) and return the exit code."""
     os.umask(0o077)
-    streams.reopen_std_streams()
+    console.reopen_std_streams()
     try:
         return _run(argv)
     finally:
-        streams.flush_std_streams()
+        console.flush_std_streams()
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -1,17 +1,15 @@
-"""The options that commands share: their types, their help, and the values that they are sorted into."""
+"""The options that commands share: their types, defaults and help."""
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from rolecall.engine.failure_threshold import FailureThreshold, InvalidThresholdError
-from rolecall.engine.settings import Settings
+from rolecall.engine.settings import FailureThreshold, InvalidThresholdError
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
-from rolecall.rocketchat.connection_config import ConnectionConfig
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,30 +20,6 @@ if TYPE_CHECKING:  # the job reader is heavy; at run time only the newest click 
     from rolecall.files.input.job import Job
 else:
     RateType = ThresholdType = click.ParamType
-
-
-class OutputMode(NamedTuple):
-    """What is shown, and in which form."""
-
-    quiet: bool = False
-    """Only what ends with another exit code than 0."""
-    log_format: str = "console"
-    """Of the log lines on stderr: `console` or `json`."""
-    json: bool = False
-    """The result as one JSON document on stdout."""
-
-    @property
-    def json_lines(self) -> bool:
-        """Whether stderr has JSON lines only."""
-        return self.log_format == "json"
-
-
-class SharedOptions(NamedTuple):
-    """The values of the shared options."""
-
-    settings: Settings
-    connection: ConnectionConfig
-    output: OutputMode
 
 
 class Rate(RateType):
@@ -127,20 +101,26 @@ class JobSource(NamedTuple):
         return shlex.join([self.path, *(word for name, value in options.items() if value for word in (name, value))])
 
 
-def job_options(command: Command) -> Command:
-    """Add the options that say how a job file is read; they are the fields of ReadOptions."""
-    for option in (
+def job_options(command: Command) -> Callable[..., Any]:
+    """Add the argument JOB and the options that say how it is read; the command gets them as its `source`."""
+
+    @wraps(command)
+    def with_source(job: str, encoding: str, room_column: str, user_column: str, **others: Any) -> Any:
+        return command(source=JobSource(job, encoding, room_column, user_column), **others)
+
+    for parameter in (
         click.option("--user-column", default="", metavar="NAME", help="The column of JOB that has the users."),
         click.option("--room-column", default="", metavar="NAME", help="The column of JOB that has the rooms."),
         click.option(
             "--encoding", default="", metavar="NAME", help="The encoding of JOB, such as cp1252. Without it: detected."
         ),
+        click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True)),
     ):
-        command = option(command)
-    return command
+        with_source = parameter(with_source)
+    return with_source
 
 
-_SHARED = {
+SHARED_OPTIONS = {
     "rate": click.option(
         "--rate",
         type=Rate(),
@@ -278,25 +258,19 @@ _READING = (
 _VERIFYING = ("message_evidence", "late_arrival")
 """The further options of `verify`."""
 
-_SETTINGS = frozenset(field.name for field in fields(Settings)) & _SHARED.keys()
-_CONNECTION = frozenset(field.name for field in fields(ConnectionConfig)) & _SHARED.keys()
-_OUTPUT = frozenset(OutputMode._fields) & _SHARED.keys()
-if unknown := _SHARED.keys() - _SETTINGS - _CONNECTION - _OUTPUT:
-    raise TypeError(f"options that set no field: {sorted(unknown)}")
-
 
 def run_options(command: Command) -> Command:
     """Add the shared options of commands that change roles."""
-    for name in reversed(_SHARED):
+    for name in reversed(SHARED_OPTIONS):
         if name != "late_arrival":
-            command = _SHARED[name](command)
+            command = SHARED_OPTIONS[name](command)
     return report_format_option(command)
 
 
 def reading_options(command: Command) -> Command:
     """Add the shared options of commands that only read."""
     for name in reversed(_READING):
-        command = _SHARED[name](command)
+        command = SHARED_OPTIONS[name](command)
     return command
 
 
@@ -304,16 +278,5 @@ def verifying_options(command: Command) -> Command:
     """Add the shared options of `verify`."""
     command = reading_options(command)
     for name in reversed(_VERIFYING):
-        command = _SHARED[name](command)
+        command = SHARED_OPTIONS[name](command)
     return command
-
-
-def split_options(flags: Mapping[str, Any], url: str) -> SharedOptions:
-    """Sort the values of the shared options, for a workspace. Raises InvalidUrlError, TypeError for another flag."""
-    if other := flags.keys() - _SHARED.keys():
-        raise TypeError(f"not among the shared options: {sorted(other)}")
-    return SharedOptions(
-        Settings(**{name: value for name, value in flags.items() if name in _SETTINGS}),
-        ConnectionConfig(url, **{name: value for name, value in flags.items() if name in _CONNECTION}),
-        OutputMode(**{name: value for name, value in flags.items() if name in _OUTPUT}),
-    )

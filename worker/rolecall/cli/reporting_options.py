@@ -11,9 +11,8 @@ from click.core import ParameterSource
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 if TYPE_CHECKING:  # imported when the command runs
-    from rolecall.app.metrics import MetricsWriter
-    from rolecall.app.notifications import NotifyConfig
-    from rolecall.store.base import Count
+    from rolecall.app.notifications import MetricsWriter, NotifyConfig
+    from rolecall.store.records import Count
 
 _NAMES = ("notify", "notify_file", "notify_on", "metrics_file")
 _OPTIONS = (
@@ -76,7 +75,7 @@ class Reporting(NamedTuple):
 
 def pop_reporting(options: dict[str, Any], url: str, operation: str, job: str) -> Reporting:
     """Take the values of these options out of the others. Raises OperatorError for a target or file of no use."""
-    from rolecall.app.metrics import create_metrics_writer
+    from rolecall.app.notifications import create_metrics_writer
 
     given, file, on, metrics = (options.pop(name) for name in _NAMES)
     allow_http = options["allow_http"]
@@ -95,8 +94,9 @@ def _notify_config(
     given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
 ) -> "NotifyConfig | None":
     from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.notify_target import choose_target
+    from rolecall.cli.config.credentials import choose_target
+    from rolecall.cli.terminal import console
 
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, typed=typed, allow_http=allow_http)
+    target = choose_target(given, file, console.print_warning, typed=typed, allow_http=allow_http)
     return None if target is None else NotifyConfig(target, only_failure=only_failure)

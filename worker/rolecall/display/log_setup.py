@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
-from rolecall.ownership import is_foreign
+from rolecall.models import is_foreign
 from rolecall.text import sanitise
 
 MAX_VALUE_LENGTH = 300

@@ -6,14 +6,11 @@ from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.role_reader import RoleReader
-from rolecall.engine.evidence import EvidenceReader
-from rolecall.engine.outcome_recorder import OutcomeRecorder
-from rolecall.engine.pause_recorder import PauseRecorder
 from rolecall.engine.prior_reader import PriorReader, due_rows
-from rolecall.engine.room_cache import RoomCache
+from rolecall.engine.recorders import OutcomeRecorder, PauseRecorder
 from rolecall.engine.row_call import RowTarget
-from rolecall.engine.row_processor import RowProcessor
-from rolecall.engine.row_queue import RowQueue
+from rolecall.engine.row_processor import EvidenceReader, RowProcessor
+from rolecall.engine.row_queue import RoomCache, RowQueue
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.read_client import ReadClient

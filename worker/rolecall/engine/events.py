@@ -10,7 +10,7 @@ from rolecall.engine.throttle.observer import EngineObserver
 from rolecall.engine.throttle.route_limiter import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.base import Identity
+from rolecall.store.records import Identity
 from rolecall.version import __version__
 
 MIN_REPORTED_DELAY = 1.0
@@ -82,7 +82,7 @@ class EngineEvents(EngineObserver):
 
     def shutting_down(self, seconds: float) -> None:
         """Log that nothing new is sent, and that the calls in flight have so many seconds."""
-        self._log.info("stopping", grace=seconds)
+        self._log.info("stopping", shutdown_timeout=seconds)
 
     def delayed(self, delay: Delay, allowance: RateLimitStatus | None) -> None:
         """Log a rate limit pause, once, with the limit that demands it where that is known."""

@@ -10,9 +10,9 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
-from rolecall.engine.outcome_recorder import OutcomeRecorder
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.settlement import (
     DIFFERS_FROM_PLAN,
     Case,
@@ -30,8 +30,8 @@ from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, RowOutcome
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.responses import RoleMessage
-from rolecall.store.base import PriorRecord
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import PriorRecord
 
 CHUNK = 512
 """Due rows that are read from the store at once."""
@@ -211,8 +211,8 @@ class PriorReader:
 
     def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
-        record = RowOutcome.without_call(row.key, outcome, reason, message=message, finished_at=now)
-        self._recorder.record(row, record._replace(evidence=evidence))
+        record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now, message=message, evidence=evidence)
+        self._recorder.record(row, record)
 
 
 async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.engine.settings import FailureThreshold
 
 
 class RemovalThreshold(FailureThreshold):

@@ -9,16 +9,49 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from rolecall.engine.context import RunContext
-from rolecall.engine.room_cache import RoomVisibilityResolver
 from rolecall.engine.row_queue import RowQueue
+from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.models import UNKNOWN_PRIOR, DueRow, NoReply, Prior, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, Action
+from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, TOO_MANY_REQUESTS, Action
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult, classify
-from rolecall.rocketchat.responses import COUNTERS
-from rolecall.store.base import Intent, IntentRollback
+from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
 from rolecall.store.batch_writer import BatchWriter
+from rolecall.store.records import Intent, IntentRollback
+
+MAX_UNANSWERED = 3
+"""Requests in a row without a usable response, after which the resolver sends no more: they are not worth a delay."""
+
+
+class RoomVisibilityResolver:
+    """Distinguishes 'no such private group' from 'the account is not a member of it', by one request for each room.
+
+    It reads `groups.counters`, which needs no membership, and sends nothing more once that is refused.
+    """
+
+    def __init__(self, client: Client, limiter: RouteLimiter) -> None:
+        """`limiter` is that of the route `groups.counters`."""
+        self._client = client
+        self._limiter = limiter
+        self._is_refused = False
+        self._unanswered = 0
+
+    async def resolve(self, result: CallResult, room_id: str) -> CallResult:
+        """Return the result, with `room_not_joined` where it was `room_not_found` and the server knows the room."""
+        if result.rule is not ROOM_NOT_FOUND or self._is_refused:
+            return result
+        await self._limiter.acquire()
+        try:
+            reply = await self._client.get(COUNTERS, roomId=room_id)
+        except BaseException:
+            self._limiter.cancel()
+            raise
+        self._limiter.record_response(reply, refused=False)
+        is_answered = isinstance(reply, Reply) and reply.status < TOO_MANY_REQUESTS
+        self._unanswered = 0 if is_answered else self._unanswered + 1
+        self._is_refused = is_route_unavailable(reply) or self._unanswered >= MAX_UNANSWERED
+        return result._replace(rule=ROOM_NOT_JOINED) if is_joined(reply) is False else result
 
 
 class RowTarget(NamedTuple):

@@ -1,21 +1,83 @@
-"""One row from the queue to its outcome: call it, collect evidence, settle it, hand it to the recorder."""
+"""One row from the queue to its outcome: call it, collect evidence, settle it, pass it to the recorder.
+
+Evidence is read for a row whose last response does not prove its outcome: system messages, and the role read again.
+"""
 
 import asyncio
+from typing import NamedTuple
 
-from rolecall.engine.evidence import EvidenceReader
-from rolecall.engine.outcome_recorder import OutcomeRecorder
-from rolecall.engine.room_cache import RejectedRoom
+from rolecall.engine.context import RunContext
+from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader
+from rolecall.engine.recorders import OutcomeRecorder
 from rolecall.engine.row_call import RowCall, RowTarget
-from rolecall.engine.settlement import Case, Ending, Messages, can_change, do_roles_prove, outcome_of, reason_of, settle
+from rolecall.engine.row_queue import RejectedRoom
+from rolecall.engine.settlement import (
+    MESSAGE_TOLERANCE,
+    Case,
+    Ending,
+    Messages,
+    can_change,
+    do_roles_prove,
+    ending_of_reading,
+    find_change,
+    outcome_of,
+    reason_of,
+    settle,
+)
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
-from rolecall.models import DueRow, Outcome, RowOutcome
+from rolecall.models import DueRow, Outcome, Prior, RowOutcome
 from rolecall.rocketchat.error_table import Action, Answer, ErrorScope
+from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.base import IntentRollback
+from rolecall.store.records import IntentRollback
 
 _ENDINGS = {Answer.DONE: Ending.DONE, Answer.NOOP: Ending.NOOP, Answer.REFUSED: Ending.REFUSED}
+
+
+class LaterEnding(NamedTuple):
+    """The ending of a row by a reading after its last attempt."""
+
+    ending: Ending
+    is_sure: bool = True
+    """False where the role is gone and the user may have left the room."""
+
+
+class EvidenceReader:
+    """Reads evidence for single rows. What cannot be read, also because the run stops, is no evidence."""
+
+    def __init__(self, reader: RoleReader, operation: Operation, context: RunContext) -> None:
+        self._reader = reader
+        self._operation = operation
+        self._reads_roles = context.settings.read_roles
+        self._uses_messages = context.settings.message_evidence
+
+    async def messages(self, row: DueRow, prior: Prior) -> Messages:
+        """Return who made the role change of a row, by the system messages of its room."""
+        if not self._uses_messages or prior.read_at is None:
+            return Messages.NONE
+        since = prior.read_at - MESSAGE_TOLERANCE
+        try:
+            if not prior.username:
+                prior = prior._replace(username=await self._reader.username(row.user_id))
+            if not prior.username:  # messages name users by it
+                return Messages.NONE
+            messages = await self._reader.messages(row.room_id, since)
+        except ShutdownRequested:
+            return Messages.NONE
+        return find_change(messages, prior, self._operation)
+
+    async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
+        """Return the ending of a row without an attempt left, by its role as it is read now."""
+        if not self._reads_roles or not can_change(prior.state, self._operation):
+            return LaterEnding(Ending.EXHAUSTED)
+        try:
+            readings = await self._reader.in_room(row.room_id, [row.user_id])
+        except ShutdownRequested:
+            return LaterEnding(Ending.EXHAUSTED)
+        reading = readings.get(row.user_id, UNREADABLE)
+        return LaterEnding(ending_of_reading(reading.prior.state, self._operation), reading.is_sure)
 
 
 class RowProcessor:
@@ -132,7 +194,8 @@ class RowProcessor:
             row.key,
             rule.outcome,
             rule.reason,
-            message=f"not sent: the server's answer to line {rejection.line} is true for the whole room",
             finished_at=self._target.context.clock.wall_ms(),
+            error_type=rejection.result.error_type,
+            message=f"not sent: the server's answer to line {rejection.line} is true for the whole room",
         )
-        self._recorder.record(row, outcome._replace(error_type=rejection.result.error_type))
+        self._recorder.record(row, outcome)

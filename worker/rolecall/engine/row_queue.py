@@ -1,18 +1,88 @@
-"""The queue of rows to send: a bounded read-ahead, in job order, grouped by room where that saves calls."""
+"""The queue of rows to send: a bounded read-ahead, in job order, and a cache of the rooms that reject every request.
+
+The first row of an unknown room is sent alone; the room's other rows wait for its result. Memory stays bounded: the
+oldest room is forgotten first, and sending a row to a forgotten room is harmless.
+"""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self, TypeVar
 
-from rolecall.engine.room_cache import RejectedRoom, RoomCache
 from rolecall.models import DueRow
+from rolecall.rocketchat.error_table import ErrorScope
+from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.rocketchat.response_classifier import CallResult
+
+T = TypeVar("T")
 
 READ_AHEAD = 512
 """Rows in memory from which on no more are read. One reading may add as many."""
+MAX_PARKED = 1000
+"""Rows that may wait for the first row of their room; further rows are sent at once."""
+USABLE_ROOM = DONE | NOTHING_TO_DO
+"""Outcomes that show that a room accepts requests."""
+MAX_ROOMS = 10_000
+"""Rooms of each kind (accepting, rejecting) that are remembered."""
+
+
+class RejectedRoom(NamedTuple):
+    """Why a room rejects every request, and which row got that response."""
+
+    result: CallResult
+    line: int
+
+
+class RoomCache:
+    """What the responses of this session showed about rooms."""
+
+    def __init__(self) -> None:
+        self._accepting: OrderedDict[str, None] = OrderedDict()
+        self._rejected: OrderedDict[str, RejectedRoom] = OrderedDict()
+        self._waiting: dict[str, list[DueRow]] = {}
+        self.parked = 0
+        """Rows that wait for the first row of their room."""
+
+    def admit(self, row: DueRow) -> bool:
+        """Return True for a row that may be sent; False parks it until the first row of its room has a result."""
+        room = row.room_id
+        if room in self._accepting or room in self._rejected or self.parked >= MAX_PARKED:
+            return True
+        waiting = self._waiting.get(room)
+        if waiting is None:
+            self._waiting[room] = []
+            return True
+        waiting.append(row)
+        self.parked += 1
+        return False
+
+    def rejection(self, row: DueRow) -> RejectedRoom | None:
+        """Return why a row need not be sent; None where it must be. A row in doubt is always sent, to settle it."""
+        return None if row.in_doubt else self._rejected.get(row.room_id)
+
+    def record_response(self, row: DueRow, result: CallResult) -> list[DueRow]:
+        """Learn from the result of a row; return the parked rows that need not wait any more."""
+        if result.rule.scope is ErrorScope.ROOM:
+            _remember(self._rejected, row.room_id, RejectedRoom(result, row.line))
+        else:
+            if self._rejected and result.rule.outcome in USABLE_ROOM:
+                self._rejected.pop(row.room_id, None)
+            if row.room_id not in self._accepting:
+                _remember(self._accepting, row.room_id, None)
+        released = self._waiting.pop(row.room_id, None)
+        if not released:
+            return []
+        self.parked -= len(released)
+        return released
+
+
+def _remember(known: OrderedDict[str, T], room: str, value: T) -> None:
+    known[room] = value
+    known.move_to_end(room)
+    if len(known) > MAX_ROOMS:
+        known.popitem(last=False)
 
 
 class RowQueue:

@@ -1,9 +1,40 @@
-"""The settings of the engine, as one frozen value."""
+"""The settings of the engine, as one frozen value; one of them is the number of failures that stops a run."""
 
 import math
+import re
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-from rolecall.engine.failure_threshold import FailureThreshold
+from rolecall.models import RolecallError
+
+PERCENT_AFTER = 100
+"""Rows that must be finished before a percentage applies."""
+FORBIDDEN_IN_A_ROW = 10
+"""Refusals of the whole method in a row that are taken for a fault of the credentials."""
+
+
+class InvalidThresholdError(RolecallError, ValueError):
+    """The text is not a threshold; the message is one line for a person."""
+
+
+class FailureThreshold(NamedTuple):
+    """How many failures stop the run."""
+
+    limit: float
+    is_percent: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse `25` or `10%`. Raise InvalidThresholdError."""
+        found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(%?)\s*", text)
+        if not found or (not found[2] and "." in found[1]) or (found[2] and float(found[1]) > 100):
+            raise InvalidThresholdError(
+                f"{text!r} is not a threshold: write a number of rows such as 25, or a share such as 10%"
+            )
+        return cls(float(found[1]), bool(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.limit:g}%" if self.is_percent else f"{self.limit:g}"
 
 
 @dataclass(frozen=True, slots=True)

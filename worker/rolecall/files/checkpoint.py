@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import orjson
 
-from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError
-from rolecall.ownership import is_foreign
+from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError, is_foreign
 
 FORMAT = 1
 LINES_PER_SYNC = 100

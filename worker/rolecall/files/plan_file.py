@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.files.json_codec import format_json, parse_json_object, replace_surrogates
-from rolecall.files.output.atomic_write import replace_atomically
+from rolecall.files.output.text_files import format_json, parse_json_object, replace_atomically, replace_surrogates
 from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
@@ -87,12 +86,6 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
                 file.write(format_json({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
 
         yield write
-
-
-def write_plan(path: Path, header: PlanHeader, results: Iterable[Result]) -> None:
-    """Write a whole plan, see `open_plan_file`."""
-    with open_plan_file(path, header) as write:
-        write(results)
 
 
 def is_plan(path: Path) -> bool:

@@ -20,11 +20,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from rolecall.models import MAX_RESPONSE_SIZE, Json, NoReply, Reply
-from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials
+from rolecall.rocketchat.connection_config import CaFileError, ConnectionConfig, Credentials, format_netloc
 from rolecall.rocketchat.deadlines import Deadlines
 from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.rocketchat.secret_filter import SecretFilter
-from rolecall.rocketchat.url import format_netloc
 from rolecall.text import sanitise
 from rolecall.version import __version__
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from rolecall.models import Json, RolecallError
-from rolecall.rocketchat.url import format_netloc, is_loopback
+from rolecall.rocketchat.connection_config import format_netloc, is_loopback
 from rolecall.text import format_duration, plural, sanitise
 
 POST_MESSAGE = "/api/v1/chat.postMessage"

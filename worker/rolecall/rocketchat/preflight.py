@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from rolecall.models import Advice, NoReply, Reply
 from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
 from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
-from rolecall.rocketchat.url import InvalidUrlError
 
 ME = "/api/v1/me"
 INFO = "/api/info"
@@ -84,23 +83,7 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
     """
     if isinstance(reply, NoReply):
         raise _no_reply_error(reply, url)
-    if reply.status in (401, 403):
-        raise AuthenticationError(f"{url} refuses the credentials ({reply.status}).", Advice.CHECK_CREDENTIALS)
-    if reply.status == TOO_MANY_REQUESTS or reply.status >= 500:
-        seconds = retry_after(reply)
-        later = "later" if not seconds else f"in {seconds:.0f} s, as it asks (Retry-After)"
-        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again {later}.")
-    if 300 <= reply.status < 400:
-        target = reply.headers.get("Location", "elsewhere")
-        raise InvalidUrlError(
-            f"{url} redirects to {target[:200]!r}, which is not followed, so that the token is not sent elsewhere; "
-            "use the workspace's final URL.",
-            Advice.CHECK_URL,
-        )
-    if reply.status == 407:
-        raise InvalidUrlError(
-            f"A proxy between this machine and {url} wants a user and password (407); set https_proxy or http_proxy."
-        )
+    _require_usable_status(reply, url)
     body = parse_object(reply.body)
     user_id = body.get("_id") if body is not None else None
     if reply.status != 200 or body is None or not isinstance(user_id, str):
@@ -122,6 +105,27 @@ def parse_account(reply: Reply | NoReply, url: str) -> Account:
         tuple(str(role) for role in roles) if isinstance(roles, list) else (),
         parse_limits(reply.headers),
     )
+
+
+def _require_usable_status(reply: Reply, url: str) -> None:
+    """Raise the error of a status whose cause is known."""
+    if reply.status in (401, 403):
+        raise AuthenticationError(f"{url} refuses the credentials ({reply.status}).", Advice.CHECK_CREDENTIALS)
+    if reply.status == TOO_MANY_REQUESTS or reply.status >= 500:
+        seconds = retry_after(reply)
+        later = "later" if not seconds else f"in {seconds:.0f} s, as it asks (Retry-After)"
+        raise WorkspaceUnavailableError(f"{url} cannot answer now ({reply.status}); try again {later}.")
+    if 300 <= reply.status < 400:
+        target = reply.headers.get("Location", "elsewhere")
+        raise InvalidUrlError(
+            f"{url} redirects to {target[:200]!r}, which is not followed, so that the token is not sent elsewhere; "
+            "use the workspace's final URL.",
+            Advice.CHECK_URL,
+        )
+    if reply.status == 407:
+        raise InvalidUrlError(
+            f"A proxy between this machine and {url} wants a user and password (407); set https_proxy or http_proxy."
+        )
 
 
 def _no_reply_error(reply: NoReply, url: str) -> InvalidUrlError:

@@ -16,6 +16,7 @@ from rolecall.sandbox.responses import (
     forbidden,
     html_response,
     no_such_route,
+    rate_limit_headers,
     text_response,
     too_many_requests,
     unauthenticated,
@@ -226,7 +227,8 @@ def handle_request(world: World, limiter: Limiter | None, request: Request, now:
         response = _handle(world, route, caller or "", request)
     else:
         response = too_many_requests(math.ceil(decision.wait))
-    return response.with_headers(rate_limit_headers(decision, skew))
+    reset = math.ceil((decision.reset + skew) * 1000)
+    return response.with_headers(rate_limit_headers(decision.limit, decision.remaining, reset))
 
 
 def _check_before_limiter(world: World, route: Route, caller: str | None, request: Request) -> Response | None:
@@ -241,15 +243,6 @@ def _check_before_limiter(world: World, route: Route, caller: str | None, reques
     if route.permissions and not any(world.has_permission(caller or "", name) for name in route.permissions):
         return forbidden(403)
     return None
-
-
-def rate_limit_headers(decision: LimitDecision, skew: float) -> dict[str, str]:
-    """Return the three headers of a limited route; the reset is in epoch milliseconds of the server's clock."""
-    return {
-        "X-RateLimit-Limit": str(decision.limit),
-        "X-RateLimit-Remaining": str(decision.remaining),
-        "X-RateLimit-Reset": str(math.ceil((decision.reset + skew) * 1000)),
-    }
 
 
 def _bypasses_limiter(world: World, route: Route, caller: str | None) -> bool:

@@ -8,7 +8,15 @@ from typing import Any, TypeAlias
 import orjson
 
 from rolecall.sandbox.faults import Fault, Kind, Nonsense
-from rolecall.sandbox.responses import JSON, Response, html_response, plain_refusal, refusal, too_many_requests
+from rolecall.sandbox.responses import (
+    JSON,
+    Response,
+    html_response,
+    plain_refusal,
+    rate_limit_headers,
+    refusal,
+    too_many_requests,
+)
 
 ResponseFault: TypeAlias = Callable[[Fault, Response, float], Response]
 """Called with the fault, the normal response (`NO_RESPONSE` if the fault does not act) and the server's time."""
@@ -56,7 +64,7 @@ def _too_many(fault: Fault, _response: Response, now: float) -> Response:
     headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     if fault.html:
         return html_response(429, "429 Too Many Requests").with_headers(headers)
-    limits = _limit_headers("0", str(round((now + fault.seconds) * 1000)))
+    limits = rate_limit_headers(10, 0, round((now + fault.seconds) * 1000))
     return too_many_requests(round(fault.seconds)).with_headers({**limits, **headers})
 
 
@@ -101,12 +109,7 @@ def _with_nonsense_headers(fault: Fault, response: Response, now: float) -> Resp
         Nonsense.TEXT: "soon",
     }[fault.nonsense]
     remaining = "few" if fault.nonsense is Nonsense.TEXT else "0"
-    return response.with_headers(_limit_headers(remaining, reset))
-
-
-def _limit_headers(remaining: str, reset: str) -> dict[str, str]:
-    """Return the three headers of the rate limiter with these values."""
-    return {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
+    return response.with_headers(rate_limit_headers(10, remaining, reset))
 
 
 def _parse_payload(response: Response) -> dict[str, Any]:

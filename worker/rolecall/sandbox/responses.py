@@ -101,6 +101,14 @@ def too_many_requests(seconds: int) -> Response:
     return plain_refusal(text, 429)
 
 
+def rate_limit_headers(limit: int, remaining: int | str, reset: int | str) -> dict[str, str]:
+    """Return the three headers of a limited route; the reset is in epoch milliseconds of the server's clock.
+
+    Text stands for a value that no server sends.
+    """
+    return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(remaining), "X-RateLimit-Reset": str(reset)}
+
+
 def no_such_route(release: tuple[int, int]) -> Response:
     """Return the 404 for an unknown path below `/api/`: text from 8.0 on, JSON before."""
     if release >= (8, 0):

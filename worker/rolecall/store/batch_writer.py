@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from rolecall.models import DueRow, RowOutcome
-from rolecall.store.base import Batch, Intent, IntentRollback, Pause, PauseEnd, PriorRecord, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseEnd, PriorRecord
 
 
 class BatchWriter:

@@ -7,8 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rolecall.models import Advice, LockedError
-from rolecall.ownership import is_foreign
+from rolecall.models import Advice, LockedError, is_foreign
 from rolecall.store.base import InvalidStoreError
 
 LOCK_FILE = "run.lock"

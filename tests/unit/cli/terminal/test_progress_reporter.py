@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rolecall.cli.options import OutputMode
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
 from rolecall.engine.context import RunContext
-from rolecall.engine.progress_tracker import PriorProgress, ProgressTracker
+from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
 from tests.unit.engine.virtual import run_virtual, virtual_clock
@@ -28,7 +28,7 @@ from tests.unit.engine.virtual import run_virtual, virtual_clock
         ),
         (
             Progress(1_772_366_400.0, 10, 3, {}, pause=RateLimitPause(41.2, refused=False), outage=OutageStatus(7.4)),
-            {"done": 3, "total": 10, "held_until": "2026-03-01T12:00:41.200Z", "outage": 7},
+            {"done": 3, "total": 10, "paused_until": "2026-03-01T12:00:41.200Z", "outage": 7},
         ),
     ],
 )

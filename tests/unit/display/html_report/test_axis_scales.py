@@ -1,4 +1,4 @@
-"""Scales of charts: round steps that reach the highest value, bars that contain every call."""
+"""Scales of charts: round steps that reach the highest value, bars that contain every call; formats of numbers."""
 
 from collections import Counter
 from itertools import pairwise
@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.display.html_report.axis_scales import bar_ticks, bars, round_step, ticks
+from rolecall.display.html_report.axis_scales import (
+    bar_ticks,
+    bars,
+    format_moment,
+    format_number,
+    format_share,
+    round_step,
+    ticks,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +52,30 @@ def test_every_call_is_in_one_bar(durations: dict[int, int]) -> None:
 def test_without_calls_there_are_no_bars() -> None:
     """Without durations the list of bars is empty."""
     assert bars(Counter()) == []
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.167, "0.17"), (5, "5"), (12.34, "12.3"), (1234.5, "1,234")])
+def test_numbers(value: float, text: str) -> None:
+    """A number has about three digits."""
+    assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (0, 0, "0 %"),
+        (0, 5, "0 %"),
+        (5, 5, "100 %"),
+        (1, 3, "33.3 %"),
+        (1, 100_000, "< 0.1 %"),
+        (99_999, 100_000, "> 99.9 %"),
+    ],
+)
+def test_shares(part: int, whole: int, text: str) -> None:
+    """A share is never rounded to 0 or 100 percent."""
+    assert format_share(part, whole) == text
+
+
+def test_moments_are_utc() -> None:
+    """A time names its zone."""
+    assert format_moment(1_772_357_400_250) == "1 Mar 2026, 09:30:00 UTC"

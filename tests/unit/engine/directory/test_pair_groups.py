@@ -1,14 +1,15 @@
-"""Pairs room by room and user by user: every pair once, in whole groups, several at once."""
+"""Pairs room by room and user by user, every pair once in whole groups; and work on several items at once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from rolecall.engine.directory import pair_groups
 from rolecall.models import Outcome, Row, RowOutcome
-from rolecall.store.base import Batch, Identity, Pair
+from rolecall.store.records import Batch, Identity, Pair
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import as_store, import_rows
 
@@ -92,3 +93,47 @@ async def test_no_more_than_wanted_at_once(at_once: int) -> None:
     await pair_groups.for_each_concurrently(each(range(20)), work, at_once)
     assert sorted(done) == list(range(20))
     assert most == min(at_once, 20)
+
+
+async def test_answers_come_in_the_order_of_the_questions() -> None:
+    """Lookups run at the same time, at most so many, and a quick result waits for those before it."""
+    under_way, most, gates = 0, 0, [asyncio.Event() for _ in range(6)]
+    gates[5].set()
+
+    async def work(number: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if number % 3 == 2:  # the last of each three lets the others go, the latest first
+            for gate in reversed(gates[number - 2 : number + 1]):
+                gate.set()
+                await asyncio.sleep(0)
+        await gates[number].wait()
+        under_way -= 1
+        return number
+
+    async with aclosing(pair_groups.ordered_map(each(range(6)), work, at_once=3)) as answers:
+        assert [answer async for answer in answers] == list(range(6))
+    assert most == 3
+
+
+async def test_what_is_under_way_ends_with_the_first_failure() -> None:
+    """After an exception no question is left behind."""
+    ended = []
+
+    async def work(number: int) -> int:
+        try:
+            if number == 1:
+                raise LookupError
+            if number > 1:
+                await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+        return number
+
+    async with aclosing(pair_groups.ordered_map(each(range(9)), work, at_once=4)) as answers:
+        assert await anext(answers) == 0
+        with pytest.raises(LookupError):
+            await anext(answers)
+    assert sorted(ended) == list(range(len(ended)))
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from rolecall.files.input.job import ReadOptions, open_job
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
 from tests.support.job_files import raw_workbook, workbook
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.input.job import open_job
-from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.models import BadRow, Row
 
 JOBS = Path(__file__).parents[4] / "jobs"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from tests.support.job_files import workbook
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from rolecall.files.input.job import open_job
 from rolecall.files.input.open_source import safe_name
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
+from tests.support.job_files import extra_columns
 
 PAIRS = [("GENERAL", "rocket.cat"), ("Zk3PdVx7RmLq2WcTn", "aXb7Qm2KpLd9VtRcS")]
 CSV = "roomId,userId\nGENERAL,rocket.cat\nZk3PdVx7RmLq2WcTn,aXb7Qm2KpLd9VtRcS\n"
@@ -115,7 +116,7 @@ def test_extra_columns_are_in_the_order_of_the_file(tmp_path: Path) -> None:
     path.write_text('{"rid":"r","b":1,"uid":"u"}\n{"a":[1,null],"rid":"r","uid":"u"}\n["r","u"]\n')
     with open_job(str(path)) as job:
         assert [dict(row.extra) for row in job.rows()] == [{"b": 1}, {"a": [1, None]}, {}]
-        assert job.extra_columns == ("b", "a")
+        assert extra_columns(job.rows()) == ("b", "a")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from rolecall.files.input.job import open_job
-from rolecall.files.input.problems import JobFileError
-from rolecall.files.output.report import ReportFiles, write_report
+from rolecall.files.input.source import JobFileError
+from rolecall.files.output.report import ReportFiles
 from rolecall.models import BadRow, Outcome, Result, Row
+from tests.support.job_files import write_report
 
 ROWS = 200_000
 FEWER_ROWS = 50_000

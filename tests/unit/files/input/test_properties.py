@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from rolecall.files.input.job import open_job
-from rolecall.files.input.problems import JobFileError
+from rolecall.files.input.source import JobFileError
 from rolecall.files.output.csv_sanitiser import parse_id_cell
 from rolecall.models import BadRow, Row
 from rolecall.text import UNSAFE

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from rolecall.files.input.columns import column_role
-from rolecall.files.input.problems import BAD_ROW_REASONS, JobFileError
+from rolecall.files.input.columns import ColumnRoles
+from rolecall.files.input.ids import BAD_ROW_REASONS
+from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
 
 Read = Callable[..., list[Row | BadRow]]
@@ -24,7 +25,7 @@ Read = Callable[..., list[Row | BadRow]]
 )
 def test_columns_are_recognised_by_their_names(name: str, role: str) -> None:
     """Case, white space, `_` and `-` in a column's name are ignored; everything else counts."""
-    assert column_role(name).value == role
+    assert ColumnRoles()[name].value == role
 
 
 @pytest.mark.parametrize(

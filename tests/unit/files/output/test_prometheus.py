@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from rolecall.files.output.atomic_write import SymlinkError
 from rolecall.files.output.prometheus import (
     MAX_LABEL_LENGTH,
     RunMetrics,
@@ -18,6 +17,7 @@ from rolecall.files.output.prometheus import (
     write_metrics,
     write_start,
 )
+from rolecall.files.output.text_files import SymlinkError
 from rolecall.models import Outcome
 from rolecall.text import sanitise
 

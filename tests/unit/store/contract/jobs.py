@@ -6,7 +6,8 @@ from itertools import islice
 from types import MappingProxyType
 
 from rolecall.models import BadRow, Outcome, Result, Row
-from rolecall.store.base import Identity, PresetOutcome, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Identity, PresetOutcome
 from tests.unit.store.values import RUN, row
 
 EVERY = 10_000

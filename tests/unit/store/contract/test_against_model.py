@@ -34,17 +34,7 @@ from rolecall.models import (
     Row,
     RowOutcome,
 )
-from rolecall.store.base import (
-    Batch,
-    Intent,
-    IntentRollback,
-    Pause,
-    PauseEnd,
-    PauseKind,
-    PresetOutcome,
-    PriorRecord,
-    RunStore,
-)
+from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseEnd, PauseKind, PresetOutcome, PriorRecord
 from tests.unit.store.contract.backends import BACKENDS
 from tests.unit.store.contract.jobs import all_results, import_job
 from tests.unit.store.values import RUN
@@ -143,7 +133,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.runner = asyncio.Runner()
         self.backend = BACKENDS[self.implementation](self.folder)
-        self.store: RunStore = self.run(self.backend.open())
+        self.store = self.run(self.backend.open())
         self.known: dict[Pair, Known] = {}
         self.unsent: list[tuple[int, Result]] = []
         self.stops: list[str | None] = []

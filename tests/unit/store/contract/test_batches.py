@@ -3,7 +3,8 @@
 import pytest
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, Result, is_due
-from rolecall.store.base import Batch, Intent, IntentRollback, PriorRecord, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch, Intent, IntentRollback, PriorRecord
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, keys_by_line, reported
 from tests.unit.store.values import bad, intents, outcomes, rollbacks, row, settled

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import pytest
 
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Batch, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, reported
 from tests.unit.store.values import RUN, outcomes, row, settled

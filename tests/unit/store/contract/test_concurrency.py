@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from rolecall.models import BadRow, Outcome, Row
-from rolecall.store.base import Batch, Intent, Pause, PauseKind, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Batch, Intent, Pause, PauseKind
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, keys_by_line, reported
 from tests.unit.store.values import RUN, outcomes, row, settled
 

@@ -1,7 +1,8 @@
 """Importing what an earlier run left in doubt."""
 
 from rolecall.models import Outcome, Prior, PriorState, RowDoubt
-from rolecall.store.base import DOUBT_MESSAGE, PresetOutcome, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import DOUBT_MESSAGE, PresetOutcome
 from tests.unit.store.contract.jobs import EVERY, all_results, import_job, keys_by_line, reported
 from tests.unit.store.values import intents, outcomes, row, settled
 

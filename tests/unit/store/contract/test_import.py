@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from rolecall.models import BadRow, Json, Outcome, Result, Row
-from rolecall.store.base import IntentRollback, PresetOutcome, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import IntentRollback, PresetOutcome
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import (
     all_results,

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 
 from rolecall.models import BadRow, DueRow, Outcome, Row
-from rolecall.store.base import PresetOutcome, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import PresetOutcome
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, keys_by_line
 from tests.unit.store.values import RUN, bad, outcomes, row, settled

@@ -3,7 +3,8 @@
 import pytest
 
 from rolecall.models import Outcome
-from rolecall.store.base import Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Pair
 from tests.unit.store.contract.jobs import all_results, import_job, keys_by_line, reported
 from tests.unit.store.values import bad, intents, outcomes, row, settled
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from rolecall.models import Outcome
-from rolecall.store.base import Batch, Intent, Pause, PauseEnd, PauseKind, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch, Intent, Pause, PauseEnd, PauseKind
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import import_lines, reported
 from tests.unit.store.values import settled

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Evidence, Outcome, Prior, PriorState
-from rolecall.store.base import Batch, Intent, IntentRollback, PresetOutcome, PriorRecord, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Batch, Intent, IntentRollback, PresetOutcome, PriorRecord
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import EVERY, all_results, import_job, import_lines, keys_by_line
 from tests.unit.store.values import RUN, outcomes, rollbacks, row, settled

@@ -5,7 +5,8 @@ from contextlib import aclosing
 import pytest
 
 from rolecall.models import Outcome, Prior, PriorState, Result
-from rolecall.store.base import Batch, Count, Intent, RunStore, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Batch, Count, Intent
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import (
     EVERY,

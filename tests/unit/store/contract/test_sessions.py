@@ -2,7 +2,8 @@
 
 import pytest
 
-from rolecall.store.base import Identity, RunStore, Session, StoreError
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Identity, Session
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import import_job
 from tests.unit.store.values import RUN

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from rolecall.models import Outcome, Row
-from rolecall.store.base import Count, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Count
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import import_rows
 from tests.unit.store.sqlite.conftest import Reopen

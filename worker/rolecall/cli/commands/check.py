@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # imported when the command runs
 
 
 @click.command(short_help="Predict what a run would do; changes nothing.")
-@click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -37,15 +36,12 @@ if TYPE_CHECKING:  # imported when the command runs
 @report_format_option
 @reading_options
 def check(
-    job: str,
+    source: JobSource,
     out: Path | None,
     save_plan: Path | None,
     exit_code: bool,
     operation: str,
     report_format: tuple[str, ...],
-    encoding: str,
-    room_column: str,
-    user_column: str,
     **shared: Any,
 ) -> int:
     """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
@@ -54,7 +50,6 @@ def check(
     """
     from rolecall.app.check_job import CheckRequest
 
-    source = JobSource(job, encoding, room_column, user_column)
     request = CheckRequest(OPERATIONS[operation], report_format, save_plan)
     return run_check(source, out, request, shared, as_question=exit_code)
 
@@ -72,7 +67,7 @@ def run_check(
     from rolecall.cli.context import open_context
     from rolecall.cli.exit_codes import exit_code_of_check
     from rolecall.cli.terminal import event_loop
-    from rolecall.cli.views.check_view import show_check
+    from rolecall.cli.views.run_view import show_check
 
     context = open_context(shared)
     with source.open() as opened:

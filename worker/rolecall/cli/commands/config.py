@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from rolecall.cli.config.close_matches import or_all
 from rolecall.cli.config.config_sources import DOTENV_FILE, ConfigSources, current_sources
 from rolecall.cli.config.effective_config import (
     EffectiveConfig,
@@ -15,8 +14,7 @@ from rolecall.cli.config.effective_config import (
     show_credentials,
     show_options,
 )
-from rolecall.cli.config.unknown_variables import find_unknown_variables
-from rolecall.cli.config.usage_errors import flags_of
+from rolecall.cli.config.setting_names import find_unknown_variables, flags_of, or_all
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from rolecall.cli.options import OutputMode, json_option
+from rolecall.cli.options import json_option
+from rolecall.cli.terminal.console import OutputMode
 
 
 @click.command(short_help="See it work: a job of some hundred rows, no account needed.")
@@ -25,23 +26,18 @@ def demo(rows: int, out: Path | None, json: bool) -> int:
     There are leaders, people without a role, every kind of refusal, and some responses that get lost.
     """
     from rolecall.app.connection import AppContext
-    from rolecall.app.errors import OperatorError
     from rolecall.app.run_job import RunRequest, RunResult, run_job
     from rolecall.cli.exit_codes import ExitCode, exit_code_of_run
     from rolecall.cli.terminal import event_loop
     from rolecall.cli.terminal.progress_reporter import ProgressReporter
-    from rolecall.cli.views.run_summary import show_run
+    from rolecall.cli.views.run_view import show_run
     from rolecall.engine.settings import Settings
     from rolecall.engine.stop_signal import StopSignal
     from rolecall.files.input.job import open_job
     from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
     from rolecall.sandbox import Sandbox, demo_faults, demo_world
 
-    if out is not None and (out / "job.csv").exists():
-        raise OperatorError(f"{out} has a job.csv already; name another --out.")
-    folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
-    if (folder / "run").exists():
-        raise OperatorError(f"{folder} has the report of an earlier demo; name another --out.")
+    folder = _new_folder(out)
     demo = demo_world(rows)
     job = folder / "job.csv"
     _write_job(job, ((pair.room_id, pair.user_id) for pair in demo.rows))
@@ -61,6 +57,18 @@ def demo(rows: int, out: Path | None, json: bool) -> int:
         code = ExitCode.OK
     show_run(result, code, reporter)
     return code
+
+
+def _new_folder(out: Path | None) -> Path:
+    """Return the folder of the demo; it need not exist. Raises OperatorError for one with an earlier demo."""
+    from rolecall.app.errors import OperatorError
+
+    if out is not None and (out / "job.csv").exists():
+        raise OperatorError(f"{out} has a job.csv already; name another --out.")
+    folder = out or Path(tempfile.mkdtemp(prefix="rolecall-demo-"))
+    if (folder / "run").exists():
+        raise OperatorError(f"{folder} has the report of an earlier demo; name another --out.")
+    return folder
 
 
 def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:

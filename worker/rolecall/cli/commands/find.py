@@ -103,7 +103,7 @@ def _write_to_stdout(rows: "Iterable[RoleAssignment]") -> None:
     from typing import TextIO, cast
 
     from rolecall.app.errors import OutputError
-    from rolecall.files.output.find_csv import write_find_csv
+    from rolecall.files.output.csv_files import write_find_csv
 
     try:
         write_find_csv(cast(TextIO, codecs.getwriter("utf-8")(sys.stdout.buffer)), rows)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from rolecall.cli.options import OutputMode, json_option, report_format_option
+from rolecall.cli.options import json_option, report_format_option
+from rolecall.cli.terminal.console import OutputMode
 
 
 @click.command()
@@ -17,7 +18,7 @@ def report(folder: Path, report_format: tuple[str, ...], json: bool) -> int:
     from rolecall.app.reports import rewrite_reports
     from rolecall.cli.exit_codes import exit_code_of_report
     from rolecall.cli.terminal import event_loop
-    from rolecall.cli.views.run_summary import show_report
+    from rolecall.cli.views.run_view import show_report
     from rolecall.store.base import StoreError
 
     try:

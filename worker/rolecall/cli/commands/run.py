@@ -1,11 +1,11 @@
 """`rolecall run`: take the role away from every pair of a job file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rolecall.cli.guard_options import GUARDS, guard_options, parse_reason, removal_limits
+from rolecall.cli.guard_options import guard_options, parse_reason, removal_limits
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
 from rolecall.cli.reporting_options import drop_reporting, pop_reporting, reporting_options
 from rolecall.rocketchat.operations import OPERATIONS
@@ -18,8 +18,21 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.cli.context import CommandContext
 
 
+class RunOptions(NamedTuple):
+    """The options of a run that are not those of the engine, the connection or the output."""
+
+    operation: str
+    report_format: tuple[str, ...]
+    dry_run: bool
+    plan: Path | None
+    max_removals: Any
+    max_removals_per_room: Any
+    keep_leaders: int
+    reason: str
+    yes: bool
+
+
 @click.command(short_help="Take the role away from every pair of a job file.")
-@click.argument("job", metavar="JOB", type=click.Path(readable=False, allow_dash=True))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -39,20 +52,7 @@ if TYPE_CHECKING:  # imported when the command runs
 @guard_options
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
-def run(
-    job: str,
-    out: Path | None,
-    dry_run: bool,
-    plan: Path | None,
-    reason: str,
-    yes: bool,
-    report_format: tuple[str, ...],
-    operation: str,
-    encoding: str,
-    room_column: str,
-    user_column: str,
-    **shared: Any,
-) -> int:
+def run(source: JobSource, out: Path | None, **options: Any) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
     JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
@@ -60,34 +60,41 @@ def run(
     ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
     such as ROLECALL_RATE.
     """
-    from rolecall.app import check_job, run_job
+    from rolecall.app.check_job import CheckRequest
     from rolecall.cli.commands.check import run_check
-    from rolecall.cli.config import credentials
+
+    own = RunOptions(**{name: options.pop(name) for name in RunOptions._fields})
+    if own.plan is not None and (own.dry_run or options["retry_failed"]):
+        raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
+    if own.dry_run:
+        drop_reporting(options)
+        return run_check(source, out, CheckRequest(OPERATIONS[own.operation], own.report_format), options)
+    return _run(source, out, own, options)
+
+
+def _run(source: JobSource, out: Path | None, own: RunOptions, shared: dict[str, Any]) -> int:
+    """Run a job; its metrics are written in any case, once there are credentials and a usable target."""
+    from rolecall.app.run_job import RunRequest, run_job
+    from rolecall.cli.config.credentials import load_credentials
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
-    guards = {name: shared.pop(name) for name in GUARDS}
-    if plan is not None and (dry_run or shared["retry_failed"]):
-        raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
-    source, why = JobSource(job, encoding, room_column, user_column), parse_reason(reason)
-    if dry_run:
-        drop_reporting(shared)
-        return run_check(source, out, check_job.CheckRequest(OPERATIONS[operation], report_format), shared)
-    url, who = credentials.load_credentials(console.print_warning)
-    reporting = pop_reporting(shared, url, operation, job)
+    url, credentials = load_credentials(console.print_warning)
+    reporting, why = pop_reporting(shared, url, own.operation, source.path), parse_reason(own.reason)
     code, summary = ExitCode.INTERRUPTED, None
     try:
-        context = create_context(shared, url, who, assume_yes=yes)
-        limits = removal_limits(guards, unattended=yes and plan is None and shared["read_roles"])
-        planned = open_plan(plan) if plan else None
-        request = run_job.RunRequest(OPERATIONS[operation], report_format, planned, limits, why)
+        context = create_context(shared, url, credentials, assume_yes=own.yes)
+        plan = open_plan(own.plan) if own.plan else None
+        unattended = own.yes and plan is None and shared["read_roles"]
+        limits = removal_limits(own._asdict(), unattended=unattended)
+        request = RunRequest(OPERATIONS[own.operation], own.report_format, plan, limits, why)
         with source.open() as opened:
-            work = run_job.run_job(opened, out, request, context.app)
+            work = _finish(run_job(opened, out, request, context.app), reporting.notify, context)
             reporting.write_start()
-            result = event_loop.run(_finish(work, reporting.notify, context), context.app.stop)
+            result = event_loop.run(work, context.app.stop)
         code, summary = exit_code_of_run(result), result.summary
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)
@@ -103,7 +110,7 @@ async def _finish(
     """Await a run, show its result, and post it."""
     from rolecall.app.notifications import notify
     from rolecall.cli.exit_codes import exit_code_of_run
-    from rolecall.cli.views.run_summary import show_run
+    from rolecall.cli.views.run_view import show_run
 
     result = await work
     show_run(result, exit_code_of_run(result), context.reporter)

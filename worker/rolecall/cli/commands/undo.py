@@ -34,7 +34,7 @@ def undo(
     from rolecall.cli.context import open_context
     from rolecall.cli.exit_codes import exit_code_of_run
     from rolecall.cli.terminal import event_loop
-    from rolecall.cli.views.run_summary import show_run
+    from rolecall.cli.views.run_view import show_run
 
     context = open_context(shared, assume_yes=yes)
     work = undo_run(folder, RunRequest(formats=report_format), context.app, inferred=include_inferred)

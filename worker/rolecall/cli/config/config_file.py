@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.close_matches import did_you_mean, or_all
-from rolecall.ownership import is_foreign
+from rolecall.cli.config.setting_names import did_you_mean, or_all
+from rolecall.models import is_foreign
 from rolecall.text import sanitise
 
 CONFIG_FILE = Path("rolecall.toml")

@@ -1,4 +1,4 @@
-"""Where values come from besides the command line: the environment, a `.env`, a `rolecall.toml`."""
+"""Where values come from besides the command line: environment, `.env`, `rolecall.toml`; usage errors name it."""
 
 import stat
 from collections.abc import Callable, Collection, MutableMapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import (
@@ -16,6 +17,7 @@ from rolecall.cli.config.config_file import (
     read_config_file,
     require_own_file,
 )
+from rolecall.cli.config.setting_names import or_all, variable_of
 
 DOTENV_FILE = Path(".env")
 
@@ -32,6 +34,16 @@ class ConfigSources(NamedTuple):
     def place_of_variable(self, name: str) -> str:
         """Return where a variable is set."""
         return ".env" if name in self.dotenv else "the environment"
+
+    def place_of_option(self, ctx: click.Context, option: click.Option) -> str:
+        """Return where an option is set; empty for its default and for the command line, which the user sees."""
+        name, variable = option.name or "", variable_of(option)
+        match ctx.get_parameter_source(name):
+            case ParameterSource.ENVIRONMENT:
+                return f"{self.place_of_variable(variable)}, {variable}"
+            case ParameterSource.DEFAULT_MAP:
+                return self.file.place_of_flag(ctx.info_name or "", name)
+        return ""
 
 
 def read_sources(
@@ -97,3 +109,34 @@ def warn_if_readable(path: Path, warn: Callable[[str], None], what: str = "a tok
     """Warn about a file with a secret that others can read."""
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         warn(f"{path} has {what} and can be read by others: chmod 600 {path}")
+
+
+def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
+    """Format that a word is not a command, with a suggestion."""
+    if Path(word).is_file():
+        return f"No such command {word!r}; did you mean 'rolecall run {word}'?"
+    return f"No such command {word!r}; {or_all(word, verbs)}"
+
+
+def format_usage_error(error: click.UsageError) -> str:
+    """Format a usage error as one line, with the place of a wrong value or a similar option."""
+    message = " ".join(error.format_message().split())
+    match error:
+        case click.NoSuchOption(option_name=name, ctx=click.Context() as ctx):
+            return f"No such option {name!r}; {_option_meant(name, ctx)}"
+        case click.BadParameter(param=click.Option() as option, ctx=click.Context() as ctx):
+            sources = ctx.find_object(ConfigSources)
+            place = "" if sources is None else sources.place_of_option(ctx, option)
+            return f"{message.rstrip('.')}; set in {place}." if place else message
+    return message
+
+
+def _option_meant(name: str, ctx: click.Context) -> str:
+    if name in _names_of_options(ctx.find_root().command):
+        return f"{name} goes before the command: rolecall {name} ... {ctx.info_name}"
+    return or_all(name, [*_names_of_options(ctx.command), "--help"])
+
+
+def _names_of_options(command: click.Command) -> list[str]:
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return [name for option in options for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]

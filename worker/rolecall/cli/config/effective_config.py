@@ -8,9 +8,9 @@ import click
 from click.core import ParameterSource
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.config_sources import ConfigSources
+from rolecall.cli.config.config_sources import ConfigSources, format_usage_error
 from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
-from rolecall.cli.config.usage_errors import format_usage_error, variable_of
+from rolecall.cli.config.setting_names import variable_of
 
 
 class Setting(NamedTuple):
@@ -38,9 +38,9 @@ def show_credentials(environ: Mapping[str, str], sources: ConfigSources) -> Effe
     token = first_value(environ, sources, TOKEN, TOKEN_FILE)
     in_file = f"set, in the file {token.value}" if token and token.variable == TOKEN_FILE else "set"
     settings = [
-        Setting("url", url and ("hidden: it has a password" if "@" in url.value else url.value), _place(url)),
-        Setting("user_id", user_id and user_id.value, _place(user_id)),
-        Setting("auth_token", token and in_file, _place(token)),
+        Setting("url", url and ("hidden: it has a password" if "@" in url.value else url.value), _place_of_value(url)),
+        Setting("user_id", user_id and user_id.value, _place_of_value(user_id)),
+        Setting("auth_token", token and in_file, _place_of_value(token)),
     ]
     problems: list[str] = []
     try:
@@ -71,13 +71,12 @@ def _show(option: click.Option, verb: str, environ: Mapping[str, str], sources: 
     except click.UsageError as error:
         problem = format_usage_error(error)
     value = ctx.params.get(name)
-    place, raw = "default", None if value is None or value == () else option.default
-    match ctx.get_parameter_source(name):
-        case ParameterSource.ENVIRONMENT:
-            variable = variable_of(option)
-            place, raw = f"{sources.place_of_variable(variable)}, {variable}", environ.get(variable)
-        case ParameterSource.DEFAULT_MAP:
-            place, raw = sources.file.place_of_flag(verb, name), flags.get(name)
+    source, raw = ctx.get_parameter_source(name), None if value is None or value == () else option.default
+    if source is ParameterSource.ENVIRONMENT:
+        raw = environ.get(variable_of(option))
+    elif source is ParameterSource.DEFAULT_MAP:
+        raw = flags.get(name)
+    place = sources.place_of_option(ctx, option) or "default"
     return Setting(name.replace("_", "-"), _in_words(value if isinstance(value, bool) else raw), place), problem
 
 
@@ -99,7 +98,7 @@ def _without_path(text: str) -> str:
     return f"{text.partition('://')[0]}://{urlsplit(text).hostname}/..."
 
 
-def _place(given: ConfigValue | None) -> str:
+def _place_of_value(given: ConfigValue | None) -> str:
     if given is None:
         return ""
     return given.place if given.in_file else f"{given.place}, {given.variable}"

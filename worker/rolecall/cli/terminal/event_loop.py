@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Coroutine
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from rolecall.cli.terminal.signals import two_stage_interrupt
+from rolecall.cli.terminal.console import SIGNALS
 from rolecall.engine.stop_signal import StopReason, StopSignal
 
 T = TypeVar("T")
@@ -39,6 +41,27 @@ async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) 
 
     with two_stage_interrupt(request, task.cancel):
         return await task
+
+
+@contextmanager
+def two_stage_interrupt(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
+    """Call `first` on the first of the signals, and `second` on each later one, while the block runs."""
+    loop = asyncio.get_running_loop()
+    stages = iter((first,))
+
+    def on_signal() -> None:
+        next(stages, second)()
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup stays nohup
+    for number in handled:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

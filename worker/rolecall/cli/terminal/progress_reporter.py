@@ -10,20 +10,32 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Notice, OffboardPreview, RunPreview
-from rolecall.cli.options import OutputMode
+from rolecall.app.observer import (
+    Aborted,
+    FindStarted,
+    Notice,
+    NotUndone,
+    OffboardPreview,
+    OpenRows,
+    ReadingRemovals,
+    RunPreview,
+    ShuttingDown,
+)
+from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
-from rolecall.cli.views.notice_view import format_notice, format_question, is_urgent
+from rolecall.cli.terminal.console import OutputMode
 from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
-from rolecall.engine.progress_tracker import ProgressTracker
+from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
-from rolecall.text import rfc3339
+from rolecall.text import plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
 LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
+MIN_REPORTED_SECONDS = 10.0
+"""Estimated seconds of reading from which on they are shown."""
 
 
 class ProgressReporter:
@@ -116,7 +128,81 @@ def fields(progress: Progress) -> dict[str, object]:
     if progress.remaining is not None:
         values["remaining"] = round(progress.remaining)
     if progress.pause is not None:
-        values["held_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
+        values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
     return values
+
+
+def format_question(preview: RunPreview | OffboardPreview) -> str:
+    """Format the question before the first row is sent."""
+    if isinstance(preview, OffboardPreview):
+        return _format_offboard_question(preview)
+    operation = preview.operation
+    verb = "Add" if operation.adds else "Remove"
+    question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
+    question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.forecast is None:
+        return question
+    figures = format_removals(preview.forecast, operation)
+    return f"As the roles are now, {figures}. {question}"
+
+
+def _format_offboard_question(preview: OffboardPreview) -> str:
+    first = preview.runs[0]
+    what = ", ".join(map(_format_rows, preview.runs))
+    figures = "; ".join(
+        format_removals(run.forecast, run.operation) for run in preview.runs if run.forecast is not None
+    )
+    question = f"Offboard {plural(preview.people, 'person', 'people')}: remove {what}"
+    question = f"{question} at {first.workspace} as {first.account}?"
+    return f"As the roles are now, {figures}. {question}" if figures else question
+
+
+def _format_rows(preview: RunPreview) -> str:
+    kind = preview.operation.kind.removesuffix("s")
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}"
+
+
+def is_urgent(notice: Notice) -> bool:
+    """Return whether a notice is shown with --quiet too."""
+    return isinstance(notice, ShuttingDown | Aborted)
+
+
+def format_notice(notice: Notice) -> str:
+    """Format a notice as one line; empty for one that is not worth it."""
+    match notice:
+        case ShuttingDown(seconds):
+            return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
+        case Aborted(folder):
+            return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case NotUndone():
+            return _format_not_undone(notice)
+        case OpenRows(rows, seconds):
+            what = f"{plural(rows, 'row')} in doubt: the role is as before, and a call may still arrive"
+            return f"{what}. Reading again in {seconds:.0f} s."
+        case FindStarted():
+            return _format_find_started(notice)
+        case ReadingRemovals(rooms, estimate):
+            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
+                return ""
+            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+
+
+def _format_not_undone(notice: NotUndone) -> str:
+    parts = []
+    if notice.inferred:
+        why = "their prior role is unknown"
+        parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
+    if notice.unknown:
+        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+    return f"Not undone: {', '.join(parts)}."
+
+
+def _format_find_started(notice: FindStarted) -> str:
+    parts = []
+    if notice.known:
+        parts.append(f"Going on with {notice.checkpoint}: {notice.known:,} answers are known.")
+    if notice.estimate is not None and notice.estimate.seconds >= MIN_REPORTED_SECONDS:
+        parts.append(f"Reading {plural(notice.left, 'user' if notice.by_user else 'room')}; {notice.estimate}.")
+    return " ".join(parts)

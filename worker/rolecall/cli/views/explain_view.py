@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rolecall.cli.exit_codes import ExitCode
-from rolecall.engine.failure_threshold import FORBIDDEN_IN_A_ROW
+from rolecall.engine.settings import FORBIDDEN_IN_A_ROW
 from rolecall.engine.settlement import CONFIRMED_ON_RETRY, SETTLEMENT_HINTS
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
 from rolecall.engine.throttle.route_limiter import FIRST_PAUSE

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from rolecall.app.find_roles import FindResult
 from rolecall.cli.exit_codes import ExitCode
-from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
-from rolecall.cli.views.run_summary import format_stop, is_shown
-from rolecall.engine.directory.find_gaps import GAP_HINTS
+from rolecall.cli.terminal.console import OutputMode
+from rolecall.cli.views.run_view import format_stop, is_shown
+from rolecall.engine.directory.find_query import GAP_HINTS
 from rolecall.models import Json
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.text import plural

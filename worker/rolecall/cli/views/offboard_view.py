@@ -7,9 +7,9 @@ from rolecall.app.reports import REASON_HINTS
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
-from rolecall.cli.views.run_summary import format_outcomes, format_stop, is_shown, print_rows
-from rolecall.display.summary import SummaryLine
-from rolecall.engine.directory.find_gaps import GAP_HINTS
+from rolecall.cli.views.run_view import format_outcomes, format_stop, is_shown, print_rows
+from rolecall.display.console import SummaryLine
+from rolecall.engine.directory.find_query import GAP_HINTS
 from rolecall.models import Json
 from rolecall.text import plural
 

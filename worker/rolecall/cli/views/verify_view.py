@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from rolecall.app.verify_run import VerifyResult
 from rolecall.cli.exit_codes import ExitCode
-from rolecall.cli.options import OutputMode
 from rolecall.cli.terminal import console
-from rolecall.cli.views.run_summary import format_stop, is_shown
+from rolecall.cli.terminal.console import OutputMode
+from rolecall.cli.views.run_view import format_stop, is_shown
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.models import Json, Outcome
 from rolecall.text import plural

@@ -13,8 +13,14 @@ import pygal
 from markupsafe import Markup
 from pygal.etree import etree
 
-from rolecall.display.html_report.axis_scales import Bar, bar_ticks, ticks
-from rolecall.display.html_report.formatting import format_milliseconds, format_number, format_time_of_day
+from rolecall.display.html_report.axis_scales import (
+    Bar,
+    bar_ticks,
+    format_milliseconds,
+    format_number,
+    format_time_of_day,
+    ticks,
+)
 from rolecall.display.html_report.timeline import Timeline, TimelineBucket
 from rolecall.models import Outcome
 

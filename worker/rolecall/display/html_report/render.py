@@ -1,4 +1,4 @@
-"""Write the report: its head, then each row as it arrives, then all that is known after the last row."""
+"""Write the report: its head, then each row as compact JSON as it arrives, then what is known after the last."""
 
 import base64
 import hashlib
@@ -7,18 +7,33 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple, TextIO
 
+import orjson
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rolecall.display.html_report.report_model import SessionSpan, build_report_model
-from rolecall.display.html_report.row_table import COLUMNS, RowWriter, script_json
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
-from rolecall.models import OUTCOMES, Outcome, Result
+from rolecall.models import MAX_ID_LENGTH, OUTCOMES, Outcome, Result
 from rolecall.text import sanitise
 
 MAX_ROWS = 100_000
 """Rows in the report's table."""
+COLUMNS = (
+    ("line", "line"),
+    ("room", "room"),
+    ("user", "user"),
+    ("outcome", "outcome"),
+    ("reason", "reason"),
+    ("status", "HTTP"),
+    ("attempts", "calls"),
+    ("finished", "finished"),
+    ("duration", "took"),
+    ("message", "message"),
+    ("evidence", "evidence"),
+)
+"""The columns in the order of a row's values, each with its heading."""
+MAX_MESSAGE_LENGTH = 500
 
 
 class ReportContext(NamedTuple):
@@ -111,3 +126,44 @@ def _asset(name: str) -> str:
 def _hash(text: str) -> str:
     """Return the hash by which a Content-Security-Policy allows exactly this text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+class RowWriter:
+    """Write each row as one JSON array. Outcome and reason are numbers; the page has the words for them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._outcomes = {outcome: number for number, outcome in enumerate(Outcome)}
+        self.reasons: dict[str, int] = {}
+        """The number of each reason, in the order of first appearance."""
+        self.rows = 0
+        """Rows written."""
+
+    def write(self, result: Result) -> None:
+        """Write one row."""
+        reason = self.reasons.setdefault(result.reason, len(self.reasons))
+        message = result.message or result.error_type
+        cells = (
+            result.line,
+            sanitise(result.room_id, limit=MAX_ID_LENGTH),
+            sanitise(result.user_id, limit=MAX_ID_LENGTH),
+            self._outcomes[result.outcome],
+            reason,
+            result.http_status,
+            result.attempts,
+            result.finished_at,
+            result.duration_ms,
+            sanitise(message, limit=MAX_MESSAGE_LENGTH) if message else "",
+            result.evidence,
+        )
+        self._file.write((",\n" if self.rows else "[\n") + script_json(cells))
+        self.rows += 1
+
+    def close(self) -> None:
+        """Write the end of the array."""
+        self._file.write("\n]" if self.rows else "[]")
+
+
+def script_json(value: object) -> str:
+    """Return JSON for a script element, each `<` escaped, so that it contains neither `</script>` nor `<!--`."""
+    return orjson.dumps(value).decode().replace("<", "\\u003c")

@@ -5,7 +5,13 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from rolecall.display.html_report.axis_scales import bars
+from rolecall.display.html_report.axis_scales import (
+    bars,
+    format_milliseconds,
+    format_moment,
+    format_number,
+    format_share,
+)
 from rolecall.display.html_report.charts import (
     NARROW,
     WIDE,
@@ -14,7 +20,6 @@ from rolecall.display.html_report.charts import (
     outcome_chart,
     throughput_chart,
 )
-from rolecall.display.html_report.formatting import format_milliseconds, format_moment, format_number, format_share
 from rolecall.display.html_report.run_stats import MAX_ROOMS, RoomProblems, RunStats, quantile
 from rolecall.display.html_report.timeline import Timeline, WaitStats, build_timeline
 from rolecall.models import OUTCOMES, Evidence, Outcome

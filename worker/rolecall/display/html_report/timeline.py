@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rolecall.display.html_report.formatting import format_day, format_time_of_day
+from rolecall.display.html_report.axis_scales import format_day, format_time_of_day
 from rolecall.display.html_report.run_stats import MIN_BIN_WIDTH, RunStats, TimeBins
 
 MAX_BUCKETS = 120

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from rolecall.engine.directory.find_by_room import FindByRoom
 from rolecall.engine.directory.find_by_user import FindByUser
 from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupResult
 

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from rolecall.engine.directory.find_gaps import ROOMS_NOT_LISTED, to_gap
-from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.role_reader import is_hidden_group, read_role_holders
+from rolecall.engine.directory.find_query import ROOMS_NOT_LISTED, FindQuery, LookupTarget, to_gap
+from rolecall.engine.directory.lookups import is_hidden_group, read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
@@ -47,10 +46,11 @@ class FindByRoom:
         room = ListedRoom(target.word, target.name) if target.name else await self._identify(target.word)
         if isinstance(room, LookupGap):
             return LookupResult(target.key, gap=room)
-        holders = await read_role_holders(self._reader, self._kind, room.room_id)
-        if isinstance(holders, CallResult):
-            return LookupResult(target.key, room.room_id, gap=_why_no_roles(holders, f"#{room.name}"))
-        rows = [await self._row(room, holder) for holder in holders if self._query.role in holder.roles]
+        read = await read_role_holders(self._reader, self._kind, room.room_id)
+        if isinstance(read, CallResult):
+            return LookupResult(target.key, room.room_id, gap=_why_no_roles(read, f"#{room.name}"))
+        holders = [holder for holder in read.holders.values() if self._query.role in holder.roles]
+        rows = [await self._row(room, holder) for holder in holders]
         known = (room.room_id, f"#{room.name}")
         note = "" if target.word in known else f"{target.word} is #{room.name}"
         return LookupResult(target.key, room.room_id, tuple(rows), note=note)

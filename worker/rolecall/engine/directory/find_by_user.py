@@ -4,9 +4,15 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from rolecall.engine.directory.find_gaps import ADDRESS_NOT_FOUND, ROOMS_NOT_SHOWN, USERS_NOT_LISTED, to_gap
-from rolecall.engine.directory.find_query import FindQuery, LookupTarget
-from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.directory.find_query import (
+    ADDRESS_NOT_FOUND,
+    ROOMS_NOT_SHOWN,
+    USERS_NOT_LISTED,
+    FindQuery,
+    LookupTarget,
+    to_gap,
+)
+from rolecall.engine.directory.lookups import UserLookup
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND

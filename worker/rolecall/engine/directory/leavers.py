@@ -5,9 +5,8 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rolecall.engine.directory.find_by_user import FindByUser
-from rolecall.engine.directory.find_gaps import ADDRESS_NOT_FOUND, ROOMS_NOT_SHOWN
-from rolecall.engine.directory.find_query import FindQuery
-from rolecall.engine.directory.ordered_map import ordered_map
+from rolecall.engine.directory.find_query import ADDRESS_NOT_FOUND, ROOMS_NOT_SHOWN, FindQuery
+from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap
 from rolecall.rocketchat.error_table import USER_NOT_FOUND

@@ -1,13 +1,16 @@
-"""Reads the pairs of a store grouped by room or by user, a page in memory, and processes groups concurrently."""
+"""Groups of pairs, by room or by user, a page in memory; and work on many items at once, in their order or not."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from operator import attrgetter
 from typing import TypeVar
 
-from rolecall.store.base import Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Pair
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 PAGE_SIZE = 1000
 """Pairs that are read from the store at once."""
@@ -23,6 +26,23 @@ def pairs_grouped_by_room(store: RunStore, wanted: Callable[[Pair], bool]) -> As
 def pairs_grouped_by_user(store: RunStore, wanted: Callable[[Pair], bool]) -> AsyncGenerator[Sequence[Pair], None]:
     """Return the wanted pairs of each user; what is written meanwhile is seen from the next page on."""
     return _groups(store.pairs_by_user, ("user_id", "room_id"), wanted)
+
+
+async def _groups(
+    read_page: ReadPage, order: tuple[str, str], wanted: Callable[[Pair], bool]
+) -> AsyncGenerator[Sequence[Pair], None]:
+    key, place = attrgetter(order[0]), attrgetter(*order)
+    after, group = ("", ""), list[Pair]()
+    while page := await read_page(after, PAGE_SIZE):
+        for pair in page:
+            if group and key(group[0]) != key(pair):
+                yield group
+                group = []
+            if wanted(pair):
+                group.append(pair)
+        after = place(page[-1])
+    if group:
+        yield group
 
 
 async def for_each_concurrently(
@@ -50,18 +70,33 @@ async def for_each_concurrently(
         await items.aclose()
 
 
-async def _groups(
-    read_page: ReadPage, order: tuple[str, str], wanted: Callable[[Pair], bool]
-) -> AsyncGenerator[Sequence[Pair], None]:
-    key, place = attrgetter(order[0]), attrgetter(*order)
-    after, group = ("", ""), list[Pair]()
-    while page := await read_page(after, PAGE_SIZE):
-        for pair in page:
-            if group and key(group[0]) != key(pair):
-                yield group
-                group = []
-            if wanted(pair):
-                group.append(pair)
-        after = place(page[-1])
-    if group:
-        yield group
+async def ordered_map(
+    items: AsyncIterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int
+) -> AsyncGenerator[R, None]:
+    """Do the work for each item, at most `at_once` at a time; the first exception ends it all.
+
+    Close it (`aclosing`) where it is not read to its end.
+    """
+    running: deque[asyncio.Task[R]] = deque()
+    try:
+        async for item in items:
+            running.append(asyncio.create_task(_run(work, item)))
+            if len(running) >= at_once:
+                yield await _first(running)
+        while running:
+            yield await _first(running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _run(work: Callable[[T], Awaitable[R]], item: T) -> R:
+    """Create the work only when the task starts: a task that is cancelled before has nothing to clean up."""
+    return await work(item)
+
+
+async def _first(running: deque[asyncio.Task[R]]) -> R:
+    result = await running[0]
+    running.popleft()
+    return result

@@ -10,7 +10,8 @@ from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.settings import Settings
 from rolecall.models import is_due
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Pair
 
 MAX_ROOMS = 5
 """Rooms that are named; the others are counted."""

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from rolecall.engine.directory.find_gaps import ROOMS_NOT_SHOWN
-from rolecall.engine.directory.user_lookup import UserLookup
+from rolecall.engine.directory.find_query import ROOMS_NOT_SHOWN
+from rolecall.engine.directory.lookups import RoomHolders, UserLookup, read_role_holders, to_milliseconds
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Outcome, Prior, PriorState
 from rolecall.rocketchat.error_table import (
-    ROOM_NOT_FOUND,
-    ROOM_NOT_JOINED,
     USER_NOT_FOUND,
     USER_NOT_IN_ROOM,
     ErrorScope,
@@ -21,18 +19,13 @@ from rolecall.rocketchat.error_table import (
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
-    COUNTERS,
     ROLES,
     ROOM_MEMBERS,
-    ROOM_ROLES,
     SYNC_MESSAGES,
-    RoleHolder,
     RoleMessage,
     UserInfo,
     parse_described_roles,
-    parse_joined,
     parse_members,
-    parse_role_holders,
     parse_role_messages,
 )
 
@@ -72,15 +65,6 @@ class Unreadable(NamedTuple):
     """True where a role change in this room would be refused for the same reason."""
 
 
-class RoomHolders(NamedTuple):
-    """Who has roles in one room."""
-
-    holders: Mapping[str, RoleHolder]
-    """By user id."""
-    read_at: int | None
-    """The server's clock: UTC, milliseconds since the epoch."""
-
-
 ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
 
 
@@ -118,12 +102,8 @@ class RoleReader:
         """Return who has roles in a room. With `explain` one more call finds out why a group is not visible."""
         if not await self._rooms_list_the_role():
             return ROLE_NOT_LISTED
-        kind = self._operation.kind
-        read = await self._reads.read(ROOM_ROLES[kind], roomId=room_id)
-        if read.body is None:
-            result = await explain_hidden_room(self._reads, kind, room_id, read.verdict) if explain else read.verdict
-            return _unreadable(result)
-        return RoomHolders({each.user_id: each for each in parse_role_holders(read.body)}, _milliseconds(read.date))
+        room = await read_role_holders(self._reads, self._operation.kind, room_id, explain=explain)
+        return _unreadable(room) if isinstance(room, CallResult) else room
 
     async def states_in(self, room_id: str, room: RoomHolders, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in a room, by user id, with the membership of those who have no role in it."""
@@ -148,7 +128,7 @@ class RoleReader:
             return dict.fromkeys(room_ids, RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason))
         if user.rooms is None:
             return Unreadable(ROOMS_NOT_SHOWN)
-        read_at = _milliseconds(user.read_at)
+        read_at = to_milliseconds(user.read_at)
         rooms = {room.room_id: room.roles for room in user.rooms}
         readings: dict[str, RoleReading] = {}
         for room_id in room_ids:
@@ -245,30 +225,6 @@ class RoleReader:
         return False, USER_NOT_IN_ROOM.reason, user.username
 
 
-async def read_role_holders(reads: ReadClient, kind: str, room_id: str) -> list[RoleHolder] | CallResult:
-    """Read the users with roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
-
-    `kind`: `groups` or `channels`.
-    """
-    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
-    if read.body is not None:
-        return parse_role_holders(read.body)
-    return await explain_hidden_room(reads, kind, room_id, read.verdict)
-
-
-async def explain_hidden_room(reads: ReadClient, kind: str, room_id: str, result: CallResult) -> CallResult:
-    """Return the result of a call with the exact reason where a group exists and the account has not joined it."""
-    if kind == "groups" and result.rule is ROOM_NOT_FOUND and await is_hidden_group(reads, roomId=room_id):
-        return result._replace(rule=ROOM_NOT_JOINED)
-    return result
-
-
-async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
-    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
-    counters = await reads.read(COUNTERS, **room)
-    return counters.body is not None and parse_joined(counters.body) is False
-
-
 def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:
     if not has_role and not username:  # for the server there is no user without a username
         return RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
@@ -277,10 +233,6 @@ def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> Ro
 
 def _unreadable(result: CallResult) -> Unreadable:
     return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
-
-
-def _milliseconds(date: float | None) -> int | None:
-    return None if date is None else round(date * 1000)
 
 
 def _iso(milliseconds: int) -> str:

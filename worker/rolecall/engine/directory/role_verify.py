@@ -22,7 +22,8 @@ from rolecall.engine.settlement import is_as_wanted
 from rolecall.models import Outcome, PriorState, RowOutcome
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation
 from rolecall.rocketchat.responses import RoleMessage
-from rolecall.store.base import Batch, Pair, RunStore
+from rolecall.store.base import RunStore
+from rolecall.store.records import Batch, Pair
 
 READ_AGAIN_AFTER = 30.0
 """Seconds at most between two readings of the rows whose call may still arrive."""
@@ -213,5 +214,4 @@ def _is_among(keys: Collection[int], pair: Pair) -> bool:
 
 
 def _to_row_outcome(key: int, settled: SettledDoubt, now: int) -> RowOutcome:
-    outcome = RowOutcome.without_call(key, settled.outcome, settled.reason, finished_at=now)
-    return outcome._replace(evidence=settled.evidence)
+    return RowOutcome.without_call(key, settled.outcome, settled.reason, finished_at=now, evidence=settled.evidence)

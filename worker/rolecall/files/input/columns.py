@@ -108,11 +108,6 @@ def clean_name(name: str) -> str:
     return trim(parse_id_cell(trim(name)))
 
 
-def column_role(name: str) -> ColumnRole:
-    """Return what the column called `name` contains."""
-    return DEFAULT_ROLES[name]
-
-
 def has_subject_columns(names: Iterable[str], roles: ColumnRoles) -> bool:
     """Return whether both the room and the user have a column, with ids or names."""
     return not _missing_subjects(names, roles)
@@ -209,5 +204,5 @@ def _make_unique(names: Mapping[int, str]) -> tuple[str, ...]:
 def _similar(role: ColumnRole, names: Collection[str]) -> list[str]:
     """Return the first name that looks like a misspelt alias of `role`, if there is one."""
     aliases = [alias for alias, meant in COLUMN_ALIASES.items() if meant is role and len(alias) > 3]
-    others = [name for name in names if column_role(name) is ColumnRole.EXTRA and len(name) <= MAX_SHOWN_LENGTH]
+    others = [name for name in names if DEFAULT_ROLES[name] is ColumnRole.EXTRA and len(name) <= MAX_SHOWN_LENGTH]
     return [name for name in others if get_close_matches(normalise_name(name), aliases, n=1, cutoff=0.7)][:1]

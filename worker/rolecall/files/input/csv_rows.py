@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from operator import itemgetter
 
 from rolecall.files.input.columns import Header, clean_name
-from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect
-from rolecall.files.input.csv_records import CsvRecord, CsvRecords
-from rolecall.files.input.ids import Words, is_simple_id, make_row, trim, without_sign
-from rolecall.files.input.problems import BAD_ROW_REASONS
+from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect, CsvRecord, CsvRecords
+from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row, trim, without_sign
 from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, Row, row_from_values
 
 _is_plain_name = re.compile(r"[^\W_](?:[\w .-]*\w)?").fullmatch
 """Match a name that needs no trimming and has no sign. A fast path."""
@@ -28,7 +25,7 @@ def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]
     room_name, username = header.room_name_index, header.username_index
     has_ids, has_names = min(room, user) >= 0, max(room_name, username) >= 0
     names, pick_extra = header.extra_names, _picker(header.extra_indexes)
-    make = partial(tuple.__new__, Row)  # half the time of Row(...)
+    make = row_from_values
     records = CsvRecords(source, dialect.form)
     started = iter(_unboxed(records) if dialect.is_boxed else records)
     next(islice(started, dialect.skipped - 1, None))

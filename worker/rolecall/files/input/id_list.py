@@ -6,8 +6,7 @@ from typing import Any, BinaryIO, TypeAlias
 import orjson
 
 from rolecall.files.input.columns import format_names, normalise_name
-from rolecall.files.input.csv_dialect import DELIMITERS
-from rolecall.files.input.csv_records import CsvForm, CsvRecords
+from rolecall.files.input.csv_dialect import DELIMITERS, CsvForm, CsvRecords
 from rolecall.files.input.ids import trim
 from rolecall.files.input.open_source import open_source
 from rolecall.files.input.source import MAX_ROW_SIZE, LineReader, Source

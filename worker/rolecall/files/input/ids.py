@@ -1,9 +1,8 @@
-"""Ids and names of rooms and users: what is removed around them, and why one is unusable."""
+"""Ids and names of rooms and users: what is removed around them, and why a row is unusable."""
 
 import re
 from typing import NamedTuple
 
-from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.models import MAX_ID_LENGTH, BadRow, Json, Row
 from rolecall.text import UNSAFE
 
@@ -25,6 +24,36 @@ _is_rounded = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d+").fullmatch
 _is_spreadsheet_error = re.compile(
     r"#(?:N/A|NV|REF!|BEZUG!|VALUE!|WERT!|NAME\?|DIV/0!|NULL!|NUM!|ZAHL!|SPILL!|CALC!|#+)"
 ).fullmatch
+
+BAD_ROW_REASONS = {
+    "missing_room_id": "The row has no roomId: fill it in, or delete the row.",
+    "missing_user_id": "The row has no userId: fill it in, or delete the row.",
+    "room_name_only": "The row has the room's name and no id: 'rolecall find' writes a job file with ids. If it is an "
+    "id, call the column roomId.",
+    "user_name_only": "The row has the user's name and no id: 'rolecall find' writes a job file with ids. If it is an "
+    "id, call the column userId.",
+    "not_text": "An id must be text in quotes: a JSON number may already have lost digits.",
+    "room_id_too_long": "The roomId is longer than 256 characters: two cells have probably run together.",
+    "user_id_too_long": "The userId is longer than 256 characters: two cells have probably run together.",
+    "room_id_control_character": "The roomId contains a line break, a control, invisible or lost character: copy the "
+    "id again.",
+    "user_id_control_character": "The userId contains a line break, a control, invisible or lost character: copy the "
+    "id again.",
+    "spoiled_by_spreadsheet": "A spreadsheet has rounded the id or shows an error: format the column as text, then "
+    "paste the ids again.",
+    "two_room_ids": "The object has two different room ids: keep one of the keys.",
+    "two_user_ids": "The object has two different user ids: keep one of the keys.",
+    "repeated_key": "The object has one key twice: keep one of them.",
+    "too_many_cells": "The row has more cells than the header: put quotes around a cell that contains the delimiter.",
+    "bad_quotes": 'There is text after the closing quote of a cell: write a quote inside a quoted cell as "".',
+    "not_json": "The line is not valid JSON: one object or pair on each line, text in double quotes.",
+    "not_a_pair": "The array is not a pair: it must be [roomId, userId].",
+    "several_of_both": "The object has several rooms and several users: write one object for each room.",
+    "not_an_object": "The value is neither an object nor a [roomId, userId] pair.",
+    "unreportable_value": "A further key has a value that a report cannot contain: a whole number beyond 64 bits, or "
+    "lists nested hundreds deep, or a long text beside many users.",
+}
+"""Every `BadRow.reason`, with a hint for the person who fixes the row."""
 
 
 class Words(NamedTuple):

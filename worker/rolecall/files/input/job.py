@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import BinaryIO, NamedTuple, Self
 
@@ -43,7 +43,6 @@ class Job:
         self._source = source
         self._read_rows = read_rows
         self._options = options
-        self._extra_columns: dict[str, None] = {}
 
     @property
     def name(self) -> str:
@@ -57,21 +56,17 @@ class Job:
             return self._source.digest
         return hashlib.sha256("\0".join((self._source.digest, *self._options)).encode()).hexdigest()
 
-    @property
-    def extra_columns(self) -> tuple[str, ...]:
-        """The columns besides the ids, in the order of the file; complete after `rows` was read to its end."""
-        return tuple(self._extra_columns)
-
     def rows(self) -> Iterator[Row | BadRow]:
         """Yield the rows from the first; may be called again.
 
         Raises JobFileError if the file is broken, and at its end if it has no rows at all.
         """
-        known = self._extra_columns.keys()
+        extra_columns: set[str] = set()
         empty = True
         for row in map(take_doubt, self._read_rows()):
-            if row.extra and not row.extra.keys() <= known:
-                self._add_columns(row.extra)
+            if row.extra and not row.extra.keys() <= extra_columns:
+                extra_columns.update(row.extra)
+                self._check_number(extra_columns)
             empty = False
             yield row
         if empty:
@@ -87,9 +82,8 @@ class Job:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _add_columns(self, names: Iterable[str]) -> None:
-        self._extra_columns.update(dict.fromkeys(names))
-        if len(self._extra_columns) > MAX_EXTRA_COLUMNS:
+    def _check_number(self, extra_columns: Collection[str]) -> None:
+        if len(extra_columns) > MAX_EXTRA_COLUMNS:
             raise self._source.error(f"more than {MAX_EXTRA_COLUMNS} different further columns; drop some")
 
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import orjson
 
 from rolecall.files.input.columns import DEFAULT_ROLES, ColumnRoles
-from rolecall.files.input.json_errors import find_json_problem
+from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.input.json_parse_row import parse_rows, simple_row
-from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_problem, row_elements
+from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_problem, find_json_problem, row_elements
 from rolecall.files.input.json_values import parse_json, stream_json
-from rolecall.files.input.problems import BAD_ROW_REASONS
 from rolecall.files.input.source import LineReader, Source
 from rolecall.models import BadRow, Json, Row
 

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from rolecall.files.input.columns import ColumnRoles
-from rolecall.files.input.json_errors import find_json_problem
-from rolecall.files.input.json_shapes import RepeatedKeys, wraps_rows
+from rolecall.files.input.json_shapes import RepeatedKeys, find_json_problem, wraps_rows
 from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, Source, Utf8Reader
 from rolecall.models import Json
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from rolecall.files.input.encoding import find_encoding_problem
-from rolecall.files.input.problems import JobFileError
-from rolecall.files.input.source import READ_SIZE, Origin, Source, Warn, ignore_warning
+from rolecall.files.input.source import READ_SIZE, JobFileError, Origin, Source, Warn, ignore_warning
 from rolecall.files.input.workbook import ZIP_MAGIC, WorkbookError, write_sheet
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a job file: unpacked, decoded and split into lines."""
+"""The bytes of a job file: unpacked, decoded and split into lines; and the exception for an unusable file."""
 
 import gzip
 import io
@@ -16,9 +16,9 @@ from rolecall.files.input.encoding import (
     is_marked_as,
     is_windows_1252,
 )
-from rolecall.files.input.problems import JobFileError
 from rolecall.files.input.workbook import ZIP_MAGIC
-from rolecall.models import Advice
+from rolecall.models import Advice, RolecallError
+from rolecall.text import sanitise
 
 READ_SIZE = 64 * 1024
 MAX_ROW_SIZE = 1024 * 1024
@@ -44,6 +44,13 @@ Warn = Callable[[str], object]
 
 def ignore_warning(_: str) -> None:
     """Do nothing."""
+
+
+class JobFileError(RolecallError):
+    """The whole job file is unusable; str() is one line with the file, the place, the problem and what to do."""
+
+    def __init__(self, sentence: str, advice: Advice | None = None) -> None:
+        super().__init__(sanitise(sentence, limit=2_000), advice)
 
 
 class Origin(NamedTuple):

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, text_cell
+from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import Outcome
 from rolecall.text import rfc3339
 

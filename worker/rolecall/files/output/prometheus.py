@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rolecall.files.output.atomic_write import replace_atomically
+from rolecall.files.output.text_files import replace_atomically
 from rolecall.text import sanitise
 
 FILE_MODE = 0o644

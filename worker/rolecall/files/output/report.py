@@ -8,9 +8,8 @@ from typing import NamedTuple, TextIO
 
 from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
-from rolecall.files.json_codec import format_json, replace_surrogates
-from rolecall.files.output.atomic_write import replace_atomically
 from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, text_cell
+from rolecall.files.output.text_files import format_json, replace_atomically, replace_surrogates
 from rolecall.models import OUTCOMES, Json, Result
 from rolecall.text import rfc3339, sanitise
 
@@ -39,7 +38,7 @@ ExtraReport = Callable[[TextIO], AbstractContextManager[WriteResult]]
 
 
 class ReportFiles(NamedTuple):
-    """The files that `write_report` writes beside `report.csv`."""
+    """The files that `open_reports` writes beside `report.csv`."""
 
     formats: Collection[str] = ()
     """Forms besides CSV: `jsonl`, `json`."""
@@ -80,14 +79,6 @@ def open_reports(
                     writer(result)
 
         yield write
-
-
-def write_report(
-    folder: Path, results: Iterable[Result], extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
-) -> None:
-    """Write the reports of a run in one pass over `results`, see `open_reports`."""
-    with open_reports(folder, extra_columns, files) as write:
-        write(results)
 
 
 def report_header(own_columns: Sequence[str], extra_columns: Sequence[str]) -> list[str]:

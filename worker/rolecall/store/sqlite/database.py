@@ -1,35 +1,20 @@
-"""One SQLite file, synchronously: WAL mode, each commit on disk before it returns. One thread at a time may call it."""
+"""The statements on one store file, as methods, synchronously. One thread at a time may call them."""
 
-import os
-import sqlite3
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import orjson
 
-from rolecall.models import Advice, BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import (
-    Batch,
-    Count,
-    Identity,
-    InvalidStoreError,
-    Pair,
-    Pause,
-    PauseEnd,
-    PauseKind,
-    PresetOutcome,
-    Session,
-    StoreError,
-)
+from rolecall.models import DueRow, Outcome, Result
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
 from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.file_header import is_foreign_store, is_store_file, require_own_store
+from rolecall.store.sqlite.connection import SqliteConnection
+from rolecall.store.sqlite.job_import import JobImport
 from rolecall.store.sqlite.rows import (
     Group,
     batch_json,
-    doubt_values,
     intent_values,
     json_text,
     prior_values,
@@ -37,58 +22,27 @@ from rolecall.store.sqlite.rows import (
     to_due_row,
     to_pair,
     to_result,
-    to_text,
 )
-from rolecall.store.sqlite.schema_check import require_schema
-
-MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 
 
 class SqliteDatabase:
     """The store of one run in one file. Raises StoreError where SQLite fails."""
 
-    _has_group_counts = True
-    """False once it is known that no group counts are stored."""
+    def __init__(self, path: Path, *, snapshot: bool = False) -> None:
+        """Open the file at `path`: create it where there is none, or (`snapshot`) read it as it is now.
 
-    def __init__(self, path: Path) -> None:
-        """Open the file at `path`, or create it. Raises InvalidStoreError for any file that is not a store."""
-        if sqlite3.sqlite_version_info < MIN_SQLITE:
-            raise InvalidStoreError(f"This Python's SQLite is {sqlite3.sqlite_version}; Rolecall needs 3.38 or newer.")
+        Raises InvalidStoreError for any file that is not a store.
+        """
+        opener = SqliteConnection.open_snapshot if snapshot else SqliteConnection.open
+        self._connection = opener(path)
+        self._db = self._connection.db
+        self._errors, self._transaction = self._connection.errors, self._connection.transaction
         self.path = path
-        require_own_store(path)
-        if not is_store_file(path):
-            _create(path)
-        beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
-        missing = [file for file in beside if not file.exists()]
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(self._db, path, sql.SETTINGS, "used as a run store")
-        except InvalidStoreError:
-            for file in missing:
-                file.unlink(missing_ok=True)
-            raise
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
-        """Open the file at `path` as it is now, read-only, while its run may be active. Raises InvalidStoreError.
-
-        Nothing is left behind: without an active run the file is read without SQLite's helper files, which would have
-        to be created. An active run has them; the reader shares them and never blocks the run. When the run ends
-        meanwhile, the reader is the last to close and removes them; in the directory of another user it writes nothing.
-        """
-        if not is_store_file(path):
-            raise InvalidStoreError(f"{path} is empty.")
-        is_active = path.with_name(f"{path.name}-wal").exists()
-        database = cls.__new__(cls)
-        database.path = path
-        mode = ("mode=ro" if is_foreign_store(path) else "mode=rw") if is_active else "mode=ro&immutable=1"
-        try:
-            uri = f"{path.absolute().as_uri()}?{mode}"
-            database._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise InvalidStoreError(f"{path} cannot be read: {error}.") from None
-        _prepare(database._db, path, sql.SNAPSHOT, "read")
-        return database
+        """Open the file at `path` as it is now, read-only, see `SqliteConnection.open_snapshot`."""
+        return cls(path, snapshot=True)
 
     def identity(self) -> Identity | None:
         """Return which run this is; None for a new file."""
@@ -102,16 +56,13 @@ class SqliteDatabase:
         """Return the names of the job's further columns, in the order of their first appearance."""
         return [str(name) for name in orjson.loads(self.get_meta().get("extra_columns", "[]"))]
 
-    def begin_import(self) -> "JobImport":
+    def begin_import(self) -> JobImport:
         """Begin the transaction that makes the rows of a job the store's; `finish` or `abort_import` must follow."""
-        with self._errors():
-            self._begin()
-        return JobImport(self)
+        return JobImport(self._connection)
 
     def abort_import(self) -> None:
         """Undo the import that has begun, if there is one."""
-        with suppress(sqlite3.Error):
-            self._rollback()
+        self._connection.abort()
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -205,7 +156,7 @@ class SqliteDatabase:
             self._db.execute(sql.CLOSE_SESSION, (stop, at))
             self._db.execute(sql.END_PAUSES, (at,))
             self._db.execute(sql.SAVE_GROUP_COUNTS)
-        self._has_group_counts = True
+        self._connection.has_group_counts = True
 
     def sessions(self) -> list[Session]:
         """Return the sessions of this run, the first one first."""
@@ -284,132 +235,4 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise StoreError for every error of SQLite, and for values that it cannot store."""
-        try:
-            yield
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
-            raise StoreError(f"The run store {self.path} failed: {error}.") from None
-
-    @contextmanager
-    def _transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
-        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
-        with self._errors():
-            self._begin(changes_rows=changes_rows)
-            try:
-                yield
-                self._commit(changes_rows=changes_rows)
-            finally:
-                self._rollback()
-
-    def _begin(self, *, changes_rows: bool = True) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            if changes_rows and self._has_group_counts:
-                self._db.execute(sql.CLEAR_GROUP_COUNTS)
-        except BaseException:
-            self._rollback()
-            raise
-
-    def _commit(self, *, changes_rows: bool = True) -> None:
-        self._db.execute("COMMIT")
-        if changes_rows:
-            self._has_group_counts = False
-
-    def _rollback(self) -> None:
-        """Undo a transaction that is still open."""
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-
-class JobImport:
-    """The transaction that makes the rows of a job the store's. Raises StoreError."""
-
-    def __init__(self, database: SqliteDatabase) -> None:
-        self._database = database
-        self._db = database._db
-        self._columns: dict[str, None] = {}
-        self._place = 0
-        with self._or_abort():
-            self._db.execute(sql.CLEAR_PLACES)
-            self._db.execute(sql.DELETE_UNSENT)
-
-    def add(self, rows: Iterable[Row | BadRow]) -> None:
-        """Insert the next rows."""
-        with self._or_abort():
-            for row in rows:
-                self._place += 1
-                if row.extra:
-                    self._columns.update(dict.fromkeys(row.extra))
-                self._add(self._place, row)
-
-    def finish(self, identity: Identity, preset: Iterable[PresetOutcome], meta: Mapping[str, str]) -> None:
-        """Commit the rows with their identity."""
-        with self._or_abort():
-            self._db.execute(sql.DELETE_UNTOUCHED)
-            self._db.executemany(sql.PRESET_OUTCOME, preset)
-            columns = json_text(list(self._columns))
-            self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
-            self._database._commit()
-
-    @contextmanager
-    def _or_abort(self) -> Iterator[None]:
-        try:
-            with self._database._errors():
-                yield
-        except BaseException:
-            self._database.abort_import()
-            raise
-
-    def _add(self, place: int, row: Row | BadRow) -> None:
-        extra = json_text(row.extra) if row.extra else None
-        if isinstance(row, BadRow):
-            self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
-            return
-        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra)).rowcount
-        if not is_new:
-            first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
-            message = f"the same pair stands in line {first}"
-            self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
-        elif row.doubt is not None:
-            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
-
-    def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
-        self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
-
-
-def _prepare(database: sqlite3.Connection, path: Path, settings: str, use: str) -> None:
-    """Check the schema of an opened file, then apply settings. Raises InvalidStoreError, with the file closed."""
-    try:
-        with closing(sqlite3.connect(":memory:")) as empty:
-            require_schema(database, empty, path)
-        database.executescript(settings)
-    except sqlite3.Error as error:
-        database.close()
-        raise InvalidStoreError(f"{path} cannot be {use}: {error}.", Advice.OTHER_DIRECTORY) from None
-    except InvalidStoreError:
-        database.close()
-        raise
-
-
-def _create(path: Path) -> None:
-    """Create an empty store that only its owner can read; it gets its name once it is complete."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        for left_over in (new, new.with_name(f"{new.name}-journal")):
-            left_over.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        database = sqlite3.connect(new)
-        try:
-            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
-        finally:
-            database.close()
-        new.replace(path)
-    except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InvalidStoreError(f"{path} cannot be created: {why}.") from None
+        self._connection.close()

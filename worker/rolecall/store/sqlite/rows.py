@@ -1,4 +1,4 @@
-"""Conversion between rows of SQLite and the values of `store.base`; batches and further columns as JSON."""
+"""Conversion between rows of SQLite and the values of `store.records`; batches and further columns as JSON."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
-from rolecall.store.base import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
+from rolecall.store.records import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 

@@ -35,7 +35,7 @@ SCHEMA = f"""
         stop TEXT NOT NULL DEFAULT ''
     );
 
-    -- The times in which no request was sent (see base.Pause).
+    -- The times in which no request was sent (see records.Pause).
     CREATE TABLE pause (
         id INTEGER PRIMARY KEY,
         session_id INTEGER NOT NULL,

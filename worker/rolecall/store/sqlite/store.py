@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import ParamSpec, Self, TypeVar
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session, StoreError
+from rolecall.store.base import StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 

@@ -1,0 +1,186 @@
+"""The result of a run, a check or a report, as text and as JSON; and what all results have in common."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+from rolecall.app.check_job import CheckResult, Work
+from rolecall.app.reports import REASON_HINTS, ReportSummary
+from rolecall.app.run_directory import kind_of
+from rolecall.app.run_job import RunResult
+from rolecall.app.run_paths import RunKind
+from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.terminal import console
+from rolecall.cli.terminal.console import OutputMode
+from rolecall.cli.terminal.progress_reporter import ProgressReporter
+from rolecall.display.console import SummaryLine, print_summary
+from rolecall.engine.stop_signal import StopReason, stop_hint
+from rolecall.models import Json
+from rolecall.store.records import Count, count_by_outcome
+from rolecall.text import plural
+
+
+def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
+    """Print how a run ended: a problem in any case, the rows unless --quiet."""
+    output, summary = reporter.mode, result.summary
+    for problem in _problems(result):
+        reporter.print_urgent(problem)
+    if output.json:
+        console.print_json(run_json(result, code))
+    elif summary is not None and result.recorded and not result.report_error and is_shown(code, output):
+        show_rows(summary, _first_sentence(result, summary))
+
+
+def run_json(result: RunResult, code: ExitCode) -> Json:
+    """Return the result of a run as JSON: the content of summary.json and how the command ended."""
+    content = {} if result.summary is None else summary_json(result.summary, code)
+    error = result.report_error or ("" if result.recorded else result.detail)
+    stop = {} if result.stop is None else {"stop": result.stop.value}
+    return {**content, **stop, "folder": str(result.folder), "sent": result.sent, "error": error, "exitCode": int(code)}
+
+
+def summary_json(summary: ReportSummary, code: ExitCode) -> Json:
+    """Return the rows of a run or a check as JSON: the content of summary.json, the directory, the exit code."""
+    return {**summary.to_json(), "folder": str(summary.folder), "exitCode": int(code)}
+
+
+def show_report(summary: ReportSummary, code: ExitCode, output: OutputMode) -> None:
+    """Print the rows of a run or a check whose reports were written again."""
+    if output.json:
+        console.print_json(summary_json(summary, code))
+        return
+    first = "Predicted; nothing was changed. " if kind_of(summary.identity) is RunKind.CHECK else ""
+    show_rows(summary, f"{first}{format_counts(summary)}")
+
+
+def is_shown(code: ExitCode, output: OutputMode) -> bool:
+    """Return whether a result is printed as text."""
+    return code is not ExitCode.OK or not output.quiet
+
+
+def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -> None:
+    """Print the outcomes with their hints, the sentences, and where the files are."""
+    folder = summary.folder
+    lines = [
+        SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
+        for count in summary.counts
+    ]
+    if summary.inferred:
+        further = [*further, format_inferred(summary)]
+    sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
+    if (folder / "report.html").is_file():
+        sentences.append(f"On one page: {folder / 'report.html'}")
+    if (folder / "retry.csv").is_file():
+        sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    print_rows(lines, sentences)
+
+
+def print_rows(lines: Sequence[SummaryLine], sentences: Sequence[str]) -> None:
+    """Print outcomes with their hints, and sentences; an output that cannot be written ends nothing."""
+    try:
+        print_summary(lines, sentences, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:  # the reports are written all the same
+        console.print_info(f"The summary could not be shown: {error.strerror}. {' '.join(sentences)}")
+
+
+def format_counts(summary: ReportSummary) -> str:
+    """Format the outcomes as one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
+    return format_outcomes(summary.counts)
+
+
+def format_outcomes(counts: Iterable[Count]) -> str:
+    """Format counted rows as one sentence."""
+    totals = count_by_outcome(counts)
+    parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
+    return f"{plural(totals.total(), 'row')}: {parts}."
+
+
+def format_inferred(summary: ReportSummary) -> str:
+    """Format how many outcomes are only inferred, and what that means."""
+    rows = plural(summary.inferred, "row")
+    why = "prior role unknown, or no proof that a call of this run changed it"
+    return f"{rows}: {why} (evidence 'inferred'). An undo leaves them out."
+
+
+def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
+    """Format why a run, a check ... ended early, and what to do, as a sentence."""
+    hint = stop_hint(reason, what, then)
+    return f"{hint[0].upper()}{hint[1:]}."
+
+
+def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
+    if not result.sent:
+        return f"Nothing left to do, nothing was sent. {format_counts(summary)}"
+    if result.stop is not None:
+        return f"{format_stop(result.stop)} {format_counts(summary)}"
+    return format_counts(summary)
+
+
+def _problems(result: RunResult) -> Iterable[str]:
+    if not result.recorded:
+        yield f"{result.detail} The run stopped; rows without a recorded outcome are sent again."
+        yield f"What was recorded is safe; the same command goes on. Run: {result.folder}"
+    elif result.report_error:
+        yield (
+            f"The report could not be written into {result.folder}: {result.report_error}. The store is safe: "
+            f"fix that, then 'rolecall report {result.folder}' writes it."
+        )
+
+
+def show_check(result: CheckResult, job_file: str, code: ExitCode, output: OutputMode) -> None:
+    """Print what a check predicts; an incomplete one in any case."""
+    if output.json:
+        console.print_json(check_json(result, code))
+    elif result.stop is not None:
+        first = f"{format_stop(result.stop, 'check')} Nothing was changed."
+        show_rows(result.summary, f"{first} {format_counts(result.summary)}")
+    elif is_shown(code, output):
+        first = f"Predicted; nothing was changed. {format_counts(result.summary)}"
+        show_rows(result.summary, first, _check_sentences(result))
+        if result.plan is not None:
+            console.print_result(f"Next: rolecall run {job_file} --plan {result.plan}")
+
+
+def check_json(result: CheckResult, code: ExitCode) -> Json:
+    """Return a check as JSON: the content of summary.json, and what a run would do."""
+    limits = result.account.limits
+    return {
+        **summary_json(result.summary, code),
+        "stop": "" if result.stop is None else result.stop.value,
+        "server": result.version,
+        "account": result.account.username,
+        "accountRoles": list(result.account.roles),
+        "callsPerWindow": limits.limit if limits else None,
+        "changes": result.changes,
+        "changedRooms": result.changed_rooms,
+        "notJoined": result.not_joined,
+        "wholeJob": _work_json(result.whole_job),
+        "planned": None if result.plan is None else _work_json(result.planned),
+        "plan": None if result.plan is None else str(result.plan),
+    }
+
+
+def _work_json(work: Work) -> Json:
+    return {"calls": work.calls, "seconds": round(work.estimate.seconds) if work.estimate else None}
+
+
+def _check_sentences(result: CheckResult) -> Iterator[str]:
+    account = result.account
+    limits = f"limited to {account.limits.limit} calls in a window" if account.limits else "not limited"
+    server = f"Rocket.Chat {result.version}" if result.version else "Rocket.Chat"
+    roles = ", ".join(account.roles) or "none"
+    workspace = result.summary.identity.workspace
+    yield f"{workspace}: {server}. {account.username}: roles {roles}; {limits} by the workspace."
+    if result.changes:
+        rooms = plural(result.changed_rooms, result.operation.kind.removesuffix("s"))
+        yield f"Members will see {plural(result.changes, 'system message')} in {rooms}, one for each change."
+    if result.not_joined:
+        yield f"The account has not joined {plural(result.not_joined, 'group')} of this job; it must before the run."
+    if result.whole_job.estimate:
+        yield f"A run of all {result.whole_job.calls:,} pairs takes {result.whole_job.estimate}."
+    if result.plan is not None:
+        if result.planned.estimate:
+            yield f"A run of the plan makes {plural(result.planned.calls, 'call')}: {result.planned.estimate}."
+        yield f"Plan: {result.plan}"

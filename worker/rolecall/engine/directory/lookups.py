@@ -1,0 +1,102 @@
+"""Reads users with their rooms, and rooms with their roles, with the query that this server understands."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rolecall.engine.throttle.read_client import ReadClient
+from rolecall.rocketchat.error_table import BAD_REQUEST, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
+from rolecall.rocketchat.response_classifier import CallResult
+from rolecall.rocketchat.responses import (
+    COUNTERS,
+    ROOM_ROLES,
+    USER_INFO,
+    WITH_ROOMS,
+    QueryVariant,
+    QueryVariants,
+    RoleHolder,
+    UserInfo,
+    parse_joined,
+    parse_role_holders,
+    parse_user_info,
+)
+
+
+class RoomHolders(NamedTuple):
+    """Who has roles in one room."""
+
+    holders: Mapping[str, RoleHolder]
+    """By user id."""
+    read_at: int | None
+    """The server's clock: UTC, milliseconds since the epoch."""
+
+
+class UserLookup:
+    """Reads `users.info`; learns from the first responses which query returns the rooms."""
+
+    def __init__(self, reader: ReadClient) -> None:
+        self._reader = reader
+        self._variants: QueryVariants = WITH_ROOMS
+
+    async def by_id(self, user_id: str) -> UserInfo | CallResult:
+        """Read a user by id; a CallResult says why there is none. Raises ShutdownRequested."""
+        user = await self._read(userId=user_id)
+        if isinstance(user, UserInfo) and user.user_id != user_id:  # the server also looks among the usernames
+            return CallResult(USER_NOT_FOUND, "", f"no id, but the username of {user.user_id}", None)
+        return user
+
+    async def by_username(self, username: str) -> UserInfo | CallResult:
+        """Read a user by username, without the `@`; a CallResult says why there is none. Raises ShutdownRequested."""
+        return await self._read(username=username)
+
+    async def _read(self, **key: str) -> UserInfo | CallResult:
+        """Try the query variants that may be the server's; the first user that is found shows which it is."""
+        refused: CallResult | None = None
+        without_rooms: tuple[QueryVariant, UserInfo] | None = None
+        for variant in self._variants:
+            read = await self._reader.read(USER_INFO, **key, **variant)
+            user = parse_user_info(read.body) if read.body is not None else None
+            user = user._replace(read_at=read.date) if user is not None else None
+            if user is not None and user.rooms is not None:
+                self._variants = [variant]
+                return user
+            if user is not None:
+                without_rooms = without_rooms or (variant, user)
+            elif read.verdict.rule in (BAD_REQUEST, USER_NOT_FOUND):
+                refused = read.verdict
+            else:
+                return read.verdict
+        if without_rooms is not None:  # no query variant shows the rooms of other users to this account
+            variant, user = without_rooms
+            self._variants = [variant]
+            return user
+        if refused is None:
+            raise AssertionError("there is at least one variant")
+        return refused
+
+
+async def read_role_holders(
+    reads: ReadClient, kind: str, room_id: str, *, explain: bool = True
+) -> RoomHolders | CallResult:
+    """Read who has roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
+
+    `kind`: `groups` or `channels`. With `explain` one more call finds out why a group is not visible.
+    """
+    read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
+    if read.body is not None:
+        holders = {holder.user_id: holder for holder in parse_role_holders(read.body)}
+        return RoomHolders(holders, to_milliseconds(read.date))
+    is_unclear = explain and kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND
+    if is_unclear and await is_hidden_group(reads, roomId=room_id):
+        return read.verdict._replace(rule=ROOM_NOT_JOINED)
+    return read.verdict
+
+
+async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
+    """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
+    counters = await reads.read(COUNTERS, **room)
+    return counters.body is not None and parse_joined(counters.body) is False
+
+
+def to_milliseconds(date: float | None) -> int | None:
+    """Return epoch seconds as whole milliseconds."""
+    return None if date is None else round(date * 1000)

@@ -1,0 +1,45 @@
+"""The errors that a caller can see, and the check behind several of them: who owns a file."""
+
+import os
+from enum import StrEnum
+
+
+class Advice(StrEnum):
+    """What an operator can do about an error; the command line has a sentence with its own flags for each."""
+
+    ALLOW_HTTP = "allow_http"
+    CA_FILE = "ca_file"
+    CHECK_URL = "check_url"
+    CHECK_CREDENTIALS = "check_credentials"
+    OTHER_DIRECTORY = "other_directory"
+    OTHER_FILE = "other_file"
+    OTHER_PLAN = "other_plan"
+    NAME_PLAN = "name_plan"
+    NAME_ENCODING = "name_encoding"
+    WRITE_PLAN = "write_plan"
+    INCLUDE_INFERRED = "include_inferred"
+    RETRY_FAILED = "retry_failed"
+    ALLOW_REMOVALS = "allow_removals"
+
+
+class RolecallError(Exception):
+    """Base of every exception that a caller can see; the text is one line for a person."""
+
+    advice: Advice | None = None
+
+    def __init__(self, text: str, advice: Advice | None = None) -> None:
+        super().__init__(text)
+        if advice is not None:
+            self.advice = advice
+
+
+class LockedError(RolecallError):
+    """Another process is working on the same run or file."""
+
+
+def is_foreign(status: os.stat_result) -> bool:
+    """Return whether a file belongs to another user than this process's user and root.
+
+    What another user can change must not steer a run, or receive the token.
+    """
+    return status.st_uid not in (os.geteuid(), 0)
