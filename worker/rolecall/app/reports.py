@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app.run_directory import REPORTS_STATE, RUN_REASON, Run, on_thread, open_existing_run, operation_of
+from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
@@ -134,14 +135,15 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
 
 
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    since = await _since_last_run(summary)
+    context = await asyncio.to_thread(_report_context, summary, formats, since)  # imports what is heavy
     await _add_waits(store, context.waits)
     from rolecall.display.html_report import html_report
 
     return partial(html_report, context=context)
 
 
-def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+def _report_context(summary: ReportSummary, formats: Collection[str], since: str) -> "ReportContext":
     from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
 
     return ReportContext(
@@ -149,6 +151,7 @@ def _report_context(summary: ReportSummary, formats: Collection[str]) -> "Report
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
         reason=summary.reason,
+        since_last_run=since,
         rows=sum(count.rows for count in summary.counts),
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
@@ -157,6 +160,21 @@ def _report_context(summary: ReportSummary, formats: Collection[str]) -> "Report
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
+
+
+async def _since_last_run(summary: ReportSummary) -> str:
+    """Return how the outcomes have changed since the run before, as a sentence; empty where there is none."""
+    last = await counts_of_last_run(summary.folder, summary.identity)
+    if last is None:
+        return ""
+    name, counts = last
+    before, now = count_by_outcome(counts), count_by_outcome(summary.counts)
+    parts = [
+        f"{now[outcome]:,} {outcome.value} ({now[outcome] - before[outcome]:+,})"
+        for outcome in Outcome
+        if now[outcome] or before[outcome]
+    ]
+    return f"{', '.join(parts)}; before: {name}"
 
 
 async def _add_waits(store: RunStore, waits: "WaitStats") -> None:

@@ -28,6 +28,8 @@ VERBS = (
     "offboard",
     "report",
     "status",
+    "runs",
+    "compare",
     "explain",
     "template",
     "config",

@@ -56,6 +56,8 @@ class ReportContext(NamedTuple):
     version: str
     reason: str = ""
     """Why the run was made, in the words of the operator."""
+    since_last_run: str = ""
+    """How the outcomes have changed since the run before."""
 
 
 @contextmanager
