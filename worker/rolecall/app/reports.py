@@ -8,21 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from rolecall.app.reasons import REASON_HINTS
 from rolecall.app.run_directory import REPORTS_STATE, RUN_REASON, Run, on_thread, open_existing_run, operation_of
 from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
-from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
-from rolecall.engine.directory.role_reader import READING_HINTS
-from rolecall.engine.settlement import SETTLEMENT_HINTS
-from rolecall.engine.stop_signal import STOP_HINTS
 from rolecall.files.doubt_columns import RunTarget
-from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, Evidence, Json, Outcome
-from rolecall.rocketchat.error_table import HINTS
 from rolecall.store.base import RunStore
-from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, Session, count_by_outcome
+from rolecall.store.records import Count, Identity, PauseKind, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -30,18 +25,6 @@ if TYPE_CHECKING:  # heavy, and needed only at the end of a run
     from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
-
-REASON_HINTS = {
-    **HINTS,
-    **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
-    **{reason.value: hint for reason, hint in STOP_HINTS.items()},
-    **READING_HINTS,
-    **VERIFICATION_HINTS,
-    **SETTLEMENT_HINTS,
-    KILLED_IN_FLIGHT: "the worker was killed while the call was in flight; the same command settles it",
-    "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
-}
-"""Every reason that a report can name, with what an operator can do about it."""
 
 
 class ReportSummary(NamedTuple):

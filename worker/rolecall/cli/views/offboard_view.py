@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rolecall.app.offboard_report import OffboardResult
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import REASON_HINTS
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import ProgressReporter

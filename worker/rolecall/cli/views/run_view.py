@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from rolecall.app.check_job import CheckResult, Work
-from rolecall.app.reports import REASON_HINTS, ReportSummary
+from rolecall.app.reasons import REASON_HINTS
+from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import kind_of
 from rolecall.app.run_job import RunResult
 from rolecall.app.run_paths import RunKind
