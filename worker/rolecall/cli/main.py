@@ -31,6 +31,7 @@ VERBS = (
     "runs",
     "compare",
     "explain",
+    "doctor",
     "template",
     "config",
     "completion",
