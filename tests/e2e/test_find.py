@@ -252,3 +252,19 @@ async def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert finding.returncode == 4
     assert b"No space left on device" in stderr
     assert b"Traceback" not in stderr
+
+
+async def test_rooms_do_not_list_a_role_without_a_description(tmp_path: Path) -> None:
+    """A search by room says that rows are missing; by user it finds them."""
+    world = crowd(2)
+    world.role_descriptions["leader"] = ""
+    (tmp_path / "rooms").write_text("room000a\nroom001b\n")
+    (tmp_path / "users").write_text("user000\nuser001\n")
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        by_room = await rolecall("find", "--rooms", "rooms", "--out", "r.csv", *FAST, cwd=tmp_path, env=env)
+        by_user = await rolecall("find", "--users", "users", "--out", "u.csv", *FAST, cwd=tmp_path, env=env)
+    assert by_room.code == 1
+    assert "Skipped (role_not_listed): leader\n" in by_room.stderr
+    assert by_user.code == 0, by_user.stderr
+    assert len(pairs(tmp_path / "u.csv")) == 4

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from rolecall.sandbox import ACCOUNT
 
 ROLECALL = Path(sys.executable).with_name("rolecall")
@@ -83,6 +85,15 @@ async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None
     stdout, stderr = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+
+def metrics(path: Path) -> Mapping[str, float]:
+    """Read a metrics file; rows by their outcome."""
+    return {
+        sample.labels.get("outcome", sample.name): sample.value
+        for family in text_string_to_metric_families(path.read_text("utf-8"))
+        for sample in family.samples
+    }
 
 
 def outcomes(folder: Path) -> Counter[tuple[str, str]]:

@@ -6,7 +6,7 @@ import termios
 
 import pytest
 
-from rolecall.display.live_display import MAX_BUFFERED_LINES, LiveDisplay, can_draw
+from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay, can_draw
 from rolecall.models import RateLimitPause
 from rolecall.text import UNSAFE
 from tests.support.terminal import seen, terminal

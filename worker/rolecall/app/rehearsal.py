@@ -171,7 +171,7 @@ class _Rehearser:
         rule = SPECIFIC_RULES[what]
         ids = {f"{what}_id": NO_SUCH_ID}
         result = await self._call(self.rehearsal.operation(adds=False), **ids)
-        step = f"take it {'in a room' if what == 'room' else 'from a user'} that does not exist"
+        step = f"a {what} that does not exist"
         return _compare(
             step, rule.reason, _describe(result), is_expected=result.rule.reason == rule.reason, result=result
         )

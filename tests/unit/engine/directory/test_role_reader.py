@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rolecall.engine.directory.role_reader import MEMBERSHIP_NOT_SEEN, RoleReader, RoleReading
 from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import Prior, PriorState
+from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, SERVER_ERROR, ErrorRule
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.rocketchat.responses import RoleMessage
 from tests.unit.engine.virtual import run_virtual
@@ -232,3 +233,17 @@ async def test_without_the_servers_clock_the_moment_is_not_known(workspace: Work
     workspace.date = None
     reading = (await RoleReader(workspace, REMOVE_LEADER).in_room("R", ["lea"]))["lea"]
     assert reading.prior == Prior(LEADER, None, "name-lea")
+
+
+@pytest.mark.parametrize(("rule", "readings"), [(SERVER_ERROR, 2), (FORBIDDEN, 1), (NO_SUCH_ROUTE, 1)])
+async def test_a_list_of_roles_that_cannot_be_read_proves_nothing(
+    workspace: Workspace, rule: ErrorRule, readings: int
+) -> None:
+    """Without `roles.list` a user without the role may have it all the same; a server fault is read again."""
+    workspace.unreadable["roles.list"] = rule
+    reader = RoleReader(workspace, REMOVE_LEADER)
+    for _ in range(2):
+        assert await reader.in_room("R", EVERYBODY) == {}
+    assert workspace.routes == {"roles.list": readings}
+    workspace.unreadable.clear()
+    assert bool(await reader.in_room("R", EVERYBODY)) is (rule is SERVER_ERROR)

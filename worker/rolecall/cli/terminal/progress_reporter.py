@@ -24,8 +24,8 @@ from rolecall.app.observer import (
 from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import open_logs
+from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
 from rolecall.text import plural, rfc3339

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from rolecall.engine.directory.find_query import ROOMS_NOT_LISTED, FindQuery, LookupTarget, to_gap
-from rolecall.engine.directory.lookups import is_hidden_group, read_role_holders
+from rolecall.engine.directory.find_query import ROLE_NOT_LISTED, ROOMS_NOT_LISTED, FindQuery, LookupTarget, to_gap
+from rolecall.engine.directory.lookups import RoleListing, is_hidden_group, read_role_holders
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, ROOM_NOT_FOUND, ROOM_NOT_JOINED
@@ -34,6 +34,8 @@ class FindByRoom:
 
     async def targets(self) -> AsyncIterator[LookupTarget | LookupResult]:
         """Return each room to look up; a LookupResult where a list has gaps. Raises ShutdownRequested."""
+        if not await RoleListing(self._reader).contains(self._query.role):
+            yield LookupResult("role", gap=LookupGap(ROLE_NOT_LISTED, self._query.role))
         if self._query.all_rooms:
             async for target in self._listed():
                 yield target

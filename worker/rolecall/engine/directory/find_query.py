@@ -13,6 +13,7 @@ from rolecall.rocketchat.response_classifier import CallResult
 ROOMS_NOT_SHOWN = "rooms_not_shown"
 ADDRESS_NOT_FOUND = "address_not_found"
 ROOMS_NOT_LISTED = "rooms_not_listed"
+ROLE_NOT_LISTED = "role_not_listed"
 USERS_NOT_LISTED = "users_not_listed"
 NOT_READ = "not_read"
 
@@ -25,6 +26,8 @@ GAP_HINTS = {
     "users with --users, which needs no membership",
     ROOM_NOT_FOUND.reason: "no such room of this kind, or a private group that the account is not a member of",
     ROOM_ARCHIVED.reason: "an archived room does not show its roles: unarchive it, or look up the users with --users",
+    ROLE_NOT_LISTED: "the lists of the rooms leave out a role that has no description: give it one (Administration, "
+    "Permissions), or look up the users with --users",
     ROOMS_NOT_LISTED: "the account may not list all private groups: give its role 'view-room-administration'",
     USERS_NOT_LISTED: "the account may not list users: give its role 'view-d-room'",
     FORBIDDEN.reason: "the account may not read this: check its permissions",

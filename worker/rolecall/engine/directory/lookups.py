@@ -1,13 +1,22 @@
 """Reads users with their rooms, and rooms with their roles, with the query that this server understands."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.rocketchat.error_table import BAD_REQUEST, ROOM_NOT_FOUND, ROOM_NOT_JOINED, USER_NOT_FOUND
+from rolecall.rocketchat.error_table import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    NO_SUCH_ROUTE,
+    ROOM_NOT_FOUND,
+    ROOM_NOT_JOINED,
+    USER_NOT_FOUND,
+)
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
     COUNTERS,
+    ROLES,
     ROOM_ROLES,
     USER_INFO,
     WITH_ROOMS,
@@ -15,6 +24,7 @@ from rolecall.rocketchat.responses import (
     QueryVariants,
     RoleHolder,
     UserInfo,
+    parse_described_roles,
     parse_joined,
     parse_role_holders,
     parse_user_info,
@@ -28,6 +38,25 @@ class RoomHolders(NamedTuple):
     """By user id."""
     read_at: int | None
     """The server's clock: UTC, milliseconds since the epoch."""
+
+
+class RoleListing:
+    """Reads whether a room's list of roles contains a role: the server leaves out a role that has no description."""
+
+    def __init__(self, reader: ReadClient) -> None:
+        self._reader = reader
+        self._described: Collection[str] | None = None
+        self._reading = asyncio.Lock()
+
+    async def contains(self, role: str) -> bool:
+        """Return whether lists contain a role; False where that cannot be read. Raises ShutdownRequested."""
+        async with self._reading:
+            if self._described is None:
+                read = await self._reader.read(ROLES)
+                self._described = parse_described_roles(read.body) if read.body is not None else None
+                if read.verdict.rule in (FORBIDDEN, NO_SUCH_ROUTE):
+                    self._described = ()
+        return self._described is not None and role in self._described
 
 
 class UserLookup:

@@ -1,13 +1,12 @@
 """Reads who has the role: room by room or user by user, with the membership of those who do not have it."""
 
-import asyncio
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rolecall.engine.directory.find_query import ROOMS_NOT_SHOWN
-from rolecall.engine.directory.lookups import RoomHolders, UserLookup, read_role_holders, to_milliseconds
+from rolecall.engine.directory.lookups import RoleListing, RoomHolders, UserLookup, read_role_holders, to_milliseconds
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, NOT_NEEDED, can_change
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import Outcome, Prior, PriorState
@@ -19,12 +18,10 @@ from rolecall.rocketchat.error_table import (
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
-    ROLES,
     ROOM_MEMBERS,
     SYNC_MESSAGES,
     RoleMessage,
     UserInfo,
-    parse_described_roles,
     parse_members,
     parse_role_messages,
 )
@@ -85,8 +82,7 @@ class RoleReader:
         self._reads = reads
         self._operation = operation
         self._users = UserLookup(reads)
-        self._is_listed: bool | None = None
-        self._listing = asyncio.Lock()
+        self._listing = RoleListing(reads)
 
     async def in_room(self, room_id: str, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in one room, by user id; a user that is missing could not be read."""
@@ -100,7 +96,7 @@ class RoleReader:
 
     async def holders(self, room_id: str, *, explain: bool = False) -> RoomHolders | Unreadable:
         """Return who has roles in a room. With `explain` one more call finds out why a group is not visible."""
-        if not await self._rooms_list_the_role():
+        if not await self._listing.contains(self._operation.role):
             return ROLE_NOT_LISTED
         room = await read_role_holders(self._reads, self._operation.kind, room_id, explain=explain)
         return _unreadable(room) if isinstance(room, CallResult) else room
@@ -168,15 +164,6 @@ class RoleReader:
         """Return the username of a user; empty where it cannot be read."""
         user = await self._users.by_id(user_id)
         return user.username if isinstance(user, UserInfo) else ""
-
-    async def _rooms_list_the_role(self) -> bool:
-        """Return whether a room's list of roles contains this role; the server leaves out roles without description."""
-        async with self._listing:
-            if self._is_listed is None:
-                read = await self._reads.read(ROLES)
-                described = parse_described_roles(read.body) if read.body is not None else None
-                self._is_listed = described is None or self._operation.role in described
-        return self._is_listed
 
     async def _membership(self, room_id: str, user_ids: Collection[str]) -> dict[str, tuple[bool | None, str, str]]:
         """Return for each user whether they are a member (None: not sure), a reason and the username.
