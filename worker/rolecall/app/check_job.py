@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, on_thread, open_or_resume_run
 from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
@@ -112,6 +113,7 @@ async def _check(
         version = parse_version((await reader.read(INFO)).body or {})
         check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
         await check.run(at_once=context.settings.concurrency)
+        await record_hidden_rooms(run, reader, connection, stop)
 
     try:
         complete = await run_reading(work(), stop)

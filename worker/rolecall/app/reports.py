@@ -8,10 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from rolecall.app.not_joined import NOT_JOINED_FILE, read_hidden_rooms, write_hidden_rooms
 from rolecall.app.reasons import REASON_HINTS
 from rolecall.app.run_directory import REPORTS_STATE, RUN_REASON, Run, on_thread, open_existing_run, operation_of
 from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
+from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
@@ -38,6 +40,8 @@ class ReportSummary(NamedTuple):
     """Rows by outcome and evidence."""
     reason: str = ""
     """Why the run was made, in the words of the operator."""
+    not_joined: Sequence[HiddenRoom] = ()
+    """The private groups of failed rows that the account has not joined."""
 
     @property
     def inferred(self) -> int:
@@ -73,6 +77,10 @@ class ReportSummary(NamedTuple):
                 for count in self.counts
                 if count.reason
             ],
+            "roomsNotJoined": [
+                {"roomId": room.room_id, "roomName": room.name, "owners": list(room.owners), "rows": room.rows}
+                for room in self.not_joined
+            ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
             "sessions": [session_json(session) for session in self.sessions],
@@ -85,7 +93,8 @@ async def summarise(run: Run) -> ReportSummary:
     store = run.store
     reason = (await store.get_meta()).get(RUN_REASON, "")
     counts, sessions = await store.counts(), await store.sessions()
-    return ReportSummary(run.folder, run.identity, counts, sessions, await store.evidence_counts(), reason)
+    evidence, hidden = await store.evidence_counts(), await read_hidden_rooms(run)
+    return ReportSummary(run.folder, run.identity, counts, sessions, evidence, reason, hidden)
 
 
 async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
@@ -112,6 +121,8 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
+    account = summary.sessions[-1].account if summary.sessions else ""
+    await asyncio.to_thread(write_hidden_rooms, run.folder, summary.not_joined, account)
     await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
     await store.set_meta(**{REPORTS_STATE: "yes"})
     return summary
@@ -138,11 +149,17 @@ def _report_context(summary: ReportSummary, formats: Collection[str], since: str
         rows=sum(count.rows for count in summary.counts),
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
-        links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
+        links=_links(summary, formats),
         waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
+
+
+def _links(summary: ReportSummary, formats: Collection[str]) -> list[str]:
+    """Return the names of the files that the page links."""
+    names = ["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"]
+    return [*names, NOT_JOINED_FILE] if summary.not_joined else names
 
 
 async def _since_last_run(summary: ReportSummary) -> str:

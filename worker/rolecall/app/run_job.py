@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
 from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.reports import ReportSummary
@@ -27,6 +28,7 @@ from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
@@ -190,6 +192,9 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
             raise
         finally:
             announcing.cancel()
+    if session.is_recorded and app.stop.reason is None:
+        with suppress(StoreError):
+            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
     return await _result(run, request, app.stop, is_recorded=session.is_recorded)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from rolecall.app.check_job import CheckResult, Work
+from rolecall.app.not_joined import NOT_JOINED_FILE
 from rolecall.app.reasons import REASON_HINTS
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import kind_of
@@ -14,10 +15,14 @@ from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
+from rolecall.engine.directory.hidden_rooms import display_name
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.records import Count, count_by_outcome
 from rolecall.text import plural
+
+MAX_NAMES = 10
+"""Groups that are named; the file has them all."""
 
 
 def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
@@ -70,6 +75,8 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
+    if summary.not_joined:
+        sentences.append(f"Not joined: {format_hidden_rooms(summary)}. For their owners: {folder / NOT_JOINED_FILE}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     print_rows(lines, sentences)
@@ -96,6 +103,14 @@ def format_outcomes(counts: Iterable[Count]) -> str:
     totals = count_by_outcome(counts)
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
     return f"{plural(totals.total(), 'row')}: {parts}."
+
+
+def format_hidden_rooms(summary: ReportSummary) -> str:
+    """Format the first groups that the account has not joined, with an owner of each where one is known."""
+    rooms = summary.not_joined
+    first = [f"{display_name(room)}{f' (@{room.owners[0]})' if room.owners else ''}" for room in rooms[:MAX_NAMES]]
+    more = f" and {len(rooms) - MAX_NAMES:,} more" if len(rooms) > MAX_NAMES else ""
+    return f"{', '.join(first)}{more}"
 
 
 def format_inferred(summary: ReportSummary) -> str:
