@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
@@ -180,9 +180,8 @@ async def _write_reports(work: Offboarding, result: OffboardResult) -> None:
     async with on_thread(offboarding_csv(work.folder / "report.csv")) as write:
         for name, run in work.runs.items():
             await _write_run(run, name, {(row.room_id, row.user_id): row for row in work.rows[name]}, write)
-        for person in result.people:
-            if person.gap is not None:
-                write(_person_row(person))
+        people = [_person_row(person) for person in result.people if person.gap is not None]
+        await asyncio.to_thread(_write_all, people, write)
     await asyncio.to_thread(write_json, work.folder / "summary.json", result.to_json())
 
 
@@ -191,8 +190,13 @@ async def _write_run(
 ) -> None:
     async with aclosing(run.store.results()) as pages:
         async for page in pages:
-            for result in page:
-                write(_role_row(name, result, rows.get((result.room_id, result.user_id))))
+            written = [_role_row(name, result, rows.get((result.room_id, result.user_id))) for result in page]
+            await asyncio.to_thread(_write_all, written, write)
+
+
+def _write_all(rows: Iterable[OffboardingRow], write: Callable[[OffboardingRow], object]) -> None:
+    for row in rows:
+        write(row)
 
 
 def _role_row(operation: str, result: Result, row: RoleRow | None) -> OffboardingRow:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rolecall.app import removal_guard, retention
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, until_stopped
@@ -27,7 +27,7 @@ from rolecall.rocketchat.responses import ROOM_TYPES
 from rolecall.store.run_lock import RunLock
 
 ALL_ROLES = tuple(Role)
-ALL_KINDS = ("groups", "channels")
+ALL_KINDS: tuple[Literal["groups", "channels"], ...] = ("groups", "channels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ async def open_offboarding(
             kind = RunKind.OFFBOARDING
             folder = await asyncio.to_thread(new_run_directory, Path(), request.name, started, kind)
         work = Offboarding(folder, request, connection, round(started.timestamp() * 1000), (), {}, {}, {}, pruned)
-        stack.callback(_remove_untouched, work)
+        stack.push_async_callback(_remove_untouched, work)
         work.people = await _look_up(work, context)
         work.rows = _rows_by_operation(request, work.people)
         work.runs = {
@@ -210,6 +210,6 @@ async def _require_consent(work: Offboarding, due: Mapping[str, PreparedRun], co
         raise OperatorError("Nothing was sent.")
 
 
-def _remove_untouched(work: Offboarding) -> None:
+async def _remove_untouched(work: Offboarding) -> None:
     """Remove the directory of an offboarding that ended before its first row and has no report."""
-    retention.remove_untouched(work.folder, work.rows, (LOG_FILE,))
+    await asyncio.to_thread(retention.remove_untouched, work.folder, work.rows, (LOG_FILE,))
