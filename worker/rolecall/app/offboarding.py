@@ -129,13 +129,14 @@ async def run_offboarding(work: Offboarding, context: AppContext) -> None:
 
     Raises RolecallError for everything that ends it before the first row is sent.
     """
-    prepared = {name: await _prepare(work, run, context) for name, run in work.runs.items()}
-    due = {name: each for name, each in prepared.items() if each.due}
+    counted = {name: await _prepare(work, run, context) for name, run in work.runs.items()}
+    due = {name: each for name, each in counted.items() if each.due}
     await _require_consent(work, due, context)
     for name, run in work.runs.items():
         if name in due and context.stop.reason is None:
             request = RunRequest(run.operation, work.request.formats, reason=work.request.reason)
-            work.results[name] = OperationResult(await send_due(due[name], request), None)
+            prepared = await _prepare(work, run, context)  # again: its log is that of the run which is sent
+            work.results[name] = OperationResult(await send_due(prepared, request), None)
     session = open_read_session(context, work.connection, work.folder / LOG_FILE)
     for name, result in work.results.items():
         if context.stop.reason is None:
