@@ -2,8 +2,11 @@
 
 import asyncio
 import csv
+import fcntl
 import os
+import struct
 import sys
+import termios
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -99,3 +102,10 @@ def metrics(path: Path) -> Mapping[str, float]:
 def outcomes(folder: Path) -> Counter[tuple[str, str]]:
     """Count a report's outcomes and reasons."""
     return Counter((row["outcome"], row["reason"]) for row in read_report(folder))
+
+
+def wait_until_read(pipe: int) -> None:
+    """Return once the reader of a pipe has read everything that was written."""
+    waiting = 1
+    while waiting:
+        (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))

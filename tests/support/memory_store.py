@@ -136,6 +136,11 @@ class MemoryStore:
         rooms = [entry.room_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)]
         return len(rooms), len(set(rooms))
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        removed = [entry for entry in (await self._open()).entries.values() if entry.place is None]
+        return sum(entry.outcome is Outcome.UNKNOWN or (not entry.outcome and entry.in_doubt) for entry in removed)
+
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
         entries = (await self._open()).job_entries()

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import RunStopped
 from rolecall.app.removal_guard import PreparedRun, count_removals, require_allowed
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.app.run_job import open_session, with_own_doubts
 from rolecall.app.undo_run import Undo
@@ -138,7 +139,7 @@ class ResultStream:
             async with aclosing(rows()) as pages:
                 await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
             due = await run.store.count_due(retry_failed=app.settings.retry_failed)
-            if not due[0]:
+            if not due[0] and not await run.store.count_removed_in_doubt():
                 await self._yield_finished(run)
                 return
             async with connect(app) as connection:
@@ -169,6 +170,7 @@ class ResultStream:
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:
+            await settle_removed_rows(run, connection, operation, context)
             work = asyncio.create_task(
                 process_rows(run.store, connection.client, operation, context, hooks), name="rolecall work"
             )

@@ -13,6 +13,15 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
 
+class Resumed(NamedTuple):
+    """How far the earlier sessions of a run have come."""
+
+    folder: Path
+    done: int
+    """Rows that need nothing more."""
+    total: int
+
+
 class RunPreview(NamedTuple):
     """What a run is about to change."""
 
@@ -23,6 +32,8 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    resumed: Resumed | None = None
+    """None for a new run."""
     forecast: RemovalForecast | None = None
     """What it would take; None where that was not counted."""
 
@@ -34,6 +45,12 @@ class OffboardPreview(NamedTuple):
     """On the list."""
     runs: Sequence[RunPreview]
     """One for each operation with rows to send."""
+
+
+class ResumingEdited(NamedTuple):
+    """The job was edited, and the unfinished run of its former content goes on."""
+
+    resumed: Resumed
 
 
 class ShuttingDown(NamedTuple):
@@ -85,7 +102,7 @@ class ReadingRemovals(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted | ReadingRemovals
+Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted | ReadingRemovals
 
 
 class Observer(Protocol):

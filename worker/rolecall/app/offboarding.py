@@ -206,7 +206,9 @@ async def _require_consent(work: Offboarding, due: Mapping[str, PreparedRun], co
         if forecast is not None:
             removal_guard.require_allowed(forecast, operation)
         estimate = work.connection.estimate(context.settings, prepared.due)
-        previews.append(RunPreview(operation, workspace, account, prepared.due, prepared.rooms, estimate, forecast))
+        previews.append(
+            RunPreview(operation, workspace, account, prepared.due, prepared.rooms, estimate, forecast=forecast)
+        )
     if previews and not context.observer.confirm(OffboardPreview(len(work.people), previews)):
         raise OperatorError("Nothing was sent.")
 

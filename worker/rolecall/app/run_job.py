@@ -11,18 +11,19 @@ from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.not_joined import record_hidden_rooms
-from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.removal_guard import PreparedRun
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     RUN_REASON,
     Run,
     identity_of,
     mark_reports_stale,
-    open_or_resume_run,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.progress import PriorProgress, ProgressTracker
@@ -54,6 +55,10 @@ class RunRequest:
     """What the run may take; checked before its first change."""
     reason: str = ""
     """Why the run is made, in the words of the operator; stored and reported."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one of the job."""
+    is_unattended: bool = False
+    """No person can be asked: an unfinished run of the job's former content is continued."""
 
 
 class RunResult(NamedTuple):
@@ -88,8 +93,13 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
-    retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    start = StartOptions(
+        out,
+        anew=request.anew,
+        retry_failed=context.settings.retry_failed,
+        continues_edited=request.is_unattended and request.plan is None,
+    )
+    async with open_or_resume_run(job, identity, start, context.observer) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -100,9 +110,12 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         await import_job(run, rows(), request, context.stop)
     if request.plan is not None and not await run.store.sessions():
         await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-    if not due:
+    retry_failed = context.settings.retry_failed
+    due, rooms = await run.store.count_due(retry_failed=retry_failed)
+    if not due and not await run.store.count_removed_in_doubt():
         return await _nothing_due(run, request.formats)
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
@@ -112,8 +125,8 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
             removal_guard.require_allowed(forecast, request.operation)
         workspace, account = run.identity.workspace, connection.account.username
         estimate = connection.estimate(context.settings, due)
-        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, forecast)
-        if not context.observer.confirm(preview):
+        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed, forecast)
+        if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
         return await send_due(prepared, request)
 
@@ -185,6 +198,7 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
         announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
+                await settle_removed_rows(run, connection, request.operation, context)
                 await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)

@@ -20,6 +20,8 @@ class Advice(StrEnum):
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
     ALLOW_REMOVALS = "allow_removals"
+    NAME_RUN = "name_run"
+    START_ANEW = "start_anew"
 
 
 class RolecallError(Exception):

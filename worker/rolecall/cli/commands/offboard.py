@@ -73,6 +73,7 @@ def offboard(users: str | None, out: Path | None, yes: bool, **options: Any) -> 
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_offboarding
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal.early_interrupt import LastAction
     from rolecall.models import RolecallError
 
     if users is None:
@@ -90,7 +91,9 @@ def offboard(users: str | None, out: Path | None, yes: bool, **options: Any) -> 
         notice = None
         if reporting.notify is not None:
             notice = OffboardNotice(name, own["reason"], reporting.notify, context.app, started)
-        result = event_loop.run(_finish(lambda: _request(users, name, own), out, context, notice), context.app.stop)
+        with LastAction(lambda: reporting.write_end(code)):
+            work = _finish(lambda: _request(users, name, own), out, context, notice)
+            result = event_loop.run(work, context.app.stop)
         code = exit_code_of_offboarding(result)
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)

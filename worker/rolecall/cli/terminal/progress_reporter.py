@@ -18,6 +18,8 @@ from rolecall.app.observer import (
     OffboardPreview,
     OpenRows,
     ReadingRemovals,
+    Resumed,
+    ResumingEdited,
     RunPreview,
     ShuttingDown,
 )
@@ -142,10 +144,11 @@ def format_question(preview: RunPreview | OffboardPreview) -> str:
     verb = "Add" if operation.adds else "Remove"
     question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
     question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.resumed is not None:
+        question = f"{format_resumed(preview.resumed)}. {question}"
     if preview.forecast is None:
         return question
-    figures = format_removals(preview.forecast, operation)
-    return f"As the roles are now, {figures}. {question}"
+    return f"As the roles are now, {format_removals(preview.forecast, operation)}. {question}"
 
 
 def _format_offboard_question(preview: OffboardPreview) -> str:
@@ -164,6 +167,12 @@ def _format_rows(preview: RunPreview) -> str:
     return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}"
 
 
+def format_resumed(resumed: Resumed) -> str:
+    """Format how far a run has come, such as `15 of 40 done, 25 left, in runs/job/20260301T093000Z`."""
+    done, total, folder = resumed.done, resumed.total, resumed.folder
+    return f"{done:,} of {total:,} done, {total - done:,} left, in {folder}"
+
+
 def is_urgent(notice: Notice) -> bool:
     """Return whether a notice is shown with --quiet too."""
     return isinstance(notice, ShuttingDown | Aborted)
@@ -172,6 +181,8 @@ def is_urgent(notice: Notice) -> bool:
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
+        case ResumingEdited(resumed):
+            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
