@@ -37,6 +37,11 @@ class MemoryStore:
         self._is_gone = False
         """True when no call may be completed either."""
 
+    @property
+    def contents(self) -> Contents:
+        """What is on the disk at this moment."""
+        return self._contents
+
     def crash(self) -> "MemoryStore":
         """Return the store as the next process finds it. This one raises StoreError from now on, also in open calls."""
         self._is_closed = self._is_gone = True
@@ -171,9 +176,9 @@ class MemoryStore:
         self._contents = replace(contents, entries=entries, keys=keys_by_pair(entries))
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
-        entries = {key: entry._replace(recorded=None) for key, entry in contents.entries.items()}
+        entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
         self._contents = replace(contents, entries=entries)
 
     async def commit(self, batch: Batch) -> None:

@@ -161,11 +161,11 @@ class ResultStream:
         app = self._app
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
         context = RunContext.create(app.settings, log, stop=app.stop, caller=connection.caller)
-        return PreparedRun(run, connection, app, context, *due)
+        return PreparedRun(run, connection, app, context, log, *due)
 
     async def _send(self, prepared: PreparedRun, operation: Operation) -> bool:
         """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
-        run, connection, app, context, due, _ = prepared
+        run, connection, app, context, _, due, _ = prepared
         durable = ResultQueue[RowOutcome]()
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True

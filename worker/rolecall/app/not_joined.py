@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import orjson
 
@@ -12,6 +11,7 @@ from rolecall.app.run_directory import Run
 from rolecall.engine.directory.hidden_rooms import HiddenRoom, find_hidden_rooms, invitation_lines
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.read_client import ReadClient
+from rolecall.file_access import Folder
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
@@ -42,7 +42,7 @@ async def read_hidden_rooms(run: Run) -> list[HiddenRoom]:
     return [HiddenRoom(room_id, name, tuple(owners), rows) for room_id, name, owners, rows in stored]
 
 
-def write_hidden_rooms(folder: Path, rooms: Sequence[HiddenRoom], account: str) -> None:
+def write_hidden_rooms(folder: Folder, rooms: Sequence[HiddenRoom], account: str) -> None:
     """Write the list for the owners; without rooms an old one is removed. Raises OSError."""
     path = folder / NOT_JOINED_FILE
     if not rooms:

@@ -9,6 +9,7 @@ from rolecall.app.run_directory import Run
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.removal_forecast import MAX_ROOMS, RemovalForecast, forecast_removals
 from rolecall.engine.directory.role_reader import RoleReader
+from rolecall.engine.events import EventLogger
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Advice
@@ -27,6 +28,8 @@ class PreparedRun(NamedTuple):
     app: AppContext
     context: RunContext
     """Of the session that is about to start."""
+    log: EventLogger
+    """Of the run, with a file of its own."""
     due: int
     """Rows to send."""
     rooms: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, removal_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, connect, lock_wait
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
@@ -20,12 +20,14 @@ from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
@@ -35,7 +37,7 @@ from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
@@ -77,6 +79,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -99,7 +105,7 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         retry_failed=context.settings.retry_failed,
         continues_edited=request.is_unattended and request.plan is None,
     )
-    async with open_or_resume_run(job, identity, start, context.observer) as run:
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -139,7 +145,7 @@ def prepare(
     context = RunContext.create(
         app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
     )
-    return PreparedRun(run, connection, app, context, *due)
+    return PreparedRun(run, connection, app, context, log, *due)
 
 
 async def import_job(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -166,11 +172,8 @@ async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: St
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 
@@ -189,7 +192,7 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
 
 async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-    run, connection, app, context, due, _ = prepared
+    run, connection, app, context, log, due, _ = prepared
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
     if request.reason:
@@ -209,15 +212,20 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
     if session.is_recorded and app.stop.reason is None:
         with suppress(StoreError):
             await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
 
 
 @dataclass(slots=True)
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
@@ -240,7 +248,7 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
+            session.failure = failure
         context.events.session_ended(clock.now() - started, context.outcomes)
 
 
@@ -253,14 +261,19 @@ async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)
