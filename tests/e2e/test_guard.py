@@ -124,7 +124,7 @@ async def test_the_reason_is_stored_and_reported(tmp_path: Path) -> None:
 async def test_check_answers_whether_there_is_anything_to_do(tmp_path: Path) -> None:
     """With --exit-code a check answers: 6 while a run would change something, 0 after it, 1 with failures only."""
     job, world = write_job(tmp_path / "job.csv", ask_for(2)), leader_world(LEADERS)
-    stranger = write_job(tmp_path / "stranger.csv", [("room0", "nobody")])
+    stranger = write_job(tmp_path / "stranger.csv", [("room0", "stranger")])
     async with Sandbox(world) as sandbox:
         env = environment(sandbox.url)
         before = await rolecall("check", job, "--exit-code", *FAST, cwd=tmp_path, env=env)

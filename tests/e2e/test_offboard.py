@@ -14,7 +14,7 @@ from tests.support.organisation import FAST, changes
 
 PEOPLE = 18
 KINDS: tuple[RoomType, ...] = ("p", "c")
-UNKNOWN = ("@nobody.here", "gone@example.org")
+UNKNOWN = ("@unknown.person", "gone@example.org")
 METRIC = re.compile(r"^rolecall_last_run_(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 
 
@@ -68,7 +68,7 @@ async def test_every_night_ends_the_same_way(tmp_path: Path, ignore: tuple[str, 
             ended = await rolecall(*words, "--reason", f"night {night}", cwd=tmp_path, env=env)
             assert ended.code == code, ended.stderr
             assert "18 of 20 people found" in ended.stdout
-            assert "Not found: @nobody.here, gone@example.org" in ended.stdout
+            assert "Not found: @unknown.person, gone@example.org" in ended.stdout
             reports.append(newest(tmp_path))
             series.append(metrics(tmp_path / "m.prom"))
     assert len(set(reports)) == 3
@@ -76,7 +76,7 @@ async def test_every_night_ends_the_same_way(tmp_path: Path, ignore: tuple[str, 
         rows = read_rows(report / "report.csv")
         missing = [(row["person"], row["outcome"], row["reason"]) for row in rows if not row["operation"]]
         assert missing == [
-            ("'@nobody.here", "invalid", "user_not_found"),
+            ("'@unknown.person", "invalid", "user_not_found"),
             ("gone@example.org", "invalid", "address_not_found"),
         ]
         outcomes = Counter(row["outcome"] for row in rows if row["operation"])
@@ -242,3 +242,43 @@ async def test_one_process_works_on_a_list(tmp_path: Path) -> None:
     assert (second.code, ended.code) == (5, 0), ended.stderr
     assert "running_since" not in (tmp_path / "m.prom").read_text()
     assert len(list((tmp_path / "offboardings/people").glob("2*"))) == 1
+
+
+async def test_the_night_after_a_kill_takes_the_rest(tmp_path: Path) -> None:
+    """A night that is killed in the middle loses nothing: the next one finds and takes what is left, nothing twice."""
+    world = company()
+    words = ("offboard", "--users", write_list(tmp_path), "--ignore-missing", *FAST, "--concurrency", "2")
+    async with Sandbox(world, latency=0.005) as sandbox:
+        env = environment(sandbox.url)
+        first = await start(*words, cwd=tmp_path, env=env)
+        while len(changes(world)) < 10:
+            await sandbox.wait_for_calls(len(world.calls) + 1)
+        first.kill()
+        await finish(first)
+        second = await rolecall(*words, cwd=tmp_path, env=env)
+        third = await rolecall(*words, cwd=tmp_path, env=env)
+    assert (second.code, third.code) == (0, 0), second.stderr + third.stderr
+    for role in ("leader", "moderator", "owner"):
+        assert not [user for _, user in world.pairs_with_role(role) if user.startswith("user")]
+    taken = [
+        (room, user, role) for room in world.rooms for user in world.users for role in ("leader", "moderator", "owner")
+    ]
+    assert max(world.removals(*each) for each in taken) == 1
+
+
+async def test_an_interrupted_night_says_so(tmp_path: Path) -> None:
+    """SIGTERM ends with 130 and a report of what was done; later operations are not started."""
+    world = company()
+    words = ("offboard", "--users", write_list(tmp_path), "--metrics-file", "m.prom", *FAST, "--concurrency", "1")
+    async with Sandbox(world, latency=0.02) as sandbox:
+        first = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
+        while len(changes(world)) < 3:
+            await sandbox.wait_for_calls(len(world.calls) + 1)
+        first.terminate()
+        ended = await finish(first)
+    assert ended.code == 130, ended.stderr
+    rows = read_rows(newest(tmp_path) / "report.csv")
+    outcomes = Counter(row["outcome"] for row in rows if row["operation"])
+    assert outcomes["removed"] == len(changes(world))
+    assert outcomes["removed"] + outcomes["not_attempted"] == 72
+    assert [value for (name, _), value in metrics(tmp_path / "m.prom").items() if name == "exit_code"] == ["130"]

@@ -52,7 +52,7 @@ async def test_people_are_offboarded_and_runs_compared(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         where = ConnectionConfig(sandbox.url)
         result = await offboard(
-            ["user1", "@nobody"],
+            ["user1", "@unknown"],
             connection=where,
             credentials=WHO,
             folder=tmp_path / "night",
@@ -61,7 +61,7 @@ async def test_people_are_offboarded_and_runs_compared(tmp_path: Path) -> None:
             settings=SETTINGS,
         )
         findings = [finding async for finding in examine(connection=where, credentials=WHO)]
-    assert [person.word for person in result.missing] == ["@nobody"]
+    assert [person.word for person in result.missing] == ["@unknown"]
     assert result.has_failures
     assert not world.is_leader("room1", "user1")
     assert world.is_leader("room1", "user2")

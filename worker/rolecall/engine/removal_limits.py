@@ -37,6 +37,6 @@ UNATTENDED_SHARE = RemovalThreshold(80, is_percent=True)
 UNATTENDED_FROM = 100
 """The limit in all of a run that no person confirms.
 
-People who leave have, even after years, half to two thirds of the roles in the rooms in which they have one; a list
-of everybody has nearly all. Below 100 removals a share says little, and a person can look at each row.
+A list of everybody takes nearly all roles of its rooms; a list of those who left leaves the rooms that others lead as
+well. Below 100 removals a share says little, and a person can look at each row.
 """
