@@ -20,8 +20,8 @@ from rolecall.text import sanitise
 NOT_JOINED_FILE = "not-joined.txt"
 NOT_JOINED = "not_joined"
 """Key of the store's metadata: the rooms, as JSON."""
-MAX_LOOKUPS, MAX_LIMITED_LOOKUPS = 500, 20
-"""Users that are looked up for names and owners: of an account without a rate limit, and with one."""
+MAX_LOOKUPS, MAX_LIMITED_LOOKUPS = 500, 10
+"""Users that are looked up for names and owners by an account without a rate limit, and by one with a limit."""
 
 
 async def record_hidden_rooms(run: Run, reads: ReadClient, connection: Connection, stop: StopSignal) -> None:

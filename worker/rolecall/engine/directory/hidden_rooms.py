@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rolecall.engine.directory.lookups import UserLookup
+from rolecall.engine.throttle.read_client import PAGE_SIZE as LIST_PAGE
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
@@ -46,7 +47,8 @@ class _Room:
 async def find_hidden_rooms(store: RunStore, reads: ReadClient, *, lookups: int) -> list[HiddenRoom]:
     """Return the rooms whose rows failed because the account has not joined them; at most MAX_ROOMS.
 
-    At most so many `lookups` of users are made; then names and owners stay empty. Raises ShutdownRequested.
+    At most so many `lookups` of users, and of pages of the list of groups, are made; what they do not show stays empty.
+    Raises ShutdownRequested.
     """
     rooms = await _rooms(store)
     if not rooms:
@@ -57,7 +59,7 @@ async def find_hidden_rooms(store: RunStore, reads: ReadClient, *, lookups: int)
             await users.describe(room_id, room, user_id)
             if room.name and room.owners:
                 break
-    await _describe_from_list(reads, rooms, users)
+    await _describe_from_list(reads, rooms, users, entries=lookups * LIST_PAGE)
     return [HiddenRoom(room_id, room.name, tuple(room.owners), room.rows) for room_id, room in rooms.items()]
 
 
@@ -107,8 +109,11 @@ class _Users:
         return self._known.get(user_id)
 
 
-async def _describe_from_list(reads: ReadClient, rooms: dict[str, _Room], users: _Users) -> None:
-    """Take names from the list of all groups, and owners from their creators, if the account may read the list."""
+async def _describe_from_list(reads: ReadClient, rooms: dict[str, _Room], users: _Users, *, entries: int) -> None:
+    """Take names from the list of all groups, and owners from their creators, if the account may read the list.
+
+    At most so many `entries` are read.
+    """
     missing = {room_id for room_id, room in rooms.items() if not (room.name and room.owners)}
     if not missing:
         return
@@ -121,7 +126,8 @@ async def _describe_from_list(reads: ReadClient, rooms: dict[str, _Room], users:
             if creator:
                 await users.describe(room_id, rooms[room_id], creator)
             missing.discard(room_id)
-        if not missing:
+        entries -= 1
+        if not missing or entries <= 0:
             return
 
 
