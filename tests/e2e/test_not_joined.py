@@ -40,9 +40,10 @@ async def test_they_are_named_with_their_owners(tmp_path: Path) -> None:
         again = await rolecall("run", job, "--out", "r", "--retry-failed", *FAST, cwd=tmp_path, env=env)
         assert not (tmp_path / "r/not-joined.txt").exists(), again.stdout
     for ended, folder in ((check, "c"), (run, "r")):
-        assert f"Not joined: #legal (@ann), #sales (@olga), #board. For their owners: {folder}/not-joined.txt" in (
-            ended.stdout
-        )
+        assert "bulk.bot is not a member of #legal (2 rows, owner @ann), " in ended.stdout
+        assert "#sales (1 row, owner @olga)" in ended.stdout
+        assert "#board (1 row)" in ended.stdout
+        assert f"A text for their owners: {folder}/not-joined.txt" in ended.stdout
     assert (tmp_path / "c/not-joined.txt").read_text().splitlines() == [
         "@ann",
         "Please invite @bulk.bot into these private groups, and make it an owner there:",
@@ -57,7 +58,7 @@ async def test_they_are_named_with_their_owners(tmp_path: Path) -> None:
         "- #board (1 row)",
         "",
     ]
-    assert json.loads((tmp_path / "c/summary.json").read_text())["roomsNotJoined"] == [
+    assert json.loads((tmp_path / "c/summary.json").read_text())["groupsToJoin"] == [
         {"roomId": "g1", "roomName": "legal", "owners": ["ann"], "rows": 2},
         {"roomId": "g2", "roomName": "sales", "owners": ["olga"], "rows": 1},
         {"roomId": "g3", "roomName": "board", "owners": [], "rows": 1},
@@ -74,4 +75,5 @@ async def test_without_permission_the_ids_are_listed(tmp_path: Path) -> None:
     async with Sandbox(world) as sandbox:
         ended = await rolecall("run", job, "--out", "r", *FAST, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 1
-    assert "Not joined: #legal, g2. For their owners: r/not-joined.txt" in ended.stdout
+    assert "bulk.bot is not a member of #legal (1 row), g2 (1 row): invite it first." in ended.stdout
+    assert (tmp_path / "r/not-joined.txt").read_text().splitlines()[-3:] == ["- #legal (1 row)", "- g2 (1 row)", ""]

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Generic, TypeVar
 
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, LazyConnection
 from rolecall.app.errors import RunStopped
+from rolecall.app.job_names import with_ids
 from rolecall.app.removal_guard import PreparedRun, count_removals, require_allowed
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
@@ -136,14 +137,14 @@ class ResultStream:
         app = self._app
         async with self._open_run() as (run, operation, rows):
             await mark_reports_stale(run)
-            async with aclosing(rows()) as pages:
-                await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
-            due = await run.store.count_due(retry_failed=app.settings.retry_failed)
-            if not due[0] and not await run.store.count_removed_in_doubt():
-                await self._yield_finished(run)
-                return
-            async with connect(app) as connection:
-                prepared = self._prepare(run, connection, due)
+            async with LazyConnection(app) as lazy:
+                async with aclosing(with_ids(rows(), run, lazy, app, log_file=None)) as pages:
+                    await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
+                due = await run.store.count_due(retry_failed=app.settings.retry_failed)
+                if not due[0] and not await run.store.count_removed_in_doubt():
+                    await self._yield_finished(run)
+                    return
+                prepared = self._prepare(run, await lazy.get(), due)
                 if (forecast := await count_removals(prepared, self._limits)) is not None:
                     require_allowed(forecast, operation)
                 await self._yield_finished(run)
@@ -160,7 +161,9 @@ class ResultStream:
     def _prepare(self, run: Run, connection: Connection, due: tuple[int, int]) -> PreparedRun:
         app = self._app
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
-        context = RunContext.create(app.settings, log, stop=app.stop, caller=connection.caller)
+        context = RunContext.create(
+            app.settings, log, stop=app.stop, admission=connection.admission, caller=connection.caller
+        )
         return PreparedRun(run, connection, app, context, log, *due)
 
     async def _send(self, prepared: PreparedRun, operation: Operation) -> bool:

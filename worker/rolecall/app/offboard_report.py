@@ -22,7 +22,7 @@ from rolecall.engine.directory.leavers import Person
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.output.offboarding_csv import OffboardingRow, offboarding_csv
 from rolecall.files.output.text_files import write_json
-from rolecall.models import OUTCOMES, Json, Outcome, Result
+from rolecall.models import OUTCOMES, CsvStyle, Json, Outcome, Result
 from rolecall.store.records import Count, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
@@ -177,7 +177,7 @@ async def _result(work: Offboarding, context: AppContext) -> OffboardResult:
 
 
 async def _write_reports(work: Offboarding, result: OffboardResult) -> None:
-    async with on_thread(offboarding_csv(work.folder / "report.csv")) as write:
+    async with on_thread(offboarding_csv(work.folder / "report.csv", work.request.csv or CsvStyle())) as write:
         for name, run in work.runs.items():
             await _write_run(run, name, {(row.room_id, row.user_id): row for row in work.rows[name]}, write)
         people = [_person_row(person) for person in result.people if person.gap is not None]

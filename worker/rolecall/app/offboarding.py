@@ -12,16 +12,17 @@ from typing import Literal, NamedTuple
 from rolecall.app import removal_guard, retention
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, until_stopped
 from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import Pages
 from rolecall.app.observer import OffboardPreview, RunPreview
 from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.run_directory import LOG_FILE, Run, identity_of, on_thread, open_run
-from rolecall.app.run_job import Pages, RunRequest, RunResult, import_job, prepare, send_due
+from rolecall.app.run_job import RunRequest, RunResult, import_job, prepare, send_due
 from rolecall.app.run_paths import RunKind, make_job_directory, make_private_directory, new_run_directory
 from rolecall.app.verify_run import VerifyResult, verify_rows
 from rolecall.engine.directory.find_query import Exclusions
 from rolecall.engine.directory.leavers import Person, RolesWanted, look_up_people
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
-from rolecall.models import Row
+from rolecall.models import CsvStyle, Row
 from rolecall.rocketchat.operations import OPERATIONS, Operation, Role
 from rolecall.rocketchat.responses import ROOM_TYPES
 from rolecall.store.run_lock import RunLock
@@ -48,6 +49,8 @@ class OffboardRequest:
     formats: tuple[str, ...] = ()
     keep_days: int | None = None
     """Older folders of this list are deleted; None keeps all."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files."""
     ignores_missing: bool = False
     """People whom the workspace does not have are no failure."""
 
@@ -134,7 +137,8 @@ async def run_offboarding(work: Offboarding, context: AppContext) -> None:
     await _require_consent(work, due, context)
     for name, run in work.runs.items():
         if name in due and context.stop.reason is None:
-            request = RunRequest(run.operation, work.request.formats, reason=work.request.reason)
+            chosen = work.request
+            request = RunRequest(run.operation, chosen.formats, reason=chosen.reason, csv=chosen.csv)
             prepared = await _prepare(work, run, context)  # again: its log is that of the run which is sent
             work.results[name] = OperationResult(await send_due(prepared, request), None)
     session = open_read_session(context, work.connection, work.folder / LOG_FILE)
@@ -179,7 +183,7 @@ async def _open_run(
     digest = hashlib.sha256("".join(f"{row.room_id}\0{row.user_id}\0" for row in rows).encode()).hexdigest()
     identity = identity_of(RunKind.RUN, context.connection.url, operation, digest)
     async with open_run(folder, identity) as run:
-        await import_job(run, _pages(rows), RunRequest(operation), context.stop)
+        await import_job(run, _pages(rows), RunRequest(operation))
         yield run
 
 

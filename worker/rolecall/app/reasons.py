@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rolecall.engine.directory.doubt_settlement import CONFIRMED_BY_READING, ROLE_UNCHANGED, VERIFICATION_HINTS
 from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.engine.directory.name_lookup import NAME_HINTS
 from rolecall.engine.directory.role_reader import MEMBERSHIP_NOT_SEEN, READING_HINTS, ROLES_UNREADABLE
 from rolecall.engine.settlement import (
     ADDED_BY_OTHER,
@@ -72,6 +73,8 @@ def _reasons() -> Iterator[Reason]:
     yield Reason("duplicate_of", ReasonSource.ROW, Outcome.DUPLICATE, twice)
     for reason, hint in (READING_HINTS | VERIFICATION_HINTS | SETTLEMENT_HINTS).items():
         yield Reason(reason, ReasonSource.READING, _OF_READING[reason], hint)
+    for reason, hint in NAME_HINTS.items():
+        yield Reason(reason, ReasonSource.FILE, Outcome.INVALID, hint)
     for reason, sentence in BAD_ROW_REASONS.items():
         yield Reason(reason, ReasonSource.FILE, Outcome.INVALID, sentence[0].lower() + sentence[1:].rstrip("."))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,10 @@ from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
-from rolecall.models import OUTCOMES, Evidence, Json, Outcome
-from rolecall.store.base import RunStore
-from rolecall.store.records import Count, Identity, PauseKind, Session, count_by_outcome
+from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
+from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:  # heavy, and needed only at the end of a run
     from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
+MAX_LISTED_ROOMS = 10
+"""Rooms that a summary lists."""
+REPORT_STYLE = "report_style"
+"""Key of the store's metadata: the style of the CSV files."""
 
 
 class ReportSummary(NamedTuple):
@@ -38,10 +43,14 @@ class ReportSummary(NamedTuple):
     sessions: Sequence[Session]
     evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
     """Rows by outcome and evidence."""
+    rooms_not_joined: int = 0
+    """Rooms that the account has to join before their rows can be done."""
+    not_joined: Sequence[RoomCount] = ()
+    """Those with the most rows."""
     reason: str = ""
     """Why the run was made, in the words of the operator."""
-    not_joined: Sequence[HiddenRoom] = ()
-    """The private groups of failed rows that the account has not joined."""
+    hidden_rooms: Sequence[HiddenRoom] = ()
+    """The rooms that the account has to join, with what is known of their owners."""
 
     @property
     def inferred(self) -> int:
@@ -77,9 +86,10 @@ class ReportSummary(NamedTuple):
                 for count in self.counts
                 if count.reason
             ],
-            "roomsNotJoined": [
+            "roomsNotJoined": self.rooms_not_joined,
+            "groupsToJoin": [
                 {"roomId": room.room_id, "roomName": room.name, "owners": list(room.owners), "rows": room.rows}
-                for room in self.not_joined
+                for room in self.hidden_rooms
             ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
@@ -91,24 +101,38 @@ class ReportSummary(NamedTuple):
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
     store = run.store
-    reason = (await store.get_meta()).get(RUN_REASON, "")
-    counts, sessions = await store.counts(), await store.sessions()
-    evidence, hidden = await store.evidence_counts(), await read_hidden_rooms(run)
-    return ReportSummary(run.folder, run.identity, counts, sessions, evidence, reason, hidden)
+    summary = ReportSummary(
+        run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
+    )
+    summary = summary._replace(
+        reason=(await store.get_meta()).get(RUN_REASON, ""), hidden_rooms=await read_hidden_rooms(run)
+    )
+    reason = ROOM_NOT_JOINED.reason
+    if all(count.reason != reason for count in summary.counts):
+        return summary
+    rooms, _ = await store.count_rooms_and_users([Outcome.FAILED], reason)
+    not_joined = await store.rooms_by_pairs([Outcome.FAILED], reason, MAX_LISTED_ROOMS)
+    return summary._replace(rooms_not_joined=rooms, not_joined=not_joined)
 
 
-async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
+async def rewrite_reports(folder: Path, formats: Collection[str] = (), style: CsvStyle | None = None) -> ReportSummary:
     """Write the reports of the run or the check in a directory again.
 
     Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
     async with open_existing_run(folder) as run:
-        return await write_reports(run, formats)
+        return await write_reports(run, formats, style)
 
 
-async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+async def csv_style(run: Run) -> CsvStyle:
+    """Return the style in which the run's reports were written last."""
+    delimiter, _, bom = (await run.store.get_meta()).get(REPORT_STYLE, ",").partition(" ")
+    return CsvStyle(delimiter, bool(bom))
+
+
+async def write_reports(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
     """Write the reports and record that they are current. Raises OSError and StoreError."""
-    summary = await write_report_files(run, formats)
+    summary = await write_report_files(run, formats, style)
     await mark_reports_current(run)
     return summary
 
@@ -118,23 +142,28 @@ async def mark_reports_current(run: Run) -> None:
     await run.store.set_meta(**{REPORTS_STATE: "yes"})
 
 
-async def write_report_files(run: Run, formats: Collection[str]) -> ReportSummary:
+async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
-    Raises OSError and StoreError.
+    Without a `style` the CSV files have the one of the last time. Raises OSError and StoreError.
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
     further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
-    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
+    if style is None:
+        style = await csv_style(run)
+    else:
+        with suppress(StoreError):  # a store that was deleted is still read
+            await store.set_meta(**{REPORT_STYLE: f"{style.delimiter}{' bom' if style.has_bom else ''}"})
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None, style=style)
     opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
     account = summary.sessions[-1].account if summary.sessions else ""
-    await asyncio.to_thread(write_hidden_rooms, run.directory, summary.not_joined, account)
+    await asyncio.to_thread(write_hidden_rooms, run.directory, summary.hidden_rooms, account)
     await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
@@ -170,7 +199,7 @@ def _report_context(summary: ReportSummary, formats: Collection[str], since: str
 def _links(summary: ReportSummary, formats: Collection[str]) -> list[str]:
     """Return the names of the files that the page links."""
     names = ["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"]
-    return [*names, NOT_JOINED_FILE] if summary.not_joined else names
+    return [*names, NOT_JOINED_FILE] if summary.hidden_rooms else names
 
 
 async def _since_last_run(summary: ReportSummary) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, removal_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect, lock_wait
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
+from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages, Pages, with_ids
 from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.removal_guard import PreparedRun
@@ -35,13 +36,13 @@ from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
+from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity
 
-Pages = AsyncGenerator[Sequence[Row | BadRow], None]
-"""Rows, page by page."""
+MAX_NAMED_ROOMS = 3
+"""Rooms that the question before a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class RunRequest:
     """Start a new run, also beside an unfinished one of the job."""
     is_unattended: bool = False
     """No person can be asked: an unfinished run of the job's former content is continued."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class RunResult(NamedTuple):
@@ -109,29 +112,37 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
-    if await run.store.identity() != run.identity:
-        await import_job(run, rows(), request, context.stop)
-    if request.plan is not None and not await run.store.sessions():
-        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
     retry_failed = context.settings.retry_failed
-    due, rooms = await run.store.count_due(retry_failed=retry_failed)
-    if not due and not await run.store.count_removed_in_doubt():
-        return await _nothing_due(run, request.formats)
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
-    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        if await run.store.identity() != run.identity:
+            await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+        if request.plan is not None and not await run.store.sessions():
+            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+        due, rooms = await run.store.count_due(retry_failed=retry_failed)
+        if not due and not await run.store.count_removed_in_doubt():
+            return await _nothing_due(run, request)
+        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+        connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
         prepared = prepare(run, connection, request, context, (due, rooms))
         forecast = await removal_guard.count_removals(prepared, request.limits)
         if forecast is not None:
             removal_guard.require_allowed(forecast, request.operation)
-        workspace, account = run.identity.workspace, connection.account.username
-        estimate = connection.estimate(context.settings, due)
-        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed, forecast)
+        preview = RunPreview(
+            request.operation,
+            run.identity.workspace,
+            connection.account.username,
+            due,
+            rooms,
+            connection.estimate(context.settings, due),
+            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+            forecast=forecast,
+        )
         if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
         return await send_due(prepared, request)
@@ -143,30 +154,39 @@ def prepare(
     """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
     )
     return PreparedRun(run, connection, app, context, log, *due)
 
 
-async def import_job(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
-    """Import the rows of a job into the run. Raises RunStopped, and what the rows raise."""
+async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
+    """Return the names of the rooms of the due rows, in job order.
+
+    Empty where the rooms are many, one has no name, or not all are among the first rows.
+    """
+    if rooms > MAX_NAMED_ROOMS:
+        return ()
+    first = await run.store.fetch_due(0, PAGE_SIZE, retry_failed=retry_failed)
+    names = {row.room_id: row.room_name for _, row in first}
+    return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
+
+
+async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
+    """Import the rows of a job into the run. Raises what the rows raise."""
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
+        pages = with_own_doubts(rows, run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
             presets = plan_guard.preset_outcomes(plan, request.operation)
             await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
-
-
-async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
-    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
-    async for page in pages:
-        if stop.reason is not None:
-            raise RunStopped(stop.reason, stop.detail)
-        yield page
 
 
 async def with_own_doubts(
@@ -184,9 +204,9 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
     return row._replace(doubt=None)
 
 
-async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
-    if formats or not await reports_up_to_date(run):
-        await reports.write_reports(run, formats)
+async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
+    if request.formats or request.csv or not await reports_up_to_date(run):
+        await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
@@ -267,7 +287,7 @@ async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: Stor
     summary, error = None, ""
     if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_report_files(run, request.formats)
+            summary = await reports.write_report_files(run, request.formats, request.csv)
             if failure is None:
                 await reports.mark_reports_current(run)
         except (OSError, StoreError) as report_failure:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_format_option
+from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.check_job import CheckRequest
+    from rolecall.models import CsvStyle
 
 
 @click.command(short_help="Predict what a run would do; changes nothing.")
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # imported when the command runs
 )
 @operation_option
 @job_options
-@report_format_option
+@report_options
 @reading_options
 def check(
     source: JobSource,
@@ -42,6 +43,7 @@ def check(
     exit_code: bool,
     operation: str,
     report_format: tuple[str, ...],
+    csv_style: "CsvStyle | None",
     **shared: Any,
 ) -> int:
     """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
@@ -50,7 +52,7 @@ def check(
     """
     from rolecall.app.check_job import CheckRequest
 
-    request = CheckRequest(OPERATIONS[operation], report_format, save_plan)
+    request = CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style)
     return run_check(source, out, request, shared, as_question=exit_code)
 
 

@@ -81,8 +81,8 @@ def offboard(users: str | None, out: Path | None, yes: bool, **options: Any) -> 
     started = time.time()
     url, who = credentials.load_credentials(console.print_warning)
     name = "stdin" if users == "-" else Path(users).stem
-    own = {each: options.pop(each) for each in (*_QUERY, *GUARDS)}
-    own |= {"reason": parse_reason(options.pop("reason")), "yes": yes, "report_format": options.pop("report_format")}
+    own = {each: options.pop(each) for each in (*_QUERY, *GUARDS, "report_format", "csv_style")}
+    own |= {"reason": parse_reason(options.pop("reason")), "yes": yes}
     reporting = pop_reporting(options, url, "offboard", name)
     code, result = ExitCode.INTERRUPTED, None
     reporting.write_start()
@@ -125,6 +125,7 @@ def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequ
         options["reason"],
         options["report_format"],
         options["keep_days"],
+        options["csv_style"],
         options["ignore_missing"],
     )
 

@@ -34,7 +34,9 @@ def status(folder: Path | None, json: bool) -> int:
             raise OperatorError("There are no runs below the working directory: name a directory.")
     try:
         found = event_loop.run(read_status(folder, time.time()))
-    except (StoreError, OSError) as error:
+    except OSError as error:
+        raise OperatorError(f"The run in {folder} cannot be read: {error.filename}: {error.strerror}.") from None
+    except StoreError as error:
         raise OperatorError(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
         raise OperatorError(f"{folder} contains a run that has not begun.")

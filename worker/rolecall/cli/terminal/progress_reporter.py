@@ -32,7 +32,7 @@ from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
-from rolecall.text import format_duration, plural, rfc3339
+from rolecall.text import format_duration, format_room, plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -174,7 +174,8 @@ def _format_offboard_question(preview: OffboardPreview) -> str:
 
 def _format_rows(preview: RunPreview) -> str:
     kind = preview.operation.kind.removesuffix("s")
-    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}"
+    names = f" ({', '.join(format_room('', name) for name in preview.room_names)})" if preview.room_names else ""
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}{names}"
 
 
 def format_resumed(resumed: Resumed) -> str:

@@ -7,7 +7,7 @@ from rolecall.app.reasons import REASON_HINTS
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
-from rolecall.cli.views.run_view import format_hidden_rooms, format_outcomes, format_stop, is_shown, print_rows
+from rolecall.cli.views.run_view import format_not_joined, format_outcomes, format_stop, is_shown, print_rows
 from rolecall.display.console import SummaryLine
 from rolecall.engine.directory.find_query import GAP_HINTS
 from rolecall.models import Json
@@ -51,8 +51,8 @@ def _sentences(result: OffboardResult) -> Iterator[str]:
         if each.verified is not None and each.verified.listed:
             yield f"{name}: {plural(each.verified.listed, 'row')} not as reported: {each.verified.rows_file}"
     for name, each in result.results.items():
-        if each.run.summary is not None and each.run.summary.not_joined:
-            yield f"{name}: not joined: {format_hidden_rooms(each.run.summary)}"
+        if each.run.summary is not None and each.run.summary.rooms_not_joined:
+            yield f"{name}: {format_not_joined(each.run.summary)}"
     if result.pruned:
         yield f"Deleted: {plural(result.pruned, 'older folder')}."
     yield f"Report: {result.folder / 'report.csv'}"

@@ -15,15 +15,12 @@ from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
-from rolecall.engine.directory.hidden_rooms import display_name
+from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.base import StoreLoss
-from rolecall.store.records import Count, count_by_outcome
-from rolecall.text import plural
-
-MAX_NAMES = 10
-"""Groups that are named; the file has them all."""
+from rolecall.store.records import Count, RoomCount, count_by_outcome
+from rolecall.text import format_room, plural
 
 
 def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
@@ -73,11 +70,13 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
     ]
     if summary.inferred:
         further = [*further, format_inferred(summary)]
+    if summary.rooms_not_joined:
+        further = [*further, format_not_joined(summary)]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
-    if summary.not_joined:
-        sentences.append(f"Not joined: {format_hidden_rooms(summary)}. For their owners: {folder / NOT_JOINED_FILE}")
+    if summary.hidden_rooms:
+        sentences.append(f"A text for their owners: {folder / NOT_JOINED_FILE}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
     print_rows(lines, sentences)
@@ -106,19 +105,28 @@ def format_outcomes(counts: Iterable[Count]) -> str:
     return f"{plural(totals.total(), 'row')}: {parts}."
 
 
-def format_hidden_rooms(summary: ReportSummary) -> str:
-    """Format the first groups that the account has not joined, with an owner of each where one is known."""
-    rooms = summary.not_joined
-    first = [f"{display_name(room)}{f' (@{room.owners[0]})' if room.owners else ''}" for room in rooms[:MAX_NAMES]]
-    more = f" and {len(rooms) - MAX_NAMES:,} more" if len(rooms) > MAX_NAMES else ""
-    return f"{', '.join(first)}{more}"
-
-
 def format_inferred(summary: ReportSummary) -> str:
     """Format how many outcomes are only inferred, and what that means."""
     rows = plural(summary.inferred, "row")
     why = "prior role unknown, or no proof that a call of this run changed it"
     return f"{rows}: {why} (evidence 'inferred'). An undo leaves them out."
+
+
+def format_not_joined(summary: ReportSummary) -> str:
+    """Format which rooms the account has to join, with their rows, and what to do."""
+    account = summary.sessions[-1].account if summary.sessions else "The account"
+    known = {room.room_id: room for room in summary.hidden_rooms}
+    rooms = [_format_room_to_join(room, known.get(room.room_id)) for room in summary.not_joined]
+    more = summary.rooms_not_joined - len(rooms)
+    listed = ", ".join(rooms) + (f" and {more:,} more" if more > 0 else "")
+    return f"{account} is not a member of {listed}: invite it first."
+
+
+def _format_room_to_join(room: RoomCount, known: HiddenRoom | None) -> str:
+    """Format a room with its rows, and with an owner where one is known."""
+    name = room.room_name or (known.name if known is not None else "")
+    owner = f", owner @{known.owners[0]}" if known is not None and known.owners else ""
+    return f"{format_room(room.room_id, name)} ({plural(room.rows, 'row')}{owner})"
 
 
 def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
@@ -189,7 +197,7 @@ def check_json(result: CheckResult, code: ExitCode) -> Json:
         "callsPerWindow": limits.limit if limits else None,
         "changes": result.changes,
         "changedRooms": result.changed_rooms,
-        "notJoined": result.not_joined,
+        "notJoined": result.summary.rooms_not_joined,
         "wholeJob": _work_json(result.whole_job),
         "planned": None if result.plan is None else _work_json(result.planned),
         "plan": None if result.plan is None else str(result.plan),
@@ -210,8 +218,6 @@ def _check_sentences(result: CheckResult) -> Iterator[str]:
     if result.changes:
         rooms = plural(result.changed_rooms, result.operation.kind.removesuffix("s"))
         yield f"Members will see {plural(result.changes, 'system message')} in {rooms}, one for each change."
-    if result.not_joined:
-        yield f"The account has not joined {plural(result.not_joined, 'group')} of this job; it must before the run."
     if result.whole_job.estimate:
         yield f"A run of all {result.whole_job.calls:,} pairs takes {result.whole_job.estimate}."
     if result.plan is not None:

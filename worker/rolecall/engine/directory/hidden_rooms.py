@@ -20,8 +20,6 @@ MAX_ROOMS = 500
 """Rooms that are listed."""
 USERS_PER_ROOM = 3
 """Users of a room that are looked up, until one shows its name."""
-NAME_COLUMNS = ("roomName", "room_name", "roomname", "name")
-"""Columns of a job that may have a room's name."""
 
 
 class HiddenRoom(NamedTuple):
@@ -78,8 +76,7 @@ async def _rooms(store: RunStore) -> dict[str, _Room]:
                 room.users.append(pair.user_id)
         after = (page[-1].room_id, page[-1].user_id)
     for result in await store.results_by_key([room.key for room in rooms.values()]):
-        names = (result.extra.get(column) for column in NAME_COLUMNS)
-        rooms[result.room_id].name = next((name for name in names if isinstance(name, str) and name), "").lstrip("#")
+        rooms[result.room_id].name = result.room_name
     return rooms
 
 

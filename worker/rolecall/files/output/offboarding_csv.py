@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, text_cell
 from rolecall.files.output.text_files import replace_atomically
-from rolecall.models import Outcome
+from rolecall.models import CsvStyle, Outcome
 from rolecall.text import rfc3339
 
 OFFBOARDING_COLUMNS = (
@@ -43,10 +43,10 @@ class OffboardingRow(NamedTuple):
 
 
 @contextmanager
-def offboarding_csv(path: Path) -> Iterator[Callable[[OffboardingRow], object]]:
+def offboarding_csv(path: Path, style: CsvStyle) -> Iterator[Callable[[OffboardingRow], object]]:
     """Open the report for writing; it replaces `path` when the block ends without an error. Raises OSError."""
     with replace_atomically(path) as file:
-        writer = csv_writer(file)
+        writer = csv_writer(file, style)
         writer.writerow(OFFBOARDING_COLUMNS)
         yield lambda row: writer.writerow(_cells(row))
 
