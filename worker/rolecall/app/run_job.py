@@ -31,7 +31,7 @@ from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
-from rolecall.store.records import Identity
+from rolecall.store.records import Identity, count_by_outcome
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""
@@ -46,6 +46,8 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    exit_code_of: "Callable[[RunResult], int] | None" = None
+    """Returns the exit code of the command, for the log; None where no command runs the rows."""
 
 
 class RunResult(NamedTuple):
@@ -168,7 +170,11 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    result = await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
+    code = None if request.exit_code_of is None else request.exit_code_of(result)
+    context.events.session_ended(session.seconds, counts, run.folder, code)
+    return result
 
 
 @dataclass(slots=True)
@@ -177,30 +183,36 @@ class SendSession:
 
     is_recorded: bool = True
     """False where its end could not be recorded: the store cannot be written any more."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 @asynccontextmanager
 async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
-    """Record and log the start of a session with so many due rows, and its end after the block.
+    """Record and log the start of a session with so many due rows, and record its end after the block.
 
-    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
-    disk can perhaps still be read.
+    Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that
+    cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on disk can
+    perhaps still be read.
     """
     session, store, clock = SendSession(), run.store, context.clock
     resumed = bool(await store.sessions())
     await mark_reports_stale(run)
     await store.open_session(account, clock.wall_ms())
     context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
-    started = clock.now()
+    started, completed = clock.now(), False
     try:
         yield session
+        completed = True
     finally:
+        session.seconds = clock.now() - started
         try:
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
             session.is_recorded = False
-        context.events.session_ended(clock.now() - started, context.outcomes)
+        if not completed:
+            context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
 
 async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:

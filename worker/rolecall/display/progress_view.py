@@ -14,6 +14,7 @@ from rolecall.text import format_countdown, plural
 MINUTE = 60
 MIN_BAR_WIDTH = 10
 """Columns; a shorter bar is left out."""
+MAX_SHOWN_REASONS = 3
 
 
 def render_progress(progress: Progress, width: int, zone: tzinfo | None = None) -> RenderableType:
@@ -23,7 +24,19 @@ def render_progress(progress: Progress, width: int, zone: tzinfo | None = None) 
         lines.append(Text(time_left))
     if counts := render_outcomes(progress.outcomes):
         lines.append(counts)
+    if trouble := format_trouble(progress):
+        lines.append(Text(trouble))
     return Group(*lines)
+
+
+def format_trouble(progress: Progress) -> str:
+    """Format why rows of this session failed, the most frequent reasons first, and the retries; may be empty."""
+    by_rows = sorted(progress.reasons.items(), key=lambda item: -item[1])
+    parts = [f"{rows:,} {reason}" for reason, rows in by_rows[:MAX_SHOWN_REASONS]]
+    if others := sum(rows for _, rows in by_rows[MAX_SHOWN_REASONS:]):
+        parts.append(f"{others:,} for other reasons")
+    retries = f"{progress.retries:,} {'retry' if progress.retries == 1 else 'retries'}" if progress.retries else ""
+    return "; ".join(part for part in (", ".join(parts), retries) if part)
 
 
 def render_bar(progress: Progress, width: int) -> RenderableType:
