@@ -37,6 +37,11 @@ class MemoryStore:
         self._is_gone = False
         """True when no call may be completed either."""
 
+    @property
+    def contents(self) -> Contents:
+        """What is on the disk at this moment."""
+        return self._contents
+
     def crash(self) -> "MemoryStore":
         """Return the store as the next process finds it. This one raises StoreError from now on, also in open calls."""
         self._is_closed = self._is_gone = True
