@@ -2,12 +2,17 @@
 
 import asyncio
 import csv
+import fcntl
 import os
+import struct
 import sys
+import termios
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from rolecall.sandbox import ACCOUNT
 
@@ -84,6 +89,22 @@ async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None
     return Ended(process.returncode, stdout.decode(), stderr.decode())
 
 
+def metrics(path: Path) -> Mapping[str, float]:
+    """Read a metrics file; rows by their outcome."""
+    return {
+        sample.labels.get("outcome", sample.name): sample.value
+        for family in text_string_to_metric_families(path.read_text("utf-8"))
+        for sample in family.samples
+    }
+
+
 def outcomes(folder: Path) -> Counter[tuple[str, str]]:
     """Count a report's outcomes and reasons."""
     return Counter((row["outcome"], row["reason"]) for row in read_report(folder))
+
+
+def wait_until_read(pipe: int) -> None:
+    """Return once the reader of a pipe has read everything that was written."""
+    waiting = 1
+    while waiting:
+        (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))

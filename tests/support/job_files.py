@@ -4,11 +4,13 @@ import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
 from rolecall.files.input.ids import Words, make_row, trim
+from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.output.report import ReportFiles, open_reports
 from rolecall.models import MAX_ID_LENGTH, BadRow, Result, Row
 from rolecall.text import UNSAFE
@@ -45,6 +47,31 @@ def write_report(
     """Write the reports of a run from its results; `columns` are the job's besides the ids."""
     with open_reports(folder, columns, files or ReportFiles()) as write:
         write(results)
+
+
+Taken = list[tuple[str, str] | str]
+"""For each row its pair, or the reason why it is unusable."""
+
+
+class Read(NamedTuple):
+    """What was read of a file."""
+
+    rows: list[Row | BadRow]
+    warnings: list[str]
+
+
+def read(content: bytes, options: ReadOptions = ReadOptions()) -> Read:  # noqa: B008 - it is frozen
+    """Return the rows of a job file and the warnings about it."""
+    warnings: list[str] = []
+    with open_job("-", io.BytesIO(content), options, warnings.append) as job:
+        rows = list(job.rows())
+        assert list(job.rows()) == rows
+    return Read(rows, warnings)
+
+
+def encode(content: str | bytes) -> bytes:
+    """Return the content of a file as bytes."""
+    return content if isinstance(content, bytes) else content.encode()
 
 
 Cell = str | int | float | bool

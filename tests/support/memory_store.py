@@ -37,6 +37,11 @@ class MemoryStore:
         self._is_gone = False
         """True when no call may be completed either."""
 
+    @property
+    def contents(self) -> Contents:
+        """What is on the disk at this moment."""
+        return self._contents
+
     def crash(self) -> "MemoryStore":
         """Return the store as the next process finds it. This one raises StoreError from now on, also in open calls."""
         self._is_closed = self._is_gone = True
@@ -135,6 +140,11 @@ class MemoryStore:
         entries = (await self._open()).job_entries()
         rooms = [entry.room_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)]
         return len(rooms), len(set(rooms))
+
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        removed = [entry for entry in (await self._open()).entries.values() if entry.place is None]
+        return sum(entry.outcome is Outcome.UNKNOWN or (not entry.outcome and entry.in_doubt) for entry in removed)
 
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""

@@ -424,6 +424,18 @@ async def test_a_failed_row_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 4}, "another session reads them again"
 
 
+async def test_a_failed_row_is_settled_once_beside_a_row_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `retry_failed` the second reading of a room, for a row in doubt, leaves alone what the first one settled."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    workspace = leaders(("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"))
+    workspace.add_user("out")
+    run = Reading(workspace, settings=replace(READING, retry_failed=True))
+    await run.import_pairs([("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"), ("R", "out")])
+    await run.put_in_doubt({3: SENT})
+    assert lines(await run.go()) == [1, 2, 3, 4]
+    assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 1}
+
+
 async def test_rows_that_do_not_fit_their_plan() -> None:
     """With a plan every due row was to be sent: one that needs no call any more says so."""
     run = Reading(leaders(("R", "lea"), members=[("R", "max")]))

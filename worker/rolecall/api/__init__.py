@@ -3,9 +3,8 @@
 These are the names that `rolecall` itself exports; everything below may change from one version to the next.
 """
 
-from rolecall.api.change_roles import OperationName, change_roles, undo
+from rolecall.api.change_roles import OperationName, RowInput, RowInputs, change_roles, undo
 from rolecall.api.read_roles import FoundRoles, check, find, verify, write_reports
-from rolecall.api.row_ingest import RowInput, RowInputs
 from rolecall.app.errors import InvalidRunDirectoryError, OperatorError, RunStopped
 from rolecall.app.find_roles import FindResult
 from rolecall.app.reports import ReportSummary

@@ -1,7 +1,7 @@
-"""Change roles from a program: rows in, one result for each out; and the same backwards."""
+"""Change roles from a program: (async) iterables of rows in, one result for each out; and the same backwards."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
 from rolecall.api.result_stream import stream_results
-from rolecall.api.row_ingest import RowInputs, parse_rows
 from rolecall.app.connection import AppContext
 from rolecall.app.observer import NullObserver
 from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
@@ -17,9 +16,12 @@ from rolecall.app.run_paths import RunKind, make_private_directory
 from rolecall.app.undo_run import Undo, open_undo
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
-from rolecall.models import Result
+from rolecall.files.doubt_columns import take_doubt
+from rolecall.files.input.json_parse_row import parse_row
+from rolecall.models import BadRow, Result, Row
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
+from rolecall.store.base import PAGE_SIZE
 from rolecall.store.records import Identity
 
 OperationName: TypeAlias = Literal[
@@ -37,6 +39,11 @@ OperationName: TypeAlias = Literal[
     "channels.addOwner",
 ]
 """The operations by their names, which are the keys of OPERATIONS."""
+LAST_LINE = 2**63 - 1
+"""The greatest line number that the store accepts."""
+RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
+"""A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
+RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
 def change_roles(
@@ -138,3 +145,48 @@ async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) ->
 def _temporary_folder() -> Iterator[Path]:
     with TemporaryDirectory(prefix="rolecall-") as path:
         yield Path(path)
+
+
+def parse_row_input(given: object, place: int) -> Row | BadRow:
+    """Parse the input of a program by the rules for JSON job files; `place` counts from 1.
+
+    A Row keeps its own line. Anything that is not a row becomes a BadRow.
+    """
+    match given:
+        case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
+            return parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+        case Row():
+            return parse_row(None, place)
+        case Mapping() if _has_names(given):
+            return parse_row(dict(given), place)
+        case tuple() | list():
+            return parse_row(list(given), place)
+        case _:
+            return parse_row(None, place)
+
+
+def _has_names(columns: Mapping[object, object]) -> bool:
+    return all(isinstance(key, str) for key in columns)
+
+
+async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+    """Return the rows in pages; they are iterated in the task that reads this. What the iterable raises is raised."""
+    page: list[Row | BadRow] = []
+    place = 0
+    async for row in _iterate(rows):
+        place += 1
+        page.append(take_doubt(parse_row_input(row, place)))
+        if len(page) == PAGE_SIZE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _iterate(rows: RowInputs) -> AsyncGenerator[object, None]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+    else:
+        for row in rows:
+            yield row

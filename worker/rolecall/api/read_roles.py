@@ -6,8 +6,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rolecall.api.change_roles import OperationName, create_context, open_run_in, require_operation
-from rolecall.api.row_ingest import RowInputs, parse_rows
+from rolecall.api.change_roles import (
+    OperationName,
+    RowInputs,
+    create_context,
+    open_run_in,
+    parse_rows,
+    require_operation,
+)
 from rolecall.app.check_job import CheckRequest, check_rows
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import RunStopped

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import RunStopped
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.app.run_job import open_session, with_own_doubts
 from rolecall.app.undo_run import Undo
@@ -133,7 +134,7 @@ class ResultStream:
             async with aclosing(rows()) as pages:
                 await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
             due, _ = await run.store.count_due(retry_failed=app.settings.retry_failed)
-            if not due:
+            if not due and not await run.store.count_removed_in_doubt():
                 await self._yield_finished(run)
                 return
             async with connect(app) as connection:
@@ -156,6 +157,7 @@ class ResultStream:
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:
+            await settle_removed_rows(run, connection, operation, context)
             work = asyncio.create_task(
                 process_rows(run.store, connection.client, operation, context, hooks), name="rolecall work"
             )

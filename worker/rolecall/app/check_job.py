@@ -10,9 +10,10 @@ from typing import NamedTuple
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import Run, identity_of, on_thread, open_or_resume_run
+from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
@@ -79,7 +80,7 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
     if request.plan is not None:
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
-    async with open_or_resume_run(job, identity, out) as run:
+    async with open_or_resume_run(job, identity, StartOptions(out), context.observer) as run:
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 

@@ -12,6 +12,15 @@ from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
 
+class Resumed(NamedTuple):
+    """How far the earlier sessions of a run have come."""
+
+    folder: Path
+    done: int
+    """Rows that need nothing more."""
+    total: int
+
+
 class RunPreview(NamedTuple):
     """What a run is about to change."""
 
@@ -22,6 +31,14 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    resumed: Resumed | None = None
+    """None for a new run."""
+
+
+class ResumingEdited(NamedTuple):
+    """The job was edited, and the unfinished run of its former content goes on."""
+
+    resumed: Resumed
 
 
 class ShuttingDown(NamedTuple):
@@ -66,7 +83,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):

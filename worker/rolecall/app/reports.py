@@ -88,7 +88,7 @@ class ReportSummary(NamedTuple):
             ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
-            "sessions": [_session(session) for session in self.sessions],
+            "sessions": [session_json(session) for session in self.sessions],
             "rolecall": __version__,
         }
 
@@ -175,7 +175,8 @@ def _possible_outcomes(identity: Identity) -> list[Outcome]:
     ]
 
 
-def _session(session: Session) -> Json:
+def session_json(session: Session) -> Json:
+    """Return a session as JSON, as in `summary.json`."""
     return {
         "startedAt": rfc3339(session.started_at),
         "endedAt": rfc3339(session.ended_at),

@@ -1,29 +1,20 @@
-"""One run on disk: its directory, its lock and its store; which run a command continues, and which is new."""
+"""One run on disk: its directory, its lock and its store."""
 
 import asyncio
-import fcntl
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_paths import (
     RunKind,
-    make_job_directory,
-    make_private_directory,
-    new_run_directory,
-    run_directories_newest_first,
 )
-from rolecall.files.input.job import Job
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 from rolecall.store.base import InvalidStoreError, RunStore, StoreError
 from rolecall.store.records import Identity
-from rolecall.store.run_lock import LOCK_FILE, RunLock, RunLockedError
-from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.run_lock import LOCK_FILE
 from rolecall.store.sqlite.store import FILE_NAME, open_store
 
 T = TypeVar("T")
@@ -106,53 +97,6 @@ async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
         yield Run(folder, identity, store)
 
 
-@asynccontextmanager
-async def open_or_resume_run(
-    job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False
-) -> AsyncIterator[Run]:
-    """Lock the run that `select_run_directory` returns. Raises RunLockedError too."""
-    async with AsyncExitStack() as stack:
-        async with on_thread(serialise_start(job, out, kind=kind_of(identity))):
-            folder = await asyncio.to_thread(select_run_directory, job, identity, out, retry_failed=retry_failed)
-            run = await stack.enter_async_context(open_run(folder, identity))
-        yield run
-
-
-def select_run_directory(job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False) -> Path:
-    """Return the directory of the run: `out`, else the newest run of this very job if it is unfinished, else a new one.
-
-    With `retry_failed` a run with failed rows is unfinished too. Raises InvalidRunDirectoryError, and RunLockedError
-    while another process starts a run of this job.
-    """
-    if out is not None:
-        return make_private_directory(out)
-    kind = kind_of(identity)
-    starting = False
-    for folder in run_directories_newest_first(Path(), job.name, kind):
-        known = _query(folder, SqliteDatabase.identity)
-        if known == identity:
-            due = _query(folder, lambda store: store.count_due(retry_failed=retry_failed)[0])
-            return folder if due else new_run_directory(Path(), job.name, datetime.now(UTC), kind)
-        starting = starting or (known is None and _is_locked_by_other(folder))
-    if starting:
-        raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
-    return new_run_directory(Path(), job.name, datetime.now(UTC), kind)
-
-
-@contextmanager
-def serialise_start(job: Job, out: Path | None, *, kind: RunKind) -> Iterator[None]:
-    """Let one process at a time choose among the runs of a job, until it has locked its own; `out` needs no choice."""
-    if out is not None:
-        yield
-        return
-    descriptor = os.open(make_job_directory(Path(), job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 async def reports_up_to_date(run: Run) -> bool:
     """Return whether the reports exist and have everything that the store knows."""
     exist = await asyncio.to_thread(lambda: all((run.folder / name).is_file() for name in REPORT_FILES))
@@ -228,25 +172,3 @@ def _remove_untouched(folder: Path) -> None:
     with suppress(OSError):  # the first one that is not empty stays, and all above it
         for created in (folder, folder.parent, folder.parent.parent):
             created.rmdir()
-
-
-def _is_locked_by_other(folder: Path) -> bool:
-    """Return whether another process has locked a run whose job is not imported yet."""
-    try:
-        with RunLock(folder):
-            return False
-    except RunLockedError:
-        return True
-    except (OSError, InvalidStoreError):
-        return False
-
-
-def _query(folder: Path, question: Callable[[SqliteDatabase], T]) -> T | None:
-    """Query the store of a run; None if there is none that can be read."""
-    try:
-        if not (folder / FILE_NAME).is_file():
-            return None
-        with closing(SqliteDatabase(folder / FILE_NAME)) as store:
-            return question(store)
-    except (OSError, InvalidStoreError, StoreError):
-        return None

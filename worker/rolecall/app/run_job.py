@@ -10,16 +10,17 @@ from typing import NamedTuple
 from rolecall.app import plan_guard, reports
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
-from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
-    open_or_resume_run,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
@@ -48,6 +49,10 @@ class RunRequest:
     """A plan of a check, which the run follows."""
     exit_code_of: "Callable[[RunResult], int] | None" = None
     """Returns the exit code of the command, for the log; None where no command runs the rows."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one of the job."""
+    is_unattended: bool = False
+    """No person can be asked: an unfinished run of the job's former content is continued."""
 
 
 class RunResult(NamedTuple):
@@ -82,8 +87,13 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
-    retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    start = StartOptions(
+        out,
+        anew=request.anew,
+        retry_failed=context.settings.retry_failed,
+        continues_edited=request.is_unattended and request.plan is None,
+    )
+    async with open_or_resume_run(job, identity, start, context.observer) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -94,17 +104,21 @@ async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, con
         await _import(run, rows(), request, context.stop)
     if request.plan is not None and not await run.store.sessions():
         await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-    if not due:
+    retry_failed = context.settings.retry_failed
+    due, rooms = await run.store.count_due(retry_failed=retry_failed)
+    if not due and not await run.store.count_removed_in_doubt():
         return await _nothing_due(run, request.formats)
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
     async with connect(context) as connection:
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
         workspace, account = run.identity.workspace, connection.account.username
         estimate = connection.estimate(context.settings, due)
-        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed)
+        if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, earlier)
 
 
 async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
@@ -151,18 +165,21 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+async def _send(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
+) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
         app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
     )
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    due = earlier.total - earlier.done
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
+                await settle_removed_rows(run, connection, request.operation, context)
                 await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)

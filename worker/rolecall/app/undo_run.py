@@ -16,6 +16,7 @@ from rolecall.app.run_paths import make_private_directory
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
+from rolecall.store.base import RunStore
 from rolecall.store.records import Identity
 from rolecall.text import plural, rfc3339
 
@@ -52,7 +53,7 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity) as run:
             await _notice_not_undone(done, operation.done, context, inferred=inferred)
             await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
-            yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
+            yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))
 
 
 @contextmanager
@@ -102,9 +103,9 @@ async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
     )
 
 
-async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator[Sequence[Row], None]:
+async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> AsyncGenerator[Sequence[Row], None]:
     """Yield the rows that the run is known to have changed, page by page, with their lines in its job file."""
-    async for page in run.store.results():
+    async for page in store.results():
         yield [
             Row(result.line or 0, result.room_id, result.user_id, result.extra)
             for result in page
@@ -115,7 +116,7 @@ async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator
 async def _digest(run: Run, outcome: Outcome, *, inferred: bool) -> tuple[str, int]:
     """Return a digest of the rows to undo, and their number: a run that was continued later has more."""
     digest, rows = hashlib.sha256(), 0
-    async for page in _rows(run, outcome, inferred=inferred):
+    async for page in rows_to_undo(run.store, outcome, inferred=inferred):
         for row in page:
             digest.update(f"{row.room_id}\0{row.user_id}\0".encode())
         rows += len(page)

@@ -128,7 +128,9 @@ class PriorReader:
         priors: dict[int, Prior | None] = {}
         while chunk := await self._fetch_group(key, after):
             after = chunk[-1][0]
-            rows = [row for _, row in chunk]
+            rows = [row for _, row in chunk if not self._is_settled(row)]
+            if not rows:
+                continue
             readings = await self._read(key, rows)
             messages = await self._messages(rows, readings)
             for row in rows:

@@ -19,6 +19,8 @@ class Advice(StrEnum):
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
+    NAME_RUN = "name_run"
+    START_ANEW = "start_anew"
 
 
 class RolecallError(Exception):

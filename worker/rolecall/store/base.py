@@ -72,6 +72,9 @@ class RunStore(Protocol):
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
 

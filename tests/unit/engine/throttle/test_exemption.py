@@ -6,11 +6,11 @@ import pytest
 
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
-from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import TOO_MANY, result_of, windowed
-from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, simulate
+from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, route_schedule, simulate
 from tests.unit.engine.virtual import virtual_clock
 
 ROWS = 300
@@ -18,7 +18,7 @@ ROWS = 300
 
 def run(server: Server, *, is_possible: bool, concurrency: int = 8, callers: Callers | None = None) -> Course:
     """Simulate 300 rows."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=is_possible))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=is_possible))
     return simulate(ROWS, schedule, server, callers or Callers(concurrency), Random(1))
 
 
@@ -87,7 +87,7 @@ def is_free(schedule: RouteSchedule, at: float) -> bool:
 )
 def test_what_proves_the_exemption(remaining: int, reset: float, proves: bool) -> None:
     """Only `Remaining: 0` again with the same reset, to a call sent after the first one came, proves it."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=True))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=True))
     for left in (2, 1, 0):
         answered(schedule, left, T + 60, at=2.0 - left)
     answered(schedule, remaining, reset, at=3.0)
@@ -96,7 +96,7 @@ def test_what_proves_the_exemption(remaining: int, reset: float, proves: bool) -
 
 def test_calls_that_were_in_flight_prove_nothing() -> None:
     """The last call of a window that is answered after another with `Remaining: 0` is no proof."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=True))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=True))
     answered(schedule, 2, T + 60, at=0.0)
     assert [schedule.reserve(1.0), schedule.reserve(1.0)] == [None, None]
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_calls_that_were_in_flight_prove_nothing() -> None:
 def test_a_refusal_that_is_not_reported_as_one_proves_nothing() -> None:
     """The read beside a row is not retried when it is refused; its 429 ends the probing all the same."""
     exemption = Exemption(is_possible=True)
-    schedule = RouteSchedule(None, exemption=exemption)
+    schedule = route_schedule(None, exemption=exemption)
     for left in (2, 1, 0):
         answered(schedule, left, T + 60, at=2.0 - left)
     assert schedule.reserve(3.0) is None

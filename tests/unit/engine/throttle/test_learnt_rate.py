@@ -2,8 +2,7 @@
 
 import pytest
 
-from rolecall.engine.throttle.learnt_rate import MIN_ACCEPTED, RECENT, LearntRate
-from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import MIN_ACCEPTED, RECENT, LearntRate, PacedRateLimiter
 
 
 def accepted(rate: LearntRate, *moments: float) -> None:

@@ -302,6 +302,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for count in self.run(self.store.counts()):
             counted[count.outcome, count.reason] += count.rows
         assert counted == Counter((result.outcome, result.reason) for result in results)
+        removed = [result for result in results if result.line is None and result.outcome is Outcome.UNKNOWN]
+        assert self.run(self.store.count_removed_in_doubt()) == len(removed)
         ends = [known.end.finished_at for known in self.known.values() if known.end]
         assert self.run(self.store.count_settled(100)) == sum(at >= 100 for at in ends)
         proven = [(known.end.outcome, known.end.evidence) for known in self.known.values() if known.end]

@@ -20,6 +20,7 @@ CALLS: Mapping[str, Callable[[RunStore], Awaitable[object]]] = {
     "due_in_room": lambda store: store.due_in_room("R", 0, 1, retry_failed=False),
     "due_of_user": lambda store: store.due_of_user("u2", 0, 1, retry_failed=False),
     "count_due_users": lambda store: store.count_due_users(retry_failed=False),
+    "count_removed_in_doubt": lambda store: store.count_removed_in_doubt(),
     "count_due": lambda store: store.count_due(retry_failed=False),
     "pairs_by_room": lambda store: store.pairs_by_room(("", ""), 1),
     "pairs_by_user": lambda store: store.pairs_by_user(("", ""), 1),

@@ -10,11 +10,21 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
+from rolecall.app.observer import (
+    Aborted,
+    FindStarted,
+    Notice,
+    NotUndone,
+    OpenRows,
+    Resumed,
+    ResumingEdited,
+    RunPreview,
+    ShuttingDown,
+)
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.live_display import LiveDisplay, can_draw
 from rolecall.display.log_setup import LogForm, open_logs
+from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
 from rolecall.text import plural, rfc3339
@@ -130,8 +140,15 @@ def format_question(preview: RunPreview) -> str:
     operation = preview.operation
     verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    question = f"{verb} {what} at {preview.workspace} as {preview.account}"
+    resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
+    question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
     return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+
+
+def format_resumed(resumed: Resumed) -> str:
+    """Format how far a run has come, such as `15 of 40 done, 25 left, in runs/job/20260301T093000Z`."""
+    done, total, folder = resumed.done, resumed.total, resumed.folder
+    return f"{done:,} of {total:,} done, {total - done:,} left, in {folder}"
 
 
 def is_urgent(notice: Notice) -> bool:
@@ -142,6 +159,8 @@ def is_urgent(notice: Notice) -> bool:
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
+        case ResumingEdited(resumed):
+            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):

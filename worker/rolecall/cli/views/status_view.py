@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rolecall.app.reports import session_json
 from rolecall.app.run_status import RunStatus, State
 from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
@@ -100,12 +101,7 @@ def status_json(status: RunStatus) -> Json:
         "outageSince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
         "sessions": [
-            {
-                "startedAt": rfc3339(session.started_at),
-                "endedAt": rfc3339(session.ended_at),
-                "account": session.account,
-                "stop": "" if _end(status, session) == "running" else session.stop_reason,
-            }
+            {**session_json(session), **({"stop": ""} if _end(status, session) == "running" else {})}
             for session in status.sessions
         ],
     }

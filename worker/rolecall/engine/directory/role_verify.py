@@ -93,8 +93,10 @@ class RoleVerification:
         self._open: dict[int, int] = {}
         """The keys of rows whose call may still arrive, each with the time until when."""
 
-    async def run(self, hooks: VerifyHooks, *, wait: bool = True) -> None:
-        """Verify every verifiable row, by room or by user, whichever takes fewer calls.
+    async def run(
+        self, hooks: VerifyHooks, *, wait: bool = True, wanted: Callable[[Pair], bool] = is_verifiable
+    ) -> None:
+        """Verify every `wanted` row, by room or by user, whichever takes fewer calls.
 
         Rows whose call may still arrive are read again until they are settled; without `wait` they are reported as
         OPEN. Raises ShutdownRequested and StoreError.
@@ -102,7 +104,7 @@ class RoleVerification:
         self._hooks, self._wait = hooks, wait
         rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
         by_user = users < rooms and await self._rooms_are_shown()
-        await self._read_all(is_verifiable, by_user=by_user)
+        await self._read_all(wanted, by_user=by_user)
         while self._open:
             left = (max(self._open.values()) - self._clock.wall_ms()) / 1000
             seconds = min(READ_AGAIN_AFTER, max(0.0, left))

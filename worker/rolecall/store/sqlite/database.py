@@ -97,6 +97,11 @@ class SqliteDatabase:
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
 
+    def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        with self._errors():
+            return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
+
     def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
         with self._errors():

@@ -29,6 +29,11 @@ class Group(NamedTuple):
         outcome = None if self.outcome is None else Outcome(self.outcome)
         return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
 
+    @property
+    def is_removed_in_doubt(self) -> bool:
+        """Whether these rows are in doubt, and the present job file no longer has them."""
+        return not self.in_job and (self.outcome == Outcome.UNKNOWN or bool(self.in_doubt))
+
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
     """Return the reported outcome and reason; without a recorded outcome: unknown if in doubt, else not attempted."""

@@ -111,6 +111,10 @@ class SqliteStore:
         """Return the number of users with due rows."""
         return await self._call(self._database.count_due_users, retry_failed=retry_failed)
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        return await self._call(self._database.count_removed_in_doubt)
+
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
         return await self._call(self._database.count_due, retry_failed=retry_failed)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.api.row_ingest import parse_row_input, parse_rows
+from rolecall.api.change_roles import parse_row_input, parse_rows
 from rolecall.models import BadRow, Outcome, Row
 from rolecall.store.base import PAGE_SIZE, StoreError
 from rolecall.store.records import Identity

@@ -1,41 +1,11 @@
-"""Job files as people have them: each kind is taken with the right pairs, or refused in one line with the next step."""
+"""Job files as people have them: each kind is taken with the right pairs."""
 
 import gzip
-import io
-import sys
-from typing import NamedTuple
 
 import pytest
 
-from rolecall.files.input.job import ReadOptions, open_job
-from rolecall.files.input.source import JobFileError
 from rolecall.models import BadRow, Row
-from tests.support.job_files import raw_workbook, workbook
-
-Taken = list[tuple[str, str] | str]
-"""For each row its pair, or the reason why it is unusable."""
-
-
-class Read(NamedTuple):
-    """What was read of a file."""
-
-    rows: list[Row | BadRow]
-    warnings: list[str]
-
-
-def read(content: bytes, options: ReadOptions = ReadOptions()) -> Read:  # noqa: B008 - it is frozen
-    """Return the rows of a job file and the warnings about it."""
-    warnings: list[str] = []
-    with open_job("-", io.BytesIO(content), options, warnings.append) as job:
-        rows = list(job.rows())
-        assert list(job.rows()) == rows
-    return Read(rows, warnings)
-
-
-def encode(content: str | bytes) -> bytes:
-    """Return a case as bytes."""
-    return content if isinstance(content, bytes) else content.encode()
-
+from tests.support.job_files import Taken, encode, read, workbook
 
 ONE: Taken = [("R1", "U1")]
 TWO: Taken = [("R1", "U1"), ("R2", "U3")]
@@ -179,177 +149,12 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     ),
 }
 
-SAVE = "CSV UTF-8'"
-REFUSED: dict[str, tuple[str | bytes, str, str]] = {
-    # The content, the problem, the next step
-    "each line in quotes": (
-        '"roomId,userId"\n"R1,U1"\n"R2,U3"\n',
-        "line 1, the header: each line is in quotes as a whole",
-        "remove the quotes",
-    ),
-    "colons": ("roomId:userId\nR1:U1\n", "separated by ':'", "save as CSV UTF-8"),
-    "blanks": ("roomId   userId\nR1       U1\n", "separated by blanks", "save as CSV UTF-8"),
-    "full-width commas": ("roomId\uff0cuserId\nR1\uff0cU1\n", "separated by a full-width comma", "save as CSV UTF-8"),
-    "a login page": ("<!DOCTYPE html><html><body>Login</body></html>", "this is HTML or XML", "export the list as CSV"),
-    "YAML": ("- roomId: R1\n  userId: U1\n", "this looks like YAML", "convert it to JSON"),
-    "no header": (
-        "Zk3PdVx7RmLq2WcTn,aXb7Qm2KpLd9VtRcS\n",
-        "there is no roomId column",
-        "the first line must name the columns",
-    ),
-    "German header": (
-        "Gruppe;Benutzername\nfinance;alice\n",
-        "the columns found are 'Gruppe', 'Benutzername'",
-        "--room-column NAME and --user-column NAME",
-    ),
-    "two columns with names": ("group,channel,user\na,b,c\n", "'group', 'channel'; keep one", "--room-column"),
-    "two columns with ids": (
-        "rid,u._id,userId\nR1,U1,U2\n",
-        "two columns name the userId: 'u._id', 'userId'",
-        "--user-column",
-    ),
-    "map of rooms": (
-        '{"R1":["U1","U2"],"R2":["U3"]}',
-        "this looks like a map of rooms to their users",
-        'write {"roomId": "...", "userIds"',
-    ),
-    "two lists of rows": (
-        '{"update":[["R1","U1"]],"remove":[["R2","U3"]]}',
-        "2 lists of rows: 'update', 'remove'",
-        "keep one",
-    ),
-    "no rows on a page": ('{"roles": [], "success": true}', "there are no rows in it", "expected at least one"),
-    "other keys": (
-        '[{"Raum":"finance","Person":"alice"}]',
-        "the columns found are 'Raum', 'Person'",
-        "--room-column NAME and --user-column NAME",
-    ),
-    "blank line after a comment": (
-        "# people\n\nname,role\n",
-        "line 3, the header: there is no roomId column and no userId column",
-        "--room-column NAME and --user-column NAME",
-    ),
-    "trailing comma": (
-        '[{"roomId":"R1","userId":"U1"},\n {"roomId":"R2","userId":"U3"},\n]\n',
-        "line 2, column 31: a comma before ']'",
-        "remove the comma",
-    ),
-    "trailing comma in an object": (
-        '{"rid":"R1","uid":"U1",}\n',
-        "line 1, column 23: a comma before '}'",
-        "remove the comma",
-    ),
-    "commas between objects": (
-        '{\n"rid":"R1",\n"uid":"U1"\n},\n{\n"rid":"R2"}',
-        "line 4, column 2: a comma outside a list",
-        "put '['",
-    ),
-    "Python's repr": (
-        "[{'roomId': 'R1', 'userId': 'U1'}]",
-        "line 1, column 3: text in single quotes, as Python prints it",
-        "json.dumps or jq",
-    ),
-    "Python's None": ('[{"rid":"R1","uid":"U1","x":None}]', "line 1, column 29: None is not JSON", "write null"),
-    "NaN": (
-        '{"roomId":"R1","userId":"U1","score":NaN}\n{"roomId":"R2","userId":"U3"}\n',
-        "line 1, column 38: NaN is not JSON",
-        "write null",
-    ),
-    "NaN in an array": (
-        '[["R1","U1"],\n{"rid":"R2","uid":"U3","x":NaN}]',
-        "line 2, column 28: NaN is not JSON",
-        "write null",
-    ),
-    "comment": ('[\n // rows\n ["R1","U1"]]', "line 2, column 2: a comment", "remove it"),
-    "typographic quotes": (
-        '[{\u201crid\u201d:"R1"}]',
-        "line 1, column 3: a typographic quote",
-        "straight double quotes",
-    ),
-    "bare keys": ('{rid:"R1",uid:"U1"}', "line 1, column 2: a key without double quotes", "put it in double quotes"),
-    "Windows-1251": (
-        "\u0418\u043c\u044f;roomId;userId\n\u043f\u0440\u0438;R1;U1\n".encode("cp1251"),
-        "line 1, column 1: bytes that are not text",
-        SAVE,
-    ),
-    "two encodings": (
-        b"roomId;userId;n\nR1;U1;\xfc\nR2;U3;\xc3\xbc\n",
-        "line 2, column 7: bytes that are not text",
-        SAVE,
-    ),
-    "two sheets": (
-        workbook([["rid"]], others=[("visible", "<row><c><v>1</v></c></row>")]),
-        "2 sheets with content: 'Sheet 1', 'Sheet 2'",
-        SAVE,
-    ),
-    "no sheet": (raw_workbook([("visible", "")]), "nothing in its visible sheets", "expected a header"),
-    "workbook that would fill the memory": (
-        raw_workbook(
-            [
-                (
-                    "visible",
-                    '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
-                )
-            ]
-        ),
-        "1,048,576 rows and 16,384 columns",
-        SAVE,
-    ),
-    "workbook that would fill the memory, in lower case": (
-        raw_workbook([("visible", '<row r="1"><c r="a1"/></row><row r="1048576"><c\nr = \'xfd1048576\'/></row>')]),
-        "1,048,576 rows and 16,384 columns",
-        SAVE,
-    ),
-    "packed workbook": (gzip.compress(workbook([["rid"]])), "an Excel workbook, packed", "unpack it"),
-    "old workbook": (b"\xd0\xcf\x11\xe0rest", "an old or password-protected Excel workbook", SAVE),
-    "damaged workbook": (workbook([["rid", "uid"], ["R1", "U1"]])[:-40], "a damaged or encrypted Excel workbook", SAVE),
-    "blank lines": (gzip.compress(b"\n" * 3_000_000, 1), "the first 1 MiB of it is blank", "remove the blank lines"),
-    "blank lines after the header": (
-        gzip.compress(b"rid,uid\n" + b"\n" * 3_000_000, 1),
-        "more than 1,048,576 blank lines",
-        "remove them",
-    ),
-    "delimiters only": (
-        gzip.compress(b"rid,uid\n" + b" ,\n" * 3_000_000, 1),
-        "more than 1,048,576 blank lines",
-        "remove them",
-    ),
-    "blank lines in JSONL": (
-        gzip.compress(b'["R1","U1"]\n' + b"\n" * 3_000_000, 1),
-        "more than 1,048,576 blank lines",
-        "remove them",
-    ),
-    "long blank lines": (
-        gzip.compress(b"rid,uid\n" + (b" " * 100_000 + b"\n") * 700, 1),
-        "more than 64 MiB of blank lines",
-        "remove them",
-    ),
-    "blanks in an array": (
-        gzip.compress(b'[["R1","U1"],' + b"\n" * 3_000_000 + b"]", 1),
-        "after element 1: the next one is longer than 1 MiB",
-        "",
-    ),
-}
-
 
 @pytest.mark.parametrize(("content", "expected"), TAKEN.values(), ids=TAKEN.keys())
 def test_a_file_is_taken_with_the_right_pairs(content: str | bytes, expected: Taken) -> None:
     """Each row has its pair, or the reason why it is unusable."""
     rows = read(encode(content)).rows
     assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
-
-
-@pytest.mark.parametrize(("content", "problem", "next_step"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_file_is_refused_with_the_problem_and_the_next_step(
-    content: str | bytes, problem: str, next_step: str
-) -> None:
-    """The refusal is one line that names the place, the problem, and what to do."""
-    with pytest.raises(JobFileError) as refused:
-        read(encode(content))
-    message = str(refused.value)
-    assert problem in message
-    assert next_step in message
-    assert message.isprintable()
 
 
 def test_names_are_kept_beside_ids_and_alone() -> None:
@@ -376,70 +181,6 @@ def test_names_are_kept_in_json() -> None:
     assert [(row.room_name, row.username) for row in read(content).rows] == [("finance", "alice"), ("ops", "bob")]
 
 
-@pytest.mark.parametrize(
-    ("content", "room_column", "user_column", "expected"),
-    [
-        ("Gruppe;Benutzername\nfinance;alice\n", "Gruppe", "benutzername", ["room_name_only"]),
-        ("Raum-ID;Wer (ID);roomId\nR1;U1;R9\n", "raumid", "Wer (ID)", [("R1", "U1")]),
-        ("roomId;Wer-ID;userId\nR1;U1;U9\n", "", "Wer-ID", [("R1", "U1")]),
-        ('{"Raum ID":"R1","WerId":"U1","u":{"_id":"U9"},"rid":"R9"}\n', "Raum ID", "WerId", [("R1", "U1")]),
-        ('{"Raum":{"_id":"R1"},"Leute":[{"_id":"U1"},{"_id":"U2"}]}', "Raum", "Leute", [("R1", "U1"), ("R1", "U2")]),
-    ],
-)
-def test_columns_are_chosen(content: str, room_column: str, user_column: str, expected: Taken) -> None:
-    """A chosen column replaces every other one of its kind; one whose name ends in 'id' has ids, any other names."""
-    rows = read(content.encode(), ReadOptions("", room_column, user_column)).rows
-    assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
-
-
-def test_a_chosen_column_that_is_missing_is_named() -> None:
-    """The refusal names the column, its option and the columns found."""
-    with pytest.raises(JobFileError, match=r"there is no column 'Raum' \(--room-column\); the columns found are 'rid'"):
-        read(b"rid;uid\nR1;U1\n", ReadOptions("", "Raum"))
-
-
-def test_other_options_make_another_job() -> None:
-    """A job read with a chosen column has another digest: its run is not resumed with the rows of the former one."""
-    digests = set()
-    for options in (ReadOptions(), ReadOptions("cp1252"), ReadOptions("", "rid"), ReadOptions("", "", "uid")):
-        with open_job("-", io.BytesIO(b"rid,uid\nR1,U1\n"), options) as job:
-            digests.add(job.digest)
-    assert len(digests) == 4
-
-
-def test_windows_1252_is_read_with_one_warning() -> None:
-    """The warning names the first place; other lines are read alike, also those before it."""
-    content = "roomId;userId;n\nR1;U1;a\nR2;U3;\u00fc\u20ac\nR3;U4;\u00e9\n".encode("cp1252")
-    rows, warnings = read(content)
-    assert [row.extra["n"] for row in rows] == ["a", "\u00fc\u20ac", "\u00e9"]
-    (warning,) = set(warnings)
-    assert warning.startswith("stdin: line 3, column 7: this is not UTF-8; the file is read as Windows-1252.")
-    assert "--encoding" in warning
-
-
-@pytest.mark.parametrize(
-    "encoding", ["cp1251", "utf-16-le", "utf-16-be", "utf-16", "utf-32", "koi8-r", "utf-8", "UTF8"]
-)
-def test_an_encoding_can_be_named(encoding: str) -> None:
-    """A file in a named encoding is read without a warning, with and without a byte order mark."""
-    content = "roomId;userId;n\nR1;U1;\u043f\u0440\u0438\n".encode(encoding)
-    rows, warnings = read(content, ReadOptions(encoding))
-    assert (rows[0].extra["n"], warnings) == ("\u043f\u0440\u0438", [])
-
-
-@pytest.mark.parametrize("encoding", ["cp9999", "base64", "idna", "\0"])
-def test_an_unknown_encoding_is_refused(encoding: str) -> None:
-    """What is no encoding of files is refused with some that are."""
-    with pytest.raises(JobFileError, match=r"^there is no text encoding called .* cp1252"):
-        read(b"roomId,userId\nR1,U1\n", ReadOptions(encoding))
-
-
-def test_a_named_encoding_is_not_replaced() -> None:
-    """With --encoding utf-8, bytes that are not UTF-8 are refused."""
-    with pytest.raises(JobFileError, match="bytes that are not text"):
-        read("roomId;userId;n\nR1;U1;\u00fc\n".encode("cp1252"), ReadOptions("utf-8"))
-
-
 def test_messages_name_the_character_the_key_and_the_value() -> None:
     """A message about a row has what a person must look for."""
     rows = read('{"rid":"R\u200b1","uid":"U1"}\n{"rid":"R1","uid":"U1","k":1,"k":2}\n["1.5E+16","U1"]\n'.encode()).rows
@@ -455,15 +196,6 @@ def test_rows_of_one_object_stay_within_the_memory() -> None:
     (row,) = read(f'{{"roomId":"R1","note":"{"x" * 10_000}","userIds":[{users}]}}'.encode()).rows
     assert isinstance(row, BadRow)
     assert row.reason == "unreportable_value"
-
-
-def test_a_workbook_without_its_reader_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line says what to install."""
-    monkeypatch.setitem(sys.modules, "python_calamine", None)
-    with pytest.raises(
-        JobFileError, match=r"this is an Excel workbook; install its reader with: pip install 'rolecall\[xlsx\]'"
-    ):
-        read(workbook([["rid", "uid"], ["R1", "U1"]]))
 
 
 def test_cells_of_a_workbook_are_as_people_see_them() -> None:

@@ -1,15 +1,14 @@
-"""The end of a run told to a room, a webhook and a monitor; and that none of it changes the run."""
+"""The end of a run, posted to a room or to a webhook; and that none of it changes the run."""
 
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, leader_world
 from tests.e2e.test_refusals import assert_one_line
-from tests.support.command import Ended, environment, finish, many, outcomes, rolecall, start, write_job
+from tests.support.command import Ended, environment, finish, metrics, outcomes, rolecall, start, write_job
 from tests.unit.rocketchat.raw_server import answer, saying, serving
 
 PAIRS = [("room", "user1"), ("room", "user2")]
@@ -31,15 +30,6 @@ def world_with_posts() -> World:
 def texts(world: World) -> list[str]:
     """Give what was posted."""
     return [post.text for post in world.record.posts]
-
-
-def metrics(path: Path) -> Mapping[str, float]:
-    """Read a metrics file; rows by their outcome."""
-    return {
-        sample.labels.get("outcome", sample.name): sample.value
-        for family in text_string_to_metric_families(path.read_text("utf-8"))
-        for sample in family.samples
-    }
 
 
 def told(ended: Ended) -> str:
@@ -272,42 +262,6 @@ async def test_a_signal_gives_up_a_message_and_nothing_else(tmp_path: Path) -> N
     assert metrics(tmp_path / "m.prom")["rolecall_last_run_exit_code"] == 1
 
 
-async def test_a_monitor_sees_each_start(tmp_path: Path) -> None:
-    """A run, the same again with nothing to do, a dead token and an unusable job each leave their exit code."""
-    world = world_with_posts()
-    job = write_job(tmp_path / "job.csv", ONE_LOST)
-    path = tmp_path / "m.prom"
-    seen = []
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url, ROLECALL_METRICS_FILE="m.prom")
-        for words in (("run", job, "--out", "o"), ("run", job, "--out", "o"), ("run", "missing.csv")):
-            ended = await rolecall(*words, cwd=tmp_path, env=env)
-            seen.append((ended.code, metrics(path)))
-        world.revoke(ACCOUNT.token)
-        ended = await rolecall("run", job, "--out", "p", cwd=tmp_path, env=env)
-        seen.append((ended.code, metrics(path)))
-    assert [code for code, _ in seen] == [1, 1, 2, 3]
-    assert [found["rolecall_last_run_exit_code"] for _, found in seen] == [1, 1, 2, 3]
-    assert [found.get("failed") for _, found in seen] == [1, 1, None, None]
-    starts = [found["rolecall_last_run_start_timestamp_seconds"] for _, found in seen]
-    assert starts == sorted(starts)
-    assert 'job="job.csv"' in path.read_text()
-    assert f'workspace="{sandbox.url}"' in path.read_text()
-    assert path.stat().st_mode & 0o777 == 0o644
-
-
-async def test_a_metrics_file_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
-    """One warning, and the run ends as it would have."""
-    (tmp_path / "m.prom").symlink_to("elsewhere")
-    job = write_job(tmp_path / "job.csv", PAIRS)
-    async with Sandbox(world_with_posts()) as sandbox:
-        words = ("run", job, "--out", "o", "--metrics-file", "m.prom")
-        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 0
-    assert ended.stderr.count("warning: the metrics could not be written into m.prom") == 1
-    assert not (tmp_path / "elsewhere").exists()
-
-
 async def test_a_dry_run_tells_nobody(tmp_path: Path) -> None:
     """A check is no run: a target in the environment does not hinder it, and gets no message."""
     world = world_with_posts()
@@ -318,18 +272,3 @@ async def test_a_dry_run_tells_nobody(tmp_path: Path) -> None:
     assert ended.code == 0, ended.stderr
     assert texts(world) == []
     assert not (tmp_path / "m.prom").exists()
-
-
-async def test_a_foreign_file_is_no_place_for_metrics(tmp_path: Path) -> None:
-    """A file that no run has written is refused before anything is sent; one of an earlier run is replaced."""
-    world, job = leader_world(many(3)), write_job(tmp_path / "job.csv", many(3))
-    (tmp_path / "all.prom").write_text("node_load1 0.5\n")
-    async with Sandbox(world) as sandbox:
-        env = environment(sandbox.url)
-        refused = await rolecall("run", job, "--metrics-file", "all.prom", cwd=tmp_path, env=env)
-        assert world.calls == []
-        words = ("run", job, "--yes", "--rate", "unlimited", "--metrics-file", "own.prom")
-        twice = [await rolecall(*words, cwd=tmp_path, env=env) for _ in range(2)]
-    assert (refused.code, len(refused.stderr.splitlines())) == (2, 1)
-    assert (tmp_path / "all.prom").read_text() == "node_load1 0.5\n"
-    assert [end.code for end in twice] == [0, 0]
