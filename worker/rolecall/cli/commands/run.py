@@ -112,8 +112,14 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
     try:
         context = create_context(shared, url, credentials, assume_yes=own.yes)
         plan = open_plan(own.plan) if own.plan else None
-        formats = own.report_format
-        request = RunRequest(OPERATIONS[own.operation], formats, plan, anew=own.new, is_unattended=own.yes)
+        request = RunRequest(
+            OPERATIONS[own.operation],
+            own.report_format,
+            plan,
+            exit_code_of=exit_code_of_run,
+            anew=own.new,
+            is_unattended=own.yes,
+        )
         with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
             work = _finish(run_job(opened, out, request, context.app), config, context)
             result = event_loop.run(work, context.app.stop)

@@ -37,7 +37,8 @@ def undo(
     from rolecall.cli.views.run_view import show_run
 
     context = open_context(shared, assume_yes=yes)
-    work = undo_run(folder, RunRequest(formats=report_format), context.app, inferred=include_inferred)
+    request = RunRequest(formats=report_format, exit_code_of=exit_code_of_run)
+    work = undo_run(folder, request, context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)
     show_run(result, code, context.reporter)
