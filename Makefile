@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help man audit check dist notes
 .PHONY: clean
 
 help: ## list the targets
@@ -65,7 +65,7 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
-docs-help: $(READY) ## write every --help text and hint into docs/reference.md
+docs-help man: $(READY) ## write the man page, and the generated parts of docs/reference.md, from the code
 	$(BIN)/python -m tests.docs_help
 
 audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)

@@ -1,16 +1,20 @@
-"""Texts of the code in docs/reference.md, `--help` and hints: `make docs-help` writes them, tests compare them."""
+"""Texts of the code in docs/reference.md and man/rolecall.1: `make docs-help` writes them, tests compare them."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from rolecall.app.reports import REASON_HINTS
+from rolecall.cli.help import EXAMPLES, LAST, grouped_options
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
+MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
 WIDTH = 100
 
 
@@ -60,5 +64,68 @@ def _with_hints(section: str, hints: Mapping[str, str]) -> str:
     return row.sub(with_hint, section)
 
 
+def man_page() -> str:
+    """Return the man page, made of the help: each command with its options under headings, and examples."""
+    whole = click.Context(rolecall, info_name="rolecall", help_option_names=["-h", "--help"])
+    page = [
+        f'.TH ROLECALL 1 "" "rolecall {__version__}" "User Commands"',
+        ".SH NAME",
+        "rolecall \\- change roles in bulk in Rocket.Chat rooms",
+        ".SH SYNOPSIS",
+        ".B rolecall",
+        "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]...",
+        ".SH DESCRIPTION",
+        _paragraphs(rolecall.help or ""),
+        ".SH OPTIONS",
+        *_options([record for option in rolecall.params if (record := option.get_help_record(whole))]),
+        ".SH COMMANDS",
+    ]
+    for verb in VERBS:
+        command = rolecall.get_command(whole, verb)
+        assert command is not None, f"there is no command {verb}"
+        context = click.Context(command, parent=whole, info_name=verb, help_option_names=["-h", "--help"])
+        page += [f".SS rolecall {verb} {_roff(' '.join(command.collect_usage_pieces(context)))}"]
+        page.append(_paragraphs(command.help or ""))
+        for heading, records in grouped_options(command, context):
+            if heading != LAST:
+                page += [".PP", f".I {heading}", *_options(records)]
+        page += [".PP", ".I Examples", ".PP", ".nf", ".RS", *map(_roff, EXAMPLES[verb]), ".RE", ".fi"]
+    page += [".SH EXIT STATUS"]
+    for code, meaning in re.findall(r"^\| (\d+) \| (.+) \|$", REFERENCE.read_text("utf-8"), re.MULTILINE):
+        page += [".TP", f".B {code}", _roff(meaning.replace("`", ""))]
+    page += [
+        ".SH ENVIRONMENT",
+        _roff(
+            "ROCKETCHAT_URL, ROCKETCHAT_USER_ID, ROCKETCHAT_AUTH_TOKEN or ROCKETCHAT_AUTH_TOKEN_FILE: the workspace."
+        ),
+        _roff("Every option is also a variable: --max-failures is ROLECALL_MAX_FAILURES."),
+    ]
+    return "\n".join(page) + "\n"
+
+
+def _options(records: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for written, text in records:
+        yield from (".TP", f".B {_roff(written)}", _roff(" ".join(text.split())))
+
+
+def _paragraphs(text: str) -> str:
+    paragraphs = [part.strip() for part in inspect.cleandoc(text).split("\n\n")]
+    return "\n.PP\n".join(_block(part) for part in paragraphs)
+
+
+def _block(text: str) -> str:
+    if text.startswith("\b"):
+        return "\n".join([".nf", *map(_roff, text.splitlines()[1:]), ".fi"])
+    return _roff(" ".join(text.split()))
+
+
+def _roff(text: str) -> str:
+    """Return text as roff shows it: hyphens that can be copied, no accidental request."""
+    plain = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{plain}" if plain.startswith((".", "'")) else plain
+
+
 if __name__ == "__main__":
+    MAN_PAGE.parent.mkdir(exist_ok=True)
+    MAN_PAGE.write_text(man_page(), "utf-8")
     REFERENCE.write_text(with_hints(with_help(REFERENCE.read_text("utf-8"))), "utf-8")

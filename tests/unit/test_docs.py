@@ -12,13 +12,15 @@ import rolecall as package
 from rolecall.app.reports import REASON_HINTS
 from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.help import EXAMPLES, HEADINGS, DocumentedCommand
 from rolecall.cli.main import VERBS, rolecall
+from rolecall.cli.options import SHARED_OPTIONS
 from rolecall.engine.directory.find_query import GAP_HINTS
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
-from tests.docs_help import with_help
+from tests.docs_help import MAN_PAGE, man_page, with_help
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -144,6 +146,31 @@ def test_every_variable_that_is_no_option_is_documented() -> None:
 def test_the_help_texts_are_those_of_the_command() -> None:
     """What the reference quotes is what `--help` says; `make docs-help` writes it again."""
     assert with_help(REFERENCE) == REFERENCE, "docs/reference.md has old help texts: make docs-help"
+
+
+def test_the_man_page_is_that_of_the_command() -> None:
+    """The man page has the present help; `make man` writes it again."""
+    assert man_page() == MAN_PAGE.read_text("utf-8"), "man/rolecall.1 is old: make man"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_headings_and_examples(verb: str) -> None:
+    """The help of each command groups its options and ends with command lines that the command itself accepts."""
+    found, root = command(verb), click.Context(rolecall, info_name="rolecall")
+    assert isinstance(found, DocumentedCommand)
+    text = found.get_help(click.Context(found, parent=root, info_name=verb))
+    assert EXAMPLES[verb]
+    assert all(f"  {example}\n" in f"{text}\n" for example in EXAMPLES[verb])
+    assert all(f"rolecall {verb}" in re.sub(r"--profile \w+ ", "", example) for example in EXAMPLES[verb])
+
+
+def test_every_option_under_a_heading_exists() -> None:
+    """The table of headings names options of the commands, each once."""
+    names = [name for names in HEADINGS.values() for name in names]
+    known = {option.name for verb in VERBS for option in command(verb).params}
+    assert len(names) == len(set(names))
+    assert set(names) <= known
+    assert set(SHARED_OPTIONS) <= set(names)
 
 
 def test_every_outcome_is_documented() -> None:

@@ -89,7 +89,7 @@ class Verbs(click.Group):
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="rolecall")
+@click.version_option(__version__, "--version", "-V", prog_name="rolecall")
 @click.option("--profile", metavar="NAME", help="Use the workspace of this profile of rolecall.toml.")
 @click.option(
     "--config",

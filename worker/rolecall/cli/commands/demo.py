@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal.console import OutputMode
 
 
-@click.command(short_help="See it work: a job of some hundred rows, no account needed.")
+@click.command(cls=DocumentedCommand, short_help="See it work: a job of some hundred rows, no account needed.")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of the job.")
 @click.option(
     "--out",

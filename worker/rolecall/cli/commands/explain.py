@@ -2,11 +2,12 @@
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option, operation_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 
-@click.command(short_help="Show how a stored response is classified, and why.")
+@click.command(cls=DocumentedCommand, short_help="Show how a stored response is classified, and why.")
 @click.argument("response", metavar="FILE")
 @operation_option
 @click.option(

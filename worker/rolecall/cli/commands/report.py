@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option, report_format_option
 from rolecall.cli.terminal.console import OutputMode
 
 
-@click.command()
+@click.command(cls=DocumentedCommand)
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @report_format_option
 @json_option

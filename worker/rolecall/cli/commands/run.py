@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
 from rolecall.rocketchat.operations import OPERATIONS
 
@@ -34,7 +35,7 @@ class RunOptions(NamedTuple):
     yes: bool
 
 
-@click.command(short_help="Take the role away from every pair of a job file.")
+@click.command(cls=DocumentedCommand, short_help="Take the role away from every pair of a job file.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

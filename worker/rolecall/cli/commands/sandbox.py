@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rolecall.app.errors import OperatorError
+from rolecall.cli.help import DocumentedCommand
 
 TO_REHEARSE = (
     "access-permissions",
@@ -19,7 +20,7 @@ TO_REHEARSE = (
 """Permissions beyond those of its roles, so that the account can find and check everything."""
 
 
-@click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
+@click.command(cls=DocumentedCommand, short_help="Serve a stand-in workspace on this machine, for rehearsals.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 uses a free one.")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
 @click.option(

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import run_options
 
 
-@click.command(short_help="Restore exactly the roles that a run took away.")
+@click.command(cls=DocumentedCommand, short_help="Restore exactly the roles that a run took away.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--include-inferred",
