@@ -40,7 +40,9 @@ async def test_a_job_from_find_to_undo(tmp_path: Path) -> None:
         drifted = await run("verify", "out", *FAST, code=6)
     assert (found["rows"], found["output"], found["gaps"]) == (4, "found.csv", [])
     assert (checked["changes"], checked["changedRooms"], checked["plan"]) == (2, 2, "plan.jsonl")
-    assert checked["outcomes"]["removed"] == dry["outcomes"]["removed"] == ran["outcomes"]["removed"] == 2
+    assert checked["outcomes"]["would_remove"] == dry["outcomes"]["would_remove"] == ran["outcomes"]["removed"] == 2
+    assert "removed" not in checked["outcomes"]
+    assert "would_remove" not in ran["outcomes"]
     assert (ran["sent"], again["sent"], ran["folder"], ran["stop"], ran["error"]) == (True, False, "out", "", "")
     assert {**reported, "sent": True, "error": ""} == ran
     assert (state["state"], state["outcomes"]["removed"]) == ("finished", 2)

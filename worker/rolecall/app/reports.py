@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
+from rolecall.app.run_directory import REPORTS_STATE, Run, kind_of, on_thread, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
@@ -170,9 +170,9 @@ async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
 def _possible_outcomes(identity: Identity) -> list[Outcome]:
     """Return the outcomes that rows of an operation can have, in the order of the reference."""
     own = operation_of(identity)
-    return [
-        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
-    ]
+    changed = own.predicted if kind_of(identity) is RunKind.CHECK else own.done
+    possible = (changed, own.nothing_to_do)
+    return [outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in possible]
 
 
 def session_json(session: Session) -> Json:

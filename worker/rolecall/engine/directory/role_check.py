@@ -64,7 +64,7 @@ class RoomForecast:
             if self._owners == 1:
                 return Prediction(Outcome.FAILED, LAST_OWNER.reason)
             self._owners -= 1
-        return Prediction(self._operation.done, reading.reason)
+        return Prediction(self._operation.predicted, reading.reason)
 
 
 def predict_unread(room: Unreadable) -> Prediction:
