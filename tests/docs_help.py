@@ -15,34 +15,6 @@ from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
-WIDTH = 100
-
-
-def help_texts() -> Iterator[tuple[str, str]]:
-    """Return the help of `rolecall` itself, then each command's, by name."""
-    whole = click.Context(rolecall, info_name="rolecall", terminal_width=WIDTH, help_option_names=["-h", "--help"])
-    yield "rolecall", rolecall.get_help(whole)
-    for verb in VERBS:
-        command = rolecall.get_command(whole, verb)
-        assert command is not None, f"there is no command {verb}"
-        yield verb, command.get_help(click.Context(command, parent=whole, info_name=verb, terminal_width=WIDTH))
-
-
-def with_help(page: str) -> str:
-    """Return the page with the present help texts; a new one is put at the end of its section."""
-    for name, text in help_texts():
-        title = "rolecall --help" if name == "rolecall" else f"rolecall {name} --help"
-        folded = f"<details>\n<summary>{title}</summary>\n\n```\n{text.strip()}\n```\n\n</details>"
-        block = f"<!-- help: {name} -->\n{folded}\n<!-- /help -->"
-        present = re.compile(rf"<!-- help: {name} -->\n.*?<!-- /help -->", re.DOTALL)
-        if present.search(page):
-            page = present.sub(block.replace("\\", r"\\"), page)
-            continue
-        heading = "## Commands" if name == "rolecall" else rf"### rolecall {name}\b[^\n]*"
-        section = re.search(rf"^{heading}\n.*?(?=^##)", page, re.MULTILINE | re.DOTALL)
-        assert section, f"docs/reference.md has no section on {name}"
-        page = page[: section.end()].rstrip() + f"\n\n{block}\n\n" + page[section.end() :]
-    return page
 
 
 def with_hints(page: str) -> str:
@@ -128,4 +100,4 @@ def _roff(text: str) -> str:
 if __name__ == "__main__":
     MAN_PAGE.parent.mkdir(exist_ok=True)
     MAN_PAGE.write_text(man_page(), "utf-8")
-    REFERENCE.write_text(with_hints(with_help(REFERENCE.read_text("utf-8"))), "utf-8")
+    REFERENCE.write_text(with_hints(REFERENCE.read_text("utf-8")), "utf-8")

@@ -18,10 +18,10 @@ from rolecall.engine.settlement import Messages
 from rolecall.engine.throttle import retry, server_window
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
-from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import FixedWindowTracker
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import UNKNOWN_PRIOR, NoReply, PriorState
 from rolecall.rocketchat.error_table import FORBIDDEN, USER_NOT_IN_ROOM, Action, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO

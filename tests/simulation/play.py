@@ -5,15 +5,15 @@ import gc
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from rolecall.app.undo_run import rows_to_undo
+from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.engine.context import Caller, RunContext
 from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT, apply_role_change
@@ -48,7 +48,9 @@ class Played(NamedTuple):
     """The names of the faults that happened."""
     trace: list[tuple[Any, ...]]
     rows: int = 0
-    calls: int = 0
+    rows_drawn: int = 0
+    """Rows of the job before any was left out."""
+    requests: int = 0
     sessions: int = 0
     outcomes: Counter[str] = Counter()
 
@@ -83,7 +85,8 @@ def simulate(seed: int, without: Iterable[str] = ()) -> Played:
         violation = Violation("crash", loop.problems[0])
     names = tuple(play.network.faults)
     sent, sessions = len(play.network.sent), len(play.records)
-    return Played(seed, violation, names, play.trace, len(play.pairs), sent, sessions, play.outcomes)
+    rows, drawn = len(play.pairs), len(play.scenario.pairs)
+    return Played(seed, violation, names, play.trace, rows, drawn, sent, sessions, play.outcomes)
 
 
 def _close(loop: SimulationLoop) -> None:
@@ -249,8 +252,11 @@ class Play:
         world, role = scenario.world, str(scenario.operation.role)
         members = world.rooms[room].members
         if user in members and world.rooms[room].has_role(user, role) is not what.adds:
-            world.now = self.timeline.now + scenario.server.skew(self.timeline.now)
+            world.now = self._server_time()
             apply_role_change(world, ADMIN, room, user, role, adds=what.adds)
+
+    def _server_time(self) -> float:
+        return self.timeline.now + self.scenario.server.skew(self.timeline.now)
 
     def _use_window(self, what: Any) -> None:
         self.scenario.server.use_window(self.scenario.operation.name, ADDRESS, what.calls, self.timeline.now)
@@ -274,10 +280,10 @@ class Play:
 
     async def _verify(self) -> None:
         process, client, context = await self._reading()
-        operation, found = self.scenario.operation, list[VerifiedRow]()
+        operation, began = self.scenario.operation, self._server_time()
 
-        async def on_rows(rows: Any) -> None:
-            found.extend(rows)
+        async def on_rows(rows: Sequence[VerifiedRow]) -> None:
+            self.judge.at_verify(rows, began)
 
         async def verify() -> None:
             async with client:
@@ -287,7 +293,7 @@ class Play:
 
         await process.live(verify())
         await self._wait(AFTER_THE_LAST_ARRIVAL)
-        await self.judge.after_verify(found, self._store)
+        await self.judge.after_verify(self._store)
 
     async def _undo(self, before: set[Pair]) -> None:
         """Undo the run with a run of its own."""

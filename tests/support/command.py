@@ -8,7 +8,7 @@ import struct
 import sys
 import termios
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,12 @@ def environment(url: str, **more: str) -> dict[str, str]:
     }
 
 
-async def start(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def start(
+    *words: str | Path, cwd: Path, env: Mapping[str, str], program: Sequence[str] = (str(ROLECALL),)
+) -> asyncio.subprocess.Process:
     """Start the command, its output piped and no terminal on its input."""
     return await asyncio.create_subprocess_exec(
-        ROLECALL,
+        *program,
         *map(str, words),
         cwd=cwd,
         env=dict(env),

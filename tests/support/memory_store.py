@@ -176,9 +176,9 @@ class MemoryStore:
         self._contents = replace(contents, entries=entries, keys=keys_by_pair(entries))
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
-        entries = {key: entry._replace(recorded=None) for key, entry in contents.entries.items()}
+        entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
         self._contents = replace(contents, entries=entries)
 
     async def commit(self, batch: Batch) -> None:

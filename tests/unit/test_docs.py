@@ -20,7 +20,7 @@ from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
-from tests.docs_help import MAN_PAGE, man_page, with_help
+from tests.docs_help import MAN_PAGE, man_page
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -141,11 +141,6 @@ def test_every_variable_that_is_no_option_is_documented() -> None:
     """What is only a variable is in the reference, too."""
     settings = section("Where settings come from")
     assert all(variable in settings for variable in OTHER_VARIABLES)
-
-
-def test_the_help_texts_are_those_of_the_command() -> None:
-    """What the reference quotes is what `--help` says; `make docs-help` writes it again."""
-    assert with_help(REFERENCE) == REFERENCE, "docs/reference.md has old help texts: make docs-help"
 
 
 def test_the_man_page_is_that_of_the_command() -> None:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
 from rolecall.api.result_stream import stream_results
-from rolecall.app.connection import AppContext
+from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.observer import NullObserver
 from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
 from rolecall.app.run_paths import RunKind, make_private_directory
@@ -88,7 +88,7 @@ def change_roles(
     @asynccontextmanager
     async def open_rows() -> AsyncIterator[Undo]:
         identity = identity_of(RunKind.RUN, connection.url, chosen, "")  # the digest is that of a job file
-        async with open_run_in(folder, identity) as run:
+        async with open_run_in(folder, identity, app) as run:
             yield Undo(run, chosen, lambda: parse_rows(rows))
 
     return stream_results(open_rows, app)
@@ -130,14 +130,14 @@ def require_operation(name: str) -> Operation:
 
 
 @asynccontextmanager
-async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) -> AsyncIterator[Run]:
+async def open_run_in(folder: str | PathLike[str] | None, identity: Identity, app: AppContext) -> AsyncIterator[Run]:
     """Lock and open the run in a folder; without one, in a private temporary folder that is removed afterwards."""
     if folder is None:
         async with on_thread(_temporary_folder()) as temporary, open_run(temporary, identity) as run:
             yield run
     else:
         path = await asyncio.to_thread(make_private_directory, Path(folder))
-        async with open_run(path, identity) as run:
+        async with open_run(path, identity, lock_wait(app)) as run:
             yield run
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import (
+    AppContext,
+    Connection,
+    ReadSession,
+    connect,
+    lock_wait,
+    open_read_session,
+    run_reading,
+)
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
@@ -19,7 +27,7 @@ from rolecall.engine.progress import Estimate
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
-from rolecall.models import Outcome
+from rolecall.models import Outcome, Result
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
@@ -80,7 +88,7 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
     if request.plan is not None:
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
-    async with open_or_resume_run(job, identity, StartOptions(out), context.observer) as run:
+    async with open_or_resume_run(job, identity, StartOptions(out), context.observer, lock_wait(context)) as run:
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 
@@ -93,12 +101,12 @@ async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppC
 
 
 async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
+    sessions = await run.store.sessions()
+    if sessions and _is_complete(sessions[-1]):
+        await run.store.reset_outcomes()  # before the import: doubts are imported for rows without an outcome
     async with aclosing(rows):
         await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
     await run.store.delete_removed_pairs()
-    sessions = await run.store.sessions()
-    if sessions and _is_complete(sessions[-1]):
-        await run.store.reset_outcomes()
 
 
 async def _check(
@@ -111,7 +119,10 @@ async def _check(
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        uses_messages = context.settings.message_evidence
+        check = RoleCheck(
+            run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
+        )
         await check.run(at_once=context.settings.concurrency)
 
     try:
@@ -128,7 +139,7 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
     summary = await reports.write_reports(run, request.formats)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
-    planned = outcomes[operation.predicted] + outcomes[Outcome.NOT_ATTEMPTED]
+    planned = outcomes[operation.predicted] + outcomes[Outcome.NOT_ATTEMPTED] + outcomes[Outcome.UNKNOWN]
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.predicted])
     not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     return CheckResult(
@@ -151,7 +162,12 @@ async def _write_plan(run: Run, account: Account, operation: Operation, path: Pa
     header = PlanHeader(workspace, operation.name, account.user_id, account.username, digest, checked_at)
     async with on_thread(open_plan_file(path, header)) as write, aclosing(run.store.results()) as pages:
         async for page in pages:
-            await asyncio.to_thread(write, page)
+            await asyncio.to_thread(write, [_to_planned(result) for result in page])
+
+
+def _to_planned(result: Result) -> Result:
+    """Return a result as a plan has it: a row in doubt without a prediction is sent, as every row that has none."""
+    return result._replace(outcome=Outcome.NOT_ATTEMPTED) if result.outcome is Outcome.UNKNOWN else result
 
 
 def _started_at(sessions: Sequence[Session]) -> int:

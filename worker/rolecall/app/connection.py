@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rolecall.app.errors import RunStopped
-from rolecall.app.observer import NullObserver, Observer
+from rolecall.app.observer import NullObserver, Observer, StoreLocked
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.progress import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
 from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
+from rolecall.file_access import Target
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.preflight import Account, fetch_current_user, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
+from rolecall.store.base import LockWait
 
 T = TypeVar("T")
 
@@ -34,6 +36,16 @@ class AppContext:
     observer: Observer = field(default_factory=NullObserver)
     stop: StopSignal = field(default_factory=StopSignal)
     """Requested by the caller to end the work early; one for each call of a use case."""
+
+
+def lock_wait(context: AppContext) -> LockWait:
+    """Return how long the store waits for another program: as long as for a workspace that is away."""
+    loop, observer = asyncio.get_running_loop(), context.observer
+
+    def on_wait(store: Path, seconds: float) -> None:
+        loop.call_soon_threadsafe(observer.notice, StoreLocked(store, seconds))
+
+    return LockWait(context.settings.outage_timeout, on_wait, lambda: context.stop.reason is not None)
 
 
 class Connection(NamedTuple):
@@ -89,7 +101,7 @@ class ReadSession(NamedTuple):
     clock: Clock
 
 
-def open_read_session(context: AppContext, connection: Connection, log_file: Path | None) -> ReadSession:
+def open_read_session(context: AppContext, connection: Connection, log_file: Target | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
     log = context.observer.open_log(log_file, hide=context.credentials.token)
     run_context = RunContext.create(context.settings, log, stop=context.stop, caller=connection.caller)

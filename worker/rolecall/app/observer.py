@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import Estimate, ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
@@ -53,6 +54,13 @@ class Aborted(NamedTuple):
     folder: Path
 
 
+class StoreLocked(NamedTuple):
+    """Another program has locked the run store; nothing is sent until it is free, for so many seconds at most."""
+
+    store: Path
+    seconds: float
+
+
 class NotUndone(NamedTuple):
     """Rows that the run may have changed and that are not undone."""
 
@@ -83,7 +91,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):
@@ -95,7 +103,7 @@ class Observer(Protocol):
     def confirm(self, preview: RunPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
@@ -134,7 +142,7 @@ class NullObserver:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the caller's logger."""
         return self._log
 
@@ -144,4 +152,6 @@ class NullObserver:
         yield
 
     def notice(self, notice: Notice) -> None:
-        """Show nothing."""
+        """Log that the store is locked; show nothing."""
+        if isinstance(notice, StoreLocked):
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))

@@ -111,6 +111,18 @@ async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> Report
 
 
 async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+    """Write the reports and record that they are current. Raises OSError and StoreError."""
+    summary = await write_report_files(run, formats)
+    await mark_reports_current(run)
+    return summary
+
+
+async def mark_reports_current(run: Run) -> None:
+    """Record that the reports have everything that the store knows."""
+    await run.store.set_meta(**{REPORTS_STATE: "yes"})
+
+
+async def write_report_files(run: Run, formats: Collection[str]) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
     Raises OSError and StoreError.
@@ -121,12 +133,11 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
     files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
-    opened = open_reports(run.folder, await store.extra_columns(), files)
+    opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
-    await store.set_meta(**{REPORTS_STATE: "yes"})
+    await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
 

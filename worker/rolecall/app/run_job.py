@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, connect, lock_wait
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.removed_rows import settle_removed_rows
@@ -17,6 +17,7 @@ from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
@@ -31,7 +32,7 @@ from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity, count_by_outcome
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
@@ -71,6 +72,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -93,7 +98,7 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         retry_failed=context.settings.retry_failed,
         continues_edited=request.is_unattended and request.plan is None,
     )
-    async with open_or_resume_run(job, identity, start, context.observer) as run:
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
@@ -144,11 +149,8 @@ async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: St
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 
@@ -187,7 +189,7 @@ async def _send(
             raise
         finally:
             announcing.cancel()
-    result = await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
     counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
     code = None if request.exit_code_of is None else request.exit_code_of(result)
     context.events.session_ended(session.seconds, counts, run.folder, code)
@@ -198,10 +200,15 @@ async def _send(
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
     seconds: float = 0.0
     """How long it took."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
@@ -227,7 +234,7 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
+            session.failure = failure
         if not completed:
             context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
@@ -241,14 +248,19 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

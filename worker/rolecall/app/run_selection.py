@@ -1,7 +1,6 @@
 """Which run of a job a command continues, and which it starts."""
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -20,9 +19,10 @@ from rolecall.app.run_paths import (
     new_run_directory,
     run_directories_newest_first,
 )
+from rolecall.file_access import lock_file
 from rolecall.files.input.job import Job
 from rolecall.models import Advice
-from rolecall.store.base import InvalidStoreError, StoreError
+from rolecall.store.base import DEFAULT_LOCK_WAIT, InvalidStoreError, LockWait, StoreError
 from rolecall.store.records import Identity
 from rolecall.store.run_lock import RunLock, RunLockedError, is_locked
 from rolecall.store.sqlite.database import SqliteDatabase
@@ -76,13 +76,13 @@ class Choice(NamedTuple):
 
 @asynccontextmanager
 async def open_or_resume_run(
-    job: Job, identity: Identity, start: StartOptions, observer: Observer
+    job: Job, identity: Identity, start: StartOptions, observer: Observer, lock_wait: LockWait = DEFAULT_LOCK_WAIT
 ) -> AsyncIterator[Run]:
     """Lock the run that `choose_run` returns. Raises RunLockedError too."""
     async with AsyncExitStack() as stack:
         async with on_thread(serialise_start(job, start, kind=kind_of(identity))):
             choice = await asyncio.to_thread(choose_run, job, identity, start)
-            run = await stack.enter_async_context(open_run(choice.folder, identity))
+            run = await stack.enter_async_context(open_run(choice.folder, identity, lock_wait))
             if choice.number is not None:
                 anew = {STARTED_ANEW: "yes"} if start.anew else {}
                 await run.store.set_meta(**{RUN_NUMBER: str(choice.number)}, **anew)
@@ -126,7 +126,7 @@ def serialise_start(job: Job, start: StartOptions, *, kind: RunKind) -> Iterator
         return
     descriptor = os.open(make_job_directory(Path(), job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_file(descriptor, Path(), wait=True)
         yield
     finally:
         os.close(descriptor)
@@ -177,18 +177,19 @@ def _read_run(folder: Path) -> KnownRun | None:
         with closing(SqliteDatabase(folder / FILE_NAME)) as store:
             if (identity := store.identity()) is None:
                 return None
-            meta, (due, _) = store.get_meta(), store.count_due(retry_failed=False)
+            meta, groups = store.get_meta(), store.groups()
             number = meta.get(RUN_NUMBER, "")
+            due = sum(group.rows for group in groups if group.is_due(retry_failed=False))
             return KnownRun(
                 folder,
                 identity,
                 number=int(number) if number.isdecimal() else 0,
                 is_anew=meta.get(STARTED_ANEW) == "yes",
                 has_sessions=bool(store.sessions()),
-                rows=sum(count.rows for count in store.counts()),
+                rows=sum(group.rows for group in groups),
                 due=due,
-                failed=store.count_due(retry_failed=True)[0] - due,
-                removed_in_doubt=store.count_removed_in_doubt(),
+                failed=sum(group.rows for group in groups if group.is_due(retry_failed=True)) - due,
+                removed_in_doubt=sum(group.rows for group in groups if group.is_removed_in_doubt),
             )
     except (OSError, InvalidStoreError, StoreError):
         return None

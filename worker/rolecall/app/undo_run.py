@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app.connection import AppContext
+from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
@@ -50,7 +50,8 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         if not rows:
             raise await _nothing_to_undo(done, operation.done)
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity) as run:
+        waiting = lock_wait(context)
+        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity, waiting) as run:
             await _notice_not_undone(done, operation.done, context, inferred=inferred)
             await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
             yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))

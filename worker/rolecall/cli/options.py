@@ -167,7 +167,7 @@ SHARED_OPTIONS = {
         default=900,
         show_default=True,
         metavar="SECONDS",
-        help="Give up after the server has been unreachable this long.",
+        help="Give up after the server has been unreachable, or the run store locked, this long.",
     ),
     "shutdown_timeout": click.option(
         "--shutdown-timeout",

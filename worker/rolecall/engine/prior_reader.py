@@ -10,22 +10,11 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.doubt_settlement import Doubt, LaterReading, settle_before_sending
 from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.recorders import OutcomeRecorder
-from rolecall.engine.settlement import (
-    DIFFERS_FROM_PLAN,
-    Case,
-    Ending,
-    Messages,
-    can_change,
-    do_roles_prove,
-    find_change,
-    is_as_wanted,
-    outcome_of,
-    reason_of,
-    settle,
-)
+from rolecall.engine.settlement import DIFFERS_FROM_PLAN, can_change
 from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, RowOutcome
 from rolecall.rocketchat.operations import Operation
@@ -163,36 +152,29 @@ class PriorReader:
     async def _messages(
         self, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
     ) -> Mapping[str, Sequence[RoleMessage]]:
-        """Return the role changes of the rooms in which a row in doubt was found as wanted, by room id."""
+        """Return the role changes of the rooms of rows in doubt that a message may settle, by room id."""
         if not self._context.settings.message_evidence:
             return {}
         return await self._reader.messages_by_room(
             (row.room_id, row.prior.read_at)
             for row in rows
-            if row.prior is not None
+            if row.in_doubt
+            and row.prior is not None
             and row.prior.read_at is not None
-            and self._is_changed(row, readings.get(self._member(row), UNREADABLE))
-        )
-
-    def _is_changed(self, row: DueRow, reading: RoleReading) -> bool:
-        """Return whether a row in doubt had a state that can be changed, and is read as wanted now."""
-        before = row.prior.state if row.prior is not None else PriorState.UNKNOWN
-        return (
-            row.in_doubt and can_change(before, self._operation) and is_as_wanted(reading.prior.state, self._operation)
+            and can_change(row.prior.state, self._operation)
+            and readings.get(self._member(row), UNREADABLE).prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
         )
 
     def _apply(self, row: DueRow, reading: RoleReading, messages: Mapping[str, Sequence[RoleMessage]]) -> Prior | None:
         """Return the prior state with which a row is sent; record its outcome and return None where it is not sent."""
-        state = reading.prior.state
         if row.in_doubt:
-            prior = row.prior or UNKNOWN_PRIOR
-            if not self._is_changed(row, reading):
-                return prior
-            prior = prior._replace(username=prior.username or reading.prior.username)
-            change = find_change(messages.get(row.room_id, ()), prior, self._operation)
-            self._settle_in_doubt(row, prior, change, is_sure=reading.is_sure)
+            doubt = Doubt(row.prior or UNKNOWN_PRIOR, row.attempted_at)
+            later = LaterReading(reading, messages.get(row.room_id, ()), self._context.clock.wall_ms())
+            if (proven := settle_before_sending(doubt, later, self._operation)) is None:
+                return doubt.prior
+            self._record(row, proven.outcome, proven.reason, evidence=proven.evidence)
             return None
-        if state is PriorState.UNKNOWN:
+        if reading.prior.state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
         if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
@@ -202,14 +184,6 @@ class PriorReader:
         else:
             self._record(row, outcome, reason)
         return None
-
-    def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages, *, is_sure: bool) -> None:
-        """Record the outcome of a row in doubt whose role is read as wanted."""
-        proves = is_sure and do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
-        case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=proves)
-        settlement = settle(case)
-        outcome = outcome_of(settlement.verdict, self._operation)
-        self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")
 
     def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()

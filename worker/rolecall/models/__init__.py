@@ -1,6 +1,6 @@
 """The values that the layers pass to each other: frozen, without I/O, known to every layer."""
 
-from rolecall.models.errors import Advice, LockedError, RolecallError, is_foreign
+from rolecall.models.errors import Advice, LockedError, RolecallError
 from rolecall.models.outcomes import OUTCOMES, Evidence, Outcome, OutcomeProperties, is_due
 from rolecall.models.progress import OutageStatus, Progress, RateLimitPause, RateLimitStatus
 from rolecall.models.replies import MAX_RESPONSE_SIZE, LookupGap, LookupResult, NoReply, Reply, RoleAssignment
@@ -49,6 +49,5 @@ __all__ = [
     "RowDoubt",
     "RowOutcome",
     "is_due",
-    "is_foreign",
     "row_from_values",
 ]

@@ -4,10 +4,12 @@ The tests in `tests/unit/store/contract` state the behaviour of each method and 
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
 from itertools import islice
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from rolecall.models import BadRow, DueRow, Outcome, Result, RolecallError, Row
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
@@ -24,6 +26,40 @@ class InvalidStoreError(RolecallError):
 
 class StoreError(RolecallError):
     """The store could not be written or read in the middle of a run; the text is one line for a person."""
+
+
+class StoreLoss(StrEnum):
+    """What was deleted, replaced or moved while a run was active."""
+
+    STORE = "store"
+    """The store file: what it recorded can be read only as long as it is open."""
+    HELPER = "helper"
+    """A helper file of the database; what was recorded is in the store file."""
+    DIRECTORY = "directory"
+    """The directory: the store is still in it, at another path."""
+
+
+class StoreLostError(StoreError):
+    """The files of the store are not in their place any more; the text is one line for a person."""
+
+    def __init__(self, text: str, loss: StoreLoss) -> None:
+        super().__init__(text)
+        self.loss = loss
+
+
+class LockWait(NamedTuple):
+    """How long a write waits while another program has locked the store. The functions are called on a thread."""
+
+    seconds: float = 5.0
+    on_wait: Callable[[Path, float], None] = lambda *_: None
+    """Called once for each wait, with the store and the seconds that are left."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Whether the run is ending, so that a write waits only for MIN_LOCK_WAIT."""
+
+
+DEFAULT_LOCK_WAIT = LockWait()
+MIN_LOCK_WAIT = 5.0
+"""Seconds that a write waits for another program in any case."""
 
 
 class RunStore(Protocol):
@@ -91,7 +127,7 @@ class RunStore(Protocol):
         """Delete the pairs that the present job file no longer has, with their outcomes."""
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""

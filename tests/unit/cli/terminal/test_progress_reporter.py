@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ def followed(showing: ProgressReporter, seconds: float) -> None:
     """Follow a run in which nothing happens for so long."""
 
     async def run() -> None:
-        log = showing.open_log(Path("/dev/null"), hide="")
+        log = showing.open_log(None, hide="")
         context = RunContext.create(Settings(), log, clock=virtual_clock())
         tracker = ProgressTracker(PriorProgress.of([], 0, retry_failed=False), context, "/api/v1/groups.removeLeader")
         async with showing.progress(tracker):

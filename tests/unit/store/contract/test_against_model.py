@@ -272,10 +272,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule()
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         self.run(self.store.reset_outcomes())
         for known in self.known.values():
-            known.end = None
+            known.end, known.doubt = None, False
 
     @rule(stop=st.sampled_from([None, "", "outage"]))
     def session(self, stop: str | None) -> None:

@@ -20,14 +20,16 @@ from rolecall.app.observer import (
     ResumingEdited,
     RunPreview,
     ShuttingDown,
+    StoreLocked,
 )
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.display.log_setup import LogForm, open_logs
 from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Progress
-from rolecall.text import plural, rfc3339
+from rolecall.text import format_duration, plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -62,11 +64,11 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
         log = open_logs(terminal, path, hide=hide, form=self._log_form())
-        self._log = log if path is None else log.bind(run=path.parent.name)
+        self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
 
     def _log_form(self) -> LogForm:
@@ -76,6 +78,10 @@ class ProgressReporter:
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
+        if isinstance(notice, StoreLocked) and self._log is not None:
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))
+            if not self.mode.quiet:
+                return
         sentence = format_notice(notice)
         if sentence and is_urgent(notice):
             self.print_urgent(sentence)
@@ -118,6 +124,10 @@ class ProgressReporter:
                     log.info("progress", **fields(tracker.progress()))
 
 
+def _path_of(target: Target) -> Path:
+    return target if isinstance(target, Path) else target.path
+
+
 def fields(progress: Progress) -> dict[str, object]:
     """Return the values of a `progress` event, without those that are not known."""
     values: dict[str, object] = {"done": progress.done, "total": progress.total}
@@ -153,7 +163,7 @@ def format_resumed(resumed: Resumed) -> str:
 
 def is_urgent(notice: Notice) -> bool:
     """Return whether a notice is shown with --quiet too."""
-    return isinstance(notice, ShuttingDown | Aborted)
+    return isinstance(notice, ShuttingDown | Aborted | StoreLocked)
 
 
 def format_notice(notice: Notice) -> str:
@@ -165,6 +175,9 @@ def format_notice(notice: Notice) -> str:
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case StoreLocked(store, seconds):
+            what = f"Another program has locked the run store {store}"
+            return f"{what}: nothing is sent meanwhile. Waiting for it, {format_duration(seconds)} at most."
         case NotUndone():
             return _format_not_undone(notice)
         case OpenRows(rows, seconds):

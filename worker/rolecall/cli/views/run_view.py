@@ -15,6 +15,7 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
+from rolecall.store.base import StoreLoss
 from rolecall.store.records import count_by_outcome
 from rolecall.text import plural
 
@@ -109,7 +110,10 @@ def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
 
 
 def _problems(result: RunResult) -> Iterable[str]:
-    if not result.recorded:
+    if result.loss is not None:
+        yield f"{result.detail} The run stopped."
+        yield _format_loss(result, result.loss)
+    elif not result.recorded:
         yield f"{result.detail} The run stopped; rows without a recorded outcome are sent again."
         yield f"What was recorded is safe; the same command goes on. Run: {result.folder}"
     elif result.report_error:
@@ -117,6 +121,20 @@ def _problems(result: RunResult) -> Iterable[str]:
             f"The report could not be written into {result.folder}: {result.report_error}. The store is safe: "
             f"fix that, then 'rolecall report {result.folder}' writes it."
         )
+
+
+def _format_loss(result: RunResult, loss: StoreLoss) -> str:
+    """Format what is left of a store whose files were deleted or moved, and what to do."""
+    if loss is StoreLoss.HELPER:
+        return f"What was recorded is safe; the same command goes on. Run: {result.folder}"
+    if loss is StoreLoss.DIRECTORY:
+        return "What was recorded is in the moved directory: move it back, then the same command goes on."
+    if result.report_error:
+        return f"The report could not be written either: {result.report_error}. A new run does not know of this one."
+    report = result.folder / "report.csv"
+    return (
+        f"What the run had done is only in {report}: keep it. A new run needs another --out, and knows nothing of it."
+    )
 
 
 def show_check(result: CheckResult, job_file: str, code: ExitCode, output: OutputMode) -> None:

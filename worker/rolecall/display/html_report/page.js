@@ -78,10 +78,18 @@
 
   const labels = [...document.querySelectorAll("[data-column]")].map((button) => [button.dataset.column, button.textContent]);
 
+  const PRINTED_ROWS = 2000; // more make a browser slow
+  let printing = false;
+
   function show() {
     const pages = Math.max(1, Math.ceil(order.length / view.size));
     view.page = Math.min(Math.max(0, view.page), pages - 1);
-    const shown = order.slice(view.page * view.size, (view.page + 1) * view.size);
+    const shown = printing
+      ? order.slice(0, PRINTED_ROWS)
+      : order.slice(view.page * view.size, (view.page + 1) * view.size);
+    byId("printed").textContent = order.length > PRINTED_ROWS
+      ? `The first ${count.format(PRINTED_ROWS)} of these ${count.format(order.length)} rows are printed; ${count.format(order.length - PRINTED_ROWS)} are left out. report.csv has every row.`
+      : "";
     body.replaceChildren(...shown.map((index) => {
       const row = rows[index], tr = document.createElement("tr");
       tr.setAttribute("role", "row");
@@ -141,6 +149,9 @@
   const updateThemeButton = () => theme.setAttribute("aria-pressed", String(isDark()));
   theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; updateThemeButton(); });
   prefersDark.addEventListener("change", updateThemeButton);
+
+  addEventListener("beforeprint", () => { printing = true; show(); });
+  addEventListener("afterprint", () => { printing = false; show(); });
 
   if (matchMedia("(max-width: 40rem)").matches) byId("size").value = view.size = 10;
   root.classList.add("scripted");

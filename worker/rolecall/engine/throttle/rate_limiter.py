@@ -33,19 +33,22 @@ IDLE_AFTER = 0.010
 MAX_LEAD = 0.100
 """Most seconds before its slot at which a call is prepared."""
 
-MIN_ACCEPTED = 5
-"""Calls accepted within `RECENT` that show that a refusal is a limiter's, and not an outage."""
 RECENT = 5.0
-CUT, MEDIUM_CUT, SMALL_CUT = 0.5, 0.75, 0.9
-"""Factors by which one refusal cuts the rate, at most: before anything was measured, with a measurement, soon after."""
-ENOUGH, LONG_ENOUGH = 8, 1.0
-"""Calls accepted since the last refusal, and seconds, from which on they are a measurement."""
+"""Seconds after an accepted call within which a refusal may be a limiter's; later it is an outage's."""
+MAX_CUTS = 2
+"""Refusals in a row that cut the rate; one more is an outage's, unless a limiter has shown itself just before."""
+TRIAL = 3
+"""Calls that are accepted at one rate before a higher one is tried."""
+ENOUGH = 8
+"""Calls accepted between two refusals that are a measurement."""
+CLOSE = 1.06
+"""The search ends where the lowest refused rate is less than this multiple of the highest accepted one."""
 SHORTEST_MEASURE = 0.1
-"""Seconds over which the rate before the first refusal is measured, at least."""
-BELOW = 0.97
-"""Factor of a measured rate."""
-FAST_GROWTH, GROWTH, ACCELERATION = 0.2, 0.03, 0.001
-"""The rate grows by the factor exp(GROWTH * t + ACCELERATION * t²) within t seconds without a refusal."""
+"""Seconds over which an unlimited rate is measured at the first refusal, at least."""
+BELOW, UNMEASURED_CUT, MAX_CUT = 0.98, 0.95, 0.9
+"""Factors of a measured rate, of one that was refused too soon to be measured, and of the deepest single cut."""
+GROWTH = 12e-6
+"""The rate grows by the factor exp(GROWTH * t³) within t seconds without a refusal."""
 MAX_GROWTH = 20.0
 """Natural logarithm of the factor at which the limiter counts as gone."""
 
@@ -95,7 +98,14 @@ class PacedRateLimiter:
 
     def slow_down(self, per_second: float) -> None:
         """Leave at most so many calls a second from now on, and never more than configured."""
-        self._interval = max(self._own_interval, 1.0 / per_second)
+        interval = max(self._own_interval, 1.0 / per_second)
+        self._next += interval - self._interval
+        self._interval = interval
+
+    def record_departure(self, now: float) -> None:
+        """Record when a call left. A hidden limiter may refuse one that follows too soon, so lateness stays lost."""
+        if self._interval > self._own_interval:
+            self._next = max(self._next, now + self._interval)
 
     def record_preparation(self, seconds: float) -> None:
         """Record how long the preparation of a call took."""
@@ -109,7 +119,7 @@ class PacedRateLimiter:
         """Return when the next call may leave, behind those that are being prepared."""
         if not self._reserved:
             return self._next
-        return max(self._next, now - self._catch_up) + self._reserved * self._interval
+        return self._first_slot(now) + self._reserved * self._interval
 
     def reserve(self, now: float) -> None:
         """Record that a call is admitted; slots that passed unused are lost."""
@@ -124,59 +134,140 @@ class PacedRateLimiter:
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
         self._reserved -= 1
-        slot = max(self._next, now - self._catch_up)
+        slot = self._first_slot(now)
         self._next = slot + self._interval
         return slot
 
+    def _first_slot(self, now: float) -> float:
+        is_slowed = self._interval > self._own_interval
+        return max(self._next, now if is_slowed else now - self._catch_up)
+
+
+class LearntLimit(NamedTuple):
+    """What is known of a hidden limiter; all rates in calls a second."""
+
+    rate: float
+    """The rate that was set last."""
+    since: float
+    """When it was set."""
+    accepted_rate: float = 0.0
+    """The highest rate at which `TRIAL` calls were accepted."""
+    refused_rate: float = math.inf
+    """The lowest rate at which a call was refused."""
+    is_found: bool = False
+    """True once the search has ended, and the rate recovers slowly."""
+
+    def recovered(self, now: float) -> float:
+        """Return the rate to which it has grown."""
+        if not self.is_found:
+            return self.rate
+        return self.rate * math.exp(min(MAX_GROWTH, GROWTH * max(0.0, now - self.since) ** 3))
+
 
 class LearntRate:
-    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate."""
+    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate.
+
+    First a search between the highest accepted and the lowest refused rate; then a slow growth, as TCP CUBIC: flat near
+    the rate of the last refusal, and faster the longer nothing is refused.
+    """
 
     def __init__(self, rate: PacedRateLimiter) -> None:
         self.limiter = rate
         """The own rate, which is slowed down."""
-        self._learnt: float | None = None
-        self._since: float | None = None
-        """When the rate was cut, or the first call was accepted."""
-        self._is_measured = False
+        self._limit: LearntLimit | None = None
+        self._before_refusals: LearntLimit | None = None
+        """The limit before the present refusals in a row."""
+        self._refusals = 0
+        """Refusals in a row, without those of calls that left before the last cut."""
+        self._slowed_at = -math.inf
+        """When a call was accepted after refusals in a row, the last time."""
+        self._accepted_at: deque[float] = deque(maxlen=ENOUGH)
+        self._last_sent = -math.inf
+        """When the last accepted call left."""
         self._accepted = 0
-        """Calls accepted since then."""
-        self._last_accepted: deque[float] = deque(maxlen=MIN_ACCEPTED)
+        """Calls accepted at the present rate."""
+        self._measured, self._measured_since = 0, 0.0
+        """Calls accepted since the last refusal, and when that was."""
 
-    def record_acceptance(self, now: float) -> None:
-        """Record a call that was not refused, and let the rate recover."""
-        self._last_accepted.append(now)
+    def record_acceptance(self, sent_at: float, now: float) -> None:
+        """Record a call that was not refused: raise the rate where enough of them were."""
+        if self._refusals:
+            self._slowed_at = now
+        self._refusals = 0
+        self._accepted_at.append(now)
+        self._last_sent = max(self._last_sent, sent_at)
+        self._measured += 1
+        limit = self._limit
+        if limit is None or sent_at < limit.since:
+            return
         self._accepted += 1
-        if self._since is None:
-            self._since = now
-        elif self._learnt is not None:
-            rate = self._recovered(now)
-            self.limiter.slow_down(rate)
-            if rate >= self.limiter.per_second:
-                self._learnt, self._is_measured = None, False
+        if limit.is_found:
+            self._slow_down(limit, now)
+        elif self._accepted >= TRIAL:
+            self._set(_search_higher(limit, now))
 
     def record_refusal(self, sent_at: float, now: float) -> bool:
-        """Cut the rate after a refusal without headers; return False where no call passes, so that it is an outage."""
-        recent, since = self._last_accepted, self._since
-        if since is None or len(recent) < MIN_ACCEPTED or now - recent[0] > RECENT:
+        """Cut the rate after a refusal without headers; return False where it is an outage, and not a limiter."""
+        if not self._accepted_at or now - self._accepted_at[-1] > RECENT:
             return False
-        if sent_at < since or not self._accepted:
-            return True  # it left before the last cut, or that cut has not shown an effect yet
-        if self._learnt is not None:
-            current = self._recovered(now)
-        else:
-            current = min(self.limiter.per_second, (len(recent) - 1) / max(now - recent[0], SHORTEST_MEASURE))
-        lowest = current * (SMALL_CUT if self._is_measured else CUT)
-        if self._accepted >= ENOUGH and now - since >= LONG_ENOUGH:
-            self._is_measured = True
-            lowest = max(self._accepted / (now - since) * BELOW, current * MEDIUM_CUT)
-        self._learnt = min(current, lowest)
-        self._since, self._accepted = now, 0
-        self.limiter.slow_down(self._learnt)
+        if self._limit is not None and sent_at < self._limit.since:
+            return True  # it left before the last cut
+        if not self._refusals:
+            self._before_refusals = self._limit
+        self._refusals += 1
+        if self._refusals > MAX_CUTS:
+            is_limiter = now - self._slowed_at <= RECENT
+            if not is_limiter:
+                self._set(self._before_refusals and self._before_refusals._replace(since=now))
+            return is_limiter
+        self._set(self._cut(sent_at, now))
+        self._measured, self._measured_since = 0, now
         return True
 
-    def _recovered(self, now: float) -> float:
-        seconds = now - (self._since or now)
-        growth = GROWTH if self._is_measured else FAST_GROWTH
-        growth = min(MAX_GROWTH, seconds * (growth + ACCELERATION * seconds))
-        return (self._learnt or 0.0) * math.exp(growth)
+    def _cut(self, sent_at: float, now: float) -> LearntLimit:
+        limit = self._limit
+        if limit is not None and limit.is_found:
+            current = limit.recovered(now)
+            is_measured = self._measured >= ENOUGH
+            rate = BELOW * self._measured / (now - self._measured_since) if is_measured else UNMEASURED_CUT * current
+            return limit._replace(rate=min(max(rate, MAX_CUT * current), BELOW * current), since=now)
+        if limit is None:
+            own = self.limiter.per_second
+            recent = len(self._accepted_at) / max(now - self._accepted_at[0], SHORTEST_MEASURE)
+            limit = LearntLimit(own if own < math.inf else recent, now, refused_rate=own)
+        # The bucket was full: a call that is refused so long after the last accepted one shows a lower rate.
+        gap = sent_at - self._last_sent
+        refused_rate = min(limit.refused_rate, 1.0 / gap if gap > 0 else math.inf)
+        return _search_lower(limit, refused_rate, now)
+
+    def _set(self, limit: LearntLimit | None) -> None:
+        self._limit, self._accepted = limit, 0
+        if limit is None:
+            self.limiter.slow_down(math.inf)
+        else:
+            self._slow_down(limit, limit.since)
+
+    def _slow_down(self, limit: LearntLimit, now: float) -> None:
+        rate = limit.recovered(now)
+        self.limiter.slow_down(rate)
+        if rate >= min(self.limiter.per_second, limit.rate * math.exp(MAX_GROWTH)):
+            self._limit = None
+
+
+def _search_lower(limit: LearntLimit, refused_rate: float, now: float) -> LearntLimit:
+    """Return the limit after a refusal: between the two known rates, or half of the refused one."""
+    accepted_rate = limit.accepted_rate if limit.accepted_rate < refused_rate else 0.0
+    rate = math.sqrt(accepted_rate * refused_rate) if accepted_rate else min(limit.rate, refused_rate / 2)
+    return _end_search(LearntLimit(rate, now, accepted_rate, refused_rate))
+
+
+def _search_higher(limit: LearntLimit, now: float) -> LearntLimit:
+    """Return the limit after enough accepted calls: a rate between theirs and the refused one."""
+    rate = math.sqrt(limit.rate * limit.refused_rate) if limit.refused_rate < math.inf else 2 * limit.rate
+    return _end_search(LearntLimit(rate, now, limit.rate, limit.refused_rate))
+
+
+def _end_search(limit: LearntLimit) -> LearntLimit:
+    if limit.refused_rate >= limit.accepted_rate * CLOSE:
+        return limit
+    return limit._replace(rate=limit.accepted_rate * BELOW, is_found=True)

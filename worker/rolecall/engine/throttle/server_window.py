@@ -269,8 +269,9 @@ def _is_same(window: WindowState, limits: Limits) -> bool:
 def _shows_no_limit(reply: Reply, *, is_first: bool) -> bool:
     """Return whether a response without usable headers shows that Rocket.Chat does not limit this account.
 
-    Once a limit is known, only a 200 of Rocket.Chat shows it: proxies and schema errors send no headers either.
+    Only its own JSON shows it: pages and JSON of proxies have no such headers either. Once a limit is known, only its
+    success: schema errors have none.
     """
     if is_first:
-        return reply.status < TOO_MANY_REQUESTS
-    return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and reply.body[:1] == b"{"
+        return reply.status < TOO_MANY_REQUESTS and b'"success":' in reply.body
+    return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and b'"success":true' in reply.body

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from rolecall.file_access import Target
 from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import RoleAssignment
@@ -49,7 +49,7 @@ class VerifyCsvRow(NamedTuple):
 
 
 @contextmanager
-def verify_csv(path: Path) -> Iterator[Callable[[VerifyCsvRow], object]]:
+def verify_csv(path: Target) -> Iterator[Callable[[VerifyCsvRow], object]]:
     """Open `verify.csv` for writing; it replaces `path` when the block ends without an error. Raises OSError."""
     with replace_atomically(path) as file:
         writer = csv_writer(file)

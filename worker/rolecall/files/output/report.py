@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
+from rolecall.file_access import Folder, Target
 from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
 from rolecall.files.output.csv_sanitiser import CsvWriter, csv_writer, id_cell, text_cell
@@ -54,7 +54,7 @@ _ONLY_CSV = ReportFiles()
 
 @contextmanager
 def open_reports(
-    folder: Path, extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
+    folder: Folder, extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
 ) -> Iterator[Callable[[Iterable[Result]], None]]:
     """Open `report.csv` and the other `files` of a run in `folder`; the value writes results into all of them.
 
@@ -96,7 +96,7 @@ def belongs_in_retry_csv(result: Result) -> bool:
 
 
 @contextmanager
-def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _csv_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     with replace_atomically(path) as file:
         writer = csv_writer(file)
         writer.writerow(map(text_cell, report_header(REPORT_COLUMNS, extra_columns)))
@@ -104,14 +104,14 @@ def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResul
 
 
 @contextmanager
-def _jsonl_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _jsonl_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     names = report_header(REPORT_COLUMNS, extra_columns)
     with replace_atomically(path) as file:
         yield lambda result: file.write(_json_object(result, names, extra_columns) + "\n")
 
 
 @contextmanager
-def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _json_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     names = report_header(REPORT_COLUMNS, extra_columns)
     separator = "[\n"
     with replace_atomically(path) as file:
@@ -126,13 +126,13 @@ def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResu
 
 
 @contextmanager
-def _extra_report(path: Path, report: ExtraReport) -> Iterator[WriteResult]:
+def _extra_report(path: Target, report: ExtraReport) -> Iterator[WriteResult]:
     with replace_atomically(path) as file, report(file) as write:
         yield write
 
 
 @contextmanager
-def _retry_report(path: Path, extra_columns: Sequence[str], doubts_of: RunTarget | None) -> Iterator[WriteResult]:
+def _retry_report(path: Target, extra_columns: Sequence[str], doubts_of: RunTarget | None) -> Iterator[WriteResult]:
     """Write `retry.csv`, which is created with its first row."""
     names = [*report_header(RETRY_COLUMNS, extra_columns), *(DOUBT_COLUMNS if doubts_of else ())]
     writer: CsvWriter | None = None

@@ -7,7 +7,9 @@ from typing import Self
 
 import orjson
 
+from rolecall.file_access import Target
 from rolecall.models import DueRow, Outcome, Result
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
@@ -28,16 +30,16 @@ from rolecall.store.sqlite.rows import (
 class SqliteDatabase:
     """The store of one run in one file. Raises StoreError where SQLite fails."""
 
-    def __init__(self, path: Path, *, snapshot: bool = False) -> None:
-        """Open the file at `path`: create it where there is none, or (`snapshot`) read it as it is now.
+    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT, *, snapshot: bool = False) -> None:
+        """Open a store file: create it where there is none, or (`snapshot`) read it as it is now.
 
         Raises InvalidStoreError for any file that is not a store.
         """
         opener = SqliteConnection.open_snapshot if snapshot else SqliteConnection.open
-        self._connection = opener(path)
+        self._connection = opener(file, lock_wait)
         self._db = self._connection.db
         self._errors, self._transaction = self._connection.errors, self._connection.transaction
-        self.path = path
+        self.path = self._connection.path
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -86,7 +88,7 @@ class SqliteDatabase:
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""
-        with self._errors():
+        with self._transaction(changes_rows=False):
             self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
@@ -101,6 +103,11 @@ class SqliteDatabase:
         """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
         with self._errors():
             return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
+
+    def groups(self) -> list[Group]:
+        """Return all rows in groups, by one statement."""
+        with self._errors():
+            return self._groups()
 
     def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
@@ -132,7 +139,7 @@ class SqliteDatabase:
             self._db.execute(sql.DELETE_REMOVED)
 
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
 

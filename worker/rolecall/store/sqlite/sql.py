@@ -150,11 +150,11 @@ COUNT_ROOMS_AND_USERS = """
 # nothing in the workspace.
 DELETE_REMOVED = "DELETE FROM pair WHERE place IS NULL"
 
-# Delete the outcomes of all pairs: for a check that starts again.
+# Delete the outcomes and doubts of all pairs: for a check that starts again.
 RESET_OUTCOMES = """
     UPDATE pair SET outcome = NULL, reason = NULL, http_status = NULL, error_type = NULL, message = NULL,
-        finished_at = NULL, duration_ms = NULL, evidence = NULL
-    WHERE outcome IS NOT NULL
+        finished_at = NULL, duration_ms = NULL, evidence = NULL, in_doubt = 0
+    WHERE outcome IS NOT NULL OR in_doubt
 """
 
 # A row is due while it has no outcome, or one that another attempt can settle.
