@@ -127,7 +127,7 @@ async def test_with_json_lines_nothing_else_is_on_stderr(tmp_path: Path) -> None
     assert (found.code, checked.code, ran.code, verified.code, undone.code, again.code) == (1, 1, 1, 0, 0, 2)
     assert found.stdout.startswith("roomId,userId")
     assert {"notice"} == {event["event"] for event in (*events(found), *events(checked), *events(verified))}
-    assert [event["event"] for event in events(again)] == ["notice", "error"]
+    assert [event["event"] for event in events(again)] == ["notice", "error"]  # of the unknown variable
     summary = document(ran, 1)
     end = events(ran)[-1]
     assert (end["event"], end["exit_code"], end["folder"]) == ("run ended", 1, "out")

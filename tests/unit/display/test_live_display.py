@@ -216,7 +216,15 @@ def test_no_word_is_broken(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("environ", "ascii_only"),
-    [({"LANG": "C"}, True), ({"LANG": "de_DE.UTF-8"}, False), ({"LC_ALL": "C", "LANG": "C.UTF-8"}, True), ({}, True)],
+    [
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LANG": "POSIX"}, True),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "de_DE.UTF-8"}, False),
+        ({"LC_CTYPE": "de_DE.UTF-8"}, False),
+        ({}, False),
+    ],
 )
 def test_a_locale_without_utf8_gets_ascii(
     environ: dict[str, str], ascii_only: bool, monkeypatch: pytest.MonkeyPatch

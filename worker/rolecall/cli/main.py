@@ -57,6 +57,7 @@ ADVICE = MappingProxyType(
         "--new starts another run.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
+        Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
     }
 )
 """The sentence for each advice."""

@@ -25,6 +25,7 @@ COLOURS = {
 """The colours of the styles: readable on a white and on a black background, unlike a terminal's own yellow."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_CTYPE", "LANG")
 """The variables that name the character set of the terminal; the first that is set decides."""
+COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 MIN_HINT_WIDTH = 56
 """Columns; in a narrower column a hint stands on lines of its own."""
 HINT_INDENT = 6
@@ -64,9 +65,15 @@ class TextConsole(Console):
 
 
 def has_utf8(environ: Mapping[str, str]) -> bool:
-    """Return whether the locale uses UTF-8."""
-    locale = next((environ[name] for name in LOCALE_VARIABLES if environ.get(name)), "")
-    return "utf-8" in locale.lower() or "utf8" in locale.lower()
+    """Return whether the locale uses UTF-8, or none is set.
+
+    Python itself sets LC_CTYPE to one of `COERCED` where the locale is C (PEP 538).
+    """
+    named = {name: environ.get(name, "") for name in LOCALE_VARIABLES}
+    if named["LC_CTYPE"] in COERCED:
+        named["LC_CTYPE"] = ""
+    locale = next(filter(None, named.values()), "UTF-8").lower()
+    return "utf-8" in locale or "utf8" in locale
 
 
 def wrap_words(line: str, width: int) -> str:
