@@ -40,7 +40,7 @@ e2e: $(READY) ## run only the tests of the installed command
 browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium as root)
 	BROWSER_TESTS=required $(BIN)/pytest -m browser
 
-pictures: $(VENV)/.browser ## render docs/demo.svg, progress.svg and report-*.png from real runs against the sandbox
+pictures: $(VENV)/.browser ## render the pictures in docs/ from real runs against the sandbox
 	$(BIN)/python -m tests.browser.terminal_pictures
 	$(BIN)/python -m tests.browser.pictures
 

@@ -1,7 +1,6 @@
 """The console for all output to terminals and pipes, and the summary at the end of a run on it."""
 
 import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
@@ -12,17 +11,19 @@ from rich.text import Text
 from rich.theme import Theme
 
 from rolecall.models import OUTCOMES, Outcome
-from rolecall.text import sanitise
+from rolecall.text import sanitise, wrap_words
 
 COLOURS = {
-    "green": "color(28)",
-    "cyan": "color(30)",
-    "magenta": "color(133)",
-    "yellow": "color(130)",
-    "bold yellow": "bold color(130)",
-    "bold red": "bold color(160)",
+    "green": "#009900",
+    "cyan": "#0090a0",
+    "magenta": "#c050c0",
+    "yellow": "#b87000",
+    "bold yellow": "bold #b87000",
+    "bold red": "bold #ff2a2a",
+    "bar.back": "color(245)",
+    "bar.finished": "#009900",
 }
-"""The colours of the styles: readable on a white and on a black background, unlike a terminal's own yellow."""
+"""The colours of the styles: readable on a white and on a dark background, unlike a terminal's own yellow."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_CTYPE", "LANG")
 """The variables that name the character set of the terminal; the first that is set decides."""
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
@@ -76,13 +77,6 @@ def has_utf8(environ: Mapping[str, str]) -> bool:
     return "utf-8" in locale or "utf8" in locale
 
 
-def wrap_words(line: str, width: int) -> str:
-    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
-    if len(line) <= width:
-        return line
-    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
-
-
 class SummaryLine(NamedTuple):
     """The number of rows with one outcome for one reason, and what a person can do about them."""
 
@@ -98,12 +92,15 @@ def print_summary(lines: Sequence[SummaryLine], sentences: Sequence[str], file: 
     Raises OSError, BrokenPipeError on a closed pipe.
     """
     console = TextConsole(file)
+    if console.is_terminal:
+        console.print()
     taken = sum(max((len(cell) for cell in column), default=0) for column in zip(*map(_cells, lines), strict=True))
     if console.is_terminal and console.width - taken - HINT_INDENT < MIN_HINT_WIDTH:
         _print_stacked(lines, console)
     else:
         _print_table(lines, console)
-    console.print()
+    if lines:
+        console.print()
     for sentence in sentences:
         console.print_wrapped(sanitise(sentence))
 

@@ -42,7 +42,7 @@ def format_trouble(progress: Progress) -> str:
     by_rows = sorted(progress.reasons.items(), key=lambda item: -item[1])
     parts = [f"{rows:,} {reason}" for reason, rows in by_rows[:MAX_SHOWN_REASONS]]
     if others := sum(rows for _, rows in by_rows[MAX_SHOWN_REASONS:]):
-        parts.append(f"{others:,} for other reasons")
+        parts.append(f"{others:,} others")
     retries = f"{progress.retries:,} {'retry' if progress.retries == 1 else 'retries'}" if progress.retries else ""
     return "; ".join(part for part in (", ".join(parts), retries) if part)
 
@@ -94,12 +94,12 @@ def _pace(progress: Progress) -> Iterator[str]:
         yield f"{per_second:,.1f}/s" + (f" of {_format_rate(rate)}" if rate is not None else "")
     yield f"{plural(progress.in_flight, 'call')} in flight"
     if progress.overloaded_to is not None:
-        yield f"at most {progress.overloaded_to:,} because the workspace is overloaded"
+        yield f"at most {progress.overloaded_to:,} (overload)"
 
 
 def format_outage(outage: OutageStatus) -> str:
     """Format how long the workspace has not answered, the next probe, and when the run gives up."""
-    parts = [f"No answer from the workspace for {format_countdown(outage.seconds)}"]
+    parts = [f"No answer for {format_countdown(outage.seconds)}"]
     if outage.probe_in is not None:
         parts.append(f"next probe in {format_countdown(outage.probe_in)}" if outage.probe_in > 0 else "probing")
     if outage.gives_up_in is not None:

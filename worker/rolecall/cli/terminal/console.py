@@ -13,9 +13,11 @@ from typing import NamedTuple
 from rolecall.cli.terminal import early_interrupt
 from rolecall.cli.terminal.early_interrupt import SIGNALS
 from rolecall.models import Json
-from rolecall.text import sanitise
+from rolecall.text import sanitise, wrap_words
 
 MAX_ANSWER_LENGTH = 1024
+MIN_TERMINAL_WIDTH = 80
+"""Columns of a terminal that does not report its width."""
 INTERRUPTED_TEXT = "interrupted"
 _json_lines = [False]
 """Whether stderr has JSON lines only; one value."""
@@ -126,7 +128,8 @@ def confirm(question: str) -> bool | None:
     with os.fdopen(terminal, "r+b", buffering=0) as opened, interrupt_immediately(), suppress(OSError):
         if os.tcgetpgrp(terminal) != os.getpgrp():  # in the background reading would stop the process
             return None
-        opened.write(f"{sanitise(question)} [y/N] ".encode())
+        width = os.get_terminal_size(terminal).columns or MIN_TERMINAL_WIDTH
+        opened.write(f"{wrap_words(f'{sanitise(question)} [y/N]', width - 2)} ".encode())
         return opened.read(MAX_ANSWER_LENGTH).strip().lower() in (b"y", b"yes")
     return False
 
