@@ -34,6 +34,8 @@ class RunPreview(NamedTuple):
     """None where nothing limits the calls."""
     resumed: Resumed | None = None
     """None for a new run."""
+    room_names: tuple[str, ...] = ()
+    """The names of all these rooms, where they are few and known."""
 
 
 class ResumingEdited(NamedTuple):

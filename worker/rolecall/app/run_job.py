@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect, lock_wait
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
+from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages, Pages, with_ids
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
@@ -30,13 +31,13 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, StoreLoss, StoreLostError, read_pages
+from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity, count_by_outcome
 
-Pages = AsyncGenerator[Sequence[Row | BadRow], None]
-"""Rows, page by page."""
+MAX_NAMED_ROOMS = 3
+"""Rooms that the question before a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class RunRequest:
     """Start a new run, also beside an unfinished one of the job."""
     is_unattended: bool = False
     """No person can be asked: an unfinished run of the job's former content is continued."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class RunResult(NamedTuple):
@@ -102,48 +105,59 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
-    if await run.store.identity() != run.identity:
-        await _import(run, rows(), request, context.stop)
-    if request.plan is not None and not await run.store.sessions():
-        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
     retry_failed = context.settings.retry_failed
-    due, rooms = await run.store.count_due(retry_failed=retry_failed)
-    if not due and not await run.store.count_removed_in_doubt():
-        return await _nothing_due(run, request.formats)
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
-    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        if await run.store.identity() != run.identity:
+            await _import(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+        if request.plan is not None and not await run.store.sessions():
+            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+        due, rooms = await run.store.count_due(retry_failed=retry_failed)
+        if not due and not await run.store.count_removed_in_doubt():
+            return await _nothing_due(run, request)
+        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+        connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
-        workspace, account = run.identity.workspace, connection.account.username
-        estimate = connection.estimate(context.settings, due)
-        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed)
+        preview = RunPreview(
+            request.operation,
+            run.identity.workspace,
+            connection.account.username,
+            due,
+            rooms,
+            connection.estimate(context.settings, due),
+            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+        )
         if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
         return await _send(run, connection, request, context, earlier)
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
+    """Return the names of the rooms of the due rows, in job order.
+
+    Empty where the rooms are many, one has no name, or not all are among the first rows.
+    """
+    if rooms > MAX_NAMED_ROOMS:
+        return ()
+    first = await run.store.fetch_due(0, PAGE_SIZE, retry_failed=retry_failed)
+    names = {row.room_id: row.room_name for _, row in first}
+    return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
+
+
+async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
+        pages = with_own_doubts(rows, run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
             presets = plan_guard.preset_outcomes(plan, request.operation)
             await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
-
-
-async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
-    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
-    async for page in pages:
-        if stop.reason is not None:
-            raise RunStopped(stop.reason, stop.detail)
-        yield page
 
 
 async def with_own_doubts(
@@ -161,9 +175,9 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
     return row._replace(doubt=None)
 
 
-async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
-    if formats or not await reports_up_to_date(run):
-        await reports.write_reports(run, formats)
+async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
+    if request.formats or request.csv or not await reports_up_to_date(run):
+        await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
@@ -173,7 +187,12 @@ async def _send(
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
     )
     due = earlier.total - earlier.done
     tracker = ProgressTracker(earlier, context, request.operation.path)
@@ -254,7 +273,7 @@ async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: Stor
     summary, error = None, ""
     if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_report_files(run, request.formats)
+            summary = await reports.write_report_files(run, request.formats, request.csv)
             if failure is None:
                 await reports.mark_reports_current(run)
         except (OSError, StoreError) as report_failure:

@@ -2,16 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext, lock_wait
+from rolecall.app.job_names import JobPages
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
-from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
+from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.undo_decision import PastUndo, UndoState, refusal_of
 from rolecall.app.verify_run import UNDO_FOLDER
@@ -28,7 +29,7 @@ class Undo(NamedTuple):
 
     run: Run
     operation: Operation
-    rows: Callable[[], Pages]
+    rows: Callable[[], JobPages]
     """Reads the rows to undo, page by page."""
 
 
@@ -107,11 +108,11 @@ def _reverted_in(folder: Path) -> Path | None:
     return last if is_reverted else None
 
 
-async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> AsyncGenerator[Sequence[Row], None]:
+async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> JobPages:
     """Yield the rows that the run is known to have changed, page by page, with their lines in its job file."""
     async for page in store.results():
         yield [
-            Row(result.line or 0, result.room_id, result.user_id, result.extra)
+            Row(result.line or 0, result.room_id, result.user_id, result.extra, result.room_name, result.username)
             for result in page
             if result.outcome is outcome and (inferred or result.evidence != Evidence.INFERRED)
         ]

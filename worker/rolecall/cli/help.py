@@ -33,6 +33,8 @@ HEADINGS = MappingProxyType[str, tuple[str, ...]](
         "Connection": ("connect_timeout", "timeout", "allow_http", "ca_file"),
         "Output": (
             "report_format",
+            "report_delimiter",
+            "report_bom",
             "quiet",
             "log_format",
             "json",

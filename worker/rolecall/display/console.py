@@ -20,7 +20,7 @@ COLOURS = {
     "yellow": "#b87000",
     "bold yellow": "bold #b87000",
     "bold red": "bold #ff2a2a",
-    "bar.back": "color(245)",
+    "bar.back": "color(243)",
     "bar.finished": "#009900",
 }
 """The colours of the styles: readable on a white and on a dark background, unlike a terminal's own yellow."""

@@ -87,10 +87,10 @@ class PriorReader:
         unread = {self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt}
         missing = dict.fromkeys(key for key in map(self._grouping.key, rows) if key in unread)
         at_hand = frozenset(row.key for row in rows)
-        readings: dict[str, Mapping[int, Prior | None]] = {}
+        readings: dict[str, Mapping[int, DueRow | None]] = {}
         part: list[DueRow] = []
 
-        async def read(key: str) -> Mapping[int, Prior | None]:
+        async def read(key: str) -> Mapping[int, DueRow | None]:
             return await self._read_group(key, after, at_hand)
 
         in_flight = self._context.settings.concurrency
@@ -104,17 +104,18 @@ class PriorReader:
                     readings[key] = await anext(results)
                 if key not in missing:
                     part.append(row)
-                elif (prior := readings[key].get(row.key)) is not None:
-                    part.append(row._replace(prior=prior))
+                elif (with_prior := readings[key].get(row.key)) is not None:
+                    part.append(with_prior)
         if part:
             yield part
 
-    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, Prior | None]:
+    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, DueRow | None]:
         """Read one room or user for its due rows beyond a place.
 
-        Return the prior state of the rows at hand by key, None for a row that is settled; the store gets the others.
+        Return the rows at hand by key, with prior state and names, None for a row that is settled; the store gets the
+        prior states of the others.
         """
-        priors: dict[int, Prior | None] = {}
+        found: dict[int, DueRow | None] = {}
         while chunk := await self._fetch_group(key, after):
             after = chunk[-1][0]
             rows = [row for _, row in chunk if not self._is_settled(row)]
@@ -122,13 +123,15 @@ class PriorReader:
                 continue
             readings = await self._read(key, rows)
             messages = await self._messages(rows, readings)
-            for row in rows:
-                prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
+            for due in rows:
+                reading = readings.get(self._member(due), UNREADABLE)
+                row = _with_names(due, reading)
+                prior = self._apply(row, reading, messages)
                 if row.key in at_hand:
-                    priors[row.key] = prior
+                    found[row.key] = None if prior is None else row._replace(prior=prior)
                 elif not row.in_doubt:
-                    self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
-        return priors
+                    self._journal.write_prior(PriorRecord(row.key, prior or reading.prior, reading.room_name))
+        return found
 
     def _is_settled(self, row: DueRow) -> bool:
         """Return whether a reading of this session settled a row, which is due again as it failed."""
@@ -178,17 +181,25 @@ class PriorReader:
             return Prior(read_at=self._context.caller.started_at)
         if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
-        outcome, reason = settled
+        outcome, reason, message = settled
         if self._context.follows_plan:
             self._record(row, outcome, DIFFERS_FROM_PLAN, message=f"planned to be sent, but read now: {reason}")
         else:
-            self._record(row, outcome, reason)
+            self._record(row, outcome, reason, message=message)
         return None
 
     def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
         record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now, message=message, evidence=evidence)
         self._recorder.record(row, record)
+
+
+def _with_names(row: DueRow, reading: RoleReading) -> DueRow:
+    """Return the row with the names that a reading shows."""
+    username, room_name = reading.prior.username or row.username, reading.room_name or row.room_name
+    if (room_name, username) == (row.room_name, row.username):
+        return row
+    return row._replace(room_name=room_name, username=username)
 
 
 async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:

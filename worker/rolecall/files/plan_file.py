@@ -85,6 +85,8 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
                     "roomId": replace_surrogates(result.room_id),
                     "userId": replace_surrogates(result.user_id),
                 }
+                names = {"roomName": result.room_name, "username": result.username}
+                pair |= {name: replace_surrogates(value) for name, value in names.items() if value}
                 file.write(format_json({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
 
         yield write

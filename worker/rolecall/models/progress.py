@@ -71,3 +71,8 @@ class Progress(NamedTuple):
     """Rows of this session that are failed or unknown, by reason."""
     retries: int = 0
     """Requests of this session that were repeated after a failed attempt."""
+
+    @property
+    def is_remaining_upper_bound(self) -> bool:
+        """True while no header has shown how long the workspace's window is: the usual length was assumed."""
+        return self.allowance is not None and self.allowance.seconds is None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
+    from rolecall.models import CsvStyle
 
 
 class RunOptions(NamedTuple):
@@ -25,6 +26,7 @@ class RunOptions(NamedTuple):
 
     operation: str
     report_format: tuple[str, ...]
+    csv_style: "CsvStyle | None"
     new: bool
     dry_run: bool
     plan: Path | None
@@ -77,10 +79,10 @@ class RunOptions(NamedTuple):
 def run(source: JobSource, out: Path | None, **options: Any) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
-    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
-    again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
-    ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
-    such as ROLECALL_RATE.
+    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin; rooms and users by
+    id or by name. The same command again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and
+    ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every
+    option is also a variable, such as ROLECALL_RATE.
     """
     from rolecall.app.check_job import CheckRequest
     from rolecall.cli.commands.check import run_check
@@ -91,7 +93,9 @@ def run(source: JobSource, out: Path | None, **options: Any) -> int:
     if own.new and (own.dry_run or out is not None):
         raise click.UsageError("--new starts a run in a directory of its own: leave out --out and --dry-run")
     if own.dry_run:
-        return run_check(source, out, CheckRequest(OPERATIONS[own.operation], own.report_format), options)
+        return run_check(
+            source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options
+        )
     return _run(source, out, own, options)
 
 
@@ -120,6 +124,7 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
             exit_code_of=exit_code_of_run,
             anew=own.new,
             is_unattended=own.yes,
+            csv=own.csv_style,
         )
         with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
             work = _finish(run_job(opened, out, request, context.app), config, context)

@@ -7,6 +7,7 @@ import click
 
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import run_options
+from rolecall.models import CsvStyle
 
 
 @click.command(cls=DocumentedCommand, short_help="Restore exactly the roles that a run took away.")
@@ -23,6 +24,7 @@ def undo(
     include_inferred: bool,
     yes: bool,
     report_format: tuple[str, ...],
+    csv_style: CsvStyle | None,
     **shared: Any,
 ) -> int:
     """Restore the role of the rows that the run in DIR is known to have taken away.
@@ -38,7 +40,7 @@ def undo(
     from rolecall.cli.views.run_view import show_run
 
     context = open_context(shared, assume_yes=yes)
-    request = RunRequest(formats=report_format, exit_code_of=exit_code_of_run)
+    request = RunRequest(formats=report_format, csv=csv_style, exit_code_of=exit_code_of_run)
     work = undo_run(folder, request, context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)

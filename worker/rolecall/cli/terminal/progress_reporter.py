@@ -29,7 +29,7 @@ from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
-from rolecall.text import format_duration, plural, rfc3339
+from rolecall.text import format_duration, format_room, plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -150,6 +150,8 @@ def format_question(preview: RunPreview) -> str:
     operation = preview.operation
     verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
+    if preview.room_names:
+        what += f" ({', '.join(format_room('', name) for name in preview.room_names)})"
     resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
     question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
     return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"

@@ -19,7 +19,7 @@ from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.base import StoreLoss
 from rolecall.store.records import count_by_outcome
-from rolecall.text import plural
+from rolecall.text import format_room, plural
 
 
 def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter, *, with_next_commands: bool = True) -> None:
@@ -70,6 +70,8 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = (), *
     ]
     if summary.inferred:
         further = [*further, format_inferred(summary)]
+    if summary.rooms_not_joined:
+        further = [*further, format_not_joined(summary)]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
@@ -97,6 +99,15 @@ def format_inferred(summary: ReportSummary) -> str:
     rows = plural(summary.inferred, "row")
     why = "prior role unknown, or no proof that a call of this run changed it"
     return f"{rows}: {why} (evidence 'inferred'). An undo leaves them out."
+
+
+def format_not_joined(summary: ReportSummary) -> str:
+    """Format which rooms the account has to join, with their rows, and what to do."""
+    account = summary.sessions[-1].account if summary.sessions else "The account"
+    rooms = [f"{format_room(room.room_id, room.room_name)} ({plural(room.rows, 'row')})" for room in summary.not_joined]
+    more = summary.rooms_not_joined - len(rooms)
+    listed = ", ".join(rooms) + (f" and {more:,} more" if more > 0 else "")
+    return f"{account} is not a member of {listed}: invite it first."
 
 
 def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
@@ -177,7 +188,7 @@ def check_json(result: CheckResult, code: ExitCode) -> Json:
         "callsPerWindow": limits.limit if limits else None,
         "changes": result.changes,
         "changedRooms": result.changed_rooms,
-        "notJoined": result.not_joined,
+        "notJoined": result.summary.rooms_not_joined,
         "wholeJob": _work_json(result.whole_job),
         "planned": None if result.plan is None else _work_json(result.planned),
         "plan": None if result.plan is None else str(result.plan),
@@ -198,8 +209,6 @@ def _check_sentences(result: CheckResult) -> Iterator[str]:
     if result.changes:
         rooms = plural(result.changed_rooms, result.operation.kind.removesuffix("s"))
         yield f"Members will see {plural(result.changes, 'system message')} in {rooms}, one for each change."
-    if result.not_joined:
-        yield f"The account has not joined {plural(result.not_joined, 'group')} of this job; it must before the run."
     if result.whole_job.estimate:
         yield f"A run of all {result.whole_job.calls:,} pairs takes {result.whole_job.estimate}."
     if result.plan is not None:

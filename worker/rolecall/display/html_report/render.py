@@ -15,7 +15,7 @@ from rolecall.display.html_report.report_model import SessionSpan, build_report_
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
 from rolecall.models import MAX_ID_LENGTH, OUTCOMES, Outcome, Result
-from rolecall.text import sanitise
+from rolecall.text import format_room, format_user, sanitise
 
 MAX_ROWS = 100_000
 """Rows in the report's table."""
@@ -32,7 +32,7 @@ COLUMNS = (
     ("message", "message"),
     ("evidence", "evidence"),
 )
-"""The columns in the order of a row's values, each with its heading."""
+"""The columns in the order of a row's values, each with its heading; then come the names of the room and the user."""
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -153,6 +153,8 @@ class RowWriter:
             result.duration_ms,
             sanitise(message, limit=MAX_MESSAGE_LENGTH) if message else "",
             result.evidence,
+            sanitise(format_room("", result.room_name), limit=MAX_ID_LENGTH),
+            sanitise(format_user("", result.username), limit=MAX_ID_LENGTH),
         )
         self._file.write((",\n" if self.rows else "[\n") + script_json(cells))
         self.rows += 1

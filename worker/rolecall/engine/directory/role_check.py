@@ -73,7 +73,7 @@ class RoomForecast:
     def predict_again(self, reading: RoleReading) -> Prediction:
         """Predict a row in doubt that is sent again."""
         if is_as_wanted(reading.prior.state, self._operation) and self._may_change:
-            return Prediction(self._operation.done, "")  # the server answers as if it had changed the role
+            return Prediction(self._operation.predicted, "")  # the server answers as if it had changed the role
         return without_proof(self.predict(reading))
 
 
@@ -149,14 +149,14 @@ class RoleCheck:
         for pair, reading in states.items():
             if not pair.in_doubt and (outcome := outcome_of_reading(reading, self._operation)) is not None:
                 settled[pair] = Prediction(*outcome)
-        await self._write(settled.items())
+        await self._write((pair, states[pair], prediction) for pair, prediction in settled.items())
 
     async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
         if isinstance(room, Unreadable):
             unread = predict_unread(room)
-            await self._write((pair, without_proof(unread) if pair.in_doubt else unread) for pair in pairs)
+            await self._write((pair, UNREADABLE, without_proof(unread) if pair.in_doubt else unread) for pair in pairs)
             return
         readings = await self._reader.states_in(room_id, room, [pair.user_id for pair in pairs])
         forecast = RoomForecast(self._operation, self._account, allowed, room.holders)
@@ -165,7 +165,7 @@ class RoleCheck:
         for pair, reading in states.items():
             if pair not in predicted:
                 predicted[pair] = forecast.predict_again(reading) if pair.in_doubt else forecast.predict(reading)
-        await self._write(predicted.items())
+        await self._write((pair, states[pair], prediction) for pair, prediction in predicted.items())
 
     async def _settled_doubts(self, states: Mapping[Pair, RoleReading]) -> dict[Pair, Prediction]:
         """Return the predictions of the rows in doubt that a run would not send again."""
@@ -189,14 +189,14 @@ class RoleCheck:
                 predicted[pair] = Prediction(settled.outcome, settled.reason)
         return predicted
 
-    async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
+    async def _write(self, predicted: Iterable[tuple[Pair, RoleReading, Prediction]]) -> None:
         """Record predictions; a row in doubt stays in doubt, because nothing was done."""
         now = self._clock.wall_ms()
         outcomes = [
             RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)._replace(
-                in_doubt=pair.in_doubt
+                in_doubt=pair.in_doubt, room_name=reading.room_name, username=reading.prior.username
             )
-            for pair, (outcome, reason, message) in predicted
+            for pair, reading, (outcome, reason, message) in predicted
         ]
         if outcomes:
             await self._store.commit(Batch(outcomes))

@@ -8,9 +8,9 @@ from typing import Self
 import orjson
 
 from rolecall.file_access import Target
-from rolecall.models import DueRow, Outcome, Result
-from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
+from rolecall.models import DueRow, FoundName, NameKey, NameKind, Outcome, Result
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, RoomCount, Session
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.job_import import JobImport
@@ -24,6 +24,7 @@ from rolecall.store.sqlite.rows import (
     to_due_row,
     to_pair,
     to_result,
+    to_text,
 )
 
 
@@ -65,6 +66,24 @@ class SqliteDatabase:
     def abort_import(self) -> None:
         """Undo the import that has begun, if there is one."""
         self._connection.abort()
+
+    def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; unknown ones are left out."""
+        with self._errors():
+            rows = self._db.execute(sql.FIND_NAMES, (batch_json(keys),))
+            return [FoundName(NameKey(NameKind(kind), name), *rest) for kind, name, *rest in rows]
+
+    def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, in the transaction of the import that has begun."""
+        with self._errors():
+            if not self._db.in_transaction:
+                raise StoreError(f"The run store {self.path} takes names only while a job is imported.")
+            self._db.execute(sql.ADD_NAME, tuple(map(to_text, (*found.key, *found[1:]))))
+
+    def delete_names(self) -> None:
+        """Delete what was found by names."""
+        with self._transaction(changes_rows=False):
+            self._db.execute(sql.DELETE_NAMES)
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -132,6 +151,13 @@ class SqliteDatabase:
             words = orjson.dumps(sorted(outcomes)).decode()
             rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
             return int(rooms), int(users)
+
+    def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        with self._errors():
+            words = orjson.dumps(sorted(outcomes)).decode()
+            rooms = self._db.execute(sql.ROOMS_BY_PAIRS, (words, reason, count))
+            return [RoomCount(room_id, name or "", rows) for room_id, name, rows in rooms]
 
     def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""

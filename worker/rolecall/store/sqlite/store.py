@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import ParamSpec, Self, TypeVar
 
 from rolecall.file_access import OpenDirectory, Target
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row
+from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row
 from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 
@@ -100,6 +100,18 @@ class SqliteStore:
                     await _complete(self._submit(self._database.abort_import))
                 raise
 
+    async def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; also while a job is imported."""
+        return await self._submit(self._database.find_names, keys)
+
+    async def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, as a part of the import that has begun."""
+        await self._submit(self._database.add_name, found)
+
+    async def delete_names(self) -> None:
+        """Delete what was found by names."""
+        await self._call(self._database.delete_names)
+
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.fetch_due, after, count, retry_failed=retry_failed)
@@ -139,6 +151,10 @@ class SqliteStore:
     async def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
         """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
         return await self._call(self._database.count_rooms_and_users, outcomes, reason)
+
+    async def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        return await self._call(self._database.rooms_by_pairs, outcomes, reason, count)
 
     async def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
