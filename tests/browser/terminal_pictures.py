@@ -125,8 +125,9 @@ def draw(name: str, title: str, width: int, content: Iterable[Text | Group], the
     for part in content:
         console.print(part)
     console.print()  # without it the underscores of the last line are cut off
-    code_format = SVG_FORMAT if theme is THEMES["dark"] else SVG_FORMAT.replace("255,255,255,0.35", "0,0,0,0.3")
-    svg = console.export_svg(title=title, code_format=code_format, unique_id=name.removesuffix(".svg"), theme=theme)
+    svg = console.export_svg(title=title, code_format=SVG_FORMAT, unique_id=name.removesuffix(".svg"), theme=theme)
+    if theme is THEMES["light"]:
+        svg = svg.replace("rgba(255,255,255,0.35)", "rgba(0,0,0,0.3)")  # the frame of the window
     (DOCS / name).write_text(svg, encoding="utf-8")
 
 
