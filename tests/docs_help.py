@@ -17,6 +17,65 @@ REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
 
 
+def with_options(page: str) -> str:
+    """Return the page with the present tables of options: each command's own, and those that several commands have."""
+    own, shared = _options_by_command()
+    tables = {verb: _option_table(options) if options else "" for verb, options in own.items()}
+    parts = [f"**{', '.join(verbs)}**\n\n{_option_table(options)}" for verbs, options in shared.items()]
+    tables["several"] = "\n\n".join(parts)
+    tables["rolecall"] = _option_table([option for option in rolecall.params if isinstance(option, click.Option)])
+
+    def table(marked: re.Match[str]) -> str:
+        return f"<!-- options: {marked[1]} -->\n{tables[marked[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- options: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str, ...], list[click.Option]]]:
+    """Return the options of one command each, and those that several have with the same text, by these commands."""
+    context = click.Context(rolecall)
+    uses: dict[tuple[str, str], list[str]] = {}
+    options: dict[tuple[str, str], click.Option] = {}
+    for verb in VERBS:
+        command = rolecall.get_command(context, verb)
+        assert command is not None, f"there is no command {verb}"
+        for option in command.params:
+            if isinstance(option, click.Option):
+                key = (option.opts[0], option.help or "")
+                uses.setdefault(key, []).append(verb)
+                options[key] = option
+    own: dict[str, list[click.Option]] = {verb: [] for verb in VERBS}
+    shared: dict[tuple[str, ...], list[click.Option]] = {}
+    for key, verbs in uses.items():
+        if len(verbs) == 1:
+            own[verbs[0]].append(options[key])
+        else:
+            shared.setdefault(tuple(verbs), []).append(options[key])
+    return own, shared
+
+
+def _option_table(options: Iterable[click.Option]) -> str:
+    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*rows, *map(_option_row, options)])
+
+
+def _option_row(option: click.Option) -> str:
+    metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
+    names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
+    text = (option.help or "").rstrip(".")
+    if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
+        text += f" ({option.type.min:g} to {option.type.max:g})"
+    cells = [", ".join(names), _default_of(option), text.replace("<", "&lt;")]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default_of(option: click.Option) -> str:
+    default = option.to_info_dict()["default"]
+    if option.is_flag:
+        return "yes" if default is True else "no"
+    return str(default) if isinstance(default, str | int | float) and default != "" else ""
+
+
 def with_hints(page: str) -> str:
     """Return the page with the present hints in the last cells of the tables of reasons; adds and removes no row."""
     for heading, hints in (("## Reasons", REASON_HINTS), ("#### What could not be seen", GAP_HINTS)):
@@ -100,4 +159,4 @@ def _roff(text: str) -> str:
 if __name__ == "__main__":
     MAN_PAGE.parent.mkdir(exist_ok=True)
     MAN_PAGE.write_text(man_page(), "utf-8")
-    REFERENCE.write_text(with_hints(REFERENCE.read_text("utf-8")), "utf-8")
+    REFERENCE.write_text(with_hints(with_options(REFERENCE.read_text("utf-8"))), "utf-8")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # imported when the command runs
 
 
 @click.command(cls=DocumentedCommand, short_help="See it work: a job of some hundred rows, no account needed.")
-@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of the job.")
+@click.option(
+    "--rows", type=click.IntRange(1, 100_000), metavar="N", default=300, show_default=True, help="Rows of the job."
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
