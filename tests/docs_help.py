@@ -2,19 +2,20 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
 from rolecall.cli.help import EXAMPLES, LAST, grouped_options
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.models import Outcome
 from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
+OUTCOME = re.compile(rf"\b(?:{'|'.join(Outcome)}|inferred)\b")
 
 
 def with_options(page: str) -> str:
@@ -76,23 +77,30 @@ def _default_of(option: click.Option) -> str:
     return str(default) if isinstance(default, str | int | float) and default != "" else ""
 
 
-def with_hints(page: str) -> str:
-    """Return the page with the present hints in the last cells of the tables of reasons; adds and removes no row."""
-    for heading, hints in (("## Reasons", REASON_HINTS), ("#### What could not be seen", GAP_HINTS)):
-        depth = heading.index(" ")
-        section = re.search(rf"^{heading}\n.*?(?=^#{{1,{depth}}} )", page, re.MULTILINE | re.DOTALL)
-        assert section, f"docs/reference.md has no section {heading}"
-        page = page[: section.start()] + _with_hints(section[0], hints) + page[section.end() :]
+def with_reasons(page: str) -> str:
+    """Return the page with the tables of reasons, made from those of the code; what stands around them stays."""
+    for source in ReasonSource:
+        heading = re.search(rf"^#+ {re.escape(source)}$", page, re.MULTILINE)
+        assert heading, f"docs/reference.md has no section {source}"
+        table = re.compile(r"^\| reason .*?(?=^(?!\|))", re.MULTILINE | re.DOTALL)
+        found = table.search(page, heading.end())
+        assert found, f"the section {source} has no table"
+        page = page[: found.start()] + "\n".join(_table(source)) + "\n" + page[found.end() :]
     return page
 
 
-def _with_hints(section: str, hints: Mapping[str, str]) -> str:
-    def with_hint(row: re.Match[str]) -> str:
-        hint = hints.get(row["reason"])
-        return row[0] if hint is None else row["start"] + hint.replace("|", "\\|") + " |"
-
-    row = re.compile(r"^(?P<start>\| `(?P<reason>\w+)` \| (?:[^|\n]* \| )?)(?:[^|\n]|\\\|)+ \|$", re.MULTILINE)
-    return row.sub(with_hint, section)
+def _table(source: ReasonSource) -> Iterator[str]:
+    """Yield the lines of a table; without the column of outcomes where all its reasons have the same."""
+    reasons = [each for each in (*REASONS.values(), *LOOKUP_REASONS.values()) if each.source is source]
+    with_outcome = len({reason.outcome for reason in reasons}) > 1
+    yield "| reason | outcome | hint |" if with_outcome else "| reason | hint |"
+    yield "| --- | --- | --- |" if with_outcome else "| --- | --- |"
+    for reason in reasons:
+        outcome = re.sub(
+            r"\b[a-z]+_[a-z_]+\b|\b(?:failed|unknown|removed|added|invalid|duplicate)\b", r"`\g<0>`", reason.outcome
+        )
+        cells = (f"`{reason.reason}`", *([outcome] if with_outcome else ()), reason.hint.replace("|", "\\|"))
+        yield f"| {' | '.join(cells)} |"
 
 
 def man_page() -> str:
@@ -159,4 +167,4 @@ def _roff(text: str) -> str:
 if __name__ == "__main__":
     MAN_PAGE.parent.mkdir(exist_ok=True)
     MAN_PAGE.write_text(man_page(), "utf-8")
-    REFERENCE.write_text(with_hints(with_options(REFERENCE.read_text("utf-8"))), "utf-8")
+    REFERENCE.write_text(with_reasons(with_options(REFERENCE.read_text("utf-8"))), "utf-8")

@@ -9,7 +9,7 @@ import click
 import pytest
 
 import rolecall as package
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import REASON_HINTS
 from rolecall.cli.config.setting_names import OTHER_VARIABLES, variable_of
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.help import EXAMPLES, HEADINGS, DocumentedCommand
@@ -21,7 +21,7 @@ from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
-from tests.docs_help import MAN_PAGE, man_page, with_options
+from tests.docs_help import MAN_PAGE, man_page, with_options, with_reasons
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -155,6 +155,11 @@ def test_every_option_under_a_heading_exists() -> None:
     assert len(names) == len(set(names))
     assert set(names) <= known
     assert set(SHARED_OPTIONS) <= set(names)
+
+
+def test_the_tables_of_reasons_are_those_of_the_code() -> None:
+    """The reference has what `explain` says of each reason; `make docs-help` writes it again."""
+    assert with_reasons(REFERENCE) == REFERENCE, "docs/reference.md has old reasons: make docs-help"
 
 
 def test_every_outcome_is_documented() -> None:

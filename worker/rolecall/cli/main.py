@@ -27,9 +27,13 @@ VERBS = (
     "run",
     "verify",
     "undo",
+    "offboard",
     "report",
     "status",
+    "runs",
+    "compare",
     "explain",
+    "doctor",
     "template",
     "config",
     "completion",
@@ -58,6 +62,9 @@ ADVICE = MappingProxyType(
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
         Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
+        Advice.ALLOW_REMOVALS: (
+            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
+        ),
     }
 )
 """The sentence for each advice."""

@@ -19,6 +19,7 @@ class Advice(StrEnum):
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
     VERIFY = "verify"
+    ALLOW_REMOVALS = "allow_removals"
     NAME_RUN = "name_run"
     START_ANEW = "start_anew"
 

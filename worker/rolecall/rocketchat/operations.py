@@ -74,5 +74,7 @@ DONE = frozenset(operation.done for operation in _ALL)
 """Outcomes of rows whose role was changed."""
 PREDICTED = frozenset(operation.predicted for operation in _ALL)
 """Outcomes of rows whose role a run would change, as a check reports them."""
+CARRIED_OUT = {operation.predicted: operation.done for operation in _ALL}
+"""The outcome of a run for each prediction of a check that came true."""
 NOTHING_TO_DO = frozenset(operation.nothing_to_do for operation in _ALL)
 """Outcomes of rows whose role needed no change."""
