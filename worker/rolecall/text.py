@@ -1,6 +1,7 @@
 """Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -53,6 +54,13 @@ def rfc3339(milliseconds: int | None) -> str | None:
 @lru_cache(maxsize=1024)
 def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def wrap_words(line: str, width: int) -> str:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def plural(number: int, noun: str, several: str = "") -> str:

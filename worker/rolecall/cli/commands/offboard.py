@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rolecall.cli.guard_options import GUARDS, guard_options, parse_reason, removal_limits
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.list_option import WordList
 from rolecall.cli.options import run_options
 from rolecall.cli.reporting_options import pop_reporting, reporting_options
@@ -25,7 +26,7 @@ ROLES = tuple(role.value for role in Role)
 KINDS = ("groups", "channels")
 
 
-@click.command(short_help="Take the roles of people who leave, every night the same.")
+@click.command(cls=DocumentedCommand, short_help="Take the roles of people who leave, every night the same.")
 @click.option("--users", metavar="FILE", help="The people: one a line, CSV or JSON; - for stdin. Required.")
 @click.option(
     "--roles",

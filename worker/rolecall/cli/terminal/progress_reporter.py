@@ -28,7 +28,7 @@ from rolecall.app.observer import (
 from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.log_setup import open_logs
+from rolecall.display.log_setup import LogForm, open_logs
 from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
@@ -50,7 +50,6 @@ class ProgressReporter:
         """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
-        self.colors = drawable and not environ.get("NO_COLOR")
         self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
@@ -76,9 +75,14 @@ class ProgressReporter:
     def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, form=self._log_form())
         self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
+
+    def _log_form(self) -> LogForm:
+        if self.mode.json_lines:
+            return LogForm.JSON
+        return LogForm.LINES if self.screen is None else LogForm.SCREEN
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
@@ -144,6 +148,8 @@ def fields(progress: Progress) -> dict[str, object]:
         values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
+    if progress.retries:
+        values["retries"] = progress.retries
     return values
 
 
