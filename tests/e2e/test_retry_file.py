@@ -99,6 +99,26 @@ async def test_a_check_knows_what_is_in_doubt(again: bool, tmp_path: Path) -> No
     ]
 
 
+async def test_a_plan_of_a_retry_sends_no_row_that_another_account_has_settled(tmp_path: Path) -> None:
+    """Another account took the role, by the plan; who gets it again later keeps it, because nobody approved a call."""
+    world = leader_world(PAIRS[:1])
+    world.add_user(ADMIN)
+    fault = Fault(Kind.STATUS, FaultMatch(route=CHANGE), status=502, html=True)
+    async with Sandbox(world, faults=[fault]) as sandbox:
+        env = environment(sandbox.url)
+        job = write_job(tmp_path / "job.csv", PAIRS[:1])
+        await rolecall("run", job, "--out", "first", *FAST, cwd=tmp_path, env=env)
+        change_as_other(world, ADMIN, PAIRS[0])
+        words = ("first/retry.csv", "--plan", "plan.jsonl", "--out", "second", *FAST)
+        await rolecall("check", "first/retry.csv", *FAST[:2], "--save-plan", "plan.jsonl", cwd=tmp_path, env=env)
+        change_as_other(world, ADMIN, PAIRS[0], adds=True)
+        calls = len(changing_calls(world))
+        ended = await rolecall("run", *words, cwd=tmp_path, env=env)
+    assert told(tmp_path / "second") == [("anna", "not_leader", "removed_by_other", "message")], ended.stderr
+    assert len(changing_calls(world)) == calls
+    assert world.is_leader(*PAIRS[0])
+
+
 async def test_the_report_of_a_retry_has_only_the_jobs_columns(tmp_path: Path) -> None:
     """The columns of the doubt are in the retry file alone, once, and only while a row is in doubt."""
     world = leader_world(PAIRS)
