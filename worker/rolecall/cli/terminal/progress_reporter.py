@@ -23,6 +23,7 @@ from rolecall.app.observer import (
     RunPreview,
     ShuttingDown,
     StoreLocked,
+    UnreadableRuns,
 )
 from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
@@ -198,8 +199,8 @@ def is_urgent(notice: Notice) -> bool:
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
-        case ResumingEdited(resumed):
-            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
+        case ResumingEdited() | UnreadableRuns():
+            return _format_earlier_run(notice)
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
@@ -218,6 +219,15 @@ def format_notice(notice: Notice) -> str:
             if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
                 return ""
             return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+
+
+def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:
+    if isinstance(notice, ResumingEdited):
+        return f"The job was edited: going on with its unfinished run: {format_resumed(notice.resumed)}."
+    one = "it is" if notice.number == 1 else "one of them is"
+    problem = f"{notice.folder}: {notice.problem.rstrip('.')}"
+    what = f"{plural(notice.number, 'earlier run')} of this job cannot be read ({problem})"
+    return f"{what}. If {one} unfinished, what it has changed counts as changed before this run."
 
 
 def _format_not_undone(notice: NotUndone) -> str:
