@@ -155,7 +155,8 @@ class Judge:
         last = calls[-1] if calls else None
         if evidence == Evidence.RESPONSE and outcome is Outcome.FAILED and _is_known(result.prior):
             statuses = [_status(sent) or 0 for sent in calls if not sent.is_sound and not _is_not_done(sent)]
-            only_refusals = all(400 <= status < 500 for status in statuses)
+            was_settled = self._scenario.retries_failed  # by an earlier session or a verification
+            only_refusals = was_settled or all(400 <= status < 500 for status in statuses)
             require("evidence", bool(calls) and only_refusals, f"{result}: {statuses}")
         elif evidence == Evidence.RESPONSE:
             status = 200 if outcome in DONE else 400

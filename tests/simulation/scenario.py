@@ -135,7 +135,7 @@ def draw(seed: int) -> Scenario:
         other_changes=_other_changes(random, world, operation, pairs, requests),
         other_clients=[] if is_quiet else _other_clients(random, limits, requests),
         restarts=[] if is_calm or is_quiet else _restarts(random, limits, requests),
-        verifies_early=random.random() < 0.15,
+        verifies_early=random.random() < 0.25,
         verifies=random.random() < 0.3,
         undoes=random.random() < 0.3,
         retries_failed=random.random() < 0.2,
@@ -242,7 +242,7 @@ def _weather(random: Random, seed: int, *, is_calm: bool) -> Weather:
 def _settings(random: Random) -> Settings:
     return Settings(
         rate=random.choice((None, 10.0, 40.0)),
-        concurrency=random.choice((1, 2, 8, 16)),
+        concurrency=random.choice((1, 2, 8, 16, 16)),
         max_attempts=random.choice((1, 2, 3, 5)),
         retry_backoff=random.choice((0.02, 0.5)),
         max_failures=NEVER,
