@@ -80,8 +80,9 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return None
     if is_as_wanted(state, operation):
         return _settle_changed(doubt, later, change, operation)
-    if is_known and _changed_it(later.messages, prior, operation):
-        return SettledDoubt(operation.done, "", Evidence.MESSAGE)
+    if _changed_it(later.messages, prior, operation):
+        # The server posts a message for a user without the role too: alone it does not prove that the role was there.
+        return SettledDoubt(operation.done, "", Evidence.MESSAGE) if is_known else None
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
     return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES)
