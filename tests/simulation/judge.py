@@ -14,9 +14,10 @@ from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.sandbox import Kind
 from rolecall.sandbox.write_routes import CHANGES
 from tests.simulation.network import Network, Sent
-from tests.simulation.scenario import Pair, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.session_rules import SessionRecord, check_session
 from tests.simulation.violation import Violation, require
+from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Entry
 from tests.support.memory_store import MemoryStore
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from rolecall.sandbox import apply_role_change
 from tests.simulation.loop import Timeline
 from tests.simulation.network import ADDRESS, Network
-from tests.simulation.scenario import ADMIN, OtherChange, OtherClient, Restart, Scenario
+from tests.simulation.scenario import OtherChange, OtherClient, Restart, Scenario
+from tests.simulation.workspace import ADMIN
 
 
 class Others:

@@ -26,9 +26,10 @@ from tests.simulation.loop import SimulationLoop, Timeline
 from tests.simulation.network import URL, Network, Sent, SimulatedClient
 from tests.simulation.others import Others
 from tests.simulation.process import Process
-from tests.simulation.scenario import Pair, Scenario, draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.session_rules import SessionRecord, SessionWatch, patience
 from tests.simulation.violation import Violation, require
+from tests.simulation.workspace import Pair
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import Stuck
@@ -145,7 +146,8 @@ class Play:
             await self._wait(scenario.gaps[number] if number < len(scenario.gaps) else 1.0)
         self.network.is_calm = True
         self._others.end()
-        await self._wait(RESTARTED_AFTER)
+        if scenario.restarts:
+            await self._wait(RESTARTED_AFTER)
         if scenario.verifies_early:
             await self._verify()
         await self._finish()
