@@ -6,8 +6,8 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
-.PHONY: clean simulate simulate-mutants
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help man audit hashes check
+.PHONY: dist notes clean simulate simulate-mutants
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,7 +40,7 @@ e2e: $(READY) ## run only the tests of the installed command
 browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium as root)
 	BROWSER_TESTS=required $(BIN)/pytest -m browser
 
-pictures: $(VENV)/.browser ## render docs/demo.svg, progress.svg and report-*.png from real runs against the sandbox
+pictures: $(VENV)/.browser ## render the pictures in docs/ from real runs against the sandbox
 	$(BIN)/python -m tests.browser.terminal_pictures
 	$(BIN)/python -m tests.browser.pictures
 
@@ -71,17 +71,24 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
-docs-help: $(READY) ## write every --help text and hint into docs/reference.md
+docs-help man: $(READY) ## write the man page, and the generated parts of docs/reference.md, from the code
 	$(BIN)/python -m tests.docs_help
 
-audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)
-	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
+audit: $(READY) ## check every pinned version for known vulnerabilities (needs the network; else exit 1)
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 check: lint type test ## run everything that must pass before a change is merged
 
-dist: $(READY) ## build the wheel and the source archive into dist/
+hashes: $(READY) ## write .ci/runtime.txt after a change of the constraints (needs the network)
+	@echo '# What users install, with the hashes of every file of each version: `make hashes` writes it from the constraints.' \
+		> .ci/runtime.txt
+	$(BIN)/uv pip compile pyproject.toml --extra xlsx --constraint .ci/constraints.txt --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet >> .ci/runtime.txt
+
+dist: $(READY) ## build the wheel, the source archive and the bill of materials into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python .ci/sbom.py dist
 
 notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)

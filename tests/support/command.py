@@ -8,7 +8,7 @@ import struct
 import sys
 import termios
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,21 +28,24 @@ class Ended(NamedTuple):
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    """Give the environment of a command that works on a sandbox, without a question before the first row."""
+    """Give the environment of a command that works on a sandbox, without a question and without a limit on removals."""
     return {
         "PATH": os.environ["PATH"],
         "ROCKETCHAT_URL": url,
         "ROCKETCHAT_USER_ID": ACCOUNT.user_id,
         "ROCKETCHAT_AUTH_TOKEN": ACCOUNT.token,
         "ROLECALL_YES": "1",
+        "ROLECALL_MAX_REMOVALS": "100%",
         **more,
     }
 
 
-async def start(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def start(
+    *words: str | Path, cwd: Path, env: Mapping[str, str], program: Sequence[str] = (str(ROLECALL),)
+) -> asyncio.subprocess.Process:
     """Start the command, its output piped and no terminal on its input."""
     return await asyncio.create_subprocess_exec(
-        ROLECALL,
+        *program,
         *map(str, words),
         cwd=cwd,
         env=dict(env),

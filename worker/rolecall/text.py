@@ -1,6 +1,7 @@
 """Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -33,6 +34,16 @@ def sanitise(text: str, *, limit: int | None = None, keep: str = "") -> str:
     return UNSAFE.sub(lambda match: match[0] if match[0] in keep else REPLACEMENT, text)
 
 
+def format_room(room_id: str, name: str) -> str:
+    """Format a room for people: `#name`, or its id where the name is not known."""
+    return f"#{name}" if name else room_id
+
+
+def format_user(user_id: str, username: str) -> str:
+    """Format a user for people: `@name`, or the id where the name is not known; federated names have their `@`."""
+    return f"@{username.removeprefix('@')}" if username else user_id
+
+
 def rfc3339(milliseconds: int | None) -> str | None:
     """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
     if milliseconds is None:
@@ -45,9 +56,16 @@ def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def plural(number: int, noun: str) -> str:
-    """Format a count with its noun: `1 row`, `1,200 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def wrap_words(line: str, width: int) -> str:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def plural(number: int, noun: str, several: str = "") -> str:
+    """Format a count with its noun: `1 row`, `1,200 rows`; `several` is the plural of an irregular noun."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def format_duration(seconds: float, *, whole_seconds: bool = False) -> str:

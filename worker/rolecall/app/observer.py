@@ -1,13 +1,15 @@
 """What a use case reports to its caller while it works: to a terminal, or to nothing in a program."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import Estimate, ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
 
@@ -33,12 +35,34 @@ class RunPreview(NamedTuple):
     """None where nothing limits the calls."""
     resumed: Resumed | None = None
     """None for a new run."""
+    room_names: tuple[str, ...] = ()
+    """The names of all these rooms, where they are few and known."""
+    forecast: RemovalForecast | None = None
+    """What it would take; None where that was not counted."""
+
+
+class OffboardPreview(NamedTuple):
+    """What an offboarding is about to change."""
+
+    people: int
+    """On the list."""
+    runs: Sequence[RunPreview]
+    """One for each operation with rows to send."""
 
 
 class ResumingEdited(NamedTuple):
     """The job was edited, and the unfinished run of its former content goes on."""
 
     resumed: Resumed
+
+
+class UnreadableRuns(NamedTuple):
+    """A new run starts although earlier runs of the job cannot be read: one of them may be unfinished."""
+
+    number: int
+    folder: Path
+    """The newest of them."""
+    problem: str
 
 
 class ShuttingDown(NamedTuple):
@@ -51,6 +75,13 @@ class Aborted(NamedTuple):
     """The run was cancelled: calls in flight were not awaited, and there are no reports."""
 
     folder: Path
+
+
+class StoreLocked(NamedTuple):
+    """Another program has locked the run store; nothing is sent until it is free, for so many seconds at most."""
+
+    store: Path
+    seconds: float
 
 
 class NotUndone(NamedTuple):
@@ -83,7 +114,24 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+class ReadingRemovals(NamedTuple):
+    """The roles of so many rooms are read to count what a run would take."""
+
+    rooms: int
+    estimate: Estimate | None
+
+
+Notice: TypeAlias = (
+    ResumingEdited
+    | UnreadableRuns
+    | ShuttingDown
+    | Aborted
+    | StoreLocked
+    | NotUndone
+    | OpenRows
+    | FindStarted
+    | ReadingRemovals
+)
 
 
 class Observer(Protocol):
@@ -92,10 +140,13 @@ class Observer(Protocol):
     def waiting(self, seconds: float) -> None:
         """Receive that the first call is rate limited and repeated after so many seconds."""
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return whether `confirm` asks a person, who then sees what the run would take."""
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
@@ -130,11 +181,15 @@ class NullObserver:
         until = Clock().wall_time_in(seconds)
         self._log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return False."""
+        return False
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the caller's logger."""
         return self._log
 
@@ -144,4 +199,6 @@ class NullObserver:
         yield
 
     def notice(self, notice: Notice) -> None:
-        """Show nothing."""
+        """Log that the store is locked; show nothing."""
+        if isinstance(notice, StoreLocked):
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))

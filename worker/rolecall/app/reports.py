@@ -2,26 +2,33 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
+from rolecall.app.not_joined import NOT_JOINED_FILE, read_hidden_rooms, write_hidden_rooms
+from rolecall.app.reasons import REASON_HINTS
+from rolecall.app.run_directory import (
+    REPORTS_STATE,
+    RUN_REASON,
+    Run,
+    kind_of,
+    on_thread,
+    open_existing_run,
+    operation_of,
+)
+from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
-from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
-from rolecall.engine.directory.role_reader import READING_HINTS
-from rolecall.engine.settlement import SETTLEMENT_HINTS
-from rolecall.engine.stop_signal import STOP_HINTS
+from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.files.doubt_columns import RunTarget
-from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
-from rolecall.models import OUTCOMES, Evidence, Json, Outcome
-from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import RunStore
-from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, Session, count_by_outcome
+from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
+from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -29,18 +36,10 @@ if TYPE_CHECKING:  # heavy, and needed only at the end of a run
     from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
-
-REASON_HINTS = {
-    **HINTS,
-    **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
-    **{reason.value: hint for reason, hint in STOP_HINTS.items()},
-    **READING_HINTS,
-    **VERIFICATION_HINTS,
-    **SETTLEMENT_HINTS,
-    KILLED_IN_FLIGHT: "the worker was killed while the call was in flight; the same command settles it",
-    "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
-}
-"""Every reason that a report can name, with what an operator can do about it."""
+MAX_LISTED_ROOMS = 10
+"""Rooms that a summary lists."""
+REPORT_STYLE = "report_style"
+"""Key of the store's metadata: the style of the CSV files."""
 
 
 class ReportSummary(NamedTuple):
@@ -52,6 +51,14 @@ class ReportSummary(NamedTuple):
     sessions: Sequence[Session]
     evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
     """Rows by outcome and evidence."""
+    rooms_not_joined: int = 0
+    """Rooms that the account has to join before their rows can be done."""
+    not_joined: Sequence[RoomCount] = ()
+    """Those with the most rows."""
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
+    hidden_rooms: Sequence[HiddenRoom] = ()
+    """The rooms that the account has to join, with what is known of their owners."""
 
     @property
     def inferred(self) -> int:
@@ -79,12 +86,18 @@ class ReportSummary(NamedTuple):
             "workspace": self.identity.workspace,
             "operation": self.identity.operation,
             "jobDigest": self.identity.job_digest,
+            "reason": self.reason,
             "rows": outcomes.total(),
             "outcomes": {outcome.value: outcomes[outcome] for outcome in _possible_outcomes(self.identity)},
             "reasons": [
                 {"outcome": count.outcome.value, "reason": count.reason, "rows": count.rows}
                 for count in self.counts
                 if count.reason
+            ],
+            "roomsNotJoined": self.rooms_not_joined,
+            "groupsToJoin": [
+                {"roomId": room.room_id, "roomName": room.name, "owners": list(room.owners), "rows": room.rows}
+                for room in self.hidden_rooms
             ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
@@ -96,63 +109,120 @@ class ReportSummary(NamedTuple):
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
     store = run.store
-    return ReportSummary(
+    summary = ReportSummary(
         run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
     )
+    summary = summary._replace(
+        reason=(await store.get_meta()).get(RUN_REASON, ""), hidden_rooms=await read_hidden_rooms(run)
+    )
+    reason = ROOM_NOT_JOINED.reason
+    if all(count.reason != reason for count in summary.counts):
+        return summary
+    rooms, _ = await store.count_rooms_and_users([Outcome.FAILED], reason)
+    not_joined = await store.rooms_by_pairs([Outcome.FAILED], reason, MAX_LISTED_ROOMS)
+    return summary._replace(rooms_not_joined=rooms, not_joined=not_joined)
 
 
-async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
+async def rewrite_reports(folder: Path, formats: Collection[str] = (), style: CsvStyle | None = None) -> ReportSummary:
     """Write the reports of the run or the check in a directory again.
 
     Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
     async with open_existing_run(folder) as run:
-        return await write_reports(run, formats)
+        return await write_reports(run, formats, style)
 
 
-async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+async def csv_style(run: Run) -> CsvStyle:
+    """Return the style in which the run's reports were written last."""
+    delimiter, _, bom = (await run.store.get_meta()).get(REPORT_STYLE, ",").partition(" ")
+    return CsvStyle(delimiter, bool(bom))
+
+
+async def write_reports(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
+    """Write the reports and record that they are current. Raises OSError and StoreError."""
+    summary = await write_report_files(run, formats, style)
+    await mark_reports_current(run)
+    return summary
+
+
+async def mark_reports_current(run: Run) -> None:
+    """Record that the reports have everything that the store knows."""
+    await run.store.set_meta(**{REPORTS_STATE: "yes"})
+
+
+async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
-    Raises OSError and StoreError.
+    Without a `style` the CSV files have the one of the last time. Raises OSError and StoreError.
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
     further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
-    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
-    opened = open_reports(run.folder, await store.extra_columns(), files)
+    if style is None:
+        style = await csv_style(run)
+    else:
+        with suppress(StoreError):  # a store that was deleted is still read
+            await store.set_meta(**{REPORT_STYLE: f"{style.delimiter}{' bom' if style.has_bom else ''}"})
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None, style=style)
+    opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
-    await store.set_meta(**{REPORTS_STATE: "yes"})
+    account = summary.sessions[-1].account if summary.sessions else ""
+    await asyncio.to_thread(write_hidden_rooms, run.directory, summary.hidden_rooms, account)
+    await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
 
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    since = await _since_last_run(summary)
+    context = await asyncio.to_thread(_report_context, summary, formats, since)  # imports what is heavy
     await _add_waits(store, context.waits)
     from rolecall.display.html_report import html_report
 
     return partial(html_report, context=context)
 
 
-def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+def _report_context(summary: ReportSummary, formats: Collection[str], since: str) -> "ReportContext":
     from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
 
     return ReportContext(
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
+        reason=summary.reason,
+        since_last_run=since,
         rows=sum(count.rows for count in summary.counts),
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
-        links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
+        links=_links(summary, formats),
         waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
+
+
+def _links(summary: ReportSummary, formats: Collection[str]) -> list[str]:
+    """Return the names of the files that the page links."""
+    names = ["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"]
+    return [*names, NOT_JOINED_FILE] if summary.hidden_rooms else names
+
+
+async def _since_last_run(summary: ReportSummary) -> str:
+    """Return how the outcomes have changed since the run before, as a sentence; empty where there is none."""
+    last = await counts_of_last_run(summary.folder, summary.identity)
+    if last is None:
+        return ""
+    name, counts = last
+    before, now = count_by_outcome(counts), count_by_outcome(summary.counts)
+    parts = [
+        f"{now[outcome]:,} {outcome.value} ({now[outcome] - before[outcome]:+,})"
+        for outcome in Outcome
+        if now[outcome] or before[outcome]
+    ]
+    return f"{', '.join(parts)}; before: {name}"
 
 
 async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
@@ -170,9 +240,9 @@ async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
 def _possible_outcomes(identity: Identity) -> list[Outcome]:
     """Return the outcomes that rows of an operation can have, in the order of the reference."""
     own = operation_of(identity)
-    return [
-        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
-    ]
+    changed = own.predicted if kind_of(identity) is RunKind.CHECK else own.done
+    possible = (changed, own.nothing_to_do)
+    return [outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in possible]
 
 
 def session_json(session: Session) -> Json:

@@ -10,9 +10,10 @@ from rolecall.app.errors import OperatorError
 from rolecall.app.run_paths import (
     RunKind,
 )
+from rolecall.file_access import DirectoryFile, OpenDirectory
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import InvalidStoreError, RunStore, StoreError
+from rolecall.store.base import DEFAULT_LOCK_WAIT, InvalidStoreError, LockWait, RunStore, StoreError
 from rolecall.store.records import Identity
 from rolecall.store.run_lock import LOCK_FILE
 from rolecall.store.sqlite.store import FILE_NAME, open_store
@@ -23,6 +24,8 @@ LOG_FILE = "run.log.jsonl"
 REPORT_FILES = ("report.csv", "report.html")
 REPORTS_STATE = "reported"
 """Key of the store's metadata: whether the reports have everything that the store knows, `yes` or `no`."""
+RUN_REASON = "reason"
+"""Key of the store's metadata: why the run is made, in the words of the operator."""
 _CHECK_PREFIX = "check of "
 """Precedes the operation in the identity of a check, so that a check and a run of one job are never the same run."""
 
@@ -36,9 +39,15 @@ def identity_of(kind: RunKind, workspace: str, operation: Operation, job_digest:
 class Run(NamedTuple):
     """One run that this process has locked."""
 
-    folder: Path
+    directory: OpenDirectory
+    """Its directory, in which every file is opened: the path may be swapped meanwhile."""
     identity: Identity
     store: RunStore
+
+    @property
+    def folder(self) -> Path:
+        """The path of its directory."""
+        return self.directory.path
 
     @property
     def kind(self) -> RunKind:
@@ -51,9 +60,9 @@ class Run(NamedTuple):
         return operation_of(self.identity)
 
     @property
-    def log_file(self) -> Path:
+    def log_file(self) -> DirectoryFile:
         """The file of its log events."""
-        return self.folder / LOG_FILE
+        return self.directory / LOG_FILE
 
 
 def kind_of(identity: Identity) -> RunKind:
@@ -70,36 +79,36 @@ def operation_of(identity: Identity) -> Operation:
 
 
 @asynccontextmanager
-async def open_run(folder: Path, identity: Identity) -> AsyncIterator[Run]:
+async def open_run(folder: Path, identity: Identity, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> AsyncIterator[Run]:
     """Lock a run and open its store. Raises RunLockedError and InvalidStoreError.
 
     If the block raises before the first session was opened, the files of the run are removed again.
     """
-    async with open_store(folder) as store:
+    async with open_store(folder, lock_wait) as (directory, store):
         await _require_same_run(store, identity, folder)
         try:
-            yield Run(folder, identity, store)
+            yield Run(directory, identity, store)
         except BaseException:
             if await _is_untouched(store):  # it is removed while it is locked: no other process can start with it
                 await store.close()
-                await asyncio.to_thread(_remove_untouched, folder)
+                await asyncio.to_thread(_remove_untouched, directory)
             raise
 
 
 @asynccontextmanager
-async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
+async def open_existing_run(folder: Path, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> AsyncIterator[Run]:
     """Lock a run that exists and open its store. Raises RunLockedError and InvalidStoreError."""
     await asyncio.to_thread(require_run, folder)
-    async with open_store(folder) as store:
+    async with open_store(folder, lock_wait) as (directory, store):
         identity = await store.identity()
         if identity is None:
             raise InvalidStoreError(f"{folder} contains a run that has not begun.")
-        yield Run(folder, identity, store)
+        yield Run(directory, identity, store)
 
 
 async def reports_up_to_date(run: Run) -> bool:
     """Return whether the reports exist and have everything that the store knows."""
-    exist = await asyncio.to_thread(lambda: all((run.folder / name).is_file() for name in REPORT_FILES))
+    exist = await asyncio.to_thread(lambda: all((run.directory / name).is_file() for name in REPORT_FILES))
     return exist and (await run.store.get_meta()).get(REPORTS_STATE) == "yes"
 
 
@@ -163,10 +172,11 @@ async def _is_untouched(store: RunStore) -> bool:
     return False
 
 
-def _remove_untouched(folder: Path) -> None:
+def _remove_untouched(directory: OpenDirectory) -> None:
     """Remove the files of a run that never sent anything, and its directory if it was created for it."""
-    for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_FILE, LOG_FILE):
-        (folder / name).unlink(missing_ok=True)
+    for name in (f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", FILE_NAME, LOG_FILE, LOCK_FILE):
+        (directory / name).unlink(missing_ok=True)
+    folder = directory.path
     if folder.parent.parent.name not in list(RunKind):
         return  # a directory that a person has named stays
     with suppress(OSError):  # the first one that is not empty stays, and all above it

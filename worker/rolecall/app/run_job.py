@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, connect
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app import plan_guard, removal_guard, reports
+from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
+from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages, Pages, with_ids
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
+    RUN_REASON,
     Run,
     identity_of,
     mark_reports_stale,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
@@ -25,17 +30,19 @@ from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
-from rolecall.store.records import Identity
+from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
+from rolecall.store.records import Identity, count_by_outcome
 
-Pages = AsyncGenerator[Sequence[Row | BadRow], None]
-"""Rows, page by page."""
+MAX_NAMED_ROOMS = 3
+"""Rooms that the question before a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,18 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    exit_code_of: "Callable[[RunResult], int] | None" = None
+    """Returns the exit code of the command, for the log; None where no command runs the rows."""
+    limits: RemovalLimits = NO_LIMITS
+    """What the run may take; checked before its first change."""
+    reason: str = ""
+    """Why the run is made, in the words of the operator; stored and reported."""
     anew: bool = False
     """Start a new run, also beside an unfinished one of the job."""
     is_unattended: bool = False
     """No person can be asked: an unfinished run of the job's former content is continued."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class RunResult(NamedTuple):
@@ -69,6 +84,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -91,39 +110,80 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
         retry_failed=context.settings.retry_failed,
         continues_edited=request.is_unattended and request.plan is None,
     )
-    async with open_or_resume_run(job, identity, start, context.observer) as run:
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
-    if await run.store.identity() != run.identity:
-        await _import(run, rows(), request, context.stop)
-    if request.plan is not None and not await run.store.sessions():
-        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
     retry_failed = context.settings.retry_failed
-    due, rooms = await run.store.count_due(retry_failed=retry_failed)
-    if not due and not await run.store.count_removed_in_doubt():
-        return await _nothing_due(run, request.formats)
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
-    resumed = Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        if await run.store.identity() != run.identity:
+            await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+        if request.plan is not None and not await run.store.sessions():
+            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+        due, rooms = await run.store.count_due(retry_failed=retry_failed)
+        if not due and not await run.store.count_removed_in_doubt():
+            return await _nothing_due(run, request)
+        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+        connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
-        workspace, account = run.identity.workspace, connection.account.username
-        estimate = connection.estimate(context.settings, due)
-        preview = RunPreview(request.operation, workspace, account, due, rooms, estimate, resumed)
+        prepared = prepare(run, connection, request, context, (due, rooms))
+        forecast = await removal_guard.count_removals(prepared, request.limits)
+        if forecast is not None:
+            removal_guard.require_allowed(forecast, request.operation)
+        preview = RunPreview(
+            request.operation,
+            run.identity.workspace,
+            connection.account.username,
+            due,
+            rooms,
+            connection.estimate(context.settings, due),
+            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+            forecast=forecast,
+        )
         if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, earlier)
+        return await send_due(prepared, request)
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+def prepare(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, due: tuple[int, int]
+) -> PreparedRun:
+    """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
+    context = RunContext.create(
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
+    )
+    return PreparedRun(run, connection, app, context, log, *due)
+
+
+async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
+    """Return the names of the rooms of the due rows, in job order.
+
+    Empty where the rooms are many, one has no name, or not all are among the first rows.
+    """
+    if rooms > MAX_NAMED_ROOMS:
+        return ()
+    first = await run.store.fetch_due(0, PAGE_SIZE, retry_failed=retry_failed)
+    names = {row.room_id: row.room_name for _, row in first}
+    return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
+
+
+async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
+    """Import the rows of a job into the run. Raises what the rows raise."""
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
+        pages = with_own_doubts(rows, run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
@@ -131,22 +191,11 @@ async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) 
             await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
 
 
-async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
-    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
-    async for page in pages:
-        if stop.reason is not None:
-            raise RunStopped(stop.reason, stop.detail)
-        yield page
-
-
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 
@@ -157,24 +206,21 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
     return row._replace(doubt=None)
 
 
-async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
-    if formats or not await reports_up_to_date(run):
-        await reports.write_reports(run, formats)
+async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
+    if request.formats or request.csv or not await reports_up_to_date(run):
+        await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(
-    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
-) -> RunResult:
+async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
-    )
-    due = earlier.total - earlier.done
+    run, connection, app, context, log, due, _ = prepared
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
+    if request.reason:
+        await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
-        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
                 await settle_removed_rows(run, connection, request.operation, context)
@@ -185,58 +231,81 @@ async def _send(
             raise
         finally:
             announcing.cancel()
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    if session.is_recorded and app.stop.reason is None:
+        with suppress(StoreError):
+            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+    result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
+    counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
+    code = None if request.exit_code_of is None else request.exit_code_of(result)
+    context.events.session_ended(session.seconds, counts, run.folder, code)
+    return result
 
 
 @dataclass(slots=True)
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+    seconds: float = 0.0
+    """How long it took."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
 async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
-    """Record and log the start of a session with so many due rows, and its end after the block.
+    """Record and log the start of a session with so many due rows, and record its end after the block.
 
-    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
-    disk can perhaps still be read.
+    Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that
+    cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on disk can
+    perhaps still be read.
     """
     session, store, clock = SendSession(), run.store, context.clock
     resumed = bool(await store.sessions())
     await mark_reports_stale(run)
     await store.open_session(account, clock.wall_ms())
     context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
-    started = clock.now()
+    started, completed = clock.now(), False
     try:
         yield session
+        completed = True
     finally:
+        session.seconds = clock.now() - started
         try:
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
-        context.events.session_ended(clock.now() - started, context.outcomes)
+            session.failure = failure
+        if not completed:
+            context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
 
-async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
     """Report an interruption, from which on the calls in flight have some seconds."""
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", shutdown_timeout=seconds)
+        context.events.shutting_down(seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats, request.csv)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

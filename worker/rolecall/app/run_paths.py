@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from rolecall.app.errors import InvalidRunDirectoryError
+from rolecall.file_access import has_foreign_link, is_foreign
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice, is_foreign
+from rolecall.models import Advice
 
 PRIVATE = 0o700
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
@@ -21,6 +22,7 @@ class RunKind(StrEnum):
 
     RUN = "runs"
     CHECK = "checks"
+    OFFBOARDING = "offboardings"
 
 
 def job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:
@@ -68,12 +70,20 @@ def run_directories_newest_first(base: Path, job_name: str, kind: RunKind = RunK
     return [parent / name for *_, name in sorted(found, reverse=True)]
 
 
+def parse_run_directory(name: str) -> datetime | None:
+    """Return the start in the name of a run's directory; None for another name."""
+    found = _RUN(name)
+    return None if found is None else datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def make_private_directory(path: Path) -> Path:
     """Create the directory that a user named, mode 0700 (missing ones above it too), and return it.
 
     An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError, also
     for a directory of another user, who could place files in it.
     """
+    if has_foreign_link(path):
+        raise InvalidRunDirectoryError(path, "a symbolic link of another user leads to it.", Advice.OTHER_DIRECTORY)
     with _explained(path):
         _make_missing(path)
         status = path.stat()

@@ -145,7 +145,7 @@ class RowProcessor:
         matters = (
             (ending is Ending.NOOP and (call.in_doubt or is_known))
             or (ending is Ending.AS_WANTED and call.in_doubt)
-            or (ending is Ending.REFUSED and call.in_doubt and is_known)
+            or (ending in (Ending.REFUSED, Ending.UNCHANGED) and call.in_doubt and is_known)
         )
         if not matters:
             return Messages.NONE

@@ -131,6 +131,8 @@ TABLE = (
     SettlementRule(False, True, _GONE, Messages.OURS, _OURS),
     SettlementRule(False, True, _GONE, Messages.OTHERS, _OTHERS),
     SettlementRule(False, True, (Ending.NOOP,), None, Settlement(Verdict.DONE, Evidence.INFERRED, CONFIRMED_ON_RETRY)),
+    # The role is as before, and a message shows that we changed it: another account has changed it back.
+    SettlementRule(True, True, (Ending.UNCHANGED,), Messages.OURS, _OURS),
     # The server refused, or no attempt is left. (The server also posts a message for a member who never had the role,
     # so where the prior state is unknown a message alone does not prove that the role was there.)
     SettlementRule(True, True, (Ending.REFUSED,), Messages.OURS, _OURS),
@@ -203,17 +205,37 @@ def do_roles_prove(attempted_at: int | None, now: int) -> bool:
 
 
 def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
-    """Return who made the role change of a row, by the messages of its room; a later opposite change cancels it.
+    """Return who made the role change of a row, by the messages of its room.
 
-    Without the user's name or the time of the prior reading no message counts.
+    Where the prior state could be changed, a message of ours counts even if others changed the role back later. Else a
+    later opposite change cancels it. Without the user's name or the time of the prior reading no message counts.
     """
-    if not prior.username or prior.read_at is None:
+    if prior.read_at is None:
         return Messages.NONE
+    messages = list(messages)
+    if can_change(prior.state, operation) and has_changed_it(messages, prior, operation):
+        return Messages.OURS
+    return _find_last_change(messages, prior, operation)
+
+
+def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
+    """Return whether an account of this run made the role change of a row, even if it was changed back later.
+
+    A change back cancels it only if it may be older than the prior reading, which then saw the role after both.
+    """
+    if prior.read_at is None:
+        return False
+    until = prior.read_at + MESSAGE_TOLERANCE
+    counted = [message for message in messages if message.adds is operation.adds or message.at <= until]
+    return _find_last_change(counted, prior, operation) is Messages.OURS
+
+
+def _find_last_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
     change = Messages.NONE
     for message in messages:
-        if (message.username, message.role) != (prior.username, operation.role):
+        if not prior.username or (message.username, message.role) != (prior.username, operation.role):
             continue
-        if message.at < prior.read_at - MESSAGE_TOLERANCE:
+        if prior.read_at is None or message.at < prior.read_at - MESSAGE_TOLERANCE:
             continue
         if message.adds is not operation.adds:
             change = Messages.NONE

@@ -206,8 +206,8 @@ BY_ERROR_TYPE = {
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
-BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
-"""Errors of read endpoints without an error type, by their message; `users.info` sends one."""
+BY_MESSAGE = {"User not found.": USER_NOT_FOUND, "error-not-authorized": FORBIDDEN}
+"""Errors of read endpoints without an error type, by their message; `users.info` and `rooms.adminRooms` send them."""
 BY_STATUS = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NO_SUCH_ROUTE}
 """Rules for Rocket.Chat's own JSON without a known error type."""
 TOO_MANY_REQUESTS = 429
@@ -221,8 +221,8 @@ BY_FOREIGN_STATUS = {
 """Rules that hold whoever sent the response."""
 BY_NO_REPLY = {rule.reason: rule for rule in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
 
-HINTS = {
-    rule.reason: rule.hint
+RULES = {
+    rule.reason: rule
     for rule in (
         *BY_ERROR_TYPE.values(),
         *BY_STATUS.values(),
@@ -236,4 +236,4 @@ HINTS = {
         NOT_AWAITED,
     )
 }
-"""The hint of every reason that a response can have."""
+"""The rule of every reason that a response can have."""

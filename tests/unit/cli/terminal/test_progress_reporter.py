@@ -4,17 +4,18 @@ import asyncio
 import io
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rolecall.app.observer import RunPreview
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
+from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields, format_question
 from rolecall.engine.context import RunContext
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
+from rolecall.rocketchat.operations import OPERATIONS
 from tests.unit.engine.virtual import run_virtual, virtual_clock
 
 
@@ -46,14 +47,14 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stderr", "log_format", "quiet", "environ", "draws", "colors"),
+    ("stderr", "log_format", "quiet", "environ", "draws"),
     [
-        (Terminal(), "console", False, {"TERM": "xterm"}, True, True),
-        (Terminal(), "console", False, {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
-        (Terminal(), "console", False, {"TERM": "dumb"}, False, False),
-        (Terminal(), "json", False, {"TERM": "xterm"}, False, True),
-        (Terminal(), "console", True, {"TERM": "xterm"}, False, True),
-        (io.StringIO(), "console", False, {"TERM": "xterm"}, False, False),
+        (Terminal(), "console", False, {"TERM": "xterm"}, True),
+        (Terminal(), "console", False, {"TERM": "xterm", "NO_COLOR": "1"}, True),
+        (Terminal(), "console", False, {"TERM": "dumb"}, False),
+        (Terminal(), "json", False, {"TERM": "xterm"}, False),
+        (Terminal(), "console", True, {"TERM": "xterm"}, False),
+        (io.StringIO(), "console", False, {"TERM": "xterm"}, False),
     ],
 )
 def test_where_a_picture_is_drawn(
@@ -63,19 +64,18 @@ def test_where_a_picture_is_drawn(
     quiet: bool,
     environ: dict[str, str],
     draws: bool,
-    colors: bool,
 ) -> None:
     """On a terminal that can, among lines for people, and not where silence was asked for."""
     monkeypatch.setattr(sys, "stderr", stderr)
     showing = ProgressReporter(OutputMode(quiet, log_format), environ)
-    assert (showing.screen is not None, showing.colors) == (draws, colors)
+    assert (showing.screen is not None) is draws
 
 
 def followed(showing: ProgressReporter, seconds: float) -> None:
     """Follow a run in which nothing happens for so long."""
 
     async def run() -> None:
-        log = showing.open_log(Path("/dev/null"), hide="")
+        log = showing.open_log(None, hide="")
         context = RunContext.create(Settings(), log, clock=virtual_clock())
         tracker = ProgressTracker(PriorProgress.of([], 0, retry_failed=False), context, "/api/v1/groups.removeLeader")
         async with showing.progress(tracker):
@@ -100,3 +100,11 @@ def test_quiet_tells_sentences_only(capsys: pytest.CaptureFixture[str]) -> None:
     """No line of progress, but what a person must know."""
     followed(ProgressReporter(OutputMode(quiet=True), {}), 35.0)
     assert capsys.readouterr().err == "a sentence\n"
+
+
+def test_the_question_names_a_few_rooms() -> None:
+    """Rooms whose names are known are named in the question; their number is there in any case."""
+    preview = RunPreview(OPERATIONS["groups.removeLeader"], "https://chat.example.org", "bulk.bot", 3, 2, None)
+    assert format_question(preview) == "Remove 3 leaders in 2 groups at https://chat.example.org as bulk.bot?"
+    named = format_question(preview._replace(room_names=("finance", "ops")))
+    assert named == "Remove 3 leaders in 2 groups (#finance, #ops) at https://chat.example.org as bulk.bot?"

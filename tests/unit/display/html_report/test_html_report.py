@@ -58,9 +58,12 @@ class Reader(HTMLParser):
         return (attributes for tag, attributes in self.found if tag in tags)
 
 
+NOT_OF_A_REMOVAL = ("added", "already_", "not_moder", "not_own", "would_")
+
+
 def mixed(rows: int = 60) -> list[Result]:
     """Return rows of every outcome that removing the leader role can have."""
-    outcomes = [outcome for outcome in Outcome if not outcome.startswith(("added", "already_", "not_moder", "not_own"))]
+    outcomes = [outcome for outcome in Outcome if not outcome.startswith(NOT_OF_A_REMOVAL)]
     reasons = {Outcome.FAILED: "room_archived", Outcome.INVALID: "not_json", Outcome.UNKNOWN: "timeout"}
     return [result(n, outcomes[n % len(outcomes)], reasons.get(outcomes[n % len(outcomes)], "")) for n in range(rows)]
 
@@ -221,6 +224,17 @@ def test_the_evidence_is_on_the_page() -> None:
     """Each row has its evidence, and a sentence counts it and explains rows that are only inferred."""
     rows = [result(1, evidence="response"), result(2, evidence="inferred"), result(3, Outcome.NOT_LEADER, "not_needed")]
     page = written(rows)
-    assert [row[-1] for row in data(page, "rows")] == ["response", "inferred", ""]
+    assert [row[10] for row in data(page, "rows")] == ["response", "inferred", ""]
     assert "Evidence of the outcomes: 1 response, 1 inferred. 1 row: prior role unknown" in page
     assert "Evidence of the outcomes" not in written([result(3, Outcome.NOT_LEADER, "not_needed")])
+
+
+def test_names_are_on_the_page() -> None:
+    """A row has its names beside its ids, and a room with problems is shown by its name."""
+    rows = [
+        result(1)._replace(room_name="finance", username="alice"),
+        result(2, Outcome.FAILED, "why")._replace(room_name="<ops>", username="@bob:remote.example"),
+    ]
+    page = written(rows)
+    assert [row[11:] for row in data(page, "rows")] == [["#finance", "@alice"], ["#<ops>", "@bob:remote.example"]]
+    assert "#&lt;ops&gt;" in page

@@ -52,7 +52,7 @@ REMOVED, NOT_LEADER, FAILED = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILE
         (UNREAD, GONE, [removal()], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
         (UNREAD, GONE, [removal("admin")], SOON, (NOT_LEADER, "removed_by_other", Evidence.MESSAGE)),
         (UNREAD, GONE, [], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
-        (UNREAD, HAS, [], SOON, (FAILED, ROLE_UNCHANGED, Evidence.ROLES)),
+        (UNREAD, HAS, [], SOON, (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)),
         (UNREAD, LEFT, [], SOON, None),
     ],
 )

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from rolecall.engine.throttle.clock_bounds import DRIFT
 from rolecall.engine.throttle.route_limiter import FIRST_PAUSE, LONGEST_PAUSE, Delay, DelayReason, RouteSchedule
-from rolecall.engine.throttle.server_clock import DRIFT, ServerClock
+from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import NOW, SAFETY, SCOUT_TIMEOUT, FixedWindowTracker
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, TIMEOUT, reply, windowed
@@ -229,9 +230,9 @@ def test_refusals_without_a_word_double_the_pause() -> None:
     assert pauses(schedule, 8) == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE]
     schedule.reserve(1e6)
     schedule.record_response(OK._replace(received_at=1e6), refused=False)
-    schedule.reserve(1e6)
-    schedule.record_response(reply(429, b"", at=1e6), refused=True)
-    assert schedule.reserve(1e6) == Delay(1e6 + FIRST_PAUSE, DelayReason.REFUSED)
+    schedule.reserve(1e6 + 9)
+    schedule.record_response(reply(429, b"", at=1e6 + 9), refused=True)
+    assert schedule.reserve(1e6 + 9) == Delay(1e6 + 9 + FIRST_PAUSE, DelayReason.REFUSED)
 
 
 def test_refusals_without_end_keep_the_longest_pause() -> None:
@@ -245,13 +246,13 @@ def test_calls_refused_together_are_one_refusal() -> None:
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
     for _ in range(5):
-        assert schedule.reserve(1.0) is None
+        assert schedule.reserve(9.0) is None
     for _ in range(5):
-        schedule.record_response(reply(429, b"", at=1.1), refused=True)
-    assert schedule.reserve(1.2) == Delay(1.1 + FIRST_PAUSE, DelayReason.REFUSED)
-    schedule.reserve(3.0)
-    schedule.record_response(reply(429, b"", at=3.0), refused=True)
-    assert schedule.reserve(3.0) == Delay(3.0 + 2 * FIRST_PAUSE, DelayReason.REFUSED)
+        schedule.record_response(reply(429, b"", at=9.1), refused=True)
+    assert schedule.reserve(9.2) == Delay(9.1 + FIRST_PAUSE, DelayReason.REFUSED)
+    schedule.reserve(11.0)
+    schedule.record_response(reply(429, b"", at=11.0), refused=True)
+    assert schedule.reserve(11.0) == Delay(11.0 + 2 * FIRST_PAUSE, DelayReason.REFUSED)
 
 
 def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:

@@ -21,7 +21,7 @@ from rolecall.files.output.report import (
     belongs_in_retry_csv,
     report_header,
 )
-from rolecall.models import BadRow, Json, Outcome, Result, Row
+from rolecall.models import JobRow, Json, Outcome, Result, Row
 from rolecall.text import UNSAFE
 from tests.support.job_files import extra_columns, usable_ids, write_report
 from tests.support.job_files import usable as usable_texts
@@ -35,7 +35,7 @@ def result(room_id: str = "r", user_id: str = "u", outcome: Outcome = Outcome.RE
     return made._replace(**fields)
 
 
-def rows_of(path: Path) -> list[Row | BadRow]:
+def rows_of(path: Path) -> list[JobRow]:
     """Return the rows of a report, read as a job file."""
     with open_job(str(path)) as job:
         return list(job.rows())
@@ -50,8 +50,8 @@ def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "report.csv").read_bytes().decode() == (
         ",".join(REPORT_COLUMNS) + "\r\n"
         '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
-        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response\r\n"
-        ",,u,invalid,,,,,0,,,,\r\n"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,,\r\n"
+        ",,u,invalid,,,,,0,,,,,,\r\n"
     )
 
 
@@ -195,6 +195,7 @@ def test_an_invalid_id_stays_invalid(room_id: str) -> None:
         job = Path(name) / "job.json"
         job.write_bytes(orjson.dumps([[room_id, "u"]]))
         (before,) = rows_of(job)
-        write_report(Path(name), [result(before.room_id, outcome=Outcome.INVALID)], [])
+        invalid = result(before.room_id, outcome=Outcome.INVALID)._replace(room_name=before.room_name)
+        write_report(Path(name), [invalid], [])
         (after,) = rows_of(Path(name) / "report.csv")
     assert type(before) is type(after)

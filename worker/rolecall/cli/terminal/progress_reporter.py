@@ -15,26 +15,32 @@ from rolecall.app.observer import (
     FindStarted,
     Notice,
     NotUndone,
+    OffboardPreview,
     OpenRows,
+    ReadingRemovals,
     Resumed,
     ResumingEdited,
     RunPreview,
     ShuttingDown,
+    StoreLocked,
+    UnreadableRuns,
 )
+from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.log_setup import open_logs
+from rolecall.display.log_setup import LogForm, open_logs
 from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Progress
-from rolecall.text import plural, rfc3339
+from rolecall.text import format_duration, format_room, plural, rfc3339
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
 LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
 MIN_REPORTED_SECONDS = 10.0
-"""Estimated seconds of a search from which on they are shown."""
+"""Estimated seconds of reading from which on they are shown."""
 
 
 class ProgressReporter:
@@ -44,7 +50,6 @@ class ProgressReporter:
         """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
-        self.colors = drawable and not environ.get("NO_COLOR")
         self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
@@ -54,7 +59,11 @@ class ProgressReporter:
         if not self.mode.quiet:
             console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return whether there is a terminal to ask on, and --yes was not given."""
+        return not self._assume_yes and console.has_terminal()
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
         if self._assume_yes:
             return True
@@ -63,15 +72,24 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
-        self._log = log if path is None else log.bind(run=path.parent.name)
+        log = open_logs(terminal, path, hide=hide, form=self._log_form())
+        self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
+
+    def _log_form(self) -> LogForm:
+        if self.mode.json_lines:
+            return LogForm.JSON
+        return LogForm.LINES if self.screen is None else LogForm.SCREEN
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
+        if isinstance(notice, StoreLocked) and self._log is not None:
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))
+            if not self.mode.quiet:
+                return
         sentence = format_notice(notice)
         if sentence and is_urgent(notice):
             self.print_urgent(sentence)
@@ -114,6 +132,10 @@ class ProgressReporter:
                     log.info("progress", **fields(tracker.progress()))
 
 
+def _path_of(target: Target) -> Path:
+    return target if isinstance(target, Path) else target.path
+
+
 def fields(progress: Progress) -> dict[str, object]:
     """Return the values of a `progress` event, without those that are not known."""
     values: dict[str, object] = {"done": progress.done, "total": progress.total}
@@ -126,17 +148,41 @@ def fields(progress: Progress) -> dict[str, object]:
         values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
+    if progress.retries:
+        values["retries"] = progress.retries
     return values
 
 
-def format_question(preview: RunPreview) -> str:
+def format_question(preview: RunPreview | OffboardPreview) -> str:
     """Format the question before the first row is sent."""
+    if isinstance(preview, OffboardPreview):
+        return _format_offboard_question(preview)
     operation = preview.operation
-    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
-    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
-    question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
-    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    verb = "Add" if operation.adds else "Remove"
+    question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
+    question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.resumed is not None:
+        question = f"{format_resumed(preview.resumed)}. {question}"
+    if preview.forecast is None:
+        return question
+    return f"As the roles are now, {format_removals(preview.forecast, operation)}. {question}"
+
+
+def _format_offboard_question(preview: OffboardPreview) -> str:
+    first = preview.runs[0]
+    what = ", ".join(map(_format_rows, preview.runs))
+    figures = "; ".join(
+        format_removals(run.forecast, run.operation) for run in preview.runs if run.forecast is not None
+    )
+    question = f"Offboard {plural(preview.people, 'person', 'people')}: remove {what}"
+    question = f"{question} at {first.workspace} as {first.account}?"
+    return f"As the roles are now, {figures}. {question}" if figures else question
+
+
+def _format_rows(preview: RunPreview) -> str:
+    kind = preview.operation.kind.removesuffix("s")
+    names = f" ({', '.join(format_room('', name) for name in preview.room_names)})" if preview.room_names else ""
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}{names}"
 
 
 def format_resumed(resumed: Resumed) -> str:
@@ -147,18 +193,21 @@ def format_resumed(resumed: Resumed) -> str:
 
 def is_urgent(notice: Notice) -> bool:
     """Return whether a notice is shown with --quiet too."""
-    return isinstance(notice, ShuttingDown | Aborted)
+    return isinstance(notice, ShuttingDown | Aborted | StoreLocked)
 
 
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
-        case ResumingEdited(resumed):
-            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
+        case ResumingEdited() | UnreadableRuns():
+            return _format_earlier_run(notice)
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case StoreLocked(store, seconds):
+            what = f"Another program has locked the run store {store}"
+            return f"{what}: nothing is sent meanwhile. Waiting for it, {format_duration(seconds)} at most."
         case NotUndone():
             return _format_not_undone(notice)
         case OpenRows(rows, seconds):
@@ -166,6 +215,19 @@ def format_notice(notice: Notice) -> str:
             return f"{what}. Reading again in {seconds:.0f} s."
         case FindStarted():
             return _format_find_started(notice)
+        case ReadingRemovals(rooms, estimate):
+            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
+                return ""
+            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+
+
+def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:
+    if isinstance(notice, ResumingEdited):
+        return f"The job was edited: going on with its unfinished run: {format_resumed(notice.resumed)}."
+    one = "it is" if notice.number == 1 else "one of them is"
+    problem = f"{notice.folder}: {notice.problem.rstrip('.')}"
+    what = f"{plural(notice.number, 'earlier run')} of this job cannot be read ({problem})"
+    return f"{what}. If {one} unfinished, what it has changed counts as changed before this run."
 
 
 def _format_not_undone(notice: NotUndone) -> str:

@@ -15,7 +15,7 @@ from rolecall.display.html_report.report_model import SessionSpan, build_report_
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
 from rolecall.models import MAX_ID_LENGTH, OUTCOMES, Outcome, Result
-from rolecall.text import sanitise
+from rolecall.text import format_room, format_user, sanitise
 
 MAX_ROWS = 100_000
 """Rows in the report's table."""
@@ -32,7 +32,7 @@ COLUMNS = (
     ("message", "message"),
     ("evidence", "evidence"),
 )
-"""The columns in the order of a row's values, each with its heading."""
+"""The columns in the order of a row's values, each with its heading; then come the names of the room and the user."""
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -54,15 +54,19 @@ class ReportContext(NamedTuple):
     is_retryable: Callable[[Result], bool]
     """Return whether a row is in `retry.csv`."""
     version: str
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
+    since_last_run: str = ""
+    """How the outcomes have changed since the run before."""
 
 
 @contextmanager
 def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) -> Iterator[Callable[[Result], object]]:
     """Write the report of a run: yield a function that writes one result; the end of the block completes the file."""
-    workspace, operation, run = (
-        sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run)
+    workspace, operation, run, reason = (
+        sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run, context.reason)
     )
-    context = context._replace(workspace=workspace, operation=operation, run=run)
+    context = context._replace(workspace=workspace, operation=operation, run=run, reason=reason)
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _asset("page.js")
     file.write(_head(templates, context, script))
@@ -153,6 +157,8 @@ class RowWriter:
             result.duration_ms,
             sanitise(message, limit=MAX_MESSAGE_LENGTH) if message else "",
             result.evidence,
+            sanitise(format_room("", result.room_name), limit=MAX_ID_LENGTH),
+            sanitise(format_user("", result.username), limit=MAX_ID_LENGTH),
         )
         self._file.write((",\n" if self.rows else "[\n") + script_json(cells))
         self.rows += 1

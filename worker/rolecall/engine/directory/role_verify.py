@@ -74,6 +74,13 @@ def is_in_doubt(pair: Pair) -> bool:
     return pair.outcome is Outcome.UNKNOWN or (pair.outcome is None and pair.in_doubt)
 
 
+async def read_doubts(store: RunStore, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
+    """Return what the store knows of the calls of some rows."""
+    results = await store.results_by_key([pair.key for pair in pairs])
+    known = {(row.room_id, row.user_id): Doubt(row.prior, row.attempted_at) for row in results}
+    return {pair: known[pair.room_id, pair.user_id] for pair in pairs}
+
+
 def is_verifiable(pair: Pair) -> bool:
     """Return whether the outcome of a row says what its role must be, or reading the role back settles the row."""
     return pair.outcome in DONE or pair.outcome in NOTHING_TO_DO or is_in_doubt(pair)
@@ -161,7 +168,7 @@ class RoleVerification:
         """
         if not states:
             return []
-        doubts = await self._doubts(list(states))
+        doubts = await read_doubts(self._store, list(states))
         now = self._clock.wall_ms()
         ready = {pair: reading for pair, reading in states.items() if not self._may_arrive(doubts[pair], reading, now)}
         messages = await self._messages({pair: doubts[pair] for pair in ready})
@@ -180,11 +187,6 @@ class RoleVerification:
         for pair in still_open:
             self._open[pair.key] = arrives_until(doubts[pair], self._settings.late_arrival)
         return rows
-
-    async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
-        results = await self._store.results_by_key([pair.key for pair in pairs])
-        known = {(row.room_id, row.user_id): Doubt(row.prior, row.attempted_at) for row in results}
-        return {pair: known[pair.room_id, pair.user_id] for pair in pairs}
 
     def _may_arrive(self, doubt: Doubt, reading: RoleReading, now: int) -> bool:
         """Return whether the role is as before, and a call may still change it."""

@@ -106,6 +106,10 @@ class RouteSchedule:
             self._rate.record_preparation(prepared_in)
         return self._rate.assign_slot(now)
 
+    def record_departure(self, now: float) -> None:
+        """Record that a call that had its slot leaves now."""
+        self._rate.record_departure(now)
+
     def cancel_reservation(self) -> None:
         """Record that an admitted call could not be prepared."""
         self._rate.cancel_reservation()
@@ -124,7 +128,7 @@ class RouteSchedule:
             self._pause_after_refusal(reply)
         elif reply.status < 500:
             self._refusals = self._unexplained = 0
-            self._learnt.record_acceptance(reply.received_at)
+            self._learnt.record_acceptance(reply.sent_at, reply.received_at)
         elif (seconds := retry_after(reply)) is not None:
             self._pause(reply.received_at, seconds)
         elif reply.status == UNAVAILABLE:
@@ -209,6 +213,7 @@ class RouteLimiter:
         except BaseException:
             self.cancel()
             raise
+        self._schedule.record_departure(now)
 
     async def _wait_in_queue(self) -> None:
         self._queued += 1

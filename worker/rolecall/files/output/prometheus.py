@@ -1,9 +1,12 @@
 """Metrics of the last run in Prometheus' text format, for node_exporter's textfile collector."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from rolecall.file_access import in_open_directory
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.text import sanitise
 
@@ -11,6 +14,9 @@ FILE_MODE = 0o644
 """The collector runs as another user. The file has counts and no ids, so that others may read it."""
 MAX_LABEL_LENGTH = 300
 """Characters."""
+MAX_FILE_SIZE = 1_000_000
+"""Characters of an earlier file that are kept."""
+RUNNING_SINCE = "rolecall_running_since_timestamp_seconds"
 _FILE_START = b"# HELP rolecall_"
 
 
@@ -27,6 +33,8 @@ class RunMetrics(NamedTuple):
     exit_code: int
     rows: Sequence[tuple[str, str, int]]
     """Outcome, reason and number of rows, each pair once; empty if the command ended before it had rows."""
+    people: Mapping[str, int] = MappingProxyType({})
+    """People of an offboarding by what is known of them; empty for a run."""
 
 
 class Metric(NamedTuple):
@@ -41,7 +49,7 @@ class Metric(NamedTuple):
 def is_foreign_file(path: Path) -> bool:
     """Return whether there is something at `path` that `write_metrics` has not written."""
     try:
-        with path.open("rb") as file:
+        with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), "rb") as file:  # noqa: PTH123
             return not file.read(len(_FILE_START)).startswith(_FILE_START)
     except FileNotFoundError:
         return False
@@ -53,6 +61,23 @@ def write_metrics(path: Path, run: RunMetrics) -> None:
     """Write the metrics of a run atomically to `path`, mode 0644. Raises OSError."""
     with replace_atomically(path, mode=FILE_MODE) as file:
         file.write(format_metrics(run))
+
+
+def write_start(path: Path, workspace: str, operation: str, job: str, started_at: float) -> None:
+    """Add to the metrics of the last run that another is running since `started_at`; `write_metrics` removes it.
+
+    Raises OSError.
+    """
+    try:
+        with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), encoding="utf-8") as file:  # noqa: PTH123
+            last = file.read(MAX_FILE_SIZE)
+    except FileNotFoundError:
+        last = ""
+    kept = [line for line in last.splitlines(keepends=True) if RUNNING_SINCE not in line]
+    metric = Metric(RUNNING_SINCE, "When the command started that has not ended yet.", [({}, started_at)])
+    labels = {"workspace": workspace, "operation": operation, "job": job}
+    with replace_atomically(path, mode=FILE_MODE) as file:
+        file.writelines([*kept, *_lines(metric, labels)])
 
 
 def format_metrics(run: RunMetrics) -> str:
@@ -70,6 +95,8 @@ def _metrics(run: RunMetrics) -> Iterator[Metric]:
     yield Metric(f"{prefix}_exit_code", "The command's exit code; 0 is success.", [({}, run.exit_code)])
     rows = [({"outcome": outcome, "reason": reason}, float(number)) for outcome, reason, number in run.rows]
     yield Metric(f"{prefix}_rows", "Rows of the run's report, by outcome and reason.", rows)
+    people = [({"state": state}, float(number)) for state, number in run.people.items()]
+    yield Metric(f"{prefix}_people", "People on the list of an offboarding, by what is known of them.", people)
 
 
 def _lines(metric: Metric, common: Mapping[str, str]) -> Iterator[str]:

@@ -44,14 +44,15 @@ def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, sto
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
     """Convert a row of SQLite to a pair."""
-    key, line, room, user, outcome, reason, in_doubt = row
-    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "", bool(in_doubt))
+    key, line, room, user, outcome, reason, in_doubt, room_name, username = row
+    recorded = None if outcome is None else Outcome(outcome)
+    return Pair(key, line, room, user, recorded, reason or "", bool(in_doubt), room_name or "", username or "")
 
 
 def to_result(row: tuple[Any, ...], stop: str) -> Result:
     """Return the row of the report; `stop` is the stop reason of the latest session."""
     _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, *rest = row
-    extra, in_doubt, evidence, *prior, attempted_at = rest
+    extra, in_doubt, evidence, state, read_at, username, accounts, attempted_at, room_name, user_name = rest
     reported, why = reported_outcome(outcome, reason, in_doubt, stop)
     if outcome is None:  # what an earlier session recorded does not describe the row any more
         status = error_type = message = finished = took = evidence = None
@@ -59,15 +60,19 @@ def to_result(row: tuple[Any, ...], stop: str) -> Result:
     further: dict[str, Json] = orjson.loads(extra) if extra else {}
     return Result(
         line, room, user, reported, why, status, *words, attempts, started, finished, took, further,
-        evidence or "", to_prior(*prior), attempted_at,
+        evidence or "", to_prior(state, read_at, username, accounts), attempted_at,
+        room_name or "", username or user_name or "",
     )  # fmt: skip
 
 
 def to_due_row(row: tuple[Any, ...]) -> tuple[int, DueRow]:
     """Return the due row that a row of SQLite stands for, with its place."""
-    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at = row
+    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *names = row
     prior = None if state is None else to_prior(state, read_at, username, accounts)
-    return place, DueRow(key, line, room, user, attempts, bool(in_doubt), prior, attempted_at)
+    room_name, user_name = names
+    return place, DueRow(
+        key, line, room, user, attempts, bool(in_doubt), prior, attempted_at, room_name or "", user_name or ""
+    )
 
 
 def to_prior(state: str | None, read_at: int | None, username: str | None, accounts: str | None) -> Prior:
@@ -91,7 +96,7 @@ def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, .
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:
     """Return the values of a prior state for WRITE_PRIOR."""
-    return record.key, *_prior_columns(record.prior)
+    return record.key, *_prior_columns(record.prior), record.room_name
 
 
 def _prior_columns(prior: Prior) -> tuple[PriorState, int | None, str, str]:
