@@ -94,8 +94,11 @@ class NameLookup:
         """
         swapped = key.name.swapcase()
         if swapped == key.name and may_be_name(key.name):
-            message = f"{key.name} is the id of {format_user(with_id.user_id, with_id.username)}, and perhaps a username."
-            return _not_found(key, USER_NAME_NOT_FOUND, f"{message} Write it in a column userId if it is the id.")
+            user = format_user(with_id.user_id, with_id.username)
+            message = (
+                f"{key.name} is the id of {user}, and perhaps a username. Write it in a column userId if it is the id."
+            )
+            return _not_found(key, USER_NAME_NOT_FOUND, message)
         named = await self._read_user(key, swapped) if swapped != key.name else None
         is_other = named is not None and named.username.lower() == key.name.lower()
         user = named if named is not None and is_other else with_id
