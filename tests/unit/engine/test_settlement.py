@@ -219,7 +219,8 @@ def added(account: str, at: int = READ_AT + 1, *, user: str = "anna", role: str 
         ([removed("bot-1", READ_AT - MESSAGE_TOLERANCE - 1)], Messages.NONE),
         ([removed("bot-1", READ_AT - MESSAGE_TOLERANCE - 1), removed("boss")], Messages.OTHERS),
         # A later addition cancels what came before it; perhaps the reading came after both, perhaps between them.
-        ([removed("boss"), added("boss", READ_AT + 2)], Messages.NONE),
+        ([added("boss")], Messages.NONE),
+        ([removed("boss"), added("boss", READ_AT + 2)], Messages.UNSURE),
         ([removed("bot-1"), added("boss", READ_AT + 2)], Messages.UNSURE),
         ([removed("bot-1"), added("boss", READ_AT + 2), removed("boss", READ_AT + 3)], Messages.UNSURE),
         ([removed("boss"), added("boss", READ_AT + 2), removed("bot-1", READ_AT + 3)], Messages.OURS),
@@ -322,10 +323,11 @@ def test_ours_needs_a_message_of_ours_that_nothing_cancels(messages: list[RoleMe
     change = find_change(messages, PRIOR, REMOVE_LEADER)
     own = [each for each in messages if (each.username, each.role) == ("anna", "leader")]
     own = [each for each in own if each.at >= READ_AT - MESSAGE_TOLERANCE]
+    has_any = any(not each.adds for each in own)
     has_ours = any(each.account_id in PRIOR.accounts and not each.adds for each in own)
     while any(each.adds for each in own):
         own = own[[each.adds for each in own].index(True) + 1 :]
     accounts = {each.account_id for each in own}
-    others = Messages.UNSURE if has_ours else Messages.OTHERS if accounts else Messages.NONE
+    others = Messages.OTHERS if accounts and not has_ours else Messages.UNSURE if has_any else Messages.NONE
     expected = Messages.OURS if accounts & {"bot-1", "bot-2"} else others
     assert change is expected

@@ -65,8 +65,8 @@ class Messages(Enum):
     NONE = auto()
     """There is no such message, or messages could not be read."""
     UNSURE = auto()
-    """They may be about another user, where this one was renamed; or others changed back what we changed, and the prior
-    state is unknown or was read at about the same time."""
+    """They may be about another user, where this one was renamed; or a change was changed back, so that it depends on
+    the exact time of the readings which one they saw."""
 
 
 class Verdict(Enum):
@@ -225,8 +225,10 @@ def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operat
     change = _find_last_change(messages, prior, operation)
     if change is Messages.OURS or (can_change(prior.state, operation) and has_changed_it(messages, prior, operation)):
         return Messages.OURS
-    # Ours was changed back at about the time of the reading, or after it where the prior state is unknown.
-    is_unsure = any(_find_last_change([message], prior, operation) is Messages.OURS for message in messages)
+    # Ours was changed back at about the time of the prior reading, or after it where the prior state is unknown; or
+    # another's was changed back, perhaps between the last reading and that of the messages.
+    changes = {_find_last_change([message], prior, operation) for message in messages}
+    is_unsure = Messages.OURS in changes or (change is Messages.NONE and Messages.OTHERS in changes)
     return Messages.UNSURE if is_unsure else change
 
 
