@@ -71,6 +71,7 @@ LOSSES: dict[str, tuple[Callable[[Path], object], str]] = {
         "keep it. A new run needs another --out",
     ),
     "wal": (lambda folder: (folder / "ledger.sqlite-wal").unlink(), "What was recorded is safe"),
+    "lock": (lambda folder: (folder / "run.lock").unlink(), "What was recorded is safe"),
     "moved": (lambda folder: folder.rename(folder.with_name("away")), "move it back"),
     "all": (shutil.rmtree, "A new run does not know of this one"),
 }
@@ -107,7 +108,7 @@ async def test_a_lost_store_stops_the_run_with_true_words(tmp_path: Path, loss: 
     assert "Traceback" not in ended.stderr
     assert len(taken) < 300
     assert again.code == 0, again.stderr
-    if loss in ("wal", "moved"):
+    if loss in ("wal", "lock", "moved"):
         assert {outcome for outcome, _ in outcomes(tmp_path / "o")} == {"removed"}
         assert "run resumed" in again.stderr
     assert all(world.removals(*pair) == 1 for pair in pairs)
@@ -226,3 +227,18 @@ async def test_a_folder_behind_the_link_of_another_user_is_refused(tmp_path: Pat
     assert list((tmp_path / "ours").iterdir()) == []
     assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o755
     assert world.calls == []
+
+
+@pytest.mark.parametrize("name", ["run.lock", "ledger.sqlite"])
+async def test_a_reader_waits_for_no_pipe(tmp_path: Path, name: str) -> None:
+    """`status` and `report` of a run with a pipe in the place of a file name it in one line, at once."""
+    job = write_job(tmp_path / "job.csv", many(5))
+    async with Sandbox(leader_world(many(5))) as sandbox:
+        await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=environment(sandbox.url))
+    (tmp_path / "o" / name).unlink()
+    os.mkfifo(tmp_path / "o" / name)
+    for verb in ("status", "report"):
+        ended = await rolecall(verb, "o", cwd=tmp_path, env={})
+        assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended.stderr
+        assert "[Errno" not in ended.stderr
+        assert name in ended.stderr

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from tests.simulation.defects import Defect, with_defect
 from tests.simulation.play import Played, simulate
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True)
+class Totals:
     """The figures of many simulations."""
 
     simulations: int = 0
@@ -18,7 +20,7 @@ class Totals(NamedTuple):
     requests: int = 0
     sessions: int = 0
     faults: int = 0
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[str] = field(default_factory=Counter)
 
     def plus(self, played: Played) -> "Totals":
         """Return the totals with one more simulation."""

@@ -276,7 +276,9 @@ def _room_condemned() -> list[Replacement]:
 
     def classify(reply: Any, operation: Any) -> Any:
         result = right(reply, operation)
-        return result._replace(rule=result.rule._replace(scope=ErrorScope.ROOM)) if result.rule.reason == reason else result
+        if result.rule.reason != reason:
+            return result
+        return result._replace(rule=result.rule._replace(scope=ErrorScope.ROOM))
 
     return [(row_call, "classify", classify)]
 

@@ -47,4 +47,5 @@ def draw_interruption(random: Random, name: str) -> Interruption:
     seconds = random.choice((0.5, 1.5, 5.0, 30.0, 200.0, 4000.0))
     if kind is Kind.SET_CLOCK:
         seconds = random.choice((-3600.0, -5.0, 5.0, 86_400.0))
-    return Interruption(name, kind, random.choice((1, 5, 20, 60, 200)) * random.randint(1, 5), seconds, random.randint(1, 8))
+    after = random.choice((1, 5, 20, 60, 200)) * random.randint(1, 5)
+    return Interruption(name, kind, after, seconds, random.randint(1, 8))

@@ -108,7 +108,8 @@ class Judge:
         require("every row", outcome in ours, f"{result} has no outcome of this operation")
         if not self._was_changed_by_others(pair) and pair[0] in self._world.rooms:
             has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
-            require("state", has_role is self._operation.adds, f"{result}, but the role is {'' if has_role else 'not '}there")
+            there = "there" if has_role else "not there"
+            require("state", has_role is self._operation.adds, f"{result}, but the role is {there}")
 
     def _refusals(self, pair: Pair) -> frozenset[str]:
         """Return the reasons with which the server may refuse a call for this pair."""
@@ -176,8 +177,9 @@ class Judge:
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
             require("evidence", is_unsure, f"{result}: better evidence was there")
         elif evidence == Evidence.INFERRED and _is_known(result.prior):
-            doubts = [] if self._scenario.retries_failed else [sent for sent in calls[:-1] if not sent.is_sound and not _is_not_done(sent)]
-            require("evidence", not doubts, f"{result}: an earlier call may have been carried out: {doubts}")
+            earlier = [] if self._scenario.retries_failed else calls[:-1]
+            doubted = [sent for sent in earlier if not sent.is_sound and not _is_not_done(sent)]
+            require("evidence", not doubted, f"{result}: an earlier call may have been carried out: {doubted}")
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
             carried_out = [sent for sent in calls if sent.carried_out and not _is_not_done(sent)]
             if self._scenario.retries_failed:  # a row that failed was read again
@@ -233,10 +235,10 @@ class Judge:
         for first, second in pairwise(calls):
             before = (rows for session, rows in self._left_open.items() if session < first.session)
             was_in_doubt = was_in_doubt or any(pair in rows for rows in before)
-            is_settled = first.is_sound and not (was_in_doubt and _status(first) == 400 and second.session > first.session)
-            lost = pair in self._left_open.get(first.session, ()) and second.session > first.session
-            again = self._scenario.retries_failed and _status(first) == 400 and second.session > first.session
-            excused = not is_settled or lost or again
+            is_later, was_refused = second.session > first.session, _status(first) == 400
+            lost = pair in self._left_open.get(first.session, ()) and is_later
+            again = is_later and was_refused and (was_in_doubt or self._scenario.retries_failed)
+            excused = not first.is_sound or lost or again
             require("repetition", excused, f"{pair} was called again: {first} {second}")
             was_in_doubt = was_in_doubt or lost or (not first.is_sound and not _is_not_done(first))
 

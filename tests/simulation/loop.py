@@ -44,7 +44,7 @@ class SimulationLoop(VirtualLoop):
         """The tasks that are not done, in the order of their creation."""
         self.problems: list[str] = []
         self._created = 0
-        self.set_task_factory(self._create)
+        self.set_task_factory(self._create)  # type: ignore[arg-type]  # typeshed has a union of coroutines
         self.set_exception_handler(self._collect)
 
     def _create(

@@ -26,7 +26,7 @@ URL = "https://chat.example"
 ADDRESS = "10.0.0.1"
 """The worker's address, which the server's limiter sees."""
 HANGS = frozenset({Kind.HANG_BEFORE, Kind.HANG_AFTER, Kind.ENDLESS})
-BREAKS = frozenset({Kind.RESET_BEFORE, Kind.DROP_AFTER, Kind.TRUNCATED})
+BREAKS = frozenset({Kind.RESET_BEFORE, Kind.DROP_AFTER, Kind.TRUNCATED, Kind.WRONG_LENGTH})
 PADDING = {Kind.HUGE: b" " * MAX_RESPONSE_SIZE, Kind.BOMB: bytes(MAX_RESPONSE_SIZE)}
 """What the client reads of a body that is far too long."""
 
@@ -132,9 +132,7 @@ class Network:
         line.on_step("left")
         return sent
 
-    def _arrive(
-        self, line: Line, sent: Sent, request: Request, reply: asyncio.Future[tuple[Response, float]]
-    ) -> None:
+    def _arrive(self, line: Line, sent: Sent, request: Request, reply: asyncio.Future[tuple[Response, float]]) -> None:
         if self.server.is_down:
             _break(reply, ConnectionLost())
             return
@@ -175,8 +173,6 @@ def _is_genuine(response: Response, kind: Kind | None) -> bool:
 
 
 def _spoiled(response: Response, kind: Kind | None) -> Response:
-    if kind is Kind.WRONG_LENGTH:
-        return Response(response.status, response.body[: len(response.body) // 2], response.headers)
     if kind in PADDING:
         return Response(response.status, PADDING[kind], response.headers)
     return response

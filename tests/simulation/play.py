@@ -7,12 +7,13 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from rolecall.app.undo_run import rows_to_undo
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks
+from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
@@ -39,7 +40,8 @@ RESTARTED_AFTER = 31.0
 NOTHING: frozenset[str] = frozenset()
 
 
-class Played(NamedTuple):
+@dataclass(frozen=True)
+class Played:
     """One simulation."""
 
     seed: int
@@ -52,7 +54,7 @@ class Played(NamedTuple):
     """Rows of the job before any was left out."""
     requests: int = 0
     sessions: int = 0
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[str] = field(default_factory=Counter)
 
     @property
     def digest(self) -> str:
@@ -202,7 +204,8 @@ class Play:
         except TimeoutError:
             raise Violation("liveness", f"the session did not end within {patience:.0f} s") from None
         self._store = process.store
-        stop = "killed" if not process.line.is_alive else process.stop.reason or (process.failure and "preflight") or None
+        stop = process.stop.reason or ("preflight" if process.failure else None)
+        stop = stop if process.line.is_alive else StopReason.KILLED
         record = SessionRecord(
             number,
             due,
@@ -230,12 +233,9 @@ class Play:
     def _arrange_the_world(self) -> None:
         """Let others act after so many requests of the worker."""
         scenario, server = self.scenario, self.scenario.server
-        events: list[tuple[int, str, Any]] = [
-            *((each.after, each.name, each) for each in scenario.other_changes),
-            *((each.after, each.name, each) for each in scenario.other_clients),
-            *((each.after, each.name, each) for each in scenario.restarts),
-        ]
-        self._to_come = events = sorted((each for each in events if each[1] not in self.without), key=lambda each: each[:2], reverse=True)
+        acting: list[Any] = [*scenario.other_changes, *scenario.other_clients, *scenario.restarts]
+        wanted = [(each.after, each.name, each) for each in acting if each.name not in self.without]
+        self._to_come = events = sorted(wanted, key=lambda each: each[:2], reverse=True)
         acts = {"other change": self._change, "other client": self._use_window, "restart": self._restart}
 
         def look() -> None:
@@ -298,7 +298,8 @@ class Play:
     async def _undo(self, before: set[Pair]) -> None:
         """Undo the run with a run of its own."""
         scenario = self.scenario
-        rows = [row async for page in rows_to_undo(self._store, scenario.operation.done, inferred=False) for row in page]
+        pages = rows_to_undo(self._store, scenario.operation.done, inferred=False)
+        rows = [row async for page in pages for row in page]
         pairs = [(row.room_id, row.user_id) for row in rows]
         results = [result async for page in self._store.results() for result in page]
         if pairs:

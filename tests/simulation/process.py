@@ -77,12 +77,11 @@ class Process:
             self.network.faults[planned.name] = None
             self.network.note("interrupted", planned.kind.name, what)
             self._interrupt(planned)
-        elif planned.kind is Kind.INTERRUPT_TWICE and self.stop.reason is StopReason.INTERRUPTED:
-            if self._steps == planned.after + planned.second_after:
-                self.was_cut_off = True
-                self.network.note("interrupted again", what)
-                if self._session is not None:
-                    self._session.cancel()
+        is_second = planned.kind is Kind.INTERRUPT_TWICE and self.stop.reason is StopReason.INTERRUPTED
+        if is_second and self._steps == planned.after + planned.second_after and self._session is not None:
+            self.was_cut_off = True
+            self.network.note("interrupted again", what)
+            self._session.cancel()
 
     def _interrupt(self, planned: Interruption) -> None:
         match planned.kind:
@@ -139,10 +138,13 @@ class Process:
         if self._session is not None and not self._session.cancelled():
             self._session.exception()  # of no interest: the process is dead
 
-    async def run(self, operation: Operation, settings: Settings, timeout: float) -> None:
-        """Run one session as the command does: preflight, then every due row."""
+    async def run(self, operation: Operation, settings: Settings, patience: float) -> None:
+        """Run one session as the command does: preflight, then every due row.
+
+        `patience`: the seconds that the client waits for a response.
+        """
         store = self.store
-        async with SimulatedClient(self.network, self.line, self._loop, timeout) as client:
+        async with SimulatedClient(self.network, self.line, self._loop, patience) as client:
             try:
                 reply = await fetch_current_user(client, settings.outage_timeout, lambda _: None)
                 account = parse_account(reply, URL)

@@ -265,10 +265,11 @@ def _other_changes(
     """Return what another administrator does, at most one thing for each pair."""
     members = [(room, user) for room, user in pairs if user in world.rooms[room].members]
     chosen = random.sample(members, k=min(len(members), random.choice((0, 0, 0, 2, 6, 15))))
-    return [
-        OtherChange(f"other change {place}", random.randint(1, requests), pair, (random.random() < 0.3) != operation.adds)
-        for place, pair in enumerate(chosen)
-    ]
+    changes = []
+    for place, pair in enumerate(chosen):
+        adds = (random.random() < 0.3) != operation.adds
+        changes.append(OtherChange(f"other change {place}", random.randint(1, requests), pair, adds))
+    return changes
 
 
 def _other_clients(random: Random, limits: LimiterSettings | None, requests: int) -> list[OtherClient]:

@@ -143,10 +143,13 @@ def ideal(scenario: Scenario, record: SessionRecord) -> float:
     settings, limits = scenario.settings, None if scenario.is_exempt else scenario.server.limits
     seconds = 0.0
     for route, calls in Counter(sent.route for sent in record.sent).items():
-        by_rate = 0.0 if settings.rate is None else (calls - 1) / settings.rate
-        by_window = 0.0 if limits is None else (math.ceil(calls / limits.calls) - 1) * limits.seconds
         at_once = settings.concurrency if route in CHANGES else 1
-        seconds += max(by_rate, by_window, calls * _round_trip(scenario) / at_once)
+        each = max(_round_trip(scenario) / at_once, 0.0 if settings.rate is None else 1 / settings.rate)
+        seconds += calls * each
+        if limits is not None:
+            full = math.ceil(calls / limits.calls) - 1
+            in_windows = full * (limits.seconds + _round_trip(scenario)) + (calls - full * limits.calls) * each
+            seconds += max(0.0, in_windows - calls * each)
     return seconds
 
 

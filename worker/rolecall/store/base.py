@@ -34,7 +34,7 @@ class StoreLoss(StrEnum):
     STORE = "store"
     """The store file: what it recorded can be read only as long as it is open."""
     HELPER = "helper"
-    """A helper file of the database; what was recorded is in the store file."""
+    """A helper file of the database, or the lock of the run; what was recorded is in the store file."""
     DIRECTORY = "directory"
     """The directory: the store is still in it, at another path."""
 

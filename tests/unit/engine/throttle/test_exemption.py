@@ -1,5 +1,6 @@
 """Accounts that the server counts and never refuses: one call beyond the limit proves it."""
 
+import asyncio
 from random import Random
 
 import pytest
@@ -131,3 +132,22 @@ async def test_one_probe_is_shared_by_all_routes() -> None:
     schedules[0].record_response(TOO_MANY._replace(received_at=3.1), refused=True)
     assert schedules[1].reserve(3.2) is not None
     assert result_of(TOO_MANY).rule.reason == "rate_limited"
+
+
+async def test_a_proof_on_one_route_ends_the_waiting_on_another() -> None:
+    """A call that waits for the end of its window leaves as soon as another route has proven that none is enforced."""
+    clock = virtual_clock()
+    controller = AdmissionController.build(Settings(rate=None), clock, may_be_exempt=True)
+    one, two = [controller.route(path, CallKind.CHANGE) for path in ("/one", "/two")]
+    reset = T + clock.now() + 60
+    for left in (2, 1, 0):
+        for route in (one, two):
+            answered(route._limiter._schedule, left, reset, at=clock.now())
+        await asyncio.sleep(1.0)
+    assert one._limiter._schedule.reserve(clock.now()) is None, "the probe"
+    waiting = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    proof = windowed(3, 0, reset, T + clock.now(), at=clock.now())
+    one._limiter.record_response(proof._replace(sent_at=clock.now() - 0.1), refused=False)
+    await asyncio.wait_for(waiting, 1.0)

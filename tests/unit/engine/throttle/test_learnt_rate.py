@@ -8,8 +8,10 @@ import pytest
 from rolecall.engine.throttle.rate_limiter import (
     BELOW,
     CLOSE,
+    FIRST_PATIENCE,
     MAX_CUTS,
     RECENT,
+    STEP,
     TRIAL,
     LearntLimit,
     LearntRate,
@@ -64,11 +66,18 @@ def test_a_refusal_halves_the_rate_and_calls_in_flight_beside_it_do_not() -> Non
 
 
 def test_a_refusal_long_after_the_last_accepted_call_shows_a_lower_rate() -> None:
-    """A call that is refused 0.1 s after the last accepted one shows a limit below ten a second."""
+    """A call that is refused 0.06 s after the last accepted one shows that 1/0.06 a second are too many."""
     rate = busy()
     rate.record_refusal(0.22, 0.25)
-    rate.record_refusal(0.30, 0.31)
-    assert interval(rate) == pytest.approx(0.2, rel=0.01)
+    rate.record_refusal(0.26, 0.27)
+    assert interval(rate) == pytest.approx(2 * 0.06, rel=0.01)
+
+
+def test_a_refusal_after_a_break_halves_the_rate_at_most() -> None:
+    """Calls that are not made at this rate may have come between, such as those of other clients."""
+    rate = busy()
+    rate.record_refusal(2.22, 2.25)
+    assert interval(rate) == pytest.approx(2 / 25.0, rel=0.01)
 
 
 def test_a_third_refusal_in_a_row_is_an_outage() -> None:
@@ -125,23 +134,38 @@ def test_one_refusal_cuts_a_found_rate_by_a_tenth_at_most() -> None:
 
 
 def test_the_rate_recovers_slowly_and_then_fully() -> None:
-    """It hardly grows within ten seconds; a minute without a refusal ends the limit; the own rate is never passed."""
-    rate = found(10.0)
-    intervals = []
-    for moment in (1.0, 10.0, 30.0, 60.0, 61.0):
-        accepted(rate, moment)
+    """A found rate stays for some calls; without a refusal the own rate is reached, and never passed."""
+    rate, now, intervals = found(10.0), 0.0, []
+    for _ in range(300):
+        now += interval(rate)
+        accepted(rate, now)
         intervals.append(interval(rate))
-    assert intervals[:2] == pytest.approx([0.1, 0.1], rel=0.02)
-    assert 0.02 < intervals[2] < 0.09
-    assert intervals[3:] == pytest.approx([0.02, 0.02], rel=0.01)
+    assert intervals[: FIRST_PATIENCE - 1] == pytest.approx([0.1] * (FIRST_PATIENCE - 1))
+    assert all(later <= earlier * STEP for earlier, later in pairwise(intervals))
+    assert intervals[-1] == pytest.approx(0.02, rel=0.01)
+    assert now <= 20.0
+
+
+def test_each_search_that_is_refused_doubles_the_calls_before_the_next_one() -> None:
+    """So the refusals that the searches cost become rare."""
+    rate, now, last, refused = found(9.9), 0.0, -math.inf, list[int]()
+    for number in range(600):
+        if now - last >= 0.1:
+            last = now
+            accepted(rate, now)
+        else:
+            refused.append(number)
+            rate.record_refusal(now, now)
+        now += interval(rate)
+    assert 2 <= len(refused) <= 12
+    assert refused[-1] <= 450, "the next search is far away"
 
 
 def test_an_unlimited_rate_recovers_too() -> None:
-    """After some minutes without a refusal the limiter counts as gone."""
+    """After hundreds of calls without a refusal the limiter counts as gone."""
     rate = busy(None)
     rate.record_refusal(0.201, 0.21)
-    moments = [0.21 + 0.2 * number for number in range(1, 1000)]
-    accepted(rate, *moments)
+    accepted(rate, *(0.21 + 0.2 * number for number in range(1, 1500)))
     assert interval(rate) == 0.0
 
 

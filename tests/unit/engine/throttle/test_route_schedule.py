@@ -54,7 +54,17 @@ def test_nothing_more_leaves_before_the_first_answer() -> None:
     assert schedule.reserve(0.0) == Delay(math.inf, DelayReason.ANSWER)
 
 
-@pytest.mark.parametrize("answer", [TIMEOUT, NO_CONNECTION, reply(502, b"<html>"), reply(429, b"")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TIMEOUT,
+        NO_CONNECTION,
+        reply(502, b"<html>"),
+        reply(429, b""),
+        reply(404, b"<html>"),
+        reply(200, b"{}"),
+    ],
+)
 def test_an_answer_that_tells_nothing_leaves_the_next_call_alone_too(answer: Reply | NoReply) -> None:
     """What Rocket.Chat itself did not answer does not mean that there is no limit."""
     schedule = route_schedule(None)
@@ -133,6 +143,15 @@ def test_an_answer_without_a_window_ends_the_one_that_was_known() -> None:
     assert schedule.reserve(1.0) is None
     schedule.record_response(reply(200, at=1.1), refused=False)
     assert [schedule.reserve(1.1) for _ in range(20)] == [None] * 20
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"success":false}', b'{"status":"ok"}'])
+def test_json_of_a_proxy_does_not_end_the_window_that_was_known(body: bytes) -> None:
+    """Only Rocket.Chat's own success without headers shows that the account is not limited any more."""
+    schedule = learnt(2, 1)
+    assert schedule.reserve(1.0) is None
+    schedule.record_response(reply(200, body, at=1.1), refused=False)
+    assert [schedule.reserve(1.1) for _ in range(20)].count(None) <= 1
 
 
 @pytest.mark.parametrize("orders", [(3, 2, 1), (1, 2, 3), (2, 1, 3)])

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def watched(folder: Path) -> Iterator[SqliteDatabase]:
     """Return a store with two rows, opened in its directory as a run does it."""
-    with OpenDirectory(folder) as directory, closing(SqliteDatabase(directory / FILE_NAME)) as database:
+    with RunLock(folder) as lock, closing(SqliteDatabase(lock.directory / FILE_NAME)) as database:
         import_rows(database, RUN, [row(2), row(3)])
         yield database
 
@@ -63,11 +63,21 @@ def swap_for_link(folder: Path) -> None:
         (replace_store, StoreLoss.STORE, "ledger.sqlite was deleted or replaced"),
         (delete("ledger.sqlite-wal"), StoreLoss.HELPER, "ledger.sqlite-wal was deleted"),
         (delete("ledger.sqlite-shm"), StoreLoss.HELPER, "ledger.sqlite-shm was deleted"),
+        (delete("run.lock"), StoreLoss.HELPER, "run.lock was deleted"),
         (lambda folder: folder.rename(folder.with_name("away")), StoreLoss.DIRECTORY, "o was moved"),
         (shutil.rmtree, StoreLoss.STORE, "ledger.sqlite was deleted"),
         (swap_for_link, StoreLoss.DIRECTORY, "o was moved or replaced"),
     ],
-    ids=["store deleted", "store replaced", "wal deleted", "shm deleted", "moved", "all deleted", "link"],
+    ids=[
+        "store deleted",
+        "store replaced",
+        "wal deleted",
+        "shm deleted",
+        "lock deleted",
+        "moved",
+        "all deleted",
+        "link",
+    ],
 )
 def test_the_next_commit_notices_a_loss(
     watched: SqliteDatabase, folder: Path, change: Callable[[Path], object], loss: StoreLoss, named: str

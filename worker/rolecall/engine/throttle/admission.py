@@ -84,6 +84,7 @@ class CallLimits(NamedTuple):
             self.rate, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
         )
         limiter = RouteLimiter(schedule, self.clock, on_delay)
+        self.exemption.on_news(limiter.look_anew)
         return limiter
 
 

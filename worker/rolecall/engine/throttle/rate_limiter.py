@@ -1,8 +1,8 @@
 """The own rate of calls: evenly spaced, without a burst above it, and slower where a hidden limiter refuses calls.
 
-A hidden limiter sends no headers, such as nginx `limit_req`: its rate is learnt from its refusals. As the adaptive
-retries of AWS: the rate is cut after a refusal and recovers slowly, the more so the longer nothing is refused. The
-bucket of such a limiter is full at each refusal, so what it accepted between two refusals is its rate.
+A hidden limiter sends no headers, such as nginx `limit_req`: its rate is searched between the accepted and the refused
+rates, and a little above again and again, so that it recovers. The bucket of such a limiter is full at each refusal, so
+what it accepted between two refusals is its rate.
 """
 
 import math
@@ -47,10 +47,12 @@ SHORTEST_MEASURE = 0.1
 """Seconds over which an unlimited rate is measured at the first refusal, at least."""
 BELOW, UNMEASURED_CUT, MAX_CUT = 0.98, 0.95, 0.9
 """Factors of a measured rate, of one that was refused too soon to be measured, and of the deepest single cut."""
-GROWTH = 12e-6
-"""The rate grows by the factor exp(GROWTH * t³) within t seconds without a refusal."""
-MAX_GROWTH = 20.0
-"""Natural logarithm of the factor at which the limiter counts as gone."""
+STEP = 1.25
+"""A found rate is searched anew up to this multiple."""
+FIRST_PATIENCE, MAX_PATIENCE = 16, 256
+"""Calls accepted at a found rate before it is searched anew: doubled by each refusal, the first again after success."""
+UNLIMITED_FROM = 10_000.0
+"""Calls a second that no run reaches: the limiter counts as gone."""
 
 
 class InvalidRateError(RolecallError, ValueError):
@@ -155,21 +157,13 @@ class LearntLimit(NamedTuple):
     refused_rate: float = math.inf
     """The lowest rate at which a call was refused."""
     is_found: bool = False
-    """True once the search has ended, and the rate recovers slowly."""
-
-    def recovered(self, now: float) -> float:
-        """Return the rate to which it has grown."""
-        if not self.is_found:
-            return self.rate
-        return self.rate * math.exp(min(MAX_GROWTH, GROWTH * max(0.0, now - self.since) ** 3))
+    """True after the search, until the rate is searched anew."""
+    patience: int = FIRST_PATIENCE
+    """Calls that must be accepted before it is searched anew."""
 
 
 class LearntRate:
-    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate.
-
-    First a search between the highest accepted and the lowest refused rate; then a slow growth, as TCP CUBIC: flat near
-    the rate of the last refusal, and faster the longer nothing is refused.
-    """
+    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate."""
 
     def __init__(self, rate: PacedRateLimiter) -> None:
         self.limiter = rate
@@ -201,9 +195,7 @@ class LearntRate:
         if limit is None or sent_at < limit.since:
             return
         self._accepted += 1
-        if limit.is_found:
-            self._slow_down(limit, now)
-        elif self._accepted >= TRIAL:
+        if self._accepted >= (limit.patience if limit.is_found else TRIAL):
             self._set(_search_higher(limit, now))
 
     def record_refusal(self, sent_at: float, now: float) -> bool:
@@ -226,48 +218,50 @@ class LearntRate:
 
     def _cut(self, sent_at: float, now: float) -> LearntLimit:
         limit = self._limit
-        if limit is not None and limit.is_found:
-            current = limit.recovered(now)
-            is_measured = self._measured >= ENOUGH
-            rate = BELOW * self._measured / (now - self._measured_since) if is_measured else UNMEASURED_CUT * current
-            return limit._replace(rate=min(max(rate, MAX_CUT * current), BELOW * current), since=now)
         if limit is None:
             own = self.limiter.per_second
             recent = len(self._accepted_at) / max(now - self._accepted_at[0], SHORTEST_MEASURE)
             limit = LearntLimit(own if own < math.inf else recent, now, refused_rate=own)
-        # The bucket was full: a call that is refused so long after the last accepted one shows a lower rate.
+        if limit.is_found:
+            is_measured = self._measured >= ENOUGH
+            seconds = max(now - self._measured_since, SHORTEST_MEASURE)
+            rate = BELOW * self._measured / seconds if is_measured else UNMEASURED_CUT * limit.rate
+            rate = min(max(rate, MAX_CUT * limit.rate), BELOW * limit.rate)
+            return limit._replace(rate=rate, since=now, patience=_longer(limit.patience))
+        # The bucket was full: a call that is refused so long after the last accepted one shows a lower rate. But half
+        # of the present one at least: after a break the time between the two shows nothing.
         gap = sent_at - self._last_sent
-        refused_rate = min(limit.refused_rate, 1.0 / gap if gap > 0 else math.inf)
-        return _search_lower(limit, refused_rate, now)
+        shown = max(1.0 / gap, limit.rate / 2) if gap > 0 else math.inf
+        return _search_lower(limit, min(limit.refused_rate, shown), now)
 
     def _set(self, limit: LearntLimit | None) -> None:
+        if limit is not None and limit.rate >= min(self.limiter.per_second, UNLIMITED_FROM):
+            limit = None
         self._limit, self._accepted = limit, 0
-        if limit is None:
-            self.limiter.slow_down(math.inf)
-        else:
-            self._slow_down(limit, limit.since)
-
-    def _slow_down(self, limit: LearntLimit, now: float) -> None:
-        rate = limit.recovered(now)
-        self.limiter.slow_down(rate)
-        if rate >= min(self.limiter.per_second, limit.rate * math.exp(MAX_GROWTH)):
-            self._limit = None
+        self.limiter.slow_down(math.inf if limit is None else limit.rate)
 
 
 def _search_lower(limit: LearntLimit, refused_rate: float, now: float) -> LearntLimit:
     """Return the limit after a refusal: between the two known rates, or half of the refused one."""
     accepted_rate = limit.accepted_rate if limit.accepted_rate < refused_rate else 0.0
     rate = math.sqrt(accepted_rate * refused_rate) if accepted_rate else min(limit.rate, refused_rate / 2)
-    return _end_search(LearntLimit(rate, now, accepted_rate, refused_rate))
+    return _end_search(LearntLimit(rate, now, accepted_rate, refused_rate, patience=_longer(limit.patience)))
 
 
 def _search_higher(limit: LearntLimit, now: float) -> LearntLimit:
-    """Return the limit after enough accepted calls: a rate between theirs and the refused one."""
-    rate = math.sqrt(limit.rate * limit.refused_rate) if limit.refused_rate < math.inf else 2 * limit.rate
-    return _end_search(LearntLimit(rate, now, limit.rate, limit.refused_rate))
+    """Return the limit after enough accepted calls: a rate between theirs and the refused one, or a step above."""
+    is_open = limit.is_found or limit.refused_rate == math.inf
+    refused_rate = limit.rate * STEP if is_open else limit.refused_rate
+    patience = limit.patience if limit.is_found else FIRST_PATIENCE
+    limit = LearntLimit(math.sqrt(limit.rate * refused_rate), now, limit.rate, refused_rate, patience=patience)
+    return limit if is_open else _end_search(limit)
 
 
 def _end_search(limit: LearntLimit) -> LearntLimit:
     if limit.refused_rate >= limit.accepted_rate * CLOSE:
         return limit
     return limit._replace(rate=limit.accepted_rate * BELOW, is_found=True)
+
+
+def _longer(patience: int) -> int:
+    return min(2 * patience, MAX_PATIENCE)

@@ -234,6 +234,10 @@ class RouteLimiter:
         self._schedule.record_response(reply, refused=refused)
         self._changed.set()
 
+    def look_anew(self) -> None:
+        """Let the first in the queue look whether it may leave now."""
+        self._changed.set()
+
     async def _wait(self, delay: Delay) -> None:
         seconds = delay.until - self._clock.now()
         if delay.reason is DelayReason.RATE:

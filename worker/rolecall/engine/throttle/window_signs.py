@@ -5,6 +5,7 @@ Newer servers send the rate limit headers down to `Remaining: 0` to accounts wit
 Other clients behind the same address use up the same windows: each of their calls takes one of ours away.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 MAX_SHARE = 16
@@ -29,6 +30,11 @@ class Exemption:
         self._state = ProbeState.POSSIBLE if is_possible else ProbeState.IMPOSSIBLE
         self.is_proven = False
         """True where the headers need not be obeyed."""
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_news(self, listener: Callable[[], None]) -> None:
+        """Call this when waiting calls of any route may leave sooner: the exemption is proven, or may be probed."""
+        self._listeners.append(listener)
 
     @property
     def may_probe(self) -> bool:
@@ -43,15 +49,21 @@ class Exemption:
         """Record that the probe did not leave, was not answered, or came into a window that had room."""
         if self._state is ProbeState.PROBING:
             self._state = ProbeState.POSSIBLE
+            self._notify()
 
     def record_acceptance(self) -> None:
         """Record a call that was accepted although it was sent after `Remaining: 0` of the same window had come."""
-        if self._state is not ProbeState.IMPOSSIBLE:
+        if self._state in (ProbeState.POSSIBLE, ProbeState.PROBING):
             self._state, self.is_proven = ProbeState.PROVEN, True
+            self._notify()
 
     def record_refusal(self) -> None:
         """Record 'too many requests' on any route: from now on the headers are obeyed, and nothing is probed."""
         self._state, self.is_proven = ProbeState.IMPOSSIBLE, False
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
 
 
 class SharedWindowDetector:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rolecall.file_access import DirectoryFile, FileId, is_foreign, open_file_ids, unfit_file_system
 from rolecall.models import Advice
 from rolecall.store.base import InvalidStoreError, StoreLoss, StoreLostError
+from rolecall.store.run_lock import LOCK_FILE
 from rolecall.store.sqlite import sql
 
 WAL, SHM, JOURNAL = "-wal", "-shm", "-journal"
@@ -32,7 +33,8 @@ class StorePlacement:
     def __init__(self, file: DirectoryFile) -> None:
         self._file = file
         self._files = {end: file.beside(file.name + end) for end in ("", WAL, SHM)}
-        self._opened: dict[str, FileId] = {}
+        self._lock = file.beside(LOCK_FILE)
+        self._opened: dict[DirectoryFile, FileId] = {}
 
     def missing_helpers(self) -> list[DirectoryFile]:
         """Return the helper files that do not exist."""
@@ -44,20 +46,22 @@ class StorePlacement:
         Raises InvalidStoreError where they are not those of the directory: a path was swapped meanwhile.
         """
         opened = open_file_ids()
-        for end, file in self._files.items() if with_helpers else [("", self._file)]:
+        for file in self._files.values() if with_helpers else [self._file]:
             known = file.file_id()
             if known is None or (opened is not None and known not in opened) or not self._is_at_path():
                 raise InvalidStoreError(
                     f"{file} was replaced while it was opened; it is left as it is.", Advice.OTHER_DIRECTORY
                 )
-            self._opened[end] = known
+            self._opened[file] = known
+        if (locked := self._lock.file_id()) is not None:
+            self._opened[self._lock] = locked
 
     def require_in_place(self) -> None:
         """Raise StoreLostError where a file was deleted or replaced, or the directory moved, since it was opened."""
-        for end, known in self._opened.items():
-            if self._files[end].file_id() != known:
-                loss = StoreLoss.HELPER if end else StoreLoss.STORE
-                raise StoreLostError(f"{self._files[end]} was deleted or replaced during the run.", loss)
+        for file, known in self._opened.items():
+            if file.file_id() != known:
+                loss = StoreLoss.STORE if file == self._file else StoreLoss.HELPER
+                raise StoreLostError(f"{file} was deleted or replaced during the run.", loss)
         if not self._is_at_path():
             text = f"The directory {self._file.directory.path} was moved or replaced during the run."
             raise StoreLostError(text, StoreLoss.DIRECTORY)
