@@ -10,7 +10,7 @@ import pytest
 
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, organisation_world
 from rolecall.sandbox.org_world import group, user
-from tests.support.command import environment, outcomes, read_report, read_rows, rolecall
+from tests.support.command import environment, outcomes, read_report, read_rows, rolecall, write_job
 from tests.support.job_files import workbook
 
 HEADER = ("Gruppe", "Benutzername", "Notiz")
@@ -264,3 +264,27 @@ async def test_the_retry_file_of_names_has_ids(tmp_path: Path) -> None:
     assert (retried["Gruppe"], retried["Benutzername"]) == ("finance-planning", "finance.lead")
     assert looked_up == []
     assert [row["roomName"] for row in read_report(tmp_path / "again")] == ["finance-planning"]
+
+
+async def test_names_are_read_beside_ids(tmp_path: Path) -> None:
+    """A job of ids has the usernames that a run reads, and the names of rooms where it reads user by user."""
+    lead, analyst = user("finance.lead"), user("finance.analyst")
+    rooms = ("finance-planning", "finance-budget", "finance-incidents")
+    by_user = [(group(room), person) for room in rooms for person in (lead, analyst)]
+    by_room = [(group("sales-budget"), user(f"sales.{name}")) for name in ("lead", "analyst", "assistant")]
+    shown: dict[str, list[tuple[str, str]]] = {}
+    async with Sandbox(furnished()) as sandbox:
+        env = environment(sandbox.url)
+        for name, pairs in (("by_user", by_user), ("by_room", by_room)):
+            write_job(tmp_path / "job.csv", pairs)
+            for verb in ("check", "run"):
+                await rolecall(verb, "job.csv", "--out", verb + name, *FAST, cwd=tmp_path, env=env)
+                shown[verb + name] = [
+                    (row["roomName"], row["username"]) for row in read_report(tmp_path / (verb + name))
+                ]
+    expected = [(room, person) for room in rooms for person in ("finance.lead", "finance.analyst")]
+    assert shown["runby_user"] == expected
+    assert (
+        shown["runby_room"] == shown["checkby_room"] == [("", f"sales.{n}") for n in ("lead", "analyst", "assistant")]
+    )
+    assert [name for _, name in shown["checkby_user"]] == [name for _, name in expected]
