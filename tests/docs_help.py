@@ -1,17 +1,18 @@
-"""Texts of the code in docs/reference.md, `--help` and hints: `make docs-help` writes them, tests compare them."""
+"""Texts of the code in docs/reference.md, `--help` and reasons: `make docs-help` writes them, tests compare them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.models import Outcome
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 WIDTH = 100
+OUTCOME = re.compile(rf"\b(?:{'|'.join(Outcome)}|inferred)\b")
 
 
 def help_texts() -> Iterator[tuple[str, str]]:
@@ -41,24 +42,29 @@ def with_help(page: str) -> str:
     return page
 
 
-def with_hints(page: str) -> str:
-    """Return the page with the present hints in the last cells of the tables of reasons; adds and removes no row."""
-    for heading, hints in (("## Reasons", REASON_HINTS), ("#### What could not be seen", GAP_HINTS)):
-        depth = heading.index(" ")
-        section = re.search(rf"^{heading}\n.*?(?=^#{{1,{depth}}} )", page, re.MULTILINE | re.DOTALL)
-        assert section, f"docs/reference.md has no section {heading}"
-        page = page[: section.start()] + _with_hints(section[0], hints) + page[section.end() :]
+def with_reasons(page: str) -> str:
+    """Return the page with the tables of reasons, made from those of the code; what stands around them stays."""
+    for source in ReasonSource:
+        heading = re.search(rf"^#+ {re.escape(source)}$", page, re.MULTILINE)
+        assert heading, f"docs/reference.md has no section {source}"
+        table = re.compile(r"^\| reason .*?(?=^(?!\|))", re.MULTILINE | re.DOTALL)
+        found = table.search(page, heading.end())
+        assert found, f"the section {source} has no table"
+        page = page[: found.start()] + "\n".join(_table(source)) + "\n" + page[found.end() :]
     return page
 
 
-def _with_hints(section: str, hints: Mapping[str, str]) -> str:
-    def with_hint(row: re.Match[str]) -> str:
-        hint = hints.get(row["reason"])
-        return row[0] if hint is None else row["start"] + hint.replace("|", "\\|") + " |"
-
-    row = re.compile(r"^(?P<start>\| `(?P<reason>\w+)` \| (?:[^|\n]* \| )?)(?:[^|\n]|\\\|)+ \|$", re.MULTILINE)
-    return row.sub(with_hint, section)
+def _table(source: ReasonSource) -> Iterator[str]:
+    yield "| reason | outcome | hint |"
+    yield "| --- | --- | --- |"
+    for reason in (*REASONS.values(), *LOOKUP_REASONS.values()):
+        if reason.source is source:
+            outcome = re.sub(
+                r"\b[a-z]+_[a-z_]+\b|\b(?:failed|unknown|removed|added|invalid|duplicate)\b", r"`\g<0>`", reason.outcome
+            )
+            hint = reason.hint.replace("|", "\\|")
+            yield f"| `{reason.reason}` | {outcome} | {hint} |"
 
 
 if __name__ == "__main__":
-    REFERENCE.write_text(with_hints(with_help(REFERENCE.read_text("utf-8"))), "utf-8")
+    REFERENCE.write_text(with_reasons(with_help(REFERENCE.read_text("utf-8"))), "utf-8")

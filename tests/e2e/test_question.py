@@ -73,6 +73,7 @@ async def test_a_person_is_asked(tmp_path: Path, typed: bytes, code: int, calls:
     world = leader_world(PAIRS, roles=("user",))
     ended, shown = await on_a_terminal(tmp_path, world, typed)
     assert ended == code, shown
+    assert "As the roles are now, it takes 3 of 3 leaders; 2 groups would have none left." in shown
     assert "Remove 3 leaders in 2 groups at http://127.0.0.1" in shown
     assert "as bulk.bot; about" in shown
     assert "about 1 second at your own 600 a minute?" in shown

@@ -9,7 +9,7 @@ import click
 import pytest
 
 import rolecall as package
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import REASON_HINTS
 from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
@@ -19,7 +19,7 @@ from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
-from tests.docs_help import with_help
+from tests.docs_help import with_help, with_reasons
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -145,6 +145,11 @@ def test_every_variable_that_is_no_option_is_documented() -> None:
 def test_the_help_texts_are_those_of_the_command() -> None:
     """What the reference quotes is what `--help` says; `make docs-help` writes it again."""
     assert with_help(REFERENCE) == REFERENCE, "docs/reference.md has old help texts: make docs-help"
+
+
+def test_the_tables_of_reasons_are_those_of_the_code() -> None:
+    """The reference has what `explain` says of each reason; `make docs-help` writes it again."""
+    assert with_reasons(REFERENCE) == REFERENCE, "docs/reference.md has old reasons: make docs-help"
 
 
 def test_every_outcome_is_documented() -> None:

@@ -55,9 +55,9 @@ def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def plural(number: int, noun: str) -> str:
-    """Format a count with its noun: `1 row`, `1,200 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str, several: str = "") -> str:
+    """Format a count with its noun: `1 row`, `1,200 rows`; `several` is the plural of an irregular noun."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def format_duration(seconds: float, *, whole_seconds: bool = False) -> str:

@@ -18,6 +18,7 @@ from rolecall.app.connection import (
     run_reading,
 )
 from rolecall.app.job_names import JobPages, with_ids
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import with_own_doubts
@@ -126,6 +127,7 @@ async def _check(
             run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
         )
         await check.run(at_once=context.settings.concurrency)
+        await record_hidden_rooms(run, reader, connection, stop)
 
     try:
         complete = await run_reading(work(), stop)

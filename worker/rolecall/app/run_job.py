@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app import plan_guard, reports
+from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
+    RUN_REASON,
     Run,
     identity_of,
     mark_reports_stale,
@@ -27,7 +30,9 @@ from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
@@ -49,6 +54,10 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    limits: RemovalLimits = NO_LIMITS
+    """What the run may take; checked before its first change."""
+    reason: str = ""
+    """Why the run is made, in the words of the operator; stored and reported."""
     anew: bool = False
     """Start a new run, also beside an unfinished one of the job."""
     is_unattended: bool = False
@@ -109,7 +118,7 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
     retry_failed = context.settings.retry_failed
     async with LazyConnection(context) as lazy:
         if await run.store.identity() != run.identity:
-            await _import(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+            await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
         if request.plan is not None and not await run.store.sessions():
             await plan_guard.require_planned_pairs(request.plan, run, request.operation)
         due, rooms = await run.store.count_due(retry_failed=retry_failed)
@@ -119,6 +128,10 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
         connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
+        prepared = prepare(run, connection, request, context, (due, rooms))
+        forecast = await removal_guard.count_removals(prepared, request.limits)
+        if forecast is not None:
+            removal_guard.require_allowed(forecast, request.operation)
         preview = RunPreview(
             request.operation,
             run.identity.workspace,
@@ -128,10 +141,27 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
             connection.estimate(context.settings, due),
             resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
             room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+            forecast=forecast,
         )
         if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, earlier)
+        return await send_due(prepared, request)
+
+
+def prepare(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, due: tuple[int, int]
+) -> PreparedRun:
+    """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
+    context = RunContext.create(
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
+    )
+    return PreparedRun(run, connection, app, context, log, *due)
 
 
 async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
@@ -146,7 +176,8 @@ async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str,
     return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
+async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
+    """Import the rows of a job into the run. Raises what the rows raise."""
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
@@ -179,23 +210,15 @@ async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(
-    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
-) -> RunResult:
+async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(
-        app.settings,
-        log,
-        stop=app.stop,
-        admission=connection.admission,
-        caller=connection.caller,
-        follows_plan=request.plan is not None,
-    )
-    due = earlier.total - earlier.done
+    run, connection, app, context, log, due, _ = prepared
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
+    if request.reason:
+        await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
-        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
         try:
             async with app.observer.progress(tracker):
                 await settle_removed_rows(run, connection, request.operation, context)
@@ -206,6 +229,9 @@ async def _send(
             raise
         finally:
             announcing.cancel()
+    if session.is_recorded and app.stop.reason is None:
+        with suppress(StoreError):
+            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
     return (await _result(run, request, app.stop, session.failure))._replace(log=log)
 
 
@@ -246,12 +272,12 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
         context.events.session_ended(clock.now() - started, context.outcomes)
 
 
-async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
     """Report an interruption, from which on the calls in flight have some seconds."""
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", shutdown_timeout=seconds)
+        context.events.shutting_down(seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 

@@ -25,9 +25,13 @@ VERBS = (
     "run",
     "verify",
     "undo",
+    "offboard",
     "report",
     "status",
+    "runs",
+    "compare",
     "explain",
+    "doctor",
     "template",
     "config",
     "completion",
@@ -55,6 +59,9 @@ ADVICE = MappingProxyType(
         "--new starts another run.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
+        Advice.ALLOW_REMOVALS: (
+            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
+        ),
     }
 )
 """The sentence for each advice."""

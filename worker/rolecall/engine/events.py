@@ -81,6 +81,10 @@ class EngineEvents(EngineObserver):
         else:
             self._log.warning("run stopped", reason=self._stop.reason.value, detail=self._stop.detail, **values)
 
+    def shutting_down(self, seconds: float) -> None:
+        """Log that nothing new is sent, and that the calls in flight have so many seconds."""
+        self._log.info("stopping", shutdown_timeout=seconds)
+
     def delayed(self, delay: Delay, allowance: RateLimitStatus | None) -> None:
         """Log a rate limit pause, once, with the limit that demands it where that is known."""
         seconds = self._filter.new_pause(delay)

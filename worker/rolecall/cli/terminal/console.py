@@ -83,6 +83,20 @@ def print_warning(line: str) -> None:
     print_info(f"warning: {line}")
 
 
+def has_terminal() -> bool:
+    """Return whether `confirm` can ask a person."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
 def confirm(question: str) -> bool | None:
     """Ask a person at the controlling terminal; any answer but yes is no, None without such a terminal.
 

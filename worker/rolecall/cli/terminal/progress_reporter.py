@@ -15,13 +15,16 @@ from rolecall.app.observer import (
     FindStarted,
     Notice,
     NotUndone,
+    OffboardPreview,
     OpenRows,
+    ReadingRemovals,
     Resumed,
     ResumingEdited,
     RunPreview,
     ShuttingDown,
     StoreLocked,
 )
+from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.display.log_setup import open_logs
@@ -36,7 +39,7 @@ DRAW_INTERVAL = 0.25
 LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
 MIN_REPORTED_SECONDS = 10.0
-"""Estimated seconds of a search from which on they are shown."""
+"""Estimated seconds of reading from which on they are shown."""
 
 
 class ProgressReporter:
@@ -56,7 +59,11 @@ class ProgressReporter:
         if not self.mode.quiet:
             console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return whether there is a terminal to ask on, and --yes was not given."""
+        return not self._assume_yes and console.has_terminal()
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
         if self._assume_yes:
             return True
@@ -139,16 +146,36 @@ def fields(progress: Progress) -> dict[str, object]:
     return values
 
 
-def format_question(preview: RunPreview) -> str:
+def format_question(preview: RunPreview | OffboardPreview) -> str:
     """Format the question before the first row is sent."""
+    if isinstance(preview, OffboardPreview):
+        return _format_offboard_question(preview)
     operation = preview.operation
-    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
-    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    if preview.room_names:
-        what += f" ({', '.join(format_room('', name) for name in preview.room_names)})"
-    resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
-    question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
-    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    verb = "Add" if operation.adds else "Remove"
+    question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
+    question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.resumed is not None:
+        question = f"{format_resumed(preview.resumed)}. {question}"
+    if preview.forecast is None:
+        return question
+    return f"As the roles are now, {format_removals(preview.forecast, operation)}. {question}"
+
+
+def _format_offboard_question(preview: OffboardPreview) -> str:
+    first = preview.runs[0]
+    what = ", ".join(map(_format_rows, preview.runs))
+    figures = "; ".join(
+        format_removals(run.forecast, run.operation) for run in preview.runs if run.forecast is not None
+    )
+    question = f"Offboard {plural(preview.people, 'person', 'people')}: remove {what}"
+    question = f"{question} at {first.workspace} as {first.account}?"
+    return f"As the roles are now, {figures}. {question}" if figures else question
+
+
+def _format_rows(preview: RunPreview) -> str:
+    kind = preview.operation.kind.removesuffix("s")
+    names = f" ({', '.join(format_room('', name) for name in preview.room_names)})" if preview.room_names else ""
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}{names}"
 
 
 def format_resumed(resumed: Resumed) -> str:
@@ -181,6 +208,10 @@ def format_notice(notice: Notice) -> str:
             return f"{what}. Reading again in {seconds:.0f} s."
         case FindStarted():
             return _format_find_started(notice)
+        case ReadingRemovals(rooms, estimate):
+            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
+                return ""
+            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
 
 
 def _format_not_undone(notice: NotUndone) -> str:
