@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
 from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.help import EXAMPLES
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.files.input.job import open_job
 from rolecall.models import Row
@@ -52,6 +53,7 @@ def scripts() -> Iterator[tuple[str, str]]:
         if name.startswith("Exec"):
             yield "rolecall-offboarding.service", value
     yield "cronjob.yaml", script_of_container(CONTAINER)
+    yield from ((f"help of {verb}", line) for verb, lines in EXAMPLES.items() for line in lines)
 
 
 OF_A_NIGHT = list(ExitCode)

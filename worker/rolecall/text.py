@@ -1,6 +1,7 @@
 """Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -16,6 +17,9 @@ UNSAFE = re.compile(
     "]"
 )
 """One character that is refused in an id and replaced in any text that is shown."""
+
+COMMAND_LINES = ("Next: ", "Undo: ")
+"""How lines with a command begin."""
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time with their seconds, the largest first."""
@@ -53,6 +57,16 @@ def rfc3339(milliseconds: int | None) -> str | None:
 @lru_cache(maxsize=1024)
 def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def wrap_words(line: str, width: int) -> str:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns.
+
+    A line with a command to be copied stays as it is.
+    """
+    if len(line) <= width or line.startswith(COMMAND_LINES):
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def plural(number: int, noun: str, several: str = "") -> str:

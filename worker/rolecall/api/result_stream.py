@@ -193,6 +193,7 @@ class ResultStream:
                 work.cancel()
                 await asyncio.wait({work})
         self._sending = False
+        context.events.session_ended(session.seconds, context.outcomes, run.folder)
         return session.is_recorded
 
     async def _yield_rest(self, run: Run, *, is_recorded: bool) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_directory import operation_of, require_run
 from rolecall.models import Outcome
+from rolecall.rocketchat.operations import CARRIED_OUT
 from rolecall.store.base import RunStore
 from rolecall.store.records import Identity, Pair
 from rolecall.store.sqlite.store import open_snapshot
@@ -53,7 +54,7 @@ class Comparison:
     def add(self, before: Pair | None, after: Pair | None) -> None:
         """Count one pair."""
         outcomes = (_outcome(before), _outcome(after))
-        if outcomes[0] is outcomes[1]:
+        if _carried_out(outcomes[0]) is _carried_out(outcomes[1]):
             self.same += 1
             return
         self.changes[outcomes] += 1
@@ -120,6 +121,11 @@ async def _pairs(store: RunStore) -> AsyncGenerator[Pair, None]:
 
 def _place(pair: Pair) -> tuple[str, str]:
     return pair.room_id, pair.user_id
+
+
+def _carried_out(outcome: Outcome | None) -> Outcome | None:
+    """Return the outcome that a prediction of a check stands for."""
+    return outcome if outcome is None else CARRIED_OUT.get(outcome, outcome)
 
 
 def _outcome(pair: Pair | None) -> Outcome | None:

@@ -56,6 +56,15 @@ class ResumingEdited(NamedTuple):
     resumed: Resumed
 
 
+class UnreadableRuns(NamedTuple):
+    """A new run starts although earlier runs of the job cannot be read: one of them may be unfinished."""
+
+    number: int
+    folder: Path
+    """The newest of them."""
+    problem: str
+
+
 class ShuttingDown(NamedTuple):
     """The run was interrupted: no new rows, and the calls in flight have so many seconds."""
 
@@ -113,7 +122,15 @@ class ReadingRemovals(NamedTuple):
 
 
 Notice: TypeAlias = (
-    ResumingEdited | ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted | ReadingRemovals
+    ResumingEdited
+    | UnreadableRuns
+    | ShuttingDown
+    | Aborted
+    | StoreLocked
+    | NotUndone
+    | OpenRows
+    | FindStarted
+    | ReadingRemovals
 )
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app.not_joined import NOT_JOINED_FILE, read_hidden_rooms, write_hidden_rooms
 from rolecall.app.reasons import REASON_HINTS
-from rolecall.app.run_directory import REPORTS_STATE, RUN_REASON, Run, on_thread, open_existing_run, operation_of
+from rolecall.app.run_directory import (
+    REPORTS_STATE,
+    RUN_REASON,
+    Run,
+    kind_of,
+    on_thread,
+    open_existing_run,
+    operation_of,
+)
 from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
 from rolecall.engine.directory.hidden_rooms import HiddenRoom
@@ -232,9 +240,9 @@ async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
 def _possible_outcomes(identity: Identity) -> list[Outcome]:
     """Return the outcomes that rows of an operation can have, in the order of the reference."""
     own = operation_of(identity)
-    return [
-        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
-    ]
+    changed = own.predicted if kind_of(identity) is RunKind.CHECK else own.done
+    possible = (changed, own.nothing_to_do)
+    return [outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in possible]
 
 
 def session_json(session: Session) -> Json:

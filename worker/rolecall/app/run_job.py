@@ -39,7 +39,7 @@ from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
-from rolecall.store.records import Identity
+from rolecall.store.records import Identity, count_by_outcome
 
 MAX_NAMED_ROOMS = 3
 """Rooms that the question before a run names."""
@@ -54,6 +54,8 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    exit_code_of: "Callable[[RunResult], int] | None" = None
+    """Returns the exit code of the command, for the log; None where no command runs the rows."""
     limits: RemovalLimits = NO_LIMITS
     """What the run may take; checked before its first change."""
     reason: str = ""
@@ -229,10 +231,17 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
             raise
         finally:
             announcing.cancel()
-    if session.is_recorded and app.stop.reason is None:
-        with suppress(StoreError):
-            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
-    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
+    counts, code = context.outcomes, None
+    try:
+        if session.is_recorded and app.stop.reason is None:
+            with suppress(StoreError):
+                await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+        result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
+        counts = count_by_outcome(result.summary.counts) if result.summary is not None else counts
+        code = None if request.exit_code_of is None else request.exit_code_of(result)
+    finally:  # also where a second signal cuts the reports off
+        context.events.session_ended(session.seconds, counts, run.folder, code)
+    return result
 
 
 @dataclass(slots=True)
@@ -241,6 +250,8 @@ class SendSession:
 
     failure: StoreError | None = None
     """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+    seconds: float = 0.0
+    """How long it took."""
 
     @property
     def is_recorded(self) -> bool:
@@ -250,26 +261,30 @@ class SendSession:
 
 @asynccontextmanager
 async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
-    """Record and log the start of a session with so many due rows, and its end after the block.
+    """Record and log the start of a session with so many due rows, and record its end after the block.
 
-    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
-    disk can perhaps still be read.
+    Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that
+    cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on disk can
+    perhaps still be read.
     """
     session, store, clock = SendSession(), run.store, context.clock
     resumed = bool(await store.sessions())
     await mark_reports_stale(run)
     await store.open_session(account, clock.wall_ms())
     context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
-    started = clock.now()
+    started, completed = clock.now(), False
     try:
         yield session
+        completed = True
     finally:
+        session.seconds = clock.now() - started
         try:
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
             session.failure = failure
-        context.events.session_ended(clock.now() - started, context.outcomes)
+        if not completed:
+            context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
 
 async def _announce_shutdown(app: AppContext, context: RunContext) -> None:

@@ -63,7 +63,7 @@ class RunSummary(NamedTuple):
     host: str
     """The machine on which the report was written."""
     report: str
-    """The path of the report; empty if there is none."""
+    """The path of the report."""
     reason: str = ""
     """Why the run was made, in the words of the operator."""
     error: str = ""
@@ -129,8 +129,8 @@ def compose(summary: RunSummary) -> str:
     workspace, account = code_span(summary.workspace), code_span(summary.account)
     elapsed = format_duration(summary.seconds, whole_seconds=True)
     lines.append(f"{code_span(summary.operation)} at {workspace} as {account}, {elapsed}.")
-    where = f": {code_span(summary.report)}" if summary.report else ": none"
-    lines.append(f"Report on {code_span(summary.host)}{where}")
+    where = "none: it did not begin" if summary.error else code_span(summary.report)
+    lines.append(f"Report on {code_span(summary.host)}: {where}")
     return "\n".join(lines)
 
 

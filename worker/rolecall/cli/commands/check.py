@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_options
 from rolecall.rocketchat.operations import OPERATIONS
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.models import CsvStyle
 
 
-@click.command(short_help="Predict what a run would do; changes nothing.")
+@click.command(cls=DocumentedCommand, short_help="Predict what a run would do; changes nothing.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 
-@click.command(short_help="Compare the outcomes of two runs, or of a check and a run.")
+@click.command(cls=DocumentedCommand, short_help="Compare the outcomes of two runs, or of a check and a run.")
 @click.argument("before", metavar="A", type=click.Path(exists=True, path_type=Path))
 @click.argument("after", metavar="B", type=click.Path(exists=True, path_type=Path))
 @json_option

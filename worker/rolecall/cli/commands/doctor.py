@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import reading_options
 
 if TYPE_CHECKING:  # imported when the command runs
@@ -12,7 +13,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.rehearsal import Rehearsal
 
 
-@click.command(short_help="Examine the workspace and the account before a run.")
+@click.command(cls=DocumentedCommand, short_help="Examine the workspace and the account before a run.")
 @click.argument("room", metavar="[ROOM USER]", required=False)
 @click.argument("user", metavar="", required=False)
 @click.option(

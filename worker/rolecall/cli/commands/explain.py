@@ -2,11 +2,12 @@
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option, operation_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 
-@click.command(short_help="Explain a reason, or how a stored response is classified.")
+@click.command(cls=DocumentedCommand, short_help="Explain a reason, or how a stored response is classified.")
 @click.argument("response", metavar="[REASON|FILE]", required=False)
 @operation_option
 @click.option(

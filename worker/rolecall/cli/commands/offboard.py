@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rolecall.cli.guard_options import GUARDS, guard_options, parse_reason, removal_limits
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.list_option import WordList
 from rolecall.cli.options import run_options
 from rolecall.cli.reporting_options import pop_reporting, reporting_options
@@ -25,7 +26,7 @@ ROLES = tuple(role.value for role in Role)
 KINDS = ("groups", "channels")
 
 
-@click.command(short_help="Take the roles of people who leave, every night the same.")
+@click.command(cls=DocumentedCommand, short_help="Take the roles of people who leave, every night the same.")
 @click.option("--users", metavar="FILE", help="The people: one a line, CSV or JSON; - for stdin. Required.")
 @click.option(
     "--roles",
@@ -113,6 +114,7 @@ def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequ
     """Read the list and put the request together. Raises RolecallError."""
     from rolecall.app.find_roles import require_words
     from rolecall.app.offboarding import OffboardRequest
+    from rolecall.cli.exit_codes import exit_code_of_run
     from rolecall.files.input.id_list import USER_COLUMNS, read_id_list
 
     return OffboardRequest(
@@ -127,6 +129,7 @@ def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequ
         options["keep_days"],
         options["csv_style"],
         options["ignore_missing"],
+        exit_code_of_run,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from rolecall.cli.guard_options import guard_options, parse_reason, removal_limits
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
 from rolecall.cli.reporting_options import drop_reporting, pop_reporting, reporting_options
 from rolecall.rocketchat.operations import OPERATIONS
@@ -35,7 +36,7 @@ class RunOptions(NamedTuple):
     yes: bool
 
 
-@click.command(short_help="Take the role away from every pair of a job file.")
+@click.command(cls=DocumentedCommand, short_help="Take the role away from every pair of a job file.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -99,8 +100,17 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: dict[str,
         plan = open_plan(own.plan) if own.plan else None
         unattended = own.yes and plan is None and shared["read_roles"]
         limits = removal_limits(own._asdict(), unattended=unattended)
-        names = (OPERATIONS[own.operation], own.report_format)
-        request = RunRequest(*names, plan, limits, why, anew=own.new, is_unattended=own.yes, csv=own.csv_style)
+        request = RunRequest(
+            OPERATIONS[own.operation],
+            own.report_format,
+            plan,
+            exit_code_of=exit_code_of_run,
+            limits=limits,
+            reason=why,
+            anew=own.new,
+            is_unattended=own.yes,
+            csv=own.csv_style,
+        )
         with LastAction(lambda: reporting.write_end(code)), source.open() as opened:
             work = _finish(run_job(opened, out, request, context.app), reporting.notify, context)
             reporting.write_start()

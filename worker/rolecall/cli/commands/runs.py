@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 
-@click.command(short_help="List the runs here, the newest first.")
+@click.command(cls=DocumentedCommand, short_help="List the runs here, the newest first.")
 @click.argument("base", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, metavar="N", help="At most N.")
 @click.option("--checks", is_flag=True, help="List checks instead of runs.")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 
-@click.command(short_help="Show a run that is running, or one that has ended.")
+@click.command(cls=DocumentedCommand, short_help="Show a run that is running, or one that has ended.")
 @click.argument(
     "folder", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )

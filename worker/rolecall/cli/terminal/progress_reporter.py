@@ -23,11 +23,12 @@ from rolecall.app.observer import (
     RunPreview,
     ShuttingDown,
     StoreLocked,
+    UnreadableRuns,
 )
 from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.log_setup import open_logs
+from rolecall.display.log_setup import LogForm, open_logs
 from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
@@ -49,7 +50,6 @@ class ProgressReporter:
         """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
-        self.colors = drawable and not environ.get("NO_COLOR")
         self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
@@ -75,9 +75,14 @@ class ProgressReporter:
     def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, form=self._log_form())
         self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
+
+    def _log_form(self) -> LogForm:
+        if self.mode.json_lines:
+            return LogForm.JSON
+        return LogForm.LINES if self.screen is None else LogForm.SCREEN
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
@@ -143,6 +148,8 @@ def fields(progress: Progress) -> dict[str, object]:
         values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
+    if progress.retries:
+        values["retries"] = progress.retries
     return values
 
 
@@ -192,8 +199,8 @@ def is_urgent(notice: Notice) -> bool:
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
-        case ResumingEdited(resumed):
-            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
+        case ResumingEdited() | UnreadableRuns():
+            return _format_earlier_run(notice)
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
@@ -212,6 +219,15 @@ def format_notice(notice: Notice) -> str:
             if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
                 return ""
             return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+
+
+def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:
+    if isinstance(notice, ResumingEdited):
+        return f"The job was edited: going on with its unfinished run: {format_resumed(notice.resumed)}."
+    one = "it is" if notice.number == 1 else "one of them is"
+    problem = f"{notice.folder}: {notice.problem.rstrip('.')}"
+    what = f"{plural(notice.number, 'earlier run')} of this job cannot be read ({problem})"
+    return f"{what}. If {one} unfinished, what it has changed counts as changed before this run."
 
 
 def _format_not_undone(notice: NotUndone) -> str:

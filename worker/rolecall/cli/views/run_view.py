@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from shlex import quote
 
 from rolecall.app.check_job import CheckResult, Work
 from rolecall.app.not_joined import NOT_JOINED_FILE
 from rolecall.app.reasons import REASON_HINTS
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import kind_of
+from rolecall.app.run_directory import kind_of, operation_of
 from rolecall.app.run_job import RunResult
 from rolecall.app.run_paths import RunKind
+from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
@@ -23,15 +25,16 @@ from rolecall.store.records import Count, RoomCount, count_by_outcome
 from rolecall.text import format_room, plural
 
 
-def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
-    """Print how a run ended: a problem in any case, the rows unless --quiet."""
+def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter, *, with_next_commands: bool = True) -> None:
+    """Print how a run ended: a problem in any case, the rows and the next commands unless --quiet."""
     output, summary = reporter.mode, result.summary
     for problem in _problems(result):
         reporter.print_urgent(problem)
     if output.json:
         console.print_json(run_json(result, code))
     elif summary is not None and result.recorded and not result.report_error and is_shown(code, output):
-        show_rows(summary, _first_sentence(result, summary))
+        last = _next_commands(result, summary) if with_next_commands else ()
+        show_rows(summary, _first_sentence(result, summary), last=last)
 
 
 def run_json(result: RunResult, code: ExitCode) -> Json:
@@ -61,8 +64,8 @@ def is_shown(code: ExitCode, output: OutputMode) -> bool:
     return code is not ExitCode.OK or not output.quiet
 
 
-def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -> None:
-    """Print the outcomes with their hints, the sentences, and where the files are."""
+def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = (), *, last: Iterable[str] = ()) -> None:
+    """Print the outcomes with their hints, the sentences, where the files are, and what can be done next."""
     folder = summary.folder
     lines = [
         SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
@@ -79,6 +82,7 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
         sentences.append(f"A text for their owners: {folder / NOT_JOINED_FILE}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    sentences += last
     print_rows(lines, sentences)
 
 
@@ -141,6 +145,16 @@ def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
     if result.stop is not None:
         return f"{format_stop(result.stop)} {format_counts(summary)}"
     return format_counts(summary)
+
+
+def _next_commands(result: RunResult, summary: ReportSummary) -> Iterator[str]:
+    """Yield the commands that a person may want after a run that has ended and changed something."""
+    changed = count_by_outcome(summary.counts)[operation_of(summary.identity).done]
+    if result.stop is None and changed:
+        folder = quote(str(result.folder))
+        yield f"Next: rolecall verify {folder}"
+        if result.folder.name != UNDO_FOLDER:
+            yield f"Undo: rolecall undo {folder}"
 
 
 def _problems(result: RunResult) -> Iterable[str]:
