@@ -45,11 +45,12 @@ INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in_doubt = 0 AND outcome IS NULL"
 
 # Record an outcome that is known before anything was sent for the pair. What an attempt left that was rolled back later
-# does not describe it.
+# does not describe it. A doubt of an earlier run is settled only by an outcome with evidence.
 PRESET_OUTCOME = """
     UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
-        duration_ms = NULL, evidence = ''
-    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
+        duration_ms = NULL, evidence = ?7, in_doubt = 0
+    WHERE room_id = ?1 AND user_id = ?2 AND attempts = 0
+        AND CASE WHEN in_doubt THEN ?7 <> '' ELSE outcome IS NULL END
 """
 
 # The names of a pair; the username of the prior state is the latest.
