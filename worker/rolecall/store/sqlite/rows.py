@@ -14,20 +14,25 @@ _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Group(NamedTuple):
-    """Rows with the same recorded outcome, reason, doubt and evidence."""
+    """The number of rows of one part of the store with the same recorded outcome, reason, doubt and evidence."""
 
-    outcome: str | None
-    reason: str | None
+    part: str
+    """`job`, `removed` (pairs that only an earlier version of the job file has) or `unsent` (rows never sent)."""
+    outcome: str
+    """Empty for rows without an outcome."""
+    reason: str
     in_doubt: int
-    in_job: int
-    evidence: str | None
-    """None for rows that are never sent; empty for pairs without evidence."""
+    evidence: str
     rows: int
+
+    @property
+    def recorded(self) -> Outcome | None:
+        """Return the recorded outcome."""
+        return Outcome(self.outcome) if self.outcome else None
 
     def is_due(self, *, retry_failed: bool) -> bool:
         """Return whether these rows are due, as the statement DUE selects them."""
-        outcome = None if self.outcome is None else Outcome(self.outcome)
-        return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
+        return self.part == "job" and is_due(self.recorded, retry_failed=retry_failed)
 
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:

@@ -4,7 +4,7 @@ A batch arrives as one JSON text and is unpacked by `json_each`, so that one sta
 single statement of an `executemany` would fight for the interpreter's lock anew (7 µs a row against 50).
 """
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
 
 # FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
@@ -77,6 +77,7 @@ SCHEMA = f"""
         UNIQUE (room_id, user_id)
     );
     CREATE INDEX pair_in_job_order ON pair (place);
+    CREATE INDEX pair_by_end ON pair (finished_at) WHERE outcome IS NOT NULL;
 
     -- The rows of the job file that are never sent: invalid ones and duplicates.
     CREATE TABLE unsent (
@@ -90,15 +91,16 @@ SCHEMA = f"""
         extra TEXT
     );
 
-    -- The groups of the rows (see GROUPS) when the last session closed; empty as soon as anything has changed since.
+    -- The number of rows in each group (see _GROUP), up to date with every commit: nothing scans to count.
     CREATE TABLE group_count (
-        outcome TEXT,
-        reason TEXT,
+        part TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        reason TEXT NOT NULL,
         in_doubt INTEGER NOT NULL,
-        in_job INTEGER NOT NULL,
-        evidence TEXT,
-        rows INTEGER NOT NULL
-    );
+        evidence TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        PRIMARY KEY (part, outcome, reason, in_doubt, evidence)
+    ) WITHOUT ROWID;
 """
 
 # Clear the places that rows had in an earlier version of the job file, but keep their outcomes.
@@ -250,21 +252,34 @@ RESULTS_BY_KEY = f"""
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
-# The number of rows by outcome, reason and evidence; rows without an outcome by `in_doubt`. Rows that are never sent
-# are not `in_job` and have no evidence; pairs that only an earlier version of the job file has are not `in_job`.
-GROUPS = """
-    SELECT outcome, reason, CASE WHEN outcome IS NULL THEN in_doubt ELSE 0 END AS in_doubt, place IS NOT NULL AS in_job,
-        CASE WHEN outcome IS NULL THEN '' ELSE ifnull(evidence, '') END AS evidence, count(*) AS rows
-    FROM pair GROUP BY 1, 2, 3, 4, 5
-    UNION ALL SELECT outcome, reason, 0, 0, NULL, count(*) FROM unsent GROUP BY outcome, reason
+# The group of a pair: part of the store, outcome, reason, doubt and evidence. Parts are 'job'; 'removed' for pairs that
+# only an earlier version of the job file has; 'unsent' for rows that are never sent. Rows without an outcome, which is
+# then empty, are grouped by doubt, the others by evidence.
+_GROUP = """
+    iif(place IS NULL, 'removed', 'job'), ifnull(outcome, ''), ifnull(reason, ''), iif(outcome IS NULL, in_doubt, 0),
+    iif(outcome IS NULL, '', ifnull(evidence, ''))
 """
 
-# Grouping reads all rows, a second for a million; so the counts are stored until something changes.
-SAVE_GROUP_COUNTS = f"INSERT INTO group_count {GROUPS}"
-CLEAR_GROUP_COUNTS = "DELETE FROM group_count"
-GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, evidence, rows FROM group_count"
+# Subtract some pairs from the counts of their groups before they are changed, and add them to those of their groups
+# afterwards.
+SHIFT_GROUPS = f"""
+    INSERT INTO group_count
+    SELECT {_GROUP}, :sign * count(*) FROM pair WHERE key IN (SELECT value FROM json_each(:keys))
+    GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET rows = rows + excluded.rows
+"""
+DELETE_EMPTY_GROUPS = "DELETE FROM group_count WHERE rows = 0"
 
-# The number of rows with an outcome since a moment: the speed of a run, as seen from outside.
+# Count the groups again after a change of all rows: reads all of them, a second for a million.
+CLEAR_GROUPS = "DELETE FROM group_count"
+COUNT_GROUPS = f"""
+    INSERT INTO group_count
+    SELECT {_GROUP}, count(*) FROM pair GROUP BY 1, 2, 3, 4, 5
+    UNION ALL SELECT 'unsent', outcome, reason, 0, '', count(*) FROM unsent GROUP BY outcome, reason
+"""
+GROUPS = "SELECT part, outcome, reason, in_doubt, evidence, rows FROM group_count"
+
+# The number of rows with an outcome since a moment, along an index: the speed of a run, as seen from outside.
 # (A row that is sent again keeps `finished_at` while it has no outcome.)
 COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ? AND outcome IS NOT NULL"
 
