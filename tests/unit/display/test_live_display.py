@@ -6,7 +6,8 @@ import termios
 
 import pytest
 
-from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay, can_draw
+from rolecall.cli.terminal.progress_reporter import can_draw
+from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay
 from rolecall.models import RateLimitPause
 from rolecall.text import UNSAFE
 from tests.support.terminal import seen, terminal

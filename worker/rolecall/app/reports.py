@@ -130,6 +130,13 @@ async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
     return summary
 
 
+def prepare_html_report() -> None:
+    """Import what draws `report.html`, and compile its templates: on a thread, while a run waits for responses."""
+    from rolecall.display.html_report import prepare
+
+    prepare()
+
+
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
     context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
     await _add_waits(store, context.waits)

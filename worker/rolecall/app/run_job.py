@@ -5,13 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app import plan_guard, reports
+from rolecall.app import plan_guard
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
-from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     Run,
     identity_of,
@@ -21,7 +20,6 @@ from rolecall.app.run_directory import (
 )
 from rolecall.app.run_paths import RunKind
 from rolecall.engine.context import RunContext
-from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.stop_signal import StopReason, StopSignal
@@ -32,6 +30,9 @@ from rolecall.models import BadRow, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import StoreError, read_pages
 from rolecall.store.records import Identity
+
+if TYPE_CHECKING:  # the engine and the reports are imported while the workspace answers the preflight
+    from rolecall.app.reports import ReportSummary
 
 Pages = AsyncGenerator[Sequence[Row | BadRow], None]
 """Rows, page by page."""
@@ -52,7 +53,7 @@ class RunResult(NamedTuple):
     """How a run ended."""
 
     folder: Path
-    summary: ReportSummary | None
+    summary: "ReportSummary | None"
     """None where the store cannot be read any more."""
     stop: StopReason | None = None
     """Why it ended before its last row."""
@@ -144,6 +145,8 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
 
 
 async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
+    from rolecall.app import reports
+
     if formats or not await reports_up_to_date(run):
         await reports.write_reports(run, formats)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
@@ -151,6 +154,9 @@ async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
 
 async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
+    from rolecall.app import reports
+    from rolecall.engine.dispatcher import process_rows
+
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
         app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
@@ -159,6 +165,7 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        preparing = asyncio.create_task(asyncio.to_thread(reports.prepare_html_report), name="prepare the report")
         try:
             async with app.observer.progress(tracker):
                 await process_rows(run.store, connection.client, request.operation, context)
@@ -168,6 +175,7 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
             raise
         finally:
             announcing.cancel()
+    await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported when the page is written
     return await _result(run, request, app.stop, is_recorded=session.is_recorded)
 
 
@@ -213,6 +221,8 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
 
 
 async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+    from rolecall.app import reports
+
     summary, error = None, ""
     if is_recorded:
         try:

@@ -5,19 +5,22 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, TextIO
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.log_setup import open_logs
-from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.models import Progress
 from rolecall.text import plural, rfc3339
+
+if TYPE_CHECKING:  # slow to import, and needed only after the preflight
+    from structlog.typing import FilteringBoundLogger
+
+    from rolecall.display.progress_view import LiveDisplay
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -35,9 +38,18 @@ class ProgressReporter:
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
         self.colors = drawable and not environ.get("NO_COLOR")
-        self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
+        self._draws = drawable and not mode.quiet and not mode.json_lines
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
+
+    @cached_property
+    def screen(self) -> "LiveDisplay | None":
+        """Return the live display; None where nothing is drawn."""
+        if not self._draws:
+            return None
+        from rolecall.display.progress_view import LiveDisplay
+
+        return LiveDisplay(sys.stderr)
 
     def waiting(self, seconds: float) -> None:
         """Print that the first call is rate limited."""
@@ -53,8 +65,10 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Path | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Path | None, *, hide: str) -> "FilteringBoundLogger":
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
+        from rolecall.display.log_setup import open_logs
+
         terminal = None if self.mode.quiet else self.screen or sys.stderr
         log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
         self._log = log if path is None else log.bind(run=path.parent.name)
@@ -102,6 +116,11 @@ class ProgressReporter:
                 if self._log is not None:
                     log = self._log
                     log.info("progress", **fields(tracker.progress()))
+
+
+def can_draw(file: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether progress can be drawn: on a terminal that can move its cursor."""
+    return file.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def fields(progress: Progress) -> dict[str, object]:

@@ -93,12 +93,7 @@ SCHEMA = f"""
 
     -- The number of rows in each group (see _GROUP), up to date with every commit: nothing scans to count.
     CREATE TABLE group_count (
-        part TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        in_doubt INTEGER NOT NULL,
-        evidence TEXT NOT NULL,
-        rows INTEGER NOT NULL,
+        part TEXT, outcome TEXT, reason TEXT, in_doubt INTEGER, evidence TEXT, rows INTEGER NOT NULL,
         PRIMARY KEY (part, outcome, reason, in_doubt, evidence)
     ) WITHOUT ROWID;
 """
@@ -260,8 +255,7 @@ _GROUP = """
     iif(outcome IS NULL, '', ifnull(evidence, ''))
 """
 
-# Subtract some pairs from the counts of their groups before they are changed, and add them to those of their groups
-# afterwards.
+# Subtract some pairs from the counts of their groups before they are changed; add them to those of their groups after.
 SHIFT_GROUPS = f"""
     INSERT INTO group_count
     SELECT {_GROUP}, :sign * count(*) FROM pair WHERE key IN (SELECT value FROM json_each(:keys))
@@ -279,8 +273,8 @@ COUNT_GROUPS = f"""
 """
 GROUPS = "SELECT part, outcome, reason, in_doubt, evidence, rows FROM group_count"
 
-# The number of rows with an outcome since a moment, along an index: the speed of a run, as seen from outside.
-# (A row that is sent again keeps `finished_at` while it has no outcome.)
+# The number of rows with an outcome since a moment, along an index: the speed of a run, as seen from outside. (A row
+# that is sent again keeps `finished_at` while it has no outcome.)
 COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ? AND outcome IS NOT NULL"
 
 _PAUSE_COLUMNS = "kind, started_at, until, ended_at, call_limit, window_seconds"
@@ -296,7 +290,6 @@ END_PAUSE = """
     )
 """
 
-# The pauses in their order.
 PAUSES = f"SELECT id, {_PAUSE_COLUMNS} FROM pause WHERE id > ? ORDER BY id LIMIT ?"
 
 # The pauses of the latest session that last at a moment.
