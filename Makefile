@@ -6,8 +6,8 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit check dist notes
-.PHONY: clean
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit hashes check dist
+.PHONY: notes clean simulate simulate-mutants
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,12 @@ $(VENV)/.browser: $(READY)
 campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random)
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
+simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random)
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+simulate-mutants: $(READY) ## check that the simulation finds each known defect within SECONDS (60)
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
 bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)
 
@@ -68,14 +74,21 @@ docs: $(READY) ## check that every command, option, outcome and reason is docume
 docs-help: $(READY) ## write every --help text and hint into docs/reference.md
 	$(BIN)/python -m tests.docs_help
 
-audit: $(READY) ## check the pinned versions for known vulnerabilities (needs the network)
-	$(BIN)/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
+audit: $(READY) ## check every pinned version for known vulnerabilities (needs the network; else exit 1)
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 check: lint type test ## run everything that must pass before a change is merged
 
-dist: $(READY) ## build the wheel and the source archive into dist/
+hashes: $(READY) ## write .ci/runtime.txt after a change of the constraints (needs the network)
+	@echo '# What users install, with the hashes of every file of each version: `make hashes` writes it from the constraints.' \
+		> .ci/runtime.txt
+	$(BIN)/uv pip compile pyproject.toml --extra xlsx --constraint .ci/constraints.txt --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet >> .ci/runtime.txt
+
+dist: $(READY) ## build the wheel, the source archive and the bill of materials into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python .ci/sbom.py dist
 
 notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from rolecall.cli.terminal import event_loop
 from rolecall.engine.clock import Clock
@@ -15,7 +15,7 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import open_reports
-from rolecall.models import Outcome, Reply, RowOutcome
+from rolecall.models import BadRow, Outcome, Reply, Row, RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.error_table import Action, ErrorRule
@@ -162,7 +162,7 @@ class _Stock:
     def _taken_in(self) -> SqliteDatabase:
         ledger = SqliteDatabase(self._folder / f"ledger-{next(self._numbers)}.sqlite")
         with open_job(str(self._job)) as job:
-            import_rows(ledger, IDENTITY, job.rows())
+            import_rows(ledger, IDENTITY, cast(Iterator[Row | BadRow], job.rows()))
         return ledger
 
     async def _by_workers(self, one: Callable[[int], Awaitable[None]], workers: int = IN_FLIGHT) -> None:

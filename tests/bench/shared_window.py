@@ -12,6 +12,7 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import Reply
 from rolecall.sandbox import Limiter
@@ -149,7 +150,10 @@ def simulate(rows: Sequence[int], window: Window, *, sharing: Sharing = Sharing.
     parts = len(rows)
     rate = window.limit * window.instances / window.seconds / parts if sharing is Sharing.RATE else None
     shares = divided(window.limit, parts) if sharing is Sharing.WINDOW else [None] * parts
-    clients = [_Client(own, RouteSchedule(rate), share) for own, share in zip(rows, shares, strict=True)]
+    clients = [
+        _Client(own, RouteSchedule(LearntRate(PacedRateLimiter(rate))), share)
+        for own, share in zip(rows, shares, strict=True)
+    ]
     simulation = Simulation(clients, window, Random(seed))
     simulation.run()
     arrivals = simulation.arrivals

@@ -221,6 +221,28 @@ def test_a_phone_needs_no_sideways_scrolling(look: Look, demo: Path) -> None:
     assert not visit.page.locator(".chart.wide").first.is_visible()
 
 
+@pytest.mark.parametrize("rows", [60, 2500])
+def test_printing_has_every_row_or_says_how_many_are_left_out(look: Look, tmp_path: Path, rows: int) -> None:
+    """A printed report has up to 2,000 rows of the table and says how many are left out; the screen stays paged."""
+    path = tmp_path / "report.html"
+    path.write_text(written([result(number) for number in range(rows)]), encoding="utf-8")
+    page = look(path).page
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#list tbody tr").count() == min(rows, 2000)
+    note = page.locator("#printed")
+    assert note.is_visible() is (rows > 2000)
+    assert note.inner_text() == (
+        "The first 2,000 of these 2,500 rows are printed; 500 are left out. report.csv has every row."
+        if rows > 2000
+        else ""
+    )
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator("#list tbody tr").count() == 25
+    assert not note.is_visible()
+
+
 def test_print_leaves_the_controls_out(look: Look, demo: Path) -> None:
     """Printed, the page has charts, reasons and rows on white, and no controls."""
     visit = look(demo / "report.html")

@@ -30,6 +30,7 @@ def campaign(seconds: float, seed: int) -> int:
     outcomes = ", ".join(f"{rows} {outcome}" for outcome, rows in sorted(total.outcomes.items()))
     print(
         f"{number} rounds, {total.rows} rows, {total.calls} calls, {total.kills} kills, {total.pauses} pauses, "
+        f"{total.harms} harms to disk or clock, "
         f"{total.repeated} calls repeated with need, {total.undone} rows undone: {outcomes}"
     )
     return 0

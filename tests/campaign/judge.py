@@ -26,25 +26,54 @@ class Gap(NamedTuple):
     end: float
 
 
-def judge(scenario: Scenario, report: Sequence[dict[str, str]], gaps: Sequence[Gap], *, stopped: bool) -> int:
+class History(NamedTuple):
+    """What happened to a job from outside."""
+
+    lines: Sequence[Pair]
+    """The rows of the job file of the last session."""
+    gaps: Sequence[Gap] = ()
+    """On the sandbox's clock."""
+    lost_calls: int = 0
+    """The calls until the store was deleted the last time: the run that is reported does not know of them."""
+
+
+def judge(scenario: Scenario, report: Sequence[dict[str, str]], history: History, *, stopped: bool) -> int:
     """Check a finished job; return the number of calls that were repeated with need. Raises Violation.
 
-    `gaps` are on the sandbox's clock. `stopped`: the last session ended early.
+    `stopped`: the last session ended early.
     """
-    _every_row_reported_once(scenario, report)
-    for row in report:
-        if row["outcome"] not in ("invalid", "duplicate"):
-            _reported_truly(scenario, row, stopped=stopped)
+    _every_row_reported_once(scenario, report, history.lines)
+    judge_rows(scenario, report, history.lost_calls, stopped=stopped)
     _nobody_else_changed(scenario)
-    return _no_call_without_need(scenario, gaps)
+    return _no_call_without_need(scenario, history)
 
 
-def _every_row_reported_once(scenario: Scenario, report: Sequence[dict[str, str]]) -> None:
-    reported = [(row["line"], row["roomId"], row["userId"]) for row in report]
-    expected = [(str(line), *pair) for line, pair in enumerate(scenario.lines, start=2)]
+def judge_rows(scenario: Scenario, report: Sequence[dict[str, str]], lost_calls: int = 0, *, stopped: bool) -> None:
+    """Check each row of a report by itself. Raises Violation."""
+    lost = lost_pairs(scenario, lost_calls)
+    for row in report:
+        if row["outcome"] not in ("invalid", "duplicate") and (row["roomId"], row["userId"]) not in lost:
+            _reported_truly(scenario, row, stopped=stopped)
+
+
+def lost_pairs(scenario: Scenario, lost_calls: int) -> set[Pair]:
+    """Return the pairs that a run whose store was deleted has called."""
+    calls = scenario.world.calls[:lost_calls]
+    return {(call.room_id, call.user_id) for call in calls if call.route in CHANGES}
+
+
+def _every_row_reported_once(scenario: Scenario, report: Sequence[dict[str, str]], lines: Sequence[Pair]) -> None:
+    """Check the rows of the job file, in their order; then come pairs that only an earlier version of it has."""
+    present, former = report[: len(lines)], report[len(lines) :]
+    reported = [(row["line"], row["roomId"], row["userId"]) for row in present]
+    expected = [(str(line), *pair) for line, pair in enumerate(lines, start=2)]
     _require(reported == expected, f"the report's rows are not the job's: {set(expected) ^ set(reported)}")
+    others = [(row["roomId"], row["userId"]) for row in former]
+    _require(len(set(others)) == len(others), f"a former pair is reported twice: {others}")
+    _require(set(others) <= set(scenario.pairs) - set(lines), f"pairs that no job file has had: {others}")
+    _require(not any(row["line"] for row in former), f"a former pair has a line: {former}")
     seen: set[Pair] = set()
-    for row, pair in zip(report, scenario.lines, strict=True):
+    for row, pair in zip(present, lines, strict=True):
         kind = "invalid" if not pair[0] else "duplicate" if pair in seen else ""
         known = row["outcome"] if row["outcome"] in ("invalid", "duplicate") else ""
         _require(known == kind, f"line {row['line']} is reported as {row['outcome']}")
@@ -78,20 +107,21 @@ def _reads_messages(scenario: Scenario, room: str) -> bool:
 
 def _nobody_else_changed(scenario: Scenario) -> None:
     """Check that no role was taken from a user who is not in the job."""
-    taken = Judge(scenario.world, scenario.account_ids).taken() - set(scenario.lines)
+    taken = Judge(scenario.world, scenario.account_ids).taken() - set(scenario.pairs)
     _require(not taken, f"the role was taken from users outside the job: {taken}")
 
 
-def _no_call_without_need(scenario: Scenario, gaps: Sequence[Gap]) -> int:
+def _no_call_without_need(scenario: Scenario, history: History) -> int:
     """Check that no answered call was made again, unless the response may have been lost in a gap.
 
     A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again. A call that
     was cut off in a gap may be in no record. No gap excuses more rows than there were calls in flight.
     """
-    repeated = 0
+    repeated, gaps = 0, history.gaps
+    known = set(map(id, scenario.world.calls[history.lost_calls :]))
     excused: dict[Gap, set[Pair]] = {gap: set() for gap in gaps}
-    for pair in dict.fromkeys(scenario.lines):
-        calls = _changing_calls(scenario, pair)
+    for pair in scenario.pairs:
+        calls = [call for call in _changing_calls(scenario, pair) if id(call) in known]
         in_doubt = False
         for first, second in pairwise(calls):
             repeated += 1
@@ -122,12 +152,12 @@ def _is_sound(call: Call) -> bool:
     return call.status in (200, 400)
 
 
-def judge_undo(scenario: Scenario, before: set[Pair], report: Sequence[dict[str, str]]) -> int:
+def judge_undo(scenario: Scenario, before: set[Pair], report: Sequence[dict[str, str]], lost_calls: int = 0) -> int:
     """Check the roles after an undo: exactly those before the run, where the evidence is more than inferred.
 
     Returns the number of rows that were undone. Rows that another administrator changed are not compared.
     """
-    changed = {other.pair for other in scenario.others}
+    changed = {other.pair for other in scenario.others} | lost_pairs(scenario, lost_calls)
     undone = 0
     for pair, row in _settled_rows(report):
         if pair in changed or pair[0] not in scenario.world.rooms:

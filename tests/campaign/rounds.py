@@ -14,9 +14,19 @@ from typing import Any, NamedTuple
 from rolecall.models import Evidence, Outcome
 from rolecall.sandbox import ACCOUNT, Account, Call, FaultPlan, Kind, Sandbox, apply_role_change
 from rolecall.sandbox.write_routes import CHANGES
-from tests.campaign.judge import Gap, judge, judge_undo
-from tests.campaign.scenario import ADMIN, ANSWER_TIMEOUT, SECOND_ACCOUNT, Interruption, Scenario, draw
-from tests.support.command import environment, read_report, rolecall, start, write_job
+from tests.campaign.harms import faketime_environment, fill_disk, read_only_words, step_clock
+from tests.campaign.judge import Gap, History, judge, judge_rows, judge_undo
+from tests.campaign.scenario import (
+    ADMIN,
+    ANSWER_TIMEOUT,
+    DELETIONS,
+    SECOND_ACCOUNT,
+    Harm,
+    Interruption,
+    Scenario,
+    draw,
+)
+from tests.support.command import ROLECALL, environment, read_report, rolecall, start, write_job
 from tests.support.truth import Pair, change_as_other
 
 MAX_SESSIONS = 12
@@ -30,6 +40,7 @@ class Round(NamedTuple):
     calls: int
     kills: int
     pauses: int
+    harms: int
     repeated: int
     undone: int
     outcomes: Counter[str]
@@ -42,13 +53,14 @@ class Round(NamedTuple):
             self.calls + other.calls,
             self.kills + other.kills,
             self.pauses + other.pauses,
+            self.harms + other.harms,
             self.repeated + other.repeated,
             self.undone + other.undone,
             self.outcomes + other.outcomes,
         )
 
 
-NOTHING = Round(0, 0, 0, 0, 0, 0, Counter())
+NOTHING = Round(0, 0, 0, 0, 0, 0, 0, Counter())
 
 
 @dataclass
@@ -61,6 +73,15 @@ class Play:
     gaps: list[Gap] = field(default_factory=list)
     kills: int = 0
     pauses: int = 0
+    harms: int = 0
+    sessions: int = 0
+    lost_calls: int = 0
+    """The calls until the store was deleted the last time."""
+
+    @property
+    def history(self) -> History:
+        """What happened to the job from outside."""
+        return History(self.scenario.lines_of(self.sessions - 1), self.gaps, self.lost_calls)
 
     async def until_done(self) -> int:
         """Start the worker again and again until the job is done; return the exit code."""
@@ -75,12 +96,28 @@ class Play:
         return code
 
     async def _session(self, account: Account, interruption: Interruption | None) -> int:
-        worker = await start(*self._words(), cwd=self.folder, env=environment_of(self.sandbox, account))
+        write_job(self.folder / "job.csv", self.scenario.lines_of(self.sessions))
+        self.sessions += 1
+        harm, calls = interruption.harm if interruption is not None else None, len(self.scenario.world.calls)
+        env = environment_of(self.sandbox, account)
+        if self.scenario.has_clock_steps:
+            env |= faketime_environment(self.folder)
+        program = await read_only_words(self.folder / "o") if harm is Harm.READ_ONLY else (str(ROLECALL),)
+        worker = await start(*self._words(), cwd=self.folder, env=env, program=program)
         async with beside(self._interrupt(worker, interruption)):
             _, stderr = await worker.communicate()
-        if interruption is not None and (worker.returncode == -signal.SIGKILL or len(interruption.signals) > 1):
+        if interruption is not None and (
+            worker.returncode == -signal.SIGKILL or len(interruption.signals) > 1 or harm not in (None, Harm.CLOCK)
+        ):
             # One SIGINT or SIGTERM alone awaits every answer, and excuses nothing.
             self.gaps.append(Gap(time.time(), time.time()))
+        if harm is Harm.READ_ONLY and len(program) > 1:
+            self.harms += 1
+            sent = [call for call in self.scenario.world.calls[calls:] if call.route in CHANGES]
+            assert not sent, f"sent on a read-only disk: {sent}"
+            assert worker.returncode in (2, 3, 4), (worker.returncode, stderr.decode())
+        if harm is Harm.STORE_DELETED and not (self.folder / "o/ledger.sqlite").exists():
+            self._lose_run(stderr.decode())
         # A signal in the first milliseconds interrupts Python's own start, before any code of ours runs; one in the
         # last milliseconds uvloop's own end.
         expected = b"init_import_site" in stderr or b"_do_shutdown" in stderr
@@ -88,12 +125,23 @@ class Play:
         assert b"a defect" not in stderr, stderr.decode()
         return worker.returncode if worker.returncode is not None else -1
 
+    def _lose_run(self, stderr: str) -> None:
+        """Put the folder of a run without its store aside, after a check of the report that it may have left."""
+        if "is only in" in stderr:
+            judge_rows(self.scenario, read_report(self.folder / "o"), self.lost_calls, stopped=True)
+        if (self.folder / "o").exists():
+            (self.folder / "o").rename(self.folder / f"lost-{self.sessions}")
+        self.lost_calls = len(self.scenario.world.calls)
+
     def _words(self) -> list[str]:
         scenario = self.scenario
+        more = (
+            2.0 if scenario.has_clock_steps else 0.0
+        )  # under the library that steps the clock everything takes longer
         words = (
             *("run", "job.csv", "--out", "o", "--rate", "unlimited", "--concurrency", scenario.concurrency),
             *("--max-attempts", 3, "--retry-backoff", 0.02),
-            *("--timeout", ANSWER_TIMEOUT - 0.5, "--connect-timeout", 0.5),
+            *("--timeout", ANSWER_TIMEOUT - 0.5 + more, "--connect-timeout", 0.5 + more),
             *("--max-failures", "100%", "--outage-timeout", 3, "--shutdown-timeout", 5),
             "--room-cache" if scenario.room_cache else "--no-room-cache",
             "--read-roles" if scenario.read_roles else "--no-read-roles",
@@ -107,12 +155,23 @@ class Play:
         await self.sandbox.wait_for_calls(len(self.sandbox.world.calls) + interruption.after_calls)
         await asyncio.sleep(interruption.and_seconds)
         with contextlib.suppress(ProcessLookupError):
-            if not interruption.signals:
+            if interruption.harm is not None:
+                self._harm(worker, interruption.harm, interruption.amount)
+            elif not interruption.signals:
                 await self._pause(worker, interruption.pause)
             for number in interruption.signals:
                 worker.send_signal(number)
                 self.kills += number is signal.SIGKILL
                 await asyncio.sleep(0.01)
+
+    def _harm(self, worker: asyncio.subprocess.Process, harm: Harm, amount: int) -> None:
+        self.harms += harm is not Harm.READ_ONLY
+        if harm in DELETIONS:
+            (self.folder / "o" / harm.value).unlink(missing_ok=True)
+        elif harm is Harm.FULL_DISK:
+            fill_disk(worker.pid, amount)
+        elif harm is Harm.CLOCK:
+            step_clock(self.folder, amount)
 
     async def _pause(self, worker: asyncio.subprocess.Process, seconds: float) -> None:
         started = time.time()
@@ -191,7 +250,6 @@ async def play(seed: int, folder: Path) -> Round:
     """Play the round of a seed in an empty folder. Raises Violation."""
     scenario = draw(Random(seed))
     before = scenario.world.pairs_with_role("leader")
-    write_job(folder / "job.csv", scenario.lines)
     plan = FaultPlan(scenario.faults, seed=seed)
     async with Sandbox(
         scenario.world, limiter=scenario.limiter, faults=plan, latency=scenario.latency, skew=seed % 200 - 100.0
@@ -201,12 +259,12 @@ async def play(seed: int, folder: Path) -> Round:
             code = await round_.until_done()
         await sandbox.resume()
         report = read_report(folder / "o")
-        repeated = judge(scenario, report, round_.gaps, stopped=code not in FINISHED)
+        repeated = judge(scenario, report, round_.history, stopped=code not in FINISHED)
         calls = len(scenario.world.calls)
         undone = await _undo(round_, before, report)
     _look_for_the_tokens(folder)
     outcomes = Counter(f"{row['outcome']} {row['evidence']}".strip() for row in report)
-    return Round(len(report), calls, round_.kills, round_.pauses, repeated, undone, outcomes)
+    return Round(len(report), calls, round_.kills, round_.pauses, round_.harms, repeated, undone, outcomes)
 
 
 async def _undo(round_: Play, before: set[Pair], report: list[dict[str, str]]) -> int:
@@ -217,7 +275,7 @@ async def _undo(round_: Play, before: set[Pair], report: list[dict[str, str]]) -
     env = environment_of(round_.sandbox, ACCOUNT)
     ended = await rolecall("undo", "o", "--yes", "--rate", "unlimited", cwd=round_.folder, env=env)
     assert ended.code in FINISHED, ended.stderr
-    return judge_undo(round_.scenario, before, report)
+    return judge_undo(round_.scenario, before, report, round_.lost_calls)
 
 
 def _look_for_the_tokens(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """One job of a campaign, drawn from a seed: a workspace, what goes wrong in it, and how the worker is treated."""
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 
 from rolecall.sandbox import ACCOUNT, Account, Fault, FaultMatch, Kind, Limiter, Nonsense, World, leader_world
@@ -20,6 +22,24 @@ KEEPER = "keeper"
 READING_ROUTES = ("groups.roles", "groups.roles", "roles.list", "groups.members", "users.info", "chat.syncMessages")
 
 
+class Harm(StrEnum):
+    """What happens to the disk or the clock of the worker, besides signals."""
+
+    FULL_DISK = "full_disk"
+    """From then on no file of the worker grows beyond a size."""
+    READ_ONLY = "read_only"
+    """The run's folder is read-only from the start of the session on."""
+    CLOCK = "clock"
+    """The worker's clock is stepped."""
+    STORE_DELETED = "ledger.sqlite"
+    WAL_DELETED = "ledger.sqlite-wal"
+    SHM_DELETED = "ledger.sqlite-shm"
+
+
+DELETIONS = (Harm.STORE_DELETED, Harm.WAL_DELETED, Harm.SHM_DELETED)
+"""The value of each is the name of the file that is deleted."""
+
+
 @dataclass(frozen=True)
 class Interruption:
     """What happens to the worker, this many seconds after this many further calls have come."""
@@ -30,6 +50,10 @@ class Interruption:
     """Sent one after the other; empty for a pause."""
     pause: float = 0.0
     """Seconds between SIGSTOP and SIGCONT."""
+    harm: Harm | None = None
+    """Instead of signals and a pause."""
+    amount: int = 0
+    """Bytes of FULL_DISK, or seconds of CLOCK."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,22 @@ class Scenario:
     room_cache: bool
     read_roles: bool
     message_evidence: bool
+    edits: Mapping[int, list[Pair]]
+    """By the number of the session from which on it is used, the rows of an edited job file."""
+
+    @property
+    def has_clock_steps(self) -> bool:
+        """Whether a session has its clock stepped."""
+        return any(each.harm is Harm.CLOCK for each in self.interruptions)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs of all versions of the job file, each once."""
+        return list(dict.fromkeys(pair for lines in (self.lines, *self.edits.values()) for pair in lines))
+
+    def lines_of(self, session: int) -> list[Pair]:
+        """Return the rows of the job file of a session, counted from 0."""
+        return next((self.edits[first] for first in sorted(self.edits, reverse=True) if first <= session), self.lines)
 
     @property
     def account_ids(self) -> frozenset[str]:
@@ -79,9 +119,10 @@ def draw(random: Random) -> Scenario:
     _add_people(world, roles)
     _change_some(world, pairs, random)
     interruptions = [_interruption(random) for _ in range(random.choice((0, 1, 1, 2, 3, 5)))]
+    lines = _lines(pairs, random)
     return Scenario(
         world=world,
-        lines=_lines(pairs, random),
+        lines=lines,
         faults=[
             *(_fault(random, None) for _ in range(random.randint(0, 5))),
             *(_fault(random, random.choice(READING_ROUTES)) for _ in range(random.choice((0, 0, 1, 2)))),
@@ -99,6 +140,7 @@ def draw(random: Random) -> Scenario:
         room_cache=random.random() < 0.7,
         read_roles=random.random() < 0.85,
         message_evidence=random.random() < 0.8,
+        edits=_edits(lines, len(interruptions), random),
     )
 
 
@@ -168,6 +210,14 @@ def _lines(pairs: list[Pair], random: Random) -> list[Pair]:
     return lines
 
 
+def _edits(lines: list[Pair], sessions: int, random: Random) -> dict[int, list[Pair]]:
+    """Return what a person makes of the job file between two sessions: rows are removed, moved and added again."""
+    if not sessions or random.random() < 0.7:
+        return {}
+    fewer = random.sample(lines, k=random.randint(max(1, len(lines) // 2), len(lines)))
+    return {0: fewer, random.randint(1, sessions): random.sample(lines, k=len(lines))}
+
+
 def _fault(random: Random, route: str | None) -> Fault:
     """Return a fault of one reading route, or of the changing calls."""
     kind = random.choice([kind for kind in Kind if kind is not Kind.REVOKE])
@@ -191,9 +241,19 @@ def _fault(random: Random, route: str | None) -> Fault:
 
 def _interruption(random: Random) -> Interruption:
     after_calls, and_seconds = random.randint(0, 40), random.choice((0.0, 0.0, random.uniform(0, 0.3)))
+    if random.random() < 0.35:
+        after_calls = random.randint(0, 15)
+        harm = random.choice(list(Harm))
+        amount = random.choice((0, 20_000, 60_000, 150_000)) if harm is Harm.FULL_DISK else _clock_step(random)
+        return Interruption(after_calls, and_seconds, (), harm=harm, amount=amount)
     if random.random() < 0.2:
         return Interruption(after_calls, and_seconds, (), random.choice((0.3, 1.2, 2.5)))
     signals = random.choice(
         ((signal.SIGKILL,),) * 4 + ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT))
     )
     return Interruption(after_calls, and_seconds, signals)
+
+
+def _clock_step(random: Random) -> int:
+    """Return seconds by which a clock is set forward or back: of a time server, of summer time, of a wrong date."""
+    return random.choice((-1, 1)) * random.choice((1, 5, 60, 3_600, 86_400))

@@ -1,4 +1,4 @@
-"""A real nginx in front of the workspace: it restarts, reloads, puts its pages over responses, and sends calls twice.
+"""A real nginx in front of the workspace: it restarts, reloads, limits, has a clock of its own, and sends calls twice.
 
 The record of the sandbox is the judge: no row is reported as anything that did not happen.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Limiter, Sandbox, World, leader_world
 from tests.support.command import Ended, environment, finish, many, outcomes, read_report, rolecall, start, write_job
-from tests.support.nginx import PROGRAM, nginx
+from tests.support.nginx import LIBFAKETIME, PROGRAM, nginx
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
 WORDS = ("--out", "o", "--rate", "unlimited", "--retry-backoff", "0.05", "--outage-timeout", "60")
@@ -123,3 +123,55 @@ async def test_one_bad_instance_of_two_stops_nothing(tmp_path: Path, status: int
     assert ended.code == 0, ended.stderr
     assert outcomes(tmp_path / "o") == {("removed", ""): ROWS}
     check_report(world, tmp_path / "o")
+
+
+@pytest.mark.parametrize("burst", [0, 5])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_limit_that_nginx_does_not_announce_is_learnt(tmp_path: Path, status: int, burst: int) -> None:
+    """At an own rate of 50 a second, `limit_req` with 10 a second costs a tenth of the time and no row."""
+    pairs = many(100)
+    world = leader_world(pairs)
+    zone = f"limit_req_zone all zone=all:1m rate=10r/s; limit_req_status {status};"
+    limit = f"limit_req zone=all nodelay{f' burst={burst}' if burst else ''};"
+    async with Sandbox(world) as sandbox, nginx(tmp_path / "nginx", [sandbox.port], limit, http=zone) as server:
+        ended = await run(server.url, tmp_path, pairs, "--no-read-roles", "--rate", "50/s", "--retry-backoff", "0.5")
+        refused = server.responses()[status]
+    assert ended.code == 0, ended.stderr
+    assert outcomes(tmp_path / "o") == {("removed", ""): 100}
+    check_report(world, tmp_path / "o", 100)
+    calls = [call.time for call in world.calls if call.route == "groups.removeLeader"]
+    assert len(calls) == 100
+    assert calls[-1] - calls[0] <= 1.10 * (99 - burst) / 10 + 1.0
+    assert refused <= 16
+
+
+@pytest.mark.parametrize("burst", [0, 5])
+async def test_reads_and_changes_share_the_limit_of_nginx(tmp_path: Path, burst: int) -> None:
+    """Where roles are read before each call as well, no row is lost to `limit_req` either."""
+    pairs = many(ROWS)
+    world = leader_world(pairs)
+    zone = "limit_req_zone all zone=all:1m rate=10r/s;"
+    limit = f"limit_req zone=all nodelay{f' burst={burst}' if burst else ''};"
+    async with Sandbox(world) as sandbox, nginx(tmp_path / "nginx", [sandbox.port], limit, http=zone) as server:
+        ended = await run(server.url, tmp_path, pairs, "--rate", "50/s", "--retry-backoff", "0.5")
+    assert ended.code == 0, ended.stderr
+    assert outcomes(tmp_path / "o") == {("removed", ""): ROWS}
+    check_report(world, tmp_path / "o")
+
+
+@pytest.mark.skipif(LIBFAKETIME is None, reason="libfaketime is not installed")
+@pytest.mark.parametrize("ahead", [5.0, -8.0, 3600.0])
+async def test_nginx_with_a_clock_of_its_own(tmp_path: Path, ahead: float) -> None:
+    """The `Date` of nginx is seconds or an hour wrong: at most two calls are refused, and no window is lost but one."""
+    pairs, length = many(ROWS), 2.0
+    world = leader_world(pairs, roles=("user",))
+    async with (
+        Sandbox(world, limiter=Limiter(10, length)) as sandbox,
+        nginx(tmp_path / "nginx", [sandbox.port], ahead=ahead) as server,
+    ):
+        ended = await run(server.url, tmp_path, pairs, "--no-read-roles")
+    assert ended.code == 0, ended.stderr
+    assert outcomes(tmp_path / "o") == {("removed", ""): ROWS}
+    check_report(world, tmp_path / "o")
+    calls = [call.time for call in world.calls if call.route == "groups.removeLeader"]
+    assert calls[-1] - calls[0] <= 6 * length * 1.05

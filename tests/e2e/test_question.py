@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.sandbox import Limiter, Sandbox, World, leader_world
-from tests.support.command import ROLECALL, environment, write_job
+from rolecall.sandbox import Fault, FaultMatch, Kind, Limiter, Sandbox, World, leader_world
+from tests.support.command import ROLECALL, environment, start, write_job
+from tests.support.truth import wait_for_changes
 
 PAIRS = [("room1", "user1"), ("room1", "user2"), ("room2", "user1")]
 
@@ -18,32 +19,37 @@ PAIRS = [("room1", "user1"), ("room1", "user2"), ("room2", "user1")]
 async def on_a_terminal(
     tmp_path: Path, world: World, typed: bytes, *words: str, piped: int | None = None
 ) -> tuple[int, str]:
-    """Run the command on a terminal, type once the question stands, and give its end and what it showed.
+    """Run a job of PAIRS on a terminal, see `typed_into`."""
+    write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(world, limiter=Limiter(10, 60.0)) as sandbox:
+        return await typed_into(tmp_path, sandbox.url, typed, *words, piped=piped)
+
+
+async def typed_into(tmp_path: Path, url: str, typed: bytes, *words: str, piped: int | None = None) -> tuple[int, str]:
+    """Run job.csv on a terminal, type once the question stands, and return the exit code and what was shown.
 
     `piped` is where stdout and stderr go instead of the terminal.
     """
-    job = write_job(tmp_path / "job.csv", PAIRS)
     ours, theirs = pty.openpty()
-    async with Sandbox(world, limiter=Limiter(10, 60.0)) as sandbox:
-        process = await asyncio.create_subprocess_exec(
-            ROLECALL,
-            *("run", str(job), *words),
-            cwd=tmp_path,
-            env=environment(sandbox.url, TERM="dumb", ROLECALL_YES="0"),
-            stdin=theirs,
-            stdout=piped if piped is not None else theirs,
-            stderr=piped if piped is not None else theirs,
-            start_new_session=True,
-            preexec_fn=take_terminal,
-        )
-        os.close(theirs)
-        shown = b""
-        while chunk := await asyncio.to_thread(read, ours):
-            shown += chunk
-            if b"[y/N]" in shown and typed:
-                os.write(ours, typed)
-                typed = b""
-        code = await process.wait()
+    process = await asyncio.create_subprocess_exec(
+        ROLECALL,
+        *("run", "job.csv", *words),
+        cwd=tmp_path,
+        env=environment(url, TERM="dumb", ROLECALL_YES="0"),
+        stdin=theirs,
+        stdout=piped if piped is not None else theirs,
+        stderr=piped if piped is not None else theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    shown = b""
+    while chunk := await asyncio.to_thread(read, ours):
+        shown += chunk
+        if b"[y/N]" in shown and typed:
+            os.write(ours, typed)
+            typed = b""
+    code = await process.wait()
     os.close(ours)
     return code, shown.decode()
 
@@ -73,6 +79,25 @@ async def test_a_person_is_asked(tmp_path: Path, typed: bytes, code: int, calls:
     assert sum(call.route == "groups.removeLeader" for call in world.calls) == calls
     assert "Traceback" not in shown
     assert (tmp_path / "runs").exists() == bool(calls)
+
+
+@pytest.mark.parametrize("edited", [False, True])
+async def test_the_question_before_a_resumed_run_says_so(tmp_path: Path, edited: bool) -> None:
+    """It names how many rows are done and left, and the run's directory, for an edited job as it is now."""
+    pairs = [("room", f"user{number}") for number in range(40)]
+    world = leader_world(pairs, roles=("user", "bot"))
+    job = write_job(tmp_path / "job.csv", pairs)
+    fault = Fault(Kind.HANG_AFTER, FaultMatch(user="user15", route="groups.removeLeader"))
+    async with Sandbox(world, faults=[fault]) as sandbox:
+        words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "1")
+        worker = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
+        await wait_for_changes(sandbox, 16)
+        worker.kill()
+        await worker.communicate()
+        write_job(job, pairs[5:] if edited else pairs)
+        code, shown = await typed_into(tmp_path, sandbox.url, b"n\n", "--out", "o", "--rate", "unlimited")
+    assert code == 2, shown
+    assert "15 of 40 done, 25 left, in o. Remove 25 leaders in 1 group at http" in shown
 
 
 async def test_yes_is_not_asked(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
+from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment, read_report, rolecall, write_job
+from tests.support.truth import change_as_other, changing_calls
 
 pytestmark = pytest.mark.e2e
+ADMIN = "otherAdmin"
 CHANGE = "groups.removeLeader"
 FAST = ("--rate", "unlimited", "--retry-backoff", "0.01", "--yes", "--max-attempts", "1")
 PAIRS = [("room", "anna"), ("room", "ben")]
@@ -54,6 +56,47 @@ async def test_what_the_parent_did_is_known_unless_the_file_was_edited(edited: b
     assert (checked.code, ended.code) == (0, 0), (checked.stderr, ended.stderr)
     expected = ("not_leader", "not_needed", "") if edited else ("removed", "", "roles")
     assert told(tmp_path / "second") == [("anna", *expected)]
+    (folder,) = (tmp_path / "checks/retry").iterdir()
+    assert told(folder) == [("anna", *expected[:2], "")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_check_knows_what_is_in_doubt(again: bool, tmp_path: Path) -> None:
+    """For each state of a row in doubt the check predicts what the run then reports, also when it is done again.
+
+    A plan of that check can be followed.
+    """
+    users = ["gone", "goneUnseen", "others", "present", "left", "sure"]
+    world = leader_world([("room", user) for user in users])
+    world.add_user(ADMIN)
+    fault = Fault(Kind.STATUS, FaultMatch(route=CHANGE), status=502, html=True, times=None)
+    async with Sandbox(world, faults=[fault]) as sandbox:
+        env = environment(sandbox.url)
+        job = write_job(tmp_path / "job.csv", [("room", user) for user in users])
+        await rolecall("run", job, "--out", "first", *FAST, cwd=tmp_path, env=env)
+        sandbox.faults.clear()
+        change_as_other(world, ACCOUNT.user_id, ("room", "gone"))
+        change_as_other(world, ADMIN, ("room", "others"))
+        world.rooms["room"].members["goneUnseen"] = []
+        del world.rooms["room"].members["left"]
+        retry = tmp_path / "first/retry.csv"
+        before = len(changing_calls(world))
+        words = ("check", retry, "--out", "check", *FAST[:2], "--save-plan", "plan.jsonl")
+        for _ in range(2 if again else 1):
+            checked = await rolecall(*words, cwd=tmp_path, env=env)
+        assert len(changing_calls(world)) == before
+        ended = await rolecall("run", retry, "--plan", "plan.jsonl", "--out", "second", *FAST, cwd=tmp_path, env=env)
+    assert (checked.code, ended.code) == (1, 1), (checked.stderr, ended.stderr)
+    predicted = [row[:3] for row in told(tmp_path / "check")]
+    assert predicted == [row[:3] for row in told(tmp_path / "second")]
+    assert predicted == [
+        ("gone", "removed", ""),
+        ("goneUnseen", "removed", ""),
+        ("others", "not_leader", "removed_by_other"),
+        ("present", "removed", ""),
+        ("left", "unknown", "user_not_in_room"),
+        ("sure", "removed", ""),
+    ]
 
 
 async def test_the_report_of_a_retry_has_only_the_jobs_columns(tmp_path: Path) -> None:

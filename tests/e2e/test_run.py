@@ -3,14 +3,11 @@
 import asyncio
 import codecs
 import csv
-import fcntl
 import gzip
 import io
 import json
 import os
 import stat
-import struct
-import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +26,7 @@ from rolecall.sandbox import (
     demo_world,
     leader_world,
 )
-from tests.support.command import ROLECALL, environment, read_report, rolecall, start, write_job
+from tests.support.command import ROLECALL, environment, read_report, rolecall, start, wait_until_read, write_job
 from tests.support.truth import wait_for_changes
 
 Pairs = Sequence[tuple[str, str]]
@@ -326,10 +323,3 @@ async def test_a_slow_sender_on_stdin_loses_no_row(tmp_path: Path) -> None:
         os.close(theirs)
         assert await process.wait() == 0
     assert [row["outcome"] for row in read_report(tmp_path / "o")] == ["removed"] * 4
-
-
-def wait_until_read(pipe: int) -> None:
-    """Return once a pipe's reader has taken all that was written: its room is whole again."""
-    waiting = 1
-    while waiting:
-        (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))

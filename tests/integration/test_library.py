@@ -5,15 +5,26 @@ import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import CapturingLogger
 
-from rolecall import FailureThreshold, Outcome, Result, Row, RunStopped, Settings, StopReason, change_roles
+from rolecall import (
+    FailureThreshold,
+    Outcome,
+    Result,
+    Row,
+    RunStopped,
+    Settings,
+    StopReason,
+    change_roles,
+    write_reports,
+)
 from rolecall.models import Evidence, Json
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Limiter, Sandbox, leader_world
-from tests.support.command import environment, many, outcomes, rolecall
+from tests.support.command import environment, many, outcomes, read_report, rolecall
 from tests.support.library import FAST, at
 
 
@@ -107,6 +118,24 @@ async def test_a_row_told_as_unknown_is_not_told_again_at_the_end() -> None:
         results, _ = await until_stopped(change_roles(pairs, **at(sandbox), settings=FAST))
     assert [each.outcome for each in results if each.line == 4] == [Outcome.UNKNOWN]
     assert sorted(each.line or 0 for each in results) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("has_new", [False, True])
+async def test_a_row_in_doubt_that_left_the_rows_is_settled(tmp_path: Path, has_new: bool) -> None:
+    """A row that the program no longer gives is not sent again; the report has what was read of it."""
+    pairs = many(4)
+    lost = FaultMatch(user=pairs[3][1], route="groups.removeLeader")
+    once = replace(FAST, max_attempts=1, read_roles=False)
+    async with Sandbox(leader_world(pairs), faults=[Fault(Kind.DROP_AFTER, lost)]) as sandbox:
+        first = [each async for each in change_roles(pairs, **at(sandbox), settings=once, folder=tmp_path / "run")]
+        assert [each.outcome for each in first if each.user_id == pairs[3][1]] == [Outcome.UNKNOWN]
+        rows = [*pairs[:3], *[("room0", "user9999")] * has_new]
+        again = [each async for each in change_roles(rows, **at(sandbox), settings=FAST, folder=tmp_path / "run")]
+        assert len(sandbox.world.calls_for(*pairs[3])) == 1
+    assert {(each.room_id, each.user_id) for each in again} == set(rows)
+    await write_reports(tmp_path / "run")
+    last = read_report(tmp_path / "run")[-1]
+    assert (last["line"], last["userId"], last["outcome"]) == ("", pairs[3][1], "removed")
 
 
 async def test_a_threshold_stops_it() -> None:

@@ -82,6 +82,23 @@ async def test_a_server_clock_that_jumps_by_an_hour(tmp_path: Path, length: floa
     assert time.time() - began <= 5 * length + 1.0
 
 
+@pytest.mark.parametrize("back", [1.0, 3.0, 5.0])
+async def test_a_server_clock_that_is_set_back(tmp_path: Path, back: float) -> None:
+    """Set back in mid-run, the server's clock costs two refused calls at most, however many are in flight."""
+    pairs, began, length = many(40), time.time(), 2.0
+    world = limited_world(pairs)
+
+    def clock() -> float:
+        now = time.time()
+        return now - (back if now - began > 1.6 * length else 0.0)
+
+    async with Sandbox(world, limiter=Limiter(LIMIT, length), clock=clock) as sandbox:
+        await run_all(sandbox, pairs, tmp_path / "run.sqlite")
+    seen = seen_by(world)
+    assert seen.refused <= 2
+    assert seen.seconds <= 3 * length + back + 2.0
+
+
 @pytest.mark.parametrize("is_newer", [True, False])
 async def test_an_exempt_account_of_a_newer_server(tmp_path: Path, is_newer: bool) -> None:
     """The command reads the permission, probes once, and sends 300 rows without waiting for a window."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from rolecall.engine import prior_reader, row_processor, settlement
+from rolecall.engine import row_processor, settlement
+from rolecall.engine.directory import doubt_settlement
 from rolecall.engine.settings import Settings
 from rolecall.engine.settlement import ROLES_PROVE_FOR, TABLE, Case, Settlement
 from rolecall.models import Outcome, Prior, PriorState, Result, Row
@@ -69,6 +70,11 @@ class Scene:
         apply_role_change(self.world, account, ROOM, USER, adds=self.operation.adds)
         self.world.fail_after_writes = None
 
+    def change_back(self) -> None:
+        """Let another account give the role back, or take it away again."""
+        self.world.now = max(self.world.now, time.time())
+        apply_role_change(self.world, ADMIN, ROOM, USER, adds=not self.operation.adds)
+
     def leave(self) -> None:
         """Let the user leave the room."""
         del self.world.rooms[ROOM].members[USER]
@@ -113,6 +119,7 @@ def changing(kind: Kind, *, times: int | None = 1, **how: object) -> Fault:
 
 
 UNREADABLE = Fault(Kind.STATUS, FaultMatch(route="groups.roles"), times=None, status=500)
+UNREADABLE_FIRST = replace(UNREADABLE, times=3)
 BEFORE, AFTER = changing(Kind.RESET_BEFORE), changing(Kind.DROP_AFTER)
 BLOCKED = changing(Kind.STATUS, times=None, status=403, html=True)
 BAD_GATEWAY = changing(Kind.STATUS, times=None, status=502)
@@ -172,9 +179,25 @@ LINES = [
         doubt=Doubt(), after_doubt=[by_us_silently, Scene.not_seen], calls=0, only=REMOVE_LEADER,
     ),
     Line("attempts used up, gone", Scene.can, ("done", "", "message"), [BAD_GATEWAY_AFTER], calls=3),
-    # leader, D | a reading shows the role present: sent again ("stored D, OK")
+    # leader, D | a reading shows the role present: sent again ("stored D, OK"), unless we have changed it
+    Line(
+        "D, present, ours and changed back", Scene.can, ("done", "", "message"),
+        doubt=Doubt(), after_doubt=[by_us, Scene.change_back], calls=0,
+    ),
+    Line(
+        "D, present, another's and changed back", Scene.can, ("done", "", "response"),
+        doubt=Doubt(), after_doubt=[by_admin, Scene.change_back], calls=1,
+    ),
+    Line(
+        "D, present, messages off", Scene.can, ("done", "", "response"),
+        doubt=Doubt(), after_doubt=[by_us, Scene.change_back], settings=NO_MESSAGES, calls=1,
+    ),
     # leader, D | attempts used up, role still present
     Line("attempts used up, 4xx", Scene.can, ("failed", "untrusted_answer", "response"), [BLOCKED], calls=3),
+    Line(
+        "attempts used up, ours and changed back", Scene.can, ("done", "", "message"),
+        [UNREADABLE_FIRST, BLOCKED], doubt=Doubt(), after_doubt=[by_us, Scene.change_back], only=REMOVE_LEADER,
+    ),
     Line("attempts used up, 5xx", Scene.can, ("unknown", "proxy_error", ""), [BAD_GATEWAY], calls=3),
     Line("stored D, attempts used up, 4xx", Scene.can, ("unknown", "untrusted_answer", ""), [BLOCKED], doubt=Doubt()),
     # leader, D | REFUSED
@@ -224,7 +247,7 @@ def put_in_doubt(path: Path, url: str, scene: Scene, doubt: Doubt) -> None:
     """Write the run store of a session that was killed while the row's call was in flight."""
     now = round(time.time() * 1000)
     state = PriorState.MEMBER if scene.operation.adds else PriorState.HAS_ROLE
-    prior = Prior(state if doubt.is_known else PriorState.UNKNOWN, now - 500, accounts=(US,))
+    prior = Prior(state if doubt.is_known else PriorState.UNKNOWN, now - 5_000, accounts=(US,))
     ledger = SqliteDatabase(path)
     import_rows(ledger, Identity(url, scene.operation.name, ""), [Row(2, ROOM, USER, {})])
     ledger.open_session("tester", 0)
@@ -295,7 +318,7 @@ async def test_every_line_of_the_code_is_walked(tmp_path: Path, monkeypatch: pyt
         return settlement.settle(case)
 
     monkeypatch.setattr(row_processor, "settle", settle)
-    monkeypatch.setattr(prior_reader, "settle", settle)
+    monkeypatch.setattr(doubt_settlement, "settle", settle)
     for number, line in enumerate(LINES):
         await walk(line, REMOVE_LEADER, tmp_path / f"ledger-{number}")
     walked = {next(rule for rule in TABLE if settlement._matches(rule, case)) for case in cases}

@@ -2,10 +2,13 @@
 
 import asyncio
 import csv
+import fcntl
 import os
+import struct
 import sys
+import termios
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,10 +39,12 @@ def environment(url: str, **more: str) -> dict[str, str]:
     }
 
 
-async def start(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def start(
+    *words: str | Path, cwd: Path, env: Mapping[str, str], program: Sequence[str] = (str(ROLECALL),)
+) -> asyncio.subprocess.Process:
     """Start the command, its output piped and no terminal on its input."""
     return await asyncio.create_subprocess_exec(
-        ROLECALL,
+        *program,
         *map(str, words),
         cwd=cwd,
         env=dict(env),
@@ -98,3 +103,10 @@ def metrics(path: Path) -> Mapping[str, float]:
 def outcomes(folder: Path) -> Counter[tuple[str, str]]:
     """Count a report's outcomes and reasons."""
     return Counter((row["outcome"], row["reason"]) for row in read_report(folder))
+
+
+def wait_until_read(pipe: int) -> None:
+    """Return once the reader of a pipe has read everything that was written."""
+    waiting = 1
+    while waiting:
+        (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rolecall.files.input.ids import Words, make_row, trim
 from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.output.report import ReportFiles, open_reports
-from rolecall.models import MAX_ID_LENGTH, BadRow, Result, Row
-from rolecall.text import UNSAFE
+from rolecall.models import MAX_ID_LENGTH, BadRow, JobRow, Result, Row
+from rolecall.text import UNSAFE, format_room, format_user
 
 _SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -36,7 +36,7 @@ usable_ids = usable(st.text(st.characters(codec="utf-8"), min_size=1, max_size=M
 """Every id that a JSON job may contain."""
 
 
-def extra_columns(rows: Iterable[Row | BadRow]) -> tuple[str, ...]:
+def extra_columns(rows: Iterable[JobRow]) -> tuple[str, ...]:
     """Return the columns of a job besides the ids, in the order of the file."""
     return tuple(dict.fromkeys(name for row in rows for name in row.extra))
 
@@ -50,13 +50,13 @@ def write_report(
 
 
 Taken = list[tuple[str, str] | str]
-"""For each row its pair, or the reason why it is unusable."""
+"""For each row its pair, with `#name` or `@name` in place of an id; or the reason why it is unusable."""
 
 
 class Read(NamedTuple):
     """What was read of a file."""
 
-    rows: list[Row | BadRow]
+    rows: list[JobRow]
     warnings: list[str]
 
 
@@ -67,6 +67,18 @@ def read(content: bytes, options: ReadOptions = ReadOptions()) -> Read:  # noqa:
         rows = list(job.rows())
         assert list(job.rows()) == rows
     return Read(rows, warnings)
+
+
+def taken(rows: list[JobRow]) -> Taken:
+    """Return each row as a case expects it."""
+    found: Taken = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            found.append(row.reason)
+        else:
+            room, user = format_room(row.room_id, row.room_name), format_user(row.user_id, row.username)
+            found.append((row.room_id or room, row.user_id or user))
+    return found
 
 
 def encode(content: str | bytes) -> bytes:

@@ -8,7 +8,20 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rolecall.models import UNKNOWN_PRIOR, BadRow, DueRow, Json, Outcome, Prior, Result, Row, RowDoubt, RowOutcome
+from rolecall.models import (
+    UNKNOWN_PRIOR,
+    BadRow,
+    DueRow,
+    FoundName,
+    Json,
+    NameKey,
+    Outcome,
+    Prior,
+    Result,
+    Row,
+    RowDoubt,
+    RowOutcome,
+)
 from rolecall.store.base import StoreError
 from rolecall.store.records import DOUBT_MESSAGE, Batch, Identity, Intent, Pair, Pause, PauseEnd, PresetOutcome, Session
 
@@ -33,6 +46,9 @@ class Entry(NamedTuple):
     prior: Prior | None = None
     prior_session: int | None = None
     """The number of the session that read the prior state."""
+    room_name: str = ""
+    user_name: str = ""
+    """As the job or a reading had it; that of the prior state is newer."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -46,17 +62,24 @@ class Entry(NamedTuple):
             return None, "", self.in_doubt, ""
         return self.recorded.outcome, self.recorded.reason, False, self.recorded.evidence
 
+    @property
+    def username(self) -> str:
+        """Return the latest username."""
+        return (self.prior.username if self.prior else "") or self.user_name
+
     def to_pair(self) -> Pair:
         """Return the pair with its recorded outcome."""
         reason = self.recorded.reason if self.recorded else ""
-        return Pair(self.key, self.line, self.room_id, self.user_id, self.outcome, reason, self.in_doubt)
+        ids, names = (self.key, self.line, self.room_id, self.user_id), (self.room_name, self.username)
+        return Pair(*ids, self.outcome, reason, self.in_doubt, *names)
 
     def to_due_row(self, session: int) -> DueRow:
         """Return the due row; `session` is the number of the latest session."""
         assert self.line is not None
         prior = self.prior if self.in_doubt or self.prior_session == session else None
         ids = (self.line, self.room_id, self.user_id)
-        return DueRow(self.key, *ids, self.attempts, self.in_doubt, prior, self.attempted_at)
+        names = (self.room_name, self.username)
+        return DueRow(self.key, *ids, self.attempts, self.in_doubt, prior, self.attempted_at, *names)
 
     def to_result(self, stop: str) -> Result:
         """Return the row of the report; `stop` is the stop reason of the latest session."""
@@ -65,11 +88,19 @@ class Entry(NamedTuple):
         if self.recorded is None:
             reported = (Outcome.UNKNOWN, "killed_in_flight") if self.in_doubt else (Outcome.NOT_ATTEMPTED, stop)
             result = Result(*ids, *reported, None, "", "", *attempts, None, None, self.extra)
-            return result._replace(prior=prior, attempted_at=self.attempted_at)
-        _, outcome, reason, status, error_type, message, finished_at, duration, _, evidence = self.recorded
+            return result._replace(
+                prior=prior, attempted_at=self.attempted_at, room_name=self.room_name, username=self.username
+            )
+        _, outcome, reason, status, error_type, message, finished_at, duration, _, evidence, *_ = self.recorded
         words, times = (status, error_type, message), (finished_at, duration)
         result = Result(*ids, outcome, reason, *words, *attempts, *times, self.extra)
-        return result._replace(evidence=evidence, prior=prior, attempted_at=self.attempted_at)
+        return result._replace(
+            evidence=evidence,
+            prior=prior,
+            attempted_at=self.attempted_at,
+            room_name=self.room_name,
+            username=self.username,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +117,7 @@ class Contents:
     pauses: list[tuple[int, Pause]] = field(default_factory=list)
     """Each pause with the number of its session, counted from 1."""
     meta: dict[str, str] = field(default_factory=dict)
+    names: dict[NameKey, FoundName] = field(default_factory=dict)
     groups: Counter[Group] = field(default_factory=Counter)
     """The number of pairs in each group, up to date after each change."""
 
@@ -121,12 +153,20 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
         return changed.get(key) or contents.entries.get(key) or Entry(key, "", "")
 
     for outcome in batch.outcomes:
-        changed[outcome.key] = entry(outcome.key)._replace(recorded=outcome, in_doubt=outcome.in_doubt)
+        old = entry(outcome.key)
+        changed[outcome.key] = old._replace(
+            recorded=outcome,
+            in_doubt=outcome.in_doubt,
+            room_name=outcome.room_name or old.room_name,
+            user_name=outcome.username or old.user_name,
+        )
     for key, attempts, in_doubt in batch.rollbacks:
         changed[key] = entry(key)._replace(attempts=attempts, in_doubt=in_doubt)
-    for key, prior in batch.priors:
-        if not entry(key).in_doubt:
-            changed[key] = entry(key)._replace(prior=prior, prior_session=len(contents.sessions) or None)
+    for key, prior, room_name in batch.priors:
+        old = entry(key)
+        if not old.in_doubt:
+            session, name = len(contents.sessions) or None, room_name or old.room_name
+            changed[key] = old._replace(prior=prior, prior_session=session, room_name=name)
     for intent in batch.intents:
         _require_numbers(intent)
         old = entry(intent.key)
@@ -174,6 +214,8 @@ class JobImport:
         self._in_job: list[tuple[int, int]] = []
         self._unsent: list[tuple[int, Result]] = []
         self._columns: dict[str, None] = {}
+        self.names = {key: found for key, found in old.names.items() if found.id}
+        """What was found by names."""
 
     def add(self, row: Row | BadRow) -> None:
         """Add the next row."""
@@ -193,7 +235,10 @@ class JobImport:
             return
         if row.doubt is not None and not _is_touched(entry):
             entry = _with_doubt(entry, row.doubt)
-        self._entries[key] = entry._replace(place=place, line=row.line, extra=dict(row.extra))
+        names = (row.room_name or entry.room_name, row.username or entry.user_name)
+        extra = dict(row.extra)
+        entry = entry._replace(place=place, line=row.line, extra=extra, room_name=names[0], user_name=names[1])
+        self._entries[key] = entry
         self._in_job.append((place, key))
 
     def finish(self, identity: Identity, preset: Iterable[PresetOutcome], meta: Mapping[str, str]) -> Contents:
@@ -211,13 +256,14 @@ class JobImport:
             self._old.with_entries(entries),
             in_job=self._in_job,
             unsent=self._unsent,
+            names=self.names,
             meta={**self._old.meta, **identity._asdict(), **meta, "extra_columns": columns},
         )
 
     def _add_unsent(self, place: int, row: Row | BadRow, outcome: Outcome, reason: str, message: str) -> None:
         words = (outcome, reason, None, "", message)
         result = Result(row.line, row.room_id, row.user_id, *words, 0, None, None, None, dict(row.extra))
-        self._unsent.append((place, result))
+        self._unsent.append((place, result._replace(room_name=row.room_name, username=row.username)))
 
 
 def _with_doubt(entry: Entry, doubt: RowDoubt) -> Entry:

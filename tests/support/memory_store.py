@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from types import MappingProxyType
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row, is_due
+from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row, is_due
 from rolecall.store.base import StoreError
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, require_text
 
 RESULTS_PER_PAGE = 1000
@@ -30,11 +30,17 @@ class MemoryStore:
         """Open the contents of a store that has crashed or been closed; without them, a new store."""
         self._contents = contents or Contents()
         self._busy = asyncio.Lock()
-        self._is_importing = False
+        self._job: JobImport | None = None
+        """The import that has begun."""
         self._is_closed = False
         """True when no call may begin."""
         self._is_gone = False
         """True when no call may be completed either."""
+
+    @property
+    def contents(self) -> Contents:
+        """What is on the disk at this moment."""
+        return self._contents
 
     def crash(self) -> "MemoryStore":
         """Return the store as the next process finds it. This one raises StoreError from now on, also in open calls."""
@@ -44,7 +50,7 @@ class MemoryStore:
     async def close(self) -> None:
         """Close the store after the calls that have begun; undo an import that waits for rows. Idempotent."""
         self._is_closed = True
-        if not self._is_importing:
+        if self._job is None:
             async with self._busy:
                 pass
         self._is_gone = True
@@ -82,8 +88,7 @@ class MemoryStore:
     ) -> None:
         """Make the rows of a job the store's; what `pages` raises undoes it."""
         async with self._call() as old:
-            job = JobImport(old)
-            self._is_importing = True
+            job = self._job = JobImport(old)
             try:
                 async for page in pages:
                     _refuse_if(self._is_gone)
@@ -93,7 +98,25 @@ class MemoryStore:
                 _refuse_if(self._is_gone)
                 self._contents = contents
             finally:
-                self._is_importing = False
+                self._job = None
+
+    async def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; also while a job is imported."""
+        _refuse_if(self._is_closed)
+        await asyncio.sleep(0)
+        names = self._contents.names if self._job is None else self._job.names
+        return [names[key] for key in dict.fromkeys(keys) if key in names]
+
+    async def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, as a part of the import that has begun."""
+        _refuse_if(self._is_closed)
+        if self._job is None:
+            raise StoreError("The run store in memory takes names only while a job is imported.")
+        self._job.names.setdefault(found.key, found)
+
+    async def delete_names(self) -> None:
+        """Delete what was found by names."""
+        (await self._open()).names.clear()
 
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -135,6 +158,11 @@ class MemoryStore:
         rooms = [entry.room_id for entry in entries if is_due(entry.outcome, retry_failed=retry_failed)]
         return len(rooms), len(set(rooms))
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        removed = [entry for entry in (await self._open()).entries.values() if entry.place is None]
+        return sum(entry.outcome is Outcome.UNKNOWN or (not entry.outcome and entry.in_doubt) for entry in removed)
+
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
         entries = (await self._open()).job_entries()
@@ -158,6 +186,16 @@ class MemoryStore:
         wanted = [pair for pair in pairs if pair.outcome in outcomes and reason in (None, pair.reason)]
         return len({pair.room_id for pair in wanted}), len({pair.user_id for pair in wanted})
 
+    async def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        rooms: dict[str, RoomCount] = {}
+        for entry in sorted((await self._open()).entries.values(), key=lambda entry: entry.key):
+            pair = entry.to_pair()
+            if pair.outcome in outcomes and reason in (None, pair.reason):
+                known = rooms.get(pair.room_id, RoomCount(pair.room_id, "", 0))
+                rooms[pair.room_id] = RoomCount(pair.room_id, max(known.room_name, pair.room_name), known.rows + 1)
+        return sorted(rooms.values(), key=lambda room: -room.rows)[:count]
+
     async def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
         contents = await self._open()
@@ -165,9 +203,9 @@ class MemoryStore:
         self._contents = contents.with_entries(entries)
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
-        entries = {key: entry._replace(recorded=None) for key, entry in contents.entries.items()}
+        entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
         self._contents = contents.with_entries(entries)
 
     async def commit(self, batch: Batch) -> None:

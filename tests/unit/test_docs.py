@@ -14,6 +14,7 @@ from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.engine.directory.name_lookup import NAME_HINTS
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
@@ -175,7 +176,7 @@ def test_every_reason_of_an_invalid_row_is_documented() -> None:
     """The reference and the page on job files have each reason against a row and no other."""
     jobs = (ROOT / "jobs/README.md").read_text("utf-8")
     told = {name for row in table_rows(section("Rows reported as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
-    assert first_cells("Rows that cannot be used (`invalid`)") == set(BAD_ROW_REASONS) == told
+    assert first_cells("Rows that cannot be used (`invalid`)") == {*BAD_ROW_REASONS, *NAME_HINTS} == told
 
 
 @pytest.mark.parametrize(("page", "title"), [("README.md", "Exit codes"), ("docs/reference.md", "Exit codes")])

@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-VALUES = {"models", "text", "version"}
+VALUES = {"file_access", "models", "text", "version"}
 MAY_IMPORT = {
     "": {"api", "version"},
     "__main__": {"cli"},
@@ -27,7 +27,7 @@ MAY_IMPORT = {
     **{layer: {layer, *VALUES} for layer in ("rocketchat", "store", "files", "display")},
     "sandbox": {"sandbox"},
     "models": {"models"},
-    **{module: set[str]() for module in ("text", "version")},
+    **{module: set[str]() for module in ("file_access", "text", "version")},
 }
 """For each layer the layers that its modules may import."""
 

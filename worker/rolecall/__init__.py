@@ -4,9 +4,9 @@ For programs there are `change_roles` and its siblings; docs/library.md shows th
 they are first used, so that `import rolecall` costs nothing.
 """
 
-from typing import TYPE_CHECKING
-
 from rolecall.version import __version__
+
+TYPE_CHECKING = False  # as in typing, which takes time to import
 
 if TYPE_CHECKING:
     from rolecall.api import (

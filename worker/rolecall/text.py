@@ -33,6 +33,16 @@ def sanitise(text: str, *, limit: int | None = None, keep: str = "") -> str:
     return UNSAFE.sub(lambda match: match[0] if match[0] in keep else REPLACEMENT, text)
 
 
+def format_room(room_id: str, name: str) -> str:
+    """Format a room for people: `#name`, or its id where the name is not known."""
+    return f"#{name}" if name else room_id
+
+
+def format_user(user_id: str, username: str) -> str:
+    """Format a user for people: `@name`, or the id where the name is not known; federated names have their `@`."""
+    return f"@{username.removeprefix('@')}" if username else user_id
+
+
 def rfc3339(milliseconds: int | None) -> str | None:
     """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
     if milliseconds is None:

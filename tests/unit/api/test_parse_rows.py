@@ -87,7 +87,7 @@ def test_nothing_that_is_given_is_an_error(row: object) -> None:
 async def taken(ledger: SqliteDatabase, rows: object) -> None:
     """Take rows in as a session does."""
     async with aclosing(parse_rows(rows)) as pages:  # type: ignore[arg-type] # tests pass values of any type
-        await as_store(ledger).import_rows(RUN, pages)
+        await as_store(ledger).import_rows(RUN, pages)  # type: ignore[arg-type] # these rows have ids
 
 
 @pytest.mark.parametrize("number", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1, 3 * PAGE_SIZE])

@@ -60,7 +60,12 @@ async def test_reading_returns_whether_it_reached_its_end() -> None:
     [
         (StopReason.INTERRUPTED, "run", "go on", "the run was interrupted; go on"),
         (StopReason.INTERRUPTED, "check", "", "the check was interrupted"),
-        (StopReason.STORE, "run", "go on", "the run store could not be written (disk full?); make room, then go on"),
+        (
+            StopReason.STORE,
+            "run",
+            "go on",
+            "the run store could not be written (disk full, deleted, or locked?); correct that, then go on",
+        ),
     ],
 )
 def test_a_hint_is_made_of_values(reason: StopReason, what: str, then: str, hint: str) -> None:

@@ -232,7 +232,7 @@ def test_the_shared_options_become_three_values(command: tuple[click.Command, di
     verb, got = command
     words = ("--rate", "5/s", "--timeout", "7", "--allow-http", "--quiet", "--json", "--log-format", "json")
     assert invoke(verb, words)[0] == 0
-    got.pop("report_format")
+    assert (got.pop("report_format"), got.pop("csv_style")) == ((), None)
     settings, connection, output = split_options(got, "http://chat.example.org/")
     assert (settings.rate, settings.max_failures) == (5.0, FailureThreshold(50, True))
     assert (connection.url, connection.timeout, connection.trust_env) == ("http://chat.example.org", 7.0, True)

@@ -37,6 +37,13 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
             ],
         ),
         (
+            RUNNING._replace(allowance=RateLimitStatus(10, None, 3, 0.0), remaining=3490.0),
+            [
+                "9.8/s of 10/s, 8 calls in flight",
+                "At most about 58 min left, until 12:58 at the latest",
+            ],
+        ),
+        (
             RUNNING._replace(allowance=RateLimitStatus(600, 30.0, 9, 20.0), remaining=None),
             ["9.8/s of 10/s, 8 calls in flight"],
         ),

@@ -19,7 +19,7 @@ from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.store.records import Identity
 from tests.support.engine import NEVER
 from tests.support.store import FailingDatabase, as_store, import_rows
-from tests.unit.engine.answers import OK
+from tests.unit.engine.answers import OK, reply
 from tests.unit.engine.virtual import virtual_clock
 
 Step: TypeAlias = Reply | NoReply | float
@@ -44,6 +44,9 @@ class Scripted(Client):
         self.counters: list[str] = []
         """The rooms for which `groups.counters` was read."""
         self.counters_answer: Reply | NoReply = OK
+        self.names: list[str] = []
+        """The rooms that were looked up by name."""
+        self.name_answer: Reply | NoReply = reply(400, b'{"success":false,"errorType":"error-room-not-found"}')
         self.me: list[float] = []
         """When `me` was read."""
         self.me_answer: Callable[[float], Reply | NoReply] = lambda _: OK
@@ -78,11 +81,14 @@ class Scripted(Client):
         return answer
 
     async def get(self, path: str, **query: str) -> Reply | NoReply:
-        """Answer `me` and `groups.counters`."""
+        """Answer `me`, `groups.counters`, and `groups.info` by name."""
         if path == "/api/v1/me":
             self.me.append(asyncio.get_running_loop().time())
             await asyncio.sleep(TOOK)
             return self.me_answer(self.me[-1])
+        if path == "/api/v1/groups.info":
+            self.names.append(query["roomName"])
+            return self.name_answer
         assert path == "/api/v1/groups.counters"
         self.counters.append(query["roomId"])
         await asyncio.sleep(TOOK)

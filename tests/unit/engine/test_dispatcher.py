@@ -158,6 +158,18 @@ async def test_a_room_that_is_not_found_is_looked_at_closer(start: Start, body: 
     assert all(result.attempts == 0 and result.duration_ms is None and "line 2" in result.message for result in others)
 
 
+async def test_an_id_that_is_a_name_is_recognised(start: Start) -> None:
+    """One more call shows that there is a room of this name; an id like those of the server costs none."""
+    own_id = "Zk3PdVx7RmLq2WcTn"
+    run = start([("finance", "u0"), (own_id, "u1")], lambda _: NO_SUCH_ROOM, replace(PLAIN, concurrency=1))
+    run.client.counters_answer = reply(400, b'{"success":false,"errorType":"error-room-not-found"}')
+    run.client.name_answer = reply(200, b'{"success":true,"group":{"_id":"R1","name":"finance"}}')
+    await run.go()
+    assert run.client.names == ["finance"]
+    assert run.outcomes() == {(FAILED, "room_not_found"): 2}
+    assert run.results()["u0"].message.startswith("finance is no id but a name; its id is R1. Call the column roomName")
+
+
 async def test_every_finished_row_is_counted(start: Start) -> None:
     """The counts of a session are those of its outcomes, sent or not."""
     script: dict[str, list[Step]] = {"u1": [NOT_A_LEADER], "u2": [TIMEOUT], "u3": [NO_SUCH_USER], "u4": [ARCHIVED]}

@@ -287,7 +287,7 @@ async def test_a_row_in_doubt_is_sent_with_its_stored_prior_state(now: str) -> N
     (row,) = await run.go()
     assert (row.prior, row.in_doubt, row.attempts) == (SENT, True, 1)
     assert run.recorded == []
-    assert workspace.routes["chat.syncMessages"] == 0
+    assert workspace.routes["chat.syncMessages"] == (now == "present")
 
 
 async def test_a_row_in_doubt_with_an_unknown_prior_state_is_sent() -> None:
@@ -422,6 +422,18 @@ async def test_a_failed_row_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 2}
     assert lines(await run.go()) == [1, 2, 3]
     assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 4}, "another session reads them again"
+
+
+async def test_a_failed_row_is_settled_once_beside_a_row_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `retry_failed` the second reading of a room, for a row in doubt, leaves alone what the first one settled."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    workspace = leaders(("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"))
+    workspace.add_user("out")
+    run = Reading(workspace, settings=replace(READING, retry_failed=True))
+    await run.import_pairs([("R", "lea"), ("S", "one"), ("R", "leo"), ("S", "two"), ("R", "out")])
+    await run.put_in_doubt({3: SENT})
+    assert lines(await run.go()) == [1, 2, 3, 4]
+    assert Counter(each.outcome for each in run.recorded) == {Outcome.FAILED: 1}
 
 
 async def test_rows_that_do_not_fit_their_plan() -> None:

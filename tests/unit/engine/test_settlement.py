@@ -25,6 +25,7 @@ from rolecall.engine.settlement import (
     do_roles_prove,
     ending_of_reading,
     find_change,
+    has_changed_it,
     is_as_wanted,
     outcome_of,
     reason_of,
@@ -233,6 +234,30 @@ def test_whose_call_changed_the_role(messages: list[RoleMessage], expected: Mess
     if operation.adds:
         messages = [message._replace(adds=not message.adds) for message in messages]
     assert find_change(messages, PRIOR, operation) is expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([removed("bot-1", READ_AT + 1)], True),
+        ([removed("boss", READ_AT + 1)], False),
+        # Changed back after the prior reading, which saw the role before our change.
+        ([removed("bot-1", READ_AT + 1), added("boss", READ_AT + MESSAGE_TOLERANCE + 1)], True),
+        ([removed("bot-1", READ_AT + 1), added("boss", READ_AT + 9_000), removed("boss", READ_AT + 9_001)], True),
+        # Perhaps changed back before it: our change may be that of an earlier run.
+        ([removed("bot-1", READ_AT - 1), added("boss", READ_AT)], False),
+        ([removed("bot-1", READ_AT + 1), added("boss", READ_AT + MESSAGE_TOLERANCE)], False),
+        ([removed("bot-1", READ_AT - 1), added("boss", READ_AT), removed("bot-2", READ_AT + 5)], True),
+    ],
+)
+@pytest.mark.parametrize("operation", [REMOVE_LEADER, ADD_LEADER], ids=["remove", "add"])
+def test_a_change_of_ours_counts_although_it_was_changed_back(
+    messages: list[RoleMessage], expected: bool, operation: Operation
+) -> None:
+    """Unless the prior reading may have seen the role after both changes."""
+    if operation.adds:
+        messages = [message._replace(adds=not message.adds) for message in messages]
+    assert has_changed_it(messages, PRIOR, operation) is expected
 
 
 @pytest.mark.parametrize("prior", [PRIOR._replace(username=""), PRIOR._replace(read_at=None)])

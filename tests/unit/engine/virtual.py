@@ -23,7 +23,7 @@ class Stuck(Exception):  # noqa: N818 - a verdict of the loop
     """Nothing is ready, no timer is set and no thread works: the test would wait for ever."""
 
 
-class _Jumps(selectors.DefaultSelector):
+class Jumps(selectors.DefaultSelector):
     """Never waits for time to pass, only for threads."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class _Jumps(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Work on threads takes no virtual time; a loop that would wait for ever raises Stuck."""
 
-    def __init__(self) -> None:
-        self._jumps = _Jumps()
+    def __init__(self, jumps: Jumps | None = None) -> None:
+        self._jumps = jumps or Jumps()
         super().__init__(self._jumps)
 
     def time(self) -> float:

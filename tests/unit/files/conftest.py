@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from rolecall.files.input.job import open_job
-from rolecall.models import BadRow, Row
+from rolecall.models import JobRow
 
-Read = Callable[..., list[Row | BadRow]]
+Read = Callable[..., list[JobRow]]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
     """Return a function that writes a job file and reads all its rows."""
 
-    def read(content: str | bytes, name: str = "job.csv") -> list[Row | BadRow]:
+    def read(content: str | bytes, name: str = "job.csv") -> list[JobRow]:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         with open_job(str(path)) as job:

@@ -11,7 +11,7 @@ from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, belongs_to, d
 from rolecall.files.input.columns import MAX_EXTRA_COLUMNS
 from rolecall.files.input.job import open_job
 from rolecall.files.output.report import ReportFiles
-from rolecall.models import BadRow, Outcome, Prior, PriorState, Result, Row, RowDoubt
+from rolecall.models import Outcome, Prior, PriorState, Result, Row, RowDoubt
 from tests.support.job_files import extra_columns, write_report
 
 TARGET = RunTarget("https://chat.example.org", "groups.removeLeader")
@@ -90,8 +90,8 @@ def test_the_columns_are_not_the_jobs(tmp_path: Path) -> None:
     with open_job(str(tmp_path / "retry.csv")) as job:
         first, second = job.rows()
         assert extra_columns(job.rows()) == tuple(names)
-    assert not isinstance(first, BadRow)
-    assert not isinstance(second, BadRow)
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
     assert belongs_to(first, TARGET)
     assert second.doubt is None
 

@@ -107,6 +107,23 @@ async def test_an_answer_that_nobody_asked_for_is_no_rows_answer() -> None:
         assert (seen.connections, len(seen.requests)) == (2, 2)
 
 
+async def test_an_answer_that_crosses_with_the_next_request_is_taken_for_its_answer() -> None:
+    """HTTP/1.1 ties no response to its request: a second one that comes after the next request has left is believed."""
+
+    async def speak(seen: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for content in (answer(GOOD), answer(GOOD) + answer(REFUSAL, status="400 Bad Request")):
+            await seen.hear(reader)
+            writer.write(content)
+            await writer.drain()
+        await reader.read()
+
+    async with serving(speak) as seen, Client(ConnectionConfig(seen.url), WHO) as client:
+        assert body_of(await client.post_pair(PATH, "ROOM", "USER")) == GOOD
+        assert body_of(await client.post_pair(PATH, "ROOM", "OTHER")) == GOOD
+        assert body_of(await client.post_pair(PATH, "ROOM", "THIRD")) in (GOOD, REFUSAL)
+        assert seen.connections == 2
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
 async def test_a_redirect_is_not_followed(status: str) -> None:
     """The token reaches no second address, whatever the first one says."""

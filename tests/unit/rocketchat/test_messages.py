@@ -75,6 +75,7 @@ def test_a_webhook_hides_itself() -> None:
     [
         ("#ops", {"channel": "#ops", "text": "t", "parseUrls": False}),
         ("@ann", {"channel": "@ann", "text": "t", "parseUrls": False}),
+        ("@bob:remote.example", {"channel": "@@bob:remote.example", "text": "t", "parseUrls": False}),
         ("GENERAL", {"roomId": "GENERAL", "text": "t", "parseUrls": False}),
     ],
 )

@@ -160,3 +160,16 @@ def test_counters_counts_members_and_messages() -> None:
     body = call_api(world, "groups.counters", roomId="group-joined")[1]
     assert {key: body[key] for key in ("joined", "members", "msgs")} == {"joined": True, "members": 5, "msgs": 2}
     assert call_api(world, "channels.counters", roomId="channel-unjoined")[1]["joined"] is False
+
+
+def test_the_list_of_administrators_knows_display_names() -> None:
+    """`rooms.adminRooms` finds a room by its display name, which `groups.info` does not know."""
+    world = furnished()
+    world.rooms["group-unjoined"].display_name = "B\u00fcro"
+    rooms = call_api(world, "rooms.adminRooms", filter="b\u00fcro")[1]["rooms"]
+    assert [(room["_id"], room["name"], room["fname"]) for room in rooms] == [
+        ("group-unjoined", "group-unjoined", "B\u00fcro")
+    ]
+    world.rooms["group-joined"].display_name = "Team"
+    assert call_api(world, "groups.info", roomName="Team")[0] == 400
+    assert call_api(world, "groups.info", roomName="group-joined")[1]["group"]["fname"] == "Team"

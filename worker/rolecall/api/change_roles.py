@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
 from rolecall.api.result_stream import stream_results
-from rolecall.app.connection import AppContext
+from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.observer import NullObserver
 from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
 from rolecall.app.run_paths import RunKind, make_private_directory
@@ -18,7 +18,7 @@ from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.json_parse_row import parse_row
-from rolecall.models import BadRow, Result, Row
+from rolecall.models import JobRow, Result, Row
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 from rolecall.store.base import PAGE_SIZE
@@ -42,7 +42,7 @@ OperationName: TypeAlias = Literal[
 LAST_LINE = 2**63 - 1
 """The greatest line number that the store accepts."""
 RowInput: TypeAlias = tuple[str, str] | Mapping[str, object] | Row
-"""A (room id, user id) pair, a mapping with `roomId` and `userId` (named as in job files), or a Row."""
+"""A (room id, user id) pair, a mapping with ids or names (its keys as in job files), or a Row."""
 RowInputs: TypeAlias = Iterable[RowInput] | AsyncIterable[RowInput]
 
 
@@ -88,7 +88,7 @@ def change_roles(
     @asynccontextmanager
     async def open_rows() -> AsyncIterator[Undo]:
         identity = identity_of(RunKind.RUN, connection.url, chosen, "")  # the digest is that of a job file
-        async with open_run_in(folder, identity) as run:
+        async with open_run_in(folder, identity, app) as run:
             yield Undo(run, chosen, lambda: parse_rows(rows))
 
     return stream_results(open_rows, app)
@@ -130,14 +130,14 @@ def require_operation(name: str) -> Operation:
 
 
 @asynccontextmanager
-async def open_run_in(folder: str | PathLike[str] | None, identity: Identity) -> AsyncIterator[Run]:
+async def open_run_in(folder: str | PathLike[str] | None, identity: Identity, app: AppContext) -> AsyncIterator[Run]:
     """Lock and open the run in a folder; without one, in a private temporary folder that is removed afterwards."""
     if folder is None:
         async with on_thread(_temporary_folder()) as temporary, open_run(temporary, identity) as run:
             yield run
     else:
         path = await asyncio.to_thread(make_private_directory, Path(folder))
-        async with open_run(path, identity) as run:
+        async with open_run(path, identity, lock_wait(app)) as run:
             yield run
 
 
@@ -147,14 +147,16 @@ def _temporary_folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def parse_row_input(given: object, place: int) -> Row | BadRow:
+def parse_row_input(given: object, place: int) -> JobRow:
     """Parse the input of a program by the rules for JSON job files; `place` counts from 1.
 
     A Row keeps its own line. Anything that is not a row becomes a BadRow.
     """
     match given:
         case Row(line=int(line), extra=Mapping() as extra) if 0 < line <= LAST_LINE and _has_names(extra):
-            return parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+            row = parse_row({**extra, "roomId": given.room_id, "userId": given.user_id}, line)
+            is_named = isinstance(row, Row) and (given.room_name or given.username)
+            return row._replace(room_name=given.room_name, username=given.username) if is_named else row
         case Row():
             return parse_row(None, place)
         case Mapping() if _has_names(given):
@@ -169,9 +171,9 @@ def _has_names(columns: Mapping[object, object]) -> bool:
     return all(isinstance(key, str) for key in columns)
 
 
-async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[Row | BadRow], None]:
+async def parse_rows(rows: RowInputs) -> AsyncGenerator[Sequence[JobRow], None]:
     """Return the rows in pages; they are iterated in the task that reads this. What the iterable raises is raised."""
-    page: list[Row | BadRow] = []
+    page: list[JobRow] = []
     place = 0
     async for row in _iterate(rows):
         place += 1

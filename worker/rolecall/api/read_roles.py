@@ -58,7 +58,7 @@ async def check(
     """
     chosen, app = require_operation(operation), create_context(connection, credentials, settings, log)
     identity = identity_of(RunKind.CHECK, connection.url, chosen, "")  # the digest is that of a job file
-    async with open_run_in(folder, identity) as run:
+    async with open_run_in(folder, identity, app) as run:
         result = await check_rows(run, parse_rows(rows), CheckRequest(chosen), app)
         _require_complete(result.stop, app)
         async with aclosing(run.store.results()) as pages:

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Generic, TypeVar
 
-from rolecall.app.connection import AppContext, Connection, connect
+from rolecall.app.connection import AppContext, Connection, LazyConnection
 from rolecall.app.errors import RunStopped
+from rolecall.app.job_names import with_ids
+from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.app.run_job import open_session, with_own_doubts
 from rolecall.app.undo_run import Undo
@@ -130,13 +132,14 @@ class ResultStream:
         app = self._app
         async with self._open_run() as (run, operation, rows):
             await mark_reports_stale(run)
-            async with aclosing(rows()) as pages:
-                await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
-            due, _ = await run.store.count_due(retry_failed=app.settings.retry_failed)
-            if not due:
-                await self._yield_finished(run)
-                return
-            async with connect(app) as connection:
+            async with LazyConnection(app) as lazy:
+                async with aclosing(with_ids(rows(), run, lazy, app, log_file=None)) as pages:
+                    await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
+                due, _ = await run.store.count_due(retry_failed=app.settings.retry_failed)
+                if not due and not await run.store.count_removed_in_doubt():
+                    await self._yield_finished(run)
+                    return
+                connection = await lazy.get()
                 await self._yield_finished(run)
                 is_recorded = await self._send(run, operation, connection, due)
             if app.stop.reason is not None and not self.is_cancelled:
@@ -152,10 +155,13 @@ class ResultStream:
         """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
         app, durable = self._app, ResultQueue[RowOutcome]()
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
-        context = RunContext.create(app.settings, log, stop=app.stop, caller=connection.caller)
+        context = RunContext.create(
+            app.settings, log, stop=app.stop, admission=connection.admission, caller=connection.caller
+        )
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:
+            await settle_removed_rows(run, connection, operation, context)
             work = asyncio.create_task(
                 process_rows(run.store, connection.client, operation, context, hooks), name="rolecall work"
             )

@@ -8,18 +8,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import plan_guard, reports
-from rolecall.app.connection import AppContext, Connection, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import (
+    AppContext,
+    Connection,
+    LazyConnection,
+    ReadSession,
+    lock_wait,
+    open_read_session,
+    run_reading,
+)
+from rolecall.app.job_names import JobPages, with_ids
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import Run, identity_of, on_thread, open_or_resume_run
-from rolecall.app.run_job import Pages, stop_on_request, with_own_doubts
+from rolecall.app.run_directory import Run, identity_of, on_thread
+from rolecall.app.run_job import with_own_doubts
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.progress import Estimate
-from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.stop_signal import StopReason
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
-from rolecall.models import Outcome
-from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
+from rolecall.models import CsvStyle, Outcome, Result
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.rocketchat.preflight import INFO, Account, parse_version
 from rolecall.store.base import read_pages
@@ -35,6 +44,8 @@ class CheckRequest:
     formats: tuple[str, ...] = ()
     plan: Path | None = None
     """Where the plan is written."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class Work(NamedTuple):
@@ -57,8 +68,6 @@ class CheckResult(NamedTuple):
     """Why the check ended before its last row; None for a complete one."""
     changed_rooms: int
     """Rooms in which a run would change something."""
-    not_joined: int
-    """Rooms that the account has to join first."""
     whole_job: Work
     """A run of every pair."""
     planned: Work
@@ -79,38 +88,43 @@ async def check_job(job: Job, out: Path | None, request: CheckRequest, context: 
     if request.plan is not None:
         plan_guard.require_writable_plan(request.plan)
     identity = identity_of(RunKind.CHECK, context.connection.url, request.operation, job.digest)
-    async with open_or_resume_run(job, identity, out) as run:
+    async with open_or_resume_run(job, identity, StartOptions(out), context.observer, lock_wait(context)) as run:
         return await check_rows(run, read_pages(job.rows()), request, context)
 
 
-async def check_rows(run: Run, rows: Pages, request: CheckRequest, context: AppContext) -> CheckResult:
+async def check_rows(run: Run, rows: JobPages, request: CheckRequest, context: AppContext) -> CheckResult:
     """Import the rows and predict the outcome of each; a check that was complete starts again."""
-    await _import(run, rows, context.stop)
-    async with connect(context) as connection:
+    async with LazyConnection(context) as lazy:
+        await _import(run, rows, lazy, context)
+        connection = await lazy.get()
         session = open_read_session(context, connection, run.log_file)
         return await _check(run, connection, session, request, context)
 
 
-async def _import(run: Run, rows: Pages, stop: StopSignal) -> None:
-    async with aclosing(rows):
-        await run.store.import_rows(run.identity, with_own_doubts(stop_on_request(rows, stop), run.identity))
-    await run.store.delete_removed_pairs()
+async def _import(run: Run, rows: JobPages, connection: LazyConnection, context: AppContext) -> None:
     sessions = await run.store.sessions()
     if sessions and _is_complete(sessions[-1]):
-        await run.store.reset_outcomes()
+        await run.store.reset_outcomes()  # before the import: doubts are imported for rows without an outcome
+        await run.store.delete_names()
+    async with aclosing(with_ids(rows, run, connection, context, log_file=run.log_file)) as pages:
+        await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
+    await run.store.delete_removed_pairs()
 
 
 async def _check(
     run: Run, connection: Connection, session: ReadSession, request: CheckRequest, context: AppContext
 ) -> CheckResult:
-    reader, stop, clock = session
+    reader, stop, clock = session.reader, session.stop, session.clock
     await run.store.open_session(connection.account.username, clock.wall_ms())
     version = ""
 
     async def work() -> None:
         nonlocal version
         version = parse_version((await reader.read(INFO)).body or {})
-        check = RoleCheck(run.store, reader, request.operation, connection.account, clock)
+        uses_messages = context.settings.message_evidence
+        check = RoleCheck(
+            run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
+        )
         await check.run(at_once=context.settings.concurrency)
 
     try:
@@ -124,12 +138,11 @@ async def _check(
 
 
 async def _result(run: Run, connection: Connection, request: CheckRequest, context: AppContext) -> CheckResult:
-    summary = await reports.write_reports(run, request.formats)
+    summary = await reports.write_reports(run, request.formats, request.csv)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
-    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED]
+    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED] + outcomes[Outcome.UNKNOWN]
     changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
-    not_joined, _ = await run.store.count_rooms_and_users([Outcome.FAILED], ROOM_NOT_JOINED.reason)
     return CheckResult(
         summary,
         operation,
@@ -137,7 +150,6 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
         version="",
         stop=None,
         changed_rooms=changed_rooms,
-        not_joined=not_joined,
         whole_job=Work(pairs, connection.estimate(context.settings, pairs)),
         planned=Work(planned, connection.estimate(context.settings, planned)),
         plan=request.plan,
@@ -150,7 +162,12 @@ async def _write_plan(run: Run, account: Account, operation: Operation, path: Pa
     header = PlanHeader(workspace, operation.name, account.user_id, account.username, digest, checked_at)
     async with on_thread(open_plan_file(path, header)) as write, aclosing(run.store.results()) as pages:
         async for page in pages:
-            await asyncio.to_thread(write, page)
+            await asyncio.to_thread(write, [_to_planned(result) for result in page])
+
+
+def _to_planned(result: Result) -> Result:
+    """Return a result as a plan has it: a row in doubt without a prediction is sent, as every row that has none."""
+    return result._replace(outcome=Outcome.NOT_ATTEMPTED) if result.outcome is Outcome.UNKNOWN else result
 
 
 def _started_at(sessions: Sequence[Session]) -> int:

@@ -2,24 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from rolecall.app.errors import RunStopped
-from rolecall.app.observer import NullObserver, Observer
+from rolecall.app.observer import NullObserver, Observer, StoreLocked
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.progress import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
+from rolecall.engine.throttle.admission import AdmissionController
 from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
+from rolecall.file_access import Target
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.preflight import Account, fetch_current_user, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
+from rolecall.store.base import LockWait
 
 T = TypeVar("T")
 
@@ -36,6 +39,16 @@ class AppContext:
     """Requested by the caller to end the work early; one for each call of a use case."""
 
 
+def lock_wait(context: AppContext) -> LockWait:
+    """Return how long the store waits for another program: as long as for a workspace that is away."""
+    loop, observer = asyncio.get_running_loop(), context.observer
+
+    def on_wait(store: Path, seconds: float) -> None:
+        loop.call_soon_threadsafe(observer.notice, StoreLocked(store, seconds))
+
+    return LockWait(context.settings.outage_timeout, on_wait, lambda: context.stop.reason is not None)
+
+
 class Connection(NamedTuple):
     """An HTTP session with a workspace that has accepted the credentials."""
 
@@ -43,6 +56,8 @@ class Connection(NamedTuple):
     account: Account
     server_date: float | None
     """The server's clock at the first response: epoch seconds."""
+    admission: AdmissionController
+    """Of all calls of this connection."""
     may_be_exempt: bool = False
     """The account's roles allow it to bypass the rate limit."""
 
@@ -70,7 +85,29 @@ async def connect(context: AppContext) -> AsyncIterator[Connection]:
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
         account = parse_account(reply, context.connection.url)
         may_be_exempt = await until_stopped(may_bypass_rate_limit(client, account), context.stop)
-        yield Connection(client, account, date, may_be_exempt)
+        admission = AdmissionController.build(context.settings, Clock(), may_be_exempt=may_be_exempt)
+        yield Connection(client, account, date, admission, may_be_exempt)
+
+
+class LazyConnection:
+    """A connection that is made where it is first needed; an async context manager that closes it."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._stack = AsyncExitStack()
+        self._connection: Connection | None = None
+
+    async def get(self) -> Connection:
+        """Return the connection. Raises what `connect` raises."""
+        if self._connection is None:
+            self._connection = await self._stack.enter_async_context(connect(self._context))
+        return self._connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.__aexit__(*error)
 
 
 async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
@@ -85,15 +122,26 @@ class ReadSession(NamedTuple):
     """What a use case needs that only reads."""
 
     reader: ReadClient
-    stop: StopSignal
-    clock: Clock
+    context: RunContext
+
+    @property
+    def stop(self) -> StopSignal:
+        """The signal that ends the reading."""
+        return self.context.stop
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the session."""
+        return self.context.clock
 
 
-def open_read_session(context: AppContext, connection: Connection, log_file: Path | None) -> ReadSession:
+def open_read_session(context: AppContext, connection: Connection, log_file: Target | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
     log = context.observer.open_log(log_file, hide=context.credentials.token)
-    run_context = RunContext.create(context.settings, log, stop=context.stop, caller=connection.caller)
-    return ReadSession(ReadClient(connection.client, run_context), context.stop, run_context.clock)
+    run_context = RunContext.create(
+        context.settings, log, stop=context.stop, admission=connection.admission, caller=connection.caller
+    )
+    return ReadSession(ReadClient(connection.client, run_context), run_context)
 
 
 async def run_reading(work: Coroutine[Any, Any, None], stop: StopSignal) -> bool:

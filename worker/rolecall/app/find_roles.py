@@ -130,14 +130,14 @@ async def _read(request: FindRequest, connection: Connection, part: FindCheckpoi
     left = max(0, (query.units or 0) - len(done))
     estimate = connection.estimate(context.settings, left) if left else None
     context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
-    reader, stop, _ = open_read_session(context, connection, None)
+    session = open_read_session(context, connection, None)
 
     async def keep(result: LookupResult) -> None:
         await asyncio.to_thread(part.add, result)
 
-    work = search_roles(reader, query, keep, done=done, at_once=context.settings.concurrency)
+    work = search_roles(session.reader, query, keep, done=done, at_once=context.settings.concurrency)
     try:
-        await run_reading(work, stop)
+        await run_reading(work, session.stop)
     finally:
         await asyncio.to_thread(part.sync)
 

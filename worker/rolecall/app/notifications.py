@@ -16,7 +16,6 @@ from typing import NamedTuple
 from rolecall.app.connection import AppContext, until_stopped
 from rolecall.app.errors import OperatorError, RunStopped
 from rolecall.app.reports import ReportSummary
-from rolecall.app.run_directory import LOG_FILE
 from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
@@ -61,7 +60,7 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
         return
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
-    log = context.observer.open_log(result.folder / LOG_FILE, hide=context.credentials.token)
+    log = result.log or context.observer.open_log(None, hide=context.credentials.token)
     target = config.target.name if isinstance(config.target, Room) else "webhook"
     try:
         reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)

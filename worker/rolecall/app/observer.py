@@ -8,8 +8,18 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import Estimate, ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Outcome
 from rolecall.rocketchat.operations import Operation
+
+
+class Resumed(NamedTuple):
+    """How far the earlier sessions of a run have come."""
+
+    folder: Path
+    done: int
+    """Rows that need nothing more."""
+    total: int
 
 
 class RunPreview(NamedTuple):
@@ -22,6 +32,16 @@ class RunPreview(NamedTuple):
     rooms: int
     estimate: Estimate | None
     """None where nothing limits the calls."""
+    resumed: Resumed | None = None
+    """None for a new run."""
+    room_names: tuple[str, ...] = ()
+    """The names of all these rooms, where they are few and known."""
+
+
+class ResumingEdited(NamedTuple):
+    """The job was edited, and the unfinished run of its former content goes on."""
+
+    resumed: Resumed
 
 
 class ShuttingDown(NamedTuple):
@@ -34,6 +54,13 @@ class Aborted(NamedTuple):
     """The run was cancelled: calls in flight were not awaited, and there are no reports."""
 
     folder: Path
+
+
+class StoreLocked(NamedTuple):
+    """Another program has locked the run store; nothing is sent until it is free, for so many seconds at most."""
+
+    store: Path
+    seconds: float
 
 
 class NotUndone(NamedTuple):
@@ -66,7 +93,7 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ShuttingDown | Aborted | NotUndone | OpenRows | FindStarted
+Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
 
 
 class Observer(Protocol):
@@ -78,7 +105,7 @@ class Observer(Protocol):
     def confirm(self, preview: RunPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
@@ -117,7 +144,7 @@ class NullObserver:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Path | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the caller's logger."""
         return self._log
 
@@ -127,4 +154,6 @@ class NullObserver:
         yield
 
     def notice(self, notice: Notice) -> None:
-        """Show nothing."""
+        """Log that the store is locked; show nothing."""
+        if isinstance(notice, StoreLocked):
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))

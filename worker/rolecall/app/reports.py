@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
 from rolecall.app.run_paths import RunKind
 from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
+from rolecall.engine.directory.name_lookup import NAME_HINTS
 from rolecall.engine.directory.role_reader import READING_HINTS
 from rolecall.engine.settlement import SETTLEMENT_HINTS
 from rolecall.engine.stop_signal import STOP_HINTS
@@ -18,10 +19,10 @@ from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
-from rolecall.models import OUTCOMES, Evidence, Json, Outcome
-from rolecall.rocketchat.error_table import HINTS
-from rolecall.store.base import RunStore
-from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, Session, count_by_outcome
+from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
+from rolecall.rocketchat.error_table import HINTS, ROOM_NOT_JOINED
+from rolecall.store.base import RunStore, StoreError
+from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -29,9 +30,14 @@ if TYPE_CHECKING:  # heavy, and needed only at the end of a run
     from rolecall.display.html_report import ReportContext, WaitStats
 
 PAUSES_PER_PAGE = 1000
+MAX_LISTED_ROOMS = 10
+"""Rooms that a summary lists."""
+REPORT_STYLE = "report_style"
+"""Key of the store's metadata: the style of the CSV files."""
 
 REASON_HINTS = {
     **HINTS,
+    **NAME_HINTS,
     **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
     **{reason.value: hint for reason, hint in STOP_HINTS.items()},
     **READING_HINTS,
@@ -52,6 +58,10 @@ class ReportSummary(NamedTuple):
     sessions: Sequence[Session]
     evidence: Mapping[tuple[Outcome, str], int] = MappingProxyType({})
     """Rows by outcome and evidence."""
+    rooms_not_joined: int = 0
+    """Rooms that the account has to join before their rows can be done."""
+    not_joined: Sequence[RoomCount] = ()
+    """Those with the most rows."""
 
     @property
     def inferred(self) -> int:
@@ -86,6 +96,7 @@ class ReportSummary(NamedTuple):
                 for count in self.counts
                 if count.reason
             ],
+            "roomsNotJoined": self.rooms_not_joined,
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
             "sessions": [session_json(session) for session in self.sessions],
@@ -96,37 +107,65 @@ class ReportSummary(NamedTuple):
 async def summarise(run: Run) -> ReportSummary:
     """Count the rows of a run. Raises StoreError."""
     store = run.store
-    return ReportSummary(
+    summary = ReportSummary(
         run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
     )
+    reason = ROOM_NOT_JOINED.reason
+    if all(count.reason != reason for count in summary.counts):
+        return summary
+    rooms, _ = await store.count_rooms_and_users([Outcome.FAILED], reason)
+    not_joined = await store.rooms_by_pairs([Outcome.FAILED], reason, MAX_LISTED_ROOMS)
+    return summary._replace(rooms_not_joined=rooms, not_joined=not_joined)
 
 
-async def rewrite_reports(folder: Path, formats: Collection[str] = ()) -> ReportSummary:
+async def rewrite_reports(folder: Path, formats: Collection[str] = (), style: CsvStyle | None = None) -> ReportSummary:
     """Write the reports of the run or the check in a directory again.
 
     Raises RunLockedError, InvalidStoreError, StoreError and OSError.
     """
     async with open_existing_run(folder) as run:
-        return await write_reports(run, formats)
+        return await write_reports(run, formats, style)
 
 
-async def write_reports(run: Run, formats: Collection[str]) -> ReportSummary:
+async def csv_style(run: Run) -> CsvStyle:
+    """Return the style in which the run's reports were written last."""
+    delimiter, _, bom = (await run.store.get_meta()).get(REPORT_STYLE, ",").partition(" ")
+    return CsvStyle(delimiter, bool(bom))
+
+
+async def write_reports(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
+    """Write the reports and record that they are current. Raises OSError and StoreError."""
+    summary = await write_report_files(run, formats, style)
+    await mark_reports_current(run)
+    return summary
+
+
+async def mark_reports_current(run: Run) -> None:
+    """Record that the reports have everything that the store knows."""
+    await run.store.set_meta(**{REPORTS_STATE: "yes"})
+
+
+async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle | None = None) -> ReportSummary:
     """Write report.csv (and what `formats` names) and summary.json; for a run also retry.csv and report.html.
 
-    Raises OSError and StoreError.
+    Without a `style` the CSV files have the one of the last time. Raises OSError and StoreError.
     """
     store, is_run = run.store, run.kind is RunKind.RUN
     summary = await summarise(run)
     further = {"report.html": await _html_report(store, summary, formats)} if is_run else {}
     has_doubts = any(count.outcome is Outcome.UNKNOWN for count in summary.counts)
     target = RunTarget(run.identity.workspace, run.identity.operation)
-    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None)
-    opened = open_reports(run.folder, await store.extra_columns(), files)
+    if style is None:
+        style = await csv_style(run)
+    else:
+        with suppress(StoreError):  # a store that was deleted is still read
+            await store.set_meta(**{REPORT_STYLE: f"{style.delimiter}{' bom' if style.has_bom else ''}"})
+    files = ReportFiles(formats, further, retry=is_run, doubts_of=target if has_doubts else None, style=style)
+    opened = open_reports(run.directory, await store.extra_columns(), files)
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
-    await asyncio.to_thread(write_json, run.folder / "summary.json", summary.to_json())
-    await store.set_meta(**{REPORTS_STATE: "yes"})
+    await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
 

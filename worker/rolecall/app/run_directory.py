@@ -1,29 +1,21 @@
-"""One run on disk: its directory, its lock and its store; which run a command continues, and which is new."""
+"""One run on disk: its directory, its lock and its store."""
 
 import asyncio
-import fcntl
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_paths import (
     RunKind,
-    make_job_directory,
-    make_private_directory,
-    new_run_directory,
-    run_directories_newest_first,
 )
-from rolecall.files.input.job import Job
+from rolecall.file_access import DirectoryFile, OpenDirectory
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
-from rolecall.store.base import InvalidStoreError, RunStore, StoreError
+from rolecall.store.base import DEFAULT_LOCK_WAIT, InvalidStoreError, LockWait, RunStore, StoreError
 from rolecall.store.records import Identity
-from rolecall.store.run_lock import LOCK_FILE, RunLock, RunLockedError
-from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.run_lock import LOCK_FILE
 from rolecall.store.sqlite.store import FILE_NAME, open_store
 
 T = TypeVar("T")
@@ -45,9 +37,15 @@ def identity_of(kind: RunKind, workspace: str, operation: Operation, job_digest:
 class Run(NamedTuple):
     """One run that this process has locked."""
 
-    folder: Path
+    directory: OpenDirectory
+    """Its directory, in which every file is opened: the path may be swapped meanwhile."""
     identity: Identity
     store: RunStore
+
+    @property
+    def folder(self) -> Path:
+        """The path of its directory."""
+        return self.directory.path
 
     @property
     def kind(self) -> RunKind:
@@ -60,9 +58,9 @@ class Run(NamedTuple):
         return operation_of(self.identity)
 
     @property
-    def log_file(self) -> Path:
+    def log_file(self) -> DirectoryFile:
         """The file of its log events."""
-        return self.folder / LOG_FILE
+        return self.directory / LOG_FILE
 
 
 def kind_of(identity: Identity) -> RunKind:
@@ -79,83 +77,36 @@ def operation_of(identity: Identity) -> Operation:
 
 
 @asynccontextmanager
-async def open_run(folder: Path, identity: Identity) -> AsyncIterator[Run]:
+async def open_run(folder: Path, identity: Identity, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> AsyncIterator[Run]:
     """Lock a run and open its store. Raises RunLockedError and InvalidStoreError.
 
     If the block raises before the first session was opened, the files of the run are removed again.
     """
-    async with open_store(folder) as store:
+    async with open_store(folder, lock_wait) as (directory, store):
         await _require_same_run(store, identity, folder)
         try:
-            yield Run(folder, identity, store)
+            yield Run(directory, identity, store)
         except BaseException:
             if await _is_untouched(store):  # it is removed while it is locked: no other process can start with it
                 await store.close()
-                await asyncio.to_thread(_remove_untouched, folder)
+                await asyncio.to_thread(_remove_untouched, directory)
             raise
 
 
 @asynccontextmanager
-async def open_existing_run(folder: Path) -> AsyncIterator[Run]:
+async def open_existing_run(folder: Path, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> AsyncIterator[Run]:
     """Lock a run that exists and open its store. Raises RunLockedError and InvalidStoreError."""
     await asyncio.to_thread(require_run, folder)
-    async with open_store(folder) as store:
+    async with open_store(folder, lock_wait) as (directory, store):
         identity = await store.identity()
         if identity is None:
             raise InvalidStoreError(f"{folder} contains a run that has not begun.")
-        yield Run(folder, identity, store)
-
-
-@asynccontextmanager
-async def open_or_resume_run(
-    job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False
-) -> AsyncIterator[Run]:
-    """Lock the run that `select_run_directory` returns. Raises RunLockedError too."""
-    async with AsyncExitStack() as stack:
-        async with on_thread(serialise_start(job, out, kind=kind_of(identity))):
-            folder = await asyncio.to_thread(select_run_directory, job, identity, out, retry_failed=retry_failed)
-            run = await stack.enter_async_context(open_run(folder, identity))
-        yield run
-
-
-def select_run_directory(job: Job, identity: Identity, out: Path | None, *, retry_failed: bool = False) -> Path:
-    """Return the directory of the run: `out`, else the newest run of this very job if it is unfinished, else a new one.
-
-    With `retry_failed` a run with failed rows is unfinished too. Raises InvalidRunDirectoryError, and RunLockedError
-    while another process starts a run of this job.
-    """
-    if out is not None:
-        return make_private_directory(out)
-    kind = kind_of(identity)
-    starting = False
-    for folder in run_directories_newest_first(Path(), job.name, kind):
-        known = _query(folder, SqliteDatabase.identity)
-        if known == identity:
-            due = _query(folder, lambda store: store.count_due(retry_failed=retry_failed)[0])
-            return folder if due else new_run_directory(Path(), job.name, datetime.now(UTC), kind)
-        starting = starting or (known is None and _is_locked_by_other(folder))
-    if starting:
-        raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
-    return new_run_directory(Path(), job.name, datetime.now(UTC), kind)
-
-
-@contextmanager
-def serialise_start(job: Job, out: Path | None, *, kind: RunKind) -> Iterator[None]:
-    """Let one process at a time choose among the runs of a job, until it has locked its own; `out` needs no choice."""
-    if out is not None:
-        yield
-        return
-    descriptor = os.open(make_job_directory(Path(), job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        yield Run(directory, identity, store)
 
 
 async def reports_up_to_date(run: Run) -> bool:
     """Return whether the reports exist and have everything that the store knows."""
-    exist = await asyncio.to_thread(lambda: all((run.folder / name).is_file() for name in REPORT_FILES))
+    exist = await asyncio.to_thread(lambda: all((run.directory / name).is_file() for name in REPORT_FILES))
     return exist and (await run.store.get_meta()).get(REPORTS_STATE) == "yes"
 
 
@@ -219,34 +170,13 @@ async def _is_untouched(store: RunStore) -> bool:
     return False
 
 
-def _remove_untouched(folder: Path) -> None:
+def _remove_untouched(directory: OpenDirectory) -> None:
     """Remove the files of a run that never sent anything, and its directory if it was created for it."""
-    for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_FILE, LOG_FILE):
-        (folder / name).unlink(missing_ok=True)
+    for name in (f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", FILE_NAME, LOG_FILE, LOCK_FILE):
+        (directory / name).unlink(missing_ok=True)
+    folder = directory.path
     if folder.parent.parent.name not in list(RunKind):
         return  # a directory that a person has named stays
     with suppress(OSError):  # the first one that is not empty stays, and all above it
         for created in (folder, folder.parent, folder.parent.parent):
             created.rmdir()
-
-
-def _is_locked_by_other(folder: Path) -> bool:
-    """Return whether another process has locked a run whose job is not imported yet."""
-    try:
-        with RunLock(folder):
-            return False
-    except RunLockedError:
-        return True
-    except (OSError, InvalidStoreError):
-        return False
-
-
-def _query(folder: Path, question: Callable[[SqliteDatabase], T]) -> T | None:
-    """Query the store of a run; None if there is none that can be read."""
-    try:
-        if not (folder / FILE_NAME).is_file():
-            return None
-        with closing(SqliteDatabase(folder / FILE_NAME)) as store:
-            return question(store)
-    except (OSError, InvalidStoreError, StoreError):
-        return None

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.app import plan_guard
-from rolecall.app.connection import AppContext, Connection, connect
-from rolecall.app.errors import OperatorError, RunStopped
-from rolecall.app.observer import Aborted, RunPreview, ShuttingDown
+from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
+from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages, Pages, with_ids
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.run_directory import (
     Run,
     identity_of,
     mark_reports_stale,
-    open_or_resume_run,
+    operation_of,
     reports_up_to_date,
 )
 from rolecall.app.run_paths import RunKind
+from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
@@ -26,16 +28,16 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
-from rolecall.store.base import StoreError, read_pages
+from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity
 
-if TYPE_CHECKING:  # the engine and the reports are imported while the workspace answers the preflight
+if TYPE_CHECKING:  # the engine and the reports are imported after the preflight
     from rolecall.app.reports import ReportSummary
 
-Pages = AsyncGenerator[Sequence[Row | BadRow], None]
-"""Rows, page by page."""
+MAX_NAMED_ROOMS = 3
+"""Rooms that the question before a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one of the job."""
+    is_unattended: bool = False
+    """No person can be asked: an unfinished run of the job's former content is continued."""
+    csv: CsvStyle | None = None
+    """The style of the CSV files; None for that of the last time."""
 
 
 class RunResult(NamedTuple):
@@ -65,6 +73,10 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
+    log: EventLogger | None = None
+    """The log of its session; its file is open."""
+    loss: StoreLoss | None = None
+    """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
 
     @property
     def is_success(self) -> bool:
@@ -81,36 +93,64 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
     identity = identity_of(RunKind.RUN, context.connection.url, request.operation, job.digest)
     if request.plan is not None:
         plan_guard.require_fitting_plan(request.plan, identity)
-    retry_failed = context.settings.retry_failed
-    async with open_or_resume_run(job, identity, out, retry_failed=retry_failed) as run:
+    start = StartOptions(
+        out,
+        anew=request.anew,
+        retry_failed=context.settings.retry_failed,
+        continues_edited=request.is_unattended and request.plan is None,
+    )
+    async with open_or_resume_run(job, identity, start, context.observer, lock_wait(context)) as run:
         return await run_rows(run, lambda: read_pages(job.rows()), request, context)
 
 
-async def run_rows(run: Run, rows: Callable[[], Pages], request: RunRequest, context: AppContext) -> RunResult:
+async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
     await plan_guard.require_same_plan(request.plan, run)
-    if await run.store.identity() != run.identity:
-        await _import(run, rows(), request, context.stop)
-    if request.plan is not None and not await run.store.sessions():
-        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-    due, rooms = await run.store.count_due(retry_failed=context.settings.retry_failed)
-    if not due:
-        return await _nothing_due(run, request.formats)
-    async with connect(context) as connection:
+    retry_failed = context.settings.retry_failed
+    async with LazyConnection(context) as lazy:
+        if await run.store.identity() != run.identity:
+            await _import(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+        if request.plan is not None and not await run.store.sessions():
+            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+        due, rooms = await run.store.count_due(retry_failed=retry_failed)
+        if not due and not await run.store.count_removed_in_doubt():
+            return await _nothing_due(run, request)
+        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+        connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
-        workspace, account = run.identity.workspace, connection.account.username
-        estimate = connection.estimate(context.settings, due)
-        if not context.observer.confirm(RunPreview(request.operation, workspace, account, due, rooms, estimate)):
+        preview = RunPreview(
+            request.operation,
+            run.identity.workspace,
+            connection.account.username,
+            due,
+            rooms,
+            connection.estimate(context.settings, due),
+            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+        )
+        if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, due)
+        return await _send(run, connection, request, context, earlier)
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) -> None:
+async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
+    """Return the names of the rooms of the due rows, in job order.
+
+    Empty where the rooms are many, one has no name, or not all are among the first rows.
+    """
+    if rooms > MAX_NAMED_ROOMS:
+        return ()
+    first = await run.store.fetch_due(0, PAGE_SIZE, retry_failed=retry_failed)
+    names = {row.room_id: row.room_name for _, row in first}
+    return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
+
+
+async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
-        pages = with_own_doubts(stop_on_request(rows, stop), run.identity)
+        pages = with_own_doubts(rows, run.identity)
         if plan is None:
             await run.store.import_rows(run.identity, pages)
         else:
@@ -118,22 +158,11 @@ async def _import(run: Run, rows: Pages, request: RunRequest, stop: StopSignal) 
             await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
 
 
-async def stop_on_request(pages: AsyncIterator[Sequence[Row | BadRow]], stop: StopSignal) -> Pages:
-    """Yield the pages. Raises RunStopped once the stop is requested, so that an import is rolled back."""
-    async for page in pages:
-        if stop.reason is not None:
-            raise RunStopped(stop.reason, stop.detail)
-        yield page
-
-
 async def with_own_doubts(
     pages: AsyncIterator[Sequence[Row | BadRow]], identity: Identity
 ) -> AsyncGenerator[Sequence[Row | BadRow], None]:
-    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out.
-
-    So a check, whose identity is that of no run, takes over no doubt.
-    """
-    target = RunTarget(identity.workspace, identity.operation)
+    """Return the rows; a doubt that was edited, or is of another workspace or operation, is left out."""
+    target = RunTarget(identity.workspace, operation_of(identity).name)
     async for page in pages:
         yield [_with_own_doubt(row, target) for row in page]
 
@@ -144,30 +173,39 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
     return row._replace(doubt=None)
 
 
-async def _nothing_due(run: Run, formats: tuple[str, ...]) -> RunResult:
+async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
     from rolecall.app import reports
 
-    if formats or not await reports_up_to_date(run):
-        await reports.write_reports(run, formats)
+    if request.formats or request.csv or not await reports_up_to_date(run):
+        await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(run: Run, connection: Connection, request: RunRequest, app: AppContext, due: int) -> RunResult:
+async def _send(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
+) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     from rolecall.app import reports
+    from rolecall.app.removed_rows import settle_removed_rows
     from rolecall.engine.dispatcher import process_rows
 
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
-        app.settings, log, stop=app.stop, caller=connection.caller, follows_plan=request.plan is not None
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
     )
-    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
+    due = earlier.total - earlier.done
     tracker = ProgressTracker(earlier, context, request.operation.path)
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
         preparing = asyncio.create_task(asyncio.to_thread(reports.prepare_html_report), name="prepare the report")
         try:
             async with app.observer.progress(tracker):
+                await settle_removed_rows(run, connection, request.operation, context)
                 await process_rows(run.store, connection.client, request.operation, context)
         except asyncio.CancelledError:
             app.stop.request(StopReason.INTERRUPTED)
@@ -176,15 +214,20 @@ async def _send(run: Run, connection: Connection, request: RunRequest, app: AppC
         finally:
             announcing.cancel()
     await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported when the page is written
-    return await _result(run, request, app.stop, is_recorded=session.is_recorded)
+    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
 
 
 @dataclass(slots=True)
 class SendSession:
     """What is known of a session once it has ended."""
 
-    is_recorded: bool = True
-    """False where its end could not be recorded: the store cannot be written any more."""
+    failure: StoreError | None = None
+    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its end was recorded."""
+        return self.failure is None
 
 
 @asynccontextmanager
@@ -207,7 +250,7 @@ async def open_session(run: Run, account: str, due: int, context: RunContext) ->
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
-            session.is_recorded = False
+            session.failure = failure
         context.events.session_ended(clock.now() - started, context.outcomes)
 
 
@@ -220,16 +263,21 @@ async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
         app.observer.notice(ShuttingDown(seconds))
 
 
-async def _result(run: Run, request: RunRequest, stop: StopSignal, *, is_recorded: bool) -> RunResult:
+async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
+    """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
     from rolecall.app import reports
 
+    loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
-    if is_recorded:
+    if failure is None or loss is StoreLoss.STORE:
         try:
-            summary = await reports.write_reports(run, request.formats)
-        except (OSError, StoreError) as failure:
-            error = str(failure)
+            summary = await reports.write_report_files(run, request.formats, request.csv)
+            if failure is None:
+                await reports.mark_reports_current(run)
+        except (OSError, StoreError) as report_failure:
+            error = str(report_failure)
     if summary is None:
         with suppress(StoreError):
             summary = await reports.summarise(run)
-    return RunResult(run.folder, summary, stop.reason, stop.detail, recorded=is_recorded, report_error=error)
+    detail = str(failure) if failure is not None else stop.detail
+    return RunResult(run.folder, summary, stop.reason, detail, recorded=failure is None, report_error=error, loss=loss)

@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from rolecall.app.errors import InvalidRunDirectoryError
+from rolecall.file_access import has_foreign_link, is_foreign
 from rolecall.files.input.open_source import safe_name
-from rolecall.models import Advice, is_foreign
+from rolecall.models import Advice
 
 PRIVATE = 0o700
 _RUN = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?").fullmatch
@@ -74,6 +75,8 @@ def make_private_directory(path: Path) -> Path:
     An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError, also
     for a directory of another user, who could place files in it.
     """
+    if has_foreign_link(path):
+        raise InvalidRunDirectoryError(path, "a symbolic link of another user leads to it.", Advice.OTHER_DIRECTORY)
     with _explained(path):
         _make_missing(path)
         status = path.stat()

@@ -1,21 +1,23 @@
 """Undo a run: a run of its own, below the other's directory, that restores the roles which the other removed."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app.connection import AppContext
+from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.errors import OperatorError
+from rolecall.app.job_names import JobPages
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
-from rolecall.app.run_job import Pages, RunRequest, RunResult, run_rows
+from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.models import Advice, Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
+from rolecall.store.base import RunStore
 from rolecall.store.records import Identity
 from rolecall.text import plural, rfc3339
 
@@ -25,7 +27,7 @@ class Undo(NamedTuple):
 
     run: Run
     operation: Operation
-    rows: Callable[[], Pages]
+    rows: Callable[[], JobPages]
     """Reads the rows to undo, page by page."""
 
 
@@ -49,10 +51,11 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         if not rows:
             raise await _nothing_to_undo(done, operation.done)
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
-        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity) as run:
+        waiting = lock_wait(context)
+        async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity, waiting) as run:
             await _notice_not_undone(done, operation.done, context, inferred=inferred)
             await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
-            yield Undo(run, operation.inverse, lambda: _rows(done, operation.done, inferred=inferred))
+            yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))
 
 
 @contextmanager
@@ -102,11 +105,11 @@ async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
     )
 
 
-async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator[Sequence[Row], None]:
+async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> JobPages:
     """Yield the rows that the run is known to have changed, page by page, with their lines in its job file."""
-    async for page in run.store.results():
+    async for page in store.results():
         yield [
-            Row(result.line or 0, result.room_id, result.user_id, result.extra)
+            Row(result.line or 0, result.room_id, result.user_id, result.extra, result.room_name, result.username)
             for result in page
             if result.outcome is outcome and (inferred or result.evidence != Evidence.INFERRED)
         ]
@@ -115,7 +118,7 @@ async def _rows(run: Run, outcome: Outcome, *, inferred: bool) -> AsyncGenerator
 async def _digest(run: Run, outcome: Outcome, *, inferred: bool) -> tuple[str, int]:
     """Return a digest of the rows to undo, and their number: a run that was continued later has more."""
     digest, rows = hashlib.sha256(), 0
-    async for page in _rows(run, outcome, inferred=inferred):
+    async for page in rows_to_undo(run.store, outcome, inferred=inferred):
         for row in page:
             digest.update(f"{row.room_id}\0{row.user_id}\0".encode())
         rows += len(page)

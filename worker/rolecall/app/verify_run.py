@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app import reports
-from rolecall.app.connection import AppContext, ReadSession, connect, open_read_session, run_reading
+from rolecall.app.connection import AppContext, ReadSession, connect, lock_wait, open_read_session, run_reading
 from rolecall.app.observer import OpenRows
 from rolecall.app.run_directory import (
     Run,
@@ -98,7 +98,7 @@ async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) ->
 
     Raises RolecallError or OSError for everything that ends it before the first room is read.
     """
-    async with open_existing_run(folder) as run:
+    async with open_existing_run(folder, lock_wait(context)) as run:
         operation = require_change(run)
         require_workspace(run, context.connection.url)
         async with connect(context) as connection:
@@ -109,10 +109,10 @@ async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) ->
 async def _verify(
     run: Run, operation: Operation, session: ReadSession, context: AppContext, *, wait: bool
 ) -> VerifyResult:
-    reads, stop, clock = session
+    reads, stop, clock = session.reader, session.stop, session.clock
     collector, writing, complete = _Collector(), asyncio.Lock(), False
     with suppress(_Incomplete):
-        async with on_thread(verify_csv(run.folder / VERIFY_FILE)) as write:
+        async with on_thread(verify_csv(run.directory / VERIFY_FILE, await reports.csv_style(run))) as write:
 
             async def on_rows(rows: Sequence[VerifiedRow]) -> None:
                 if listed := [_csv_row(row) for row in rows if collector.add(row)]:
@@ -141,5 +141,6 @@ async def _verify(
 
 
 def _csv_row(row: VerifiedRow) -> VerifyCsvRow:
-    _, line, room_id, user_id, outcome, reason, _ = row.pair
-    return VerifyCsvRow(line, room_id, user_id, outcome or Outcome.UNKNOWN, reason, row.has_role, row.finding, row.why)
+    pair, outcome = row.pair, row.pair.outcome or Outcome.UNKNOWN
+    ids, names = (pair.line, pair.room_id, pair.user_id), (pair.room_name, pair.username)
+    return VerifyCsvRow(*ids, outcome, pair.reason, row.has_role, row.finding, row.why, *names)

@@ -1,14 +1,14 @@
-"""The entry point: nothing heavy is imported before an interruption is handled."""
+"""The entry point: nothing heavy is imported before signals are handled."""
 
-import sys
+from rolecall.cli.terminal.early_interrupt import handle_early_signals, ignore_signals
 
 
 def main() -> int:
-    """Run the command and return its exit code; an interruption while it starts is one line, without a traceback."""
-    try:
-        from rolecall.cli.main import main as run
+    """Run the command and return its exit code, which no later signal can change."""
+    handle_early_signals()
+    from rolecall.cli.main import main as run
 
+    try:
         return run()
-    except KeyboardInterrupt:
-        sys.stderr.write("rolecall: interrupted before it began.\n")
-        return 130
+    finally:
+        ignore_signals()

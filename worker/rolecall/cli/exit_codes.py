@@ -75,7 +75,7 @@ def exit_code_of(error: RolecallError | OSError) -> ExitCode:
 
 def exit_code_of_run(result: "RunResult") -> ExitCode:
     """Return the exit code of a run that has ended."""
-    if result.report_error and result.recorded:
+    if result.report_error or not result.recorded:
         return ExitCode.STOPPED
     if result.stop is not None:
         return OF_STOP[result.stop]

@@ -51,6 +51,9 @@ ADVICE = MappingProxyType(
         Advice.NAME_ENCODING: "Or name its encoding with --encoding.",
         Advice.WRITE_PLAN: "Write one with 'rolecall check JOB --save-plan FILE'.",
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
+        Advice.NAME_RUN: "--out with its folder goes on with it (rows are known by their pair); "
+        "--new starts another run.",
+        Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
     }
 )

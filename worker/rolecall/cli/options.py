@@ -4,12 +4,13 @@ import math
 import shlex
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
 from rolecall.engine.settings import FailureThreshold, InvalidThresholdError
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
+from rolecall.models import CsvStyle
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -70,12 +71,33 @@ operation_option = click.option(
     help="Another role change: groups|channels.remove|addLeader|Moderator|Owner.",
 )
 
-report_format_option = click.option(
-    "--report-format",
-    type=click.Choice(["jsonl", "json"]),
-    multiple=True,
-    help="Also write the report in this format; repeatable.",
-)
+
+def report_options(command: Command) -> Command:
+    """Add the options of the reports; the command receives `report_format` and `csv_style`."""
+
+    @wraps(command)
+    def with_style(*args: Any, report_delimiter: str | None, report_bom: bool, **values: Any) -> Any:
+        delimiter = "\t" if report_delimiter == "tab" else report_delimiter or ","
+        style = CsvStyle(delimiter, report_bom) if report_delimiter or report_bom else None
+        return command(*args, csv_style=style, **values)
+
+    for option in (
+        click.option("--report-bom", is_flag=True, help="Begin the CSV reports with a byte order mark, for Excel."),
+        click.option(
+            "--report-delimiter",
+            type=click.Choice([",", ";", "tab"]),
+            help="Separate the columns of the CSV reports by this. Default: a comma, or as before.",
+        ),
+        click.option(
+            "--report-format",
+            type=click.Choice(["jsonl", "json"]),
+            multiple=True,
+            help="Also write the report in this format; repeatable.",
+        ),
+    ):
+        with_style = option(with_style)
+    return cast(Command, with_style)
+
 
 json_option = click.option("--json", is_flag=True, help="Print the result as one JSON document on stdout.")
 
@@ -167,7 +189,7 @@ SHARED_OPTIONS = {
         default=900,
         show_default=True,
         metavar="SECONDS",
-        help="Give up after the server has been unreachable this long.",
+        help="Give up after the server has been unreachable, or the run store locked, this long.",
     ),
     "shutdown_timeout": click.option(
         "--shutdown-timeout",
@@ -264,7 +286,7 @@ def run_options(command: Command) -> Command:
     for name in reversed(SHARED_OPTIONS):
         if name != "late_arrival":
             command = SHARED_OPTIONS[name](command)
-    return report_format_option(command)
+    return report_options(command)
 
 
 def reading_options(command: Command) -> Command:

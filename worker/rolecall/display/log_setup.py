@@ -4,19 +4,16 @@ Each event is built once and rendered twice. Text from a server or a job file is
 from every value.
 """
 
-import errno
 import os
-import stat
 from collections.abc import MutableMapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
-from rolecall.models import is_foreign
+from rolecall.file_access import Target, in_open_directory
 from rolecall.text import sanitise
 
 MAX_VALUE_LENGTH = 300
@@ -36,7 +33,7 @@ class Terminal(Protocol):
 class LogSinks:
     """The two targets of each event: a terminal (or a `LiveDisplay`), and the run's log file."""
 
-    def __init__(self, terminal: Terminal | None, path: Path | None) -> None:
+    def __init__(self, terminal: Terminal | None, path: Target | None) -> None:
         self._terminal = terminal
         self._file = _open_private(path) if path is not None else None
 
@@ -57,7 +54,7 @@ class LogSinks:
 
 
 def open_logs(
-    terminal: Terminal | None, path: Path | None, *, hide: str, colors: bool = False, as_json: bool = False
+    terminal: Terminal | None, path: Target | None, *, hide: str, colors: bool = False, as_json: bool = False
 ) -> FilteringBoundLogger:
     """Create the logger of one run. `hide` is the token; JSON lines are appended to the file `path`, mode 0600.
 
@@ -115,13 +112,7 @@ class _Renderer:
         return (str(self._human(logger, name, shown)), line), {}
 
 
-def _open_private(path: Path) -> int:
+def _open_private(target: Target) -> int:
     """Open a log file for appending. Raises OSError, also for a file of another user and for a pipe."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    status = os.fstat(descriptor)
-    is_pipe = stat.S_ISFIFO(status.st_mode)
-    if not is_pipe and not is_foreign(status):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EPERM, "it is a pipe" if is_pipe else "it belongs to another user", str(path))
+    with in_open_directory(target) as file:
+        return file.open(os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -100,10 +100,15 @@ def format_rate_limit(allowance: RateLimitStatus) -> str:
 
 
 def format_time_left(progress: Progress, zone: tzinfo | None = None) -> str:
-    """Format the time left and when the run ends; empty if that is not known or nothing is left."""
+    """Format the time left and when the run ends; empty if that is not known or nothing is left.
+
+    Until a header has shown the length of the workspace's window, it is an upper bound.
+    """
     if not progress.remaining:
         return ""
     until = format_clock_time(progress.at + progress.remaining, progress.at, zone)
+    if progress.is_remaining_upper_bound:
+        return f"At most about {format_countdown(progress.remaining)} left, until {until} at the latest"
     return f"About {format_countdown(progress.remaining)} left, until {until}"
 
 

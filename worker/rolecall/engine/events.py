@@ -11,6 +11,7 @@ from rolecall.engine.throttle.route_limiter import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.store.records import Identity
+from rolecall.text import format_room, format_user
 from rolecall.version import __version__
 
 MIN_REPORTED_DELAY = 1.0
@@ -121,6 +122,10 @@ class EngineEvents(EngineObserver):
         """Request the stop of the session; its end is logged with the reason."""
         self._stop.request(StopReason.RETRY_LATER if self._long_wait else StopReason.OUTAGE, self._long_wait)
 
+    def names_resolved(self, found: int, not_found: int, *, done: bool) -> None:
+        """Log how many names of the job were looked up, so far or in all."""
+        self._log.info("names resolved" if done else "resolving names", found=found, not_found=not_found)
+
     def retrying(self, row: DueRow, result: CallResult, seconds: float) -> None:
         """Log that a row is attempted again."""
         reason, status = result.rule.reason, result.status
@@ -145,4 +150,6 @@ class EngineEvents(EngineObserver):
             )
 
     def _bind(self, row: DueRow) -> EventLogger:
-        return self._log.bind(line=row.line, room_id=row.room_id, user_id=row.user_id)
+        names = {"room": format_room("", row.room_name), "user": format_user("", row.username)}
+        known = {kind: name for kind, name in names.items() if name}
+        return self._log.bind(line=row.line, room_id=row.room_id, user_id=row.user_id, **known)

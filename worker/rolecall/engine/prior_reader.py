@@ -10,22 +10,11 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.doubt_settlement import Doubt, LaterReading, settle_before_sending
 from rolecall.engine.directory.pair_groups import ordered_map
 from rolecall.engine.directory.role_reader import UNREADABLE, RoleReader, RoleReading, outcome_of_reading
 from rolecall.engine.recorders import OutcomeRecorder
-from rolecall.engine.settlement import (
-    DIFFERS_FROM_PLAN,
-    Case,
-    Ending,
-    Messages,
-    can_change,
-    do_roles_prove,
-    find_change,
-    is_as_wanted,
-    outcome_of,
-    reason_of,
-    settle,
-)
+from rolecall.engine.settlement import DIFFERS_FROM_PLAN, can_change
 from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, RowOutcome
 from rolecall.rocketchat.operations import Operation
@@ -98,10 +87,10 @@ class PriorReader:
         unread = {self._grouping.key(row) for row in rows if row.prior is None or row.in_doubt}
         missing = dict.fromkeys(key for key in map(self._grouping.key, rows) if key in unread)
         at_hand = frozenset(row.key for row in rows)
-        readings: dict[str, Mapping[int, Prior | None]] = {}
+        readings: dict[str, Mapping[int, DueRow | None]] = {}
         part: list[DueRow] = []
 
-        async def read(key: str) -> Mapping[int, Prior | None]:
+        async def read(key: str) -> Mapping[int, DueRow | None]:
             return await self._read_group(key, after, at_hand)
 
         in_flight = self._context.settings.concurrency
@@ -115,29 +104,34 @@ class PriorReader:
                     readings[key] = await anext(results)
                 if key not in missing:
                     part.append(row)
-                elif (prior := readings[key].get(row.key)) is not None:
-                    part.append(row._replace(prior=prior))
+                elif (with_prior := readings[key].get(row.key)) is not None:
+                    part.append(with_prior)
         if part:
             yield part
 
-    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, Prior | None]:
+    async def _read_group(self, key: str, after: int, at_hand: Set[int]) -> Mapping[int, DueRow | None]:
         """Read one room or user for its due rows beyond a place.
 
-        Return the prior state of the rows at hand by key, None for a row that is settled; the store gets the others.
+        Return the rows at hand by key, with prior state and names, None for a row that is settled; the store gets the
+        prior states of the others.
         """
-        priors: dict[int, Prior | None] = {}
+        found: dict[int, DueRow | None] = {}
         while chunk := await self._fetch_group(key, after):
             after = chunk[-1][0]
-            rows = [row for _, row in chunk]
+            rows = [row for _, row in chunk if not self._is_settled(row)]
+            if not rows:
+                continue
             readings = await self._read(key, rows)
             messages = await self._messages(rows, readings)
-            for row in rows:
-                prior = self._apply(row, readings.get(self._member(row), UNREADABLE), messages)
+            for due in rows:
+                reading = readings.get(self._member(due), UNREADABLE)
+                row = _with_names(due, reading)
+                prior = self._apply(row, reading, messages)
                 if row.key in at_hand:
-                    priors[row.key] = prior
+                    found[row.key] = None if prior is None else row._replace(prior=prior)
                 elif not row.in_doubt:
-                    self._journal.write_prior(PriorRecord(row.key, prior or readings[self._member(row)].prior))
-        return priors
+                    self._journal.write_prior(PriorRecord(row.key, prior or reading.prior, reading.room_name))
+        return found
 
     def _is_settled(self, row: DueRow) -> bool:
         """Return whether a reading of this session settled a row, which is due again as it failed."""
@@ -161,58 +155,51 @@ class PriorReader:
     async def _messages(
         self, rows: Sequence[DueRow], readings: Mapping[str, RoleReading]
     ) -> Mapping[str, Sequence[RoleMessage]]:
-        """Return the role changes of the rooms in which a row in doubt was found as wanted, by room id."""
+        """Return the role changes of the rooms of rows in doubt that a message may settle, by room id."""
         if not self._context.settings.message_evidence:
             return {}
         return await self._reader.messages_by_room(
             (row.room_id, row.prior.read_at)
             for row in rows
-            if row.prior is not None
+            if row.in_doubt
+            and row.prior is not None
             and row.prior.read_at is not None
-            and self._is_changed(row, readings.get(self._member(row), UNREADABLE))
-        )
-
-    def _is_changed(self, row: DueRow, reading: RoleReading) -> bool:
-        """Return whether a row in doubt had a state that can be changed, and is read as wanted now."""
-        before = row.prior.state if row.prior is not None else PriorState.UNKNOWN
-        return (
-            row.in_doubt and can_change(before, self._operation) and is_as_wanted(reading.prior.state, self._operation)
+            and can_change(row.prior.state, self._operation)
+            and readings.get(self._member(row), UNREADABLE).prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
         )
 
     def _apply(self, row: DueRow, reading: RoleReading, messages: Mapping[str, Sequence[RoleMessage]]) -> Prior | None:
         """Return the prior state with which a row is sent; record its outcome and return None where it is not sent."""
-        state = reading.prior.state
         if row.in_doubt:
-            prior = row.prior or UNKNOWN_PRIOR
-            if not self._is_changed(row, reading):
-                return prior
-            prior = prior._replace(username=prior.username or reading.prior.username)
-            change = find_change(messages.get(row.room_id, ()), prior, self._operation)
-            self._settle_in_doubt(row, prior, change, is_sure=reading.is_sure)
+            doubt = Doubt(row.prior or UNKNOWN_PRIOR, row.attempted_at)
+            later = LaterReading(reading, messages.get(row.room_id, ()), self._context.clock.wall_ms())
+            if (proven := settle_before_sending(doubt, later, self._operation)) is None:
+                return doubt.prior
+            self._record(row, proven.outcome, proven.reason, evidence=proven.evidence)
             return None
-        if state is PriorState.UNKNOWN:
+        if reading.prior.state is PriorState.UNKNOWN:
             return Prior(read_at=self._context.caller.started_at)
         if (settled := outcome_of_reading(reading, self._operation)) is None:
             return reading.prior
-        outcome, reason = settled
+        outcome, reason, message = settled
         if self._context.follows_plan:
             self._record(row, outcome, DIFFERS_FROM_PLAN, message=f"planned to be sent, but read now: {reason}")
         else:
-            self._record(row, outcome, reason)
+            self._record(row, outcome, reason, message=message)
         return None
-
-    def _settle_in_doubt(self, row: DueRow, prior: Prior, change: Messages, *, is_sure: bool) -> None:
-        """Record the outcome of a row in doubt whose role is read as wanted."""
-        proves = is_sure and do_roles_prove(row.attempted_at, self._context.clock.wall_ms())
-        case = Case(can_change(prior.state, self._operation), True, Ending.AS_WANTED, change, roles_prove=proves)
-        settlement = settle(case)
-        outcome = outcome_of(settlement.verdict, self._operation)
-        self._record(row, outcome, reason_of(settlement, self._operation, ""), evidence=settlement.evidence or "")
 
     def _record(self, row: DueRow, outcome: Outcome, reason: str, *, message: str = "", evidence: str = "") -> None:
         now = self._context.clock.wall_ms()
         record = RowOutcome.without_call(row.key, outcome, reason, finished_at=now, message=message, evidence=evidence)
         self._recorder.record(row, record)
+
+
+def _with_names(row: DueRow, reading: RoleReading) -> DueRow:
+    """Return the row with the names that a reading shows."""
+    username, room_name = reading.prior.username or row.username, reading.room_name or row.room_name
+    if (room_name, username) == (row.room_name, row.username):
+        return row
+    return row._replace(room_name=room_name, username=username)
 
 
 async def _each(keys: Sequence[str]) -> AsyncGenerator[str, None]:

@@ -86,7 +86,7 @@ def estimate_remaining(
     left = 0 if pause is not None else allowance.left
     if rows <= left:
         return sending
-    length = allowance.seconds or USUAL_WINDOW
+    length = allowance.seconds or max(USUAL_WINDOW, allowance.ends_in)
     windows = math.ceil((rows - left) / allowance.limit)
     in_last = rows - left - (windows - 1) * allowance.limit
     last_opens = max(wait, allowance.ends_in) + (windows - 1) * length

@@ -50,6 +50,8 @@ class OutcomeRecorder:
 
     def record(self, row: DueRow, outcome: RowOutcome) -> None:
         """Record the outcome of a row; it stops the run where too many failed."""
+        if row.room_name or row.username:
+            outcome = outcome._replace(room_name=row.room_name, username=row.username)
         self._journal.write_outcome(outcome)
         self._context.outcomes[outcome.outcome] += 1
         self._context.events.row_finished(row, outcome)

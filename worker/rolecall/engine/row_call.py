@@ -5,18 +5,20 @@ rolled back only if its request did not leave or was certainly not carried out.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.lookups import may_be_name, room_name_in_id_column
 from rolecall.engine.row_queue import RowQueue
 from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.models import UNKNOWN_PRIOR, DueRow, NoReply, Prior, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, ROOM_NOT_JOINED, TOO_MANY_REQUESTS, Action
 from rolecall.rocketchat.operations import Operation
-from rolecall.rocketchat.response_classifier import CallResult, classify
-from rolecall.rocketchat.responses import COUNTERS, is_joined, is_route_unavailable
+from rolecall.rocketchat.response_classifier import CallResult, classify, classify_read
+from rolecall.rocketchat.responses import COUNTERS, ROOM_INFO, is_joined, is_route_unavailable, parse_room_info
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.records import Intent, IntentRollback
 
@@ -25,33 +27,52 @@ MAX_UNANSWERED = 3
 
 
 class RoomVisibilityResolver:
-    """Distinguishes 'no such private group' from 'the account is not a member of it', by one request for each room.
+    """Finds out why there is 'no such room', by one or two requests for each room.
 
-    It reads `groups.counters`, which needs no membership, and sends nothing more once that is refused.
+    `groups.counters` needs no membership: it distinguishes a group that the account has not joined. A word that is no
+    usual id may be the name of a room. No more is sent to a route that is refused.
     """
 
-    def __init__(self, client: Client, limiter: RouteLimiter) -> None:
-        """`limiter` is that of the route `groups.counters`."""
+    def __init__(self, client: Client, kind: str, limiter: Callable[[str], RouteLimiter]) -> None:
+        """`limiter` returns the limiter of a route by its path; `kind`: `groups` or `channels`."""
         self._client = client
+        self._kind = kind
         self._limiter = limiter
-        self._is_refused = False
+        self._refused: set[str] = set()
         self._unanswered = 0
 
     async def resolve(self, result: CallResult, room_id: str) -> CallResult:
-        """Return the result, with `room_not_joined` where it was `room_not_found` and the server knows the room."""
-        if result.rule is not ROOM_NOT_FOUND or self._is_refused:
+        """Return the result; where it was `room_not_found`, with `room_not_joined` or with the room of this name."""
+        if result.rule is not ROOM_NOT_FOUND:
             return result
-        await self._limiter.acquire()
+        if self._kind == "groups":
+            reply = await self._get(COUNTERS, roomId=room_id)
+            if reply is not None and is_joined(reply) is False:
+                return result._replace(rule=ROOM_NOT_JOINED)
+        if may_be_name(room_id):
+            reply = await self._get(ROOM_INFO[self._kind], roomName=room_id)
+            body = classify_read(reply).body if reply is not None else None
+            if body is not None and (room := parse_room_info(self._kind, body)) is not None:
+                return result._replace(message=room_name_in_id_column(room_id, room.room_id))
+        return result
+
+    async def _get(self, path: str, **query: str) -> Reply | NoReply | None:
+        """Send a request; None where the route is refused, or too many had no usable response."""
+        if path in self._refused or self._unanswered >= MAX_UNANSWERED:
+            return None
+        limiter = self._limiter(path)
+        await limiter.acquire()
         try:
-            reply = await self._client.get(COUNTERS, roomId=room_id)
+            reply = await self._client.get(path, **query)
         except BaseException:
-            self._limiter.cancel()
+            limiter.cancel()
             raise
-        self._limiter.record_response(reply, refused=False)
+        limiter.record_response(reply, refused=False)
         is_answered = isinstance(reply, Reply) and reply.status < TOO_MANY_REQUESTS
         self._unanswered = 0 if is_answered else self._unanswered + 1
-        self._is_refused = is_route_unavailable(reply) or self._unanswered >= MAX_UNANSWERED
-        return result._replace(rule=ROOM_NOT_JOINED) if is_joined(reply) is False else result
+        if is_route_unavailable(reply):
+            self._refused.add(path)
+        return reply
 
 
 class RowTarget(NamedTuple):
@@ -62,8 +83,7 @@ class RowTarget(NamedTuple):
     queue: RowQueue
     journal: BatchWriter
     context: RunContext
-    visibility: RoomVisibilityResolver | None
-    """None where a missing room needs no explanation: every account sees a public channel."""
+    visibility: RoomVisibilityResolver
     calling: set[asyncio.Task[None] | None]
     """The workers whose request is in flight: the last to be cancelled."""
 
@@ -72,9 +92,7 @@ class RowTarget(NamedTuple):
         cls, client: Client, operation: Operation, queue: RowQueue, journal: BatchWriter, context: RunContext
     ) -> Self:
         """Create the target of a run."""
-        resolver = None
-        if operation.kind == "groups":
-            resolver = RoomVisibilityResolver(client, context.admission.side_limiter(COUNTERS))
+        resolver = RoomVisibilityResolver(client, operation.kind, context.admission.side_limiter)
         return cls(client, operation, queue, journal, context, resolver, set())
 
 
@@ -175,7 +193,7 @@ class RowCall:
         if result.rule.action is not Action.FINISH and not self.in_doubt:
             self._roll_back()
         target = self.target
-        if result.rule is ROOM_NOT_FOUND and target.visibility is not None and target.context.stop.reason is None:
+        if result.rule is ROOM_NOT_FOUND and target.context.stop.reason is None:
             result = self.last = await target.visibility.resolve(result, self.row.room_id)
         target.queue.record_response(self.row, result)
         return result

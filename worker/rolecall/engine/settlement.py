@@ -131,6 +131,8 @@ TABLE = (
     SettlementRule(False, True, _GONE, Messages.OURS, _OURS),
     SettlementRule(False, True, _GONE, Messages.OTHERS, _OTHERS),
     SettlementRule(False, True, (Ending.NOOP,), None, Settlement(Verdict.DONE, Evidence.INFERRED, CONFIRMED_ON_RETRY)),
+    # The role is as before, and a message shows that we changed it: another account has changed it back.
+    SettlementRule(True, True, (Ending.UNCHANGED,), Messages.OURS, _OURS),
     # The server refused, or no attempt is left. (The server also posts a message for a member who never had the role,
     # so where the prior state is unknown a message alone does not prove that the role was there.)
     SettlementRule(True, True, (Ending.REFUSED,), Messages.OURS, _OURS),
@@ -220,3 +222,15 @@ def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operat
         elif change is not Messages.OURS:
             change = Messages.OURS if message.account_id in prior.accounts else Messages.OTHERS
     return change
+
+
+def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
+    """Return whether an account of this run made the role change of a row, even if it was changed back later.
+
+    A change back cancels it only if it may be older than the prior reading, which then saw the role after both.
+    """
+    if prior.read_at is None:
+        return False
+    until = prior.read_at + MESSAGE_TOLERANCE
+    counted = [message for message in messages if message.adds is operation.adds or message.at <= until]
+    return find_change(counted, prior, operation) is Messages.OURS

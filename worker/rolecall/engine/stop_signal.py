@@ -24,7 +24,7 @@ _CAUSES = {
     StopReason.MAX_FAILURES: "too many rows failed",
     StopReason.OUTAGE: "the workspace stayed away",
     StopReason.RETRY_LATER: "the server requests a longer wait than the outage timeout",
-    StopReason.STORE: "the run store could not be written (disk full?)",
+    StopReason.STORE: "the run store could not be written (disk full, deleted, or locked?)",
     StopReason.KILLED: "the worker was killed",
 }
 _REMEDIES = {
@@ -32,7 +32,7 @@ _REMEDIES = {
     StopReason.NO_SUCH_ROUTE: "correct the workspace's URL",
     StopReason.MAX_FAILURES: "look at their reasons",
     StopReason.RETRY_LATER: "wait so long",
-    StopReason.STORE: "make room",
+    StopReason.STORE: "correct that",
 }
 """What an operator has to do first."""
 

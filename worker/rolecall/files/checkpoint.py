@@ -4,7 +4,6 @@ The first line is a header, every other line one result, as JSON. A line is appe
 a crash is cut off when the checkpoint is opened again.
 """
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from typing import Any, BinaryIO, Self, cast
 
 import orjson
 
-from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError, is_foreign
+from rolecall.file_access import DirectoryFile, OpenDirectory, lock_file
+from rolecall.models import Advice, LockedError, LookupGap, LookupResult, RoleAssignment, RolecallError
 
 FORMAT = 1
 LINES_PER_SYNC = 100
@@ -38,12 +38,17 @@ class FindCheckpoint:
         Raises CheckpointError, CheckpointLockedError and OSError.
         """
         self._path = path
-        self._file = _open_temporary() if path is None else _open_locked(path)
+        self._directory = None if path is None else OpenDirectory(path.parent)
+        try:
+            self._file = _open_temporary() if self._place is None else _open_locked(self._place)
+        except BaseException:
+            self._close_directory()
+            raise
         try:
             self._header = {"rolecall find": FORMAT, "workspace": workspace, "question": query_digest}
             self._session_start = self._recover()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
         self._unsynced = 0
 
@@ -53,7 +58,21 @@ class FindCheckpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and leave it in place."""
         self._file.close()
+        self._close_directory()
+
+    @property
+    def _place(self) -> DirectoryFile | None:
+        """The file in the directory that it was opened in; None for a temporary file."""
+        return None if self._path is None or self._directory is None else self._directory / self._path.name
+
+    def _close_directory(self) -> None:
+        if self._directory is not None:
+            self._directory.close()
 
     def add(self, result: LookupResult) -> None:
         """Append one result."""
@@ -81,8 +100,8 @@ class FindCheckpoint:
 
     def remove(self) -> None:
         """Delete the checkpoint: the job file is complete."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        if self._place is not None:
+            self._place.unlink(missing_ok=True)
 
     def _recover(self) -> int:
         """Check the header, or write it into a new file; cut off what is torn. Return the remaining length."""
@@ -120,16 +139,20 @@ def _open_temporary() -> BinaryIO:
     return cast(BinaryIO, tempfile.TemporaryFile())
 
 
-def _open_locked(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    if is_foreign(os.fstat(descriptor)):
-        os.close(descriptor)
-        raise CheckpointError(f"{path} belongs to another user; it is left as it is.", Advice.OTHER_FILE)
+def _open_locked(file: DirectoryFile) -> BinaryIO:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = file.open(os.O_CREAT | os.O_RDWR)
+    except PermissionError as error:
+        text = f"{file} cannot be used: {error.strerror}; it is left as it is."
+        raise CheckpointError(text, Advice.OTHER_FILE) from None
+    try:
+        lock_file(descriptor, file.path)
     except BlockingIOError:
         os.close(descriptor)
-        raise CheckpointLockedError(f"Another 'rolecall find' works on {path}; wait for it to end.") from None
+        raise CheckpointLockedError(f"Another 'rolecall find' works on {file}; wait for it to end.") from None
+    except OSError:
+        os.close(descriptor)
+        raise
     return open(descriptor, "r+b")  # noqa: PTH123 - a descriptor
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from rolecall.files.output.csv_sanitiser import id_cell, parse_id_cell
-from rolecall.models import BadRow, Json, Outcome, Prior, PriorState, Result, Row, RowDoubt
+from rolecall.models import BadRow, JobRow, Json, Outcome, Prior, PriorState, Result, Row, RowDoubt
 from rolecall.text import rfc3339
 
 DOUBT_COLUMNS = (
@@ -42,9 +42,9 @@ def doubt_cells(result: Result, target: RunTarget) -> list[str]:
     return [id_cell(value) for value in (*values, seal)]
 
 
-def take_doubt(row: Row | BadRow) -> Row | BadRow:
+def take_doubt(row: JobRow) -> JobRow:
     """Return a row without these columns, with the doubt that they describe where all values can be parsed."""
-    if not isinstance(row, Row) or not row.extra or row.extra.keys().isdisjoint(DOUBT_COLUMNS):
+    if isinstance(row, BadRow) or not row.extra or row.extra.keys().isdisjoint(DOUBT_COLUMNS):
         return row
     extra = {name: value for name, value in row.extra.items() if name not in DOUBT_COLUMNS}
     return row._replace(extra=extra, doubt=_parse(row.extra))

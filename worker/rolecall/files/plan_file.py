@@ -4,12 +4,14 @@ JSON Lines: the first line is a header that identifies the job, every other line
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from rolecall.file_access import in_open_directory
 from rolecall.files.output.text_files import format_json, parse_json_object, replace_atomically, replace_surrogates
 from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
@@ -83,6 +85,8 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
                     "roomId": replace_surrogates(result.room_id),
                     "userId": replace_surrogates(result.user_id),
                 }
+                names = {"roomName": result.room_name, "username": result.username}
+                pair |= {name: replace_surrogates(value) for name, value in names.items() if value}
                 file.write(format_json({**pair, "outcome": result.outcome.value, "reason": result.reason}) + "\n")
 
         yield write
@@ -91,7 +95,7 @@ def open_plan_file(path: Path, header: PlanHeader) -> Iterator[Callable[[Iterabl
 def is_plan(path: Path) -> bool:
     """Return whether a file begins like a plan, of any version."""
     try:
-        with path.open("rb") as file:
+        with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), "rb") as file:  # noqa: PTH123
             header = parse_json_object(file.readline(MAX_HEADER_LENGTH))
     except OSError:
         return False

@@ -1,6 +1,6 @@
 """The values that the layers pass to each other: frozen, without I/O, known to every layer."""
 
-from rolecall.models.errors import Advice, LockedError, RolecallError, is_foreign
+from rolecall.models.errors import Advice, LockedError, RolecallError
 from rolecall.models.outcomes import OUTCOMES, Evidence, Outcome, OutcomeProperties, is_due
 from rolecall.models.progress import OutageStatus, Progress, RateLimitPause, RateLimitStatus
 from rolecall.models.replies import MAX_RESPONSE_SIZE, LookupGap, LookupResult, NoReply, Reply, RoleAssignment
@@ -8,8 +8,14 @@ from rolecall.models.rows import (
     MAX_ID_LENGTH,
     UNKNOWN_PRIOR,
     BadRow,
+    CsvStyle,
     DueRow,
+    FoundName,
+    JobRow,
     Json,
+    NamedRow,
+    NameKey,
+    NameKind,
     Prior,
     PriorState,
     Result,
@@ -26,12 +32,18 @@ __all__ = [
     "UNKNOWN_PRIOR",
     "Advice",
     "BadRow",
+    "CsvStyle",
     "DueRow",
     "Evidence",
+    "FoundName",
+    "JobRow",
     "Json",
     "LockedError",
     "LookupGap",
     "LookupResult",
+    "NameKey",
+    "NameKind",
+    "NamedRow",
     "NoReply",
     "OutageStatus",
     "Outcome",
@@ -49,6 +61,5 @@ __all__ = [
     "RowDoubt",
     "RowOutcome",
     "is_due",
-    "is_foreign",
     "row_from_values",
 ]

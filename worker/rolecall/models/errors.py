@@ -1,6 +1,5 @@
-"""The errors that a caller can see, and the check behind several of them: who owns a file."""
+"""The errors that a caller can see."""
 
-import os
 from enum import StrEnum
 
 
@@ -19,6 +18,8 @@ class Advice(StrEnum):
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
+    NAME_RUN = "name_run"
+    START_ANEW = "start_anew"
 
 
 class RolecallError(Exception):
@@ -34,11 +35,3 @@ class RolecallError(Exception):
 
 class LockedError(RolecallError):
     """Another process is working on the same run or file."""
-
-
-def is_foreign(status: os.stat_result) -> bool:
-    """Return whether a file belongs to another user than this process's user and root.
-
-    What another user can change must not steer a run, or receive the token.
-    """
-    return status.st_uid not in (os.geteuid(), 0)

@@ -66,3 +66,8 @@ class Progress(NamedTuple):
     """Seconds until calls in flight are abandoned, once the run stops; None while it continues."""
     remaining: float | None = None
     """Seconds until the last row is done; None if not known."""
+
+    @property
+    def is_remaining_upper_bound(self) -> bool:
+        """True while no header has shown how long the workspace's window is: the usual length was assumed."""
+        return self.allowance is not None and self.allowance.seconds is None

@@ -54,7 +54,7 @@ class RowDoubt(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One usable row of a job file."""
+    """One usable row of a job file, with both ids."""
 
     line: int
     """The physical line (CSV, JSONL) or the position in the array (JSON), counted from 1."""
@@ -76,6 +76,20 @@ row_from_values: Callable[[tuple[int, str, str, Mapping[str, Json], str, str, Ro
 """Create a row from its values, in half the time of `Row(...)`."""
 
 
+class NamedRow(NamedTuple):
+    """One row of a job file that names its room, its user or both: an id that is empty must be looked up."""
+
+    line: int
+    room_id: str
+    user_id: str
+    extra: Mapping[str, Json]
+    room_name: str = ""
+    """As in `Row`; never empty where `room_id` is."""
+    username: str = ""
+    """As in `Row`; never empty where `user_id` is."""
+    doubt: RowDoubt | None = None
+
+
 class BadRow(NamedTuple):
     """One row of a job file that cannot be used; it is reported as `invalid` and never sent."""
 
@@ -89,8 +103,41 @@ class BadRow(NamedTuple):
     """One sentence for people."""
     extra: Mapping[str, Json]
     room_name: str = ""
-    """Filled, as in `Row`, where the reason is `room_name_only` or `user_name_only`: the ids can be looked up."""
+    """As in `Row`; filled where a name could not be found."""
     username: str = ""
+
+
+JobRow: TypeAlias = Row | NamedRow | BadRow
+"""One row of a job file."""
+
+
+class NameKind(StrEnum):
+    """What a name of a job is the name of."""
+
+    ROOM = "room"
+    USER = "user"
+
+
+class NameKey(NamedTuple):
+    """A name of a room or a user that a job has instead of an id."""
+
+    kind: NameKind
+    name: str
+    """As in `Row`, or an id: a column of names may have some."""
+
+
+class FoundName(NamedTuple):
+    """What the workspace knows by a name."""
+
+    key: NameKey
+    id: str = ""
+    """Empty if there is no such room or user."""
+    name: str = ""
+    """The name as the server writes it."""
+    reason: str = ""
+    """Why there is no id: a short stable word, the `reason` in the report."""
+    message: str = ""
+    """The reason with the name, as one sentence for people."""
 
 
 class DueRow(NamedTuple):
@@ -109,6 +156,10 @@ class DueRow(NamedTuple):
     """None if it must be read in this session; the prior state of a row in doubt is never replaced."""
     attempted_at: int | None = None
     """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    room_name: str = ""
+    """Empty if it is not known."""
+    username: str = ""
+    """Empty if it is not known."""
 
 
 class RowOutcome(NamedTuple):
@@ -129,6 +180,10 @@ class RowOutcome(NamedTuple):
     """True if an attempt may have been carried out although the outcome does not show it."""
     evidence: str = ""
     """A word of Evidence; empty for a row that was not sent."""
+    room_name: str = ""
+    """As it was read; empty if it is not known."""
+    username: str = ""
+    """As it was read; empty if it is not known."""
 
     @classmethod
     def without_call(
@@ -144,6 +199,15 @@ class RowOutcome(NamedTuple):
     ) -> Self:
         """Return the outcome of a row for which no changing call was made."""
         return cls(key, outcome, reason, None, error_type, message, finished_at, None, False, evidence)
+
+
+class CsvStyle(NamedTuple):
+    """How reports are written as CSV."""
+
+    delimiter: str = ","
+    """A comma, a semicolon or a tab."""
+    has_bom: bool = False
+    """A byte order mark comes first, by which spreadsheets recognise UTF-8."""
 
 
 class Result(NamedTuple):
@@ -170,3 +234,7 @@ class Result(NamedTuple):
     prior: Prior = UNKNOWN_PRIOR
     attempted_at: int | None = None
     """When the last attempt was intended: UTC, milliseconds since the epoch."""
+    room_name: str = ""
+    """From the workspace or else from the job, without `#`; empty if it is not known."""
+    username: str = ""
+    """From the workspace or else from the job; empty if it is not known."""

@@ -206,8 +206,8 @@ BY_ERROR_TYPE = {
     "error-unauthorized": FORBIDDEN,
     "error-too-many-requests": RATE_LIMITED,
 }
-BY_MESSAGE = {"User not found.": USER_NOT_FOUND}
-"""Errors of read endpoints without an error type, by their message; `users.info` sends one."""
+BY_MESSAGE = {"User not found.": USER_NOT_FOUND, "error-not-authorized": FORBIDDEN}
+"""Errors of read endpoints without an error type, by their message; `users.info` and `rooms.adminRooms` send them."""
 BY_STATUS = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NO_SUCH_ROUTE}
 """Rules for Rocket.Chat's own JSON without a known error type."""
 TOO_MANY_REQUESTS = 429

@@ -99,7 +99,9 @@ def _webhook(text: str, *, allow_http: bool) -> Webhook:
 def room_payload(room: Room, text: str) -> Json:
     """Return the JSON for `chat.postMessage`."""
     where = "channel" if room.name.startswith(("#", "@")) else "roomId"
-    return {where: room.name, "text": text, "parseUrls": False}
+    is_federated = room.name.startswith("@") and not room.name.startswith("@@") and ":" in room.name
+    name = f"@{room.name}" if is_federated else room.name  # the server takes one mark away
+    return {where: name, "text": text, "parseUrls": False}
 
 
 def webhook_payload(text: str) -> Json:

@@ -22,6 +22,8 @@ ROOM_LISTS = {"groups": "/api/v1/groups.list", "channels": "/api/v1/channels.lis
 """The account's own private groups; the public channels."""
 ROOM_INFO = {"groups": "/api/v1/groups.info", "channels": "/api/v1/channels.info"}
 """`GET ...?roomId=` or `?roomName=`: one room, archived or not; for a private group members only."""
+ADMIN_ROOMS = "/api/v1/rooms.adminRooms"
+"""`GET ...?filter=`: every room with this text in its name or display name; needs `view-room-administration`."""
 ROOM_ROLES = {"groups": "/api/v1/groups.roles", "channels": "/api/v1/channels.roles"}
 """`GET ...?roomId=`: every member of a room who has a role; for a private group members only."""
 ROOM_MEMBERS = {"groups": "/api/v1/groups.members", "channels": "/api/v1/channels.members"}
@@ -91,6 +93,10 @@ class ListedRoom(NamedTuple):
 
     room_id: str
     name: str
+    display_name: str = ""
+    """The name that people see, where the workspace allows special characters in it; the title of a discussion."""
+    kind: str = ""
+    """`p` for a private group, `c` for a public channel."""
 
 
 class RoleMessage(NamedTuple):
@@ -180,7 +186,8 @@ def parse_listed_user(entry: Body) -> ListedUser | None:
 def parse_listed_room(entry: Body) -> ListedRoom | None:
     """Parse one entry of a list of rooms; None if it has no room id."""
     room_id = _text(entry.get("_id"))
-    return ListedRoom(room_id, _text(entry.get("name"))) if room_id else None
+    names = (_text(entry.get("name")), _text(entry.get("fname")))
+    return ListedRoom(room_id, *names, _text(entry.get("t"))) if room_id else None
 
 
 def parse_room_info(kind: str, body: Body) -> ListedRoom | None:

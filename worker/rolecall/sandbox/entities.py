@@ -101,6 +101,8 @@ class Room:
     """Users with an open invitation, who are no members yet."""
     parent: str = ""
     """For a discussion the id of the room that it belongs to: its members may act in the discussion."""
+    display_name: str = ""
+    """The name that people see; empty for `name` itself. No route finds a room by it except the lists."""
     hidden_types: frozenset[str] | None = None
     """The types of system messages that the room hides; None for those of the workspace."""
     priorities: dict[str, int] = field(default_factory=dict)

@@ -148,7 +148,7 @@ def room_document(world: World, room: Room) -> dict[str, Any]:
         {
             "_id": room.id,
             "name": room.name,
-            "fname": room.name,
+            "fname": room.display_name or room.name,
             "t": room.type,
             "msgs": message_count(world, room),
             "usersCount": len(room.members),

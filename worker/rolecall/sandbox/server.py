@@ -5,7 +5,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -13,10 +12,9 @@ from typing import Any, NamedTuple, Self
 import orjson
 from aiohttp import web
 
-from rolecall.sandbox.entities import Call
-from rolecall.sandbox.faults import Fault, FaultPlan, Kind
-from rolecall.sandbox.request_handler import Limiter, Request, handle_request
-from rolecall.sandbox.response_faults import NO_RESPONSE, apply_fault
+from rolecall.sandbox.exchange import exchange
+from rolecall.sandbox.faults import Fault, FaultPlan
+from rolecall.sandbox.request_handler import Limiter, Request
 from rolecall.sandbox.responses import Response
 from rolecall.sandbox.wire_faults import send, wait_for_disconnect
 from rolecall.sandbox.world import World
@@ -164,35 +162,9 @@ class Sandbox:
         """Decide the response to one request, carry it out and record it; the time is that of the server's clock."""
         now = self._clock()
         fault = self.faults.match(request.route, request.room, request.user)
-        if fault is not None and fault.kind is Kind.REVOKE:
-            self.world.revoke(request.token)
-        response = NO_RESPONSE
-        if fault is None or fault.acts:
-            response = self._handle(request, fault, now)
-        if fault is not None:
-            response = apply_fault(fault, response, now + self.skew)
-        self._record(request, fault, response, now)
-        return fault, response, now + self.skew
-
-    def _handle(self, request: Request, fault: Fault | None, now: float) -> Response:
-        """Return the server's own response, or the second one if a proxy repeats the call."""
-        kind = fault.kind if fault else None
-        self.world.fail_after_writes = fault.writes if fault and kind is Kind.EXCEPTION else None
-        response = handle_request(self.world, self.limiter, request, now, self.skew)
-        if kind is Kind.REPEATED:
-            first, response = response, handle_request(self.world, self.limiter, request, now, self.skew)
-            response = replace(response, carried_out=first.carried_out or response.carried_out)
-        self.world.fail_after_writes = None
-        return response
-
-    def _record(self, request: Request, fault: Fault | None, response: Response, now: float) -> None:
-        """Append one call to the record."""
-        calls = self.world.calls
-        kind = fault.kind.value if fault else None
-        done, status = response.carried_out, response.status
-        named = (request.route, request.room, request.user)
-        calls.append(Call(len(calls) + 1, now, *named, done, status, kind, request.user_id))
+        response = exchange(self.world, self.limiter, request, fault, now, self.skew)
         self._call_recorded.set()
+        return fault, response, now + self.skew
 
 
 def _parse_query(http_request: web.BaseRequest) -> dict[str, str | list[str]]:

@@ -4,13 +4,15 @@ The tests in `tests/unit/store/contract` state the behaviour of each method and 
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
 from itertools import islice
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, RolecallError, Row
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, RolecallError, Row
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 
 T = TypeVar("T")
 
@@ -24,6 +26,40 @@ class InvalidStoreError(RolecallError):
 
 class StoreError(RolecallError):
     """The store could not be written or read in the middle of a run; the text is one line for a person."""
+
+
+class StoreLoss(StrEnum):
+    """What was deleted, replaced or moved while a run was active."""
+
+    STORE = "store"
+    """The store file: what it recorded can be read only as long as it is open."""
+    HELPER = "helper"
+    """A helper file of the database, or the lock of the run; what was recorded is in the store file."""
+    DIRECTORY = "directory"
+    """The directory: the store is still in it, at another path."""
+
+
+class StoreLostError(StoreError):
+    """The files of the store are not in their place any more; the text is one line for a person."""
+
+    def __init__(self, text: str, loss: StoreLoss) -> None:
+        super().__init__(text)
+        self.loss = loss
+
+
+class LockWait(NamedTuple):
+    """How long a write waits while another program has locked the store. The functions are called on a thread."""
+
+    seconds: float = 5.0
+    on_wait: Callable[[Path, float], None] = lambda *_: None
+    """Called once for each wait, with the store and the seconds that are left."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Whether the run is ending, so that a write waits only for MIN_LOCK_WAIT."""
+
+
+DEFAULT_LOCK_WAIT = LockWait()
+MIN_LOCK_WAIT = 5.0
+"""Seconds that a write waits for another program in any case."""
 
 
 class RunStore(Protocol):
@@ -52,9 +88,21 @@ class RunStore(Protocol):
         earlier run, where it has no outcome and no attempt. A `preset` outcome is recorded for a pair that has neither;
         `meta` is stored with the rows.
 
-        What `pages` raises undoes everything and is raised; so does a cancellation before the last page. `pages` must
-        not call the store.
+        What `pages` raises undoes everything and is raised; so does a cancellation before the last page. `pages` may
+        call `find_names` and `add_name`, and nothing else of the store.
         """
+
+    async def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; unknown ones are left out.
+
+        A name without an id is unknown to the next import.
+        """
+
+    async def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, as a part of the import that has begun; a stored name stays as it is."""
+
+    async def delete_names(self) -> None:
+        """Delete what was found by names."""
 
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
@@ -72,6 +120,9 @@ class RunStore(Protocol):
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+
     async def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
 
@@ -84,11 +135,14 @@ class RunStore(Protocol):
     async def count_rooms_and_users(self, outcomes: Collection[Outcome], reason: str | None = None) -> tuple[int, int]:
         """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
 
+    async def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+
     async def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""

@@ -39,6 +39,8 @@ class PriorRecord(NamedTuple):
 
     key: int
     prior: Prior
+    room_name: str = ""
+    """Where it was read too; empty if it was not."""
 
 
 class IntentRollback(NamedTuple):
@@ -128,6 +130,19 @@ class Pair(NamedTuple):
     reason: str
     in_doubt: bool
     """True when an attempt may have been carried out whose outcome is not recorded."""
+    room_name: str = ""
+    """Empty if it is not known."""
+    username: str = ""
+    """Empty if it is not known."""
+
+
+class RoomCount(NamedTuple):
+    """The number of pairs in one room."""
+
+    room_id: str
+    room_name: str
+    """Empty if it is not known."""
+    rows: int
 
 
 class Count(NamedTuple):

@@ -1,13 +1,13 @@
 """One process for each run: a lock on a file beside the store, released by the system even after SIGKILL."""
 
-import fcntl
 import os
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rolecall.models import Advice, LockedError, is_foreign
+from rolecall.file_access import DirectoryFile, OpenDirectory, lock_file
+from rolecall.models import Advice, LockedError
 from rolecall.store.base import InvalidStoreError
 
 LOCK_FILE = "run.lock"
@@ -23,33 +23,37 @@ class RunLock:
     """The lock of the run in a directory, also as a context manager. Blocks for 0.2 s where the run is locked."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / LOCK_FILE
+        self._path = directory
+        self._directory: OpenDirectory | None = None
         self._descriptor = -1
 
-    def acquire(self) -> None:
-        """Lock the run. Raises RunLockedError where another process has locked it.
+    @property
+    def directory(self) -> OpenDirectory:
+        """The open directory, while the run is locked: the one that the lock is in, even if its path is swapped."""
+        if self._directory is None:
+            raise ValueError("the run is not locked")
+        return self._directory
 
-        Raises InvalidStoreError where the directory or the lock file belongs to another user.
+    def acquire(self) -> None:
+        """Open the directory and lock the run. Raises RunLockedError where another process has locked it.
+
+        Raises InvalidStoreError for a directory or a lock file that another user could have placed, and OSError.
         """
-        self._require_own(self._path.parent, self._path.parent.stat())
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            self._require_own(self._path, os.fstat(self._descriptor))
-        except InvalidStoreError:
+            self._directory = OpenDirectory(self._path)
+            self._acquire(self._directory / LOCK_FILE)
+        except BaseException:
             self.release()
             raise
-        if not any(map(self._try_to_lock, PAUSES)):
-            self.release()
-            raise RunLockedError(f"Another process works on the run in {self._path.parent}; wait for it to end.")
-        if not self._is_current_file():  # the process that had the lock has just removed the whole run
-            self.release()
-            raise RunLockedError(f"Another run in {self._path.parent} is just ending; start again.")
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock and close the directory."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -60,25 +64,32 @@ class RunLock:
     ) -> None:
         self.release()
 
-    def _try_to_lock(self, pause: float) -> bool:
+    def _acquire(self, file: DirectoryFile) -> None:
+        if file.directory.is_foreign:
+            text = f"{self._path} belongs to another user; it is left as it is."
+            raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
+        try:
+            self._descriptor = file.open(os.O_CREAT | os.O_RDWR)
+        except PermissionError as error:
+            text = f"{file} cannot be used: {error.strerror}; it is left as it is."
+            raise InvalidStoreError(text, Advice.OTHER_DIRECTORY) from None
+        if not any(self._try_to_lock(file, pause) for pause in PAUSES):
+            raise RunLockedError(f"Another process works on the run in {self._path}; wait for it to end.")
+        if not self._is_current_file(file):  # the process that had the lock has just removed the whole run
+            raise RunLockedError(f"Another run in {self._path} is just ending; start again.")
+
+    def _try_to_lock(self, file: DirectoryFile, pause: float) -> bool:
         """Return True once the file is locked; else wait for so many seconds."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self._descriptor, file.path)
         except BlockingIOError:
             time.sleep(pause)
             return False
         return True
 
-    @staticmethod
-    def _require_own(path: Path, status: os.stat_result) -> None:
-        if is_foreign(status):
-            raise InvalidStoreError(f"{path} belongs to another user; it is left as it is.", Advice.OTHER_DIRECTORY)
-
-    def _is_current_file(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
-        except FileNotFoundError:
-            return False
+    def _is_current_file(self, file: DirectoryFile) -> bool:
+        locked = os.fstat(self._descriptor)
+        return file.file_id() == (locked.st_dev, locked.st_ino)
 
 
 def is_locked(directory: Path) -> bool:
@@ -87,12 +98,13 @@ def is_locked(directory: Path) -> bool:
     flock(2) cannot query a lock, so a shared lock is tried and released at once; a run that starts in that very
     instant tries again and is not refused. The lock of an active run is never affected.
     """
+    with OpenDirectory(directory) as opened:
+        try:
+            descriptor = (opened / LOCK_FILE).open(os.O_RDONLY, any_owner=True)
+        except FileNotFoundError:
+            return False
     try:
-        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock_file(descriptor, directory / LOCK_FILE, shared=True)
     except BlockingIOError:
         return True
     finally:

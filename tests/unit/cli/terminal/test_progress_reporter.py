@@ -4,17 +4,18 @@ import asyncio
 import io
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rolecall.app.observer import RunPreview
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields
+from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields, format_question
 from rolecall.engine.context import RunContext
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
+from rolecall.rocketchat.operations import OPERATIONS
 from tests.unit.engine.virtual import run_virtual, virtual_clock
 
 
@@ -75,7 +76,7 @@ def followed(showing: ProgressReporter, seconds: float) -> None:
     """Follow a run in which nothing happens for so long."""
 
     async def run() -> None:
-        log = showing.open_log(Path("/dev/null"), hide="")
+        log = showing.open_log(None, hide="")
         context = RunContext.create(Settings(), log, clock=virtual_clock())
         tracker = ProgressTracker(PriorProgress.of([], 0, retry_failed=False), context, "/api/v1/groups.removeLeader")
         async with showing.progress(tracker):
@@ -100,3 +101,11 @@ def test_quiet_tells_sentences_only(capsys: pytest.CaptureFixture[str]) -> None:
     """No line of progress, but what a person must know."""
     followed(ProgressReporter(OutputMode(quiet=True), {}), 35.0)
     assert capsys.readouterr().err == "a sentence\n"
+
+
+def test_the_question_names_a_few_rooms() -> None:
+    """Rooms whose names are known are named in the question; their number is there in any case."""
+    preview = RunPreview(OPERATIONS["groups.removeLeader"], "https://chat.example.org", "bulk.bot", 3, 2, None)
+    assert format_question(preview) == "Remove 3 leaders in 2 groups at https://chat.example.org as bulk.bot?"
+    named = format_question(preview._replace(room_names=("finance", "ops")))
+    assert named == "Remove 3 leaders in 2 groups (#finance, #ops) at https://chat.example.org as bulk.bot?"

@@ -221,6 +221,17 @@ def test_the_evidence_is_on_the_page() -> None:
     """Each row has its evidence, and a sentence counts it and explains rows that are only inferred."""
     rows = [result(1, evidence="response"), result(2, evidence="inferred"), result(3, Outcome.NOT_LEADER, "not_needed")]
     page = written(rows)
-    assert [row[-1] for row in data(page, "rows")] == ["response", "inferred", ""]
+    assert [row[10] for row in data(page, "rows")] == ["response", "inferred", ""]
     assert "Evidence of the outcomes: 1 response, 1 inferred. 1 row: prior role unknown" in page
     assert "Evidence of the outcomes" not in written([result(3, Outcome.NOT_LEADER, "not_needed")])
+
+
+def test_names_are_on_the_page() -> None:
+    """A row has its names beside its ids, and a room with problems is shown by its name."""
+    rows = [
+        result(1)._replace(room_name="finance", username="alice"),
+        result(2, Outcome.FAILED, "why")._replace(room_name="<ops>", username="@bob:remote.example"),
+    ]
+    page = written(rows)
+    assert [row[11:] for row in data(page, "rows")] == [["#finance", "@alice"], ["#<ops>", "@bob:remote.example"]]
+    assert "#&lt;ops&gt;" in page

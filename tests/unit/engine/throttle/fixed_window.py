@@ -8,7 +8,9 @@ from email.utils import formatdate
 from itertools import count, cycle
 from random import Random
 
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, Reply
 
 BEGINNING = 5000.0
@@ -33,6 +35,18 @@ def steady(offset: float = 0.0, drift: float = 0.0) -> ServerTime:
 def stepped(at: float, by: float) -> ServerTime:
     """Give a server's clock that is set by `by` seconds, `at` seconds after the beginning."""
     return lambda now: EPOCH + (now - BEGINNING) + (by if now - BEGINNING >= at else 0.0)
+
+
+def route_schedule(
+    per_second: float | None,
+    *,
+    max_wait: float = 900.0,
+    exemption: Exemption | None = None,
+    own_offset: Callable[[], float] | None = None,
+) -> RouteSchedule:
+    """Return the schedule of a route with an own rate, in calls a second; None is unlimited."""
+    rate = LearntRate(PacedRateLimiter(per_second))
+    return RouteSchedule(rate, max_wait=max_wait, exemption=exemption, own_offset=own_offset)
 
 
 @dataclass

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.route_limiter import RouteLimiter, RouteSchedule
 from tests.unit.engine.answers import OK
+from tests.unit.engine.throttle.fixed_window import route_schedule
 from tests.unit.engine.virtual import run_virtual, virtual_clock
 
 Jitter = Callable[[Random], float]
@@ -44,7 +45,7 @@ def work(
     random = Random(7)
 
     async def main() -> Departures:
-        loop, rate = asyncio.get_running_loop(), PacedRateLimiter(per_second)
+        loop, rate = asyncio.get_running_loop(), LearntRate(PacedRateLimiter(per_second))
         moments, idle, numbers = list[float](), list[float](), iter(range(calls))
 
         def route() -> RouteLimiter:
@@ -144,7 +145,7 @@ def test_a_call_that_cannot_be_made_ready_takes_nothing_with_it() -> None:
     """What making ready raises is raised, and the next call has the turn."""
 
     async def main() -> float:
-        limiter = RouteLimiter(RouteSchedule(1.0), virtual_clock(), lambda _: None)
+        limiter = RouteLimiter(route_schedule(1.0), virtual_clock(), lambda _: None)
 
         async def full() -> None:
             raise OSError("disk full")
@@ -165,7 +166,7 @@ def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
-        limiter = RouteLimiter(schedule := RouteSchedule(1.0), virtual_clock(), lambda _: None)
+        limiter = RouteLimiter(schedule := route_schedule(1.0), virtual_clock(), lambda _: None)
         schedule.reserve(loop.time())
         schedule.assign_slot(loop.time(), prepared_in=0.1)
         schedule.record_response(OK, refused=False)

@@ -1,16 +1,17 @@
 """Accounts that the server counts and never refuses: one call beyond the limit proves it."""
 
+import asyncio
 from random import Random
 
 import pytest
 
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
-from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import TOO_MANY, result_of, windowed
-from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, simulate
+from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, route_schedule, simulate
 from tests.unit.engine.virtual import virtual_clock
 
 ROWS = 300
@@ -18,7 +19,7 @@ ROWS = 300
 
 def run(server: Server, *, is_possible: bool, concurrency: int = 8, callers: Callers | None = None) -> Course:
     """Simulate 300 rows."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=is_possible))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=is_possible))
     return simulate(ROWS, schedule, server, callers or Callers(concurrency), Random(1))
 
 
@@ -87,7 +88,7 @@ def is_free(schedule: RouteSchedule, at: float) -> bool:
 )
 def test_what_proves_the_exemption(remaining: int, reset: float, proves: bool) -> None:
     """Only `Remaining: 0` again with the same reset, to a call sent after the first one came, proves it."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=True))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=True))
     for left in (2, 1, 0):
         answered(schedule, left, T + 60, at=2.0 - left)
     answered(schedule, remaining, reset, at=3.0)
@@ -96,7 +97,7 @@ def test_what_proves_the_exemption(remaining: int, reset: float, proves: bool) -
 
 def test_calls_that_were_in_flight_prove_nothing() -> None:
     """The last call of a window that is answered after another with `Remaining: 0` is no proof."""
-    schedule = RouteSchedule(None, exemption=Exemption(is_possible=True))
+    schedule = route_schedule(None, exemption=Exemption(is_possible=True))
     answered(schedule, 2, T + 60, at=0.0)
     assert [schedule.reserve(1.0), schedule.reserve(1.0)] == [None, None]
     for _ in range(2):
@@ -108,7 +109,7 @@ def test_calls_that_were_in_flight_prove_nothing() -> None:
 def test_a_refusal_that_is_not_reported_as_one_proves_nothing() -> None:
     """The read beside a row is not retried when it is refused; its 429 ends the probing all the same."""
     exemption = Exemption(is_possible=True)
-    schedule = RouteSchedule(None, exemption=exemption)
+    schedule = route_schedule(None, exemption=exemption)
     for left in (2, 1, 0):
         answered(schedule, left, T + 60, at=2.0 - left)
     assert schedule.reserve(3.0) is None
@@ -131,3 +132,22 @@ async def test_one_probe_is_shared_by_all_routes() -> None:
     schedules[0].record_response(TOO_MANY._replace(received_at=3.1), refused=True)
     assert schedules[1].reserve(3.2) is not None
     assert result_of(TOO_MANY).rule.reason == "rate_limited"
+
+
+async def test_a_proof_on_one_route_ends_the_waiting_on_another() -> None:
+    """A call that waits for the end of its window leaves as soon as another route has proven that none is enforced."""
+    clock = virtual_clock()
+    controller = AdmissionController.build(Settings(rate=None), clock, may_be_exempt=True)
+    one, two = [controller.route(path, CallKind.CHANGE) for path in ("/one", "/two")]
+    reset = T + clock.now() + 60
+    for left in (2, 1, 0):
+        for route in (one, two):
+            answered(route._limiter._schedule, left, reset, at=clock.now())
+        await asyncio.sleep(1.0)
+    assert one._limiter._schedule.reserve(clock.now()) is None, "the probe"
+    waiting = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    proof = windowed(3, 0, reset, T + clock.now(), at=clock.now())
+    one._limiter.record_response(proof._replace(sent_at=clock.now() - 0.1), refused=False)
+    await asyncio.wait_for(waiting, 1.0)

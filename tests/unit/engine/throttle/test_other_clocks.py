@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from rolecall.engine.throttle.route_limiter import RouteSchedule
 from tests.unit.engine.throttle.fixed_window import (
     BEGINNING,
     EPOCH,
@@ -13,6 +12,7 @@ from tests.unit.engine.throttle.fixed_window import (
     Course,
     Server,
     ServerTime,
+    route_schedule,
     simulate,
     steady,
     stepped,
@@ -31,7 +31,7 @@ def shifted(clock: ServerTime, seconds: float) -> ServerTime:
 
 def run(server: Server, seed: int, *, concurrency: int = 8, rate: float | None = None, own: bool = False) -> Course:
     """Simulate; `own`: the own wall clock is right."""
-    schedule = RouteSchedule(rate, own_offset=(lambda: EPOCH - BEGINNING) if own else None)
+    schedule = route_schedule(rate, own_offset=(lambda: EPOCH - BEGINNING) if own else None)
     return simulate(LIMIT * WINDOWS, schedule, server, Callers(concurrency, PROMPT), Random(seed))
 
 
@@ -145,14 +145,26 @@ def test_a_suspended_machine_loses_one_window(seconds: float) -> None:
         assert course.ended <= ideal(10.0) + 10.0 + 1.0
 
 
-@pytest.mark.parametrize("by", [-3.0, -8.0])
-def test_a_server_that_is_set_back_refuses_one_burst(by: float) -> None:
-    """Set back, the server keeps its window open for longer; the calls in flight are refused once."""
+@pytest.mark.parametrize("by", [-0.3, -1.0, -3.0, -8.0, -60.0, -600.0, -3600.0])
+@pytest.mark.parametrize("concurrency", [1, 4, 8])
+@pytest.mark.parametrize("length", [2.0, 10.0, 60.0])
+def test_a_server_that_is_set_back_refuses_two_calls(length: float, concurrency: int, by: float) -> None:
+    """Set back, the server keeps its window open for longer; two calls are refused, however many may be in flight."""
     for seed in SEEDS:
-        at = Random(seed).uniform(15.0, 50.0)
-        course = run(Server(LIMIT, 10.0, stepped(at, by)), seed, concurrency=4)
-        assert len(course.refused) <= 5
-        assert course.ended <= ideal(10.0) - by + 10.0 + 1.0
+        at = Random(seed).uniform(1.2 * length, 5 * length)
+        schedule = route_schedule(None, max_wait=7200.0)
+        callers = Callers(concurrency, PROMPT, patience=7200.0)
+        course = simulate(LIMIT * WINDOWS, schedule, Server(LIMIT, length, stepped(at, by)), callers, Random(seed))
+        assert len(course.refused) <= 2
+        assert course.ended <= ideal(length) - by + 5.0
+
+
+def test_a_server_that_is_set_back_while_calls_are_in_flight() -> None:
+    """Whenever within a window's round trips the clock is set back by a minute, two calls are refused at most."""
+    for step in range(60):
+        at = 20.0 + step * 0.002
+        course = run(Server(LIMIT, 10.0, stepped(at, -60.0)), step)
+        assert len(course.refused) <= 2
 
 
 def test_an_unusual_length_costs_one_call() -> None:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rolecall.engine.throttle.route_limiter import RouteSchedule
 from rolecall.models import NoReply, Reply
-from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, simulate, steady, stepped
+from tests.unit.engine.throttle.fixed_window import Callers, Course, Server, route_schedule, simulate, steady, stepped
 
 SECOND = 1.05
 """Seconds that a window may lose while the server's clock is known no better than to the second."""
@@ -76,7 +75,7 @@ def cases(draw: st.DrawFn, lengths: st.SearchStrategy[float] | None = None) -> C
 
 def run(case: Case, rows: int, rate: float | None = None, server: Server | None = None) -> Course:
     """Simulate a case."""
-    return simulate(rows, RouteSchedule(rate), server or case.server(), case.callers, Random(case.seed))
+    return simulate(rows, route_schedule(rate), server or case.server(), case.callers, Random(case.seed))
 
 
 @given(cases())
@@ -117,13 +116,11 @@ def test_a_window_is_sent_at_once(case: Case) -> None:
 
 @given(cases(st.floats(1.05, 70.0).map(lambda length: round(length, 3))))
 @settings(deadline=None, max_examples=400)
-def test_other_lengths_are_refused_in_one_burst_at_most(case: Case) -> None:
-    """A window that is no whole number of seconds is found out by one burst at most, and loses a second a window."""
+def test_other_lengths_are_refused_twice_at_most(case: Case) -> None:
+    """A window that is no whole number of seconds is found out by two calls at most, and loses a second a window."""
     rows = case.limit * (case.windows + 3)
     course = run(case, rows)
-    assert len(course.refused) <= 1 + case.concurrency
-    if course.refused:
-        assert course.refused[-1] - course.refused[0] <= case.round_trip
+    assert len(course.refused) <= 2
     assert course.ended <= case.certain(rows + len(course.refused)) + SECOND
 
 
@@ -133,11 +130,11 @@ def test_a_wrong_guess_costs_one_refused_call() -> None:
     for _ in range(300):
         length, seed = round(random.uniform(2, 20), 3), random.getrandbits(32)
         server = Server(20, length, steady(random.uniform(-100, 100)), random=Random(seed))
-        course = simulate(20 * 8, RouteSchedule(None), server, Callers(16, (0.005, 0.02)), Random(seed))
+        course = simulate(20 * 8, route_schedule(None), server, Callers(16, (0.005, 0.02)), Random(seed))
         refused.append(len(course.refused))
     refused.sort()
     assert refused[285] <= 1
-    assert refused[-1] <= 16
+    assert refused[-1] <= 2
 
 
 @given(cases(), st.sampled_from([100e-6, -100e-6]))
@@ -167,7 +164,7 @@ def test_instances_that_take_turns_are_filled_but_for_one_call_each(limit: int, 
     """All but one instance keep one call: once a window is full, the next call may meet any instance."""
     server = Server(limit, 60.0, steady(12.3), instances=instances, random=Random(1))
     a_window = instances * limit - (instances - 1)
-    course = simulate(a_window * 6, RouteSchedule(None), server, Callers(), Random(1))
+    course = simulate(a_window * 6, route_schedule(None), server, Callers(), Random(1))
     assert course.refused == []
     assert course.ended <= 5 * (60.0 + 0.1) + 2.0
 
@@ -206,7 +203,7 @@ def test_unlimited_accounts_are_not_held(case: Case) -> None:
     """Answers without headers mean no limit: after the first one all that concurrency allows is in flight."""
     rows = case.concurrency * 4 + 1
     callers = Callers(case.concurrency, (case.most_delay, case.most_delay), distort=lambda _, reply: bare(reply))
-    course = simulate(rows, RouteSchedule(None), Server(10**6, 60.0), callers, Random(case.seed))
+    course = simulate(rows, route_schedule(None), Server(10**6, 60.0), callers, Random(case.seed))
     assert course.most_in_flight == case.concurrency
     assert course.ended <= 5 * 2 * case.most_delay + 0.01
 
@@ -218,7 +215,7 @@ def test_other_clients_share_the_window(case: Case, others: list[float]) -> None
     server, windows = case.server(), case.windows
     rows = case.limit * windows
     callers = Callers(case.concurrency, (case.least_delay, case.most_delay), others=tuple(others))
-    course = simulate(rows, RouteSchedule(None), server, callers, Random(case.seed))
+    course = simulate(rows, route_schedule(None), server, callers, Random(case.seed))
     assert len(course.sent) == rows + len(course.refused)
     quiet = max(others, default=0.0) + 2 * (case.length + 1.5) + case.round_trip
     assert [moment for moment in course.refused if moment > quiet] == [], "others have long stopped"
@@ -229,11 +226,11 @@ def test_other_clients_share_the_window(case: Case, others: list[float]) -> None
 @pytest.mark.parametrize("at", [7.0, 31.0, 59.999, 95.0])
 @pytest.mark.parametrize("concurrency", [1, 16])
 def test_a_clock_that_is_set_while_the_run_goes_on(by: float, at: float, concurrency: int) -> None:
-    """When the server's clock jumps, the run goes on, is refused in few bursts at most and comes back to its pace."""
+    """When the server's clock jumps, the run goes on, is refused twice at most and comes back to its pace."""
     limit, length, windows = 20, 10.0, 20
     server = Server(limit, length, stepped(at, by))
-    course = simulate(limit * windows, RouteSchedule(None), server, Callers(concurrency=concurrency), Random(3))
-    assert len(course.refused) <= 2 * (1 + concurrency)
+    course = simulate(limit * windows, route_schedule(None), server, Callers(concurrency=concurrency), Random(3))
+    assert len(course.refused) <= 2
     # Set back, the server itself keeps its window open for that much longer.
     assert course.ended <= (windows + 1) * (length + 1.1) + max(0.0, -by)
 
@@ -262,21 +259,21 @@ def test_headers_that_make_no_sense_do_no_harm(nonsense: Mapping[str, str], ever
 
     limit, length, windows = 10, 10.0, 6
     callers = Callers(distort=distort)
-    course = simulate(limit * windows, RouteSchedule(10.0), Server(limit, length), callers, Random(4))
+    course = simulate(limit * windows, route_schedule(10.0), Server(limit, length), callers, Random(4))
     assert course.ended <= (windows + 2) * (length + 2)
 
 
 def test_headers_that_vanish_mean_no_limit_any_more() -> None:
     """An account that is given the permission in mid-run waits no longer than its present window."""
     callers = Callers(distort=lambda number, reply: reply if number <= 25 else bare(reply)._replace(status=200))
-    course = simulate(500, RouteSchedule(None), Server(10, 60.0), callers, Random(5))
+    course = simulate(500, route_schedule(None), Server(10, 60.0), callers, Random(5))
     assert 120 <= course.ended <= 125
 
 
 @pytest.mark.parametrize("limit", [1, 10, 50])
 def test_without_a_date_the_run_goes_on(limit: int) -> None:
     """A server without a Date header gets one call at a time where its window may be full, and refuses few."""
-    course = simulate(limit * 5, RouteSchedule(None), Server(limit, 10.0, dates=False), Callers(), Random(6))
+    course = simulate(limit * 5, route_schedule(None), Server(limit, 10.0, dates=False), Callers(), Random(6))
     assert course.ended <= 5 * 12.0
     assert len(course.refused) <= 5 * 2
 
@@ -293,7 +290,7 @@ def test_lost_answers_count_against_the_window(case: Case, every: int) -> None:
         distort=lambda number, reply: reply if number % every else lost,
     )
     rows = case.limit * case.windows
-    course = simulate(rows, RouteSchedule(None), case.server(), callers, Random(case.seed))
+    course = simulate(rows, route_schedule(None), case.server(), callers, Random(case.seed))
     # An answer that left the server before the lost call came there, and arrives after the loss, hides it.
     lost_answers = len(course.sent) // every
     assert len(course.refused) <= (lost_answers if case.concurrency > 1 else 0)
@@ -306,6 +303,6 @@ def test_lost_answers_count_against_the_window(case: Case, every: int) -> None:
 def test_only_silence() -> None:
     """When no call is ever answered, one goes at a time and the run is not locked up."""
     callers = Callers(distort=lambda *_: NoReply("timeout", "", True))
-    course = simulate(40, RouteSchedule(None), Server(10, 60.0), callers, Random(7))
+    course = simulate(40, route_schedule(None), Server(10, 60.0), callers, Random(7))
     assert course.most_in_flight == 1
     assert len(course.sent) == 40

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.route_limiter import Delay, DelayReason, RouteLimiter, RouteSchedule
 from tests.unit.engine.answers import OK, reply, windowed
+from tests.unit.engine.throttle.fixed_window import route_schedule
 from tests.unit.engine.virtual import BEGINNING, EPOCH, run_virtual, turns, virtual_clock
 
 
@@ -33,7 +35,7 @@ def unlimited(schedule: RouteSchedule) -> None:
 
 async def test_first_come_first_served() -> None:
     """Calls leave in the order in which they came, one interval apart."""
-    schedule = RouteSchedule(2.0)
+    schedule = route_schedule(2.0)
     unlimited(schedule)
     limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
     left: list[tuple[int, float]] = []
@@ -49,7 +51,7 @@ async def test_first_come_first_served() -> None:
 
 async def test_nobody_overtakes_the_queue() -> None:
     """A call that comes when its slot is free waits behind those who came before."""
-    limiter = RouteLimiter(schedule := RouteSchedule(None), virtual_clock(), lambda _: None)
+    limiter = RouteLimiter(schedule := route_schedule(None), virtual_clock(), lambda _: None)
     unlimited(schedule)
     now = asyncio.get_running_loop().time()
     schedule.reserve(now)
@@ -71,7 +73,7 @@ async def test_nobody_overtakes_the_queue() -> None:
 
 async def test_only_the_first_watches_the_clock() -> None:
     """A thousand calls that wait cost no more looks than one for each that leaves."""
-    schedule = CountingPacing(100.0)
+    schedule = CountingPacing(LearntRate(PacedRateLimiter(100.0)))
     unlimited(schedule)
     limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
     await asyncio.gather(*(limiter.acquire() for _ in range(1000)))
@@ -80,7 +82,7 @@ async def test_only_the_first_watches_the_clock() -> None:
 
 async def test_a_hold_that_arrives_while_waiting_is_respected() -> None:
     """A call that waits for the own rate also waits for a 429 that arrives meanwhile."""
-    schedule, reported = RouteSchedule(1.0), list[Delay]()
+    schedule, reported = route_schedule(1.0), list[Delay]()
     loop = asyncio.get_running_loop()
     unlimited(schedule)
     limiter = RouteLimiter(schedule, virtual_clock(), reported.append)
@@ -95,7 +97,7 @@ async def test_a_hold_that_arrives_while_waiting_is_respected() -> None:
 
 async def test_a_hold_that_is_lengthened_while_waiting_is_respected() -> None:
     """A second, longer pause is waited for too."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     unlimited(schedule)
     loop = asyncio.get_running_loop()
     limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
@@ -112,7 +114,7 @@ async def test_a_hold_that_is_lengthened_while_waiting_is_respected() -> None:
 async def test_an_answer_ends_the_wait_for_it() -> None:
     """The second call leaves in the moment in which the first one's answer shows that there is room."""
     loop = asyncio.get_running_loop()
-    limiter = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
+    limiter = RouteLimiter(route_schedule(None), virtual_clock(), lambda _: None)
     await limiter.acquire()
     others = asyncio.gather(*(limiter.acquire() for _ in range(3)))
     await asyncio.sleep(3)
@@ -125,7 +127,7 @@ async def test_an_answer_ends_the_wait_for_it() -> None:
 
 async def test_a_withdrawal_ends_the_wait_for_an_answer() -> None:
     """When the call that went alone did not leave, the next one goes instead."""
-    limiter = RouteLimiter(RouteSchedule(None), virtual_clock(), lambda _: None)
+    limiter = RouteLimiter(route_schedule(None), virtual_clock(), lambda _: None)
     await limiter.acquire()
     second = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(1)
@@ -140,7 +142,7 @@ def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]
     """Calls that are cancelled at any moment lose or leak no permit: all others leave at their slots."""
 
     async def scenario() -> None:
-        schedule = CountingPacing(10.0)
+        schedule = CountingPacing(LearntRate(PacedRateLimiter(10.0)))
         unlimited(schedule)
         limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
         entered = 0
@@ -167,7 +169,7 @@ def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]
 
 async def test_a_cancelled_first_in_the_queue_lets_the_next_one_watch() -> None:
     """When the call that watches the clock is cancelled, the next one takes its place."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     unlimited(schedule)
     loop = asyncio.get_running_loop()
     limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)

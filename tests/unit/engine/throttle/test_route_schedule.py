@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 
 from rolecall.engine.throttle.route_limiter import FIRST_PAUSE, LONGEST_PAUSE, Delay, DelayReason, RouteSchedule
-from rolecall.engine.throttle.server_clock import ServerClock
-from rolecall.engine.throttle.server_window import NOW, SAFETY, FixedWindowTracker
+from rolecall.engine.throttle.server_clock import DRIFT, ServerClock
+from rolecall.engine.throttle.server_window import NOW, SAFETY, SCOUT_TIMEOUT, FixedWindowTracker
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, TIMEOUT, reply, windowed
+from tests.unit.engine.throttle.fixed_window import route_schedule
 
 SERVER = 1_700_000_000.0
 """The server's clock when ours shows nought."""
@@ -20,7 +21,7 @@ def learnt(limit: int, remaining: int, *, length: float = 60.0, rate: float | No
 
     It has seen two windows before. The answers took long, so that the window's length is not beyond doubt.
     """
-    schedule = RouteSchedule(rate)
+    schedule = route_schedule(rate)
     for at in (-2 * length - 9.0, -length - 3.0):
         assert schedule.reserve(at - 0.3) is None
         schedule.assign_slot(at - 0.3)
@@ -48,15 +49,25 @@ def opening(schedule: RouteSchedule, now: float) -> float:
 
 def test_nothing_more_leaves_before_the_first_answer() -> None:
     """The second call waits for the first one's answer, not for a moment."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     assert schedule.reserve(0.0) is None
     assert schedule.reserve(0.0) == Delay(math.inf, DelayReason.ANSWER)
 
 
-@pytest.mark.parametrize("answer", [TIMEOUT, NO_CONNECTION, reply(502, b"<html>"), reply(429, b"")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TIMEOUT,
+        NO_CONNECTION,
+        reply(502, b"<html>"),
+        reply(429, b""),
+        reply(404, b"<html>"),
+        reply(200, b"{}"),
+    ],
+)
 def test_an_answer_that_tells_nothing_leaves_the_next_call_alone_too(answer: Reply | NoReply) -> None:
     """What Rocket.Chat itself did not answer does not mean that there is no limit."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(answer, refused=False)
     assert schedule.reserve(1.0) is None
@@ -65,7 +76,7 @@ def test_an_answer_that_tells_nothing_leaves_the_next_call_alone_too(answer: Rep
 
 def test_a_call_that_was_withdrawn_does_not_count() -> None:
     """A call that did not leave makes room for another, also in a window."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.cancel()
     assert schedule.reserve(0.0) is None
@@ -87,15 +98,36 @@ def test_the_remainder_leaves_at_once_and_then_all_wait_for_the_reset() -> None:
     assert schedule.reserve(wait.until - 0.001) is not None
 
 
-def test_a_new_window_takes_its_limit_before_any_answer() -> None:
-    """After the reset the old limit leaves at once, and no call more before the first answer."""
+def test_the_first_call_into_a_new_window_goes_alone() -> None:
+    """The rest of the limit leaves at once when its response shows the window, and no call more."""
     schedule = learnt(4, 0)
     now = opening(schedule, 1.0)
     assert 60.0 < now < 61.1
     schedule.cancel()
     assert schedule.reserve(now) is None
+    assert schedule.reserve(now) == Delay(now + SCOUT_TIMEOUT, DelayReason.ANSWER)
+    schedule.record_response(windowed(4, 3, SERVER + now + 60, SERVER + now, at=now), refused=False)
     assert [schedule.reserve(now) for _ in range(3)] == [None] * 3
-    assert schedule.reserve(now) == Delay(math.inf, DelayReason.ANSWER)
+    assert schedule.reserve(now) is not None
+
+
+def test_a_first_call_that_is_not_answered_is_followed_by_others() -> None:
+    """Each call that goes without an answer for a second is followed by another one, up to the limit."""
+    schedule = learnt(4, 0)
+    now = opening(schedule, 1.0)
+    for _ in range(3):
+        delay = schedule.reserve(now)
+        assert delay == Delay(now + SCOUT_TIMEOUT, DelayReason.ANSWER)
+        now = delay.until
+        assert schedule.reserve(now) is None
+    assert schedule.reserve(now + 60.0) == Delay(math.inf, DelayReason.ANSWER)
+
+
+def test_a_window_that_was_not_full_lets_as_many_calls_into_the_next_one() -> None:
+    """Calls for which the old window had room leave at once: they fit, even if it goes on."""
+    schedule = learnt(4, 2)
+    assert [schedule.reserve(70.0) for _ in range(2)] == [None] * 2
+    assert schedule.reserve(70.0) is not None
 
 
 def test_calls_in_flight_over_the_reset_count_against_the_new_window() -> None:
@@ -111,6 +143,15 @@ def test_an_answer_without_a_window_ends_the_one_that_was_known() -> None:
     assert schedule.reserve(1.0) is None
     schedule.record_response(reply(200, at=1.1), refused=False)
     assert [schedule.reserve(1.1) for _ in range(20)] == [None] * 20
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"success":false}', b'{"status":"ok"}'])
+def test_json_of_a_proxy_does_not_end_the_window_that_was_known(body: bytes) -> None:
+    """Only Rocket.Chat's own success without headers shows that the account is not limited any more."""
+    schedule = learnt(2, 1)
+    assert schedule.reserve(1.0) is None
+    schedule.record_response(reply(200, body, at=1.1), refused=False)
+    assert [schedule.reserve(1.1) for _ in range(20)].count(None) <= 1
 
 
 @pytest.mark.parametrize("orders", [(3, 2, 1), (1, 2, 3), (2, 1, 3)])
@@ -161,7 +202,7 @@ def test_resets_that_differ_a_little_are_one_window_that_ends_with_the_last() ->
 )
 def test_a_refusal_holds_all_for_as_long_as_it_says(body: bytes, headers: dict[str, str], seconds: float) -> None:
     """A 429 pauses every call for the time that it names, never longer than the maximum wait."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(10.0)
     schedule.record_response(reply(429, body, headers, at=11.0), refused=True)
     assert schedule.reserve(11.0) == Delay(11.0 + seconds, DelayReason.REFUSED)
@@ -184,38 +225,38 @@ def pauses(schedule: RouteSchedule, refusals: int) -> list[float]:
 
 def test_refusals_without_a_word_double_the_pause() -> None:
     """Each refusal in a row doubles the pause up to the longest; a good answer ends the row."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     assert pauses(schedule, 8) == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE]
     schedule.reserve(1e6)
     schedule.record_response(OK._replace(received_at=1e6), refused=False)
-    schedule.reserve(1e6)
-    schedule.record_response(reply(429, b"", at=1e6), refused=True)
-    assert schedule.reserve(1e6) == Delay(1e6 + FIRST_PAUSE, DelayReason.REFUSED)
+    schedule.reserve(1e6 + 9)
+    schedule.record_response(reply(429, b"", at=1e6 + 9), refused=True)
+    assert schedule.reserve(1e6 + 9) == Delay(1e6 + 9 + FIRST_PAUSE, DelayReason.REFUSED)
 
 
 def test_refusals_without_end_keep_the_longest_pause() -> None:
     """Also after thousands of refusals the pause is the longest, and nothing overflows."""
-    assert pauses(RouteSchedule(None), 1500)[-1] == LONGEST_PAUSE
+    assert pauses(route_schedule(None), 1500)[-1] == LONGEST_PAUSE
 
 
 def test_calls_refused_together_are_one_refusal() -> None:
     """The calls in flight beside a refused one are refused too; that doubles nothing."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
     for _ in range(5):
-        assert schedule.reserve(1.0) is None
+        assert schedule.reserve(9.0) is None
     for _ in range(5):
-        schedule.record_response(reply(429, b"", at=1.1), refused=True)
-    assert schedule.reserve(1.2) == Delay(1.1 + FIRST_PAUSE, DelayReason.REFUSED)
-    schedule.reserve(3.0)
-    schedule.record_response(reply(429, b"", at=3.0), refused=True)
-    assert schedule.reserve(3.0) == Delay(3.0 + 2 * FIRST_PAUSE, DelayReason.REFUSED)
+        schedule.record_response(reply(429, b"", at=9.1), refused=True)
+    assert schedule.reserve(9.2) == Delay(9.1 + FIRST_PAUSE, DelayReason.REFUSED)
+    schedule.reserve(11.0)
+    schedule.record_response(reply(429, b"", at=11.0), refused=True)
+    assert schedule.reserve(11.0) == Delay(11.0 + 2 * FIRST_PAUSE, DelayReason.REFUSED)
 
 
 def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
     """Of several pauses the longest applies."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(OK, refused=False)
     schedule.reserve(0.0)
@@ -228,7 +269,7 @@ def test_a_later_shorter_hold_does_not_shorten_an_earlier_one() -> None:
 @pytest.mark.parametrize(("status", "pauses_calls"), [(503, True), (500, True), (400, False), (200, False)])
 def test_a_server_error_may_pause_calls(status: int, pauses_calls: bool) -> None:
     """`Retry-After` on a 5xx pauses all calls; elsewhere it has no effect."""
-    schedule = RouteSchedule(None)
+    schedule = route_schedule(None)
     schedule.reserve(0.0)
     schedule.record_response(reply(status, b"{}", {"Retry-After": "20"}, at=1.0), refused=False)
     assert schedule.reserve(1.0) == (Delay(21.0, DelayReason.REFUSED) if pauses_calls else None)
@@ -239,6 +280,7 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
     schedule = learnt(2, 0, rate=10.0)
     now = opening(schedule, 0.05)
     schedule.assign_slot(now)
+    schedule.record_response(windowed(2, 1, SERVER + now + 60, SERVER + now, at=now), refused=False)
     wait = schedule.reserve(now)
     assert wait is not None
     assert wait.reason is DelayReason.RATE
@@ -247,7 +289,7 @@ def test_the_own_rate_is_used_only_by_calls_that_leave() -> None:
 
 def test_a_window_is_not_believed_beyond_the_maximum_wait() -> None:
     """However far away a reset is, no wait is longer than the maximum wait."""
-    schedule = RouteSchedule(None, max_wait=30.0)
+    schedule = route_schedule(None, max_wait=30.0)
     schedule.reserve(0.0)
     schedule.record_response(windowed(5, 0, SERVER + 3600, SERVER, at=0.0), refused=False)
     assert schedule.reserve(1.0) == Delay(30.0, DelayReason.WINDOW)
@@ -268,7 +310,7 @@ def test_the_limit_is_told() -> None:
     """The window's limit is known from the first answer on, and not before."""
     window = FixedWindowTracker()
     before = window.status(0.0)
-    window.record_request()
+    window.record_request(0.0)
     window.record_response(windowed(17, 16, SERVER + 60, SERVER, at=0.0))
     known = window.status(0.0)
     assert (before, known and known.limit) == (None, 17)
@@ -281,7 +323,7 @@ def test_a_refused_call_does_not_open_a_window() -> None:
     for index, (reset, at) in enumerate(((60.0, 0.0), (121.5, 61.5), (183.0, 123.0))):
         for moment in (at, at + 0.3, at + 0.6):
             clock.record_date(float(int(SERVER + moment)), moment, moment)
-            window.record_request()
+            window.record_request(0.0)
             refused = moment != at
             answer = windowed(1, 0, SERVER + reset, SERVER + moment, at=moment, status=429 if refused else 200)
             window.record_response(answer, refused=refused)
@@ -343,12 +385,12 @@ def opened(clock: ServerClock, offset: float, at: float, length: float) -> None:
 
 def is_guessing(clock: ServerClock) -> bool:
     """Tell whether the window's length is a guess now."""
-    return clock.is_guess_unconfirmed
+    return clock.longest_window < math.inf
 
 
 @pytest.mark.parametrize("length", [1.0, 5.0, 60.0, 3600.0])
 def test_a_window_of_whole_seconds_makes_the_clock_exact(length: float) -> None:
-    """Once the length is beyond doubt the clock is known to milliseconds, and a second window proves it."""
+    """Once the length is beyond doubt the clock is known to milliseconds, and stays so in the second window."""
     clock, offset = ServerClock(), 12.345
     dates(clock, offset, [step * 0.02 for step in range(60)], 0.01)
     opened(clock, offset, 2.0, length)
@@ -357,7 +399,10 @@ def test_a_window_of_whole_seconds_makes_the_clock_exact(length: float) -> None:
     assert local is not None
     assert 50.0 <= local <= 50.011
     opened(clock, offset, 2.5 + length, length)
-    assert not is_guessing(clock)
+    assert is_guessing(clock)
+    local = clock.to_local(50.0 + offset, 2.6 + length)
+    assert local is not None
+    assert 50.0 - 1e-6 <= local <= 50.011 + length * DRIFT
 
 
 def test_a_guess_that_is_contradicted_is_dropped_for_good() -> None:

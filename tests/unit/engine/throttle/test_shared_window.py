@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolecall.engine.throttle.shared_window import SharedWindowDetector
+from rolecall.engine.throttle.window_signs import SharedWindowDetector
 from tests.bench.shared_window import FULL_WINDOWS, Window, divided, ideal, simulate
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.input.job import open_job
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, JobRow, Row
 
 JOBS = Path(__file__).parents[4] / "jobs"
 
 
-def rows_of(name: str) -> list[Row | BadRow]:
+def rows_of(name: str) -> list[JobRow]:
     """Return the rows of an example."""
     with open_job(str(JOBS / name)) as job:
         return list(job.rows())

@@ -13,7 +13,7 @@ import pytest
 from rolecall.files.input.job import open_job
 from rolecall.files.input.open_source import safe_name
 from rolecall.files.input.source import JobFileError
-from rolecall.models import BadRow, Row
+from rolecall.models import JobRow, Row
 from tests.support.job_files import extra_columns
 
 PAIRS = [("GENERAL", "rocket.cat"), ("Zk3PdVx7RmLq2WcTn", "aXb7Qm2KpLd9VtRcS")]
@@ -46,7 +46,7 @@ FORMATS = {
 }
 
 
-def pairs_of(rows: list[Row | BadRow]) -> list[tuple[str, str]]:
+def pairs_of(rows: list[JobRow]) -> list[tuple[str, str]]:
     """Return the ids of rows that must all be usable."""
     assert all(isinstance(row, Row) for row in rows), rows
     return [(row.room_id, row.user_id) for row in rows]
@@ -56,18 +56,18 @@ def pairs_of(rows: list[Row | BadRow]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", ["job.csv", "job.json", "job"])
 def test_format_is_detected_by_content(
-    read: Callable[..., list[Row | BadRow]], content: bytes, pack: Callable[[bytes], bytes], name: str
+    read: Callable[..., list[JobRow]], content: bytes, pack: Callable[[bytes], bytes], name: str
 ) -> None:
     """Each format gives the same pairs, packed or not, with any file name."""
     assert pairs_of(read(pack(content), name)) == PAIRS
 
 
-def test_gzip_of_several_members_is_read_whole(read: Callable[..., list[Row | BadRow]]) -> None:
+def test_gzip_of_several_members_is_read_whole(read: Callable[..., list[JobRow]]) -> None:
     """Gzip files appended to each other are read as one text."""
     assert pairs_of(read(gzip.compress(CSV[:30].encode()) + gzip.compress(CSV[30:].encode()))) == PAIRS
 
 
-def test_one_object_alone_is_one_row(read: Callable[..., list[Row | BadRow]]) -> None:
+def test_one_object_alone_is_one_row(read: Callable[..., list[JobRow]]) -> None:
     """A single JSON object works, also when it is written over several lines."""
     assert read('\n\r\n{\n "roomId": "GENERAL",\n "userId": "rocket.cat"\n}\n') == [Row(3, "GENERAL", "rocket.cat", {})]
 
@@ -193,7 +193,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_unusable_file_is_refused_with_one_clear_line(
-    read: Callable[..., list[Row | BadRow]], content: bytes, message: str
+    read: Callable[..., list[JobRow]], content: bytes, message: str
 ) -> None:
     """An unusable file raises `JobFileError`, which names the file, the place and the problem."""
     with pytest.raises(JobFileError) as caught:

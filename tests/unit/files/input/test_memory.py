@@ -11,7 +11,7 @@ import pytest
 from rolecall.files.input.job import open_job
 from rolecall.files.input.source import JobFileError
 from rolecall.files.output.report import ReportFiles
-from rolecall.models import BadRow, Outcome, Result, Row
+from rolecall.models import JobRow, Outcome, Result
 from tests.support.job_files import write_report
 
 ROWS = 200_000
@@ -116,7 +116,7 @@ def test_writing_long_reports_takes_little_memory(tmp_path: Path) -> None:
         "roomId,userId\n" + ("\u00e9" + " " * 120_000 + "x,u\n") * 8,
     ],
 )
-def test_long_blanks_take_little_time(content: str, read: Callable[..., list[Row | BadRow]]) -> None:
+def test_long_blanks_take_little_time(content: str, read: Callable[..., list[JobRow]]) -> None:
     """The time for a long run of blanks or quotes does not grow with its square."""
     started = time.monotonic()
     with suppress(JobFileError):

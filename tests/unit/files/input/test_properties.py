@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rolecall.files.input.job import open_job
 from rolecall.files.input.source import JobFileError
 from rolecall.files.output.csv_sanitiser import parse_id_cell
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, NamedRow, Row
 from rolecall.text import UNSAFE
 from tests.support.job_files import raw_workbook, usable_ids, workbook
 
@@ -69,7 +69,7 @@ def assert_rows_or_refusal(content: bytes) -> None:
     try:
         with open_job("-", io.BytesIO(content)) as job:
             for row in job.rows():
-                assert isinstance(row, Row | BadRow)
+                assert isinstance(row, Row | NamedRow | BadRow)
                 assert row.line >= 1
                 if isinstance(row, Row):
                     assert row.room_id == row.room_id.strip() != ""

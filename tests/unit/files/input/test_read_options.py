@@ -6,14 +6,13 @@ import pytest
 
 from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.input.source import JobFileError
-from rolecall.models import Row
-from tests.support.job_files import Taken, read
+from tests.support.job_files import Taken, read, taken
 
 
 @pytest.mark.parametrize(
     ("content", "room_column", "user_column", "expected"),
     [
-        ("Gruppe;Benutzername\nfinance;alice\n", "Gruppe", "benutzername", ["room_name_only"]),
+        ("Abteilung;Person\nfinance;alice\n", "Abteilung", "person", [("#finance", "@alice")]),
         ("Raum-ID;Wer (ID);roomId\nR1;U1;R9\n", "raumid", "Wer (ID)", [("R1", "U1")]),
         ("roomId;Wer-ID;userId\nR1;U1;U9\n", "", "Wer-ID", [("R1", "U1")]),
         ('{"Raum ID":"R1","WerId":"U1","u":{"_id":"U9"},"rid":"R9"}\n', "Raum ID", "WerId", [("R1", "U1")]),
@@ -23,7 +22,7 @@ from tests.support.job_files import Taken, read
 def test_columns_are_chosen(content: str, room_column: str, user_column: str, expected: Taken) -> None:
     """A chosen column replaces every other one of its kind; one whose name ends in 'id' has ids, any other names."""
     rows = read(content.encode(), ReadOptions("", room_column, user_column)).rows
-    assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
+    assert taken(rows) == expected
 
 
 def test_a_chosen_column_that_is_missing_is_named() -> None:

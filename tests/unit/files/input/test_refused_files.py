@@ -26,9 +26,9 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
         "there is no roomId column",
         "the first line must name the columns",
     ),
-    "German header": (
-        "Gruppe;Benutzername\nfinance;alice\n",
-        "the columns found are 'Gruppe', 'Benutzername'",
+    "another header": (
+        "Abteilung;Person\nfinance;alice\n",
+        "the columns found are 'Abteilung', 'Person'",
         "--room-column NAME and --user-column NAME",
     ),
     "two columns with names": ("group,channel,user\na,b,c\n", "'group', 'channel'; keep one", "--room-column"),
@@ -49,8 +49,8 @@ REFUSED: dict[str, tuple[str | bytes, str, str]] = {
     ),
     "no rows on a page": ('{"roles": [], "success": true}', "there are no rows in it", "expected at least one"),
     "other keys": (
-        '[{"Raum":"finance","Person":"alice"}]',
-        "the columns found are 'Raum', 'Person'",
+        '[{"Abteilung":"finance","Person":"alice"}]',
+        "the columns found are 'Abteilung', 'Person'",
         "--room-column NAME and --user-column NAME",
     ),
     "blank line after a comment": (

@@ -9,9 +9,9 @@ import pytest
 from rolecall.files.input.columns import ColumnRoles
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.input.source import JobFileError
-from rolecall.models import BadRow, Row
+from rolecall.models import BadRow, JobRow, Row
 
-Read = Callable[..., list[Row | BadRow]]
+Read = Callable[..., list[JobRow]]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import gzip
 
 import pytest
 
-from rolecall.models import BadRow, Row
-from tests.support.job_files import Taken, encode, read, workbook
+from rolecall.models import BadRow
+from tests.support.job_files import Taken, encode, read, taken, workbook
 
 ONE: Taken = [("R1", "U1")]
 TWO: Taken = [("R1", "U1"), ("R2", "U3")]
-ROUNDED, ROOM_NAME, USER_NAME = "spoiled_by_spreadsheet", "room_name_only", "user_name_only"
+NAMES: Taken = [("#finance", "@alice")]
+ROUNDED = "spoiled_by_spreadsheet"
 
 TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     # Lines before the header
@@ -56,14 +57,14 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     "dotted columns": ("room._id,user._id\nR1,U1\n", ONE),
     "a comma in the header, semicolons below": ("roomId,userId\nR1;U1\nR2,U3\n", ["missing_user_id", TWO[1]]),
     # Names
-    "names": ("roomName,username\nfinance,alice\n", [ROOM_NAME]),
-    "names, vague": ("Room;User\nfinance;alice\n", [ROOM_NAME]),
+    "names": ("roomName,username\nfinance,alice\n", NAMES),
+    "names, vague": ("Room;User\nfinance;alice\n", NAMES),
     "names in id columns": (
         "roomId,userId\n#finance,U1\nR1,@alice\nR1,@alice:remote.example\n",
-        [ROOM_NAME, *[USER_NAME] * 2],
+        [("#finance", "U1"), ("R1", "@alice"), ("R1", "@alice:remote.example")],
     ),
-    "names beside ids": ("roomId,roomName,userId,username\nR1,finance,U1,alice\n,#ops,U2,\n", [ONE[0], ROOM_NAME]),
-    "names in a pair": ('["#finance","U1"]\n["R1","U1"]\n', [ROOM_NAME, ONE[0]]),
+    "names beside ids": ("roomId,roomName,userId,username\nR1,finance,U1,alice\n,#ops,U2,\n", [ONE[0], ("#ops", "U2")]),
+    "names in a pair": ('["#finance","U1"]\n["R1","U1"]\n', [("#finance", "U1"), ONE[0]]),
     # Encodings
     "Windows-1252": ("Raum;roomId;userId\nB\u00fcro;R1;U1\n\u201eK\u00fcche\u201c;R2;U3\n".encode("cp1252"), TWO),
     "Windows-1252, JSON": ('[{"room":"B\u00fcro","roomId":"R1","userId":"U1"}]'.encode("cp1252"), ONE),
@@ -109,9 +110,9 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
     ),
     "array of user objects": (
         '{"roomId":"R1","users":[{"_id":"U1","username":"alice"},{"username":"bob"}]}',
-        [("R1", "U1"), USER_NAME],
+        [("R1", "U1"), ("R1", "@bob")],
     ),
-    "array of names": ('{"room":"finance","members":["alice","bob"]}', [ROOM_NAME] * 2),
+    "array of names": ('{"room":"finance","members":["alice","bob"]}', [("#finance", "@alice"), ("#finance", "@bob")]),
     "array of rooms": ('{"userId":"U1","roomIds":["R1","R2"]}', [("R1", "U1"), ("R2", "U1")]),
     "arrays of both": ('{"userIds":["U1","U2"],"roomIds":["R1","R2"]}', ["several_of_both"]),
     "two rooms": ('{"rid":"R1","room":{"_id":"R2"},"uid":"U1"}', ["two_room_ids"]),
@@ -154,7 +155,7 @@ TAKEN: dict[str, tuple[str | bytes, Taken]] = {
 def test_a_file_is_taken_with_the_right_pairs(content: str | bytes, expected: Taken) -> None:
     """Each row has its pair, or the reason why it is unusable."""
     rows = read(encode(content)).rows
-    assert [(row.room_id, row.user_id) if isinstance(row, Row) else row.reason for row in rows] == expected
+    assert taken(rows) == expected
 
 
 def test_names_are_kept_beside_ids_and_alone() -> None:
@@ -167,9 +168,7 @@ def test_names_are_kept_beside_ids_and_alone() -> None:
         ("hr", "eve"),
     ]
     assert rows[0].extra == {"Room": "#finance", "user": "@alice"}
-    assert isinstance(rows[2], BadRow)
-    assert (rows[2].room_id, rows[2].user_id) == ("#hr", "@eve")
-    assert "'rolecall find'" in rows[2].message
+    assert taken(rows[2:]) == [("#hr", "@eve")]
 
 
 def test_names_are_kept_in_json() -> None:

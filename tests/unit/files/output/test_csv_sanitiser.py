@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, parse_id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, name_cell, parse_id_cell, text_cell
+from rolecall.models import CsvStyle
 from rolecall.text import UNSAFE
 
 
@@ -107,3 +108,45 @@ def test_a_long_cell_takes_little_time(text: str) -> None:
     text_cell(text, keep="\r\n\t")
     parse_id_cell(id_cell(text))
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("other", [",", ";", "\t", "|"])
+@given(cells=st.lists(st.text(st.sampled_from("ab,;\t|\"'=+-@ \n"), max_size=8), min_size=2, max_size=4))
+def test_no_program_finds_a_formula_at_another_delimiter(delimiter: str, other: str, cells: list[str]) -> None:
+    """A file of any style has its cells again for its own delimiter, and no formula where another one splits it."""
+    file = io.StringIO()
+    csv_writer(file, CsvStyle(delimiter)).writerow(map(text_cell, cells))
+    written = file.getvalue()
+    (row,) = csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)
+    assert len(row) == len(cells)
+    assert not any(cell.lstrip()[:1] in tuple("=+-@") for cell in row)
+    for split in csv.reader(io.StringIO(written, newline=""), delimiter=other):
+        assert not any(cell.lstrip()[:1] in tuple("=+-@") for cell in split)
+
+
+@given(st.text(st.sampled_from("ab,;'=+@ "), min_size=1, max_size=10))
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_an_id_is_the_same_again_in_each_style(delimiter: str, text: str) -> None:
+    """An id is read back as it was, with a comma inside too."""
+    assume(text == text.strip() and parse_id_cell(text) == text)
+    file = io.StringIO()
+    csv_writer(file, CsvStyle(delimiter)).writerow([id_cell(text), "x"])
+    ((cell, _),) = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=delimiter)
+    assert parse_id_cell(cell) == text
+
+
+def test_a_byte_order_mark_comes_first() -> None:
+    """Excel recognises UTF-8 by it."""
+    file = io.StringIO()
+    csv_writer(file, CsvStyle(";", has_bom=True)).writerow(["a", "b;c"])
+    assert file.getvalue() == '\ufeffa;"b;c"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("finance", "finance"), ("", ""), ("=ops", "'=ops"), ("@bob:remote.example", "'@bob:remote.example")],
+)
+def test_names_are_safe_cells(name: str, cell: str) -> None:
+    """A name is text for people, and no formula."""
+    assert name_cell(name) == cell

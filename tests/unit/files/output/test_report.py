@@ -25,7 +25,7 @@ from rolecall.files.output.report import (
     report_header,
     usual_csv_line,
 )
-from rolecall.models import BadRow, Json, Outcome, Result, Row
+from rolecall.models import JobRow, Json, Outcome, Result, Row
 from rolecall.text import UNSAFE
 from tests.support.job_files import extra_columns, usable_ids, write_report
 from tests.support.job_files import usable as usable_texts
@@ -39,7 +39,7 @@ def result(room_id: str = "r", user_id: str = "u", outcome: Outcome = Outcome.RE
     return made._replace(**fields)
 
 
-def rows_of(path: Path) -> list[Row | BadRow]:
+def rows_of(path: Path) -> list[JobRow]:
     """Return the rows of a report, read as a job file."""
     with open_job(str(path)) as job:
         return list(job.rows())
@@ -54,37 +54,31 @@ def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "report.csv").read_bytes().decode() == (
         ",".join(REPORT_COLUMNS) + "\r\n"
         '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
-        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response\r\n"
-        ",,u,invalid,,,,,0,,,,\r\n"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,,\r\n"
+        ",,u,invalid,,,,,0,,,,,,\r\n"
     )
 
 
-USUAL = st.sampled_from(["", "r", "GENERAL", "x" * 150, "y" * 151, "not_needed", "response"])
+PLAIN = st.sampled_from(["", "r", "GENERAL", "x" * 150, "y" * 151, "not_needed", "anna.b", "north-1"])
 """Texts that need nothing, alone; two of them may be longer than a cell."""
-ANY = (
-    USUAL | st.text(max_size=4) | st.sampled_from(["=1", "a,b", 'a"b', "a;b", " a", "'a", "\u0661", "\u00e9", "a\r\nb"])
-)
+SPECIAL = st.sampled_from(["=1", "-1", ".", "a,b", 'a"b', "a;b", " a", "'a", "\u0661", "\u00e9", "a\r\nb", "a\n"])
+TEXTS = PLAIN | PLAIN | SPECIAL | st.text(max_size=4)
 
 
 @given(
-    ids=st.tuples(ANY, ANY),
-    words=st.tuples(ANY, ANY),
+    texts=st.tuples(*[TEXTS] * 6),
     message=st.sampled_from(["", "", "no room"]),
     numbers=st.tuples(*[st.none() | st.sampled_from([0, 7, START, START + 999])] * 5),
-    extra=st.dictionaries(st.sampled_from(["x", "y"]), ANY | st.none() | st.booleans() | st.integers(-2, 2)),
+    extra=st.dictionaries(st.sampled_from(["x", "y"]), TEXTS | st.none() | st.booleans() | st.integers(-2, 2)),
 )
 def test_a_usual_row_is_written_as_any_other(
-    ids: tuple[str, str],
-    words: tuple[str, str],
-    message: str,
-    numbers: tuple[int | None, ...],
-    extra: dict[str, Json],
+    texts: tuple[str, ...], message: str, numbers: tuple[int | None, ...], extra: dict[str, Json]
 ) -> None:
     """The short way for a row that needs neither quotes nor a check writes what the long way writes, byte for byte."""
+    room, user, reason, evidence, room_name, username = texts
     line, status, started, finished, took = numbers
-    row = Result(
-        line, *ids, Outcome.REMOVED, words[0], status, "", message, 1, started, finished, took, extra, words[1]
-    )
+    row = Result(line, room, user, Outcome.REMOVED, reason, status, "", message, 1, started, finished, took, extra)
+    row = row._replace(evidence=evidence, room_name=room_name, username=username)
     for columns in ([], ["x"], ["x", "y"]):
         file = io.StringIO()
         csv_writer(file).writerow(csv_cells(row, columns))
@@ -92,11 +86,12 @@ def test_a_usual_row_is_written_as_any_other(
 
 
 def test_most_rows_are_usual() -> None:
-    """A row with ids as Rocket.Chat makes them takes the short way, also with a name of the job's further columns."""
+    """A row with ids and names as Rocket.Chat has them takes the short way, also with further columns of the job."""
     row = result("GENERAL", "aobEdbYhXfu5hkeqG", reason="not_needed", evidence="response", extra={"team": "north"})
+    row = row._replace(room_name="dev-team_2", username="anna.b")
     assert usual_csv_line(row, ["team", "other"]) == (
         "2,GENERAL,aobEdbYhXfu5hkeqG,removed,not_needed,200,,,1,"
-        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,north,\r\n"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,dev-team_2,anna.b,north,\r\n"
     )
 
 
@@ -240,6 +235,7 @@ def test_an_invalid_id_stays_invalid(room_id: str) -> None:
         job = Path(name) / "job.json"
         job.write_bytes(orjson.dumps([[room_id, "u"]]))
         (before,) = rows_of(job)
-        write_report(Path(name), [result(before.room_id, outcome=Outcome.INVALID)], [])
+        invalid = result(before.room_id, outcome=Outcome.INVALID)._replace(room_name=before.room_name)
+        write_report(Path(name), [invalid], [])
         (after,) = rows_of(Path(name) / "report.csv")
     assert type(before) is type(after)

@@ -41,11 +41,14 @@ from tests.unit.store.values import RUN
 
 T = TypeVar("T")
 Pair = tuple[str, str]
-JobRow = tuple[Pair, bool, dict[str, Json]]
+JobRow = tuple[Pair, bool, dict[str, Json], tuple[str, str]]
 pairs = st.tuples(st.sampled_from(["A", "B", "b"]), st.sampled_from(["u", "v", "w"]))
 extras = st.dictionaries(st.sampled_from(["x", "y"]), st.none() | st.text(max_size=3) | st.integers(-9, 9), max_size=2)
 words = st.sampled_from(["", "it's", "a\nb", "12", "null", "🤝"])
-job_rows = st.lists(st.tuples(pairs, st.sampled_from([False, False, False, True]), extras), max_size=7)
+names = st.sampled_from(["", "anna", "B\u00fcro"])
+job_rows = st.lists(
+    st.tuples(pairs, st.sampled_from([False, False, False, True]), extras, st.tuples(names, names)), max_size=7
+)
 numbers = st.integers(1, 10**13)
 settled = st.builds(
     RowOutcome,
@@ -59,6 +62,8 @@ settled = st.builds(
     duration_ms=st.none() | st.integers(0, 10**6),
     in_doubt=st.booleans(),
     evidence=st.sampled_from(["", *Evidence]),
+    room_name=names,
+    username=names,
 )
 priors = st.builds(
     Prior,
@@ -94,6 +99,17 @@ class Known:
     prior: Prior | None = None
     read_in: int = 0
     """The number of the session that read the prior state; 0 for none."""
+    room_name: str = ""
+    user_name: str = ""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Return the latest names."""
+        return self.room_name, (self.prior.username if self.prior else "") or self.user_name
+
+    def learn(self, room_name: str, user_name: str) -> None:
+        """Replace the names by those that are known."""
+        self.room_name, self.user_name = room_name or self.room_name, user_name or self.user_name
 
     def due_prior(self, session: int) -> Prior | None:
         """Return the prior state with which the pair is due in the latest session."""
@@ -114,13 +130,15 @@ class Known:
         tail, prior = (self.attempts, self.started_at), self.prior or UNKNOWN_PRIOR
         if self.end is None:
             reported = (Outcome.UNKNOWN, "killed_in_flight") if self.doubt else (Outcome.NOT_ATTEMPTED, stop)
-            return Result(*head, *reported, None, "", "", *tail, None, None, self.extra, "", prior, self.attempted_at)
+            result = Result(*head, *reported, None, "", "", *tail, None, None, self.extra, "", prior, self.attempted_at)
+            return result._replace(room_name=self.names[0], username=self.names[1])
         end = self.end
         words = (end.error_type, end.message)
         times = (end.finished_at, end.duration_ms)
         reported = (end.outcome, end.reason)
         result = Result(*head, *reported, end.http_status, *words, *tail, *times, self.extra)
-        return result._replace(evidence=end.evidence, prior=prior, attempted_at=self.attempted_at)
+        result = result._replace(evidence=end.evidence, prior=prior, attempted_at=self.attempted_at)
+        return result._replace(room_name=self.names[0], username=self.names[1])
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
@@ -172,7 +190,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         """Import a job whose rows cannot be read to their end."""
 
         def broken() -> Iterator[Row | BadRow]:
-            for line, (pair, is_bad, extra) in enumerate(job[:cut], start=1):
+            for line, (pair, is_bad, extra, _) in enumerate(job[:cut], start=1):
                 yield BadRow(line, *pair, "bad", "Bad.", extra) if is_bad else Row(line, *pair, extra)
             raise ValueError("cut off")
 
@@ -185,16 +203,19 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.unsent.clear()
         for known in self.known.values():
             known.place = known.line = None
-        for place, (pair, is_bad, extra) in enumerate(job, start=1):
+        for place, (pair, is_bad, extra, names) in enumerate(job, start=1):
             line = place * 3
             known = self.known.setdefault(pair, Known()) if not is_bad else Known()
-            rows.append(BadRow(line, *pair, "bad", "Bad.", extra) if is_bad else Row(line, *pair, extra))
+            bad, good = BadRow(line, *pair, "bad", "Bad.", extra, *names), Row(line, *pair, extra, *names)
+            rows.append(bad if is_bad else good)
             if not is_bad and known.place is None:
                 known.place, known.line, known.extra = place, line, extra
+                known.learn(*names)
                 continue
             why = (Outcome.INVALID, "bad") if is_bad else (Outcome.DUPLICATE, "duplicate_of")
             message = "Bad." if is_bad else f"the same pair stands in line {known.line}"
-            self.unsent.append((place, Result(line, *pair, *why, None, "", message, 0, None, None, None, extra)))
+            result = Result(line, *pair, *why, None, "", message, 0, None, None, None, extra)
+            self.unsent.append((place, result._replace(room_name=names[0], username=names[1])))
         for pair, known in list(self.known.items()):
             if known.place is None and known.is_untouched():
                 del self.known[pair]
@@ -217,6 +238,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             end = data.draw(settled)._replace(key=keys[pair])
             ends.append(pair)
             self.known[pair].end, self.known[pair].doubt = end, end.in_doubt
+            self.known[pair].learn(end.room_name, end.username)
             batch = batch._replace(outcomes=[*batch.outcomes, end])
         for pair in data.draw(some, "rollback"):
             if pair not in ends:
@@ -225,9 +247,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 self.known[pair].attempts, self.known[pair].doubt = entry.attempts, entry.in_doubt
                 batch = batch._replace(rollbacks=[*batch.rollbacks, entry])
         for pair in data.draw(some, "read"):
-            known, prior = self.known[pair], data.draw(priors)
-            batch = batch._replace(priors=[*batch.priors, PriorRecord(keys[pair], prior)])
+            known, prior, name = self.known[pair], data.draw(priors), data.draw(names)
+            batch = batch._replace(priors=[*batch.priors, PriorRecord(keys[pair], prior, name)])
             if not known.doubt:
+                known.learn(name, "")
                 known.prior, known.read_in = prior, len(self.stops)
         for pair in data.draw(some, "intended"):
             known = self.known[pair]
@@ -272,10 +295,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule()
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         self.run(self.store.reset_outcomes())
         for known in self.known.values():
-            known.end = None
+            known.end, known.doubt = None, False
 
     @rule(stop=st.sampled_from([None, "", "outage"]))
     def session(self, stop: str | None) -> None:
@@ -302,6 +325,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for count in self.run(self.store.counts()):
             counted[count.outcome, count.reason] += count.rows
         assert counted == Counter((result.outcome, result.reason) for result in results)
+        removed = [result for result in results if result.line is None and result.outcome is Outcome.UNKNOWN]
+        assert self.run(self.store.count_removed_in_doubt()) == len(removed)
         ends = [known.end.finished_at for known in self.known.values() if known.end]
         assert self.run(self.store.count_settled(100)) == sum(at >= 100 for at in ends)
         proven = [(known.end.outcome, known.end.evidence) for known in self.known.values() if known.end]
@@ -324,7 +349,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         """Due rows are the same, in job order and in pages; their number agrees."""
         for retry_failed in (False, True):
             expected = [
-                (place, known.line, *pair, known.attempts, known.doubt, prior, known.attempted_at)
+                (place, known.line, *pair, known.attempts, known.doubt, prior, known.attempted_at, *known.names)
                 for place, pair, known, prior in self.due(retry_failed=retry_failed)
             ]
             found: list[tuple[int, DueRow]] = []
@@ -353,7 +378,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for pair in by_room:
             known = self.known[pair.room_id, pair.user_id]
             outcome, reason = (known.end.outcome, known.end.reason) if known.end else (None, "")
-            assert pair[4:] == (outcome, reason, known.doubt)
+            assert pair[4:] == (outcome, reason, known.doubt, *known.names)
 
     @invariant()
     def the_pauses_agree(self) -> None:

@@ -5,12 +5,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 import pytest
 
-from rolecall.models import BadRow, Outcome, Row
+from rolecall.models import BadRow, FoundName, NameKey, NameKind, Outcome, Row
 from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import Batch
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import all_results, due_lines, import_job, import_lines, reported
 from tests.unit.store.values import RUN, outcomes, row, settled
+
+
+async def add_name(store: RunStore) -> None:
+    """Add a name while a job is imported."""
+
+    async def pages() -> AsyncIterator[Sequence[Row | BadRow]]:
+        await store.add_name(FoundName(NameKey(NameKind.ROOM, "finance"), "R", "finance"))
+        yield [row(2)]
+
+    await store.import_rows(RUN, pages())
+
 
 CALLS: Mapping[str, Callable[[RunStore], Awaitable[object]]] = {
     "identity": lambda store: store.identity(),
@@ -20,10 +31,15 @@ CALLS: Mapping[str, Callable[[RunStore], Awaitable[object]]] = {
     "due_in_room": lambda store: store.due_in_room("R", 0, 1, retry_failed=False),
     "due_of_user": lambda store: store.due_of_user("u2", 0, 1, retry_failed=False),
     "count_due_users": lambda store: store.count_due_users(retry_failed=False),
+    "count_removed_in_doubt": lambda store: store.count_removed_in_doubt(),
     "count_due": lambda store: store.count_due(retry_failed=False),
     "pairs_by_room": lambda store: store.pairs_by_room(("", ""), 1),
     "pairs_by_user": lambda store: store.pairs_by_user(("", ""), 1),
     "count_rooms_and_users": lambda store: store.count_rooms_and_users(list(Outcome)),
+    "rooms_by_pairs": lambda store: store.rooms_by_pairs(list(Outcome), None, 1),
+    "find_names": lambda store: store.find_names([NameKey(NameKind.ROOM, "finance")]),
+    "add_name": add_name,
+    "delete_names": lambda store: store.delete_names(),
     "delete_removed_pairs": lambda store: store.delete_removed_pairs(),
     "reset_outcomes": lambda store: store.reset_outcomes(),
     "commit": lambda store: store.commit(Batch()),

@@ -50,7 +50,7 @@ async def test_an_intent_stores_the_prior_state_for_good(store: RunStore, backen
     await store.commit(Batch(intents=[Intent(key, 1, 1000, READ), Intent(key, 2, 2000, SENT)]))
     again = await backend.crash()
     await again.open_session("bot", 2)
-    assert await due(again) == [DueRow(key, 2, "R", "u2", 2, True, SENT, 2000)]
+    assert await due(again) == [DueRow(key, 2, "R", "u2", 2, True, SENT, 2000, "", SENT.username)]
 
 
 async def test_the_prior_state_of_a_row_in_doubt_is_never_replaced(store: RunStore) -> None:

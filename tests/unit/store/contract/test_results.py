@@ -53,6 +53,8 @@ async def test_an_outcome_is_returned_complete(
             "roles",
             PRIOR,
             1000,
+            "",
+            "anna",
         )
     ]
 

@@ -183,7 +183,7 @@ def test_every_connection_has_the_durable_settings(path: Path, statement: str, m
 
     def record(*args: object, **values: object) -> sqlite3.Connection:
         connection: sqlite3.Connection = connect(*args, **values)  # type: ignore[call-overload] # passed on unchanged
-        if args == (path,):
+        if args == (f"{path.as_uri()}?mode=rw",):
             opened.append(connection)
         return connection
 

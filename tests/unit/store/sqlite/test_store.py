@@ -145,7 +145,7 @@ async def test_a_cancelled_locking_leaves_no_lock(tmp_path: Path, monkeypatch: p
 
 async def test_a_run_is_locked_while_its_store_is_open(tmp_path: Path) -> None:
     """A second store of the same run is refused; a snapshot is not; afterwards the run is free."""
-    async with open_store(tmp_path) as store:
+    async with open_store(tmp_path) as (_, store):
         (key,) = await import_lines(store, 2)
         with pytest.raises(RunLockedError):
             async with open_store(tmp_path):
@@ -155,7 +155,7 @@ async def test_a_run_is_locked_while_its_store_is_open(tmp_path: Path) -> None:
             assert [result.attempts for result in await all_results(snapshot)] == [0]
             with pytest.raises(StoreError):
                 await snapshot.set_meta(name="value")
-    async with open_store(tmp_path) as again:
+    async with open_store(tmp_path) as (_, again):
         assert await again.identity() == RUN
     assert await no_thread_is_left()
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_format_option
+from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.check_job import CheckRequest
+    from rolecall.models import CsvStyle
 
 
 @click.command(short_help="Predict what a run would do; changes nothing.")
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # imported when the command runs
 )
 @operation_option
 @job_options
-@report_format_option
+@report_options
 @reading_options
 def check(
     source: JobSource,
@@ -36,6 +37,7 @@ def check(
     save_plan: Path | None,
     operation: str,
     report_format: tuple[str, ...],
+    csv_style: "CsvStyle | None",
     **shared: Any,
 ) -> int:
     """Read JOB and the roles in the workspace, and predict the outcome of each row; change nothing.
@@ -44,7 +46,7 @@ def check(
     """
     from rolecall.app.check_job import CheckRequest
 
-    return run_check(source, out, CheckRequest(OPERATIONS[operation], report_format, save_plan), shared)
+    return run_check(source, out, CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style), shared)
 
 
 def run_check(source: JobSource, out: Path | None, request: "CheckRequest", shared: Mapping[str, Any]) -> int:

@@ -1,18 +1,22 @@
 """`rolecall report`: write the reports of a run again, from its store."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.options import json_option, report_format_option
+from rolecall.cli.options import json_option, report_options
 from rolecall.cli.terminal.console import OutputMode
+
+if TYPE_CHECKING:
+    from rolecall.models import CsvStyle
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@report_format_option
+@report_options
 @json_option
-def report(folder: Path, report_format: tuple[str, ...], json: bool) -> int:
+def report(folder: Path, report_format: tuple[str, ...], csv_style: "CsvStyle | None", json: bool) -> int:
     """Write the reports of the run in DIR again."""
     from rolecall.app.errors import OutputError
     from rolecall.app.reports import rewrite_reports
@@ -22,7 +26,7 @@ def report(folder: Path, report_format: tuple[str, ...], json: bool) -> int:
     from rolecall.store.base import StoreError
 
     try:
-        summary = event_loop.run(rewrite_reports(folder, report_format))
+        summary = event_loop.run(rewrite_reports(folder, report_format, csv_style))
     except (StoreError, OSError) as error:
         raise OutputError(f"The report could not be written: {error}.") from None
     code = exit_code_of_report(summary)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
+    from rolecall.models import CsvStyle
 
 
 class RunOptions(NamedTuple):
@@ -24,6 +25,8 @@ class RunOptions(NamedTuple):
 
     operation: str
     report_format: tuple[str, ...]
+    csv_style: "CsvStyle | None"
+    new: bool
     dry_run: bool
     plan: Path | None
     notify: str | None
@@ -40,6 +43,7 @@ class RunOptions(NamedTuple):
     metavar="DIR",
     help="The run's directory. Default: runs/<job name>/<start>/, or the newest unfinished run of this very job.",
 )
+@click.option("--new", is_flag=True, help="Start a new run, and leave an unfinished one of this job as it is.")
 @operation_option
 @job_options
 @click.option("--dry-run", is_flag=True, help="Predict and change nothing: the same as 'rolecall check'.")
@@ -74,19 +78,23 @@ class RunOptions(NamedTuple):
 def run(source: JobSource, out: Path | None, **options: Any) -> int:
     """Take the leader role away from every (roomId, userId) pair in JOB, or make another --operation.
 
-    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin. The same command
-    again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN (or
-    ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every option is also a variable,
-    such as ROLECALL_RATE.
+    JOB is a CSV file with a header, an .xlsx workbook, JSON or JSONL, also gzipped, or - for stdin; rooms and users by
+    id or by name. The same command again continues an unfinished run. ROCKETCHAT_URL, ROCKETCHAT_USER_ID and
+    ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every
+    option is also a variable, such as ROLECALL_RATE.
     """
     own = RunOptions(**{name: options.pop(name) for name in RunOptions._fields})
     if own.plan is not None and (own.dry_run or options["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
+    if own.new and (own.dry_run or out is not None):
+        raise click.UsageError("--new starts a run in a directory of its own: leave out --out and --dry-run")
     if own.dry_run:
         from rolecall.app.check_job import CheckRequest
         from rolecall.cli.commands.check import run_check
 
-        return run_check(source, out, CheckRequest(OPERATIONS[own.operation], own.report_format), options)
+        return run_check(
+            source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options
+        )
     return _run(source, out, own, options)
 
 
@@ -97,6 +105,7 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
     from rolecall.cli.context import create_context
     from rolecall.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_run
     from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal.early_interrupt import LastAction
     from rolecall.files.plan_file import open_plan
     from rolecall.models import RolecallError
 
@@ -107,8 +116,11 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
     try:
         context = create_context(shared, url, credentials, assume_yes=own.yes)
         plan = open_plan(own.plan) if own.plan else None
-        request = RunRequest(OPERATIONS[own.operation], own.report_format, plan)
-        with source.open() as opened:
+        formats = own.report_format
+        request = RunRequest(
+            OPERATIONS[own.operation], formats, plan, anew=own.new, is_unattended=own.yes, csv=own.csv_style
+        )
+        with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
             work = _finish(run_job(opened, out, request, context.app), config, context)
             result = event_loop.run(work, context.app.stop)
         code, summary = exit_code_of_run(result), result.summary

@@ -24,7 +24,9 @@ def status(folder: Path, json: bool) -> int:
 
     try:
         found = event_loop.run(read_status(folder, time.time()))
-    except (StoreError, OSError) as error:
+    except OSError as error:
+        raise OperatorError(f"The run in {folder} cannot be read: {error.filename}: {error.strerror}.") from None
+    except StoreError as error:
         raise OperatorError(f"The run in {folder} cannot be read: {error}.") from None
     if found is None:
         raise OperatorError(f"{folder} contains a run that has not begun.")

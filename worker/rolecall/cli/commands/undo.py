@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from rolecall.cli.options import run_options
+from rolecall.models import CsvStyle
 
 
 @click.command(short_help="Restore exactly the roles that a run took away.")
@@ -22,6 +23,7 @@ def undo(
     include_inferred: bool,
     yes: bool,
     report_format: tuple[str, ...],
+    csv_style: CsvStyle | None,
     **shared: Any,
 ) -> int:
     """Restore the role of the rows that the run in DIR is known to have taken away.
@@ -37,7 +39,7 @@ def undo(
     from rolecall.cli.views.run_view import show_run
 
     context = open_context(shared, assume_yes=yes)
-    work = undo_run(folder, RunRequest(formats=report_format), context.app, inferred=include_inferred)
+    work = undo_run(folder, RunRequest(formats=report_format, csv=csv_style), context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)
     show_run(result, code, context.reporter)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
 from rolecall.cli.config.setting_names import did_you_mean, or_all
-from rolecall.models import is_foreign
+from rolecall.file_access import is_foreign
 from rolecall.text import sanitise
 
 CONFIG_FILE = Path("rolecall.toml")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from rolecall.cli.terminal.early_interrupt import SIGNALS
 from rolecall.models import Json
 from rolecall.text import sanitise
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that end the command."""
 MAX_ANSWER_LENGTH = 1024
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from rolecall.cli.terminal.console import SIGNALS
+from rolecall.cli.terminal.early_interrupt import SIGNALS, exit_immediately
 from rolecall.engine.stop_signal import StopReason, StopSignal
 
 T = TypeVar("T")
@@ -23,14 +23,17 @@ def run(main: Coroutine[Any, Any, T], stop: StopSignal | None = None) -> T:
     # Imported modules stay, so the garbage collector can skip them, and examine the rest less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    with asyncio.Runner(loop_factory=_factory()) as runner:
-        try:
-            return runner.run(_interruptible(main, stop))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+    signals = LoopSignals()
+    try:
+        with asyncio.Runner(loop_factory=_factory()) as runner:
+            return runner.run(_interruptible(main, stop, signals))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        signals.restore()
 
 
-async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) -> T:
+async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None, signals: "LoopSignals") -> T:
     task = asyncio.ensure_future(main)
 
     def request() -> None:
@@ -39,29 +42,56 @@ async def _interruptible(main: Coroutine[Any, Any, T], stop: StopSignal | None) 
         else:
             stop.request(StopReason.INTERRUPTED)
 
-    with two_stage_interrupt(request, task.cancel):
+    with signals.two_stages(request, task.cancel):
         return await task
 
 
-@contextmanager
-def two_stage_interrupt(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
-    """Call `first` on the first of the signals, and `second` on each later one, while the block runs."""
-    loop = asyncio.get_running_loop()
-    stages = iter((first,))
+class LoopSignals:
+    """The signals of one event loop, which may come at any moment until the loop is closed.
 
-    def on_signal() -> None:
-        next(stages, second)()
+    Python's own handlers are set, not those of the loop: a loop resets them before it is closed, and a signal in that
+    moment would end the process although its result is complete.
+    """
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # nohup stays nohup
-    for number in handled:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+    def __init__(self) -> None:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._handled = [number for number, handler in self._before.items() if handler is not signal.SIG_IGN]
+        """The others stay ignored: nohup stays nohup."""
+        self._was_interrupted = False
+
+    @contextmanager
+    def two_stages(self, first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
+        """Call `first` on the first of the signals, and `second` on each later one, while the block runs.
+
+        They are called by the running event loop. After the block the signals are ignored; a process that was
+        interrupted is ended by one more of them, because closing the loop may wait for a thread.
+        """
+        loop = asyncio.get_running_loop()
+        stages = iter((first,))
+
+        def on_signal(number: int, frame: object) -> None:
+            self._was_interrupted = True
+            loop.call_soon_threadsafe(next(stages, second))
+
+        self._set(on_signal)
+        try:
+            yield
+        finally:
+            self._set(exit_immediately if self._was_interrupted else signal.SIG_IGN)
+
+    def restore(self) -> None:
+        """Restore the previous handlers, once the loop is closed; of the command's own process, ignore the signals.
+
+        Its result is complete then, and it has one loop.
+        """
+        for number in self._handled:
+            before = self._before[number]
+            is_complete = before is exit_immediately and not self._was_interrupted
+            signal.signal(number, signal.SIG_IGN if is_complete else before)
+
+    def _set(self, handler: Callable[[int, object], object] | signal.Handlers) -> None:
+        for number in self._handled:
+            signal.signal(number, handler)
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Aborted, FindStarted, Notice, NotUndone, OpenRows, RunPreview, ShuttingDown
+from rolecall.app.observer import (
+    Aborted,
+    FindStarted,
+    Notice,
+    NotUndone,
+    OpenRows,
+    Resumed,
+    ResumingEdited,
+    RunPreview,
+    ShuttingDown,
+    StoreLocked,
+)
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.engine.progress import ProgressTracker
+from rolecall.file_access import Target
 from rolecall.models import Progress
-from rolecall.text import plural, rfc3339
+from rolecall.text import format_duration, format_room, plural, rfc3339
 
 if TYPE_CHECKING:  # slow to import, and needed only after the preflight
     from structlog.typing import FilteringBoundLogger
@@ -65,17 +77,21 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Path | None, *, hide: str) -> "FilteringBoundLogger":
+    def open_log(self, path: Target | None, *, hide: str) -> "FilteringBoundLogger":
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
         from rolecall.display.log_setup import open_logs
 
         terminal = None if self.mode.quiet else self.screen or sys.stderr
         log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
-        self._log = log if path is None else log.bind(run=path.parent.name)
+        self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
+        if isinstance(notice, StoreLocked) and self._log is not None:
+            self._log.warning("store locked", store=str(notice.store), seconds=round(notice.seconds))
+            if not self.mode.quiet:
+                return
         sentence = format_notice(notice)
         if sentence and is_urgent(notice):
             self.print_urgent(sentence)
@@ -118,6 +134,10 @@ class ProgressReporter:
                     log.info("progress", **fields(tracker.progress()))
 
 
+def _path_of(target: Target) -> Path:
+    return target if isinstance(target, Path) else target.path
+
+
 def can_draw(file: TextIO, environ: Mapping[str, str]) -> bool:
     """Return whether progress can be drawn: on a terminal that can move its cursor."""
     return file.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
@@ -143,22 +163,36 @@ def format_question(preview: RunPreview) -> str:
     operation = preview.operation
     verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
     what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    question = f"{verb} {what} at {preview.workspace} as {preview.account}"
+    if preview.room_names:
+        what += f" ({', '.join(format_room('', name) for name in preview.room_names)})"
+    resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
+    question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
     return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+
+
+def format_resumed(resumed: Resumed) -> str:
+    """Format how far a run has come, such as `15 of 40 done, 25 left, in runs/job/20260301T093000Z`."""
+    done, total, folder = resumed.done, resumed.total, resumed.folder
+    return f"{done:,} of {total:,} done, {total - done:,} left, in {folder}"
 
 
 def is_urgent(notice: Notice) -> bool:
     """Return whether a notice is shown with --quiet too."""
-    return isinstance(notice, ShuttingDown | Aborted)
+    return isinstance(notice, ShuttingDown | Aborted | StoreLocked)
 
 
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
+        case ResumingEdited(resumed):
+            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
             return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case StoreLocked(store, seconds):
+            what = f"Another program has locked the run store {store}"
+            return f"{what}: nothing is sent meanwhile. Waiting for it, {format_duration(seconds)} at most."
         case NotUndone():
             return _format_not_undone(notice)
         case OpenRows(rows, seconds):

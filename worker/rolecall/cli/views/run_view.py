@@ -15,8 +15,9 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
+from rolecall.store.base import StoreLoss
 from rolecall.store.records import count_by_outcome
-from rolecall.text import plural
+from rolecall.text import format_room, plural
 
 
 def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
@@ -66,6 +67,8 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
     ]
     if summary.inferred:
         further = [*further, format_inferred(summary)]
+    if summary.rooms_not_joined:
+        further = [*further, format_not_joined(summary)]
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
@@ -94,6 +97,15 @@ def format_inferred(summary: ReportSummary) -> str:
     return f"{rows}: {why} (evidence 'inferred'). An undo leaves them out."
 
 
+def format_not_joined(summary: ReportSummary) -> str:
+    """Format which rooms the account has to join, with their rows, and what to do."""
+    account = summary.sessions[-1].account if summary.sessions else "The account"
+    rooms = [f"{format_room(room.room_id, room.room_name)} ({plural(room.rows, 'row')})" for room in summary.not_joined]
+    more = summary.rooms_not_joined - len(rooms)
+    listed = ", ".join(rooms) + (f" and {more:,} more" if more > 0 else "")
+    return f"{account} is not a member of {listed}: invite it first."
+
+
 def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
     """Format why a run, a check ... ended early, and what to do, as a sentence."""
     hint = stop_hint(reason, what, then)
@@ -109,7 +121,10 @@ def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
 
 
 def _problems(result: RunResult) -> Iterable[str]:
-    if not result.recorded:
+    if result.loss is not None:
+        yield f"{result.detail} The run stopped."
+        yield _format_loss(result, result.loss)
+    elif not result.recorded:
         yield f"{result.detail} The run stopped; rows without a recorded outcome are sent again."
         yield f"What was recorded is safe; the same command goes on. Run: {result.folder}"
     elif result.report_error:
@@ -117,6 +132,20 @@ def _problems(result: RunResult) -> Iterable[str]:
             f"The report could not be written into {result.folder}: {result.report_error}. The store is safe: "
             f"fix that, then 'rolecall report {result.folder}' writes it."
         )
+
+
+def _format_loss(result: RunResult, loss: StoreLoss) -> str:
+    """Format what is left of a store whose files were deleted or moved, and what to do."""
+    if loss is StoreLoss.HELPER:
+        return f"What was recorded is safe; the same command goes on. Run: {result.folder}"
+    if loss is StoreLoss.DIRECTORY:
+        return "What was recorded is in the moved directory: move it back, then the same command goes on."
+    if result.report_error:
+        return f"The report could not be written either: {result.report_error}. A new run does not know of this one."
+    report = result.folder / "report.csv"
+    return (
+        f"What the run had done is only in {report}: keep it. A new run needs another --out, and knows nothing of it."
+    )
 
 
 def show_check(result: CheckResult, job_file: str, code: ExitCode, output: OutputMode) -> None:
@@ -145,7 +174,7 @@ def check_json(result: CheckResult, code: ExitCode) -> Json:
         "callsPerWindow": limits.limit if limits else None,
         "changes": result.changes,
         "changedRooms": result.changed_rooms,
-        "notJoined": result.not_joined,
+        "notJoined": result.summary.rooms_not_joined,
         "wholeJob": _work_json(result.whole_job),
         "planned": None if result.plan is None else _work_json(result.planned),
         "plan": None if result.plan is None else str(result.plan),
@@ -166,8 +195,6 @@ def _check_sentences(result: CheckResult) -> Iterator[str]:
     if result.changes:
         rooms = plural(result.changed_rooms, result.operation.kind.removesuffix("s"))
         yield f"Members will see {plural(result.changes, 'system message')} in {rooms}, one for each change."
-    if result.not_joined:
-        yield f"The account has not joined {plural(result.not_joined, 'group')} of this job; it must before the run."
     if result.whole_job.estimate:
         yield f"A run of all {result.whole_job.calls:,} pairs takes {result.whole_job.estimate}."
     if result.plan is not None:

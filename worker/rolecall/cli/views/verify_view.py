@@ -9,7 +9,7 @@ from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.views.run_view import format_stop, is_shown
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.models import Json, Outcome
-from rolecall.text import plural
+from rolecall.text import format_room, format_user, plural
 
 WORDS = {
     VerifyStatus.AGREES: "as the report says",
@@ -51,6 +51,8 @@ def _row_json(row: VerifiedRow) -> Json:
         "line": pair.line,
         "roomId": pair.room_id,
         "userId": pair.user_id,
+        "roomName": pair.room_name,
+        "username": pair.username,
         "outcome": (pair.outcome or Outcome.UNKNOWN).value,
         "hasRole": row.has_role,
         "finding": row.finding.value,
@@ -62,7 +64,8 @@ def _sentences(result: VerifyResult) -> Iterator[str]:
     for row in result.first:
         pair, outcome = row.pair, row.pair.outcome or Outcome.UNKNOWN
         where = "no longer in the job" if pair.line is None else f"line {pair.line}"
-        yield f"{where}, {pair.user_id} in {pair.room_id}: reported {outcome}, but {_read_back(result, row)}"
+        room, user = format_room(pair.room_id, pair.room_name), format_user(pair.user_id, pair.username)
+        yield f"{where}, {user} in {room}: reported {outcome}, but {_read_back(result, row)}"
     if result.listed > len(result.first):
         yield f"... and {result.listed - len(result.first):,} more"
     complete = result.stop is None

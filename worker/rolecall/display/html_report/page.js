@@ -4,7 +4,8 @@
   const rows = JSON.parse(byId("rows").textContent);
   const words = JSON.parse(byId("words").textContent);
   const LINE = 0, ROOM = 1, USER = 2, OUTCOME = 3, REASON = 4, STATUS = 5, ATTEMPTS = 6, FINISHED = 7, DURATION = 8, MESSAGE = 9,
-    EVIDENCE = 10;
+    EVIDENCE = 10, ROOM_NAME = 11, USERNAME = 12;
+  const names = { room: ROOM_NAME, user: USERNAME };
   const columns = { line: LINE, room: ROOM, user: USER, outcome: OUTCOME, reason: REASON, status: STATUS,
     attempts: ATTEMPTS, finished: FINISHED, duration: DURATION, message: MESSAGE, evidence: EVIDENCE };
   const body = byId("list").tBodies[0];
@@ -15,10 +16,12 @@
 
   const value = (row, column) =>
     column === OUTCOME ? words.outcomes[row[OUTCOME]] : column === REASON ? words.reasons[row[REASON]] : row[column];
+  const sortKey = (row, column) => // by name, where there is one
+    (column === ROOM && row[ROOM_NAME]) || (column === USER && row[USERNAME]) || value(row, column);
 
   function searchText(index) {
     searchTexts ??= rows.map((row) =>
-      `${row[ROOM]}\n${row[USER]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}\n${row[EVIDENCE]}`.toLowerCase());
+      `${row[ROOM]}\n${row[USER]}\n${row[ROOM_NAME]}\n${row[USERNAME]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}\n${row[EVIDENCE]}`.toLowerCase());
     return searchTexts[index];
   }
 
@@ -36,7 +39,7 @@
   function sort() {
     if (view.column) {
       const column = columns[view.column], sign = view.down ? -1 : 1;
-      const keys = new Map(order.map((index) => [index, value(rows[index], column)]));
+      const keys = new Map(order.map((index) => [index, sortKey(rows[index], column)]));
       order.sort((a, b) => {
         const x = keys.get(a), y = keys.get(b);
         if (x === y) return a - b;
@@ -60,7 +63,7 @@
   const time = (milliseconds) => milliseconds === null ? "" : stamp(milliseconds).slice(oneDay ? 11 : 0);
   const length = (milliseconds) => milliseconds === null ? "" : `${count.format(milliseconds)} ms`;
 
-  function cell(tr, name, label, text) {
+  function cell(tr, name, label, text, title) {
     const td = document.createElement("td");
     td.className = `col-${name}`;
     td.dataset.label = label;
@@ -70,6 +73,10 @@
       mark.className = `outcome ${text}`;
       mark.textContent = text;
       td.append(mark);
+    } else if (title) { // the name of a room or a user, with the id below
+      const id = document.createElement("small");
+      id.textContent = text;
+      td.append(title, document.createElement("br"), id);
     } else {
       td.textContent = text ?? "";
     }
@@ -78,16 +85,25 @@
 
   const labels = [...document.querySelectorAll("[data-column]")].map((button) => [button.dataset.column, button.textContent]);
 
+  const PRINTED_ROWS = 2000; // more make a browser slow
+  let printing = false;
+
   function show() {
     const pages = Math.max(1, Math.ceil(order.length / view.size));
     view.page = Math.min(Math.max(0, view.page), pages - 1);
-    const shown = order.slice(view.page * view.size, (view.page + 1) * view.size);
+    const shown = printing
+      ? order.slice(0, PRINTED_ROWS)
+      : order.slice(view.page * view.size, (view.page + 1) * view.size);
+    byId("printed").textContent = order.length > PRINTED_ROWS
+      ? `The first ${count.format(PRINTED_ROWS)} of these ${count.format(order.length)} rows are printed; ${count.format(order.length - PRINTED_ROWS)} are left out. report.csv has every row.`
+      : "";
     body.replaceChildren(...shown.map((index) => {
       const row = rows[index], tr = document.createElement("tr");
       tr.setAttribute("role", "row");
       for (const [name, label] of labels) {
         const found = value(row, columns[name]);
-        cell(tr, name, label, name === "finished" ? time(found) : name === "duration" ? length(found) : found);
+        cell(tr, name, label, name === "finished" ? time(found) : name === "duration" ? length(found) : found,
+          name in names ? row[names[name]] : "");
       }
       return tr;
     }));
@@ -141,6 +157,9 @@
   const updateThemeButton = () => theme.setAttribute("aria-pressed", String(isDark()));
   theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; updateThemeButton(); });
   prefersDark.addEventListener("change", updateThemeButton);
+
+  addEventListener("beforeprint", () => { printing = true; show(); });
+  addEventListener("afterprint", () => { printing = false; show(); });
 
   if (matchMedia("(max-width: 40rem)").matches) byId("size").value = view.size = 10;
   root.classList.add("scripted");

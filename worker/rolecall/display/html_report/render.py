@@ -16,7 +16,7 @@ from rolecall.display.html_report.report_model import SessionSpan, build_report_
 from rolecall.display.html_report.run_stats import RunStats, needs_no_attention
 from rolecall.display.html_report.timeline import WaitStats
 from rolecall.models import MAX_ID_LENGTH, OUTCOMES, Outcome, Result
-from rolecall.text import sanitise
+from rolecall.text import format_room, format_user, sanitise
 
 MAX_ROWS = 100_000
 """Rows in the report's table."""
@@ -33,7 +33,7 @@ COLUMNS = (
     ("message", "message"),
     ("evidence", "evidence"),
 )
-"""The columns in the order of a row's values, each with its heading."""
+"""The columns in the order of a row's values, each with its heading; then come the names of the room and the user."""
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -168,10 +168,12 @@ def row_json(result: Result, outcome: int, reason: int) -> str:
     else:
         room, user = (sanitise(text, limit=MAX_ID_LENGTH) for text in (result.room_id, result.user_id))
         message = sanitise(message, limit=MAX_MESSAGE_LENGTH)
+    room_name = sanitise(format_room("", result.room_name), limit=MAX_ID_LENGTH)
+    username = sanitise(format_user("", result.username), limit=MAX_ID_LENGTH)
     return script_json(
         (
             result.line, room, user, outcome, reason, result.http_status, result.attempts, result.finished_at,
-            result.duration_ms, message, result.evidence,
+            result.duration_ms, message, result.evidence, room_name, username,
         )
     )  # fmt: skip
 

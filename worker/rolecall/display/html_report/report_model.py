@@ -131,7 +131,8 @@ def build_report_model(
         problems=[reason for reason in reasons if OUTCOMES[reason.outcome].needs_attention],
         notes=[reason for reason in reasons if not OUTCOMES[reason.outcome].needs_attention],
         rooms=[
-            room._replace(room_id=sanitise(room.room_id, limit=100)) for room in stats.worst_rooms(MAX_LISTED_ROOMS)
+            room._replace(room_id=sanitise(room.room_id, limit=100), room_name=sanitise(room.room_name, limit=100))
+            for room in stats.worst_rooms(MAX_LISTED_ROOMS)
         ],
         all_rooms=stats.rooms,
         other_room_rows=stats.other_room_rows if stats.rooms >= MAX_ROOMS else 0,

@@ -74,6 +74,8 @@ class RoomProblems(NamedTuple):
     rows: int
     reasons: Sequence[tuple[str, int]]
     """Each reason with its rows, the most frequent first."""
+    room_name: str = ""
+    """Empty if it is not known."""
 
 
 class RunStats:
@@ -95,6 +97,7 @@ class RunStats:
         self.other_room_rows = 0
         """Rows that were not done in rooms beyond the first `MAX_ROOMS`."""
         self._rooms: dict[str, Counter[str]] = {}
+        self._room_names: dict[str, str] = {}
 
     def add(self, result: Result) -> None:
         """Count one row."""
@@ -126,6 +129,8 @@ class RunStats:
                 return
             room = self._rooms[result.room_id] = Counter()
         room[result.reason] += 1
+        if result.room_name:
+            self._room_names[result.room_id] = result.room_name
 
     @property
     def outcomes(self) -> Counter[Outcome]:
@@ -143,7 +148,8 @@ class RunStats:
     def worst_rooms(self, count: int) -> list[RoomProblems]:
         """Return the rooms with the most rows that were not done; equal ones in the order of the job."""
         rooms = [
-            RoomProblems(room_id, reasons.total(), reasons.most_common()) for room_id, reasons in self._rooms.items()
+            RoomProblems(room_id, reasons.total(), reasons.most_common(), self._room_names.get(room_id, ""))
+            for room_id, reasons in self._rooms.items()
         ]
         return sorted(rooms, key=lambda room: -room.rows)[:count]
 

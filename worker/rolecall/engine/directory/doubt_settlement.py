@@ -17,6 +17,7 @@ from rolecall.engine.settlement import (
     can_change,
     do_roles_prove,
     find_change,
+    has_changed_it,
     is_as_wanted,
     outcome_of,
     reason_of,
@@ -80,11 +81,33 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return None
     if is_as_wanted(state, operation):
         return _settle_changed(doubt, later, change, operation)
-    if is_known and _changed_it(later.messages, prior, operation):
+    if is_known and has_changed_it(later.messages, prior, operation):
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
     return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES)
+
+
+def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operation) -> SettledDoubt | None:
+    """Return the outcome of a row in doubt that a run need not send again; None for one that must be sent.
+
+    A role that is as before settles nothing, because a call may still arrive; but where a message shows that an account
+    of this run changed it, the row is done, as it would be if the response had been read. Who has left the room is
+    refused by the server: that settles the row.
+    """
+    if not can_change(doubt.prior.state, operation):
+        return None
+    prior = doubt.prior._replace(username=doubt.prior.username or later.reading.prior.username)
+    state = later.reading.prior.state
+    if is_as_wanted(state, operation):
+        change = find_change(later.messages, prior, operation)
+        proves = later.reading.is_sure and do_roles_prove(doubt.attempted_at, later.read_at)
+        settlement = settle(Case(True, True, Ending.AS_WANTED, change, roles_prove=proves))
+        outcome, reason = outcome_of(settlement.verdict, operation), reason_of(settlement, operation, "")
+        return SettledDoubt(outcome, reason, settlement.evidence or Evidence.INFERRED)
+    if can_change(state, operation) and has_changed_it(later.messages, prior, operation):
+        return SettledDoubt(operation.done, "", Evidence.MESSAGE)
+    return None
 
 
 def _settle_changed(doubt: Doubt, later: LaterReading, change: Messages, operation: Operation) -> SettledDoubt:
@@ -102,9 +125,3 @@ def _settle_changed(doubt: Doubt, later: LaterReading, change: Messages, operati
     if outcome is operation.done and evidence is not Evidence.MESSAGE:
         reason = CONFIRMED_BY_READING
     return SettledDoubt(outcome, reason, evidence)
-
-
-def _changed_it(messages: Sequence[RoleMessage], prior: Prior, operation: Operation) -> bool:
-    """Return whether an account of the run changed the role, even if another change followed."""
-    same = [message for message in messages if message.adds is operation.adds]
-    return find_change(same, prior, operation) is Messages.OURS

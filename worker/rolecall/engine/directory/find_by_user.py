@@ -12,12 +12,13 @@ from rolecall.engine.directory.find_query import (
     LookupTarget,
     to_gap,
 )
-from rolecall.engine.directory.lookups import UserLookup
+from rolecall.engine.directory.lookups import UserLookup, username_spellings
 from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import ROOM_TYPES, USERS, USERS_BY_STATUS, UserInfo, UserRoom, parse_listed_user
+from rolecall.text import format_user
 
 DEACTIVATED = "deactivated users"
 
@@ -46,9 +47,13 @@ class FindByUser:
             return LookupResult(target.key, gap=user)
         note = _resolved(target.word, user)
         if user.rooms is None:
-            return LookupResult(target.key, user.user_id, (), LookupGap(ROOMS_NOT_SHOWN, f"@{user.username}"), note)
+            return LookupResult(
+                target.key, user.user_id, (), LookupGap(ROOMS_NOT_SHOWN, format_user("", user.username)), note
+            )
         if self._query.deactivated and user.active:
-            return LookupResult(target.key, user.user_id, note=f"@{user.username} is active and left out")
+            return LookupResult(
+                target.key, user.user_id, note=f"{format_user(user.user_id, user.username)} is active and left out"
+            )
         rows = [self._row(user, room) for room in user.rooms if self._is_wanted(room)]
         return LookupResult(target.key, user.user_id, tuple(rows), note=note)
 
@@ -65,9 +70,7 @@ class FindByUser:
     async def _find(self, word: str) -> UserInfo | LookupGap:
         """Find a user by `@name`, address, or a word that is an id or a username."""
         if word.startswith("@"):
-            found = await self._users.by_username(word[1:])
-            if isinstance(found, UserInfo) and found.username.lower() != word[1:].lower():
-                return LookupGap(USER_NOT_FOUND.reason, word)  # the server also looks among the ids
+            found = await self._by_name(word)
         elif "@" in word:
             return await self._by_address(word)
         else:
@@ -75,6 +78,17 @@ class FindByUser:
             if isinstance(found, CallResult) and found.rule is USER_NOT_FOUND:
                 found = await self._users.by_username(word)
         return to_gap(found, word) if isinstance(found, CallResult) else found
+
+    async def _by_name(self, word: str) -> UserInfo | CallResult:
+        """Find a user by `@name`; a federated name begins with this mark itself."""
+        missing = CallResult(USER_NOT_FOUND, "", "", None)
+        for name in username_spellings(word if ":" in word else word[1:]):
+            found = await self._users.by_username(name)
+            if isinstance(found, CallResult) and found.rule is not USER_NOT_FOUND:
+                return found
+            if isinstance(found, UserInfo) and found.username.lower() == name.lower():  # the server also looks at ids
+                return found
+        return missing
 
     async def _by_address(self, address: str) -> UserInfo | LookupGap:
         user_id = await self._search(address)
@@ -136,4 +150,5 @@ def _is_among(address: str, addresses: frozenset[str]) -> bool:
 
 def _resolved(word: str, user: UserInfo) -> str:
     """Return a note which user a word stands for that is neither an id nor an `@name`."""
-    return "" if word in (user.user_id, f"@{user.username}") else f"{word} is @{user.username}"
+    name = format_user(user.user_id, user.username)
+    return "" if word in (user.user_id, name) else f"{word} is {name}"

@@ -1,6 +1,7 @@
 """Reads users with their rooms, and rooms with their roles, with the query that this server understands."""
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.rocketchat.responses import (
     COUNTERS,
     ROLES,
+    ROOM_INFO,
     ROOM_ROLES,
     USER_INFO,
     WITH_ROOMS,
@@ -27,8 +29,12 @@ from rolecall.rocketchat.responses import (
     parse_described_roles,
     parse_joined,
     parse_role_holders,
+    parse_room_info,
     parse_user_info,
 )
+
+_is_own_id = re.compile(r"[A-Za-z0-9]{17}|[0-9a-f]{24}").fullmatch
+"""Match an id as the server makes them."""
 
 
 class RoomHolders(NamedTuple):
@@ -70,7 +76,8 @@ class UserLookup:
         """Read a user by id; a CallResult says why there is none. Raises ShutdownRequested."""
         user = await self._read(userId=user_id)
         if isinstance(user, UserInfo) and user.user_id != user_id:  # the server also looks among the usernames
-            return CallResult(USER_NOT_FOUND, "", f"no id, but the username of {user.user_id}", None)
+            message = name_in_id_column(user_id, user.user_id, f"username, or write @{user_id[:100]}")
+            return CallResult(USER_NOT_FOUND, "", message, None)
         return user
 
     async def by_username(self, username: str) -> UserInfo | CallResult:
@@ -108,15 +115,20 @@ async def read_role_holders(
 ) -> RoomHolders | CallResult:
     """Read who has roles in a room; a CallResult says why that is not possible. Raises ShutdownRequested.
 
-    `kind`: `groups` or `channels`. With `explain` one more call finds out why a group is not visible.
+    `kind`: `groups` or `channels`. With `explain` up to two more calls find out why there is no room.
     """
     read = await reads.read(ROOM_ROLES[kind], roomId=room_id)
     if read.body is not None:
         holders = {holder.user_id: holder for holder in parse_role_holders(read.body)}
         return RoomHolders(holders, to_milliseconds(read.date))
-    is_unclear = explain and kind == "groups" and read.verdict.rule is ROOM_NOT_FOUND
-    if is_unclear and await is_hidden_group(reads, roomId=room_id):
+    if not explain or read.verdict.rule is not ROOM_NOT_FOUND:
+        return read.verdict
+    if kind == "groups" and await is_hidden_group(reads, roomId=room_id):
         return read.verdict._replace(rule=ROOM_NOT_JOINED)
+    if may_be_name(room_id):
+        named = (await reads.read(ROOM_INFO[kind], roomName=room_id)).body
+        if named is not None and (room := parse_room_info(kind, named)) is not None:
+            return read.verdict._replace(message=room_name_in_id_column(room_id, room.room_id))
     return read.verdict
 
 
@@ -124,6 +136,28 @@ async def is_hidden_group(reads: ReadClient, **room: str) -> bool:
     """Return whether a private group exists and the account has not joined it; `room` is its roomId or roomName."""
     counters = await reads.read(COUNTERS, **room)
     return counters.body is not None and parse_joined(counters.body) is False
+
+
+def may_be_name(room_id: str) -> bool:
+    """Return whether a room id that does not exist may be the name of a room: it is not like the server's own ids."""
+    return _is_own_id(room_id) is None
+
+
+def room_name_in_id_column(name: str, room_id: str) -> str:
+    """Format that the room id of a row is the name of a room, and what to do."""
+    return name_in_id_column(name, room_id, f"roomName, or write #{name[:100]}")
+
+
+def name_in_id_column(name: str, found_id: str, instead: str) -> str:
+    """Format that an id of a row is a name, with the id, and what to call the column."""
+    return f"{name[:100]} is no id but a name; its id is {found_id}. Call the column {instead}."
+
+
+def username_spellings(name: str) -> tuple[str, ...]:
+    """Return how the server may write a username: servers differ in the `@` of a federated one."""
+    if ":" not in name:
+        return (name,)
+    return (name, name[1:]) if name.startswith("@") else (name, f"@{name}")
 
 
 def to_milliseconds(date: float | None) -> int | None:

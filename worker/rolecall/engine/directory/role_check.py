@@ -1,7 +1,8 @@
 """A check: reads the roles as a run does, and records the predicted outcome of each row in a store.
 
 A prediction is pure, in the order in which a run decides: what the reading settles without a call (the user, the
-membership, the role), the permission, the last owner.
+membership, the role), the permission, the last owner. A row that an earlier run left in doubt is predicted as a run of
+`retry.csv` would settle it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
+from rolecall.engine.directory.doubt_settlement import LaterReading, settle_before_sending
 from rolecall.engine.directory.role_reader import (
     ROLES_UNREADABLE,
     UNREADABLE,
@@ -18,6 +20,8 @@ from rolecall.engine.directory.role_reader import (
     Unreadable,
     outcome_of_reading,
 )
+from rolecall.engine.directory.role_verify import is_in_doubt, read_doubts
+from rolecall.engine.settlement import is_as_wanted
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, PriorState, RowOutcome
 from rolecall.rocketchat.error_table import LAST_OWNER, NOT_ALLOWED
@@ -66,6 +70,19 @@ class RoomForecast:
             self._owners -= 1
         return Prediction(self._operation.done, reading.reason)
 
+    def predict_again(self, reading: RoleReading) -> Prediction:
+        """Predict a row in doubt that is sent again."""
+        if is_as_wanted(reading.prior.state, self._operation) and self._may_change:
+            return Prediction(self._operation.done, "")  # the server answers as if it had changed the role
+        return without_proof(self.predict(reading))
+
+
+def without_proof(prediction: Prediction) -> Prediction:
+    """Return the prediction of a row in doubt: a refusal does not show that no earlier call was carried out."""
+    if prediction.outcome is Outcome.FAILED:
+        return prediction._replace(outcome=Outcome.UNKNOWN)
+    return prediction
+
 
 def predict_unread(room: Unreadable) -> Prediction:
     """Predict the rows of a room whose roles could not be read."""
@@ -78,9 +95,18 @@ class RoleCheck:
     """Predicts the rows of one job; continues an earlier check of the same store."""
 
     def __init__(
-        self, store: RunStore, reads: ReadClient, operation: Operation, account: Account, clock: Clock
+        self,
+        store: RunStore,
+        reads: ReadClient,
+        operation: Operation,
+        account: Account,
+        clock: Clock,
+        *,
+        message_evidence: bool = True,
     ) -> None:
+        """`message_evidence`: read the messages of rooms with rows in doubt."""
         self._store = store
+        self._message_evidence = message_evidence
         self._reads = reads
         self._reader = RoleReader(reads, operation)
         self._operation = operation
@@ -118,30 +144,63 @@ class RoleCheck:
     async def _predict_user(self, pairs: Sequence[Pair]) -> None:
         """Predict the rows of one user that need no call."""
         readings = await self._reader.of_user(pairs[0].user_id, [pair.room_id for pair in pairs])
-        states = [(pair, readings.get(pair.room_id, UNREADABLE)) for pair in pairs]
-        settled = [(pair, outcome_of_reading(reading, self._operation)) for pair, reading in states]
-        await self._write((pair, Prediction(*outcome)) for pair, outcome in settled if outcome is not None)
+        states = {pair: readings.get(pair.room_id, UNREADABLE) for pair in pairs}
+        settled = await self._settled_doubts(states)
+        for pair, reading in states.items():
+            if not pair.in_doubt and (outcome := outcome_of_reading(reading, self._operation)) is not None:
+                settled[pair] = Prediction(*outcome)
+        await self._write((pair, states[pair], prediction) for pair, prediction in settled.items())
 
     async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
         if isinstance(room, Unreadable):
-            await self._write((pair, predict_unread(room)) for pair in pairs)
+            unread = predict_unread(room)
+            await self._write((pair, UNREADABLE, without_proof(unread) if pair.in_doubt else unread) for pair in pairs)
             return
         readings = await self._reader.states_in(room_id, room, [pair.user_id for pair in pairs])
         forecast = RoomForecast(self._operation, self._account, allowed, room.holders)
-        in_order = sorted(pairs, key=attrgetter("key"))
-        await self._write((pair, forecast.predict(readings.get(pair.user_id, UNREADABLE))) for pair in in_order)
+        states = {pair: readings.get(pair.user_id, UNREADABLE) for pair in sorted(pairs, key=attrgetter("key"))}
+        predicted = await self._settled_doubts(states)
+        for pair, reading in states.items():
+            if pair not in predicted:
+                predicted[pair] = forecast.predict_again(reading) if pair.in_doubt else forecast.predict(reading)
+        await self._write((pair, states[pair], prediction) for pair, prediction in predicted.items())
 
-    async def _write(self, predicted: Iterable[tuple[Pair, Prediction]]) -> None:
+    async def _settled_doubts(self, states: Mapping[Pair, RoleReading]) -> dict[Pair, Prediction]:
+        """Return the predictions of the rows in doubt that a run would not send again."""
+        doubtful = [pair for pair in states if pair.in_doubt]
+        if not doubtful:
+            return {}
+        doubts = await read_doubts(self._store, doubtful)
+        readable = {
+            pair: doubt.prior.read_at
+            for pair, doubt in doubts.items()
+            if self._message_evidence and states[pair].prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
+        }
+        messages = await self._reader.messages_by_room(
+            (pair.room_id, read_at) for pair, read_at in readable.items() if read_at is not None
+        )
+        now = self._clock.wall_ms()
+        predicted: dict[Pair, Prediction] = {}
+        for pair, doubt in doubts.items():
+            later = LaterReading(states[pair], messages.get(pair.room_id, ()), now)
+            if (settled := settle_before_sending(doubt, later, self._operation)) is not None:
+                predicted[pair] = Prediction(settled.outcome, settled.reason)
+        return predicted
+
+    async def _write(self, predicted: Iterable[tuple[Pair, RoleReading, Prediction]]) -> None:
+        """Record predictions; a row in doubt stays in doubt, because nothing was done."""
         now = self._clock.wall_ms()
         outcomes = [
-            RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)
-            for pair, (outcome, reason, message) in predicted
+            RowOutcome.without_call(pair.key, outcome, reason, message=message, finished_at=now)._replace(
+                in_doubt=pair.in_doubt, room_name=reading.room_name, username=reading.prior.username
+            )
+            for pair, reading, (outcome, reason, message) in predicted
         ]
         if outcomes:
             await self._store.commit(Batch(outcomes))
 
 
 def _is_open(pair: Pair) -> bool:
-    return pair.outcome in (None, Outcome.NOT_ATTEMPTED)
+    return pair.outcome in (None, Outcome.NOT_ATTEMPTED) or is_in_doubt(pair)

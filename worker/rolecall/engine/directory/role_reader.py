@@ -43,6 +43,10 @@ class RoleReading(NamedTuple):
     prior: Prior
     reason: str = ""
     """Of a stranger: the refusal that the server would send; of a member: MEMBERSHIP_NOT_SEEN where it is not sure."""
+    message: str = ""
+    """What a person should know of a stranger; empty if there is nothing."""
+    room_name: str = ""
+    """Empty if it was not read."""
 
     @property
     def is_sure(self) -> bool:
@@ -62,17 +66,29 @@ class Unreadable(NamedTuple):
     """True where a role change in this room would be refused for the same reason."""
 
 
+class Membership(NamedTuple):
+    """Whether a user is a member of a room."""
+
+    is_member: bool | None
+    """None if it is not sure."""
+    reason: str = ""
+    """Why not, or why it is not sure."""
+    username: str = ""
+    message: str = ""
+    """What a person should know; empty if there is nothing."""
+
+
 ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
 
 
-def outcome_of_reading(reading: RoleReading, operation: Operation) -> tuple[Outcome, str] | None:
-    """Return the outcome and reason of a row that a reading settles; None for a row that must be sent."""
+def outcome_of_reading(reading: RoleReading, operation: Operation) -> tuple[Outcome, str, str] | None:
+    """Return outcome, reason and message of a row that a reading settles; None for a row that must be sent."""
     state = reading.prior.state
     if state is PriorState.UNKNOWN or can_change(state, operation):
         return None
     if state is PriorState.STRANGER:
-        return Outcome.FAILED, reading.reason
-    return operation.nothing_to_do, reading.reason or NOT_NEEDED
+        return Outcome.FAILED, reading.reason, reading.message
+    return operation.nothing_to_do, reading.reason or NOT_NEEDED, ""
 
 
 class RoleReader:
@@ -110,9 +126,10 @@ class RoleReader:
                 has_role = self._operation.role in holder.roles
                 readings[user_id] = _reading_of_member(has_role, room.read_at, holder.username)
         others = [user_id for user_id in user_ids if user_id not in readings]
-        for user_id, (is_member, reason, username) in (await self._membership(room_id, others)).items():
-            state = PriorState.STRANGER if is_member is False else PriorState.MEMBER
-            readings[user_id] = RoleReading(Prior(state, room.read_at, username), reason)
+        for user_id, found in (await self._membership(room_id, others)).items():
+            state = PriorState.STRANGER if found.is_member is False else PriorState.MEMBER
+            prior = Prior(state, room.read_at, found.username)
+            readings[user_id] = RoleReading(prior, found.reason, found.message)
         return readings
 
     async def states_of(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading] | Unreadable:
@@ -121,20 +138,22 @@ class RoleReader:
         if isinstance(user, CallResult):
             if user.rule is not USER_NOT_FOUND:
                 return _unreadable(user)
-            return dict.fromkeys(room_ids, RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason))
+            stranger = RoleReading(Prior(PriorState.STRANGER), USER_NOT_FOUND.reason, _if_a_name(user))
+            return dict.fromkeys(room_ids, stranger)
         if user.rooms is None:
             return Unreadable(ROOMS_NOT_SHOWN)
         read_at = to_milliseconds(user.read_at)
-        rooms = {room.room_id: room.roles for room in user.rooms}
+        rooms = {room.room_id: room for room in user.rooms}
         readings: dict[str, RoleReading] = {}
         for room_id in room_ids:
-            roles = rooms.get(room_id)
-            if roles is None and user.username:
+            room = rooms.get(room_id)
+            if room is None and user.username:
                 stranger_prior = Prior(PriorState.STRANGER, read_at, user.username)
                 readings[room_id] = RoleReading(stranger_prior, USER_NOT_IN_ROOM.reason)
-            else:
-                has_role = self._operation.role in (roles or ())
-                readings[room_id] = _reading_of_member(has_role, read_at, user.username)
+                continue
+            has_role = room is not None and self._operation.role in room.roles
+            reading = _reading_of_member(has_role, read_at, user.username)
+            readings[room_id] = reading._replace(room_name=room.room_name) if room is not None else reading
         return readings
 
     async def is_cheaper_by_user(self, rooms: int, users: int, user_id: str) -> bool:
@@ -165,13 +184,13 @@ class RoleReader:
         user = await self._users.by_id(user_id)
         return user.username if isinstance(user, UserInfo) else ""
 
-    async def _membership(self, room_id: str, user_ids: Collection[str]) -> dict[str, tuple[bool | None, str, str]]:
-        """Return for each user whether they are a member (None: not sure), a reason and the username.
+    async def _membership(self, room_id: str, user_ids: Collection[str]) -> dict[str, Membership]:
+        """Return the membership of each user.
 
         The list of members is read as long as that takes fewer calls than one for each user; it has no deactivated
         users, so whoever is not listed is looked up.
         """
-        found: dict[str, tuple[bool | None, str, str]] = {}
+        found: dict[str, Membership] = {}
         missing, offset, total = set(user_ids), 0, PAGE_SIZE
         while offset < total and math.ceil((total - offset) / PAGE_SIZE) < len(missing):
             page = await self._members(room_id, offset)
@@ -183,7 +202,7 @@ class RoleReader:
             offset += len(members)
             named = {user_id: name for user_id, name in members.items() if name}
             for user_id in missing & named.keys():
-                found[user_id] = (True, "", named[user_id])
+                found[user_id] = Membership(True, username=named[user_id])
             missing -= named.keys()
         for user_id in sorted(missing):
             found[user_id] = await self._is_member(room_id, user_id)
@@ -197,25 +216,33 @@ class RoleReader:
             return None
         return parse_members(read.body)
 
-    async def _is_member(self, room_id: str, user_id: str) -> tuple[bool | None, str, str]:
+    async def _is_member(self, room_id: str, user_id: str) -> Membership:
         user = await self._users.by_id(user_id)
         if isinstance(user, CallResult):
-            return (
-                (False, USER_NOT_FOUND.reason, "") if user.rule is USER_NOT_FOUND else (None, MEMBERSHIP_NOT_SEEN, "")
-            )
+            if user.rule is USER_NOT_FOUND:
+                return Membership(False, USER_NOT_FOUND.reason, message=_if_a_name(user))
+            return Membership(None, MEMBERSHIP_NOT_SEEN)
         if not user.username:
-            return False, USER_NOT_FOUND.reason, ""
+            return Membership(False, USER_NOT_FOUND.reason)
         if user.rooms is None:
-            return None, MEMBERSHIP_NOT_SEEN, user.username
+            return Membership(None, MEMBERSHIP_NOT_SEEN, user.username)
         if any(room.room_id == room_id for room in user.rooms):
-            return True, "", user.username
-        return False, USER_NOT_IN_ROOM.reason, user.username
+            return Membership(True, username=user.username)
+        return Membership(False, USER_NOT_IN_ROOM.reason, user.username)
 
 
 def _reading_of_member(has_role: bool, read_at: int | None, username: str) -> RoleReading:
     if not has_role and not username:  # for the server there is no user without a username
         return RoleReading(Prior(PriorState.STRANGER, read_at), USER_NOT_FOUND.reason)
     return RoleReading(Prior(PriorState.HAS_ROLE if has_role else PriorState.MEMBER, read_at, username))
+
+
+def _if_a_name(result: CallResult) -> str:
+    """Return the message for a word that is no user id but a username; empty for a word that is neither.
+
+    The message of the server itself says nothing more than the reason.
+    """
+    return result.message if result.status is None else ""
 
 
 def _unreadable(result: CallResult) -> Unreadable:

@@ -74,6 +74,13 @@ def is_in_doubt(pair: Pair) -> bool:
     return pair.outcome is Outcome.UNKNOWN or (pair.outcome is None and pair.in_doubt)
 
 
+async def read_doubts(store: RunStore, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
+    """Return what the store knows of the calls of some rows."""
+    results = await store.results_by_key([pair.key for pair in pairs])
+    known = {(row.room_id, row.user_id): Doubt(row.prior, row.attempted_at) for row in results}
+    return {pair: known[pair.room_id, pair.user_id] for pair in pairs}
+
+
 def is_verifiable(pair: Pair) -> bool:
     """Return whether the outcome of a row says what its role must be, or reading the role back settles the row."""
     return pair.outcome in DONE or pair.outcome in NOTHING_TO_DO or is_in_doubt(pair)
@@ -93,8 +100,10 @@ class RoleVerification:
         self._open: dict[int, int] = {}
         """The keys of rows whose call may still arrive, each with the time until when."""
 
-    async def run(self, hooks: VerifyHooks, *, wait: bool = True) -> None:
-        """Verify every verifiable row, by room or by user, whichever takes fewer calls.
+    async def run(
+        self, hooks: VerifyHooks, *, wait: bool = True, wanted: Callable[[Pair], bool] = is_verifiable
+    ) -> None:
+        """Verify every `wanted` row, by room or by user, whichever takes fewer calls.
 
         Rows whose call may still arrive are read again until they are settled; without `wait` they are reported as
         OPEN. Raises ShutdownRequested and StoreError.
@@ -102,7 +111,7 @@ class RoleVerification:
         self._hooks, self._wait = hooks, wait
         rooms, users = await self._store.count_rooms_and_users([*DONE, *NOTHING_TO_DO, Outcome.UNKNOWN])
         by_user = users < rooms and await self._rooms_are_shown()
-        await self._read_all(is_verifiable, by_user=by_user)
+        await self._read_all(wanted, by_user=by_user)
         while self._open:
             left = (max(self._open.values()) - self._clock.wall_ms()) / 1000
             seconds = min(READ_AGAIN_AFTER, max(0.0, left))
@@ -159,7 +168,7 @@ class RoleVerification:
         """
         if not states:
             return []
-        doubts = await self._doubts(list(states))
+        doubts = await read_doubts(self._store, list(states))
         now = self._clock.wall_ms()
         ready = {pair: reading for pair, reading in states.items() if not self._may_arrive(doubts[pair], reading, now)}
         messages = await self._messages({pair: doubts[pair] for pair in ready})
@@ -178,11 +187,6 @@ class RoleVerification:
         for pair in still_open:
             self._open[pair.key] = arrives_until(doubts[pair], self._settings.late_arrival)
         return rows
-
-    async def _doubts(self, pairs: Sequence[Pair]) -> Mapping[Pair, Doubt]:
-        results = await self._store.results_by_key([pair.key for pair in pairs])
-        known = {(row.room_id, row.user_id): Doubt(row.prior, row.attempted_at) for row in results}
-        return {pair: known[pair.room_id, pair.user_id] for pair in pairs}
 
     def _may_arrive(self, doubt: Doubt, reading: RoleReading, now: int) -> bool:
         """Return whether the role is as before, and a call may still change it."""

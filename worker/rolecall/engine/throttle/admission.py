@@ -13,12 +13,11 @@ from rolecall.engine.clock import Clock
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
-from rolecall.engine.throttle.exemption import Exemption
-from rolecall.engine.throttle.learnt_rate import LearntRate
 from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
-from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.retry import RetryBudget
 from rolecall.engine.throttle.route_limiter import Delay, Prepare, RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, OutageStatus, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import Action, ErrorScope
 from rolecall.rocketchat.response_classifier import CallResult
@@ -85,6 +84,7 @@ class CallLimits(NamedTuple):
             self.rate, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
         )
         limiter = RouteLimiter(schedule, self.clock, on_delay)
+        self.exemption.on_news(limiter.look_anew)
         return limiter
 
 

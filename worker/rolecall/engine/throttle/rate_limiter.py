@@ -1,7 +1,13 @@
-"""The own rate of calls: evenly spaced, without a burst above it."""
+"""The own rate of calls: evenly spaced, without a burst above it, and slower where a hidden limiter refuses calls.
+
+A hidden limiter sends no headers, such as nginx `limit_req`: its rate is searched between the accepted and the refused
+rates, and a little above again and again, so that it recovers. The bucket of such a limiter is full at each refusal, so
+what it accepted between two refusals is its rate.
+"""
 
 import math
 import re
+from collections import deque
 from typing import NamedTuple
 
 from rolecall.models import RolecallError
@@ -26,6 +32,27 @@ IDLE_AFTER = 0.010
 """Seconds after which an unused slot is lost; a late timer is less late than that."""
 MAX_LEAD = 0.100
 """Most seconds before its slot at which a call is prepared."""
+
+RECENT = 5.0
+"""Seconds after an accepted call within which a refusal may be a limiter's; later it is an outage's."""
+MAX_CUTS = 2
+"""Refusals in a row that cut the rate; one more is an outage's, unless a limiter has shown itself just before."""
+TRIAL = 3
+"""Calls that are accepted at one rate before a higher one is tried."""
+ENOUGH = 8
+"""Calls accepted between two refusals that are a measurement."""
+CLOSE = 1.06
+"""The search ends where the lowest refused rate is less than this multiple of the highest accepted one."""
+SHORTEST_MEASURE = 0.1
+"""Seconds over which an unlimited rate is measured at the first refusal, at least."""
+BELOW, UNMEASURED_CUT, MAX_CUT = 0.98, 0.95, 0.9
+"""Factors of a measured rate, of one that was refused too soon to be measured, and of the deepest single cut."""
+STEP = 1.25
+"""A found rate is searched anew up to this multiple."""
+FIRST_PATIENCE, MAX_PATIENCE = 16, 256
+"""Calls accepted at a found rate before it is searched anew: doubled by each refusal, the first again after success."""
+UNLIMITED_FROM = 10_000.0
+"""Calls a second that no run reaches: the limiter counts as gone."""
 
 
 class InvalidRateError(RolecallError, ValueError):
@@ -73,7 +100,14 @@ class PacedRateLimiter:
 
     def slow_down(self, per_second: float) -> None:
         """Leave at most so many calls a second from now on, and never more than configured."""
-        self._interval = max(self._own_interval, 1.0 / per_second)
+        interval = max(self._own_interval, 1.0 / per_second)
+        self._next += interval - self._interval
+        self._interval = interval
+
+    def record_departure(self, now: float) -> None:
+        """Record when a call left. A hidden limiter may refuse one that follows too soon, so lateness stays lost."""
+        if self._interval > self._own_interval:
+            self._next = max(self._next, now + self._interval)
 
     def record_preparation(self, seconds: float) -> None:
         """Record how long the preparation of a call took."""
@@ -87,7 +121,7 @@ class PacedRateLimiter:
         """Return when the next call may leave, behind those that are being prepared."""
         if not self._reserved:
             return self._next
-        return max(self._next, now - self._catch_up) + self._reserved * self._interval
+        return self._first_slot(now) + self._reserved * self._interval
 
     def reserve(self, now: float) -> None:
         """Record that a call is admitted; slots that passed unused are lost."""
@@ -102,6 +136,132 @@ class PacedRateLimiter:
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
         self._reserved -= 1
-        slot = max(self._next, now - self._catch_up)
+        slot = self._first_slot(now)
         self._next = slot + self._interval
         return slot
+
+    def _first_slot(self, now: float) -> float:
+        is_slowed = self._interval > self._own_interval
+        return max(self._next, now if is_slowed else now - self._catch_up)
+
+
+class LearntLimit(NamedTuple):
+    """What is known of a hidden limiter; all rates in calls a second."""
+
+    rate: float
+    """The rate that was set last."""
+    since: float
+    """When it was set."""
+    accepted_rate: float = 0.0
+    """The highest rate at which `TRIAL` calls were accepted."""
+    refused_rate: float = math.inf
+    """The lowest rate at which a call was refused."""
+    is_found: bool = False
+    """True after the search, until the rate is searched anew."""
+    patience: int = FIRST_PATIENCE
+    """Calls that must be accepted before it is searched anew."""
+
+
+class LearntRate:
+    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate."""
+
+    def __init__(self, rate: PacedRateLimiter) -> None:
+        self.limiter = rate
+        """The own rate, which is slowed down."""
+        self._limit: LearntLimit | None = None
+        self._before_refusals: LearntLimit | None = None
+        """The limit before the present refusals in a row."""
+        self._refusals = 0
+        """Refusals in a row, without those of calls that left before the last cut."""
+        self._slowed_at = -math.inf
+        """When a call was accepted after refusals in a row, the last time."""
+        self._accepted_at: deque[float] = deque(maxlen=ENOUGH)
+        self._last_sent = -math.inf
+        """When the last accepted call left."""
+        self._accepted = 0
+        """Calls accepted at the present rate."""
+        self._measured, self._measured_since = 0, 0.0
+        """Calls accepted since the last refusal, and when that was."""
+
+    def record_acceptance(self, sent_at: float, now: float) -> None:
+        """Record a call that was not refused: raise the rate where enough of them were."""
+        if self._refusals:
+            self._slowed_at = now
+        self._refusals = 0
+        self._accepted_at.append(now)
+        self._last_sent = max(self._last_sent, sent_at)
+        self._measured += 1
+        limit = self._limit
+        if limit is None or sent_at < limit.since:
+            return
+        self._accepted += 1
+        if self._accepted >= (limit.patience if limit.is_found else TRIAL):
+            self._set(_search_higher(limit, now))
+
+    def record_refusal(self, sent_at: float, now: float) -> bool:
+        """Cut the rate after a refusal without headers; return False where it is an outage, and not a limiter."""
+        if not self._accepted_at or now - self._accepted_at[-1] > RECENT:
+            return False
+        if self._limit is not None and sent_at < self._limit.since:
+            return True  # it left before the last cut
+        if not self._refusals:
+            self._before_refusals = self._limit
+        self._refusals += 1
+        if self._refusals > MAX_CUTS:
+            is_limiter = now - self._slowed_at <= RECENT
+            if not is_limiter:
+                self._set(self._before_refusals and self._before_refusals._replace(since=now))
+            return is_limiter
+        self._set(self._cut(sent_at, now))
+        self._measured, self._measured_since = 0, now
+        return True
+
+    def _cut(self, sent_at: float, now: float) -> LearntLimit:
+        limit = self._limit
+        if limit is None:
+            own = self.limiter.per_second
+            recent = len(self._accepted_at) / max(now - self._accepted_at[0], SHORTEST_MEASURE)
+            limit = LearntLimit(own if own < math.inf else recent, now, refused_rate=own)
+        if limit.is_found:
+            is_measured = self._measured >= ENOUGH
+            seconds = max(now - self._measured_since, SHORTEST_MEASURE)
+            rate = BELOW * self._measured / seconds if is_measured else UNMEASURED_CUT * limit.rate
+            rate = min(max(rate, MAX_CUT * limit.rate), BELOW * limit.rate)
+            return limit._replace(rate=rate, since=now, patience=_longer(limit.patience))
+        # The bucket was full: a call that is refused so long after the last accepted one shows a lower rate. But half
+        # of the present one at least: after a break the time between the two shows nothing.
+        gap = sent_at - self._last_sent
+        shown = max(1.0 / gap, limit.rate / 2) if gap > 0 else math.inf
+        return _search_lower(limit, min(limit.refused_rate, shown), now)
+
+    def _set(self, limit: LearntLimit | None) -> None:
+        if limit is not None and limit.rate >= min(self.limiter.per_second, UNLIMITED_FROM):
+            limit = None
+        self._limit, self._accepted = limit, 0
+        self.limiter.slow_down(math.inf if limit is None else limit.rate)
+
+
+def _search_lower(limit: LearntLimit, refused_rate: float, now: float) -> LearntLimit:
+    """Return the limit after a refusal: between the two known rates, or half of the refused one."""
+    accepted_rate = limit.accepted_rate if limit.accepted_rate < refused_rate else 0.0
+    rate = math.sqrt(accepted_rate * refused_rate) if accepted_rate else min(limit.rate, refused_rate / 2)
+    return _end_search(LearntLimit(rate, now, accepted_rate, refused_rate, patience=_longer(limit.patience)))
+
+
+def _search_higher(limit: LearntLimit, now: float) -> LearntLimit:
+    """Return the limit after enough accepted calls: a rate between theirs and the refused one, or a step above."""
+    is_open = limit.is_found or limit.refused_rate == math.inf
+    refused_rate = limit.rate * STEP if is_open else limit.refused_rate
+    patience = limit.patience if limit.is_found else FIRST_PATIENCE
+    limit = LearntLimit(math.sqrt(limit.rate * refused_rate), now, limit.rate, refused_rate, patience=patience)
+    return limit if is_open else _end_search(limit)
+
+
+def _end_search(limit: LearntLimit) -> LearntLimit:
+    if limit.refused_rate >= limit.accepted_rate * CLOSE:
+        return limit
+    return limit._replace(rate=limit.accepted_rate * BELOW, is_found=True)
+
+
+def _longer(patience: int) -> int:
+    return min(2 * patience, MAX_PATIENCE)

@@ -10,10 +10,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.exemption import Exemption
-from rolecall.engine.throttle.learnt_rate import LearntRate
-from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
+from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.rate_limit_headers import retry_after, retry_delay, stated_wait
 
@@ -46,27 +45,25 @@ class Delay(NamedTuple):
     """The next call may not leave yet."""
 
     until: float
-    """Seconds of the run's monotonic clock; infinite when a response must come first."""
+    """Seconds of the run's monotonic clock; infinite when a response must come first. A response may shorten it."""
     reason: DelayReason
 
 
 class RouteSchedule:
     """Decides for one route; it is given the time, each call and each response. `max_wait` bounds each wait (seconds).
 
-    `rate`: the own rate, calls a second, None for unlimited; or a limiter that several routes share.
+    `rate`: the own rate; several routes may share it.
     """
 
     def __init__(
         self,
-        rate: PacedRateLimiter | LearntRate | float | None,
+        rate: LearntRate,
         *,
         max_wait: float = 900.0,
         exemption: Exemption | None = None,
         own_offset: Callable[[], float] | None = None,
     ) -> None:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
-        if not isinstance(rate, LearntRate):
-            rate = LearntRate(rate if isinstance(rate, PacedRateLimiter) else PacedRateLimiter(rate))
         self._learnt = rate
         self._rate = rate.limiter
         self._max_wait = max_wait
@@ -80,7 +77,10 @@ class RouteSchedule:
         if now < self._paused_until:
             return Delay(self._paused_until, DelayReason.REFUSED)
         opens = self.window.opens_at(now)
-        return None if opens == NOW else Delay(opens, DelayReason.ANSWER if opens == math.inf else DelayReason.WINDOW)
+        if opens == NOW:
+            return None
+        is_full = opens < math.inf and self.window.is_known
+        return Delay(opens, DelayReason.WINDOW if is_full else DelayReason.ANSWER)
 
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
@@ -94,7 +94,7 @@ class RouteSchedule:
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
         self._rate.reserve(now)
-        self.window.record_request()
+        self.window.record_request(now)
         return None
 
     def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
@@ -105,6 +105,10 @@ class RouteSchedule:
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
         return self._rate.assign_slot(now)
+
+    def record_departure(self, now: float) -> None:
+        """Record that a call that had its slot leaves now."""
+        self._rate.record_departure(now)
 
     def cancel_reservation(self) -> None:
         """Record that an admitted call could not be prepared."""
@@ -124,7 +128,7 @@ class RouteSchedule:
             self._pause_after_refusal(reply)
         elif reply.status < 500:
             self._refusals = self._unexplained = 0
-            self._learnt.record_acceptance(reply.received_at)
+            self._learnt.record_acceptance(reply.sent_at, reply.received_at)
         elif (seconds := retry_after(reply)) is not None:
             self._pause(reply.received_at, seconds)
         elif reply.status == UNAVAILABLE:
@@ -209,6 +213,7 @@ class RouteLimiter:
         except BaseException:
             self.cancel()
             raise
+        self._schedule.record_departure(now)
 
     async def _wait_in_queue(self) -> None:
         self._queued += 1
@@ -229,6 +234,10 @@ class RouteLimiter:
         self._schedule.record_response(reply, refused=refused)
         self._changed.set()
 
+    def look_anew(self) -> None:
+        """Let the first in the queue look whether it may leave now."""
+        self._changed.set()
+
     async def _wait(self, delay: Delay) -> None:
         seconds = delay.until - self._clock.now()
         if delay.reason is DelayReason.RATE:
@@ -237,7 +246,7 @@ class RouteLimiter:
         self._on_delay(delay)
         self._changed.clear()
         try:
-            async with asyncio.timeout(seconds if delay.reason is not DelayReason.ANSWER else None):
+            async with asyncio.timeout(seconds if seconds < math.inf else None):
                 await self._changed.wait()
         except TimeoutError:
             pass

@@ -24,8 +24,6 @@ USUAL_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 
 """Seconds of the windows that administrators choose."""
 USUAL_EXCESS = 1.02
 """A length up to this multiple of a usual one is not worth a question."""
-UNPROVEN = 2
-"""Windows that must be seen to begin before their ends are certain: the second one shows that the first had ended."""
 OWN_CLOCK_EXACTNESS = 0.1
 """Seconds by which the own clock is wrong where it is set by the network."""
 
@@ -72,7 +70,6 @@ class ServerClock:
         self._refused: ClockOffsetBounds | None = None
         """From refusals alone."""
         self._wrong_ends = 0
-        self._doubted_windows = UNPROVEN
         self._wrong_end_at = -math.inf
         self._last_whole_reset: float | None = None
         self._has_fractions = False
@@ -88,16 +85,6 @@ class ServerClock:
     def longest_window(self) -> float:
         """Seconds after which a window has ended, whenever it began; infinite while no length is assumed."""
         return math.inf if self._length is None or not self._guessing else self._length * (1 + DRIFT)
-
-    @property
-    def is_guess_unconfirmed(self) -> bool:
-        """True while the end of a window is a guess that no second window has confirmed."""
-        return self._starts is not None and not self._confirmed
-
-    @property
-    def is_end_uncertain(self) -> bool:
-        """True while one call should go alone into a new window."""
-        return self.is_guess_unconfirmed or self._doubted_windows > 0
 
     def is_date_doubtful(self, own_offset: float | None) -> bool:
         """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
@@ -127,7 +114,6 @@ class ServerClock:
         if self._uses_date:
             seen = ClockOffsetBounds(date - received_at, date + 1.0 - sent_at, received_at)
             if self._coarse is not None and (before := self._coarse.widened(received_at)).distance(seen) > TOLERANCE:
-                self._doubted_windows = max(self._doubted_windows, 1)
                 self._may_question_date = self._was_date_set_back = seen.high < before.low
             self._coarse = seen if self._coarse is None else self._coarse.narrowed(seen)
 
@@ -146,7 +132,6 @@ class ServerClock:
     def record_window_start(self, reset_at: float, sent_at: float, received_at: float) -> None:
         """Learn from the response to the call that opened a window which ends at `reset_at`."""
         seen = ClockOffsetBounds(reset_at - received_at, reset_at + self.reset_precision - sent_at, received_at)
-        self._doubted_windows = max(0, self._doubted_windows - 1)
         before, self._openings = self._openings, seen
         is_first = before is None or self._length is None
         if before is not None:
@@ -190,8 +175,9 @@ class ServerClock:
             return  # it was in flight beside the first one
         self._wrong_end_at = received_at
         self._wrong_ends += 1
-        self._doubted_windows = UNPROVEN
-        if self._wrong_ends > 1 and self._uses_date and self._refused is not None:
+        if self._confirmed and self._wrong_ends == 1:
+            self._confirmed, self._openings, self._coarse = False, None, None  # the length was right: a clock was set
+        elif self._wrong_ends > 1 and self._uses_date and self._refused is not None:
             self._distrust_date(self._refused)
         else:
             self.drop_guess()
@@ -210,7 +196,6 @@ class ServerClock:
     def drop_guess(self) -> None:
         """Drop the guess of the window's length for good: from now on only the coarse bounds count."""
         self._guessing = False
-        self._doubted_windows = max(self._doubted_windows, 1)
 
     def to_local(self, server_time: float, now: float) -> float | None:
         """Return the moment of our clock by which the server's has surely reached `server_time`; None if unknown."""
@@ -232,7 +217,6 @@ class ServerClock:
     def _distrust_date(self, coarse: ClockOffsetBounds | None) -> None:
         self._uses_date, self._coarse = False, coarse
         self._length, self._guessing, self._confirmed = None, True, False
-        self._doubted_windows = UNPROVEN
         if coarse is not None and self._openings is not None:
             self._guess_length(coarse)
 

@@ -4,15 +4,17 @@ Rocket.Chat counts calls in a window that starts with the first call after the o
 too. The fastest correct client sends the whole remainder at once and waits for the reset. Several instances behind
 a balancer count each on its own. Windows are distinguished by their resets, and a call is only sent while every known
 window has room for it, because it may reach any instance.
+
+The first call into a new window goes alone: the server's clock may have been set back, and then the old window goes on.
+That costs no time, because the new window begins with this call.
 """
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rolecall.engine.throttle.exemption import Exemption
 from rolecall.engine.throttle.server_clock import TOLERANCE, ServerClock
-from rolecall.engine.throttle.shared_window import SharedWindowDetector
+from rolecall.engine.throttle.window_signs import Exemption, SharedWindowDetector
 from rolecall.models import NoReply, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import MAX_WINDOW, Limits, parse_limits, server_date, stated_wait
@@ -21,6 +23,8 @@ SAME_WINDOW = 0.1
 """Seconds by which the resets of one window may differ between responses (each is computed anew)."""
 SAFETY = 0.002
 """Seconds to wait beyond a reset."""
+SCOUT_TIMEOUT, ROUND_TRIPS = 1.0, 2.0
+"""Seconds, and round trips, after which another call follows one that went alone and is not answered yet."""
 NOW = -math.inf
 """Opening time of a window that has room."""
 
@@ -66,6 +70,8 @@ class FixedWindowTracker:
         self._has_learnt = False
         self._limit: int | None = None
         self._sent_since_reset = 0
+        self._last_request_at = -math.inf
+        self._round_trip = 0.0
         self._is_probing = False
         self._is_questioning = False
         self.calls = 0
@@ -89,6 +95,11 @@ class FixedWindowTracker:
         ends_in = max(0.0, ends - now) if ends < math.inf else length or 0.0
         return RateLimitStatus(self._limit, length, max(0, window.left - self._in_flight), ends_in)
 
+    @property
+    def is_known(self) -> bool:
+        """True while a response has shown the window that is open."""
+        return bool(self._windows)
+
     def opens_at(self, now: float) -> float:
         """Return when the next call may leave: NOW, a moment of our clock, or infinity: a response decides."""
         if self._exemption.is_proven or (self._has_learnt and self._limit is None):
@@ -96,11 +107,18 @@ class FixedWindowTracker:
         self._drop_ended(now)
         if self._windows:
             return self._opens_in_known_windows(now)
-        # No window is known, or a new one without a response yet: assume the limit of the last one. One call leaves
-        # alone where the end of the old window is not certain, or where other clients use the new one too.
-        certain = self._limit is not None and not self._clock.is_end_uncertain and not self._sharing.is_shared
-        room = (self._limit or 0) - self._sent_since_reset if certain else 0
-        return NOW if room > 0 or self._in_flight == 0 else math.inf
+        return self._opens_in_new_window(now)
+
+    def _opens_in_new_window(self, now: float) -> float:
+        """Return when a call may leave into a window that no response has shown yet."""
+        if self._in_flight == 0:
+            return NOW
+        if self._limit is None or self._sharing.is_shared or self._sent_since_reset >= self._limit:
+            return math.inf
+        if self._last_ended is not None and self._in_flight < self._last_ended.left:
+            return NOW  # they fit into the old window too
+        overdue_at = self._last_request_at + max(SCOUT_TIMEOUT, ROUND_TRIPS * self._round_trip)
+        return NOW if overdue_at <= now else overdue_at
 
     def _opens_in_known_windows(self, now: float) -> float:
         full = [window for window in self._windows if window.left <= self._in_flight]
@@ -119,8 +137,9 @@ class FixedWindowTracker:
         """True where one call may be refused: "wait N seconds" shows whether `Date` is of the limiter's clock."""
         return self._clock.is_date_doubtful(self._own_offset() if self._own_offset is not None else None)
 
-    def record_request(self) -> None:
+    def record_request(self, now: float) -> None:
         """Count a call that leaves."""
+        self._last_request_at = now
         if self._in_flight == 0 and self._windows and any(window.left <= 0 for window in self._windows):
             self._is_questioning = self._questions_date
             self._clock.record_question()
@@ -148,6 +167,7 @@ class FixedWindowTracker:
             if reply.maybe_sent:  # the server may have counted it
                 self._windows = [window._replace(left=window.left - 1) for window in self._windows]
             return
+        self._round_trip = reply.received_at - reply.sent_at
         refused = refused or reply.status == TOO_MANY_REQUESTS
         if refused:
             self._exemption.record_refusal()
@@ -249,8 +269,9 @@ def _is_same(window: WindowState, limits: Limits) -> bool:
 def _shows_no_limit(reply: Reply, *, is_first: bool) -> bool:
     """Return whether a response without usable headers shows that Rocket.Chat does not limit this account.
 
-    Once a limit is known, only a 200 of Rocket.Chat shows it: proxies and schema errors send no headers either.
+    Only its own JSON shows it: pages and JSON of proxies have no such headers either. Once a limit is known, only its
+    success: schema errors have none.
     """
     if is_first:
-        return reply.status < TOO_MANY_REQUESTS
-    return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and reply.body[:1] == b"{"
+        return reply.status < TOO_MANY_REQUESTS and b'"success":' in reply.body
+    return reply.status == 200 and "X-RateLimit-Limit" not in reply.headers and b'"success":true' in reply.body

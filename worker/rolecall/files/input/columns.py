@@ -47,9 +47,16 @@ COLUMN_ALIASES = {
         ("roomname", "groupname", "channelname", "room.name", "#name", "room", "group", "channel"), ColumnRole.ROOM_NAME
     ),
     **dict.fromkeys(("username", "u.username", "user.username", "@name", "user"), ColumnRole.USERNAME),
+    # German
+    **dict.fromkeys(("raumid", "gruppenid", "kanalid"), ColumnRole.ROOM),
+    **dict.fromkeys(("benutzerid", "nutzerid"), ColumnRole.USER),
+    **dict.fromkeys(("raumname", "gruppenname", "kanalname", "raum", "gruppe", "kanal"), ColumnRole.ROOM_NAME),
+    **dict.fromkeys(("benutzername", "nutzername", "benutzer", "nutzer"), ColumnRole.USERNAME),
 }
 """The known column names, as `normalise_name` returns them."""
-VAGUE_NAMES = frozenset(("room", "group", "channel", "user"))
+VAGUE_NAMES = frozenset(
+    ("room", "group", "channel", "user", "raum", "gruppe", "kanal", "benutzer", "nutzer"),
+)
 """Names of columns that count only where no other column has the name."""
 _ends_in_id = re.compile(r"ids?\W*\Z").search
 _NOT_COUNTED = re.compile(rf"[\s_\-{INVISIBLE}]+")

@@ -10,7 +10,7 @@ from rolecall.files.input.csv_dialect import DELIMITERS, CsvDialect, CsvRecord, 
 from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row, trim, without_sign
 from rolecall.files.input.source import Source
 from rolecall.files.output.csv_sanitiser import parse_id_cell
-from rolecall.models import BadRow, Row, row_from_values
+from rolecall.models import BadRow, JobRow, row_from_values
 
 _is_plain_name = re.compile(r"[^\W_](?:[\w .-]*\w)?").fullmatch
 """Match a name that needs no trimming and has no sign. A fast path."""
@@ -18,7 +18,7 @@ _is_rule = re.compile(r"\s*(?:[:=+-]{3,}\s*)?").fullmatch
 """Match a cell of the line that a drawn table has under its header."""
 
 
-def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[Row | BadRow]:
+def read_csv_rows(source: Source, dialect: CsvDialect) -> Iterator[JobRow]:
     """Yield the rows, without blank ones. Raises JobFileError if the file is broken."""
     header = dialect.header
     room, user, width = header.room_index, header.user_index, header.width
@@ -51,7 +51,7 @@ def _unboxed(records: CsvRecords) -> Iterator[CsvRecord]:
         yield CsvRecord(line, [cell.strip() for cell in cells[1:-1]], problem)
 
 
-def _parse_unusual_row(record: CsvRecord, dialect: CsvDialect) -> Row | BadRow | None:
+def _parse_unusual_row(record: CsvRecord, dialect: CsvDialect) -> JobRow | None:
     """Return a row that is not simple: short, long, with names, or with ids that must be trimmed or rejected.
 
     None for a row that is blank, or a line under the header of a drawn table.

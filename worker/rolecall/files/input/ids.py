@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from rolecall.models import MAX_ID_LENGTH, BadRow, Json, Row
+from rolecall.models import MAX_ID_LENGTH, BadRow, JobRow, Json, NamedRow, Row
 from rolecall.text import UNSAFE
 
 INVISIBLE = (
@@ -26,12 +26,8 @@ _is_spreadsheet_error = re.compile(
 ).fullmatch
 
 BAD_ROW_REASONS = {
-    "missing_room_id": "The row has no roomId: fill it in, or delete the row.",
-    "missing_user_id": "The row has no userId: fill it in, or delete the row.",
-    "room_name_only": "The row has the room's name and no id: 'rolecall find' writes a job file with ids. If it is an "
-    "id, call the column roomId.",
-    "user_name_only": "The row has the user's name and no id: 'rolecall find' writes a job file with ids. If it is an "
-    "id, call the column userId.",
+    "missing_room_id": "The row has no room: fill in its id or its name, or delete the row.",
+    "missing_user_id": "The row has no user: fill in the id or the username, or delete the row.",
     "not_text": "An id must be text in quotes: a JSON number may already have lost digits.",
     "room_id_too_long": "The roomId is longer than 256 characters: two cells have probably run together.",
     "user_id_too_long": "The userId is longer than 256 characters: two cells have probably run together.",
@@ -71,11 +67,10 @@ def trim(text: str) -> str:
     return text if _VISIBLE(text) else text.strip(_AROUND)
 
 
-def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> Row | BadRow:
+def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> JobRow:
     """Return the row of these words. `given` are the ids as a report shows them, where they differ from `words`.
 
-    A word that begins with `#` (room) or `@` (user) is a name. A row without an id keeps its name, so that it can be
-    looked up, and is unusable until then.
+    A word that begins with `#` (room) or `@` (user) is a name.
     """
     room_id, user_id, room_name, username = map(trim, words)
     room_id, room_name = _split_name(room_id, room_name, "#")
@@ -87,9 +82,7 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
             return BadRow(line, room, user, reason, message, extra)
     if room_id and user_id:
         return Row(line, room_id, user_id, extra, room_name, username)
-    reason = "user_name_only" if room_id else "room_name_only"
-    room, user = (given or words)[:2]
-    return BadRow(line, room, user, reason, BAD_ROW_REASONS[reason], extra, room_name, username)
+    return NamedRow(line, room_id, user_id, extra, room_name, username)
 
 
 def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:

@@ -17,11 +17,11 @@ from rolecall.files.input.json_rows import read_json_document, read_json_lines, 
 from rolecall.files.input.json_values import parse_json
 from rolecall.files.input.open_source import open_source
 from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, Source, Warn, count_lines, ignore_warning
-from rolecall.models import BadRow, Json, Row
+from rolecall.models import JobRow, Json
 
 _starts_nested_array = re.compile(r"\[\s*[\[{]").match
 
-ReadRows = Callable[[], Iterator[Row | BadRow]]
+ReadRows = Callable[[], Iterator[JobRow]]
 
 
 class ReadOptions(NamedTuple):
@@ -56,7 +56,7 @@ class Job:
             return self._source.digest
         return hashlib.sha256("\0".join((self._source.digest, *self._options)).encode()).hexdigest()
 
-    def rows(self) -> Iterator[Row | BadRow]:
+    def rows(self) -> Iterator[JobRow]:
         """Yield the rows from the first; may be called again.
 
         Raises JobFileError if the file is broken, and at its end if it has no rows at all.

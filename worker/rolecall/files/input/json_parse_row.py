@@ -9,7 +9,7 @@ import orjson
 from rolecall.files.input.columns import DEFAULT_ROLES, VAGUE_NAMES, ColumnRole, ColumnRoles, normalise_name
 from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row
 from rolecall.files.input.json_shapes import RepeatedKeys, nested_role
-from rolecall.models import BadRow, Json, Row, row_from_values
+from rolecall.models import BadRow, JobRow, Json, Row, row_from_values
 
 MAX_REPEATED_SIZE = 16 * 1024 * 1024
 """Bytes of further values that the rows of one object have together."""
@@ -42,13 +42,13 @@ class _Subject(NamedTuple):
     name: str
 
 
-def parse_row(element: Json, line: int) -> Row | BadRow:
+def parse_row(element: Json, line: int) -> JobRow:
     """Return the only row in one JSON value; `line` is its place in the file."""
     rows = parse_rows(element, line)
     return rows[0] if len(rows) == 1 else _bad_row(line, None, None, "not_text", {})
 
 
-def parse_rows(element: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES) -> Sequence[Row | BadRow]:
+def parse_rows(element: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES) -> Sequence[JobRow]:
     """Return the rows in one JSON value: one, or one for each room or user of a list in it."""
     if isinstance(element, dict):
         return _parse_object(element, line, roles)
@@ -91,7 +91,7 @@ def _simple_pair(line: int, room: Json, user: Json, extra: dict[str, Json]) -> R
     return None
 
 
-def _parse_object(element: dict[str, Json], line: int, roles: ColumnRoles) -> Sequence[Row | BadRow]:
+def _parse_object(element: dict[str, Json], line: int, roles: ColumnRoles) -> Sequence[JobRow]:
     rooms, users, extra = _sort_values(element, roles)
     room, user = rooms.ids[0] if rooms.ids else None, users.ids[0] if users.ids else None
     if extra and not _is_reportable(extra):
@@ -138,7 +138,7 @@ def _sort_values(element: dict[str, Json], roles: ColumnRoles) -> tuple[_Values,
 
 def _combine(
     line: int, rooms: Sequence[_Subject], users: Sequence[_Subject], extra: dict[str, Json]
-) -> Sequence[Row | BadRow]:
+) -> Sequence[JobRow]:
     if len(rooms) == len(users) == 1:
         (room, room_name), (user, username) = rooms[0], users[0]
         if is_simple_id(room) and is_simple_id(user) and not (room_name or username):

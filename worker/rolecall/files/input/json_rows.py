@@ -10,10 +10,10 @@ from rolecall.files.input.json_parse_row import parse_rows, simple_row
 from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_problem, find_json_problem, row_elements
 from rolecall.files.input.json_values import parse_json, stream_json
 from rolecall.files.input.source import LineReader, Source
-from rolecall.models import BadRow, Json, Row
+from rolecall.models import BadRow, JobRow, Json
 
 
-def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[Row | BadRow]:
+def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of arrays and other documents; `line` is the place among all elements. Raises JobFileError."""
     place = 0
     for value in stream_json(source, roles):
@@ -28,7 +28,7 @@ def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iter
             yield from parse_rows(element, place, roles)
 
 
-def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[Row | BadRow]:
+def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of a JSONL file. Raises JobFileError if the first line is not a row, or a line is not text."""
     lines = LineReader(source)
     first = True
@@ -58,9 +58,7 @@ def read_json_lines(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Itera
             yield from parse_rows(element, number, roles)
 
 
-def read_json_document(
-    source: Source, value: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES
-) -> Iterator[Row | BadRow]:
+def read_json_document(source: Source, value: Json, line: int, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:
     """Yield the rows of a file that is one JSON object, which starts in `line`. Raises JobFileError.
 
     If the object is no row itself, `Row.line` is the place among the rows in it.

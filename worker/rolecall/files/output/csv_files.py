@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from rolecall.files.output.csv_sanitiser import YES_NO, csv_writer, id_cell, text_cell
+from rolecall.file_access import Target
+from rolecall.files.output.csv_sanitiser import RFC_4180, YES_NO, csv_writer, id_cell, name_cell, text_cell
 from rolecall.files.output.text_files import replace_atomically
-from rolecall.models import RoleAssignment
+from rolecall.models import CsvStyle, RoleAssignment
 
-VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why")
+VERIFY_COLUMNS = ("line", "roomId", "userId", "outcome", "reason", "hasRole", "finding", "why", "roomName", "username")
 FIND_COLUMNS = ("roomId", "userId", "roomName", "userName", "fullName", "roles", "active")
-MAX_NAME_CELL_LENGTH = 300
-"""Characters."""
 
 
 def write_find_csv(file: TextIO, rows: Iterable[RoleAssignment]) -> None:
@@ -28,7 +26,7 @@ def _find_cells(row: RoleAssignment) -> list[str]:
     return [
         id_cell(row.room_id),
         id_cell(row.user_id),
-        *(text_cell(name, limit=MAX_NAME_CELL_LENGTH) for name in names),
+        *map(name_cell, names),
         YES_NO[row.active],
     ]
 
@@ -46,13 +44,15 @@ class VerifyCsvRow(NamedTuple):
     """None if it could not be read."""
     finding: str
     why: str
+    room_name: str = ""
+    username: str = ""
 
 
 @contextmanager
-def verify_csv(path: Path) -> Iterator[Callable[[VerifyCsvRow], object]]:
+def verify_csv(path: Target, style: CsvStyle = RFC_4180) -> Iterator[Callable[[VerifyCsvRow], object]]:
     """Open `verify.csv` for writing; it replaces `path` when the block ends without an error. Raises OSError."""
     with replace_atomically(path) as file:
-        writer = csv_writer(file)
+        writer = csv_writer(file, style)
         writer.writerow(VERIFY_COLUMNS)
         yield lambda row: writer.writerow(_verify_cells(row))
 
@@ -67,4 +67,6 @@ def _verify_cells(row: VerifyCsvRow) -> list[str | int | None]:
         YES_NO[row.has_role],
         row.finding,
         text_cell(row.why),
+        name_cell(row.room_name),
+        name_cell(row.username),
     ]

@@ -7,11 +7,14 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
-from rolecall.models import Json
+from rolecall.models import CsvStyle, Json
 from rolecall.text import sanitise
 
 MAX_ID_CELL_LENGTH = 300
 """Characters. More than MAX_ID_LENGTH, so that an id that was too long is still too long after it was cut."""
+RFC_4180 = CsvStyle()
+MAX_NAME_CELL_LENGTH = 300
+"""Characters."""
 LINE_END = "\r\n"
 YES_NO = {True: "yes", False: "no", None: ""}
 """The cell of a fact that may be unknown."""
@@ -22,14 +25,18 @@ _FORMULA = f"[{_BLANKS}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 _starts_formula = re.compile(rf"[\t\r]|{_FORMULA}").match
 _starts_escaped_formula = re.compile(rf"'+{_FORMULA}").match
 _has_separator = re.compile("[;\t|\r\n]").search
+_has_any_separator = re.compile("[,;\t|\r\n]").search
 _GAP = " \x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 """Blanks that are no separators. Possessive quantifiers keep long runs of them from taking quadratic time."""
 _LATER_FORMULA = rf"'*+[{_GAP}]*+[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _AFTER_SEPARATOR = rf'(?<=[;\t|\r\n])([{_GAP}"]*+)'
+_AFTER_ANY_SEPARATOR = rf'(?<=[,;\t|\r\n])([{_GAP}"]*+)'
 _replace_later_formula = re.compile(f"{_AFTER_SEPARATOR}(?={_LATER_FORMULA})").sub
 """Find the place for an apostrophe inside a cell: after a separator at which another program may split the line, before
 a formula. Quotes around the cell do not stop such a program, because the cell is not the first of the line."""
-_replace_escaped_formula = re.compile(f"{_AFTER_SEPARATOR}'(?={_LATER_FORMULA})").sub
+_replace_any_later_formula = re.compile(f"{_AFTER_ANY_SEPARATOR}(?={_LATER_FORMULA})").sub
+"""For ids, and for files in which the comma is no delimiter: another program may split a line at it."""
+_replace_escaped_formula = re.compile(f"{_AFTER_ANY_SEPARATOR}'(?={_LATER_FORMULA})").sub
 
 _QUOTES = ('""', "``", "\u201c\u201d", "\u201e\u201c", "\u201e\u201d", "\u201d\u201d", "\u00ab\u00bb", "\u00bb\u00ab")
 _SINGLE_QUOTES = ("\u2018\u2019", "\u201a\u2018", "\u201a\u2019", "\u2039\u203a")
@@ -55,7 +62,7 @@ class CsvWriter(Protocol):
 class _LineEndWriter:
     """Writes lines that end in QUOTED_CHARACTERS with LINE_END in its place."""
 
-    QUOTED_CHARACTERS = ";\t|" + LINE_END
+    QUOTED_CHARACTERS = ",;\t|" + LINE_END
     """The csv module quotes every cell that contains the delimiter, a quote or a character of its line terminator."""
 
     def __init__(self, file: TextIO) -> None:
@@ -67,12 +74,31 @@ class _LineEndWriter:
         return self._write(line[: -self._length] + LINE_END)
 
 
-def csv_writer(file: TextIO) -> CsvWriter:
-    """Return a CSV writer as in RFC 4180 (comma, CRLF); it does not sanitise cells.
+class _CommaGuard:
+    """Writes records of a file in which the comma is no delimiter: a formula after a comma gets an apostrophe."""
 
-    It quotes every cell that a program with another delimiter (`;`, tab, `|`) would split.
+    def __init__(self, writer: CsvWriter) -> None:
+        self._writer = writer
+
+    def writerow(self, row: Iterable[Any], /) -> object:
+        """Write one record."""
+        return self._writer.writerow([_guard_commas(cell) if isinstance(cell, str) else cell for cell in row])
+
+
+def csv_writer(file: TextIO, style: CsvStyle = RFC_4180) -> CsvWriter:
+    """Return a CSV writer as in RFC 4180 (comma, CRLF), or in another style; it does not sanitise cells.
+
+    It quotes every cell that a program with another delimiter (comma, `;`, tab, `|`) would split.
     """
-    return csv.writer(_LineEndWriter(file), lineterminator=_LineEndWriter.QUOTED_CHARACTERS)
+    if style.has_bom:
+        file.write("\ufeff")
+    lines, ending = _LineEndWriter(file), _LineEndWriter.QUOTED_CHARACTERS
+    writer = csv.writer(lines, delimiter=style.delimiter, lineterminator=ending)
+    return writer if style.delimiter == "," else _CommaGuard(writer)
+
+
+def _guard_commas(cell: str) -> str:
+    return _replace_any_later_formula(_guard_unless_guarded, cell) if "," in cell else cell
 
 
 def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
@@ -88,6 +114,13 @@ def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
     return f"'{text}" if _starts_formula(text) else text
 
 
+def name_cell(name: str) -> str:
+    """Return the name of a room or a user as a safe CSV cell."""
+    if name.isalnum() and name.isascii():  # a fast path
+        return name
+    return text_cell(name, limit=MAX_NAME_CELL_LENGTH)
+
+
 def id_cell(text: str) -> str:
     """Return an id as a safe CSV cell; `parse_id_cell` returns the id again.
 
@@ -96,7 +129,7 @@ def id_cell(text: str) -> str:
     if text.isalnum() and text.isascii() and len(text) <= MAX_ID_CELL_LENGTH:  # as Rocket.Chat's own ids are
         return text
     text = sanitise(text, limit=MAX_ID_CELL_LENGTH)
-    cell = _replace_later_formula(r"\1'", text) if _has_separator(text) else text
+    cell = _replace_any_later_formula(r"\1'", text) if _has_any_separator(text) else text
     return f"'{cell}" if _starts_formula(cell) or parse_id_cell(cell) != text else cell
 
 
@@ -110,7 +143,7 @@ def parse_id_cell(cell: str) -> str:
         cell = quoted[1] if quoted else cell[1:] or cell
     elif cell and not cell[0].isalnum() and (match := _unwrap_cell(cell)):
         cell = match[match.lastindex or 0]
-    return _replace_escaped_formula(r"\1", cell) if _has_separator(cell) else cell
+    return _replace_escaped_formula(r"\1", cell) if _has_any_separator(cell) else cell
 
 
 def _guard_unless_guarded(match: re.Match[str]) -> str:

@@ -1,9 +1,11 @@
 """Metrics of the last run in Prometheus' text format, for node_exporter's textfile collector."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rolecall.file_access import in_open_directory
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.text import sanitise
 
@@ -41,7 +43,7 @@ class Metric(NamedTuple):
 def is_foreign_file(path: Path) -> bool:
     """Return whether there is something at `path` that `write_metrics` has not written."""
     try:
-        with path.open("rb") as file:
+        with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), "rb") as file:  # noqa: PTH123
             return not file.read(len(_FILE_START)).startswith(_FILE_START)
     except FileNotFoundError:
         return False

@@ -1,11 +1,12 @@
 """The reports of a run: every row in `report.csv` (and JSON), the rows worth another run in `retry.csv`."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
+from rolecall.file_access import Folder, Target
 from rolecall.files.doubt_columns import DOUBT_COLUMNS, RunTarget, doubt_cells
 from rolecall.files.input.columns import unique_name
 from rolecall.files.output.csv_sanitiser import (
@@ -14,10 +15,11 @@ from rolecall.files.output.csv_sanitiser import (
     CsvWriter,
     csv_writer,
     id_cell,
+    name_cell,
     text_cell,
 )
 from rolecall.files.output.text_files import format_json, replace_atomically, replace_surrogates
-from rolecall.models import OUTCOMES, Json, Result
+from rolecall.models import OUTCOMES, CsvStyle, Json, Result
 from rolecall.text import rfc3339, sanitise
 
 REPORT_COLUMNS = (
@@ -34,10 +36,15 @@ REPORT_COLUMNS = (
     "finishedAt",
     "durationMs",
     "evidence",
+    "roomName",
+    "username",
 )
 RETRY_COLUMNS = ("roomId", "userId")
 MAX_MESSAGE_CELL_LENGTH = 2_000
 """Characters."""
+
+_is_plain = re.compile("(?:[A-Za-z0-9][A-Za-z0-9._-]*+)?+(?:,(?:[A-Za-z0-9][A-Za-z0-9._-]*+)?+)*+").fullmatch
+"""Match cells, with commas between them, that are written as they are: each is empty or begins like a word."""
 
 WriteResult = Callable[[Result], object]
 ExtraReport = Callable[[TextIO], AbstractContextManager[WriteResult]]
@@ -54,6 +61,8 @@ class ReportFiles(NamedTuple):
     retry: bool = True
     doubts_of: RunTarget | None = None
     """The run whose doubts `retry.csv` carries, in columns of their own; None where no row is in doubt."""
+    style: CsvStyle = CsvStyle()
+    """Of the CSV files."""
 
 
 _ONLY_CSV = ReportFiles()
@@ -61,7 +70,7 @@ _ONLY_CSV = ReportFiles()
 
 @contextmanager
 def open_reports(
-    folder: Path, extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
+    folder: Folder, extra_columns: Sequence[str], files: ReportFiles = _ONLY_CSV
 ) -> Iterator[Callable[[Iterable[Result]], None]]:
     """Open `report.csv` and the other `files` of a run in `folder`; the value writes results into all of them.
 
@@ -72,13 +81,13 @@ def open_reports(
     """
     with ExitStack() as reports:
         writers = [reports.enter_context(_extra_report(folder / name, report)) for name, report in files.extra.items()]
-        writers.append(reports.enter_context(_csv_report(folder / "report.csv", extra_columns)))
+        writers.append(reports.enter_context(_csv_report(folder / "report.csv", extra_columns, files.style)))
         if "jsonl" in files.formats:
             writers.append(reports.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
         if "json" in files.formats:
             writers.append(reports.enter_context(_json_report(folder / "report.json", extra_columns)))
         if files.retry:
-            writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns, files.doubts_of)))
+            writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns, files)))
 
         def write(results: Iterable[Result]) -> None:
             for result in results:
@@ -103,13 +112,13 @@ def belongs_in_retry_csv(result: Result) -> bool:
 
 
 @contextmanager
-def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _csv_report(path: Target, extra_columns: Sequence[str], style: CsvStyle) -> Iterator[WriteResult]:
     with replace_atomically(path) as file:
-        writer = csv_writer(file)
+        writer = csv_writer(file, style)
         writer.writerow(map(text_cell, report_header(REPORT_COLUMNS, extra_columns)))
 
         def write(result: Result) -> None:
-            line = usual_csv_line(result, extra_columns)
+            line = usual_csv_line(result, extra_columns) if style.delimiter == "," else None
             if line is None:
                 writer.writerow(csv_cells(result, extra_columns))
             else:
@@ -119,14 +128,14 @@ def _csv_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResul
 
 
 @contextmanager
-def _jsonl_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _jsonl_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     names = report_header(REPORT_COLUMNS, extra_columns)
     with replace_atomically(path) as file:
         yield lambda result: file.write(_json_object(result, names, extra_columns) + "\n")
 
 
 @contextmanager
-def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
+def _json_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteResult]:
     names = report_header(REPORT_COLUMNS, extra_columns)
     separator = "[\n"
     with replace_atomically(path) as file:
@@ -141,14 +150,15 @@ def _json_report(path: Path, extra_columns: Sequence[str]) -> Iterator[WriteResu
 
 
 @contextmanager
-def _extra_report(path: Path, report: ExtraReport) -> Iterator[WriteResult]:
+def _extra_report(path: Target, report: ExtraReport) -> Iterator[WriteResult]:
     with replace_atomically(path) as file, report(file) as write:
         yield write
 
 
 @contextmanager
-def _retry_report(path: Path, extra_columns: Sequence[str], doubts_of: RunTarget | None) -> Iterator[WriteResult]:
+def _retry_report(path: Target, extra_columns: Sequence[str], files: ReportFiles) -> Iterator[WriteResult]:
     """Write `retry.csv`, which is created with its first row."""
+    doubts_of = files.doubts_of
     names = [*report_header(RETRY_COLUMNS, extra_columns), *(DOUBT_COLUMNS if doubts_of else ())]
     writer: CsvWriter | None = None
     with ExitStack() as opened:
@@ -158,7 +168,7 @@ def _retry_report(path: Path, extra_columns: Sequence[str], doubts_of: RunTarget
             if not belongs_in_retry_csv(result):
                 return
             if writer is None:
-                writer = csv_writer(opened.enter_context(replace_atomically(path)))
+                writer = csv_writer(opened.enter_context(replace_atomically(path)), files.style)
                 writer.writerow(map(text_cell, names))
             doubt = doubt_cells(result, doubts_of) if doubts_of else ()
             ids = (id_cell(result.room_id), id_cell(result.user_id))
@@ -170,29 +180,26 @@ def _retry_report(path: Path, extra_columns: Sequence[str], doubts_of: RunTarget
 
 
 def usual_csv_line(result: Result, extra_columns: Sequence[str]) -> str | None:
-    """Return the line of `csv_cells` for a row of ASCII letters and digits without a message; None for any other row.
+    """Return the line of `csv_cells` for a row without a message and with plain texts only; None for any other row.
 
-    Cells of most rows are such. They need neither quotes nor a check for formulas, which takes half of the time.
+    Most rows are such. Their cells need neither quotes nor a check for formulas, which takes half of the time.
     """
     line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took = result[:12]
-    words, ids = reason + result.evidence, room + user
-    if error_type or message or len(ids) > MAX_ID_CELL_LENGTH or not (ids.isalnum() and ids.isascii()):
+    if error_type or message:
         return None
-    if words and not (words.isidentifier() and words.isascii()):
-        return None
-    further = ""
+    names = f"{result.evidence},{result.room_name},{result.username}"
     for column in extra_columns:
         value = result.extra.get(column)
-        if not value and value in (None, ""):
-            further += ","
-        elif type(value) is str and value.isalnum() and value.isascii():
-            further += f",{value}"
-        else:
+        if value is not None and type(value) is not str:
             return None
+        names += f",{value or ''}"
+    texts = f"{room},{user},{reason},{names}"
+    if len(texts) > MAX_ID_CELL_LENGTH or not _is_plain(texts) or texts.count(",") != 5 + len(extra_columns):
+        return None
     return (
         f"{'' if line is None else line},{room},{user},{outcome},{reason},{'' if status is None else status},,,"
         f"{attempts},{rfc3339(started) or ''},{rfc3339(finished) or ''},{'' if took is None else took},"
-        f"{result.evidence}{further}{LINE_END}"
+        f"{names}{LINE_END}"
     )
 
 
@@ -212,6 +219,8 @@ def csv_cells(result: Result, extra_columns: Sequence[str]) -> list[str | int | 
         rfc3339(result.finished_at),
         result.duration_ms,
         result.evidence,
+        name_cell(result.room_name),
+        name_cell(result.username),
         *_extra_cells(result, extra_columns),
     ]
 
@@ -236,6 +245,8 @@ def _json_object(result: Result, names: Sequence[str], extra_columns: Sequence[s
         rfc3339(result.finished_at),
         result.duration_ms,
         result.evidence,
+        replace_surrogates(result.room_name),
+        replace_surrogates(result.username),
         *map(result.extra.get, extra_columns),
     )
     return format_json(dict(zip(names, values, strict=True)))

@@ -4,12 +4,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import orjson
 
+from rolecall.file_access import DirectoryFile, Target, in_open_directory
 from rolecall.models import Json, RolecallError
 from rolecall.text import REPLACEMENT, UNSAFE
 
@@ -49,42 +49,37 @@ class SymlinkError(OSError, RolecallError):
 
 
 @contextmanager
-def replace_atomically(path: Path, *, mode: int = 0o600) -> Iterator[TextIO]:
-    """Open a UTF-8 text file that replaces `path`, with this mode, when the block ends without an error.
+def replace_atomically(target: Target, *, mode: int = 0o600) -> Iterator[TextIO]:
+    """Open a UTF-8 text file that replaces `target`, with this mode, when the block ends without an error.
 
-    Line breaks are written as given. If the block raises, `path` is unchanged. Raises SymlinkError if `path` is a
+    Line breaks are written as given. If the block raises, `target` is unchanged. Raises SymlinkError if `target` is a
     symbolic link, and OSError.
     """
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _require_no_symlink(path, folder)
-        temporary = f".{path.name}.{os.urandom(8).hex()}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
+    with in_open_directory(target) as file:
+        _require_no_symlink(file)
+        temporary = file.beside(f".{file.name}.{os.urandom(8).hex()}.tmp")
+        descriptor = temporary.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor
-                yield file
-                file.flush()
+            with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
+                yield stream
+                stream.flush()
                 os.fchmod(descriptor, mode)  # independent of the umask
                 os.fsync(descriptor)
-            _require_no_symlink(path, folder)
-            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            _require_no_symlink(file)
+            temporary.rename(file.name)
         except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)
+            temporary.unlink(missing_ok=True)
             raise
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        os.fsync(file.directory.descriptor)
 
 
-def write_json(path: Path, value: Json) -> None:
+def write_json(target: Target, value: Json) -> None:
     """Write `value` atomically as indented JSON. Raises OSError."""
-    with replace_atomically(path) as file:
+    with replace_atomically(target) as file:
         file.write(format_json(value, indent=True) + "\n")
 
 
-def _require_no_symlink(path: Path, folder: int) -> None:
-    with suppress(FileNotFoundError):
-        if stat.S_ISLNK(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise SymlinkError(f"{path} is a symbolic link; remove it, or choose another folder")
+def _require_no_symlink(file: DirectoryFile) -> None:
+    status = file.status()
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        raise SymlinkError(f"{file} is a symbolic link; remove it, or choose another folder")

@@ -8,8 +8,10 @@ from typing import Self
 
 import orjson
 
-from rolecall.models import DueRow, Outcome, Result
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, Session
+from rolecall.file_access import Target
+from rolecall.models import DueRow, FoundName, NameKey, NameKind, Outcome, Result
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, RoomCount, Session
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.job_import import JobImport
@@ -23,22 +25,23 @@ from rolecall.store.sqlite.rows import (
     to_due_row,
     to_pair,
     to_result,
+    to_text,
 )
 
 
 class SqliteDatabase:
     """The store of one run in one file. Raises StoreError where SQLite fails."""
 
-    def __init__(self, path: Path, *, snapshot: bool = False) -> None:
-        """Open the file at `path`: create it where there is none, or (`snapshot`) read it as it is now.
+    def __init__(self, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT, *, snapshot: bool = False) -> None:
+        """Open a store file: create it where there is none, or (`snapshot`) read it as it is now.
 
         Raises InvalidStoreError for any file that is not a store.
         """
         opener = SqliteConnection.open_snapshot if snapshot else SqliteConnection.open
-        self._connection = opener(path)
+        self._connection = opener(file, lock_wait)
         self._db = self._connection.db
         self._errors, self._transaction = self._connection.errors, self._connection.transaction
-        self.path = path
+        self.path = self._connection.path
 
     @classmethod
     def open_snapshot(cls, path: Path) -> Self:
@@ -65,6 +68,24 @@ class SqliteDatabase:
         """Undo the import that has begun, if there is one."""
         self._connection.abort()
 
+    def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; unknown ones are left out."""
+        with self._errors():
+            rows = self._db.execute(sql.FIND_NAMES, (batch_json(keys),))
+            return [FoundName(NameKey(NameKind(kind), name), *rest) for kind, name, *rest in rows]
+
+    def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, in the transaction of the import that has begun."""
+        with self._errors():
+            if not self._db.in_transaction:
+                raise StoreError(f"The run store {self.path} takes names only while a job is imported.")
+            self._db.execute(sql.ADD_NAME, tuple(map(to_text, (*found.key, *found[1:]))))
+
+    def delete_names(self) -> None:
+        """Delete what was found by names."""
+        with self._transaction():
+            self._db.execute(sql.DELETE_NAMES)
+
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return self._due(sql.DUE, after, count, retry_failed=retry_failed)
@@ -87,7 +108,7 @@ class SqliteDatabase:
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""
-        with self._errors():
+        with self._transaction():
             self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
@@ -97,6 +118,16 @@ class SqliteDatabase:
                 return 0, 0
             rows, rooms = self._db.execute(sql.COUNT_DUE, {"after": 0, "retry_failed": retry_failed}).fetchone()
             return int(rows), int(rooms)
+
+    def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        with self._errors():
+            return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
+
+    def groups(self) -> list[Group]:
+        """Return all rows in groups, by one statement."""
+        with self._errors():
+            return self._groups()
 
     def count_due_users(self, *, retry_failed: bool) -> int:
         """Return the number of users with due rows."""
@@ -122,6 +153,13 @@ class SqliteDatabase:
             rooms, users = self._db.execute(sql.COUNT_ROOMS_AND_USERS, (words, reason)).fetchone()
             return int(rooms), int(users)
 
+    def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        with self._errors():
+            words = orjson.dumps(sorted(outcomes)).decode()
+            rooms = self._db.execute(sql.ROOMS_BY_PAIRS, (words, reason, count))
+            return [RoomCount(room_id, name or "", rows) for room_id, name, rows in rooms]
+
     def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
         with self._transaction():
@@ -129,7 +167,7 @@ class SqliteDatabase:
             self._connection.count_groups()
 
     def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
             self._connection.count_groups()

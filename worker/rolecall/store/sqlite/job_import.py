@@ -24,6 +24,7 @@ class JobImport:
         with self._or_abort():
             self._db.execute(sql.CLEAR_PLACES)
             self._db.execute(sql.DELETE_UNSENT)
+            self._db.execute(sql.DELETE_UNKNOWN_NAMES)
 
     def add(self, rows: Iterable[Row | BadRow]) -> None:
         """Insert the next rows."""
@@ -58,7 +59,12 @@ class JobImport:
         if isinstance(row, BadRow):
             self._add_unsent(place, row, (Outcome.INVALID, row.reason, row.message, extra))
             return
-        is_new = self._db.execute(sql.INSERT_PAIR, (row.room_id, row.user_id, place, row.line, extra)).rowcount
+        values = (row.room_id, row.user_id, place, row.line, extra)
+        if row.room_name or row.username:
+            names = (row.room_name, row.username)
+            is_new = self._db.execute(sql.INSERT_NAMED_PAIR, (*values, *names)).rowcount
+        else:
+            is_new = self._db.execute(sql.INSERT_PAIR, values).rowcount
         if not is_new:
             first = self._db.execute(sql.FIRST_LINE, (row.room_id, row.user_id)).fetchone()[0]
             message = f"the same pair stands in line {first}"
@@ -67,4 +73,6 @@ class JobImport:
             self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
-        self._db.execute(sql.INSERT_UNSENT, (place, row.line, to_text(row.room_id), to_text(row.user_id), *values))
+        names = (to_text(row.room_name) or None, to_text(row.username) or None)
+        ids = (to_text(row.room_id), to_text(row.user_id))
+        self._db.execute(sql.INSERT_UNSENT, (place, row.line, *ids, *values, *names))

@@ -41,6 +41,11 @@ class Group(NamedTuple):
         """Return whether these rows are due, as the statement DUE selects them."""
         return self.part == "job" and is_due(self.recorded, retry_failed=retry_failed)
 
+    @property
+    def is_removed_in_doubt(self) -> bool:
+        """Whether these rows are in doubt, and the present job file no longer has them."""
+        return self.part == "removed" and (self.recorded is Outcome.UNKNOWN or bool(self.in_doubt))
+
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
     """Return the reported outcome and reason; without a recorded outcome: unknown if in doubt, else not attempted."""
@@ -51,15 +56,16 @@ def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, sto
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
     """Convert a row of SQLite to a pair."""
-    key, line, room, user, outcome, reason, in_doubt = row
-    return Pair(key, line, room, user, None if outcome is None else Outcome(outcome), reason or "", bool(in_doubt))
+    key, line, room, user, outcome, reason, in_doubt, room_name, username = row
+    recorded = None if outcome is None else Outcome(outcome)
+    return Pair(key, line, room, user, recorded, reason or "", bool(in_doubt), room_name or "", username or "")
 
 
 def to_result(row: tuple[Any, ...], stop: str) -> Result:
     """Return the row of the report; `stop` is the stop reason of the latest session."""
     (
         _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, extra,
-        in_doubt, evidence, state, read_at, username, accounts, attempted_at,
+        in_doubt, evidence, state, read_at, username, accounts, attempted_at, room_name, user_name,
     ) = row  # fmt: skip
     if outcome is None:  # what an earlier session recorded does not describe the row any more
         status = error_type = message = finished = took = evidence = None
@@ -71,15 +77,19 @@ def to_result(row: tuple[Any, ...], stop: str) -> Result:
         (
             line, room, user, reported, why, status, error_type or "", message or "", attempts, started, finished, took,
             orjson.loads(extra) if extra else {}, evidence or "", prior, attempted_at,
+            room_name or "", username or user_name or "",
         )
     )  # fmt: skip
 
 
 def to_due_row(row: tuple[Any, ...]) -> tuple[int, DueRow]:
     """Return the due row that a row of SQLite stands for, with its place."""
-    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at = row
+    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *names = row
     prior = None if state is None else to_prior(state, read_at, username, accounts)
-    return place, DueRow(key, line, room, user, attempts, bool(in_doubt), prior, attempted_at)
+    room_name, user_name = names
+    return place, DueRow(
+        key, line, room, user, attempts, bool(in_doubt), prior, attempted_at, room_name or "", user_name or ""
+    )
 
 
 def to_prior(state: str | None, read_at: int | None, username: str | None, accounts: str | None) -> Prior:
@@ -104,7 +114,7 @@ def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, .
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:
     """Return the values of a prior state for WRITE_PRIOR."""
-    return record.key, *_prior_columns(record.prior)
+    return record.key, *_prior_columns(record.prior), record.room_name
 
 
 def _prior_columns(prior: Prior) -> tuple[PriorState, int | None, str, str]:

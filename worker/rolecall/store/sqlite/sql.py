@@ -49,7 +49,8 @@ SCHEMA = f"""
 
     -- One line for each pair. `place` is its position in the present job file, NULL when the file no longer has it.
     -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded. `prior` is the state
-    -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between).
+    -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between),
+    -- `username` the name at that moment. `room_name` and `user_name` are for people: NULL if they are not known.
     CREATE TABLE pair (
         key INTEGER PRIMARY KEY,
         room_id TEXT NOT NULL,
@@ -74,6 +75,8 @@ SCHEMA = f"""
         username TEXT,
         accounts TEXT,
         prior_session INTEGER,
+        room_name TEXT,
+        user_name TEXT,
         UNIQUE (room_id, user_id)
     );
     CREATE INDEX pair_in_job_order ON pair (place);
@@ -88,8 +91,22 @@ SCHEMA = f"""
         outcome TEXT NOT NULL,
         reason TEXT NOT NULL,
         message TEXT NOT NULL,
-        extra TEXT
+        extra TEXT,
+        room_name TEXT,
+        user_name TEXT
     );
+
+    -- The names that the job has instead of ids, as they were found once for this run: a room that is renamed later, or
+    -- another one that gets its name, changes no row.
+    CREATE TABLE name (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        id TEXT NOT NULL,
+        spelling TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
 
     -- The number of rows in each group (see _GROUP), up to date with every commit: nothing scans to count.
     CREATE TABLE group_count (
@@ -102,11 +119,29 @@ SCHEMA = f"""
 CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE place IS NOT NULL"
 DELETE_UNSENT = "DELETE FROM unsent"
 
+# The names that were found, those that were not, and all: a name without an id is looked up again by the next import.
+FIND_NAMES = """
+    SELECT name.kind, name.name, name.id, spelling, reason, message FROM json_each(?) AS each
+    CROSS JOIN name ON name.kind = each.value ->> 0 AND name.name = each.value ->> 1
+"""
+ADD_NAME = "INSERT INTO name VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name) DO NOTHING"
+DELETE_UNKNOWN_NAMES = "DELETE FROM name WHERE id = ''"
+DELETE_NAMES = "DELETE FROM name"
+
 # Insert one row; changes nothing when the present job file has had the pair before.
 INSERT_PAIR = """
     INSERT INTO pair (room_id, user_id, place, line, extra) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (room_id, user_id) DO UPDATE
     SET place = excluded.place, line = excluded.line, extra = excluded.extra WHERE place IS NULL
+"""
+# The same for a row with names; most jobs have none, and are imported faster without them.
+INSERT_NAMED_PAIR = """
+    INSERT INTO pair (room_id, user_id, place, line, extra, room_name, user_name)
+    VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''), nullif(?7, ''))
+    ON CONFLICT (room_id, user_id) DO UPDATE
+    SET place = excluded.place, line = excluded.line, extra = excluded.extra,
+        room_name = ifnull(excluded.room_name, room_name), user_name = ifnull(excluded.user_name, user_name)
+    WHERE place IS NULL
 """
 # Record what an earlier run left in doubt of a pair that this run has not touched.
 IMPORT_DOUBT = """
@@ -115,7 +150,7 @@ IMPORT_DOUBT = """
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 FIRST_LINE = "SELECT line FROM pair WHERE room_id = ? AND user_id = ?"
-INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 # Delete the pairs that only an earlier version of the job file had, unless there was an attempt or an outcome.
 DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in_doubt = 0 AND outcome IS NULL"
@@ -128,7 +163,10 @@ PRESET_OUTCOME = """
     WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
 """
 
-_SELECT_PAIR = "SELECT key, line, room_id, user_id, outcome, reason, in_doubt FROM pair"
+# The names of a pair; the username of the prior state is the latest.
+_PAIR_NAMES = "room_name, ifnull(nullif(username, ''), user_name)"
+
+_SELECT_PAIR = f"SELECT key, line, room_id, user_id, outcome, reason, in_doubt, {_PAIR_NAMES} FROM pair"
 
 # The pairs room by room, along the index that makes them unique.
 PAIRS_BY_ROOM = f"{_SELECT_PAIR} WHERE (room_id, user_id) > (?, ?) ORDER BY room_id, user_id LIMIT ?"
@@ -143,25 +181,32 @@ COUNT_ROOMS_AND_USERS = """
     WHERE outcome IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR reason = ?2)
 """
 
+# The rooms with the most pairs of some outcomes.
+ROOMS_BY_PAIRS = """
+    SELECT room_id, max(room_name), count(*) FROM pair
+    WHERE outcome IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR reason = ?2)
+    GROUP BY room_id ORDER BY 3 DESC, min(key) LIMIT ?3
+"""
+
 # Delete the pairs that only an earlier version of the job file had, with their outcomes: for a check, which changes
 # nothing in the workspace.
 DELETE_REMOVED = "DELETE FROM pair WHERE place IS NULL"
 
-# Delete the outcomes of all pairs: for a check that starts again.
+# Delete the outcomes and doubts of all pairs: for a check that starts again.
 RESET_OUTCOMES = """
     UPDATE pair SET outcome = NULL, reason = NULL, http_status = NULL, error_type = NULL, message = NULL,
-        finished_at = NULL, duration_ms = NULL, evidence = NULL
-    WHERE outcome IS NOT NULL
+        finished_at = NULL, duration_ms = NULL, evidence = NULL, in_doubt = 0
+    WHERE outcome IS NOT NULL OR in_doubt
 """
 
 # A row is due while it has no outcome, or one that another attempt can settle.
 _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_failed AND outcome = 'failed'))"
 
 # A prior state counts in the session that read it, and for a row in doubt until it is settled.
-_DUE_COLUMNS = """
+_DUE_COLUMNS = f"""
     place, key, line, room_id, user_id, attempts, in_doubt,
     CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session) THEN prior END,
-    prior_read_at, username, accounts, attempted_at
+    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
 """
 
 # The next due rows, in job order; and those of one room or one user, which `+place` keeps from scanning the whole job.
@@ -178,7 +223,9 @@ WRITE_OUTCOME = """
     UPDATE pair SET
         outcome = each.value ->> 1, reason = each.value ->> 2, http_status = each.value ->> 3,
         error_type = each.value ->> 4, message = each.value ->> 5, finished_at = each.value ->> 6,
-        duration_ms = each.value ->> 7, in_doubt = each.value ->> 8, evidence = each.value ->> 9
+        duration_ms = each.value ->> 7, in_doubt = each.value ->> 8, evidence = each.value ->> 9,
+        room_name = ifnull(nullif(each.value ->> 10, ''), room_name),
+        user_name = ifnull(nullif(each.value ->> 11, ''), user_name)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
@@ -202,7 +249,8 @@ WRITE_INTENT = """
 WRITE_PRIOR = """
     UPDATE pair SET
         prior = each.value ->> 1, prior_read_at = each.value ->> 2, username = each.value ->> 3,
-        accounts = each.value ->> 4, prior_session = (SELECT max(id) FROM session)
+        accounts = each.value ->> 4, prior_session = (SELECT max(id) FROM session),
+        room_name = ifnull(nullif(each.value ->> 5, ''), room_name)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0 AND in_doubt = 0
 """
 
@@ -221,7 +269,7 @@ GET_META = "SELECT name, value FROM meta"
 _RESULT_COLUMNS = """
         place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
         started_at, finished_at, duration_ms, extra, in_doubt,
-        evidence, prior, prior_read_at, username, accounts, attempted_at
+        evidence, prior, prior_read_at, username, accounts, attempted_at, room_name, user_name
 """
 
 # Every row of the present job file in its order: both parts are read along an index, so nothing is sorted.
@@ -230,7 +278,7 @@ RESULTS = f"""
     FROM pair WHERE place IS NOT NULL
     UNION ALL
     SELECT place, line, room_id, user_id, outcome, reason, NULL, '', message, 0, NULL, NULL, NULL, extra, 0,
-        NULL, NULL, NULL, NULL, NULL, NULL
+        NULL, NULL, NULL, NULL, NULL, NULL, room_name, user_name
     FROM unsent
     ORDER BY place
 """

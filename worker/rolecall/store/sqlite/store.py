@@ -10,9 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ParamSpec, Self, TypeVar
 
-from rolecall.models import BadRow, DueRow, Outcome, Result, Row
-from rolecall.store.base import StoreError
-from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, Session
+from rolecall.file_access import OpenDirectory, Target
+from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row
+from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
+from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
 
@@ -35,11 +36,19 @@ class SqliteStore:
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, snapshot: bool = False) -> Self:
-        """Open the file at `path`: create it where there is none, or read it as it is now. Raises InvalidStoreError."""
+    async def open(cls, file: Target, lock_wait: LockWait = DEFAULT_LOCK_WAIT) -> Self:
+        """Open a store; create it where there is none. Raises InvalidStoreError."""
+        return await cls._open(lambda: SqliteDatabase(file, lock_wait))
+
+    @classmethod
+    async def open_snapshot(cls, path: Path) -> Self:
+        """Open the store at `path` as it is now, read-only. Raises InvalidStoreError."""
+        return await cls._open(lambda: SqliteDatabase.open_snapshot(path))
+
+    @classmethod
+    async def _open(cls, opener: Callable[[], SqliteDatabase]) -> Self:
         thread = ThreadPoolExecutor(1, thread_name_prefix="run store")
-        opener = SqliteDatabase.open_snapshot if snapshot else SqliteDatabase
-        opening = asyncio.get_running_loop().run_in_executor(thread, opener, path)
+        opening = asyncio.get_running_loop().run_in_executor(thread, opener)
         try:
             return cls(await _complete(opening), thread)
         except BaseException:
@@ -91,6 +100,18 @@ class SqliteStore:
                     await _complete(self._submit(self._database.abort_import))
                 raise
 
+    async def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
+        """Return what is stored of these names; also while a job is imported."""
+        return await self._submit(self._database.find_names, keys)
+
+    async def add_name(self, found: FoundName) -> None:
+        """Store what was found by a name, as a part of the import that has begun."""
+        await self._submit(self._database.add_name, found)
+
+    async def delete_names(self) -> None:
+        """Delete what was found by names."""
+        await self._call(self._database.delete_names)
+
     async def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
         """Return the next due rows in job order, each with its place, beyond the place `after`."""
         return await self._call(self._database.fetch_due, after, count, retry_failed=retry_failed)
@@ -111,6 +132,10 @@ class SqliteStore:
         """Return the number of users with due rows."""
         return await self._call(self._database.count_due_users, retry_failed=retry_failed)
 
+    async def count_removed_in_doubt(self) -> int:
+        """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+        return await self._call(self._database.count_removed_in_doubt)
+
     async def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
         """Return the number of due rows, and of the rooms that they are in."""
         return await self._call(self._database.count_due, retry_failed=retry_failed)
@@ -127,12 +152,16 @@ class SqliteStore:
         """Return the number of rooms and of users of the pairs with one of these outcomes and this reason."""
         return await self._call(self._database.count_rooms_and_users, outcomes, reason)
 
+    async def rooms_by_pairs(self, outcomes: Collection[Outcome], reason: str | None, count: int) -> list[RoomCount]:
+        """Return the rooms with the most pairs with one of these outcomes and this reason, at most `count`."""
+        return await self._call(self._database.rooms_by_pairs, outcomes, reason, count)
+
     async def delete_removed_pairs(self) -> None:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
         await self._call(self._database.delete_removed_pairs)
 
     async def reset_outcomes(self) -> None:
-        """Delete the outcomes of all pairs."""
+        """Delete the outcomes and doubts of all pairs."""
         await self._call(self._database.reset_outcomes)
 
     async def commit(self, batch: Batch) -> None:
@@ -223,13 +252,15 @@ async def _complete(work: asyncio.Future[T]) -> T:
 
 
 @asynccontextmanager
-async def open_store(directory: Path) -> AsyncIterator[SqliteStore]:
+async def open_store(
+    directory: Path, lock_wait: LockWait = DEFAULT_LOCK_WAIT
+) -> AsyncIterator[tuple[OpenDirectory, SqliteStore]]:
     """Lock the run in a directory and open its store. Raises RunLockedError, InvalidStoreError and OSError."""
     lock = RunLock(directory)
     try:
         await _complete(asyncio.ensure_future(asyncio.to_thread(lock.acquire)))
-        async with await SqliteStore.open(directory / FILE_NAME) as store:
-            yield store
+        async with await SqliteStore.open(lock.directory / FILE_NAME, lock_wait) as store:
+            yield lock.directory, store
     finally:
         lock.release()
 
@@ -237,5 +268,5 @@ async def open_store(directory: Path) -> AsyncIterator[SqliteStore]:
 @asynccontextmanager
 async def open_snapshot(directory: Path) -> AsyncIterator[SqliteStore]:
     """Open the store of the run in a directory as it is now, read-only and without a lock. Raises InvalidStoreError."""
-    async with await SqliteStore.open(directory / FILE_NAME, snapshot=True) as store:
+    async with await SqliteStore.open_snapshot(directory / FILE_NAME) as store:
         yield store

@@ -1,0 +1,187 @@
+"""Ctrl-C at every moment of a command: one line and exit code 130, or the result; never a traceback."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from rolecall.sandbox import Sandbox, leader_world
+from tests.support.command import (
+    ROLECALL,
+    Ended,
+    environment,
+    finish,
+    outcomes,
+    rolecall,
+    wait_until_read,
+    write_job,
+)
+
+PAIRS = [("room", "anna"), ("room", "ben"), ("other", "anna")]
+INTERRUPTED = Ended(130, "", "rolecall: interrupted.\n")
+INTERRUPTER = """
+import atexit, os, signal, sys
+
+moment, number = os.environ["INTERRUPT_AT"], int(os.environ["INTERRUPT_BY"])
+events = None
+
+def interrupt():
+    os.kill(os.getpid(), number)
+
+def watch(event, args):
+    global events
+    if event == "import" and args[0] == moment:
+        interrupt()
+    if event == "import" and args[0] == "rolecall.cli.main":
+        events = 0
+    elif events is not None:
+        events += 1
+        if str(events) == moment:
+            interrupt()
+
+if moment == "end":
+    atexit.register(interrupt)
+else:
+    sys.addaudithook(watch)
+"""
+"""Python imports a module of this name at its start. It sends a signal where a module is imported, or at the n-th event
+that Python reports to audit hooks (imports, opened files, sockets ...), or when the process ends."""
+
+
+def interrupted_at(moment: str, folder: Path, number: signal.Signals = signal.SIGINT) -> dict[str, str]:
+    """Return the variables that let a command get a signal at a moment of its own."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(INTERRUPTER)
+    return {"PYTHONPATH": str(folder), "INTERRUPT_AT": moment, "INTERRUPT_BY": str(int(number))}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "rolecall.cli.main",
+        "click",
+        "rolecall.app.run_job",
+        "asyncio",
+        "aiohttp",
+        "sqlite3",
+        "orjson",
+        "structlog",
+        "tenacity",
+        "uvloop",
+    ],
+)
+async def test_an_interrupt_during_an_import_is_one_line(module: str, tmp_path: Path) -> None:
+    """A signal while the command still imports its modules ends it with 130, one line, and no folder."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    number = Random(module).choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    env = environment("http://127.0.0.1:9", **interrupted_at(module, tmp_path / "site", number))
+    assert await rolecall("run", job, cwd=tmp_path, env=env) == INTERRUPTED
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_an_interrupt_at_any_moment_leaves_no_traceback_and_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    """At 16 moments from the first import to the end: exit code 130, or 0 with the whole report."""
+    codes = set()
+    for moment in range(20, 7220, 450):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        job = write_job(folder / "job.csv", PAIRS)
+        async with Sandbox(leader_world(PAIRS)) as sandbox:
+            env = environment(sandbox.url)
+            site = interrupted_at(str(moment), tmp_path / "site")
+            ended = await rolecall("run", job, "--out", "o", cwd=folder, env={**env, **site})
+            assert ended.code in (0, 130), (moment, ended)
+            assert "Traceback" not in ended.stderr, (moment, ended)
+            assert "ignored" not in ended.stderr, (moment, ended)
+            if ended.code:
+                again = await rolecall("run", job, "--out", "o", cwd=folder, env=env)
+                assert again.code == 0, (moment, again)
+        assert sum(outcomes(folder / "o").values()) == len(PAIRS), moment
+        assert {outcome for outcome, _ in outcomes(folder / "o")} == {"removed"}, moment
+        codes.add(ended.code)
+    assert 130 in codes
+
+
+async def test_an_interrupt_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    """A signal while the process ends leaves the exit code of the result, and prints nothing."""
+    job = write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        env = environment(sandbox.url, **interrupted_at("end", tmp_path / "site"))
+        ended = await rolecall("run", job, "--quiet", "--out", "o", cwd=tmp_path, env=env)
+    assert ended == Ended(0, "", "")
+
+
+CLOSING = """
+import os, signal, sys
+from rolecall.cli.terminal import event_loop
+from rolecall.cli.terminal.early_interrupt import handle_early_signals
+
+async def left_open():
+    try:
+        yield
+    finally:  # the loop closes it, after the work is done
+        os.kill(os.getpid(), signal.SIGINT)
+
+async def work():
+    global generator
+    generator = left_open()
+    await anext(generator)
+    return 7
+
+handle_early_signals()
+code = event_loop.run(work())
+os.kill(os.getpid(), signal.SIGINT)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("uvloop", ["0", "1"])
+async def test_an_interrupt_while_the_loop_closes_changes_nothing(uvloop: str, tmp_path: Path) -> None:
+    """Once the work is done, a signal neither prints anything nor changes the exit code."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CLOSING),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "ROLECALL_UVLOOP": uvloop},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert await finish(process) == Ended(7, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_while_stdin_is_read_ends_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    """The first signal ends a run that waits for its rows: one line, no folder, and the metrics say so."""
+    world = leader_world(PAIRS)
+    ours, theirs = os.pipe()
+    async with Sandbox(world) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            *(ROLECALL, "run", "-", "--metrics-file", "m.prom"),
+            cwd=tmp_path,
+            env=environment(sandbox.url),
+            stdin=ours,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(ours)
+        os.write(theirs, b"roomId,userId\n")
+        await asyncio.to_thread(wait_until_read, theirs)
+        process.send_signal(number)
+        ended = await finish(process)
+    os.close(theirs)
+    assert ended == INTERRUPTED
+    assert world.calls == []
+    assert not (tmp_path / "runs").exists()
+    assert re.search(r"^\w+_exit_code\S* 130$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", ["rolecall.app.run_job", "aiohttp", "structlog"])
+async def test_an_interrupt_before_a_fifo_is_read_has_its_effect(module: str, tmp_path: Path) -> None:
+    """A signal during the imports ends a run whose job is a FIFO without a writer; it would wait for ever."""
+    os.mkfifo(tmp_path / "job.csv")
+    env = environment("http://127.0.0.1:9", **interrupted_at(module, tmp_path / "site"))
+    assert await rolecall("run", "job.csv", cwd=tmp_path, env=env) == INTERRUPTED

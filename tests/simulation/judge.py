@@ -1,0 +1,302 @@
+"""The judge: it knows everything that happened, and checks each session and the whole run by the rules.
+
+Its authority is the specification of the truth of rows, not what the worker says of itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
+from rolecall.engine.settlement import MESSAGE_TOLERANCE, ROLES_PROVE_FOR
+from rolecall.models import Evidence, Outcome, Prior, PriorState, Result
+from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
+from rolecall.sandbox import Kind
+from rolecall.sandbox.write_routes import CHANGES
+from tests.simulation.network import Network, Sent
+from tests.simulation.scenario import Pair, Scenario
+from tests.simulation.session_rules import SessionRecord, check_session
+from tests.simulation.violation import Violation, require
+from tests.support.memory_contents import Entry
+from tests.support.memory_store import MemoryStore
+
+NOT_CHANGED = frozenset({*NOTHING_TO_DO, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
+"""The outcomes that say that this run did not change the role."""
+SYNC_MESSAGES = "chat.syncMessages"
+MESSAGE_IS_WRITTEN_AFTER = 3
+"""Writes of a role change after which its message is saved."""
+
+
+class Judge:
+    """Judges one scenario."""
+
+    def __init__(self, scenario: Scenario, pairs: Sequence[Pair], network: Network) -> None:
+        self._scenario = scenario
+        self._operation = scenario.operation
+        self._world = scenario.world
+        self._pairs = pairs
+        self._job = set(pairs)
+        self._network = network
+        self._role = str(scenario.operation.role)
+        self._left_open: dict[int, set[Pair]] = {}
+        """The rows that each session that was cut off left without an outcome."""
+
+    def after_session(self, record: SessionRecord, store: MemoryStore) -> None:
+        """Check a session that has ended."""
+        entries = store.contents.entries.values()
+        if record.was_cut_off:
+            self._left_open[record.number] = {
+                (entry.room_id, entry.user_id) for entry in entries if entry.outcome in (None, Outcome.UNKNOWN)
+            }
+        else:
+            calls = self._calls_by_pair()
+            for entry in entries:
+                self._check_doubt(entry, calls[entry.room_id, entry.user_id])
+        if record.stop is None:
+            for entry in entries:
+                require("every row", entry.recorded is not None, f"the session reached its end without {entry}")
+        check_session(self._scenario, record)
+
+    def _check_doubt(self, entry: Entry, calls: Sequence[Sent]) -> None:
+        """Check that a row is in doubt only because of a call whose answer proves nothing, or of a crash."""
+        pair = (entry.room_id, entry.user_id)
+        has_cause = any(not sent.is_sound and not _is_not_done(sent) for sent in calls)
+        was_cut_off = any(pair in rows for rows in self._left_open.values())
+        require("doubt", not entry.in_doubt or has_cause or was_cut_off, f"{entry} is in doubt without a cause")
+
+    # At the end
+
+    async def final(self, store: MemoryStore, records: Sequence[SessionRecord]) -> None:
+        """Check the report of a run whose last session had no faults."""
+        results = [result async for page in store.results() for result in page]
+        reported = [(result.line, result.room_id, result.user_id) for result in results]
+        expected = [(line, *pair) for line, pair in enumerate(self._pairs, start=2)]
+        require("every row", reported == expected, f"the report has other rows: {set(reported) ^ set(expected)}")
+        calls = self._calls_by_pair()
+        entries = {(entry.room_id, entry.user_id): entry for entry in store.contents.entries.values()}
+        for result in results:
+            pair = (result.room_id, result.user_id)
+            self._check_outcome(result, calls[pair])
+            self._check_promise(result, calls[pair])
+            self._check_evidence(result, entries[pair], calls[pair])
+        self._check_others_untouched()
+        for pair, sent in calls.items():
+            self._check_repetitions(pair, sent, records)
+
+    def _calls_by_pair(self) -> defaultdict[Pair, list[Sent]]:
+        calls: defaultdict[Pair, list[Sent]] = defaultdict(list)
+        for sent in self._network.sent:
+            if sent.route in CHANGES:
+                calls[sent.pair].append(sent)
+        return calls
+
+    def _check_outcome(self, result: Result, calls: Sequence[Sent]) -> None:
+        """Check that a row is settled, and that the workspace is as its outcome says."""
+        pair, outcome = (result.room_id, result.user_id), result.outcome
+        require("every row", outcome is not Outcome.NOT_ATTEMPTED, f"{result} was left out")
+        if outcome is Outcome.UNKNOWN:
+            require("every row", result.reason != "", f"{result} has no reason")
+            return
+        expected = self._refusals(pair)
+        if outcome is Outcome.FAILED:
+            is_room_or_user = result.reason in ALL_REFUSALS
+            may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
+            ok = result.reason in expected or (not is_room_or_user and may_have_left and result.reason != RATE_LIMITED)
+            require("refusal", ok, f"{result}: the server refuses {sorted(expected) or 'nothing'} here")
+            return
+        ours = {self._operation.done, self._operation.nothing_to_do}
+        require("every row", outcome in ours, f"{result} has no outcome of this operation")
+        if not self._was_changed_by_others(pair) and pair[0] in self._world.rooms:
+            has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
+            there = "there" if has_role else "not there"
+            require("state", has_role is self._operation.adds, f"{result}, but the role is {there}")
+
+    def _refusals(self, pair: Pair) -> frozenset[str]:
+        """Return the reasons with which the server may refuse a call for this pair."""
+        room, user = self._world.rooms.get(pair[0]), self._world.users.get(pair[1])
+        found = set()
+        if room is None or (room.type == "p" and not self._scenario.account_ids & room.members.keys()):
+            found |= {"room_not_found", "room_not_joined"}
+        elif room.archived:
+            found.add("room_archived")
+        if room is not None and not self._may_set_role(room.members):
+            found.add("not_allowed")
+        if user is None or user.username is None:
+            found |= {"user_not_found", "user_not_in_room"}
+        elif room is not None and user.id not in room.members:
+            found.add("user_not_in_room")
+        return frozenset(found)
+
+    def _may_set_role(self, members: object) -> bool:
+        if not isinstance(members, dict):
+            return False
+        is_admin = "admin" in self._world.users[self._scenario.accounts[0].user_id].roles
+        return is_admin or all("owner" in (members.get(account) or ()) for account in self._scenario.account_ids)
+
+    def _check_promise(self, result: Result, calls: Sequence[Sent]) -> None:
+        """Check that a row says that this run changed the role if and only if it did, unless it is exempt."""
+        pair, outcome = (result.room_id, result.user_id), result.outcome
+        took = self._took(pair)
+        is_true = took if outcome in DONE else not (took and outcome in NOT_CHANGED)
+        if is_true or result.evidence == Evidence.INFERRED:
+            return
+        if result.evidence == Evidence.ROLES and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
+            return
+        if self._was_changed_by_others(pair) and any(_died_before_the_message(sent) for sent in calls):
+            return  # nothing shows that our call was carried out
+        repeated = any(sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED for sent in calls)
+        if repeated and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
+            return  # a proxy repeated the call, and the prior state is unknown: nothing shows it
+        raise Violation("promise", f"{result}: this run {'changed' if took else 'did not change'} the role")
+
+    def _check_evidence(self, result: Result, entry: Entry, calls: Sequence[Sent]) -> None:
+        """Check that what a row says of its evidence happened."""
+        pair, evidence, outcome = (result.room_id, result.user_id), result.evidence, result.outcome
+        last = calls[-1] if calls else None
+        if evidence == Evidence.RESPONSE and outcome is Outcome.FAILED and _is_known(result.prior):
+            statuses = [_status(sent) or 0 for sent in calls if not sent.is_sound and not _is_not_done(sent)]
+            only_refusals = all(400 <= status < 500 for status in statuses)
+            require("evidence", bool(calls) and only_refusals, f"{result}: {statuses}")
+        elif evidence == Evidence.RESPONSE:
+            status = 200 if outcome in DONE else 400
+            require("evidence", last is not None and last.is_sound and _status(last) == status, f"{result} {last}")
+        elif evidence == Evidence.MESSAGE:
+            is_ours = outcome in DONE
+            require("evidence", self._has_message(pair, is_ours=is_ours), f"{result}: there is no such message")
+        elif evidence == Evidence.ROLES:
+            may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
+            is_known = _is_known(result.prior) or outcome is Outcome.FAILED  # a role that is as before proves that
+            require("evidence", may_have_left and is_known, f"{result}: no call was in doubt")
+            attempted, finished = result.attempted_at or 0, result.finished_at or 0
+            is_recent = finished - attempted <= ROLES_PROVE_FOR or self._scenario.has_odd_clock
+            require("evidence", is_recent or outcome not in DONE, f"{result}: the role proves nothing so late")
+        elif evidence == Evidence.INFERRED and _is_known(result.prior) and outcome not in NOTHING_TO_DO:
+            doubts = [sent.at for sent in calls if not sent.is_sound and not _is_not_done(sent)]
+            attempted = min(result.attempted_at or 0, self._scenario.own_ms(max(doubts, default=0.0)))
+            is_old = (result.finished_at or 0) - attempted > ROLES_PROVE_FOR
+            is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
+            require("evidence", is_unsure, f"{result}: better evidence was there")
+        elif evidence == Evidence.INFERRED and _is_known(result.prior):
+            earlier = [] if self._scenario.retries_failed else calls[:-1]
+            doubted = [sent for sent in earlier if not sent.is_sound and not _is_not_done(sent)]
+            require("evidence", not doubted, f"{result}: an earlier call may have been carried out: {doubted}")
+        elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
+            carried_out = [sent for sent in calls if sent.carried_out and not _is_not_done(sent)]
+            if self._scenario.retries_failed:  # a row that failed was read again
+                carried_out = []
+            require("evidence", outcome in NOTHING_TO_DO and not carried_out, f"{result} was sent: {carried_out}")
+
+    def _may_not_see_members(self) -> bool:
+        """Return whether a reading may not have shown whether a user is still a member."""
+        account = self._scenario.accounts[0].user_id
+        shows_rooms = self._world.has_permission(account, "view-other-user-channels")
+        return not shows_rooms or self._scenario.weather.reading_chance > 0 or bool(self._scenario.restarts)
+
+    def _took(self, pair: Pair) -> bool:
+        accounts, adds = self._scenario.account_ids, self._operation.adds
+        writes = self._world.record.writes_for(*pair, self._role)
+        return any(
+            write.caller_id in accounts and write.adds is adds and write.had_role is not adds for write in writes
+        )
+
+    def _was_changed_by_others(self, pair: Pair) -> bool:
+        accounts = self._scenario.account_ids
+        writes = self._world.record.writes_for(*pair, self._role)
+        return any(write.caller_id not in accounts and write.had_role is not write.adds for write in writes)
+
+    def _has_message(self, pair: Pair, *, is_ours: bool) -> bool:
+        kind = "subscription-role-added" if self._operation.adds else "subscription-role-removed"
+        return any(
+            (each.type, each.room_id, each.user_id, each.role) == (kind, *pair, self._role)
+            and (each.caller_id in self._scenario.account_ids) is is_ours
+            for each in self._world.record.messages
+        )
+
+    def _read_messages(self, room: str) -> bool:
+        """Return whether each reading of the messages of a room succeeded, and there was one.
+
+        Where a proxy sets `Date` by a clock that is ahead, messages seem older than the reading, and are not read.
+        """
+        if self._scenario.server.clock.date_skew * 1000 > MESSAGE_TOLERANCE:
+            return False
+        read = [sent for sent in self._network.sent if sent.route == SYNC_MESSAGES and sent.room_id == room]
+        return bool(read) and all(sent.is_sound and _status(sent) == 200 for sent in read)
+
+    def _check_others_untouched(self) -> None:
+        for write in self._world.record.role_writes:
+            if write.caller_id in self._scenario.account_ids:
+                pair = (write.room_id, write.user_id)
+                is_ours = pair in self._job and write.adds is self._operation.adds and write.role == self._role
+                require("others", is_ours, f"{write} is not in the job")
+
+    def _check_repetitions(self, pair: Pair, calls: Sequence[Sent], records: Sequence[SessionRecord]) -> None:
+        """Check that no call was repeated whose answer had come."""
+        was_in_doubt = False
+        for first, second in pairwise(calls):
+            before = (rows for session, rows in self._left_open.items() if session < first.session)
+            was_in_doubt = was_in_doubt or any(pair in rows for rows in before)
+            is_later, was_refused = second.session > first.session, _status(first) == 400
+            lost = pair in self._left_open.get(first.session, ()) and is_later
+            again = is_later and was_refused and (was_in_doubt or self._scenario.retries_failed)
+            excused = not first.is_sound or lost or again
+            require("repetition", excused, f"{pair} was called again: {first} {second}")
+            was_in_doubt = was_in_doubt or lost or (not first.is_sound and not _is_not_done(first))
+
+    # After verify and undo
+
+    def at_verify(self, rows: Sequence[VerifiedRow], began: float) -> None:
+        """Check rows as a verification reports them; a role may change between its reading and its report."""
+        late = {(each.room_id, each.user_id) for each in self._world.record.role_writes if each.time >= began}
+        for row in rows:
+            room, user = row.pair.room_id, row.pair.user_id
+            is_compared = row.pair.outcome in DONE | NOTHING_TO_DO and row.finding is not VerifyStatus.UNREAD
+            if not is_compared or (room, user) in late:
+                continue
+            has_role = self._world.rooms[room].has_role(user, self._role)
+            finding = VerifyStatus.AGREES if has_role is self._operation.adds else VerifyStatus.DIFFERS
+            require("verify", row.finding is finding, f"{row}: the role is {'' if has_role else 'not '}there")
+
+    async def after_verify(self, store: MemoryStore) -> None:
+        """Check that what a verification settled is still true when no call can arrive any more."""
+        calls = self._calls_by_pair()
+        async for page in store.results():
+            for result in page:
+                self._check_promise(result, calls[result.room_id, result.user_id])
+
+    def after_undo(self, before: set[Pair], results: Sequence[Result]) -> None:
+        """Check that the roles are as before the run, for rows that are known well enough."""
+        for result in results:
+            pair = (result.room_id, result.user_id)
+            if result.outcome not in DONE | NOTHING_TO_DO or result.evidence == Evidence.INFERRED:
+                continue
+            if self._was_changed_by_others(pair) or pair[0] not in self._world.rooms:
+                continue
+            if result.outcome in NOTHING_TO_DO and result.evidence == Evidence.RESPONSE and not _is_known(result.prior):
+                continue  # a call that a proxy repeated
+            has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
+            require("undo", has_role is (pair in before), f"{result}: the role is {'' if has_role else 'not '}there")
+
+
+RATE_LIMITED = "rate_limited"
+ALL_REFUSALS = frozenset(
+    {"room_not_found", "room_not_joined", "room_archived", "not_allowed", "user_not_found", "user_not_in_room"}
+)
+
+
+def _is_known(prior: Prior) -> bool:
+    return prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
+
+
+def _status(sent: Sent) -> int | None:
+    return getattr(sent.reply, "status", None)
+
+
+def _is_not_done(sent: Sent) -> bool:
+    """Return whether the reply proves that nothing was carried out."""
+    is_limited = b"error-too-many-requests" in getattr(sent.reply, "body", b"")
+    return is_limited or _status(sent) == 429 or getattr(sent.reply, "maybe_sent", True) is False
+
+
+def _died_before_the_message(sent: Sent) -> bool:
+    fault = sent.fate.fault
+    return fault is not None and fault.kind is Kind.EXCEPTION and 0 < fault.writes < MESSAGE_IS_WRITTEN_AFTER

@@ -1,0 +1,109 @@
+"""The event loop of a simulation: virtual time, and the same order of events in every process.
+
+Tasks have numbers, by which sets of them are ordered: their usual hash is their address in memory.
+"""
+
+import asyncio
+import heapq
+import selectors
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from tests.unit.engine.virtual import Jumps, Stuck, VirtualLoop
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its number."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        """Return the number."""
+        return self.number
+
+
+class _JumpsOnly(Jumps):
+    """Never waits, and never looks at the sockets: there are none."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Go on to the next timer. Raise Stuck where there is none."""
+        if timeout is None:
+            raise Stuck
+        if timeout > 0:
+            self.now += timeout
+        return []
+
+
+class SimulationLoop(VirtualLoop):
+    """A loop without threads and sockets, which collects what its callbacks and tasks raise unseen."""
+
+    def __init__(self) -> None:
+        super().__init__(_JumpsOnly())
+        self.running: dict[NumberedTask, None] = {}
+        """The tasks that are not done, in the order of their creation."""
+        self.problems: list[str] = []
+        self._created = 0
+        self.set_task_factory(self._create)  # type: ignore[arg-type]  # typeshed has a union of coroutines
+        self.set_exception_handler(self._collect)
+
+    def _create(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, Any],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> NumberedTask:
+        task = NumberedTask.__new__(NumberedTask)
+        self._created += 1
+        task.number = self._created
+        task.__init__(coroutine, loop=loop, name=name, context=context)  # type: ignore[misc]  # the hash is needed there
+        self.running[task] = None
+        task.add_done_callback(self._is_done)
+        return task
+
+    def _is_done(self, task: asyncio.Task[Any]) -> None:
+        self.running.pop(task, None)  # type: ignore[call-overload]  # all tasks are numbered
+
+    def _collect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+class Timeline:
+    """The events of the world. They happen at their own moments, also while the process stands still."""
+
+    def __init__(self, loop: SimulationLoop) -> None:
+        self._loop = loop
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.now = loop.time()
+        """The moment of the event that happens, on the loop's clock."""
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Let something happen after so many seconds."""
+        self._count += 1
+        when = max(self.now, self._loop.time()) + seconds
+        heapq.heappush(self._events, (when, self._count, act))
+        if self._timer is None or when < self._timer.when():
+            self._set_timer()
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due."""
+        end = self._loop.time()
+        while self._events and self._events[0][0] <= end:
+            self.now, _, act = heapq.heappop(self._events)
+            act()
+        self.now = max(self.now, end)
+        self._set_timer()
+
+    @property
+    def now_on_loop(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._events[0][0], self.catch_up) if self._events else None

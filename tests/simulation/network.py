@@ -1,0 +1,245 @@
+"""The network between the worker and the server: it delays, reorders, loses and spoils what it carries."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
+from rolecall.rocketchat.deadlines import Deadlines
+from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
+from rolecall.sandbox import Account, Kind
+from rolecall.sandbox.request_handler import Request
+from rolecall.sandbox.responses import Response
+from rolecall.sandbox.write_routes import CHANGES
+from tests.simulation.fates import LATE, REFUSED, SOUND, Fate, Weather
+from tests.simulation.loop import Timeline
+from tests.simulation.server import Server
+
+URL = "https://chat.example"
+ADDRESS = "10.0.0.1"
+"""The worker's address, which the server's limiter sees."""
+HANGS = frozenset({Kind.HANG_BEFORE, Kind.HANG_AFTER, Kind.ENDLESS})
+BREAKS = frozenset({Kind.RESET_BEFORE, Kind.DROP_AFTER, Kind.TRUNCATED, Kind.WRONG_LENGTH})
+PADDING = {Kind.HUGE: b" " * MAX_RESPONSE_SIZE, Kind.BOMB: bytes(MAX_RESPONSE_SIZE)}
+"""What the client reads of a body that is far too long."""
+
+
+class ConnectionRefused(Exception):  # noqa: N818 - what happened, not an error of ours
+    """There was no connection."""
+
+
+class ConnectionLost(Exception):  # noqa: N818 - what happened, not an error of ours
+    """The connection broke before the response was complete."""
+
+
+@dataclass(eq=False, slots=True)
+class Sent:
+    """One request of a session, and everything that happened to it."""
+
+    session: int
+    route: str
+    room_id: str
+    user_id: str
+    at: float
+    """When it left, on the loop's clock."""
+    fate: Fate
+    carried_out: int = 0
+    """How often the server handled it."""
+    reply: Reply | NoReply | None = None
+    """What the client returned; None while it waits, or where it was cancelled or killed."""
+    is_genuine: bool = False
+    """The response was the server's own, to this very request."""
+    has_ended: bool = False
+    """The client does not wait for it any more."""
+    limited: int = 0
+    """How often the server's own limiter refused it."""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The room and the user."""
+        return self.room_id, self.user_id
+
+    @property
+    def is_sound(self) -> bool:
+        """True where the reply proves what happened to the row."""
+        return self.is_genuine and isinstance(self.reply, Reply) and self.reply.status in (200, 400)
+
+
+class Line:
+    """The worker's end of the network: that of one process, which can die."""
+
+    def __init__(self, session: int, account: Account, on_step: Callable[[str], None]) -> None:
+        """`on_step` is called before and after a request leaves, and when a response arrives."""
+        self.session = session
+        self.account = account
+        self.on_step = on_step
+        self.is_alive = True
+
+
+@dataclass
+class Network:
+    """Carries requests and responses."""
+
+    server: Server
+    timeline: Timeline
+    weather: Weather
+    without: frozenset[str]
+    """Names of faults that do not happen."""
+    on_send: Callable[[Sent], None]
+    """Called with each changing request as it leaves."""
+    note: Callable[..., None]
+    """Adds an entry to the trace."""
+    faults: dict[str, None] = field(default_factory=dict)
+    """The names of the faults that happened."""
+    sent: list[Sent] = field(default_factory=list)
+    is_calm: bool = False
+    """True where nothing goes wrong any more."""
+    on_arrival: Callable[[], None] = lambda: None
+    """Called when the server has handled a request."""
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def send(self, line: Line, request: Request, reply: asyncio.Future[tuple[Response, float]]) -> Sent:
+        """Send a request; its response, or what happened instead, is set on `reply`."""
+        route, room, user = request.route, request.room, request.user
+        changes = route in CHANGES
+        name = f"{route} {room} {user}"
+        self._counts[name] += 1
+        name = f"{name} {self._counts[name]}"
+        fate = self.weather.fate(name, changes=changes, without=self.without)
+        if fate.name and self.is_calm:
+            fate = Fate(self.weather.latency, self.weather.latency)
+        sent = Sent(line.session, route, room, user, self.timeline.now_on_loop, fate)
+        line.on_step("leaving")
+        if not line.is_alive:
+            return sent
+        self.sent.append(sent)
+        if fate.name:
+            self.faults[fate.name] = None
+        if changes:
+            self.on_send(sent)
+        self.note("sent", name, fate.road or (fate.fault.kind if fate.fault else ""))
+        if fate.road == REFUSED or self.server.is_down:
+            self.timeline.after(fate.to_server, lambda: _break(reply, ConnectionRefused()))
+        else:
+            self.timeline.after(fate.to_server, lambda: self._arrive(line, sent, request, reply))
+        line.on_step("left")
+        return sent
+
+    def _arrive(self, line: Line, sent: Sent, request: Request, reply: asyncio.Future[tuple[Response, float]]) -> None:
+        if self.server.is_down:
+            _break(reply, ConnectionLost())
+            return
+        fate, server = sent.fate, self.server
+        incarnation = server.incarnation
+        response = server.receive(request, fate.fault, self.timeline.now, is_worker=True)
+        sent.carried_out += 1
+        sent.limited += response.status == 429 and fate.fault is None
+        self.note("handled", request.route, request.room, request.user, response.status, response.carried_out)
+        self.on_arrival()
+        kind, seconds = fate.fault.kind if fate.fault else None, fate.to_client
+        if kind is Kind.SLOW and fate.fault is not None:
+            seconds += fate.fault.seconds
+        if fate.road == LATE or kind in HANGS:
+            return
+        date = self.timeline.now + server.skew(self.timeline.now) + server.date_skew
+
+        def deliver() -> None:
+            if not line.is_alive or reply.done():
+                return
+            if kind in BREAKS or server.incarnation != incarnation:
+                _break(reply, ConnectionLost())
+            else:
+                sent.is_genuine = _is_genuine(response, kind)
+                reply.set_result((_spoiled(response, kind), date))
+            line.on_step("arrived")
+
+        self.timeline.after(seconds, deliver)
+
+
+def _is_genuine(response: Response, kind: Kind | None) -> bool:
+    """Return whether a response is as the server itself made it; some faults leave some responses as they are."""
+    if kind is Kind.UNKNOWN_ERROR_TYPE:
+        return b"error-of-tomorrow" not in response.body
+    if kind is Kind.EXCEPTION:
+        return b"not primary" not in response.body
+    return kind is None or kind in SOUND
+
+
+def _spoiled(response: Response, kind: Kind | None) -> Response:
+    if kind in PADDING:
+        return Response(response.status, PADDING[kind], response.headers)
+    return response
+
+
+def _break(reply: asyncio.Future[tuple[Response, float]], error: Exception) -> None:
+    if not reply.done():
+        reply.set_exception(error)
+
+
+class SimulatedClient(Client):
+    """The client, with a simulated network in the place of aiohttp; its deadlines are the real ones."""
+
+    def __init__(self, network: Network, line: Line, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        account = line.account
+        super().__init__(ConnectionConfig(URL), Credentials(account.user_id, account.token), now=loop.time)
+        self._network = network
+        self._line = line
+        self._loop = loop
+        self._timeout = timeout
+
+    async def __aenter__(self) -> Self:
+        self._deadlines = Deadlines(self._timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadlines.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: dict[str, str] | None = None,
+        limit: int = MAX_RESPONSE_SIZE,
+    ) -> Reply | NoReply:
+        params: Any = query if body is None else orjson.loads(body)
+        account = self._line.account
+        request = Request(method, path, ADDRESS, account.user_id, account.token, params)
+        future: asyncio.Future[tuple[Response, float]] = self._loop.create_future()
+        sent_at = self._now()
+        sent: Sent | None = None
+        try:
+            with self._deadlines.begin():
+                sent = self._network.send(self._line, request, future)
+                response, date = await future
+            reply: Reply | NoReply = self._reply(response, date, limit, sent_at)
+        except TimeoutError:
+            reply = NoReply(TIMEOUT.reason, "no response in time", True)
+        except ConnectionLost:
+            reply = NoReply(ANSWER_LOST.reason, "the connection broke", True)
+        except ConnectionRefused:
+            reply = NoReply(CONNECT_FAILED.reason, "no connection", False)
+        finally:
+            if sent is not None:
+                sent.has_ended = True
+        if sent is not None:
+            sent.reply = reply
+            self._network.note("got", sent.route, sent.room_id, sent.user_id, _describe(reply))
+        return reply
+
+    def _reply(self, response: Response, date: float, limit: int, sent_at: float) -> Reply:
+        headers = {**response.headers, "Date": self._network.server.date_text(date)}
+        return Reply(response.status, headers, response.body[:limit], sent_at, self._now())
+
+
+def _describe(reply: Reply | NoReply) -> int | str:
+    return reply.status if isinstance(reply, Reply) else reply.reason

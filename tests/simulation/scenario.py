@@ -1,0 +1,290 @@
+"""One scenario, drawn from a seed: the workspace, the job, the settings, and what goes wrong."""
+
+from dataclasses import dataclass
+from random import Random
+
+from rolecall.engine.settings import Settings
+from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation, Role
+from rolecall.sandbox import ACCOUNT, Account, World, apply_role_change
+from tests.simulation.fates import KINDS, STATUSES, Weather
+from tests.simulation.interruptions import Interruption, Kind, draw_interruption
+from tests.simulation.knobs import draw_knobs
+from tests.simulation.server import LimiterSettings, Server, ServerClock
+from tests.support.engine import NEVER
+from tests.unit.engine.virtual import EPOCH
+
+Pair = tuple[str, str]
+
+SECOND_ACCOUNT = Account("secondBotAccount1", "sandbox-second")
+ADMIN = "otherAdministrator"
+KEEPER = "keeper"
+"""Has the role in every room and is not in the job."""
+
+
+@dataclass(frozen=True)
+class OtherChange:
+    """Another administrator changes a role after the server has handled so many requests."""
+
+    name: str
+    after: int
+    pair: Pair
+    adds: bool
+
+
+@dataclass(frozen=True)
+class OtherClient:
+    """Another client of the same address calls the changing route so often, after so many requests of the worker."""
+
+    name: str
+    after: int
+    calls: int
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The server is away for some seconds after so many requests; it starts with these limits."""
+
+    name: str
+    after: int
+    seconds: float
+    limits: LimiterSettings | None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything about one simulation."""
+
+    operation: Operation
+    server: Server
+    pairs: list[Pair]
+    """The job's rows, in order."""
+    weather: Weather
+    settings: Settings
+    timeout: float
+    """Seconds that the client waits for a response."""
+    commit_time: float
+    """Seconds of one commit, on average."""
+    interruptions: list[Interruption]
+    """One for each of the first sessions."""
+    accounts: list[Account]
+    """The account of each session; the last one is used for all further sessions."""
+    gaps: list[float]
+    """Seconds after each of the first sessions."""
+    own_skew: float
+    """Seconds by which the worker's wall clock is ahead of true time."""
+    other_changes: list[OtherChange]
+    other_clients: list[OtherClient]
+    restarts: list[Restart]
+    verifies_early: bool
+    """A verification comes before the last sessions, while rows are in doubt."""
+    verifies: bool
+    undoes: bool
+    retries_failed: bool
+    knobs: dict[str, int]
+    """The sizes of the engine's chunks and queues, see `knobs`."""
+
+    @property
+    def account_ids(self) -> frozenset[str]:
+        """The ids of the accounts that the run may have used."""
+        return frozenset(account.user_id for account in self.accounts)
+
+    @property
+    def is_exempt(self) -> bool:
+        """True where the server does not limit the account."""
+        return "admin" in self.world.users[ACCOUNT.user_id].roles
+
+    @property
+    def has_odd_clock(self) -> bool:
+        """True where the worker's clock is set, so that it measures no ages."""
+        return any(each.kind is Kind.SET_CLOCK for each in self.interruptions)
+
+    def own_ms(self, moment: float) -> int:
+        """Return what the worker's wall clock shows at a moment of the loop, in milliseconds."""
+        return int((EPOCH + self.own_skew + moment) * 1000)
+
+    @property
+    def world(self) -> World:
+        """The workspace."""
+        return self.server.world
+
+
+def draw(seed: int) -> Scenario:
+    """Draw the scenario of a seed."""
+    random = Random(seed)
+    operation = _operation(random)
+    is_admin = random.random() < 0.4
+    pairs = _pairs(random)
+    world = _world(random, operation, pairs, ("user", "admin") if is_admin else ("user",))
+    is_calm, is_quiet = random.random() < 0.2, random.random() < 0.5
+    limits = _limits(random)
+    clock = ServerClock() if is_quiet else _server_clock(random)
+    interruptions = [] if is_calm else _interruptions(random)
+    requests = 3 * len(pairs) // 2
+    return Scenario(
+        operation=operation,
+        server=Server(world, limits, 1 if is_quiet else random.choice((1, 1, 2, 3)), clock),
+        pairs=pairs,
+        weather=_weather(random, seed, is_calm=is_calm),
+        settings=_settings(random),
+        timeout=random.choice((3.0, 15.0, 40.0)),
+        commit_time=random.choice((0.0, 0.001, 0.01, 0.1)),
+        interruptions=interruptions,
+        accounts=[random.choice((ACCOUNT, SECOND_ACCOUNT)) for _ in range(len(interruptions) + 1)],
+        gaps=[random.choice((0.1, 5.0, 300.0, 4000.0)) for _ in interruptions],
+        own_skew=random.choice((0.0, 0.3, -40.0, 3600.0)),
+        other_changes=_other_changes(random, world, operation, pairs, requests),
+        other_clients=[] if is_quiet else _other_clients(random, limits, requests),
+        restarts=[] if is_calm or is_quiet else _restarts(random, limits, requests),
+        verifies_early=random.random() < 0.15,
+        verifies=random.random() < 0.3,
+        undoes=random.random() < 0.3,
+        retries_failed=random.random() < 0.2,
+        knobs=draw_knobs(random),
+    )
+
+
+def _operation(random: Random) -> Operation:
+    if random.random() < 0.7:
+        return REMOVE_LEADER
+    return random.choice([each for each in OPERATIONS.values() if each.role is not Role.OWNER])
+
+
+def _pairs(random: Random) -> list[Pair]:
+    rows = random.choice((3, 10, 25, 40, 80, 150))
+    if random.random() < 0.3:  # few users in many rooms: read user by user
+        return list(dict.fromkeys((f"room{number % 40:02}", f"user{number // 40}") for number in range(rows)))
+    rooms = random.randint(1, max(1, rows // 4))
+    return [(f"room{number % rooms:02}", f"user{number:03}") for number in range(rows)]
+
+
+def _world(random: Random, operation: Operation, pairs: list[Pair], roles: tuple[str, ...]) -> World:
+    world = World(version=random.choice(("8.6.1", "8.6.1", "9.0.0", "7.5.0")))
+    for account in (ACCOUNT, SECOND_ACCOUNT):
+        world.add_account(*account, username=f"{account.user_id[:6].lower()}.bot", roles=roles)
+    if random.random() < 0.5:
+        world.grant("view-other-user-channels", "user")
+    world.add_user(ADMIN, roles=("user", "admin"))
+    world.add_user(KEEPER)
+    other_role = "moderator" if operation.role == "leader" else "leader"
+    for room in dict.fromkeys(room for room, _ in pairs):
+        world.add_room(room, type="p" if operation.kind == "groups" else "c")
+        for account in (ACCOUNT, SECOND_ACCOUNT):
+            world.join(room, account.user_id, ("owner",))
+        world.join(room, KEEPER, (str(operation.role),))
+    kinds: tuple[tuple[str, ...] | None, ...]
+    role = str(operation.role)
+    usual: tuple[str, ...] | None = None if operation.adds else (role,)
+    kinds = ((), None, (role, other_role), (other_role,), *[usual] * 7)
+    strangers, missing = random.choice((0.0, 0.08)), random.choice((0.0, 0.03))
+    for room, user in pairs:
+        if user not in world.users:
+            world.add_user(user, active=random.random() > 0.05, username=None if random.random() < 0.01 else "")
+        if random.random() >= strangers:
+            world.join(room, user, random.choice(kinds))
+    for user in sorted({user for _, user in pairs if random.random() < missing}):
+        del world.users[user]
+        for each in world.rooms.values():
+            each.members.pop(user, None)
+    _spoil_rooms(random, world)
+    _add_history(random, world, operation, pairs)
+    return world
+
+
+def _add_history(random: Random, world: World, operation: Operation, pairs: list[Pair]) -> None:
+    """Let messages of earlier changes stand in some rooms: the worker's account changed roles, and they were restored.
+
+    An hour before the run, or long enough before it for the coarsest of clocks.
+    """
+    role = str(operation.role)
+    for room, user in random.sample(pairs, k=min(len(pairs), random.choice((0, 0, 3, 10)))):
+        members = world.rooms[room].members
+        if user not in members or world.rooms[room].has_role(user, role) is operation.adds:
+            continue
+        world.now = EPOCH + 1000.0 - 3600.0
+        apply_role_change(world, ACCOUNT.user_id, room, user, role, adds=operation.adds)
+        members[user] = [*(each for each in members[user] or () if each != role), *(() if operation.adds else (role,))]
+    world.record.role_writes.clear()
+
+
+def _spoil_rooms(random: Random, world: World) -> None:
+    rooms = sorted(world.rooms)
+    for room in random.sample(rooms, k=min(len(rooms) - 1, random.choice((0, 0, 0, 1)))):
+        world.rooms[room].archived = True
+    for room in random.sample(rooms, k=min(len(rooms) - 1, random.choice((0, 0, 0, 1)))):
+        for account in (ACCOUNT, SECOND_ACCOUNT):
+            del world.rooms[room].members[account.user_id]
+    if random.random() < 0.06:
+        world.role_descriptions[random.choice(("leader", "moderator"))] = ""
+
+
+def _limits(random: Random) -> LimiterSettings | None:
+    if random.random() < 0.4:
+        return None
+    return LimiterSettings(random.choice((5, 10, 20, 60)), random.choice((5.0, 10.0, 60.0, 60.0, 7.0, 2.5)))
+
+
+def _server_clock(random: Random) -> ServerClock:
+    return ServerClock(
+        skew=random.choice((0.0, 0.4, -100.0, 86_400.0)),
+        drift=random.choice((0.0, 0.0, 50e-6, -50e-6)),
+        date_skew=random.choice((0.0, 0.0, 0.0, 7.3, -30.0)),
+    )
+
+
+def _weather(random: Random, seed: int, *, is_calm: bool) -> Weather:
+    kinds = random.sample(KINDS, k=random.choice((1, 2, 4, 8, len(KINDS))))
+    statuses = random.sample(STATUSES, k=random.choice((1, 3, len(STATUSES))))
+    chance = 0.0 if is_calm else random.choice((0.0, 0.02, 0.1, 0.3, 0.3))
+    reading_chance = 0.0 if is_calm else random.choice((0.0, 0.0, 0.02, 0.1))
+    return Weather(seed, chance, reading_chance, kinds, statuses, random.choice((0.001, 0.02, 0.1)))
+
+
+def _settings(random: Random) -> Settings:
+    return Settings(
+        rate=random.choice((None, 10.0, 40.0)),
+        concurrency=random.choice((1, 2, 8, 16)),
+        max_attempts=random.choice((1, 2, 3, 5)),
+        retry_backoff=random.choice((0.02, 0.5)),
+        max_failures=NEVER,
+        outage_timeout=random.choice((60.0, 300.0, 900.0)),
+        shutdown_timeout=random.choice((0.0, 2.0, 10.0)),
+        room_cache=random.random() < 0.7,
+        read_roles=random.random() < 0.75,
+        message_evidence=random.random() < 0.7,
+    )
+
+
+def _interruptions(random: Random) -> list[Interruption]:
+    number = random.choice((0, 1, 1, 2, 2, 4))
+    return [draw_interruption(random, f"interruption {place}") for place in range(number)]
+
+
+def _other_changes(
+    random: Random, world: World, operation: Operation, pairs: list[Pair], requests: int
+) -> list[OtherChange]:
+    """Return what another administrator does, at most one thing for each pair."""
+    members = [(room, user) for room, user in pairs if user in world.rooms[room].members]
+    chosen = random.sample(members, k=min(len(members), random.choice((0, 0, 0, 2, 6, 15))))
+    changes = []
+    for place, pair in enumerate(chosen):
+        adds = (random.random() < 0.3) != operation.adds
+        changes.append(OtherChange(f"other change {place}", random.randint(1, requests), pair, adds))
+    return changes
+
+
+def _other_clients(random: Random, limits: LimiterSettings | None, requests: int) -> list[OtherClient]:
+    if limits is None or random.random() < 0.5:
+        return []
+    return [
+        OtherClient(f"other client {place}", random.randint(1, requests), random.randint(1, limits.calls))
+        for place in range(random.randint(1, 10))
+    ]
+
+
+def _restarts(random: Random, limits: LimiterSettings | None, requests: int) -> list[Restart]:
+    number = random.choice((0, 0, 1, 2))
+    seconds = (0.01, 1.0, 30.0)
+    return [
+        Restart(f"restart {place}", random.randint(1, requests), random.choice(seconds), random.choice((limits, None)))
+        for place in range(number)
+    ]

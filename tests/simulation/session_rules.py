@@ -1,0 +1,164 @@
+"""The rules that one session keeps: what it commits, what it sends at most, and how long it takes."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rolecall.models import PriorState
+from rolecall.sandbox.write_routes import CHANGES
+from rolecall.store.records import Batch
+from tests.simulation.interruptions import Kind
+from tests.simulation.network import Sent
+from tests.simulation.scenario import Pair, Scenario
+from tests.simulation.violation import Violation, require
+from tests.support.memory_store import MemoryStore
+
+TOLERANCE = 1.05
+"""Without faults a session takes at most this multiple of the ideal."""
+
+
+class SessionRecord(NamedTuple):
+    """What is known of one session after its end."""
+
+    number: int
+    due: set[Pair]
+    began: float
+    ended: float
+    stop: str | None
+    """None where it reached its last row."""
+    failure: str
+    was_cut_off: bool
+    is_calm: bool
+    sent: Sequence[Sent]
+
+
+@dataclass
+class SessionWatch:
+    """Watches one session while it works."""
+
+    scenario: Scenario
+    job: set[Pair]
+    stopped_at: float = math.inf
+    """When the user interrupted the session; calls that are ready to leave at this very moment still leave."""
+    violation: Violation | None = None
+    """The first rule that a commit has broken."""
+    _in_flight: list[Sent] = field(default_factory=list)
+    _settled: Counter[int] = field(default_factory=Counter)
+    _attempts: dict[int, int] = field(default_factory=dict)
+    """The attempts of each row before this session."""
+
+    def at_send(self, sent: Sent, store: MemoryStore) -> None:
+        """Check a changing call that leaves: its row is in the job, and its intent is durable."""
+        contents = store.contents
+        entry = contents.entries.get(contents.keys.get(sent.pair, 0))
+        if entry is None or sent.pair not in self.job:
+            raise Violation("others", f"{sent.pair} is not in the job")
+        is_intended = entry.in_doubt and entry.recorded is None and entry.attempts > 0
+        require("intent", is_intended, f"a call of {sent.pair} leaves without an intent on disk: {entry}")
+        require("stop", sent.at <= self.stopped_at, f"{sent.pair} is called although the session was interrupted")
+        self._in_flight = [each for each in self._in_flight if not each.has_ended]
+        is_alone = all(each.pair != sent.pair for each in self._in_flight)
+        require("repetition", is_alone, f"{sent.pair} is called twice at once")
+        self._in_flight.append(sent)
+        number, most = len(self._in_flight), self.scenario.settings.concurrency
+        require("concurrency", number <= most, f"{number} calls are in flight")
+
+    def at_commit(self, batch: Batch, store: MemoryStore) -> None:
+        """Check what a session is about to make durable; the engine does not see what was found."""
+        try:
+            self._check_batch(batch, store)
+        except Violation as violation:
+            self.violation = self.violation or violation
+
+    def _check_batch(self, batch: Batch, store: MemoryStore) -> None:
+        entries = store.contents.entries
+        for outcome in batch.outcomes:
+            self._settled[outcome.key] += 1
+            require("once", self._settled[outcome.key] == 1, f"{entries[outcome.key]} is settled twice: {outcome}")
+        for intent in batch.intents:
+            self._settled[intent.key] = 0
+            entry = entries[intent.key]
+            attempts = intent.attempt - self._attempts.setdefault(intent.key, entry.attempts)
+            most = self.scenario.settings.max_attempts
+            require("attempts", attempts <= most, f"attempt {attempts} of {entry}; {most} are allowed")
+            is_lost = entry.in_doubt and entry.prior is not None and intent.prior.state is PriorState.UNKNOWN
+            known = entry.prior is not None and entry.prior.state is not PriorState.UNKNOWN
+            require("prior", not (is_lost and known), f"{entry} is in doubt, and loses its prior state: {intent}")
+
+
+def check_session(scenario: Scenario, record: SessionRecord) -> None:
+    """Check what a session sent, and how long it took."""
+    _check_rate(scenario, record)
+    _check_window(scenario, record)
+    if is_undisturbed(scenario) and record.stop is None:
+        taken, allowed = record.ended - record.began, TOLERANCE * ideal(scenario, record) + _overhead(scenario, record)
+        require("ideal", taken <= allowed, f"session {record.number} took {taken:.1f} s; {allowed:.1f} s are allowed")
+
+
+def _check_rate(scenario: Scenario, record: SessionRecord) -> None:
+    rate = scenario.settings.rate
+    if rate is None:
+        return
+    was_paused = any(each.kind is Kind.PAUSE for each in scenario.interruptions)
+    most = int(rate) + was_paused  # the call that was about to leave leaves after the pause
+    left = [sent.at for sent in record.sent if sent.route in CHANGES]
+    for first, later in zip(left, left[most:], strict=False):
+        require("rate", later - first > 0.999, f"{most} calls and one more in {later - first:.3f} s")
+
+
+def _check_window(scenario: Scenario, record: SessionRecord) -> None:
+    """Check that the server's own limiter refused one burst at most, where the worker alone used one window."""
+    others = scenario.other_clients or scenario.restarts or scenario.server.instances > 1
+    clocks = scenario.server.clock.date_skew or any(
+        each.kind in (Kind.PAUSE, Kind.SET_CLOCK) for each in scenario.interruptions
+    )
+    if others or clocks or scenario.server.limits is None:
+        return
+    calls = [sent for sent in record.sent if sent.route in CHANGES]
+    refused = sum(sent.limited for sent in calls)
+    uncounted = sum(bool(sent.fate.name) for sent in calls)  # the worker cannot know whether the server counted these
+    is_whole = scenario.server.limits.seconds % 1 == 0
+    is_misled = bool(calls) and not calls[0].is_genuine  # a page without headers seems to show that nothing is limited
+    allowed = 1 + uncounted + (scenario.settings.concurrency if is_misled or not is_whole else 0)
+    require("window", refused <= allowed, f"session {record.number}: {refused} calls came beyond the server's limit")
+
+
+def is_undisturbed(scenario: Scenario) -> bool:
+    """Return whether nothing goes wrong in a scenario, and nobody else acts."""
+    return not (
+        scenario.weather.chance
+        or scenario.weather.reading_chance
+        or scenario.interruptions
+        or scenario.restarts
+        or scenario.other_clients
+        or scenario.server.clock.date_skew
+        or scenario.server.instances > 1
+    )
+
+
+def ideal(scenario: Scenario, record: SessionRecord) -> float:
+    """Return the seconds that the requests of a session take at least, one route after the other."""
+    settings, limits = scenario.settings, None if scenario.is_exempt else scenario.server.limits
+    seconds = 0.0
+    for route, calls in Counter(sent.route for sent in record.sent).items():
+        at_once = settings.concurrency if route in CHANGES else 1
+        each = max(_round_trip(scenario) / at_once, 0.0 if settings.rate is None else 1 / settings.rate)
+        seconds += calls * each
+        if limits is not None:
+            full = math.ceil(calls / limits.calls) - 1
+            in_windows = full * (limits.seconds + _round_trip(scenario)) + (calls - full * limits.calls) * each
+            seconds += max(0.0, in_windows - calls * each)
+    return seconds
+
+
+def _round_trip(scenario: Scenario) -> float:
+    """Return the seconds of one request on average, with some reserve."""
+    return 2.5 * scenario.weather.latency + 5 * scenario.commit_time
+
+
+def _overhead(scenario: Scenario, record: SessionRecord) -> float:
+    """Return the seconds in which the first row of each room is sent alone, and a few more."""
+    rooms = len({sent.room_id for sent in record.sent if sent.route in CHANGES})
+    return 1.0 + 2 * math.ceil(rooms / scenario.settings.concurrency) * _round_trip(scenario)

@@ -1,0 +1,15 @@
+"""The verdict of the judge."""
+
+
+class Violation(AssertionError):  # noqa: N818 - a verdict, as an assertion is
+    """A rule is broken."""
+
+    def __init__(self, rule: str, what: str) -> None:
+        super().__init__(f"{rule}: {what}")
+        self.rule = rule
+
+
+def require(rule: str, holds: bool, what: str) -> None:
+    """Raise Violation unless the rule holds."""
+    if not holds:
+        raise Violation(rule, what)

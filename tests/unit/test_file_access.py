@@ -1,0 +1,71 @@
+"""Tests of the access to files that another user could plant, change or swap."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rolecall.file_access import OpenDirectory, in_open_directory, unfit_file_system
+
+OTHER = 54_321
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+
+
+def test_files_stay_in_the_directory_that_was_opened(tmp_path: Path) -> None:
+    """After the path is swapped for a link, files are opened, renamed and deleted in the first directory."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "two/file").write_text("keep")
+    with OpenDirectory(tmp_path / "one") as directory:
+        assert directory.is_at_path()
+        (tmp_path / "one").rename(tmp_path / "away")
+        (tmp_path / "one").symlink_to(tmp_path / "two")
+        assert not directory.is_at_path()
+        file = directory / "file"
+        assert file.status() is None
+        os.close(file.open(os.O_CREAT | os.O_WRONLY))
+        file.rename("renamed")
+        assert [entry.name for entry in (tmp_path / "away").iterdir()] == ["renamed"]
+        (directory / "renamed").unlink()
+        (directory / "renamed").unlink(missing_ok=True)
+    assert (tmp_path / "two/file").read_text() == "keep"
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device", "directory"])
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY | os.O_APPEND | os.O_CREAT, os.O_RDWR | os.O_CREAT])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str, flags: int) -> None:
+    """A link, pipe, device or directory is refused at once, by name."""
+    path = tmp_path / "file"
+    match kind:
+        case "link":
+            path.symlink_to(tmp_path / "target")
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path = Path("/dev/null")
+        case "directory":
+            path.mkdir()
+    with pytest.raises(OSError, match=path.name), in_open_directory(path) as file:
+        file.open(flags)
+    assert not (tmp_path / "target").exists()
+
+
+@as_root
+def test_a_link_of_another_user_in_the_path_is_foreign(tmp_path: Path) -> None:
+    """A directory of ours that is reached over the symbolic link of another user counts as foreign."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "ours")
+    with OpenDirectory(tmp_path / "link") as directory:
+        assert not directory.is_foreign
+        os.chown(tmp_path / "link", OTHER, OTHER, follow_symlinks=False)
+        assert directory.is_foreign
+
+
+def test_an_unfit_file_system_is_named(tmp_path: Path) -> None:
+    """The sentence has the type of the file system where it is known, and says what to do."""
+    text = unfit_file_system(tmp_path, "file locks")
+    assert text.startswith("its file system (")
+    assert "does not support file locks" in text
+    assert text.endswith("use a local disk")
+    assert unfit_file_system(tmp_path / "missing", "file locks").startswith("its file system does")

@@ -1,0 +1,206 @@
+"""Which run of a job a command continues, and which it starts."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from rolecall.app.errors import OperatorError
+from rolecall.app.observer import Observer, Resumed, ResumingEdited
+from rolecall.app.run_directory import Run, kind_of, on_thread, open_run
+from rolecall.app.run_paths import (
+    RunKind,
+    make_job_directory,
+    make_private_directory,
+    new_run_directory,
+    run_directories_newest_first,
+)
+from rolecall.file_access import lock_file
+from rolecall.files.input.job import Job
+from rolecall.models import Advice
+from rolecall.store.base import DEFAULT_LOCK_WAIT, InvalidStoreError, LockWait, StoreError
+from rolecall.store.records import Identity
+from rolecall.store.run_lock import RunLock, RunLockedError, is_locked
+from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.sqlite.store import FILE_NAME
+
+RUN_NUMBER = "run_number"
+"""Key of the store's metadata: the place of the run among those of its job, counted from 1. Names follow the clock."""
+STARTED_ANEW = "started_anew"
+"""Key of the store's metadata: `yes` where unfinished runs before this one are to be left as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """How the run of a job is chosen."""
+
+    out: Path | None = None
+    """The directory of the run, which is continued or created."""
+    anew: bool = False
+    """Start a new run, also beside an unfinished one."""
+    retry_failed: bool = False
+    """The newest run of the job is continued if it has failed rows, too."""
+    continues_edited: bool = False
+    """Continue an unfinished run of the job's former content; otherwise it is an error."""
+
+
+class KnownRun(NamedTuple):
+    """What the store of a run says about it."""
+
+    folder: Path
+    identity: Identity
+    number: int
+    is_anew: bool
+    has_sessions: bool
+    rows: int
+    due: int
+    failed: int
+    """Rows that are due with `retry_failed` only."""
+    removed_in_doubt: int
+    """Rows in doubt that the run's job no longer has."""
+
+
+class Choice(NamedTuple):
+    """The run that a command works on."""
+
+    folder: Path
+    number: int | None = None
+    """Of a new run that was given a directory of its own; None for one that is continued or was named."""
+    former: KnownRun | None = None
+    """Set where it is an unfinished run of the job's former content."""
+
+
+@asynccontextmanager
+async def open_or_resume_run(
+    job: Job, identity: Identity, start: StartOptions, observer: Observer, lock_wait: LockWait = DEFAULT_LOCK_WAIT
+) -> AsyncIterator[Run]:
+    """Lock the run that `choose_run` returns. Raises RunLockedError too."""
+    async with AsyncExitStack() as stack:
+        async with on_thread(serialise_start(job, start, kind=kind_of(identity))):
+            choice = await asyncio.to_thread(choose_run, job, identity, start)
+            run = await stack.enter_async_context(open_run(choice.folder, identity, lock_wait))
+            if choice.number is not None:
+                anew = {STARTED_ANEW: "yes"} if start.anew else {}
+                await run.store.set_meta(**{RUN_NUMBER: str(choice.number)}, **anew)
+        if choice.former is not None:
+            known = choice.former
+            observer.notice(ResumingEdited(Resumed(known.folder, known.rows - known.due, known.rows)))
+        yield run
+
+
+def choose_run(job: Job, identity: Identity, start: StartOptions) -> Choice:
+    """Choose the run: `out`, else the newest unfinished run of this very job, else a new one.
+
+    Raises OperatorError for an unfinished run of the job's former content, unless it is to be continued: a new run
+    would report rows that the other has changed as if this had happened before. Raises InvalidRunDirectoryError, and
+    RunLockedError while another process starts a run of this job.
+    """
+    if start.out is not None:
+        return Choice(make_private_directory(start.out))
+    kind = kind_of(identity)
+    folders = run_directories_newest_first(Path(), job.name, kind)
+    read = [(folder, _read_run(folder)) for folder in folders]
+    runs = sorted((run for _, run in read if run is not None), key=lambda run: run.number, reverse=True)
+    if not start.anew:
+        same = [run for run in runs if run.identity == identity]
+        if (unfinished := unfinished_of(same, retry_failed=start.retry_failed)) is not None:
+            return Choice(unfinished.folder)
+        if kind is RunKind.RUN and (former := unfinished_former(runs, identity)) is not None:
+            _require_continuable(former, job, start)
+            return Choice(former.folder, former=former)
+    if any(run is None and _is_locked_by_other(folder) for folder, run in read):
+        raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
+    number = max((run.number for run in runs), default=0) + 1
+    return Choice(new_run_directory(Path(), job.name, datetime.now(UTC), kind), number)
+
+
+@contextmanager
+def serialise_start(job: Job, start: StartOptions, *, kind: RunKind) -> Iterator[None]:
+    """Let one process at a time choose among the runs of a job, until it has locked its own; `out` needs no choice."""
+    if start.out is not None:
+        yield
+        return
+    descriptor = os.open(make_job_directory(Path(), job.name, kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        lock_file(descriptor, Path(), wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def unfinished_of(same: Sequence[KnownRun], *, retry_failed: bool) -> KnownRun | None:
+    """Return the newest unfinished run of one job and content, given its runs from the newest on."""
+    for place, run in enumerate(same):
+        if run.due or (retry_failed and place == 0 and run.failed):
+            return run
+        if run.is_anew:
+            break
+    return None
+
+
+def unfinished_former(runs: Sequence[KnownRun], identity: Identity) -> KnownRun | None:
+    """Return the newest unfinished run of other contents of a job that may have changed something."""
+    for run in runs:
+        if (run.identity.workspace, run.identity.operation) != (identity.workspace, identity.operation):
+            continue
+        if run.identity != identity and run.has_sessions and (run.due or run.removed_in_doubt):
+            return run
+        if run.is_anew:
+            break
+    return None
+
+
+def _require_continuable(former: KnownRun, job: Job, start: StartOptions) -> None:
+    """Raise an error that names the unfinished run, unless it is to be continued and is not locked."""
+    folder = former.folder
+    if is_locked(folder):
+        text = f"Another process works on the run in {folder}, of another content of {job.name}; wait for it to end."
+        raise RunLockedError(text, Advice.START_ANEW)
+    if not start.continues_edited:
+        done = f"{former.rows - former.due:,} of {former.rows:,} done, {former.due:,} left"
+        raise OperatorError(
+            f"{job.name} was edited, and the run of its former content in {folder} is unfinished: {done}. Nothing was "
+            "sent.",
+            Advice.NAME_RUN,
+        )
+
+
+def _read_run(folder: Path) -> KnownRun | None:
+    """Read the store of a run; None if there is none that can be read, or its job is not imported yet."""
+    try:
+        if not (folder / FILE_NAME).is_file():
+            return None
+        with closing(SqliteDatabase(folder / FILE_NAME)) as store:
+            if (identity := store.identity()) is None:
+                return None
+            meta, groups = store.get_meta(), store.groups()
+            number = meta.get(RUN_NUMBER, "")
+            due = sum(group.rows for group in groups if group.is_due(retry_failed=False))
+            return KnownRun(
+                folder,
+                identity,
+                number=int(number) if number.isdecimal() else 0,
+                is_anew=meta.get(STARTED_ANEW) == "yes",
+                has_sessions=bool(store.sessions()),
+                rows=sum(group.rows for group in groups),
+                due=due,
+                failed=sum(group.rows for group in groups if group.is_due(retry_failed=True)) - due,
+                removed_in_doubt=sum(group.rows for group in groups if group.is_removed_in_doubt),
+            )
+    except (OSError, InvalidStoreError, StoreError):
+        return None
+
+
+def _is_locked_by_other(folder: Path) -> bool:
+    """Return whether another process has locked a run whose job is not imported yet."""
+    try:
+        with RunLock(folder):
+            return False
+    except RunLockedError:
+        return True
+    except (OSError, InvalidStoreError):
+        return False
