@@ -15,7 +15,7 @@ import pytest
 from rolecall.file_access import OpenDirectory
 from rolecall.store.base import InvalidStoreError, LockWait, StoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import RunLock, is_locked
-from rolecall.store.sqlite import connection, sql
+from rolecall.store.sqlite import connection, sql, store_file
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME
 from rolecall.store.sqlite.store_file import FIRST_RELEASE, format_reason
@@ -236,7 +236,7 @@ def test_a_store_of_another_form_names_who_can_finish_it(
     with closing(sqlite3.connect(folder / FILE_NAME)) as database:
         database.execute(f"PRAGMA user_version = {version}")
     monkeypatch.setattr(sql, "SCHEMA_VERSION", 6)
-    monkeypatch.setitem(FIRST_RELEASE, 5, "0.7.2")
+    monkeypatch.setattr(store_file, "FIRST_RELEASE", {4: "0.1.0", 5: "0.7.2"})
     with pytest.raises(InvalidStoreError, match=f"was written by {writer} .*finish the run with that version"):
         SqliteDatabase(folder / FILE_NAME)
 

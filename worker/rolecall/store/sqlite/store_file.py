@@ -14,7 +14,7 @@ from rolecall.store.sqlite import sql
 
 WAL, SHM, JOURNAL = "-wal", "-shm", "-journal"
 """Endings of the names of SQLite's helper files; their content becomes part of the store when it is opened."""
-FIRST_RELEASE = {4: "0.1.0"}
+FIRST_RELEASE = {5: "0.1.0"}
 """For each store version the first release of Rolecall that writes it. Older ones were never released."""
 _UNFIT = {
     "IOERR_SHM": "shared memory",
