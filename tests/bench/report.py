@@ -25,6 +25,7 @@ def tables(found: Found) -> dict[str, str]:
         "window": _windows,
         "rate": _rates,
         "reading": _reading,
+        "jobs": _whole_jobs,
         "parts": _parts,
         "startup": _startup,
         "profile": lambda text: f"```\n{text}\n```",
@@ -171,24 +172,70 @@ def _rates(found: Sequence[Found]) -> str:
 
 def _reading(found: Sequence[Found]) -> str:
     """Return the table of the reading phase."""
-    head = ("rows", "limited", "leaders", "reads", "changes", "changes unread", "s", "s unread", "429s")
+    head = ("rows", "limited", "leaders", "reads", "changes", "changes unread", "s", "s unread", "of unread", "429s")
     return table(
         head,
         [
             (
                 one["shape"],
-                f"{one['with']['rows']:,} rows, {'10 calls in 1 s' if one['limited'] else 'no'}",
+                f"{one['rows']:,} rows, {'10 calls a minute' if one['limited'] else 'no'}",
                 f"{one['leaders']} %",
-                f"{one['with']['reading']:,}",
-                f"{one['with']['changing']:,}",
-                f"{one['without']['changing']:,}",
+                f"{one['with']['reads']:,}",
+                f"{one['with']['changes']:,}",
+                f"{one['without']['changes']:,}",
                 f"{one['with']['seconds']:.2f}",
                 f"{one['without']['seconds']:.2f}",
+                f"{one['with']['seconds'] / one['without']['seconds']:.3f}",
                 f"{one['with']['refused'] + one['without']['refused']:,}",
             )
             for one in found
         ],
     )
+
+
+def _whole_jobs(found: Found) -> str:
+    """Return the tables of the four whole jobs."""
+    head = (
+        "simulated",
+        "Rolecall s",
+        "best script that sends every row, s",
+        "of it",
+        "rows lost without pacing",
+        "429s",
+    )
+    simulated = table(
+        head,
+        [
+            (
+                one["job"],
+                f"{one['seconds']:,.1f}",
+                f"{one['all_rows']:,.1f}",
+                f"{one['seconds'] / one['all_rows']:.3f}",
+                f"{one['lost']:,}" if one["lost"] else "",
+                f"{one['refused']}",
+            )
+            for one in found["simulated"]
+        ],
+    )
+    real = found["real"]["series"][0]
+    head = ("20,000 rows, exempt, 20 ms an answer", "s", "least", "most", "of bare aiohttp on uvloop", "rows")
+    rows = []
+    for name, taken in real["taken"].items():
+        seconds = [one["seconds"] for one in taken]
+        to_bare = ratio(real["taken"], YARDSTICK, name)
+        rows.append(
+            [
+                name,
+                f"{median(seconds):.2f}",
+                f"{min(seconds):.2f}",
+                f"{max(seconds):.2f}",
+                "" if to_bare is None else f"{to_bare:.2f}",
+                f"{taken[0]['rows']:,.0f}",
+            ]
+        )
+    left_out = [f"Left out: {name} ({why})." for name, why in found["real"]["absent"].items()]
+    rounds = f"Medians of {found['real']['rounds']} rounds; ratios of times for the same number of rows."
+    return "\n\n".join([simulated, table(head, rows), rounds, *left_out])
 
 
 def _parts(found: Sequence[Found]) -> str:
