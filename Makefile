@@ -6,8 +6,8 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help audit hashes check dist
-.PHONY: notes clean simulate simulate-mutants
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help man audit hashes check
+.PHONY: dist notes clean simulate simulate-mutants
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,7 +40,7 @@ e2e: $(READY) ## run only the tests of the installed command
 browser: $(VENV)/.browser ## test report.html in a real browser (installs Chromium as root)
 	BROWSER_TESTS=required $(BIN)/pytest -m browser
 
-pictures: $(VENV)/.browser ## render docs/demo.svg, progress.svg and report-*.png from real runs against the sandbox
+pictures: $(VENV)/.browser ## render the pictures in docs/ from real runs against the sandbox
 	$(BIN)/python -m tests.browser.terminal_pictures
 	$(BIN)/python -m tests.browser.pictures
 
@@ -71,7 +71,7 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
-docs-help: $(READY) ## write every --help text and hint into docs/reference.md
+docs-help man: $(READY) ## write the man page, and the generated parts of docs/reference.md, from the code
 	$(BIN)/python -m tests.docs_help
 
 audit: $(READY) ## check every pinned version for known vulnerabilities (needs the network; else exit 1)

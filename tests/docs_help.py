@@ -1,64 +1,170 @@
-"""Texts of the code in docs/reference.md, `--help` and hints: `make docs-help` writes them, tests compare them."""
+"""Texts of the code in docs/reference.md and man/rolecall.1: `make docs-help` writes them, tests compare them."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
-from rolecall.app.reports import REASON_HINTS
+from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
+from rolecall.cli.help import EXAMPLES, LAST, grouped_options
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.models import Outcome
+from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
-WIDTH = 100
+MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
+OUTCOME = re.compile(rf"\b(?:{'|'.join(Outcome)}|inferred)\b")
 
 
-def help_texts() -> Iterator[tuple[str, str]]:
-    """Return the help of `rolecall` itself, then each command's, by name."""
-    whole = click.Context(rolecall, info_name="rolecall", terminal_width=WIDTH, help_option_names=["-h", "--help"])
-    yield "rolecall", rolecall.get_help(whole)
+def with_options(page: str) -> str:
+    """Return the page with the present tables of options: each command's own, and those that several commands have."""
+    own, shared = _options_by_command()
+    tables = {verb: _option_table(options) if options else "" for verb, options in own.items()}
+    parts = [f"**{', '.join(verbs)}**\n\n{_option_table(options)}" for verbs, options in shared.items()]
+    tables["several"] = "\n\n".join(parts)
+    tables["rolecall"] = _option_table([option for option in rolecall.params if isinstance(option, click.Option)])
+
+    def table(marked: re.Match[str]) -> str:
+        return f"<!-- options: {marked[1]} -->\n{tables[marked[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- options: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str, ...], list[click.Option]]]:
+    """Return the options of one command each, and those that several have with the same text, by these commands."""
+    context = click.Context(rolecall)
+    uses: dict[tuple[str, str], list[str]] = {}
+    options: dict[tuple[str, str], click.Option] = {}
+    for verb in VERBS:
+        command = rolecall.get_command(context, verb)
+        assert command is not None, f"there is no command {verb}"
+        for option in command.params:
+            if isinstance(option, click.Option):
+                key = (option.opts[0], option.help or "")
+                uses.setdefault(key, []).append(verb)
+                options[key] = option
+    own: dict[str, list[click.Option]] = {verb: [] for verb in VERBS}
+    shared: dict[tuple[str, ...], list[click.Option]] = {}
+    for key, verbs in uses.items():
+        if len(verbs) == 1:
+            own[verbs[0]].append(options[key])
+        else:
+            shared.setdefault(tuple(verbs), []).append(options[key])
+    return own, shared
+
+
+def _option_table(options: Iterable[click.Option]) -> str:
+    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*rows, *map(_option_row, options)])
+
+
+def _option_row(option: click.Option) -> str:
+    metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
+    names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
+    text = (option.help or "").rstrip(".")
+    if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
+        text += f" ({option.type.min:g} to {option.type.max:g})"
+    cells = [", ".join(names), _default_of(option), text.replace("<", "&lt;")]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default_of(option: click.Option) -> str:
+    default = option.to_info_dict()["default"]
+    if option.is_flag:
+        return "yes" if default is True else "no"
+    return str(default) if isinstance(default, str | int | float) and default != "" else ""
+
+
+def with_reasons(page: str) -> str:
+    """Return the page with the tables of reasons, made from those of the code; what stands around them stays."""
+    for source in ReasonSource:
+        heading = re.search(rf"^#+ {re.escape(source)}$", page, re.MULTILINE)
+        assert heading, f"docs/reference.md has no section {source}"
+        table = re.compile(r"^\| reason .*?(?=^(?!\|))", re.MULTILINE | re.DOTALL)
+        found = table.search(page, heading.end())
+        assert found, f"the section {source} has no table"
+        page = page[: found.start()] + "\n".join(_table(source)) + "\n" + page[found.end() :]
+    return page
+
+
+def _table(source: ReasonSource) -> Iterator[str]:
+    """Yield the lines of a table; without the column of outcomes where all its reasons have the same."""
+    reasons = [each for each in (*REASONS.values(), *LOOKUP_REASONS.values()) if each.source is source]
+    with_outcome = len({reason.outcome for reason in reasons}) > 1
+    yield "| reason | outcome | hint |" if with_outcome else "| reason | hint |"
+    yield "| --- | --- | --- |" if with_outcome else "| --- | --- |"
+    for reason in reasons:
+        outcome = re.sub(
+            r"\b[a-z]+_[a-z_]+\b|\b(?:failed|unknown|removed|added|invalid|duplicate)\b", r"`\g<0>`", reason.outcome
+        )
+        cells = (f"`{reason.reason}`", *([outcome] if with_outcome else ()), reason.hint.replace("|", "\\|"))
+        yield f"| {' | '.join(cells)} |"
+
+
+def man_page() -> str:
+    """Return the man page, made of the help: each command with its options under headings, and examples."""
+    whole = click.Context(rolecall, info_name="rolecall", help_option_names=["-h", "--help"])
+    page = [
+        f'.TH ROLECALL 1 "" "rolecall {__version__}" "User Commands"',
+        ".SH NAME",
+        "rolecall \\- change roles in bulk in Rocket.Chat rooms",
+        ".SH SYNOPSIS",
+        ".B rolecall",
+        "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]...",
+        ".SH DESCRIPTION",
+        _paragraphs(rolecall.help or ""),
+        ".SH OPTIONS",
+        *_options([record for option in rolecall.params if (record := option.get_help_record(whole))]),
+        ".SH COMMANDS",
+    ]
     for verb in VERBS:
         command = rolecall.get_command(whole, verb)
         assert command is not None, f"there is no command {verb}"
-        yield verb, command.get_help(click.Context(command, parent=whole, info_name=verb, terminal_width=WIDTH))
+        context = click.Context(command, parent=whole, info_name=verb, help_option_names=["-h", "--help"])
+        page += [f".SS rolecall {verb} {_roff(' '.join(command.collect_usage_pieces(context)))}"]
+        page.append(_paragraphs(command.help or ""))
+        for heading, records in grouped_options(command, context):
+            if heading != LAST:
+                page += [".PP", f".I {heading}", *_options(records)]
+        page += [".PP", ".I Examples", ".PP", ".nf", ".RS", *map(_roff, EXAMPLES[verb]), ".RE", ".fi"]
+    page += [".SH EXIT STATUS"]
+    for code, meaning in re.findall(r"^\| (\d+) \| (.+) \|$", REFERENCE.read_text("utf-8"), re.MULTILINE):
+        page += [".TP", f".B {code}", _roff(meaning.replace("`", ""))]
+    page += [
+        ".SH ENVIRONMENT",
+        _roff(
+            "ROCKETCHAT_URL, ROCKETCHAT_USER_ID, ROCKETCHAT_AUTH_TOKEN or ROCKETCHAT_AUTH_TOKEN_FILE: the workspace."
+        ),
+        _roff("Every option is also a variable: --max-failures is ROLECALL_MAX_FAILURES."),
+    ]
+    return "\n".join(page) + "\n"
 
 
-def with_help(page: str) -> str:
-    """Return the page with the present help texts; a new one is put at the end of its section."""
-    for name, text in help_texts():
-        title = "rolecall --help" if name == "rolecall" else f"rolecall {name} --help"
-        folded = f"<details>\n<summary>{title}</summary>\n\n```\n{text.strip()}\n```\n\n</details>"
-        block = f"<!-- help: {name} -->\n{folded}\n<!-- /help -->"
-        present = re.compile(rf"<!-- help: {name} -->\n.*?<!-- /help -->", re.DOTALL)
-        if present.search(page):
-            page = present.sub(block.replace("\\", r"\\"), page)
-            continue
-        heading = "## Commands" if name == "rolecall" else rf"### rolecall {name}\b[^\n]*"
-        section = re.search(rf"^{heading}\n.*?(?=^##)", page, re.MULTILINE | re.DOTALL)
-        assert section, f"docs/reference.md has no section on {name}"
-        page = page[: section.end()].rstrip() + f"\n\n{block}\n\n" + page[section.end() :]
-    return page
+def _options(records: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for written, text in records:
+        yield from (".TP", f".B {_roff(written)}", _roff(" ".join(text.split())))
 
 
-def with_hints(page: str) -> str:
-    """Return the page with the present hints in the last cells of the tables of reasons; adds and removes no row."""
-    for heading, hints in (("## Reasons", REASON_HINTS), ("#### What could not be seen", GAP_HINTS)):
-        depth = heading.index(" ")
-        section = re.search(rf"^{heading}\n.*?(?=^#{{1,{depth}}} )", page, re.MULTILINE | re.DOTALL)
-        assert section, f"docs/reference.md has no section {heading}"
-        page = page[: section.start()] + _with_hints(section[0], hints) + page[section.end() :]
-    return page
+def _paragraphs(text: str) -> str:
+    paragraphs = [part.strip() for part in inspect.cleandoc(text).split("\n\n")]
+    return "\n.PP\n".join(_block(part) for part in paragraphs)
 
 
-def _with_hints(section: str, hints: Mapping[str, str]) -> str:
-    def with_hint(row: re.Match[str]) -> str:
-        hint = hints.get(row["reason"])
-        return row[0] if hint is None else row["start"] + hint.replace("|", "\\|") + " |"
+def _block(text: str) -> str:
+    if text.startswith("\b"):
+        return "\n".join([".nf", *map(_roff, text.splitlines()[1:]), ".fi"])
+    return _roff(" ".join(text.split()))
 
-    row = re.compile(r"^(?P<start>\| `(?P<reason>\w+)` \| (?:[^|\n]* \| )?)(?:[^|\n]|\\\|)+ \|$", re.MULTILINE)
-    return row.sub(with_hint, section)
+
+def _roff(text: str) -> str:
+    """Return text as roff shows it: hyphens that can be copied, no accidental request."""
+    plain = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{plain}" if plain.startswith((".", "'")) else plain
 
 
 if __name__ == "__main__":
-    REFERENCE.write_text(with_hints(with_help(REFERENCE.read_text("utf-8"))), "utf-8")
+    MAN_PAGE.parent.mkdir(exist_ok=True)
+    MAN_PAGE.write_text(man_page(), "utf-8")
+    REFERENCE.write_text(with_reasons(with_options(REFERENCE.read_text("utf-8"))), "utf-8")

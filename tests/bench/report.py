@@ -10,7 +10,7 @@ from tests.bench.measure import ROOT
 from tests.bench.plot import bars
 
 Found = dict[str, Any]
-DOCS = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scale.md")
+DOCS = (ROOT / "docs" / "performance.md",)
 PLOT = ROOT / "docs" / "performance.svg"
 YARDSTICK = "bare aiohttp, uvloop"
 

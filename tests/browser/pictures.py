@@ -22,12 +22,15 @@ PORT = 3000
 """The port of `rolecall sandbox`, so that the URL in the pictures stays the same."""
 DESKTOP, PHONE = {"width": 1_200, "height": 955}, {"width": 390, "height": 844}
 COLOURS = 128
-PICTURES: tuple[tuple[str, Any, Any, int], ...] = (
-    ("report-light.png", "light", DESKTOP, 1),
-    ("report-dark.png", "dark", DESKTOP, 1),
-    ("report-phone.png", "light", PHONE, 2),
+PAPER = {"width": 794, "height": 1_123}
+"""A4 at 96 pixels an inch."""
+PICTURES: tuple[tuple[str, Any, Any, Any, int], ...] = (
+    ("report-light.png", "screen", "light", DESKTOP, 1),
+    ("report-dark.png", "screen", "dark", DESKTOP, 1),
+    ("report-phone.png", "screen", "light", PHONE, 2),
+    ("report-print.png", "print", "light", PAPER, 1),
 )
-"""Name, colour scheme, size in CSS pixels, pixels for each of them."""
+"""Name, medium, colour scheme, size in CSS pixels, pixels for each of them."""
 
 
 async def real_run(folder: Path) -> Path:
@@ -52,12 +55,12 @@ async def real_run(folder: Path) -> Path:
     return folder / "reorganisation/report.html"
 
 
-def take_screenshot(context: "BrowserContext", page: Path, name: str, scheme: Any) -> None:
+def take_screenshot(context: "BrowserContext", page: Path, name: str, medium: Any, scheme: Any) -> None:
     """Write one screenshot, with few colours to keep the file small."""
     from PIL import Image
 
     shown = context.pages[0]
-    shown.emulate_media(color_scheme=scheme)
+    shown.emulate_media(media=medium, color_scheme=scheme)
     shown.goto(page.as_uri())
     image = Image.open(io.BytesIO(shown.screenshot()))
     image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
@@ -70,9 +73,9 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         page = asyncio.run(real_run(Path(folder)))
         with sync_playwright() as playwright:
-            for name, scheme, size, pixels in PICTURES:
+            for name, medium, scheme, size, pixels in PICTURES:
                 with opened(playwright, viewport=size, device_scale_factor=pixels) as context:
-                    take_screenshot(context, page, name, scheme)
+                    take_screenshot(context, page, name, medium, scheme)
 
 
 if __name__ == "__main__":

@@ -82,3 +82,28 @@ def test_it_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+async def test_a_reason_is_explained(tmp_path: Path) -> None:
+    """A reason of a report is explained, all are listed without one, and a misspelt one names the closest: exit 2."""
+    env = ENV
+    one = await rolecall("explain", "room_not_joined", cwd=tmp_path, env=env)
+    listed = await rolecall("explain", "--json", cwd=tmp_path, env=env)
+    names = await rolecall("explain", cwd=tmp_path, env=env)
+    wrong = await rolecall("explain", "room_not_joind", cwd=tmp_path, env=env)
+    file = await rolecall("explain", "there/is/no.file", cwd=tmp_path, env=env)
+    assert one.code == 0
+    assert "Outcome       failed, also for the room's other rows" in one.stdout
+    assert "What to do    the group exists, but the account is not a member of it" in one.stdout
+    reasons = json.loads(listed.stdout)
+    assert len(reasons) > 50
+    assert {"reason": "outage", "source": "stop", "outcome": "not_attempted"}.items() <= next(
+        each for each in reasons if each["reason"] == "outage"
+    ).items()
+    assert {each["reason"] for each in reasons} == {
+        line.strip() for line in names.stdout.splitlines() if line[0] == " "
+    }
+    assert (wrong.code, file.code) == (2, 2)
+    assert wrong.stderr == (
+        "rolecall: room_not_joind is neither a file nor a reason; did you mean 'room_not_joined'?\n"
+    )

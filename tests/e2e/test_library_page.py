@@ -152,7 +152,7 @@ async def test_the_program_with_the_other_commands(place: Path, sandbox: Sandbox
     for permission in ("view-full-other-user-info", "view-other-user-channels", "view-room-administration"):
         sandbox.world.grant(permission, "user")
     shown = await run_program("Other commands", place)
-    assert shown.splitlines() == ["would be removed", "is removed", "is again added"]
+    assert shown.splitlines() == ["check: would_remove", "is removed", "is again added"]
     assert (place / "runs/leavers/report.jsonl").is_file()
     assert sandbox.world.is_leader(ROOM, LEADER)
 

@@ -103,10 +103,12 @@ def test_a_wheel_from_the_archive_is_the_same(dist: Path, wheel: Path, tmp_path:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
-    """The wheel holds the package, the mark that it is typed, its metadata and its license."""
+    """The wheel has the package, the mark that it is typed, its metadata, its license and the man page."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {name.split("/")[0] for name in names} == {"rolecall", f"{NAME}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"rolecall", f"{NAME}.dist-info", f"{NAME}.data"}
+    man_page = f"{NAME}.data/data/share/man/man1/rolecall.1"
+    assert {name for name in names if name.startswith(f"{NAME}.data")} == {man_page}
     assert names >= {"rolecall/py.typed", f"{NAME}.dist-info/licenses/LICENSE"}
     data = {name for name in names if name.startswith("rolecall/") and not name.endswith((".py", "py.typed"))}
     assert {name.rpartition("/")[0] for name in data} == {"rolecall/display/html_report"}

@@ -23,10 +23,10 @@ async def test_check_changes_nothing_and_dry_run_is_the_same(tmp_path: Path) -> 
         checked = await rolecall("check", job, "--out", "a", *FAST, cwd=tmp_path, env=env)
         dry = await rolecall("run", job, "--dry-run", "--out", "b", *FAST, cwd=tmp_path, env=env)
     assert (checked.code, dry.code) == (0, 0)
-    assert "Predicted; nothing was changed. 4 rows: 2 removed, 1 not_leader, 1 duplicate." in checked.stdout
+    assert "Predicted; nothing was changed. 4 rows: 2 would_remove, 1 not_leader, 1 duplicate." in checked.stdout
     assert "Members will see 2 system messages in 2 groups" in checked.stdout
     assert changes(world) == []
-    expected = Counter({("removed", ""): 2, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1})
+    expected = Counter({("would_remove", ""): 2, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1})
     assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b") == expected
     assert not (tmp_path / "a/retry.csv").exists()
 
@@ -121,8 +121,8 @@ async def test_a_plan_for_something_else_is_refused(change: str, told: str, tmp_
         (r"^.*userSalesLead.*\n", "", "plan.jsonl: line 3 is not the job's pair"),
         (r"(^.*userSalesLead.*\n)", r"\1\1", "plan.jsonl: line 4 is not the job's pair"),
         ("userSalesLead", "userSalesDeputy", "plan.jsonl: line 3 is not the job's pair"),
-        ('"removed"', '"added"', "plan.jsonl: line 2: no row of groups.removeLeader is added"),
-        ('"removed"', '"unknown"', "plan.jsonl: line 2: no row of groups.removeLeader is unknown"),
+        ('"would_remove"', '"added"', "plan.jsonl: line 2: no row of groups.removeLeader is added"),
+        ('"would_remove"', '"unknown"', "plan.jsonl: line 2: no row of groups.removeLeader is unknown"),
     ],
     ids=["a pair left out", "a pair twice", "another pair", "another operation's outcome", "no prediction"],
 )
@@ -165,7 +165,7 @@ async def test_the_report_of_a_check_stays_a_prediction(tmp_path: Path) -> None:
         before = {path.name for path in (tmp_path / "checked").iterdir()}
         told = await rolecall("report", "checked", cwd=tmp_path, env=env)
     assert told.code == 1
-    assert "Predicted; nothing was changed. 3 rows: 2 removed, 1 failed." in told.stdout
+    assert "Predicted; nothing was changed. 3 rows: 2 would_remove, 1 failed." in told.stdout
     assert {path.name for path in (tmp_path / "checked").iterdir()} == before
 
 
@@ -179,7 +179,7 @@ async def test_a_check_tells_only_of_the_present_job(tmp_path: Path) -> None:
         words = ("--out", "checked", "--save-plan", "plan.jsonl", *FAST)
         again = await rolecall("check", job, *words, cwd=tmp_path, env=env)
     assert again.code == 0
-    assert outcomes(tmp_path / "checked") == Counter({("removed", ""): 1})
+    assert outcomes(tmp_path / "checked") == Counter({("would_remove", ""): 1})
     assert len((tmp_path / "plan.jsonl").read_text("utf-8").splitlines()) == 2
 
 

@@ -1,10 +1,13 @@
 """What a person or a monitor sees of a run: at its terminal, in its lines, and from another terminal."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Limiter, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, rolecall, start, write_job
-from tests.support.terminal import seen, terminal
+from tests.support.terminal import Screen, seen, terminal
 from tests.support.truth import wait_for_changes
 
 
@@ -65,9 +68,39 @@ async def test_a_hold_is_counted_down(tmp_path: Path, columns: int) -> None:
     assert re.search(r"About \d+ s left, until \d\d:\d\d", plain_text)
     assert "5 of 12 rows, 41 %" in plain_text
     if columns == 200:
-        left = [line for line in seen(written) if line]
-        assert [line.split("]")[1].split()[0] for line in left] == ["run", "rate", "rate", "run"], left
+        (left,) = [line for line in seen(written) if line]
+        assert left[9:].startswith("12 rows to send as "), left
     assert "\x1b[?25l" not in written
+
+
+async def test_a_resize_leaves_no_ghost(tmp_path: Path) -> None:
+    """A terminal that is made narrower and wider while a run is paused shows the progress once, and then not at all."""
+    pairs, screen, fed = many(12), Screen(120), 0
+    job = write_job(tmp_path / "job.csv", pairs)
+    widths = iter([70, 130, 50])
+    counts: list[int] = []
+    with terminal(120) as (ours, theirs):
+        async with Sandbox(leader_world(pairs, roles=("user",)), limiter=Limiter(5, 4.0)) as sandbox:
+            process = await asyncio.create_subprocess_exec(
+                ROLECALL,
+                *("run", str(job), "--out", "o", "--yes"),
+                cwd=tmp_path,
+                env=environment(sandbox.url, TERM="xterm-256color", LANG="C.UTF-8"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=theirs,
+            )
+            os.close(theirs)
+            while chunk := await asyncio.to_thread(read, ours):
+                screen.feed(chunk.decode())
+                fed += 1
+                counts.append(sum("of 12 rows" in line for line in screen.lines))
+                if fed % 6 == 5 and (width := next(widths, 0)):
+                    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+                    screen.resize(width)
+            assert await process.wait() == 0
+    assert max(counts) == 1
+    assert "rows," not in " ".join(screen.lines)
 
 
 @pytest.mark.parametrize("signals", [1, 2])

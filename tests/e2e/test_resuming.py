@@ -179,3 +179,17 @@ async def test_another_content_of_a_job_waits_for_the_run_that_is_active(tmp_pat
         await worker.communicate()
     assert ended.code == 5, ended.stderr
     assert "of another content of job; wait for it to end. --new starts another run" in ended.stderr
+
+
+async def test_a_run_that_cannot_be_read_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    """A store of another version may be unfinished: a new run starts, and says so, but not with --new."""
+    write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        old = await run_killed_at(sandbox, "user4", Kind.HANG_AFTER, tmp_path)
+        with closing(sqlite3.connect(old / "ledger.sqlite")) as store:
+            store.execute("PRAGMA user_version = 999")
+        first = await run_again(sandbox, tmp_path, "--new")
+        second = await run_again(sandbox, tmp_path)
+    assert "cannot be read" not in first.stderr
+    assert f"1 earlier run of this job cannot be read ({old.relative_to(tmp_path)}: " in second.stderr
+    assert second.code == 0

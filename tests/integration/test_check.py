@@ -59,6 +59,15 @@ async def predict(
         ledger.close()
 
 
+def carried_out(predicted: Told, operation: Operation) -> Told:
+    """Return the predictions as the run reports them; none of them says that something was changed."""
+    assert not any(outcome is operation.done for outcome, _ in predicted.values())
+    return {
+        pair: (operation.done if outcome is operation.predicted else outcome, reason)
+        for pair, (outcome, reason) in predicted.items()
+    }
+
+
 async def carry_out(url: str, pairs: Iterable[tuple[str, str]], path: Path, operation: Operation) -> Told:
     """Run the pairs, one after the other, and give what became of them."""
     ledger, clock = make_database(path, pairs, operation), Clock()
@@ -83,7 +92,7 @@ async def test_the_run_comes_to_what_was_predicted(operation: Operation, tmp_pat
         assert not any(call.carried_out for call in world.calls)
         done = await carry_out(sandbox.url, pairs, tmp_path / "run.sqlite", operation)
     assert operation.name not in before
-    assert predicted == done
+    assert carried_out(predicted, operation) == done
 
 
 async def test_by_user_the_prediction_is_the_runs_too(tmp_path: Path) -> None:
@@ -95,7 +104,7 @@ async def test_by_user_the_prediction_is_the_runs_too(tmp_path: Path) -> None:
         pairs = [(room, person) for room in rooms]
         predicted = await predict(sandbox.url, pairs, tmp_path / "check.sqlite", REMOVE_LEADER)
         done = await carry_out(sandbox.url, pairs, tmp_path / "run.sqlite", REMOVE_LEADER)
-    assert predicted == done
+    assert carried_out(predicted, REMOVE_LEADER) == done
     assert (Outcome.FAILED, "room_not_joined") in done.values()
     assert (Outcome.FAILED, "user_not_in_room") in done.values()
 

@@ -59,7 +59,7 @@ async def test_a_check_predicts_each_row_and_changes_nothing(tmp_path: Path, in_
         predicted = [row async for row in check(rows, **at(sandbox), folder=folder, settings=FAST)]
     assert [row.line for row in predicted] == [1, 2, 3, 4, 5, 6]
     assert [row.outcome.value for row in predicted] == [
-        "removed", "removed", "removed", "not_leader", "duplicate", "invalid",
+        "would_remove", "would_remove", "would_remove", "not_leader", "duplicate", "invalid",
     ]  # fmt: skip
     assert not changing_calls(world)
     assert (tmp_path / "report.csv").exists() is in_folder

@@ -65,14 +65,14 @@ class Scene:
 
     def change(self, account: str, *, writes: int | None = None) -> None:
         """Change the role as an account; an exception in the server ends it after so many writes."""
-        self.world.now = max(self.world.now, time.time())  # the time of the message
+        self.world.now = max(self.world.now + 0.01, time.time())  # the time of the message
         self.world.fail_after_writes = writes
         apply_role_change(self.world, account, ROOM, USER, adds=self.operation.adds)
         self.world.fail_after_writes = None
 
     def change_back(self) -> None:
         """Let another account give the role back, or take it away again."""
-        self.world.now = max(self.world.now, time.time())
+        self.world.now = max(self.world.now + 0.01, time.time())
         apply_role_change(self.world, ADMIN, ROOM, USER, adds=not self.operation.adds)
 
     def leave(self) -> None:
@@ -179,6 +179,14 @@ LINES = [
         doubt=Doubt(), after_doubt=[by_us_silently, Scene.not_seen], calls=0, only=REMOVE_LEADER,
     ),
     Line("attempts used up, gone", Scene.can, ("done", "", "message"), [BAD_GATEWAY_AFTER], calls=3),
+    Line(
+        "D, gone, ours, then given back and taken by another", Scene.can, ("done", "", "message"),
+        doubt=Doubt(), after_doubt=[by_us, Scene.change_back, by_admin], calls=0,
+    ),
+    Line(
+        "D, ALREADY, ours, then given back and taken by another", Scene.can, ("done", "", "message"), [UNREADABLE],
+        doubt=Doubt(), after_doubt=[by_us, Scene.change_back, by_admin], calls=1,
+    ),
     # leader, D | a reading shows the role present: sent again ("stored D, OK"), unless we have changed it
     Line(
         "D, present, ours and changed back", Scene.can, ("done", "", "message"),

@@ -172,6 +172,24 @@ async def test_a_role_given_back_by_another_was_taken_by_us_all_the_same(tmp_pat
     assert (ended.outcome, ended.evidence) == ("removed", "message")
 
 
+async def test_a_role_that_was_never_read_may_have_been_given_back(tmp_path: Path) -> None:
+    """With an unknown prior state our message proves that a call was carried out, not that it took a role."""
+    world = world_with_leader()
+
+    def take_and_give_back() -> None:
+        take_role(world)
+        apply_role_change(world, "other", *PAIR, adds=True)
+
+    ended = await verify(world, tmp_path / "store.sqlite", prior=NOT_READ, age=600, before=take_and_give_back)
+    assert (ended.outcome, ended.row.finding) == ("unknown", VerifyStatus.UNREAD)
+
+
+async def test_a_role_that_was_never_read_and_is_there_is_only_inferred(tmp_path: Path) -> None:
+    """With an unknown prior state and no message the row failed by inference."""
+    ended = await verify(world_with_leader(), tmp_path / "store.sqlite", prior=NOT_READ, age=600)
+    assert (ended.outcome, ended.reason, ended.evidence) == ("failed", "role_unchanged", "inferred")
+
+
 async def test_who_has_left_the_room_proves_nothing(tmp_path: Path) -> None:
     """A user who is no member any more has no role, whoever took it: the row stays unknown, and the file says why."""
     world = world_with_leader()

@@ -12,6 +12,7 @@ from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.file_access import OpenDirectory
 from rolecall.models import Reply, RolecallError
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.preflight import fetch_current_user, may_bypass_rate_limit, parse_account
@@ -155,9 +156,10 @@ class Process:
             date = server_date(reply.headers) if isinstance(reply, Reply) else None
             caller = Caller(account.user_id, None if date is None else round(date * 1000), may_be_exempt)
             context = RunContext.create(settings, SilentLog(), clock=self.clock, stop=self.stop, caller=caller)
-            run = Run(Path("simulated"), Identity(URL, operation.name, "job"), store)
-            try:
-                async with open_session(run, account.username, 0, context):
-                    await process_rows(store, client, operation, context)
-            except StoreError as error:  # the session could not even be begun
-                self.failure = str(error)
+            with OpenDirectory(Path()) as directory:  # nothing is written in it
+                run = Run(directory, Identity(URL, operation.name, "job"), store)
+                try:
+                    async with open_session(run, account.username, 0, context):
+                        await process_rows(store, client, operation, context)
+                except StoreError as error:  # the session could not even be begun
+                    self.failure = str(error)

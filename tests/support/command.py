@@ -28,13 +28,14 @@ class Ended(NamedTuple):
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    """Give the environment of a command that works on a sandbox, without a question before the first row."""
+    """Give the environment of a command that works on a sandbox, without a question and without a limit on removals."""
     return {
         "PATH": os.environ["PATH"],
         "ROCKETCHAT_URL": url,
         "ROCKETCHAT_USER_ID": ACCOUNT.user_id,
         "ROCKETCHAT_AUTH_TOKEN": ACCOUNT.token,
         "ROLECALL_YES": "1",
+        "ROLECALL_MAX_REMOVALS": "100%",
         **more,
     }
 

@@ -69,6 +69,8 @@ def _command_proper(words: list[str]) -> list[str]:
     """Leave out what stands before a command that another one starts."""
     if words[:1] == ["exec"]:
         return words[1:]
+    if words and words[0].rpartition("/")[2] in ("timeout", "env") and "rolecall" in words:
+        return words[words.index("rolecall") :]
     if words[:2] == ["docker", "run"] and "--entrypoint" not in words:
         return words[next((place for place, word in enumerate(words) if IMAGE(word)), len(words)) :]
     return words

@@ -9,17 +9,19 @@ import click
 import pytest
 
 import rolecall as package
-from rolecall.app.reports import REASON_HINTS
-from rolecall.cli.config.setting_names import OTHER_VARIABLES
+from rolecall.app.reasons import REASON_HINTS
+from rolecall.cli.config.setting_names import OTHER_VARIABLES, variable_of
 from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.help import EXAMPLES, HEADINGS, DocumentedCommand
 from rolecall.cli.main import VERBS, rolecall
+from rolecall.cli.options import SHARED_OPTIONS
 from rolecall.engine.directory.find_query import GAP_HINTS
 from rolecall.engine.directory.name_lookup import NAME_HINTS
 from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.csv_files import FIND_COLUMNS
 from rolecall.files.output.report import REPORT_COLUMNS
 from rolecall.models import Outcome
-from tests.docs_help import with_help
+from tests.docs_help import MAN_PAGE, man_page, with_options, with_reasons
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
@@ -29,8 +31,6 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEST_LINE = re.compile(r"^- `(tests/[\w/]+\.py)`: (.+)$", re.MULTILINE)
-SHARED = ("Shared options", "Options of commands that change roles")
-"""Headings of the tables of options that several commands have."""
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -64,11 +64,10 @@ def command(verb: str) -> click.Command:
 
 
 def section_of(verb: str) -> str:
-    """Give the section of a command, whose heading also names its argument, and the shared ones that it links to."""
+    """Give the section of a command, whose heading also names its argument."""
     heading = re.search(rf"^### (rolecall {verb}\b.*)$", REFERENCE, re.MULTILINE)
     assert heading, f"there is no section on rolecall {verb}"
-    own = section(heading[1])
-    return own + "".join(section(title) for title in SHARED if f"(#{slug(title)})" in own)
+    return section(heading[1])
 
 
 def slug(heading: str) -> str:
@@ -84,6 +83,8 @@ def events_told() -> Iterator[str]:
                 owner = ast.unparse(node.func.value)
                 if node.func.attr in ("info", "warning", "error") and owner.endswith("log"):
                     yield from names_in(node.args[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "_as_event":
+                yield from names_in(node.args[0])
 
 
 def names_in(node: ast.expr) -> Iterator[str]:
@@ -100,40 +101,29 @@ def names_in(node: ast.expr) -> Iterator[str]:
             raise AssertionError(f"the name of an event cannot be told: {ast.unparse(node)}")
 
 
+def test_the_tables_of_options_are_those_of_the_commands() -> None:
+    """The reference has each option of each command with its default and its help; `make docs-help` writes them."""
+    assert with_options(REFERENCE) == REFERENCE, "docs/reference.md has old options: make docs-help"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_and_option_is_documented(verb: str) -> None:
-    """Each option of each command stands in its section with its variable and its key."""
-    rows = list(table_rows(section_of(verb)))
-    for option in command(verb).params:
+    """Each command has a section, and each of its options a row, there or among those of several commands."""
+    rows = [*table_rows(section_of(verb)), *table_rows(section("Options of several commands"))]
+    documented = {name for row in rows for name in re.findall(r"`(--?[\w-]+)", row[0])}
+    options = [option for option in command(verb).params if isinstance(option, click.Option)]
+    assert {name for option in options for name in (*option.opts, *option.secondary_opts)} <= documented
+
+
+def test_variables_and_keys_follow_from_the_name_of_the_option() -> None:
+    """What the reference says of every option is true: --max-failures is ROLECALL_MAX_FAILURES and max-failures."""
+    parameters = [option for verb in VERBS for option in command(verb).params]
+    parameters += [option for option in rolecall.params if option.expose_value]
+    for option in parameters:
         if not isinstance(option, click.Option):
             continue
-        row = next((row for row in rows if re.search(rf"`{option.opts[0]}(?![\w-])", row[0])), None)
-        assert row, f"{option.opts[0]} of rolecall {verb} is not documented"
-        assert all(f"`{other}" in row[0] for other in option.secondary_opts)
-        assert row[1] == f"`ROLECALL_{(option.name or '').upper()}`"
-        assert row[2] == f"`{(option.name or '').replace('_', '-')}`"
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_no_option_is_documented_that_is_none(verb: str) -> None:
-    """Each option in a command's table is one of the command."""
-    known = {
-        name
-        for option in command(verb).params
-        if isinstance(option, click.Option)
-        for name in (*option.opts, *option.secondary_opts)
-    }
-    told = {name for row in table_rows(section_of(verb)) for name in re.findall(r"`(--?[\w-]+)", row[0])}
-    assert told == known
-
-
-def test_every_option_before_the_command_is_documented() -> None:
-    """The options of `rolecall` itself stand in their own table, each with its variable, and no others."""
-    rows = {
-        row[0].split("`")[1].split()[0]: row[1] for row in table_rows(section("Before the command")) if "--" in row[0]
-    }
-    options = [option for option in rolecall.params if isinstance(option, click.Option) and option.expose_value]
-    assert rows == {option.opts[0]: f"`ROLECALL_{(option.name or '').upper()}`" for option in options}
+        flag = option.opts[0].removeprefix("--")
+        assert variable_of(option) == f"ROLECALL_{flag.upper().replace('-', '_')}"
 
 
 def test_every_variable_that_is_no_option_is_documented() -> None:
@@ -142,9 +132,34 @@ def test_every_variable_that_is_no_option_is_documented() -> None:
     assert all(variable in settings for variable in OTHER_VARIABLES)
 
 
-def test_the_help_texts_are_those_of_the_command() -> None:
-    """What the reference quotes is what `--help` says; `make docs-help` writes it again."""
-    assert with_help(REFERENCE) == REFERENCE, "docs/reference.md has old help texts: make docs-help"
+def test_the_man_page_is_that_of_the_command() -> None:
+    """The man page has the present help; `make man` writes it again."""
+    assert man_page() == MAN_PAGE.read_text("utf-8"), "man/rolecall.1 is old: make man"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_headings_and_examples(verb: str) -> None:
+    """The help of each command groups its options and ends with command lines that the command itself accepts."""
+    found, root = command(verb), click.Context(rolecall, info_name="rolecall")
+    assert isinstance(found, DocumentedCommand)
+    text = found.get_help(click.Context(found, parent=root, info_name=verb))
+    assert EXAMPLES[verb]
+    assert all(f"  {example}\n" in f"{text}\n" for example in EXAMPLES[verb])
+    assert all(f"rolecall {verb}" in re.sub(r"--profile \w+ ", "", example) for example in EXAMPLES[verb])
+
+
+def test_every_option_under_a_heading_exists() -> None:
+    """The table of headings names options of the commands, each once."""
+    names = [name for names in HEADINGS.values() for name in names]
+    known = {option.name for verb in VERBS for option in command(verb).params}
+    assert len(names) == len(set(names))
+    assert set(names) <= known
+    assert set(SHARED_OPTIONS) <= set(names)
+
+
+def test_the_tables_of_reasons_are_those_of_the_code() -> None:
+    """The reference has what `explain` says of each reason; `make docs-help` writes it again."""
+    assert with_reasons(REFERENCE) == REFERENCE, "docs/reference.md has old reasons: make docs-help"
 
 
 def test_every_outcome_is_documented() -> None:
@@ -173,16 +188,13 @@ def test_the_columns_of_a_found_job_are_documented() -> None:
 
 
 def test_every_reason_of_an_invalid_row_is_documented() -> None:
-    """The reference and the page on job files have each reason against a row and no other."""
-    jobs = (ROOT / "jobs/README.md").read_text("utf-8")
-    told = {name for row in table_rows(section("Rows reported as `invalid`", jobs)) for name in row[0].split("`")[1::2]}
-    assert first_cells("Rows that cannot be used (`invalid`)") == {*BAD_ROW_REASONS, *NAME_HINTS} == told
+    """The reference has each reason against a row and no other."""
+    assert first_cells("Rows that cannot be used (`invalid`)") == {*BAD_ROW_REASONS, *NAME_HINTS}
 
 
-@pytest.mark.parametrize(("page", "title"), [("README.md", "Exit codes"), ("docs/reference.md", "Exit codes")])
-def test_every_exit_code_is_documented(page: str, title: str) -> None:
-    """The tables of exit codes have each code and no other."""
-    rows = table_rows(section(title, (ROOT / page).read_text("utf-8")))
+def test_every_exit_code_is_documented() -> None:
+    """The table of exit codes has each code and no other."""
+    rows = table_rows(section("Exit codes"))
     assert [row[0] for row in rows if row[0].isdecimal()] == [str(code.value) for code in ExitCode]
 
 
@@ -233,7 +245,7 @@ def test_every_test_named_as_a_proof_exists() -> None:
         assert wanted <= there, f"{path} has no {wanted - there}"
 
 
-@pytest.mark.parametrize("name", ["demo.svg", "progress.svg"])
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs").glob("*.svg")))
 def test_the_picture_loads_nothing_from_the_network(name: str) -> None:
     """The README's pictures name no font, style or image elsewhere."""
     picture = (ROOT / "docs" / name).read_text("utf-8")

@@ -1,7 +1,6 @@
 """The recipes in `jobs/`: every command, variable, exit code and file in them is one that there is."""
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from dotenv import dotenv_values
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
 from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.help import EXAMPLES
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.files.input.job import open_job
 from rolecall.models import Row
@@ -53,10 +53,11 @@ def scripts() -> Iterator[tuple[str, str]]:
         if name.startswith("Exec"):
             yield "rolecall-offboarding.service", value
     yield "cronjob.yaml", script_of_container(CONTAINER)
+    yield from ((f"help of {verb}", line) for verb, lines in EXAMPLES.items() for line in lines)
 
 
-OF_A_NIGHT = [code for code in ExitCode if code is not ExitCode.DRIFT]
-"""The exit codes of `find` and `run`: only `verify` has one of its own."""
+OF_A_NIGHT = list(ExitCode)
+"""The exit codes of `offboard`."""
 CALLS = sorted({called for file, script in scripts() for called in calls(file, script)})
 
 
@@ -103,7 +104,7 @@ def test_every_command_line_is_one_that_the_command_takes(called: Called) -> Non
 def test_scheduled_runs_pass_yes() -> None:
     """Without a terminal a run is refused unless it has `--yes`: every scheduled one has it."""
     files = ("crontab", "rolecall-offboarding.service", "cronjob.yaml")
-    scheduled = [called for called in CALLS if called.file in files and called.verb == "run"]
+    scheduled = [called for called in CALLS if called.file in files and called.verb == "offboard"]
     assert {called.file for called in scheduled} == set(files)
     assert all("--yes" in called.words for called in scheduled)
 
@@ -111,7 +112,8 @@ def test_scheduled_runs_pass_yes() -> None:
 def test_command_lines_are_found_wherever_they_stand() -> None:
     """The search for command lines finds those of each form: no test here is empty."""
     found = {(called.file, called.verb) for called in CALLS}
-    assert found >= {(file, "run") for file in ("crontab", "rolecall-offboarding.service", "cronjob.yaml", "README.md")}
+    assert found >= {(file, "offboard") for file in ("crontab", "rolecall-offboarding.service", "cronjob.yaml")}
+    assert ("README.md", "run") in found
     assert ("jobs/container/README.md", "run") in found
     assert {called.verb for called in CALLS if called.file == "jobs/reorganisation/README.md"} >= {
         "find",
@@ -124,14 +126,24 @@ def test_command_lines_are_found_wherever_they_stand() -> None:
 
 
 def test_the_three_schedulers_do_the_same() -> None:
-    """systemd, cron and Kubernetes run the steps of the README; only where the list lies differs."""
+    """systemd, cron and Kubernetes run the command of the README; only where the list lies differs."""
     readme = (OFFBOARDING / "README.md").read_text("utf-8")
-    steps = "; ".join(next(scripts_in_markdown(readme, inline=False)).splitlines())
-    [by_systemd], [by_cron] = settings_of("ExecStart"), scripts_in_crontab((OFFBOARDING / "crontab").read_text("utf-8"))
-    for scheduled in (by_systemd.replace("$$", "$"), by_cron, script_of_container(CONTAINER)):
-        words = shlex.split(scheduled)
-        script = words[words.index("-ec") + 1]
-        assert re.sub(r"--users \S+", "--users people.txt", script).replace("exec ", "") == steps
+    [told] = calls("", next(scripts_in_markdown(readme, inline=False)))
+    files = ("crontab", "rolecall-offboarding.service", "cronjob.yaml")
+    scheduled = {called.file: called for called in CALLS if called.file in files}
+    assert set(scheduled) == set(files)
+    for called in scheduled.values():
+        words = list(called.words)
+        words[words.index("--users") + 1] = "people.txt"
+        assert (called.verb, tuple(words)) == (told.verb, told.words)
+
+
+def test_each_scheduler_ends_a_night_that_hangs() -> None:
+    """Six hours are the limit under each of them."""
+    [line] = scripts_in_crontab((OFFBOARDING / "crontab").read_text("utf-8"))
+    assert settings_of("TimeoutStartSec") == ["6h"]
+    assert re.search(r"timeout --preserve-status --kill-after=\d+ 6h rolecall", line)
+    assert JOB["activeDeadlineSeconds"] == 6 * 3600
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(JOBS)))
@@ -143,13 +155,13 @@ def test_every_variable_is_one_that_is_read(path: Path) -> None:
 
 
 def test_the_variables_of_the_offboarding_have_values_that_can_be_read() -> None:
-    """What `offboarding.env` sets is read by the run as it stands, and the token is not among it."""
+    """What `offboarding.env` sets is read by the command as it stands, and the token is not among it."""
     values = dotenv_values(OFFBOARDING / "offboarding.env", interpolate=False)
     assert "ROCKETCHAT_AUTH_TOKEN" not in values
     for name, value in values.items():
         if name.startswith("ROLECALL_"):
-            option = options("run")[name.removeprefix("ROLECALL_").lower()]
-            option.type_cast_value(click.Context(command("run")), value)
+            option = options("offboard")[name.removeprefix("ROLECALL_").lower()]
+            option.type_cast_value(click.Context(command("offboard")), value)
 
 
 def test_the_settings_of_the_migration_are_ones_that_are_read() -> None:
@@ -170,10 +182,9 @@ def test_every_exit_code_is_one_that_there_is() -> None:
 
 
 def test_each_scheduler_takes_the_exit_codes_for_what_they_mean() -> None:
-    """A held folder is no failure to systemd and cron; Kubernetes starts no second pod after an end of our own."""
+    """A locked folder is no failure to systemd and cron; Kubernetes starts no second pod after an end of our own."""
     assert settings_of("SuccessExitStatus") == [f"{ExitCode.LOCKED} {ExitCode.INTERRUPTED}"]
     [line] = scripts_in_crontab((OFFBOARDING / "crontab").read_text("utf-8"))
-    assert f"--conflict-exit-code {ExitCode.LOCKED} " in line
     assert f"case $? in {ExitCode.LOCKED})" in line
     assert JOB["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"] == [
         code.value for code in OF_A_NIGHT if code not in (ExitCode.OK, ExitCode.INTERRUPTED)

@@ -1,6 +1,7 @@
 """Text for people: replace unsafe characters, count things, format durations."""
 
 import re
+import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -60,9 +61,16 @@ def _format_milliseconds(milliseconds: int) -> str:
     return f".{milliseconds:03}Z"
 
 
-def plural(number: int, noun: str) -> str:
-    """Format a count with its noun: `1 row`, `1,200 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def wrap_words(line: str, width: int) -> str:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def plural(number: int, noun: str, several: str = "") -> str:
+    """Format a count with its noun: `1 row`, `1,200 rows`; `several` is the plural of an irregular noun."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def format_duration(seconds: float, *, whole_seconds: bool = False) -> str:

@@ -8,6 +8,8 @@ import pytest
 from click.core import ParameterSource
 
 from rolecall.cli.config.config_file import ConfigFile, read_config_file
+from rolecall.cli.guard_options import MaxRemovals
+from rolecall.cli.list_option import WordList
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.cli.options import MaxFailures, Rate
 
@@ -37,7 +39,9 @@ def sample(option: click.Option, default: object, folder: Path) -> Any:
     if isinstance(kind, click.Path):
         (folder / "there").mkdir() if kind.file_okay is False else (folder / "there").touch()
         return str(folder / "there")
-    return {Rate: "7/m", MaxFailures: "7%"}.get(type(kind), "7")
+    if isinstance(kind, WordList):
+        return kind.known[0]
+    return {Rate: "7/m", MaxFailures: "7%", MaxRemovals: "7%"}.get(type(kind), "7")
 
 
 def taken(

@@ -4,6 +4,8 @@ import io
 import os
 
 import pytest
+from rich.color_triplet import ColorTriplet
+from rich.console import ConsoleDimensions
 
 from rolecall.display.console import SummaryLine, TextConsole, print_summary
 from rolecall.models import OUTCOMES, Outcome
@@ -109,3 +111,45 @@ def test_a_file_gets_no_colours() -> None:
 def test_a_run_without_rows_has_a_summary() -> None:
     """A summary without lines prints its sentences."""
     assert "one" in shown(sentences=("one",))
+
+
+def luminance(colour: ColorTriplet) -> float:
+    """Return the relative luminance of a colour, as WCAG defines it."""
+    parts = [value / 255 for value in colour]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("style", sorted({properties.style for properties in OUTCOMES.values()} - {"dim"}))
+def test_colours_are_readable_on_white_and_on_dark(style: str) -> None:
+    """The contrast of each outcome's colour is 3.5 to 1 or better on white, on black and on the usual dark grey."""
+    colour = TextConsole(io.StringIO()).get_style(style).color
+    assert colour is not None
+    light = luminance(colour.get_truecolor())
+    dark_grey = luminance(ColorTriplet(41, 41, 41))
+    assert min(1.05 / (light + 0.05), (light + 0.05) / (dark_grey + 0.05)) > 3.5
+
+
+LINES = (
+    SummaryLine(Outcome.REMOVED, "", 1_252, ""),
+    SummaryLine(Outcome.FAILED, "room_not_joined", 6, "the group exists, but the account is not a member of it " * 2),
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_on_a_terminal_no_word_is_broken(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each width the words of reasons, hints and sentences stay whole, and no line is longer than the terminal."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(TextConsole, "size", property(lambda _: ConsoleDimensions(width, 30)))
+    file, sentence = Terminal(), "300 rows: 252 removed, 27 not_leader, 21 failed, and further words to be broken."
+    print_summary(LINES, [sentence], file)
+    words = {word for line in LINES for word in (line.outcome.value, line.reason, *line.hint.split()) if word}
+    assert words | set(sentence.split()) <= set(file.getvalue().split())
+    assert max(map(len, file.getvalue().splitlines())) <= width
+
+
+def test_a_pipe_gets_one_line_for_each_reason() -> None:
+    """Without a terminal a hint is not broken, however long it is."""
+    text = shown(*LINES, sentences=("one",))
+    assert len(text.splitlines()) == len(LINES) + 3
+    assert LINES[1].hint.strip() in text

@@ -5,12 +5,14 @@ import os
 import termios
 
 import pytest
+from rich.console import ConsoleDimensions
 
 from rolecall.cli.terminal.progress_reporter import can_draw
+from rolecall.display.console import LOCALE_VARIABLES, TextConsole
 from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay
 from rolecall.models import RateLimitPause
 from rolecall.text import UNSAFE
-from tests.support.terminal import seen, terminal
+from tests.support.terminal import Screen, seen, terminal
 from tests.unit.display.test_progress_view import RUNNING
 
 
@@ -175,3 +177,64 @@ def test_a_stopped_terminal_does_not_block() -> None:
 def test_where_progress_can_be_drawn(file: io.StringIO, term: str, can: bool) -> None:
     """Progress is drawn only on a terminal that can move its cursor."""
     assert can_draw(file, {"TERM": term}) is can
+
+
+@pytest.mark.parametrize("widths", [(120, 60), (120, 37, 120), (80, 79, 41, 20), (40, 120), (100, 100)])
+def test_a_resize_leaves_no_ghost(widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal that breaks its lines anew, the progress stands once after each change of the width, and goes."""
+    size = [widths[0]]
+    monkeypatch.setattr(TextConsole, "size", property(lambda _: ConsoleDimensions(size[0], 30)))
+    file, screen = FakeTerminal(), Screen(widths[0])
+    display, shown = LiveDisplay(file), 0
+
+    def show() -> None:
+        nonlocal shown
+        screen.feed(file.getvalue()[shown:])
+        shown = len(file.getvalue())
+
+    display.print_line("a line before")
+    for number, width in enumerate(widths):
+        size[0] = width
+        screen.resize(width)
+        display.draw(RUNNING._replace(done=420 + number))
+        show()
+        assert " ".join(screen.lines).count("rows, 42 %") == 1, screen.lines
+        assert sum("calls in flight" in line for line in screen.lines) <= 1
+    display.erase()
+    show()
+    assert [line for line in screen.lines if line] == ["a line before"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_word_is_broken(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences above the progress are broken between words at the width of the terminal."""
+    monkeypatch.setattr(TextConsole, "size", property(lambda _: ConsoleDimensions(width, 30)))
+    file, sentence = FakeTerminal(), "The workspace does not answer. One probe at a time is sent until it does. " * 3
+    LiveDisplay(file).print_line(sentence)
+    assert file.getvalue().split() == sentence.split()
+    assert max(map(len, file.lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("environ", "ascii_only"),
+    [
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LANG": "POSIX"}, True),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "de_DE.UTF-8"}, False),
+        ({"LC_CTYPE": "de_DE.UTF-8"}, False),
+        ({}, False),
+    ],
+)
+def test_a_locale_without_utf8_gets_ascii(
+    environ: dict[str, str], ascii_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With LANG=C the progress is drawn with ASCII characters, although Python writes UTF-8 there."""
+    for name in LOCALE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    file = FakeTerminal()
+    LiveDisplay(file).draw(RUNNING)
+    assert file.getvalue().isascii() is ascii_only

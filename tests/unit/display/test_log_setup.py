@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.display.log_setup import MAX_VALUE_LENGTH, open_logs
+from rolecall.display.log_setup import MAX_VALUE_LENGTH, LogForm, open_logs
+from rolecall.display.screen_lines import ROUTINE_EVENTS
 from rolecall.text import UNSAFE
 
 TOKEN = "s3cr3t-T0ken_abc"
@@ -47,9 +48,9 @@ def test_an_event_has_two_forms(tmp_path: Path) -> None:
 
 
 def test_json_for_the_terminal_too(tmp_path: Path) -> None:
-    """With `as_json` the terminal gets the same lines as the file."""
+    """With `LogForm.JSON` the terminal gets the same lines as the file."""
     terminal = io.StringIO()
-    log = open_logs(terminal, tmp_path / "log", hide=TOKEN, as_json=True)
+    log = open_logs(terminal, tmp_path / "log", hide=TOKEN, form=LogForm.JSON)
     log.info("something", rows=3)
     log.warning("else", detail=f"two\nlines {TOKEN}")
     assert terminal.getvalue() == (tmp_path / "log").read_text("utf-8")
@@ -228,3 +229,46 @@ def test_a_broken_terminal_does_not_end_the_run(tmp_path: Path, error: OSError) 
 def test_without_a_terminal_and_a_file_nothing_happens() -> None:
     """Logging without any target raises nothing."""
     open_logs(None, None, hide=TOKEN).info("something", rows=1)
+
+
+def shown(form: LogForm, event: str, **values: Any) -> str:
+    """Return what the terminal shows of one event."""
+    terminal = io.StringIO()
+    open_logs(terminal, None, hide="", form=form).info(event, **values)
+    return terminal.getvalue()
+
+
+@pytest.mark.parametrize("event", sorted(ROUTINE_EVENTS))
+def test_routine_events_are_only_in_the_log(tmp_path: Path, event: str) -> None:
+    """Failed rows and retries go into the log file and JSON lines; a person sees their number in the progress."""
+    terminal = io.StringIO()
+    open_logs(terminal, tmp_path / "log", hide="").info(event, reason="why")
+    assert terminal.getvalue() == "" == shown(LogForm.SCREEN, event, reason="why")
+    assert json.loads((tmp_path / "log").read_text())["event"] == event
+    assert json.loads(shown(LogForm.JSON, event, reason="why"))["reason"] == "why"
+
+
+@pytest.mark.parametrize(
+    ("event", "values", "sentence"),
+    [
+        ("run started", {"rows": 3, "account": "bot", "folder": "runs/a"}, "3 rows to send as bot. Run: runs/a"),
+        ("run resumed", {"rows": 1, "account": "b", "folder": "a"}, "Continued: 1 row to send as b. Run: a"),
+        ("outage began", {}, "The workspace does not answer. One probe at a time is sent until it does."),
+        ("outage ended", {"seconds": 72.0}, "The workspace answers again, after 1 min 12 s."),
+        ("long retry-after", {"until": "14:00"}, "The workspace asks to wait until 14:00 (Retry-After)."),
+        ("notified", {"target": "#ops"}, "The end was posted to #ops."),
+        (
+            "notification failed",
+            {"target": "#ops", "reason": "timeout", "detail": "late"},
+            "The message to #ops was not posted (timeout): late.",
+        ),
+        ("notice", {"detail": "a sentence"}, "a sentence"),
+        ("rate limit pause", {"cause": "window"}, None),
+        ("overload", {"concurrency": 4}, None),
+        ("run ended", {"seconds": 3.0}, None),
+    ],
+)
+def test_beside_the_progress_events_are_sentences(event: str, values: dict[str, Any], sentence: str | None) -> None:
+    """Beside the live progress stand sentences, and only for what it does not show."""
+    line = shown(LogForm.SCREEN, event, **values)
+    assert (line.split(" ", 1)[1] == f"{sentence}\n") if sentence else line == ""

@@ -39,7 +39,7 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
         (
             RUNNING._replace(allowance=RateLimitStatus(10, None, 3, 0.0), remaining=3490.0),
             [
-                "9.8/s of 10/s, 8 calls in flight",
+                "7 of the 10 calls in a window that the workspace allows, 8 calls in flight",
                 "At most about 58 min left, until 12:58 at the latest",
             ],
         ),
@@ -49,7 +49,7 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
         ),
         (
             RUNNING._replace(overloaded_to=4, remaining=None),
-            ["9.8/s of 10/s, 8 calls in flight, at most 4 because the workspace is overloaded"],
+            ["9.8/s of 10/s, 8 calls in flight, at most 4 (overload)"],
         ),
         (
             RUNNING._replace(allowance=TEN, pause=RateLimitPause(41.2, refused=False), remaining=None),
@@ -67,13 +67,13 @@ def drawn(progress: Progress, width: int = 100) -> list[str]:
         ),
         (
             RUNNING._replace(outage=OutageStatus(72.0, 3.2, 828.0), remaining=None),
-            ["No answer from the workspace for 72 s, next probe in 4 s, giving up in 13 min 48 s"],
+            ["No answer for 72 s, next probe in 4 s, giving up in 13 min 48 s"],
         ),
         (
             RUNNING._replace(outage=OutageStatus(72.0, 0.0, 828.0), remaining=None),
-            ["No answer from the workspace for 72 s, probing, giving up in 13 min 48 s"],
+            ["No answer for 72 s, probing, giving up in 13 min 48 s"],
         ),
-        (RUNNING._replace(outage=OutageStatus(72.0), remaining=None), ["No answer from the workspace for 72 s"]),
+        (RUNNING._replace(outage=OutageStatus(72.0), remaining=None), ["No answer for 72 s"]),
         (
             RUNNING._replace(stopping_in=7.6, in_flight=5),
             ["Stopping: 5 calls in flight may take 8 s more; Ctrl-C again ends at once"],

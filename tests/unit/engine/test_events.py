@@ -1,5 +1,7 @@
 """Which events are logged of a session, and how often."""
 
+from pathlib import Path
+
 import pytest
 
 from rolecall.engine.clock import Clock
@@ -131,8 +133,25 @@ async def test_giving_up_stops_the_session() -> None:
     log, stop = EventList(), StopSignal()
     events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), stop)
     events.gave_up()
-    events.session_ended(1.26, {Outcome.REMOVED: 2})
+    events.session_ended(1.26, {Outcome.REMOVED: 2, Outcome.FAILED: 0}, Path("runs/a"), 4)
+    values = {"seconds": 1.3, "folder": "runs/a", "exit_code": 4, "removed": 2}
     assert stop.reason is StopReason.OUTAGE
-    assert log.lines == [
-        ("warning", "run stopped", {"reason": "outage", "detail": "", "seconds": 1.3, "removed": 2}),
-    ]
+    assert log.lines == [("warning", "run stopped", {"reason": "outage", "detail": "", **values})]
+
+
+def test_the_end_of_a_session_without_a_command_has_no_exit_code() -> None:
+    """Rows that a program runs end with the folder and the counts alone."""
+    log = EventList()
+    EngineEvents(log, Clock(), StopSignal()).session_ended(1.26, {Outcome.REMOVED: 2}, Path("runs/a"))
+    assert log.lines == [("info", "run ended", {"seconds": 1.3, "folder": "runs/a", "removed": 2})]
+
+
+def test_retries_and_reasons_are_counted() -> None:
+    """Progress shows how often something was repeated, and why rows failed, sent or not."""
+    events = EngineEvents(EventList(), Clock(), StopSignal())
+    events.retrying(pending(3), result_of(SERVER_ERROR), 0.4)
+    events.retrying_read("/api/v1/groups.roles", result_of(SERVER_ERROR), 0.4)
+    for outcome in (Outcome.FAILED, Outcome.REMOVED, Outcome.UNKNOWN):
+        events.row_finished(pending(3), outcome_of_row_3(outcome, "why"))
+    assert events.retries == 2
+    assert events.reasons == {"why": 2}

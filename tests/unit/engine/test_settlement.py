@@ -221,6 +221,8 @@ def added(account: str, at: int = READ_AT + 1, *, user: str = "anna", role: str 
         ([removed("bot-1"), added("boss", READ_AT + 2), removed("boss", READ_AT + 3)], Messages.OTHERS),
         ([removed("boss"), added("boss", READ_AT + 2), removed("bot-1", READ_AT + 3)], Messages.OURS),
         ([added("boss"), removed("bot-1", READ_AT + 2)], Messages.OURS),
+        # Unless it came after the prior reading: then our change was between the two.
+        ([removed("bot-1"), added("boss", READ_AT + 9_000), removed("boss", READ_AT + 9_001)], Messages.OURS),
         # Other users and other roles are nothing to this row.
         ([removed("bot-1", user="bert")], Messages.NONE),
         ([removed("bot-1", role="owner")], Messages.NONE),
@@ -231,9 +233,17 @@ def added(account: str, at: int = READ_AT + 1, *, user: str = "anna", role: str 
 @pytest.mark.parametrize("operation", [REMOVE_LEADER, ADD_LEADER], ids=["remove", "add"])
 def test_whose_call_changed_the_role(messages: list[RoleMessage], expected: Messages, operation: Operation) -> None:
     """Messages of this user and role since the reading count; an account of any session is ours; adding is mirrored."""
+    prior = PRIOR
     if operation.adds:
         messages = [message._replace(adds=not message.adds) for message in messages]
-    assert find_change(messages, PRIOR, operation) is expected
+        prior = PRIOR._replace(state=PriorState.MEMBER)
+    assert find_change(messages, prior, operation) is expected
+
+
+def test_where_the_prior_state_is_unknown_a_change_back_cancels_our_message() -> None:
+    """The server posts a message for a member without the role too: ours says nothing of a role given later."""
+    messages = [removed("bot-1"), added("boss", READ_AT + 9_000), removed("boss", READ_AT + 9_001)]
+    assert find_change(messages, PRIOR._replace(state=PriorState.UNKNOWN), REMOVE_LEADER) is Messages.OTHERS
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,11 @@ def test_no_name_gets_out_of_its_code_span(account: str, host: str, report: str)
 def test_an_empty_name_is_still_a_code_span() -> None:
     """Two backticks beside each other would open a span that never ends."""
     assert code_span("") == "` `"
+
+
+@given(hostile, hostile)
+def test_neither_the_reason_nor_an_error_gets_out_of_its_code_span(reason: str, error: str) -> None:
+    """What the operator gave as the reason, and the text of an error, have one line and one code span each."""
+    text = compose(ENDING._replace(reason=f"x{reason}", error=f"x{error}"))
+    assert len(text.split("\n")) == 7
+    assert text.count("`") == compose(ENDING._replace(reason="x", error="x")).count("`")

@@ -13,7 +13,7 @@ from rolecall.rocketchat.error_table import (
     BY_FOREIGN_STATUS,
     BY_NO_REPLY,
     BY_STATUS,
-    HINTS,
+    RULES,
     SERVER_EXCEPTION,
     UNKNOWN_ERROR,
     Action,
@@ -426,7 +426,7 @@ def test_without_a_reply_the_doubt_decides(reason: str, maybe_sent: bool) -> Non
     meaning = verdict.rule
     assert (meaning.reason, meaning.action, meaning.maybe_done) == (reason, Action.RETRY, maybe_sent)
     assert meaning.outcome is (UNKNOWN if maybe_sent else FAILED)
-    assert meaning.hint == HINTS[reason]
+    assert meaning.hint == RULES[reason].hint
     assert verdict[1:] == ("", "why", None)
 
 
@@ -484,7 +484,7 @@ def test_nothing_but_a_success_is_removed(status: int, headers: dict[str, str], 
     """Whatever comes, classifying never fails; `removed` needs a 200 with `success: true`, the rest its own proof."""
     verdict = classify(reply(status, body, headers), REMOVE_LEADER)
     assert verdict.status == status
-    assert verdict.rule.reason in {"", *HINTS}
+    assert verdict.rule.reason in {"", *RULES}
     if verdict.rule.outcome is Outcome.REMOVED:
         assert status == 200
         assert orjson.loads(body).get("success") is True
@@ -512,17 +512,17 @@ def test_no_reply_is_never_an_outcome_of_the_server(reason: str, detail: str, ma
     ids=["error type", "status", "foreign status", "no reply"],
 )
 def test_every_meaning_has_its_hint(table: dict[Any, ErrorRule]) -> None:
-    """Each line of each table has a reason, a hint for a person, and stands in HINTS."""
+    """Each line of each table has a reason, a hint for a person, and stands in RULES."""
     for meaning in table.values():
         assert meaning.reason
-        assert HINTS[meaning.reason] == meaning.hint
+        assert RULES[meaning.reason].hint == meaning.hint
 
 
 def test_every_hint_says_something() -> None:
     """No reason stands without words, and the reasons outside the tables have theirs too."""
-    assert all(hint.strip() for hint in HINTS.values())
+    assert all(rule.hint.strip() for rule in RULES.values())
     outside = {"unknown_error", "server_exception", "redirected", "untrusted_answer", "cancelled_in_flight"}
-    assert outside <= set(HINTS)
+    assert outside <= set(RULES)
 
 
 @pytest.mark.parametrize("name", NAMES_IN_THE_FACTS)

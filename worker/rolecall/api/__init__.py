@@ -4,14 +4,19 @@ These are the names that `rolecall` itself exports; everything below may change 
 """
 
 from rolecall.api.change_roles import OperationName, RowInput, RowInputs, change_roles, undo
+from rolecall.api.offboard import compare, examine, offboard
 from rolecall.api.read_roles import FoundRoles, check, find, verify, write_reports
+from rolecall.app.compare_runs import Comparison
+from rolecall.app.doctor import Finding
 from rolecall.app.errors import InvalidRunDirectoryError, OperatorError, RunStopped
 from rolecall.app.find_roles import FindResult
+from rolecall.app.offboard_report import OffboardResult
 from rolecall.app.reports import ReportSummary
 from rolecall.app.verify_run import VerifyResult
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.directory.role_verify import VerifiedRow, VerifyStatus
 from rolecall.engine.events import EventLogger
+from rolecall.engine.removal_limits import RemovalLimits, RemovalThreshold
 from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Evidence, LockedError, Outcome, Result, RoleAssignment, RolecallError, Row
@@ -31,6 +36,7 @@ __all__ = [
     "OPERATIONS",
     "AuthenticationError",
     "CaFileError",
+    "Comparison",
     "ConnectionConfig",
     "Credentials",
     "EventLogger",
@@ -38,14 +44,18 @@ __all__ = [
     "FailureThreshold",
     "FindQuery",
     "FindResult",
+    "Finding",
     "FoundRoles",
     "InvalidRunDirectoryError",
     "InvalidStoreError",
     "InvalidUrlError",
     "LockedError",
+    "OffboardResult",
     "OperationName",
     "OperatorError",
     "Outcome",
+    "RemovalLimits",
+    "RemovalThreshold",
     "ReportSummary",
     "Result",
     "Role",
@@ -65,7 +75,10 @@ __all__ = [
     "WorkspaceUnavailableError",
     "change_roles",
     "check",
+    "compare",
+    "examine",
     "find",
+    "offboard",
     "undo",
     "verify",
     "write_reports",

@@ -15,6 +15,7 @@ from rolecall.app.run_directory import Run, identity_of, on_thread, open_run
 from rolecall.app.run_paths import RunKind, make_private_directory
 from rolecall.app.undo_run import Undo, open_undo
 from rolecall.engine.events import EventLogger
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.settings import Settings
 from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.json_parse_row import parse_row
@@ -54,6 +55,7 @@ def change_roles(
     operation: OperationName = "groups.removeLeader",
     folder: str | PathLike[str] | None = None,
     settings: Settings | None = None,
+    limits: RemovalLimits = NO_LIMITS,
     log: EventLogger | None = None,
 ) -> AsyncGenerator[Result, None]:
     """Remove a role from (or add it to) each (room, user) pair in `rows`, and yield one result for each row.
@@ -69,7 +71,8 @@ def change_roles(
     With a `folder` the run is durable: the same call again continues it, resolves what was left in doubt, and sends
     nothing that is done. `rolecall run --out` and `rolecall report` work on the same folder. Without one, the store is
     in a private temporary folder that is removed in the end. `settings` are those of the command (10 calls a second by
-    default). `log` receives the command's log events, like a structlog logger; without it nothing is logged.
+    default). `limits` refuse a run that would take too much, with an OperatorError before its first change. `log`
+    receives the command's log events, like a structlog logger; without it nothing is logged.
 
     Closing the generator, or cancelling the task that awaits it, ends the run in stages: no further row is started, the
     calls in flight have `settings.shutdown_timeout` seconds to be answered, and all that is known is written. A second
@@ -91,7 +94,7 @@ def change_roles(
         async with open_run_in(folder, identity, app) as run:
             yield Undo(run, chosen, lambda: parse_rows(rows))
 
-    return stream_results(open_rows, app)
+    return stream_results(open_rows, app, limits)
 
 
 def undo(

@@ -8,12 +8,14 @@ from typing import Generic, TypeVar
 from rolecall.app.connection import AppContext, Connection, LazyConnection
 from rolecall.app.errors import RunStopped
 from rolecall.app.job_names import with_ids
+from rolecall.app.removal_guard import PreparedRun, count_removals, require_allowed
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
 from rolecall.app.run_job import open_session, with_own_doubts
 from rolecall.app.undo_run import Undo
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome, Result, RowOutcome, is_due
 from rolecall.rocketchat.operations import Operation
@@ -30,9 +32,11 @@ OpenRun = Callable[[], AbstractAsyncContextManager[Undo]]
 """Opens the run with its operation and its rows."""
 
 
-async def stream_results(open_run: OpenRun, app: AppContext) -> AsyncGenerator[Result, None]:
+async def stream_results(
+    open_run: OpenRun, app: AppContext, limits: RemovalLimits = NO_LIMITS
+) -> AsyncGenerator[Result, None]:
     """Run the rows and yield one result for each. Raises RunStopped after the last one if the run was stopped."""
-    stream = ResultStream(open_run, app)
+    stream = ResultStream(open_run, app, limits)
     task = stream.start()
     try:
         while results := await stream.next_batch():
@@ -96,9 +100,10 @@ class ResultQueue(Generic[T]):
 class ResultStream:
     """Runs the rows in a task and provides their results."""
 
-    def __init__(self, open_run: OpenRun, app: AppContext) -> None:
+    def __init__(self, open_run: OpenRun, app: AppContext, limits: RemovalLimits) -> None:
         self._open_run = open_run
         self._app = app
+        self._limits = limits
         self._slots = asyncio.Semaphore(max(MIN_AHEAD, 4 * app.settings.concurrency))
         self._results: ResultQueue[Result] = ResultQueue()
         self._still_due: set[int] = set()
@@ -135,13 +140,15 @@ class ResultStream:
             async with LazyConnection(app) as lazy:
                 async with aclosing(with_ids(rows(), run, lazy, app, log_file=None)) as pages:
                     await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
-                due, _ = await run.store.count_due(retry_failed=app.settings.retry_failed)
-                if not due and not await run.store.count_removed_in_doubt():
+                due = await run.store.count_due(retry_failed=app.settings.retry_failed)
+                if not due[0] and not await run.store.count_removed_in_doubt():
                     await self._yield_finished(run)
                     return
-                connection = await lazy.get()
+                prepared = self._prepare(run, await lazy.get(), due)
+                if (forecast := await count_removals(prepared, self._limits)) is not None:
+                    require_allowed(forecast, operation)
                 await self._yield_finished(run)
-                is_recorded = await self._send(run, operation, connection, due)
+                is_recorded = await self._send(prepared, operation)
             if app.stop.reason is not None and not self.is_cancelled:
                 await self._yield_rest(run, is_recorded=is_recorded)
 
@@ -151,13 +158,18 @@ class ResultStream:
             async for page in pages:
                 await self._put(row for row in page if row.line is not None and not self._is_due(row.outcome))
 
-    async def _send(self, run: Run, operation: Operation, connection: Connection, due: int) -> bool:
-        """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
-        app, durable = self._app, ResultQueue[RowOutcome]()
+    def _prepare(self, run: Run, connection: Connection, due: tuple[int, int]) -> PreparedRun:
+        app = self._app
         log = app.observer.open_log(None, hide=app.credentials.token).bind(run=run.folder.name)
         context = RunContext.create(
             app.settings, log, stop=app.stop, admission=connection.admission, caller=connection.caller
         )
+        return PreparedRun(run, connection, app, context, log, *due)
+
+    async def _send(self, prepared: PreparedRun, operation: Operation) -> bool:
+        """Send what is due and provide each row once it is on disk; False when the end could not be recorded."""
+        run, connection, app, context, _, due, _ = prepared
+        durable = ResultQueue[RowOutcome]()
         hooks = RunHooks(before_row=self._slots.acquire, on_durable=durable.put)
         self._sending = True
         async with open_session(run, connection.account.username, due, context) as session:
@@ -181,6 +193,7 @@ class ResultStream:
                 work.cancel()
                 await asyncio.wait({work})
         self._sending = False
+        context.events.session_ended(session.seconds, context.outcomes, run.folder)
         return session.is_recorded
 
     async def _yield_rest(self, run: Run, *, is_recorded: bool) -> None:

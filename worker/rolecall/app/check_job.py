@@ -18,6 +18,7 @@ from rolecall.app.connection import (
     run_reading,
 )
 from rolecall.app.job_names import JobPages, with_ids
+from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import with_own_doubts
@@ -77,7 +78,7 @@ class CheckResult(NamedTuple):
     @property
     def changes(self) -> int:
         """Rows that a run would change."""
-        return count_by_outcome(self.summary.counts)[self.operation.done]
+        return count_by_outcome(self.summary.counts)[self.operation.predicted]
 
 
 async def check_job(job: Job, out: Path | None, request: CheckRequest, context: AppContext) -> CheckResult:
@@ -126,6 +127,7 @@ async def _check(
             run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
         )
         await check.run(at_once=context.settings.concurrency)
+        await record_hidden_rooms(run, reader, connection, stop)
 
     try:
         complete = await run_reading(work(), stop)
@@ -141,8 +143,8 @@ async def _result(run: Run, connection: Connection, request: CheckRequest, conte
     summary = await reports.write_reports(run, request.formats, request.csv)
     outcomes, operation = count_by_outcome(summary.counts), request.operation
     pairs = outcomes.total() - sum(outcomes[outcome] for outcome in NEVER_SENT)
-    planned = outcomes[operation.done] + outcomes[Outcome.NOT_ATTEMPTED] + outcomes[Outcome.UNKNOWN]
-    changed_rooms, _ = await run.store.count_rooms_and_users([operation.done])
+    planned = outcomes[operation.predicted] + outcomes[Outcome.NOT_ATTEMPTED] + outcomes[Outcome.UNKNOWN]
+    changed_rooms, _ = await run.store.count_rooms_and_users([operation.predicted])
     return CheckResult(
         summary,
         operation,

@@ -7,20 +7,20 @@ import asyncio
 import platform
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext, until_stopped
 from rolecall.app.errors import OperatorError, RunStopped
-from rolecall.app.reports import ReportSummary
 from rolecall.app.run_job import RunResult
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
-from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics
+from rolecall.files.output.prometheus import RunMetrics, is_foreign_file, write_metrics, write_start
 from rolecall.models import OUTCOMES, NoReply, Reply
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import InvalidUrlError, workspace_url
@@ -36,8 +36,9 @@ from rolecall.rocketchat.messages import (
 )
 from rolecall.rocketchat.response_classifier import ReadResult, classify_read, rate_limit_delay
 from rolecall.store.base import StoreError
-from rolecall.store.records import count_by_outcome
+from rolecall.store.records import Count, count_by_outcome
 
+NO_PEOPLE: Mapping[str, int] = MappingProxyType({})
 MAX_CALL_SECONDS = 10.0
 """Seconds for one attempt."""
 MAX_RATE_LIMIT_WAIT = 30.0
@@ -61,15 +62,20 @@ async def notify(result: RunResult, config: NotifyConfig, context: AppContext) -
     if not result.recorded and result.stop is StopReason.INTERRUPTED:
         return
     log = result.log or context.observer.open_log(None, hide=context.credentials.token)
-    target = config.target.name if isinstance(config.target, Room) else "webhook"
+    await post_summary(lambda: _summary(result), config.target, context, log)
+
+
+async def post_summary(make: Callable[[], RunSummary], target: Target, context: AppContext, log: EventLogger) -> None:
+    """Post the summary that `make` returns, and log how that went; raises nothing."""
+    name = target.name if isinstance(target, Room) else "webhook"
     try:
-        reading = await _post(config.target, compose(await asyncio.to_thread(_summary, result)), context)
+        reading = await _post(target, compose(await asyncio.to_thread(make)), context)
     except (asyncio.CancelledError, RunStopped):
-        log.warning("notification failed", target=target, reason="interrupted")
+        log.warning("notification failed", target=name, reason="interrupted")
     except Exception as error:  # a message that fails changes nothing about the run
-        log.warning("notification failed", target=target, reason=type(error).__name__)
+        log.warning("notification failed", target=name, reason=type(error).__name__)
     else:
-        _log_result(log, target, reading, secret=not isinstance(config.target, Room))
+        _log_result(log, name, reading, secret=not isinstance(target, Room))
 
 
 def _log_result(log: EventLogger, target: str, reading: ReadResult, *, secret: bool) -> None:
@@ -100,6 +106,7 @@ def _summary(result: RunResult) -> RunSummary:
         (ended_at - session.started_at) / 1000,
         platform.node(),
         str((result.folder / "report.csv").resolve()),
+        summary.reason,
     )
 
 
@@ -161,11 +168,15 @@ class MetricsWriter:
     started_at: float
     """Epoch seconds."""
 
-    def write(self, exit_code: int, summary: ReportSummary | None = None) -> None:
+    def write_start(self) -> None:
+        """Write that the command is running; what is known of the last one stays. Raises OSError."""
+        write_start(self.file, self.workspace, self.operation, self.job, self.started_at)
+
+    def write(self, exit_code: int, counts: Iterable[Count] = (), people: Mapping[str, int] = NO_PEOPLE) -> None:
         """Write how the command ended. Raises OSError."""
-        counts = summary.counts if summary is not None else ()
         rows = [(count.outcome.value, count.reason, count.rows) for count in counts]
-        metrics = RunMetrics(self.workspace, self.operation, self.job, self.started_at, time.time(), exit_code, rows)
+        times = (self.started_at, time.time())
+        metrics = RunMetrics(self.workspace, self.operation, self.job, *times, exit_code, rows, people)
         write_metrics(self.file, metrics)
 
 

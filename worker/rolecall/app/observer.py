@@ -1,11 +1,12 @@
 """What a use case reports to its caller while it works: to a terminal, or to nothing in a program."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
+from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import Estimate, ProgressTracker
 from rolecall.file_access import Target
@@ -36,12 +37,32 @@ class RunPreview(NamedTuple):
     """None for a new run."""
     room_names: tuple[str, ...] = ()
     """The names of all these rooms, where they are few and known."""
+    forecast: RemovalForecast | None = None
+    """What it would take; None where that was not counted."""
+
+
+class OffboardPreview(NamedTuple):
+    """What an offboarding is about to change."""
+
+    people: int
+    """On the list."""
+    runs: Sequence[RunPreview]
+    """One for each operation with rows to send."""
 
 
 class ResumingEdited(NamedTuple):
     """The job was edited, and the unfinished run of its former content goes on."""
 
     resumed: Resumed
+
+
+class UnreadableRuns(NamedTuple):
+    """A new run starts although earlier runs of the job cannot be read: one of them may be unfinished."""
+
+    number: int
+    folder: Path
+    """The newest of them."""
+    problem: str
 
 
 class ShuttingDown(NamedTuple):
@@ -93,7 +114,24 @@ class FindStarted(NamedTuple):
     estimate: Estimate | None
 
 
-Notice: TypeAlias = ResumingEdited | ShuttingDown | Aborted | StoreLocked | NotUndone | OpenRows | FindStarted
+class ReadingRemovals(NamedTuple):
+    """The roles of so many rooms are read to count what a run would take."""
+
+    rooms: int
+    estimate: Estimate | None
+
+
+Notice: TypeAlias = (
+    ResumingEdited
+    | UnreadableRuns
+    | ShuttingDown
+    | Aborted
+    | StoreLocked
+    | NotUndone
+    | OpenRows
+    | FindStarted
+    | ReadingRemovals
+)
 
 
 class Observer(Protocol):
@@ -102,7 +140,10 @@ class Observer(Protocol):
     def waiting(self, seconds: float) -> None:
         """Receive that the first call is rate limited and repeated after so many seconds."""
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return whether `confirm` asks a person, who then sees what the run would take."""
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
     def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
@@ -140,7 +181,11 @@ class NullObserver:
         until = Clock().wall_time_in(seconds)
         self._log.info("rate limit pause", cause="refused", seconds=round(seconds, 1), until=until)
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return False."""
+        return False
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return True: the caller has decided already."""
         return True
 

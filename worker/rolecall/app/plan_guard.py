@@ -89,7 +89,7 @@ async def require_planned_pairs(plan: Plan, run: Run, operation: Operation) -> N
 def _require_planned(plan: Plan, line: int, planned: PlannedPair, pair: Result, operation: Operation) -> None:
     if planned[:2] != (pair.room_id, pair.user_id):
         raise _gap(plan, line)
-    if planned.outcome not in (operation.done, operation.nothing_to_do, Outcome.FAILED, Outcome.NOT_ATTEMPTED):
+    if planned.outcome not in (operation.predicted, operation.nothing_to_do, Outcome.FAILED, Outcome.NOT_ATTEMPTED):
         raise OperatorError(
             f"{plan.path}: line {line}: no row of {operation.name} is {planned.outcome}: check the job again. "
             "Nothing was sent."
@@ -107,7 +107,7 @@ def preset_outcomes(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]
     checked_at = plan.header.checked_at
     at = round(datetime.fromisoformat(checked_at).timestamp() * 1000)
     for pair in plan.pairs():
-        if pair.outcome in (operation.done, Outcome.NOT_ATTEMPTED):
+        if pair.outcome in (operation.predicted, Outcome.NOT_ATTEMPTED):
             continue
         reason = NOT_NEEDED if pair.outcome in NOTHING_TO_DO else pair.reason
         yield PresetOutcome(

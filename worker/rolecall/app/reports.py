@@ -8,21 +8,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app.run_directory import REPORTS_STATE, Run, on_thread, open_existing_run, operation_of
+from rolecall.app.not_joined import NOT_JOINED_FILE, read_hidden_rooms, write_hidden_rooms
+from rolecall.app.reasons import REASON_HINTS
+from rolecall.app.run_directory import (
+    REPORTS_STATE,
+    RUN_REASON,
+    Run,
+    kind_of,
+    on_thread,
+    open_existing_run,
+    operation_of,
+)
+from rolecall.app.run_list import counts_of_last_run
 from rolecall.app.run_paths import RunKind
-from rolecall.engine.directory.doubt_settlement import VERIFICATION_HINTS
-from rolecall.engine.directory.name_lookup import NAME_HINTS
-from rolecall.engine.directory.role_reader import READING_HINTS
-from rolecall.engine.settlement import SETTLEMENT_HINTS
-from rolecall.engine.stop_signal import STOP_HINTS
+from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.files.doubt_columns import RunTarget
-from rolecall.files.input.ids import BAD_ROW_REASONS
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
 from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
-from rolecall.rocketchat.error_table import HINTS, ROOM_NOT_JOINED
+from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.store.base import RunStore, StoreError
-from rolecall.store.records import KILLED_IN_FLIGHT, Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
+from rolecall.store.records import Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
@@ -34,19 +40,6 @@ MAX_LISTED_ROOMS = 10
 """Rooms that a summary lists."""
 REPORT_STYLE = "report_style"
 """Key of the store's metadata: the style of the CSV files."""
-
-REASON_HINTS = {
-    **HINTS,
-    **NAME_HINTS,
-    **{reason: hint[0].lower() + hint[1:].rstrip(".") for reason, hint in BAD_ROW_REASONS.items()},
-    **{reason.value: hint for reason, hint in STOP_HINTS.items()},
-    **READING_HINTS,
-    **VERIFICATION_HINTS,
-    **SETTLEMENT_HINTS,
-    KILLED_IN_FLIGHT: "the worker was killed while the call was in flight; the same command settles it",
-    "duplicate_of": "the pair stands in the job file more than once; 'message' names the first line",
-}
-"""Every reason that a report can name, with what an operator can do about it."""
 
 
 class ReportSummary(NamedTuple):
@@ -62,6 +55,10 @@ class ReportSummary(NamedTuple):
     """Rooms that the account has to join before their rows can be done."""
     not_joined: Sequence[RoomCount] = ()
     """Those with the most rows."""
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
+    hidden_rooms: Sequence[HiddenRoom] = ()
+    """The rooms that the account has to join, with what is known of their owners."""
 
     @property
     def inferred(self) -> int:
@@ -89,6 +86,7 @@ class ReportSummary(NamedTuple):
             "workspace": self.identity.workspace,
             "operation": self.identity.operation,
             "jobDigest": self.identity.job_digest,
+            "reason": self.reason,
             "rows": outcomes.total(),
             "outcomes": {outcome.value: outcomes[outcome] for outcome in _possible_outcomes(self.identity)},
             "reasons": [
@@ -97,6 +95,10 @@ class ReportSummary(NamedTuple):
                 if count.reason
             ],
             "roomsNotJoined": self.rooms_not_joined,
+            "groupsToJoin": [
+                {"roomId": room.room_id, "roomName": room.name, "owners": list(room.owners), "rows": room.rows}
+                for room in self.hidden_rooms
+            ],
             "evidence": {word.value: self.count_evidence(word) for word in Evidence},
             "stop": self.sessions[-1].stop_reason if self.sessions else "",
             "sessions": [session_json(session) for session in self.sessions],
@@ -109,6 +111,9 @@ async def summarise(run: Run) -> ReportSummary:
     store = run.store
     summary = ReportSummary(
         run.folder, run.identity, await store.counts(), await store.sessions(), await store.evidence_counts()
+    )
+    summary = summary._replace(
+        reason=(await store.get_meta()).get(RUN_REASON, ""), hidden_rooms=await read_hidden_rooms(run)
     )
     reason = ROOM_NOT_JOINED.reason
     if all(count.reason != reason for count in summary.counts):
@@ -165,6 +170,8 @@ async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle
     async with on_thread(opened) as write, aclosing(store.results()) as pages:
         async for page in pages:
             await asyncio.to_thread(write, page)
+    account = summary.sessions[-1].account if summary.sessions else ""
+    await asyncio.to_thread(write_hidden_rooms, run.directory, summary.hidden_rooms, account)
     await asyncio.to_thread(write_json, run.directory / "summary.json", summary.to_json())
     return summary
 
@@ -177,28 +184,52 @@ def prepare_html_report() -> None:
 
 
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
-    context = await asyncio.to_thread(_report_context, summary, formats)  # imports what is heavy
+    since = await _since_last_run(summary)
+    context = await asyncio.to_thread(_report_context, summary, formats, since)  # imports what is heavy
     await _add_waits(store, context.waits)
     from rolecall.display.html_report import html_report
 
     return partial(html_report, context=context)
 
 
-def _report_context(summary: ReportSummary, formats: Collection[str]) -> "ReportContext":
+def _report_context(summary: ReportSummary, formats: Collection[str], since: str) -> "ReportContext":
     from rolecall.display.html_report import ReportContext, SessionSpan, WaitStats
 
     return ReportContext(
         workspace=summary.identity.workspace,
         operation=summary.identity.operation,
         run=summary.folder.resolve().name,
+        reason=summary.reason,
+        since_last_run=since,
         rows=sum(count.rows for count in summary.counts),
         spans=[SessionSpan(*session) for session in summary.sessions],
         hints=REASON_HINTS,
-        links=["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"],
+        links=_links(summary, formats),
         waits=WaitStats(),
         is_retryable=belongs_in_retry_csv,
         version=__version__,
     )
+
+
+def _links(summary: ReportSummary, formats: Collection[str]) -> list[str]:
+    """Return the names of the files that the page links."""
+    names = ["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"]
+    return [*names, NOT_JOINED_FILE] if summary.hidden_rooms else names
+
+
+async def _since_last_run(summary: ReportSummary) -> str:
+    """Return how the outcomes have changed since the run before, as a sentence; empty where there is none."""
+    last = await counts_of_last_run(summary.folder, summary.identity)
+    if last is None:
+        return ""
+    name, counts = last
+    before, now = count_by_outcome(counts), count_by_outcome(summary.counts)
+    parts = [
+        f"{now[outcome]:,} {outcome.value} ({now[outcome] - before[outcome]:+,})"
+        for outcome in Outcome
+        if now[outcome] or before[outcome]
+    ]
+    return f"{', '.join(parts)}; before: {name}"
 
 
 async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
@@ -216,9 +247,9 @@ async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
 def _possible_outcomes(identity: Identity) -> list[Outcome]:
     """Return the outcomes that rows of an operation can have, in the order of the reference."""
     own = operation_of(identity)
-    return [
-        outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in (own.done, own.nothing_to_do)
-    ]
+    changed = own.predicted if kind_of(identity) is RunKind.CHECK else own.done
+    possible = (changed, own.nothing_to_do)
+    return [outcome for outcome in Outcome if not OUTCOMES[outcome].is_success or outcome in possible]
 
 
 def session_json(session: Session) -> Json:

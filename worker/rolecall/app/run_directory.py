@@ -24,6 +24,8 @@ LOG_FILE = "run.log.jsonl"
 REPORT_FILES = ("report.csv", "report.html")
 REPORTS_STATE = "reported"
 """Key of the store's metadata: whether the reports have everything that the store knows, `yes` or `no`."""
+RUN_REASON = "reason"
+"""Key of the store's metadata: why the run is made, in the words of the operator."""
 _CHECK_PREFIX = "check of "
 """Precedes the operation in the identity of a check, so that a check and a run of one job are never the same run."""
 

@@ -13,6 +13,7 @@ from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.run_directory import (
+    RUN_REASON,
     Run,
     identity_of,
     mark_reports_stale,
@@ -24,16 +25,19 @@ from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
 from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
-from rolecall.store.records import Identity
+from rolecall.store.records import Identity, count_by_outcome
 
 if TYPE_CHECKING:  # the engine and the reports are imported after the preflight
+    from rolecall.app.removal_guard import PreparedRun
     from rolecall.app.reports import ReportSummary
 
 MAX_NAMED_ROOMS = 3
@@ -49,6 +53,12 @@ class RunRequest:
     """Further forms of the report: `jsonl`, `json`."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
+    exit_code_of: "Callable[[RunResult], int] | None" = None
+    """Returns the exit code of the command, for the log; None where no command runs the rows."""
+    limits: RemovalLimits = NO_LIMITS
+    """What the run may take; checked before its first change."""
+    reason: str = ""
+    """Why the run is made, in the words of the operator; stored and reported."""
     anew: bool = False
     """Start a new run, also beside an unfinished one of the job."""
     is_unattended: bool = False
@@ -109,7 +119,7 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
     retry_failed = context.settings.retry_failed
     async with LazyConnection(context) as lazy:
         if await run.store.identity() != run.identity:
-            await _import(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+            await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
         if request.plan is not None and not await run.store.sessions():
             await plan_guard.require_planned_pairs(request.plan, run, request.operation)
         due, rooms = await run.store.count_due(retry_failed=retry_failed)
@@ -119,6 +129,12 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
         connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
+        from rolecall.app import removal_guard
+
+        prepared = prepare(run, connection, request, context, (due, rooms))
+        forecast = await removal_guard.count_removals(prepared, request.limits)
+        if forecast is not None:
+            removal_guard.require_allowed(forecast, request.operation)
         preview = RunPreview(
             request.operation,
             run.identity.workspace,
@@ -128,10 +144,29 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
             connection.estimate(context.settings, due),
             resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
             room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+            forecast=forecast,
         )
         if due and not context.observer.confirm(preview):
             raise OperatorError("Nothing was sent.")
-        return await _send(run, connection, request, context, earlier)
+        return await send_due(prepared, request)
+
+
+def prepare(
+    run: Run, connection: Connection, request: RunRequest, app: AppContext, due: tuple[int, int]
+) -> "PreparedRun":
+    """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
+    from rolecall.app.removal_guard import PreparedRun
+
+    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
+    context = RunContext.create(
+        app.settings,
+        log,
+        stop=app.stop,
+        admission=connection.admission,
+        caller=connection.caller,
+        follows_plan=request.plan is not None,
+    )
+    return PreparedRun(run, connection, app, context, log, *due)
 
 
 async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str, ...]:
@@ -146,7 +181,8 @@ async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str,
     return tuple(names.values()) if len(names) == rooms and all(names.values()) else ()
 
 
-async def _import(run: Run, rows: Pages, request: RunRequest) -> None:
+async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
+    """Import the rows of a job into the run. Raises what the rows raise."""
     await mark_reports_stale(run)
     plan = request.plan
     async with aclosing(rows):
@@ -181,27 +217,20 @@ async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def _send(
-    run: Run, connection: Connection, request: RunRequest, app: AppContext, earlier: PriorProgress
-) -> RunResult:
+async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
     from rolecall.app import reports
+    from rolecall.app.not_joined import record_hidden_rooms
     from rolecall.app.removed_rows import settle_removed_rows
     from rolecall.engine.dispatcher import process_rows
 
-    log = app.observer.open_log(run.log_file, hide=app.credentials.token)
-    context = RunContext.create(
-        app.settings,
-        log,
-        stop=app.stop,
-        admission=connection.admission,
-        caller=connection.caller,
-        follows_plan=request.plan is not None,
-    )
-    due = earlier.total - earlier.done
+    run, connection, app, context, log, due, _ = prepared
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
+    if request.reason:
+        await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
-        announcing = asyncio.create_task(_announce_shutdown(app, log), name="announce shutdown")
+        announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
         preparing = asyncio.create_task(asyncio.to_thread(reports.prepare_html_report), name="prepare the report")
         try:
             async with app.observer.progress(tracker):
@@ -214,7 +243,14 @@ async def _send(
         finally:
             announcing.cancel()
     await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported when the page is written
-    return (await _result(run, request, app.stop, session.failure))._replace(log=log)
+    if session.is_recorded and app.stop.reason is None:
+        with suppress(StoreError):
+            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+    result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
+    counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
+    code = None if request.exit_code_of is None else request.exit_code_of(result)
+    context.events.session_ended(session.seconds, counts, run.folder, code)
+    return result
 
 
 @dataclass(slots=True)
@@ -223,6 +259,8 @@ class SendSession:
 
     failure: StoreError | None = None
     """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
+    seconds: float = 0.0
+    """How long it took."""
 
     @property
     def is_recorded(self) -> bool:
@@ -232,34 +270,38 @@ class SendSession:
 
 @asynccontextmanager
 async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
-    """Record and log the start of a session with so many due rows, and its end after the block.
+    """Record and log the start of a session with so many due rows, and record its end after the block.
 
-    A store that cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on
-    disk can perhaps still be read.
+    Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that
+    cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on disk can
+    perhaps still be read.
     """
     session, store, clock = SendSession(), run.store, context.clock
     resumed = bool(await store.sessions())
     await mark_reports_stale(run)
     await store.open_session(account, clock.wall_ms())
     context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
-    started = clock.now()
+    started, completed = clock.now(), False
     try:
         yield session
+        completed = True
     finally:
+        session.seconds = clock.now() - started
         try:
             await store.close_session(context.stop.reason or "", clock.wall_ms())
         except StoreError as failure:
             context.stop.request(StopReason.STORE, str(failure))
             session.failure = failure
-        context.events.session_ended(clock.now() - started, context.outcomes)
+        if not completed:
+            context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
 
-async def _announce_shutdown(app: AppContext, log: EventLogger) -> None:
+async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
     """Report an interruption, from which on the calls in flight have some seconds."""
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:
         seconds = app.settings.shutdown_timeout
-        log.info("stopping", shutdown_timeout=seconds)
+        context.events.shutting_down(seconds)
         app.observer.notice(ShuttingDown(seconds))
 
 

@@ -22,6 +22,7 @@ class RunKind(StrEnum):
 
     RUN = "runs"
     CHECK = "checks"
+    OFFBOARDING = "offboardings"
 
 
 def job_directory(base: Path, job_name: str, kind: RunKind = RunKind.RUN) -> Path:
@@ -67,6 +68,12 @@ def run_directories_newest_first(base: Path, job_name: str, kind: RunKind = RunK
         raise InvalidRunDirectoryError(parent, f"it cannot be read: {error.strerror}") from error
     found = [(run[1], int(run[2] or 1), run[0]) for run in map(_RUN, names) if run]
     return [parent / name for *_, name in sorted(found, reverse=True)]
+
+
+def parse_run_directory(name: str) -> datetime | None:
+    """Return the start in the name of a run's directory; None for another name."""
+    found = _RUN(name)
+    return None if found is None else datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def make_private_directory(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.observer import Observer, Resumed, ResumingEdited
+from rolecall.app.observer import Observer, Resumed, ResumingEdited, UnreadableRuns
 from rolecall.app.run_directory import Run, kind_of, on_thread, open_run
 from rolecall.app.run_paths import (
     RunKind,
@@ -72,6 +72,8 @@ class Choice(NamedTuple):
     """Of a new run that was given a directory of its own; None for one that is continued or was named."""
     former: KnownRun | None = None
     """Set where it is an unfinished run of the job's former content."""
+    unreadable: UnreadableRuns | None = None
+    """Set where one of the earlier runs, which cannot be read, may be unfinished."""
 
 
 @asynccontextmanager
@@ -86,6 +88,8 @@ async def open_or_resume_run(
             if choice.number is not None:
                 anew = {STARTED_ANEW: "yes"} if start.anew else {}
                 await run.store.set_meta(**{RUN_NUMBER: str(choice.number)}, **anew)
+        if choice.unreadable is not None:
+            observer.notice(choice.unreadable)
         if choice.former is not None:
             known = choice.former
             observer.notice(ResumingEdited(Resumed(known.folder, known.rows - known.due, known.rows)))
@@ -104,7 +108,7 @@ def choose_run(job: Job, identity: Identity, start: StartOptions) -> Choice:
     kind = kind_of(identity)
     folders = run_directories_newest_first(Path(), job.name, kind)
     read = [(folder, _read_run(folder)) for folder in folders]
-    runs = sorted((run for _, run in read if run is not None), key=lambda run: run.number, reverse=True)
+    runs = sorted((run for _, run in read if isinstance(run, KnownRun)), key=lambda run: run.number, reverse=True)
     if not start.anew:
         same = [run for run in runs if run.identity == identity]
         if (unfinished := unfinished_of(same, retry_failed=start.retry_failed)) is not None:
@@ -115,7 +119,9 @@ def choose_run(job: Job, identity: Identity, start: StartOptions) -> Choice:
     if any(run is None and _is_locked_by_other(folder) for folder, run in read):
         raise RunLockedError(f"Another run of {job.name} is just being started; wait for it.")
     number = max((run.number for run in runs), default=0) + 1
-    return Choice(new_run_directory(Path(), job.name, datetime.now(UTC), kind), number)
+    problems = [(folder, run) for folder, run in read if isinstance(run, str)]
+    unreadable = UnreadableRuns(len(problems), *problems[0]) if problems and not start.anew else None
+    return Choice(new_run_directory(Path(), job.name, datetime.now(UTC), kind), number, unreadable=unreadable)
 
 
 @contextmanager
@@ -169,8 +175,8 @@ def _require_continuable(former: KnownRun, job: Job, start: StartOptions) -> Non
         )
 
 
-def _read_run(folder: Path) -> KnownRun | None:
-    """Read the store of a run; None if there is none that can be read, or its job is not imported yet."""
+def _read_run(folder: Path) -> KnownRun | str | None:
+    """Read the store of a run; None if it has none, or its job is not imported yet; why it cannot be read."""
     try:
         if not (folder / FILE_NAME).is_file():
             return None
@@ -191,8 +197,8 @@ def _read_run(folder: Path) -> KnownRun | None:
                 failed=sum(group.rows for group in groups if group.is_due(retry_failed=True)) - due,
                 removed_in_doubt=sum(group.rows for group in groups if group.is_removed_in_doubt),
             )
-    except (OSError, InvalidStoreError, StoreError):
-        return None
+    except (OSError, InvalidStoreError, StoreError) as error:
+        return str(error)
 
 
 def _is_locked_by_other(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Undo a run: a run of its own, below the other's directory, that restores the roles which the other removed."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -8,18 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext, lock_wait
-from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages
 from rolecall.app.observer import NotUndone
 from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
 from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
+from rolecall.app.undo_decision import PastUndo, UndoState, refusal_of
 from rolecall.app.verify_run import UNDO_FOLDER
-from rolecall.models import Advice, Evidence, Outcome, Row
+from rolecall.models import Evidence, Outcome, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import RunStore
-from rolecall.store.records import Identity
-from rolecall.text import plural, rfc3339
+from rolecall.store.records import Identity, count_by_outcome
+from rolecall.store.sqlite.store import FILE_NAME
+from rolecall.text import rfc3339
 
 
 class Undo(NamedTuple):
@@ -48,13 +50,17 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
         operation = require_change(done)
         require_workspace(done, context.connection.url)
         digest, rows = await _digest(done, operation.done, inferred=inferred)
-        if not rows:
-            raise await _nothing_to_undo(done, operation.done)
+        state = await _state(done, operation.done, inferred=inferred)
+        if not rows and (refusal := refusal_of(state)) is not None:
+            raise refusal
         identity = Identity(done.identity.workspace, operation.inverse.name, digest)
         waiting = lock_wait(context)
         async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity, waiting) as run:
-            await _notice_not_undone(done, operation.done, context, inferred=inferred)
-            await _require_due_rows(run, identity, retry_failed=context.settings.retry_failed)
+            past = await _past_undo(run, identity, retry_failed=context.settings.retry_failed)
+            if (refusal := refusal_of(state._replace(past=past))) is not None:
+                raise refusal
+            if state.left_out or state.unknown:
+                context.observer.notice(NotUndone(done.folder, operation.done, state.left_out, state.unknown))
             yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))
 
 
@@ -69,40 +75,37 @@ def _undo_directory(path: Path) -> Iterator[Path]:
             path.rmdir()
 
 
-async def _require_due_rows(run: Run, identity: Identity, *, retry_failed: bool) -> None:
-    """Raise OperatorError if every row was undone already."""
+async def _state(run: Run, outcome: Outcome, *, inferred: bool) -> UndoState:
+    """Return what the run has recorded of the rows that it changed, or may have changed."""
+    outcomes = count_by_outcome(await run.store.counts())
+    only_inferred = (await run.store.evidence_counts())[outcome, Evidence.INFERRED]
+    return UndoState(
+        run.folder,
+        outcome,
+        outcomes[outcome] - only_inferred,
+        only_inferred,
+        outcomes[Outcome.UNKNOWN],
+        with_inferred=inferred,
+    )
+
+
+async def _past_undo(run: Run, identity: Identity, *, retry_failed: bool) -> PastUndo | None:
+    """Return the undo in the directory of `run`; None if it is of other rows, or has some to send."""
     sessions = await run.store.sessions()
     due, _ = await run.store.count_due(retry_failed=retry_failed)
-    if await run.store.identity() == identity and sessions and not due:
-        when = rfc3339(sessions[-1].ended_at or sessions[-1].started_at)
-        failed = sum(count.rows for count in await run.store.counts() if count.outcome is Outcome.FAILED)
-        but = f", but for {plural(failed, 'row')} that failed" if failed else ""
-        raise OperatorError(
-            f"This run was undone already, at {when}{but}: {run.folder} contains the report. Nothing was sent.",
-            Advice.RETRY_FAILED,
-        )
+    if await run.store.identity() != identity or not sessions or due:
+        return None
+    failed = count_by_outcome(await run.store.counts())[Outcome.FAILED]
+    ended_at = rfc3339(sessions[-1].ended_at or sessions[-1].started_at) or ""
+    return PastUndo(run.folder, ended_at, failed, await asyncio.to_thread(_reverted_in, run.folder))
 
 
-async def _notice_not_undone(run: Run, outcome: Outcome, context: AppContext, *, inferred: bool) -> None:
-    """Report the rows that the run may have changed and that are not undone."""
-    counts = await run.store.counts()
-    unknown = sum(count.rows for count in counts if count.outcome is Outcome.UNKNOWN)
-    left = 0
-    if not inferred:
-        left = (await run.store.evidence_counts())[outcome, Evidence.INFERRED]
-    if left or unknown:
-        context.observer.notice(NotUndone(run.folder, outcome, left, unknown))
-
-
-async def _nothing_to_undo(run: Run, outcome: Outcome) -> OperatorError:
-    inferred = sum(count.rows for count in await run.store.counts() if count.outcome is outcome)
-    if inferred:
-        are = "row is" if inferred == 1 else "rows are"
-        text = f"In {run.folder} {inferred:,} {are} {outcome} only by inference: prior role unknown. Nothing was sent."
-        return OperatorError(text, Advice.INCLUDE_INFERRED)
-    return OperatorError(
-        f"The run in {run.folder} has no rows that are {outcome}: there is nothing to undo. Nothing was sent."
-    )
+def _reverted_in(folder: Path) -> Path | None:
+    """Return the last undo below an undo, if it takes the undo back; None where there is none, or it is undone too."""
+    last, is_reverted = folder, False
+    while (last / UNDO_FOLDER / FILE_NAME).is_file():
+        last, is_reverted = last / UNDO_FOLDER, not is_reverted
+    return last if is_reverted else None
 
 
 async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> JobPages:

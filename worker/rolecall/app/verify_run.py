@@ -103,12 +103,13 @@ async def verify_run(folder: Path, context: AppContext, *, wait: bool = True) ->
         require_workspace(run, context.connection.url)
         async with connect(context) as connection:
             session = open_read_session(context, connection, run.log_file)
-            return await _verify(run, operation, session, context, wait=wait)
+            return await verify_rows(run, operation, session, context, wait=wait)
 
 
-async def _verify(
-    run: Run, operation: Operation, session: ReadSession, context: AppContext, *, wait: bool
+async def verify_rows(
+    run: Run, operation: Operation, session: ReadSession, context: AppContext, *, wait: bool = True
 ) -> VerifyResult:
+    """Read the roles of the rows of an open run back; see `verify_run`."""
     reads, stop, clock = session.reader, session.stop, session.clock
     collector, writing, complete = _Collector(), asyncio.Lock(), False
     with suppress(_Incomplete):

@@ -13,6 +13,7 @@ from rolecall.store.base import StoreError
 if TYPE_CHECKING:  # they import libraries that usage errors do not need
     from rolecall.app.check_job import CheckResult
     from rolecall.app.find_roles import FindResult
+    from rolecall.app.offboard_report import OffboardResult
     from rolecall.app.reports import ReportSummary
     from rolecall.app.run_job import RunResult
     from rolecall.app.verify_run import VerifyResult
@@ -34,7 +35,7 @@ class ExitCode(IntEnum):
     LOCKED = 5
     """Another process is working on this run."""
     DRIFT = 6
-    """The workspace is no longer as the report says, or a row is still open (verify)."""
+    """The workspace is not as wanted: it differs from the report (verify), or there is something to do (check)."""
     INTERRUPTED = 130
     """Ctrl-C or a termination signal."""
 
@@ -89,10 +90,15 @@ def exit_code_of_report(summary: "ReportSummary") -> ExitCode:
     return ExitCode.ROW_FAILURES if summary.has_failures else ExitCode.OK
 
 
-def exit_code_of_check(result: "CheckResult") -> ExitCode:
-    """Return the exit code of a check; rows without a prediction count as failures."""
+def exit_code_of_check(result: "CheckResult", *, as_question: bool = False) -> ExitCode:
+    """Return the exit code of a check; rows without a prediction count as failures.
+
+    `as_question`: DRIFT where a run would have something to do, or where that is not known for a row.
+    """
     if result.stop is not None:
         return OF_STOP[result.stop]
+    if as_question and (result.changes or result.summary.is_unfinished):
+        return ExitCode.DRIFT
     predicted = not result.summary.is_unfinished and not result.summary.has_failures
     return ExitCode.OK if predicted else ExitCode.ROW_FAILURES
 
@@ -111,3 +117,14 @@ def exit_code_of_find(result: "FindResult") -> ExitCode:
     if result.stop is not None:
         return OF_STOP[result.stop]
     return ExitCode.ROW_FAILURES if result.gaps else ExitCode.OK
+
+
+def exit_code_of_offboarding(result: "OffboardResult") -> ExitCode:
+    """Return the exit code of an offboarding: of its runs, of what was read back, of the people who were not found."""
+    if result.report_error:
+        return ExitCode.STOPPED
+    if result.stop is not None:
+        return OF_STOP[result.stop]
+    if result.differing:
+        return ExitCode.DRIFT
+    return ExitCode.ROW_FAILURES if result.has_failures else ExitCode.OK

@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 
 import click
@@ -25,9 +27,13 @@ VERBS = (
     "run",
     "verify",
     "undo",
+    "offboard",
     "report",
     "status",
+    "runs",
+    "compare",
     "explain",
+    "doctor",
     "template",
     "config",
     "completion",
@@ -55,6 +61,10 @@ ADVICE = MappingProxyType(
         "--new starts another run.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
+        Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
+        Advice.ALLOW_REMOVALS: (
+            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
+        ),
     }
 )
 """The sentence for each advice."""
@@ -87,7 +97,7 @@ class Verbs(click.Group):
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="rolecall")
+@click.version_option(__version__, "--version", "-V", prog_name="rolecall")
 @click.option("--profile", metavar="NAME", help="Use the workspace of this profile of rolecall.toml.")
 @click.option(
     "--config",
@@ -101,7 +111,14 @@ def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> Non
     verb = ctx.invoked_subcommand
     if verb is None or verb == "completion":  # a shell reads it at its start, in any directory
         return
-    ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, console.print_warning)
+    words, warnings = ctx.obj, list[str]()
+    try:
+        ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, warnings.append)
+        log_format = os.environ.get("ROLECALL_LOG_FORMAT") or sources.file.flags_of(verb).get("log_format", "")
+        console.select_json_lines(wants_json_lines(words or (), log_format))
+    finally:
+        for warning in warnings:
+            console.print_warning(warning)
     if verb != "config":  # it shows them
         _check_variables(ctx, verb)
     if isinstance(command := rolecall.get_command(ctx, verb), click.Command):
@@ -133,38 +150,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own if None) and return the exit code."""
     os.umask(0o077)
     console.reopen_std_streams()
+    words = sys.argv[1:] if argv is None else list(argv)
+    console.select_json_lines(wants_json_lines(words, os.environ.get("ROLECALL_LOG_FORMAT", "")))
     try:
-        return _run(argv)
+        return _run(words)
     finally:
         console.flush_std_streams()
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def wants_json_lines(words: Sequence[str], default: str) -> bool:
+    """Return whether a command line selects JSON lines; known before it is parsed, so that a usage error is one too.
+
+    `default` is the format where the command line names none.
+    """
+    form = default
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        if word == "--log-format" or word.startswith("--log-format="):
+            form = word.partition("=")[2] or following
+    return form == "json"
+
+
+def _run(words: list[str]) -> int:
     try:
-        code = rolecall.main(args=None if argv is None else list(argv), prog_name="rolecall", standalone_mode=False)
+        code = rolecall.main(args=words, prog_name="rolecall", standalone_mode=False, obj=tuple(words))
     except RolecallError as error:
         code = exit_code_of(error)
         if code is not ExitCode.INTERRUPTED:
-            console.print_info(f"rolecall: {format_error(error)}")
+            console.print_error(format_error(error), code)
         return code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return ExitCode.OK
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rolecall"
-        console.print_info(f"{command}: {format_usage_error(error)} ({command} --help)")
+        console.print_error(f"{format_usage_error(error)} ({command} --help)", ExitCode.USAGE, command)
         return ExitCode.USAGE
     except click.ClickException as error:
-        console.print_info(f"rolecall: {error.format_message()}")
+        console.print_error(error.format_message(), ExitCode.USAGE)
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     except OSError as error:
         what = error.filename or "a file, or the output,"
-        console.print_info(f"rolecall: {what} cannot be read or written: {error.strerror or error}.")
+        console.print_error(f"{what} cannot be read or written: {error.strerror or error}.", ExitCode.STOPPED)
         return ExitCode.STOPPED
     except Exception as error:  # no traceback at a user
         what = f"{type(error).__name__}: {error}"
-        console.print_info(f"rolecall: internal error: {what}. What was recorded is safe; please report it.")
+        text = f"internal error: {what}. What was recorded is safe; please report it."
+        console.print_error(text, ExitCode.STOPPED)
         return ExitCode.STOPPED
     return code if isinstance(code, int) else ExitCode.OK

@@ -7,17 +7,30 @@ from every value.
 import os
 from collections.abc import MutableMapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
+from rolecall.display.screen_lines import ROUTINE_EVENTS, format_for_screen
 from rolecall.file_access import Target, in_open_directory
 from rolecall.text import sanitise
 
 MAX_VALUE_LENGTH = 300
 """Characters of one value in a log line."""
+
+
+class LogForm(StrEnum):
+    """What the terminal shows of the events; the file always has all of them as JSON lines."""
+
+    LINES = "lines"
+    """A line for each event, but for those that are routine."""
+    SCREEN = "screen"
+    """A sentence for what the live progress does not show."""
+    JSON = "json"
+    """The same lines as the file."""
 
 
 class Terminal(Protocol):
@@ -38,8 +51,11 @@ class LogSinks:
         self._file = _open_private(path) if path is not None else None
 
     def msg(self, human: str, line: bytes) -> None:
-        """Write one event. A target that fails is not used again: a full disk must not end a run."""
-        if self._terminal is not None:
+        """Write one event; an empty `human` is only for the file. A target that fails is not used again.
+
+        A full disk must not end a run.
+        """
+        if self._terminal is not None and human:
             try:
                 print(human, file=self._terminal, flush=True)
             except OSError:
@@ -54,17 +70,17 @@ class LogSinks:
 
 
 def open_logs(
-    terminal: Terminal | None, path: Target | None, *, hide: str, colors: bool = False, as_json: bool = False
+    terminal: Terminal | None, path: Target | None, *, hide: str, form: LogForm = LogForm.LINES
 ) -> FilteringBoundLogger:
     """Create the logger of one run. `hide` is the token; JSON lines are appended to the file `path`, mode 0600.
 
-    With `as_json` the terminal gets the same lines as the file. Raises OSError.
+    `form` is that of the terminal's lines. Raises OSError.
     """
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Sanitiser(hide),
-        _Renderer(colors=colors, as_json=as_json),
+        _Renderer(form),
     ]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         LogSinks(terminal, path),
@@ -93,23 +109,32 @@ class _Sanitiser:
 class _Renderer:
     """Render an event for people and as a JSON line."""
 
-    def __init__(self, *, colors: bool, as_json: bool) -> None:
-        self._as_json = as_json
-        self._human = structlog.dev.ConsoleRenderer(
-            colors=colors, pad_event_to=14, timestamp_key="clock", sort_keys=False
+    def __init__(self, form: LogForm) -> None:
+        self._form = form
+        self._lines = structlog.dev.ConsoleRenderer(
+            colors=False, pad_event_to=14, timestamp_key="clock", sort_keys=False
         )
 
     def __call__(
         self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]
     ) -> tuple[tuple[str, bytes], dict[str, Any]]:
         line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
-        if self._as_json:
-            return (line.decode().removesuffix("\n"), line), {}
+        match self._form:
+            case LogForm.JSON:
+                return (line.decode().removesuffix("\n"), line), {}
+            case LogForm.SCREEN:
+                return (format_for_screen(event), line), {}
+            case LogForm.LINES:
+                return (self._as_line(logger, name, event), line), {}
+
+    def _as_line(self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]) -> str:
+        if event["event"] in ROUTINE_EVENTS:
+            return ""
         shown = {
             key: value for key, value in event.items() if key not in ("timestamp", "run") and value not in ("", None)
         }
         shown["clock"] = f"{datetime.fromisoformat(str(event['timestamp'])).astimezone():%H:%M:%S}"
-        return (str(self._human(logger, name, shown)), line), {}
+        return str(self._lines(logger, name, shown))
 
 
 def _open_private(target: Target) -> int:

@@ -8,7 +8,6 @@ from datetime import datetime, tzinfo
 from typing import TextIO
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,8 @@ MIN_BAR_WIDTH = 10
 """Columns; a shorter bar is left out."""
 MAX_BUFFERED_LINES = 1000
 """Lines that are kept while the terminal accepts no output; the run's log file has all of them."""
+MAX_SHOWN_REASONS = 3
+ERASE_LINE, LINE_UP = "\x1b[2K", "\x1b[1A"
 
 
 def render_progress(progress: Progress, width: int, zone: tzinfo | None = None) -> RenderableType:
@@ -31,7 +32,19 @@ def render_progress(progress: Progress, width: int, zone: tzinfo | None = None) 
         lines.append(Text(time_left))
     if counts := render_outcomes(progress.outcomes):
         lines.append(counts)
+    if trouble := format_trouble(progress):
+        lines.append(Text(trouble))
     return Group(*lines)
+
+
+def format_trouble(progress: Progress) -> str:
+    """Format why rows of this session failed, the most frequent reasons first, and the retries; may be empty."""
+    by_rows = sorted(progress.reasons.items(), key=lambda item: -item[1])
+    parts = [f"{rows:,} {reason}" for reason, rows in by_rows[:MAX_SHOWN_REASONS]]
+    if others := sum(rows for _, rows in by_rows[MAX_SHOWN_REASONS:]):
+        parts.append(f"{others:,} others")
+    retries = f"{progress.retries:,} {'retry' if progress.retries == 1 else 'retries'}" if progress.retries else ""
+    return "; ".join(part for part in (", ".join(parts), retries) if part)
 
 
 def render_bar(progress: Progress, width: int) -> RenderableType:
@@ -81,12 +94,12 @@ def _pace(progress: Progress) -> Iterator[str]:
         yield f"{per_second:,.1f}/s" + (f" of {_format_rate(rate)}" if rate is not None else "")
     yield f"{plural(progress.in_flight, 'call')} in flight"
     if progress.overloaded_to is not None:
-        yield f"at most {progress.overloaded_to:,} because the workspace is overloaded"
+        yield f"at most {progress.overloaded_to:,} (overload)"
 
 
 def format_outage(outage: OutageStatus) -> str:
     """Format how long the workspace has not answered, the next probe, and when the run gives up."""
-    parts = [f"No answer from the workspace for {format_countdown(outage.seconds)}"]
+    parts = [f"No answer for {format_countdown(outage.seconds)}"]
     if outage.probe_in is not None:
         parts.append(f"next probe in {format_countdown(outage.probe_in)}" if outage.probe_in > 0 else "probing")
     if outage.gives_up_in is not None:
@@ -149,13 +162,14 @@ class LiveDisplay:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._console = TextConsole(file)
-        self._live: Live | None = None
+        self._drawn: list[int] = []
+        """The columns of each drawn line."""
         self._broken = False
         self._lines: deque[str] = deque(maxlen=MAX_BUFFERED_LINES)
         self._partial_line = ""
 
     def print_line(self, sentence: str) -> None:
-        """Print one line above the progress, at once."""
+        """Print one line above the progress, at once; the next `draw` draws the progress again."""
         with suppress(OSError, ValueError):
             self.write(f"{sanitise(sentence)}\n")
             self._print_lines()
@@ -167,15 +181,8 @@ class LiveDisplay:
 
     def flush(self) -> None:
         """Print the buffered lines; while progress is drawn, the next `draw` does it. Raises OSError."""
-        if self._live is None:
+        if not self._drawn:
             self._print_lines()
-
-    def _print_lines(self) -> None:
-        if self._lines:
-            text = Text.from_ansi("\n".join(self._lines))
-            self._lines.clear()
-            # Not wrapped: a path that is broken over two lines cannot be copied.
-            self._console.print(text, soft_wrap=True)
 
     def draw(self, progress: Progress) -> None:
         """Draw the progress again. Does nothing on a terminal that is broken or that accepts no output."""
@@ -183,28 +190,50 @@ class LiveDisplay:
             return
         try:
             self._print_lines()
-            view = render_progress(progress, self._console.width)
-            if self._live is None:
-                self._live = Live(
-                    console=self._console,
-                    auto_refresh=False,
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                )
-                self._live.start()
-            self._live.update(view, refresh=True)
+            width = self._console.width
+            with self._console.capture() as captured:
+                self._console.print(render_progress(progress, width))
+            lines = captured.get().rstrip("\n")
+            self._write(self._erasure() + lines)
+            self._drawn = [_columns(line) for line in lines.split("\n")]
         except (OSError, ValueError):
-            self._broken, self._live = True, None
+            self._broken, self._drawn = True, []
             self._console = TextConsole(self._file)  # the old one keeps what it could not write
 
     def erase(self) -> None:
         """Erase the progress, and print the lines that are still buffered."""
-        live, self._live = self._live, None
         with suppress(OSError, ValueError):
-            if live is not None:
-                live.stop()
+            if self._drawn:
+                self._write(self._erasure())
             self._print_lines()
+        self._drawn = []
+
+    def _print_lines(self) -> None:
+        """Print what is buffered in place of the progress."""
+        if not self._lines:
+            return
+        lines = list(self._lines)
+        self._lines.clear()
+        with self._console.capture() as captured:
+            for line in lines:
+                self._console.print_wrapped(line)
+        self._write(self._erasure() + captured.get())
+        self._drawn = []
+
+    def _write(self, text: str) -> None:
+        self._file.write(text)
+        self._file.flush()
+
+    def _erasure(self) -> str:
+        """Return the escape sequence that erases the progress.
+
+        A terminal that was made narrower has broken its lines: each then covers more than one row.
+        """
+        if not self._drawn:
+            return ""
+        width = max(1, self._console.width)
+        rows = sum(max(1, -(-columns // width)) for columns in self._drawn)
+        return "\r" + ERASE_LINE + (LINE_UP + ERASE_LINE) * (rows - 1)
 
     def _is_writable(self) -> bool:
         """Return whether the terminal accepts output now: Ctrl-S stops it until Ctrl-Q."""
@@ -212,3 +241,7 @@ class LiveDisplay:
             return bool(select.select([], [self._file], [], 0)[1])
         except (OSError, ValueError):
             return True  # no descriptor, or a broken one: the write itself shows it
+
+
+def _columns(line: str) -> int:
+    return Text.from_ansi(line).cell_len

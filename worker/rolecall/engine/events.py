@@ -1,5 +1,6 @@
 """Log events of a session. There is no event for a row that succeeded: the run store is the record."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +60,10 @@ class EngineEvents(EngineObserver):
         self._stop = stop
         self._filter = PauseFilter(clock)
         self._long_wait = ""
+        self.retries = 0
+        """Requests that were repeated after a failed attempt."""
+        self.reasons: Counter[str] = Counter()
+        """Rows that became failed or unknown, by reason."""
 
     def session_started(self, identity: Identity, folder: Path, account: str, rows: int, *, resumed: bool) -> None:
         """Log the start of a session with so many due rows."""
@@ -72,14 +77,25 @@ class EngineEvents(EngineObserver):
             version=__version__,
         )
 
-    def session_ended(self, seconds: float, outcomes: Mapping[Outcome, int]) -> None:
-        """Log the end of a session after so many seconds, with its rows by outcome."""
-        values: dict[str, object] = {"seconds": round(seconds, 1)}
-        values.update((outcome.value, rows) for outcome, rows in outcomes.items())
+    def session_ended(
+        self, seconds: float, outcomes: Mapping[Outcome, int], folder: Path, exit_code: int | None = None
+    ) -> None:
+        """Log the end of a session after so many seconds, with the run's rows by outcome.
+
+        `exit_code` is that of the command; None where no command runs the rows.
+        """
+        values: dict[str, object] = {"seconds": round(seconds, 1), "folder": str(folder)}
+        if exit_code is not None:
+            values["exit_code"] = exit_code
+        values.update((outcome.value, rows) for outcome, rows in outcomes.items() if rows)
         if self._stop.reason is None:
             self._log.info("run ended", **values)
         else:
             self._log.warning("run stopped", reason=self._stop.reason.value, detail=self._stop.detail, **values)
+
+    def shutting_down(self, seconds: float) -> None:
+        """Log that nothing new is sent, and that the calls in flight have so many seconds."""
+        self._log.info("stopping", shutdown_timeout=seconds)
 
     def delayed(self, delay: Delay, allowance: RateLimitStatus | None) -> None:
         """Log a rate limit pause, once, with the limit that demands it where that is known."""
@@ -128,19 +144,23 @@ class EngineEvents(EngineObserver):
 
     def retrying(self, row: DueRow, result: CallResult, seconds: float) -> None:
         """Log that a row is attempted again."""
+        self.retries += 1
         reason, status = result.rule.reason, result.status
         log = self._bind(row)
         log.info("retrying", reason=reason, status=status, seconds=round(seconds, 2))
 
     def retrying_read(self, path: str, result: CallResult, seconds: float) -> None:
         """Log that something is read again."""
+        self.retries += 1
         reason, status = result.rule.reason, result.status
         self._log.info("retrying read", path=path, reason=reason, status=status, seconds=round(seconds, 2))
 
     def row_finished(self, row: DueRow, outcome: RowOutcome) -> None:
         """Log a row whose call failed; rows that were not sent are not logged."""
-        was_sent = outcome.duration_ms is not None
-        if was_sent and outcome.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
+        if outcome.outcome not in (Outcome.FAILED, Outcome.UNKNOWN):
+            return
+        self.reasons[outcome.reason] += 1
+        if outcome.duration_ms is not None:
             log = self._bind(row)
             log.warning(
                 f"row {outcome.outcome.value}",

@@ -169,6 +169,8 @@ class ProgressTracker:
             )
             if known
             else None,
+            reasons=dict(context.events.reasons),
+            retries=context.events.retries,
         )
 
     def _stopping_in(self, now: float) -> float | None:

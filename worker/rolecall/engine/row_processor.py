@@ -20,7 +20,6 @@ from rolecall.engine.settlement import (
     do_roles_prove,
     ending_of_reading,
     find_change,
-    has_changed_it,
     outcome_of,
     reason_of,
     settle,
@@ -54,11 +53,8 @@ class EvidenceReader:
         self._reads_roles = context.settings.read_roles
         self._uses_messages = context.settings.message_evidence
 
-    async def messages(self, row: DueRow, prior: Prior, ending: Ending = Ending.AS_WANTED) -> Messages:
-        """Return who made the role change of a row, by the system messages of its room.
-
-        Where the role is as before, another account has changed it back: only whether it was us matters then.
-        """
+    async def messages(self, row: DueRow, prior: Prior) -> Messages:
+        """Return who made the role change of a row, by the system messages of its room."""
         if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
@@ -70,8 +66,6 @@ class EvidenceReader:
             messages = await self._reader.messages(row.room_id, since)
         except ShutdownRequested:
             return Messages.NONE
-        if ending is Ending.UNCHANGED:
-            return Messages.OURS if has_changed_it(messages, prior, self._operation) else Messages.NONE
         return find_change(messages, prior, self._operation)
 
     async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
@@ -155,7 +149,7 @@ class RowProcessor:
         )
         if not matters:
             return Messages.NONE
-        return await self._evidence.messages(call.row, call.prior, ending)
+        return await self._evidence.messages(call.row, call.prior)
 
     def _settle(
         self, call: RowCall, result: CallResult, ending: Ending, messages: Messages, *, is_sure: bool = True

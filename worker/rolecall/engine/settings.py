@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from rolecall.models import RolecallError
 
@@ -24,7 +24,7 @@ class FailureThreshold(NamedTuple):
     is_percent: bool
 
     @classmethod
-    def parse(cls, text: str) -> "FailureThreshold":
+    def parse(cls, text: str) -> Self:
         """Parse `25` or `10%`. Raise InvalidThresholdError."""
         found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(%?)\s*", text)
         if not found or (not found[2] and "." in found[1]) or (found[2] and float(found[1]) > 100):

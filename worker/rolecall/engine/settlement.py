@@ -205,23 +205,17 @@ def do_roles_prove(attempted_at: int | None, now: int) -> bool:
 
 
 def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
-    """Return who made the role change of a row, by the messages of its room; a later opposite change cancels it.
+    """Return who made the role change of a row, by the messages of its room.
 
-    Without the user's name or the time of the prior reading no message counts.
+    Where the prior state could be changed, a message of ours counts even if others changed the role back later. Else a
+    later opposite change cancels it. Without the user's name or the time of the prior reading no message counts.
     """
-    if not prior.username or prior.read_at is None:
+    if prior.read_at is None:
         return Messages.NONE
-    change = Messages.NONE
-    for message in messages:
-        if (message.username, message.role) != (prior.username, operation.role):
-            continue
-        if message.at < prior.read_at - MESSAGE_TOLERANCE:
-            continue
-        if message.adds is not operation.adds:
-            change = Messages.NONE
-        elif change is not Messages.OURS:
-            change = Messages.OURS if message.account_id in prior.accounts else Messages.OTHERS
-    return change
+    messages = list(messages)
+    if can_change(prior.state, operation) and has_changed_it(messages, prior, operation):
+        return Messages.OURS
+    return _find_last_change(messages, prior, operation)
 
 
 def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
@@ -233,4 +227,18 @@ def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Ope
         return False
     until = prior.read_at + MESSAGE_TOLERANCE
     counted = [message for message in messages if message.adds is operation.adds or message.at <= until]
-    return find_change(counted, prior, operation) is Messages.OURS
+    return _find_last_change(counted, prior, operation) is Messages.OURS
+
+
+def _find_last_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
+    change = Messages.NONE
+    for message in messages:
+        if not prior.username or (message.username, message.role) != (prior.username, operation.role):
+            continue
+        if prior.read_at is None or message.at < prior.read_at - MESSAGE_TOLERANCE:
+            continue
+        if message.adds is not operation.adds:
+            change = Messages.NONE
+        elif change is not Messages.OURS:
+            change = Messages.OURS if message.account_id in prior.accounts else Messages.OTHERS
+    return change

@@ -16,7 +16,7 @@ from rolecall.files.output.text_files import format_json, parse_json_object, rep
 from rolecall.models import Advice, Json, Outcome, Result, RolecallError
 from rolecall.text import sanitise
 
-VERSION = 1
+VERSION = 2
 NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
 """Outcomes of rows that are in no plan."""
 MAX_HEADER_LENGTH = 100_000

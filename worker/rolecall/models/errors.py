@@ -18,6 +18,8 @@ class Advice(StrEnum):
     WRITE_PLAN = "write_plan"
     INCLUDE_INFERRED = "include_inferred"
     RETRY_FAILED = "retry_failed"
+    VERIFY = "verify"
+    ALLOW_REMOVALS = "allow_removals"
     NAME_RUN = "name_run"
     START_ANEW = "start_anew"
 

@@ -11,6 +11,8 @@ class Outcome(StrEnum):
 
     REMOVED = "removed"
     ADDED = "added"
+    WOULD_REMOVE = "would_remove"
+    WOULD_ADD = "would_add"
     NOT_LEADER = "not_leader"
     NOT_MODERATOR = "not_moderator"
     NOT_OWNER = "not_owner"
@@ -49,6 +51,8 @@ OUTCOMES: Mapping[Outcome, OutcomeProperties] = MappingProxyType(
     {
         Outcome.REMOVED: _CHANGED,
         Outcome.ADDED: _CHANGED,
+        Outcome.WOULD_REMOVE: _CHANGED,
+        Outcome.WOULD_ADD: _CHANGED,
         Outcome.NOT_LEADER: _UNCHANGED,
         Outcome.NOT_MODERATOR: _UNCHANGED,
         Outcome.NOT_OWNER: _UNCHANGED,

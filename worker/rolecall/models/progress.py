@@ -1,6 +1,7 @@
 """The progress of a run at one moment, with what the workspace's rate limit allows, and outages."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rolecall.models.outcomes import Outcome
@@ -66,6 +67,10 @@ class Progress(NamedTuple):
     """Seconds until calls in flight are abandoned, once the run stops; None while it continues."""
     remaining: float | None = None
     """Seconds until the last row is done; None if not known."""
+    reasons: Mapping[str, int] = MappingProxyType({})
+    """Rows of this session that are failed or unknown, by reason."""
+    retries: int = 0
+    """Requests of this session that were repeated after a failed attempt."""
 
     @property
     def is_remaining_upper_bound(self) -> bool:

@@ -221,8 +221,8 @@ BY_FOREIGN_STATUS = {
 """Rules that hold whoever sent the response."""
 BY_NO_REPLY = {rule.reason: rule for rule in (CONNECT_FAILED, ANSWER_LOST, TIMEOUT)}
 
-HINTS = {
-    rule.reason: rule.hint
+RULES = {
+    rule.reason: rule
     for rule in (
         *BY_ERROR_TYPE.values(),
         *BY_STATUS.values(),
@@ -236,4 +236,4 @@ HINTS = {
         NOT_AWAITED,
     )
 }
-"""The hint of every reason that a response can have."""
+"""The rule of every reason that a response can have."""

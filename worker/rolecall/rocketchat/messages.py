@@ -64,6 +64,10 @@ class RunSummary(NamedTuple):
     """The machine on which the report was written."""
     report: str
     """The path of the report."""
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
+    error: str = ""
+    """Why it did not begin."""
 
 
 def is_url(text: str) -> bool:
@@ -118,10 +122,15 @@ def compose(summary: RunSummary) -> str:
         by_count = sorted(summary.reasons.items(), key=lambda item: -item[1])
         more = f" and {len(by_count) - MAX_REASONS} more reasons" if len(by_count) > MAX_REASONS else ""
         lines.append(f"Why not: {_format_counts(dict(by_count[:MAX_REASONS]))}{more}.")
+    if summary.error:
+        lines.append(code_span(summary.error))
+    if summary.reason:
+        lines.append(f"Reason given: {code_span(summary.reason)}.")
     workspace, account = code_span(summary.workspace), code_span(summary.account)
     elapsed = format_duration(summary.seconds, whole_seconds=True)
     lines.append(f"{code_span(summary.operation)} at {workspace} as {account}, {elapsed}.")
-    lines.append(f"Report on {code_span(summary.host)}: {code_span(summary.report)}")
+    where = "none: it did not begin" if summary.error else code_span(summary.report)
+    lines.append(f"Report on {code_span(summary.host)}: {where}")
     return "\n".join(lines)
 
 

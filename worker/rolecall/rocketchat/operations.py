@@ -29,6 +29,8 @@ class Operation(NamedTuple):
     """The path below the workspace's URL."""
     done: Outcome
     """The outcome of a row whose role was changed."""
+    predicted: Outcome
+    """The outcome that a check reports for a row whose role a run would change."""
     nothing_to_do: Outcome
     """The outcome of a row whose role needed no change."""
     noop_error_type: str
@@ -58,6 +60,7 @@ def _operation(kind: str, adds: bool, role: Role) -> Operation:
         name,
         path=f"/api/v1/{name}",
         done=Outcome.ADDED if adds else Outcome.REMOVED,
+        predicted=Outcome.WOULD_ADD if adds else Outcome.WOULD_REMOVE,
         nothing_to_do=Outcome(f"{word}_{role}"),
         noop_error_type=f"error-user-{word}-{role}",
     )
@@ -69,5 +72,9 @@ OPERATIONS = {operation.name: operation for operation in _ALL}
 REMOVE_LEADER = OPERATIONS["groups.removeLeader"]
 DONE = frozenset(operation.done for operation in _ALL)
 """Outcomes of rows whose role was changed."""
+PREDICTED = frozenset(operation.predicted for operation in _ALL)
+"""Outcomes of rows whose role a run would change, as a check reports them."""
+CARRIED_OUT = {operation.predicted: operation.done for operation in _ALL}
+"""The outcome of a run for each prediction of a check that came true."""
 NOTHING_TO_DO = frozenset(operation.nothing_to_do for operation in _ALL)
 """Outcomes of rows whose role needed no change."""

@@ -190,6 +190,16 @@ def parse_listed_room(entry: Body) -> ListedRoom | None:
     return ListedRoom(room_id, *names, _text(entry.get("t"))) if room_id else None
 
 
+def parse_room_creator(entry: Body) -> tuple[str, str, str]:
+    """Parse one entry of a list of rooms: its id, its name, and the id of the user who created it; empty if missing."""
+    creator = entry.get("u")
+    return (
+        _text(entry.get("_id")),
+        _text(entry.get("name")),
+        _text(creator.get("_id")) if isinstance(creator, Mapping) else "",
+    )
+
+
 def parse_room_info(kind: str, body: Body) -> ListedRoom | None:
     """Parse the response of `groups.info` or `channels.info`; None if it contains no room."""
     room = body.get(_ROOM_KEYS[kind])

@@ -58,9 +58,12 @@ class Reader(HTMLParser):
         return (attributes for tag, attributes in self.found if tag in tags)
 
 
+NOT_OF_A_REMOVAL = ("added", "already_", "not_moder", "not_own", "would_")
+
+
 def mixed(rows: int = 60) -> list[Result]:
     """Return rows of every outcome that removing the leader role can have."""
-    outcomes = [outcome for outcome in Outcome if not outcome.startswith(("added", "already_", "not_moder", "not_own"))]
+    outcomes = [outcome for outcome in Outcome if not outcome.startswith(NOT_OF_A_REMOVAL)]
     reasons = {Outcome.FAILED: "room_archived", Outcome.INVALID: "not_json", Outcome.UNKNOWN: "timeout"}
     return [result(n, outcomes[n % len(outcomes)], reasons.get(outcomes[n % len(outcomes)], "")) for n in range(rows)]
 

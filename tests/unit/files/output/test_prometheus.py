@@ -15,6 +15,7 @@ from rolecall.files.output.prometheus import (
     format_metrics,
     is_foreign_file,
     write_metrics,
+    write_start,
 )
 from rolecall.files.output.text_files import SymlinkError
 from rolecall.models import Outcome
@@ -127,3 +128,20 @@ def test_only_a_file_of_ours_may_be_replaced(tmp_path: Path) -> None:
     path.write_text("# HELP node_load1\n")
     assert is_foreign_file(path)
     assert is_foreign_file(tmp_path)
+
+
+def test_a_start_keeps_what_is_known_of_the_last_run(tmp_path: Path) -> None:
+    """While a command runs, the file has its start beside the metrics of the last one; its end replaces both."""
+    path = tmp_path / "m.prom"
+    write_start(path, "https://a.example", "offboard", "people", 5.0)
+    since = 'rolecall_running_since_timestamp_seconds{workspace="https://a.example",operation="offboard",job="people"} '
+    assert f"{since}5\n" in path.read_text()
+    last = RunMetrics("https://a.example", "offboard", "people", 5.0, 6.0, 0, [])
+    write_metrics(path, last)
+    for started in (7.0, 8.0):  # the first of these is killed
+        write_start(path, "https://a.example", "offboard", "people", started)
+    assert path.read_text().startswith(format_metrics(last))
+    assert path.read_text().count(since) == 1
+    assert not is_foreign_file(path)
+    write_metrics(path, last)
+    assert path.read_text() == format_metrics(last)

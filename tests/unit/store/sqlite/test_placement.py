@@ -236,7 +236,7 @@ def test_a_store_of_another_form_names_who_can_finish_it(
     with closing(sqlite3.connect(folder / FILE_NAME)) as database:
         database.execute(f"PRAGMA user_version = {version}")
     monkeypatch.setattr(sql, "SCHEMA_VERSION", 6)
-    monkeypatch.setattr(store_file, "FIRST_RELEASE", {4: "0.1.0", 5: "0.7.2"})
+    monkeypatch.setattr(store_file, "FIRST_RELEASE", {4: "0.1.0", 5: "0.7.2", 6: "0.9.0"})
     with pytest.raises(InvalidStoreError, match=f"was written by {writer} .*finish the run with that version"):
         SqliteDatabase(folder / FILE_NAME)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_options
 from rolecall.rocketchat.operations import OPERATIONS
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.models import CsvStyle
 
 
-@click.command(short_help="Predict what a run would do; changes nothing.")
+@click.command(cls=DocumentedCommand, short_help="Predict what a run would do; changes nothing.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,6 +28,11 @@ if TYPE_CHECKING:  # imported when the command runs
     metavar="FILE",
     help="Write a plan, which 'rolecall run JOB --plan FILE' follows.",
 )
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit with 6 where a run would change something, or where that could not be predicted; 0 is nothing to do.",
+)
 @operation_option
 @job_options
 @report_options
@@ -35,6 +41,7 @@ def check(
     source: JobSource,
     out: Path | None,
     save_plan: Path | None,
+    exit_code: bool,
     operation: str,
     report_format: tuple[str, ...],
     csv_style: "CsvStyle | None",
@@ -46,11 +53,19 @@ def check(
     """
     from rolecall.app.check_job import CheckRequest
 
-    return run_check(source, out, CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style), shared)
+    request = CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style)
+    return run_check(source, out, request, shared, as_question=exit_code)
 
 
-def run_check(source: JobSource, out: Path | None, request: "CheckRequest", shared: Mapping[str, Any]) -> int:
-    """Check a job, as `check` and `run --dry-run` do."""
+def run_check(
+    source: JobSource,
+    out: Path | None,
+    request: "CheckRequest",
+    shared: Mapping[str, Any],
+    *,
+    as_question: bool = False,
+) -> int:
+    """Check a job, as `check` and `run --dry-run` do; `as_question`: the exit code says whether there is work."""
     from rolecall.app.check_job import check_job
     from rolecall.cli.context import open_context
     from rolecall.cli.exit_codes import exit_code_of_check
@@ -60,6 +75,6 @@ def run_check(source: JobSource, out: Path | None, request: "CheckRequest", shar
     context = open_context(shared)
     with source.open() as opened:
         result = event_loop.run(check_job(opened, out, request, context.app), context.app.stop)
-    code = exit_code_of_check(result)
+    code = exit_code_of_check(result, as_question=as_question)
     show_check(result, str(source), code, context.output)
     return code

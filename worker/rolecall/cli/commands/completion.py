@@ -3,10 +3,12 @@
 import click
 from click.shell_completion import get_completion_class
 
+from rolecall.cli.help import DocumentedCommand
+
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(short_help="Print the script for completion in a shell.")
+@click.command(cls=DocumentedCommand, short_help="Print the script for completion in a shell.")
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

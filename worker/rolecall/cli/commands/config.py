@@ -16,6 +16,7 @@ from rolecall.cli.config.effective_config import (
 )
 from rolecall.cli.config.setting_names import find_unknown_variables, flags_of, or_all
 from rolecall.cli.exit_codes import ExitCode
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console
 from rolecall.text import sanitise
@@ -43,7 +44,7 @@ class Verb(VerbType):
         return [CompletionItem(verb) for verb in _commands(ctx) if verb.startswith(incomplete)]
 
 
-@click.command(short_help="Show the effective value of each setting, and where it is set.")
+@click.command(cls=DocumentedCommand, short_help="Show the effective value of each setting, and where it is set.")
 @click.argument("verb", metavar="[COMMAND]", type=Verb(), default="run")
 @json_option
 @click.pass_context

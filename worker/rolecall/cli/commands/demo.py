@@ -4,15 +4,23 @@ import csv
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal.console import OutputMode
 
+if TYPE_CHECKING:  # imported when the command runs
+    from rolecall.app.run_job import RunResult
+    from rolecall.cli.exit_codes import ExitCode
 
-@click.command(short_help="See it work: a job of some hundred rows, no account needed.")
-@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of the job.")
+
+@click.command(cls=DocumentedCommand, short_help="See it work: a job of some hundred rows, no account needed.")
+@click.option(
+    "--rows", type=click.IntRange(1, 100_000), metavar="N", default=300, show_default=True, help="Rows of the job."
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,7 +35,6 @@ def demo(rows: int, out: Path | None, json: bool) -> int:
     """
     from rolecall.app.connection import AppContext
     from rolecall.app.run_job import RunRequest, RunResult, run_job
-    from rolecall.cli.exit_codes import ExitCode, exit_code_of_run
     from rolecall.cli.terminal import event_loop
     from rolecall.cli.terminal.progress_reporter import ProgressReporter
     from rolecall.cli.views.run_view import show_run
@@ -49,14 +56,20 @@ def demo(rows: int, out: Path | None, json: bool) -> int:
             credentials = Credentials(demo.account.user_id, demo.account.token)
             context = AppContext(connection, credentials, Settings(rate=100.0), reporter, stop)
             with open_job(str(job)) as opened:
-                return await run_job(opened, folder / "run", RunRequest(), context)
+                return await run_job(opened, folder / "run", RunRequest(exit_code_of=_exit_code), context)
 
     result = event_loop.run(run(), stop)
-    code = exit_code_of_run(result)
-    if code is ExitCode.ROW_FAILURES:  # the demo is meant to show failed rows
-        code = ExitCode.OK
-    show_run(result, code, reporter)
+    code = _exit_code(result)
+    show_run(result, code, reporter, with_next_commands=False)  # its workspace is gone
     return code
+
+
+def _exit_code(result: "RunResult") -> "ExitCode":
+    """Return the exit code; the demo is meant to show failed rows."""
+    from rolecall.cli.exit_codes import ExitCode, exit_code_of_run
+
+    code = exit_code_of_run(result)
+    return ExitCode.OK if code is ExitCode.ROW_FAILURES else code
 
 
 def _new_folder(out: Path | None) -> Path:

@@ -1,13 +1,14 @@
-"""`rolecall explain`: show how a stored response is classified, and why."""
+"""`rolecall explain`: what a reason means, or how a stored response is classified, and why."""
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option, operation_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 
-@click.command(short_help="Show how a stored response is classified, and why.")
-@click.argument("response", metavar="FILE")
+@click.command(cls=DocumentedCommand, short_help="Explain a reason, or how a stored response is classified.")
+@click.argument("response", metavar="[REASON|FILE]", required=False)
 @operation_option
 @click.option(
     "--status",
@@ -21,12 +22,43 @@ from rolecall.rocketchat.operations import OPERATIONS
     help="An earlier attempt at this row may have been carried out: its response was lost.",
 )
 @json_option
-def explain(response: str, operation: str, status: int | None, in_doubt: bool, json: bool) -> int:
-    """Show how the response in FILE (- for stdin) is classified, and why; needs no credentials.
+def explain(response: str | None, operation: str, status: int | None, in_doubt: bool, json: bool) -> int:
+    """Explain a REASON of a report, or how the response in FILE (- for stdin) is classified; needs no credentials.
 
     FILE has a whole response as 'curl -i' prints it, or its body alone. Of several responses in a row, as with
-    redirects, the last one counts.
+    redirects, the last one counts. Without an argument all reasons are listed.
     """
+    import os
+
+    if response is None or (response.replace("_", "a").isalnum() and not os.path.lexists(response)):
+        return _explain_reasons(response, as_json=json)
+    return _explain_response(response, operation, status, in_doubt=in_doubt, as_json=json)
+
+
+def _explain_reasons(name: str | None, *, as_json: bool) -> int:
+    """Explain the reason of this name, or list all. Raises OperatorError for a word that is neither."""
+    from rolecall.app.errors import OperatorError
+    from rolecall.app.reasons import LOOKUP_REASONS, REASONS, find_reasons
+    from rolecall.cli.config.setting_names import did_you_mean
+    from rolecall.cli.exit_codes import ExitCode
+    from rolecall.cli.terminal import console
+    from rolecall.cli.views import reasons_view
+    from rolecall.text import sanitise
+
+    reasons = find_reasons(name) if name else [*REASONS.values(), *LOOKUP_REASONS.values()]
+    if not reasons and name:
+        meant = did_you_mean(name, [*REASONS, *LOOKUP_REASONS]) or "'rolecall explain' lists the reasons."
+        raise OperatorError(f"{sanitise(name, limit=100)} is neither a file nor a reason; {meant}")
+    if as_json:
+        console.print_json(reasons_view.reasons_json(reasons))
+    else:
+        lines = reasons_view.reason_lines(reasons) if name else reasons_view.list_lines(reasons)
+        click.echo("\n".join(lines))
+    return ExitCode.OK
+
+
+def _explain_response(response: str, operation: str, status: int | None, *, in_doubt: bool, as_json: bool) -> int:
+    """Explain how a stored response is classified. Raises OperatorError."""
     from rolecall.app.errors import OperatorError
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console
@@ -50,7 +82,7 @@ def explain(response: str, operation: str, status: int | None, in_doubt: bool, j
     explained = response_classifier.explain(reply, OPERATIONS[operation])
     if in_doubt:
         explained = explain_view.confirm_lost_response(explained, OPERATIONS[operation])
-    if json:
+    if as_json:
         console.print_json(explain_view.as_json(case, explained))
     else:
         click.echo("\n".join(explain_view.as_lines(case, explained)))

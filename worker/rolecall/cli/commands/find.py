@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import reading_options
 from rolecall.rocketchat.operations import Role
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from rolecall.models import RoleAssignment
 
 
-@click.command(short_help="Write a job file: who has which role where.")
+@click.command(cls=DocumentedCommand, short_help="Write a job file: who has which role where.")
 @click.option("--user", multiple=True, metavar="ID|@NAME|ADDRESS", help="Read this user; repeatable.")
 @click.option("--users", metavar="FILE", help="Read the users of a list: one a line, CSV or JSON; - for stdin.")
 @click.option("--deactivated", is_flag=True, help="Only users whose account is deactivated; alone, all of them.")

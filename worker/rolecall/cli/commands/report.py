@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option, report_options
 from rolecall.cli.terminal.console import OutputMode
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from rolecall.models import CsvStyle
 
 
-@click.command()
+@click.command(cls=DocumentedCommand)
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @report_options
 @json_option

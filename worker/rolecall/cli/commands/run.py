@@ -1,20 +1,20 @@
 """`rolecall run`: take the role away from every pair of a job file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
+from rolecall.cli.guard_options import guard_options, parse_reason, removal_limits
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, run_options
+from rolecall.cli.reporting_options import drop_reporting, pop_reporting, reporting_options
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:  # imported when the command runs
     from collections.abc import Coroutine
 
-    from rolecall.app.notifications import MetricsWriter, NotifyConfig
-    from rolecall.app.reports import ReportSummary
+    from rolecall.app.notifications import NotifyConfig
     from rolecall.app.run_job import RunResult
     from rolecall.cli.context import CommandContext
     from rolecall.models import CsvStyle
@@ -29,14 +29,14 @@ class RunOptions(NamedTuple):
     new: bool
     dry_run: bool
     plan: Path | None
-    notify: str | None
-    notify_file: Path | None
-    notify_on: str
-    metrics_file: Path | None
+    max_removals: Any
+    max_removals_per_room: Any
+    keep_leaders: int
+    reason: str
     yes: bool
 
 
-@click.command(short_help="Take the role away from every pair of a job file.")
+@click.command(cls=DocumentedCommand, short_help="Take the role away from every pair of a job file.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -53,26 +53,8 @@ class RunOptions(NamedTuple):
     metavar="FILE",
     help="Do only what 'rolecall check JOB --save-plan FILE' has planned.",
 )
-@click.option("--notify", metavar="ROOM", help="Post the end to #channel, @user or a room id, as the run's account.")
-@click.option(
-    "--notify-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A file with that target, which may also be the URL of an incoming webhook.",
-)
-@click.option(
-    "--notify-on",
-    type=click.Choice(["always", "failure"]),
-    default="always",
-    show_default=True,
-    help="Notify on every run, or only on a non-zero exit code.",
-)
-@click.option(
-    "--metrics-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write metrics of the run in Prometheus' text format (name it *.prom for node_exporter).",
-)
+@reporting_options
+@guard_options
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def run(source: JobSource, out: Path | None, **options: Any) -> int:
@@ -92,13 +74,14 @@ def run(source: JobSource, out: Path | None, **options: Any) -> int:
         from rolecall.app.check_job import CheckRequest
         from rolecall.cli.commands.check import run_check
 
+        drop_reporting(options)
         return run_check(
             source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options
         )
     return _run(source, out, own, options)
 
 
-def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[str, Any]) -> int:
+def _run(source: JobSource, out: Path | None, own: RunOptions, shared: dict[str, Any]) -> int:
     """Run a job; its metrics are written in any case, once there are credentials and a usable target."""
     from rolecall.app.run_job import RunRequest, run_job
     from rolecall.cli.config.credentials import load_credentials
@@ -110,44 +93,35 @@ def _run(source: JobSource, out: Path | None, own: RunOptions, shared: Mapping[s
     from rolecall.models import RolecallError
 
     url, credentials = load_credentials(console.print_warning)
-    config = _notify_config(own, allow_http=shared["allow_http"])
-    writer = _metrics_writer(own, url, source.path, allow_http=shared["allow_http"])
+    reporting, why = pop_reporting(shared, url, own.operation, source.path), parse_reason(own.reason)
     code, summary = ExitCode.INTERRUPTED, None
     try:
         context = create_context(shared, url, credentials, assume_yes=own.yes)
         plan = open_plan(own.plan) if own.plan else None
-        formats = own.report_format
+        unattended = own.yes and plan is None and shared["read_roles"]
+        limits = removal_limits(own._asdict(), unattended=unattended)
         request = RunRequest(
-            OPERATIONS[own.operation], formats, plan, anew=own.new, is_unattended=own.yes, csv=own.csv_style
+            OPERATIONS[own.operation],
+            own.report_format,
+            plan,
+            exit_code_of=exit_code_of_run,
+            limits=limits,
+            reason=why,
+            anew=own.new,
+            is_unattended=own.yes,
+            csv=own.csv_style,
         )
-        with LastAction(lambda: _write_metrics(writer, code, None)), source.open() as opened:
-            work = _finish(run_job(opened, out, request, context.app), config, context)
+        with LastAction(lambda: reporting.write_end(code)), source.open() as opened:
+            work = _finish(run_job(opened, out, request, context.app), reporting.notify, context)
+            reporting.write_start()
             result = event_loop.run(work, context.app.stop)
         code, summary = exit_code_of_run(result), result.summary
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)
         raise
     finally:
-        _write_metrics(writer, code, summary)
+        reporting.write_end(code, summary.counts if summary is not None else ())
     return code
-
-
-def _notify_config(own: RunOptions, *, allow_http: bool) -> "NotifyConfig | None":
-    from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.credentials import choose_target
-    from rolecall.cli.terminal import console
-
-    typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(own.notify, own.notify_file, console.print_warning, typed=typed, allow_http=allow_http)
-    return None if target is None else NotifyConfig(target, only_failure=own.notify_on == "failure")
-
-
-def _metrics_writer(own: RunOptions, url: str, job: str, *, allow_http: bool) -> "MetricsWriter | None":
-    from rolecall.app.notifications import create_metrics_writer
-
-    if own.metrics_file is None:
-        return None
-    return create_metrics_writer(own.metrics_file, url, own.operation, job, allow_http=allow_http)
 
 
 async def _finish(
@@ -163,15 +137,3 @@ async def _finish(
     if config is not None:
         await notify(result, config, context.app)
     return result
-
-
-def _write_metrics(writer: "MetricsWriter | None", code: int, summary: "ReportSummary | None") -> None:
-    """Write the metrics; a failure is one line of warning, and changes nothing about the run."""
-    from rolecall.cli.terminal import console
-
-    if writer is None:
-        return
-    try:
-        writer.write(code, summary)
-    except OSError as error:
-        console.print_warning(f"the metrics could not be written into {writer.file}: {error.strerror or error}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rolecall.app.errors import OperatorError
+from rolecall.cli.help import DocumentedCommand
 
 TO_REHEARSE = (
     "access-permissions",
@@ -19,9 +20,13 @@ TO_REHEARSE = (
 """Permissions beyond those of its roles, so that the account can find and check everything."""
 
 
-@click.command(short_help="Serve a stand-in workspace on this machine, for rehearsals.")
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 uses a free one.")
-@click.option("--rows", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Rows of its job.")
+@click.command(cls=DocumentedCommand, short_help="Serve a stand-in workspace on this machine, for rehearsals.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", default=3000, show_default=True, help="0 uses a free one."
+)
+@click.option(
+    "--rows", type=click.IntRange(1, 100_000), metavar="N", default=300, show_default=True, help="Rows of its job."
+)
 @click.option(
     "--job",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -31,10 +36,20 @@ TO_REHEARSE = (
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Rate limit: N calls in a window.")
 @click.option(
-    "--window", type=click.FloatRange(0.1), default=60, show_default=True, help="Length of that window in seconds."
+    "--window",
+    type=click.FloatRange(0.1),
+    metavar="SECONDS",
+    default=60,
+    show_default=True,
+    help="Length of that window in seconds.",
 )
 @click.option(
-    "--latency", type=click.FloatRange(0), default=0.02, show_default=True, help="Seconds before each response."
+    "--latency",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=0.02,
+    show_default=True,
+    help="Seconds before each response.",
 )
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Inject faults.")
 def sandbox(port: int, rows: int, job: Path, limit: int | None, window: float, latency: float, faults: bool) -> int:

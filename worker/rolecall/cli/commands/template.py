@@ -5,6 +5,8 @@ from shlex import quote
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
+
 TEMPLATES = {
     "csv": "roomId,userId\n",
     "json": '[\n  {"roomId": "", "userId": ""}\n]\n',
@@ -12,7 +14,7 @@ TEMPLATES = {
 """Unchanged they send nothing: the table has no row, the object no ids."""
 
 
-@click.command(short_help="Write an empty job file, to be filled in.")
+@click.command(cls=DocumentedCommand, short_help="Write an empty job file, to be filled in.")
 @click.argument("form", metavar="csv|json", type=click.Choice(list(TEMPLATES)))
 @click.option(
     "--out",

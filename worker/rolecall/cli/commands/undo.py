@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import run_options
 from rolecall.models import CsvStyle
 
 
-@click.command(short_help="Restore exactly the roles that a run took away.")
+@click.command(cls=DocumentedCommand, short_help="Restore exactly the roles that a run took away.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--include-inferred",
@@ -39,7 +40,8 @@ def undo(
     from rolecall.cli.views.run_view import show_run
 
     context = open_context(shared, assume_yes=yes)
-    work = undo_run(folder, RunRequest(formats=report_format, csv=csv_style), context.app, inferred=include_inferred)
+    request = RunRequest(formats=report_format, csv=csv_style, exit_code_of=exit_code_of_run)
+    work = undo_run(folder, request, context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)
     show_run(result, code, context.reporter)

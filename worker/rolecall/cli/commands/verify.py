@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
+from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import verifying_options
 
 
-@click.command(short_help="Read the roles back and compare them with the report.")
+@click.command(cls=DocumentedCommand, short_help="Read the roles back and compare them with the report.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--no-wait",

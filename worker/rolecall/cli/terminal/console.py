@@ -1,19 +1,26 @@
 """The standard streams: kept usable, with sanitised lines for people on them; what is shown, and questions."""
 
 import io
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from rolecall.cli.terminal import early_interrupt
 from rolecall.cli.terminal.early_interrupt import SIGNALS
 from rolecall.models import Json
-from rolecall.text import sanitise
+from rolecall.text import sanitise, wrap_words
 
-"""The signals that end the command."""
 MAX_ANSWER_LENGTH = 1024
+MIN_TERMINAL_WIDTH = 80
+"""Columns of a terminal that does not report its width."""
+INTERRUPTED_TEXT = "interrupted"
+_json_lines = [False]
+"""Whether stderr has JSON lines only; one value."""
 
 
 class OutputMode(NamedTuple):
@@ -72,15 +79,55 @@ def print_json(document: Json) -> None:
         print(format_json(document, indent=True), flush=True)  # noqa: T201 - this is the place that prints
 
 
+def select_json_lines(json_lines: bool) -> None:
+    """Select whether every line on stderr is a JSON event from now on, as with `--log-format json`."""
+    _json_lines[:] = [json_lines]
+    early_interrupt.INTERRUPTED[:] = [
+        f"{_as_event('error', 'error', INTERRUPTED_TEXT, exit_code=early_interrupt.EXIT_CODE)}\n".encode()
+        if json_lines
+        else early_interrupt.PLAIN_LINE
+    ]
+
+
 def print_info(line: str) -> None:
     """Print one line on stderr, beside the results."""
-    with suppress(OSError, ValueError):  # without a reader the run continues
-        print(sanitise(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+    _print_line(_as_event("notice", "info", line) if _json_lines[0] else line)
 
 
 def print_warning(line: str) -> None:
     """Print one line of warning on stderr."""
-    print_info(f"warning: {line}")
+    _print_line(_as_event("notice", "warning", line) if _json_lines[0] else f"warning: {line}")
+
+
+def print_error(line: str, exit_code: int, command: str = "rolecall") -> None:
+    """Print why a command ends with this exit code, on stderr."""
+    _print_line(_as_event("error", "error", line, exit_code=exit_code) if _json_lines[0] else f"{command}: {line}")
+
+
+def _print_line(line: str) -> None:
+    with suppress(OSError, ValueError):  # without a reader the run continues
+        print(sanitise(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+
+
+def _as_event(event: str, level: str, detail: str, **values: object) -> str:
+    """Return a line for people as a JSON event, with the fields of the log's events."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    fields = {"event": event, "detail": sanitise(detail), **values, "level": level, "timestamp": now}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def has_terminal() -> bool:
+    """Return whether `confirm` can ask a person."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def confirm(question: str) -> bool | None:
@@ -95,7 +142,8 @@ def confirm(question: str) -> bool | None:
     with os.fdopen(terminal, "r+b", buffering=0) as opened, interrupt_immediately(), suppress(OSError):
         if os.tcgetpgrp(terminal) != os.getpgrp():  # in the background reading would stop the process
             return None
-        opened.write(f"{sanitise(question)} [y/N] ".encode())
+        width = os.get_terminal_size(terminal).columns or MIN_TERMINAL_WIDTH
+        opened.write(f"{wrap_words(f'{sanitise(question)} [y/N]', width - 2)} ".encode())
         return opened.read(MAX_ANSWER_LENGTH).strip().lower() in (b"y", b"yes")
     return False
 

@@ -15,6 +15,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_CODE = 130
 """As in `ExitCode`, which takes time to import."""
 
+PLAIN_LINE = b"rolecall: interrupted.\n"
+INTERRUPTED = [PLAIN_LINE]
+"""The line that is printed; one value, which `--log-format json` replaces."""
+
 _last_actions: "list[Callable[[], object]]" = []
 
 
@@ -24,7 +28,7 @@ def exit_immediately(number: int, frame: object) -> None:
     try:
         for action in _last_actions:
             action()
-        os.write(2, b"rolecall: interrupted.\n")
+        os.write(2, INTERRUPTED[0])
     finally:
         os._exit(EXIT_CODE)
 

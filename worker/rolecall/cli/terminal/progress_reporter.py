@@ -15,12 +15,15 @@ from rolecall.app.observer import (
     FindStarted,
     Notice,
     NotUndone,
+    OffboardPreview,
     OpenRows,
+    ReadingRemovals,
     Resumed,
     ResumingEdited,
     RunPreview,
     ShuttingDown,
     StoreLocked,
+    UnreadableRuns,
 )
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
@@ -32,6 +35,7 @@ from rolecall.text import format_duration, format_room, plural, rfc3339
 if TYPE_CHECKING:  # slow to import, and needed only after the preflight
     from structlog.typing import FilteringBoundLogger
 
+    from rolecall.display.log_setup import LogForm
     from rolecall.display.progress_view import LiveDisplay
 
 DRAW_INTERVAL = 0.25
@@ -39,7 +43,7 @@ DRAW_INTERVAL = 0.25
 LINE_INTERVAL = 10.0
 """Seconds between two plain lines."""
 MIN_REPORTED_SECONDS = 10.0
-"""Estimated seconds of a search from which on they are shown."""
+"""Estimated seconds of reading from which on they are shown."""
 
 
 class ProgressReporter:
@@ -49,7 +53,6 @@ class ProgressReporter:
         """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
-        self.colors = drawable and not environ.get("NO_COLOR")
         self._draws = drawable and not mode.quiet and not mode.json_lines
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
@@ -68,7 +71,11 @@ class ProgressReporter:
         if not self.mode.quiet:
             console.print_info(f"The workspace limits calls; waiting {seconds:.0f} s before the first.")
 
-    def confirm(self, preview: RunPreview) -> bool:
+    def will_ask(self) -> bool:
+        """Return whether there is a terminal to ask on, and --yes was not given."""
+        return not self._assume_yes and console.has_terminal()
+
+    def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Ask the person at the terminal, if --yes was not given. Raises OperatorError without a terminal."""
         if self._assume_yes:
             return True
@@ -82,9 +89,16 @@ class ProgressReporter:
         from rolecall.display.log_setup import open_logs
 
         terminal = None if self.mode.quiet else self.screen or sys.stderr
-        log = open_logs(terminal, path, hide=hide, colors=self.colors, as_json=self.mode.json_lines)
+        log = open_logs(terminal, path, hide=hide, form=self._log_form())
         self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
+
+    def _log_form(self) -> "LogForm":
+        from rolecall.display.log_setup import LogForm
+
+        if self.mode.json_lines:
+            return LogForm.JSON
+        return LogForm.LINES if self.screen is None else LogForm.SCREEN
 
     def notice(self, notice: Notice) -> None:
         """Print a notice; with --quiet only one that is urgent."""
@@ -155,19 +169,45 @@ def fields(progress: Progress) -> dict[str, object]:
         values["paused_until"] = rfc3339(int((progress.at + progress.pause.seconds) * 1000))
     if progress.outage is not None:
         values["outage"] = round(progress.outage.seconds)
+    if progress.retries:
+        values["retries"] = progress.retries
     return values
 
 
-def format_question(preview: RunPreview) -> str:
+def format_question(preview: RunPreview | OffboardPreview) -> str:
     """Format the question before the first row is sent."""
+    if isinstance(preview, OffboardPreview):
+        return _format_offboard_question(preview)
+    from rolecall.app.removal_guard import format_removals
+
     operation = preview.operation
-    verb, kind = "Add" if operation.adds else "Remove", operation.kind.removesuffix("s")
-    what = f"{plural(preview.rows, operation.role)} in {plural(preview.rooms, kind)}"
-    if preview.room_names:
-        what += f" ({', '.join(format_room('', name) for name in preview.room_names)})"
-    resumed = f"{format_resumed(preview.resumed)}. " if preview.resumed is not None else ""
-    question = f"{resumed}{verb} {what} at {preview.workspace} as {preview.account}"
-    return f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    verb = "Add" if operation.adds else "Remove"
+    question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
+    question = f"{question}; {preview.estimate}?" if preview.estimate else f"{question}?"
+    if preview.resumed is not None:
+        question = f"{format_resumed(preview.resumed)}. {question}"
+    if preview.forecast is None:
+        return question
+    return f"As the roles are now, {format_removals(preview.forecast, operation)}. {question}"
+
+
+def _format_offboard_question(preview: OffboardPreview) -> str:
+    from rolecall.app.removal_guard import format_removals
+
+    first = preview.runs[0]
+    what = ", ".join(map(_format_rows, preview.runs))
+    figures = "; ".join(
+        format_removals(run.forecast, run.operation) for run in preview.runs if run.forecast is not None
+    )
+    question = f"Offboard {plural(preview.people, 'person', 'people')}: remove {what}"
+    question = f"{question} at {first.workspace} as {first.account}?"
+    return f"As the roles are now, {figures}. {question}" if figures else question
+
+
+def _format_rows(preview: RunPreview) -> str:
+    kind = preview.operation.kind.removesuffix("s")
+    names = f" ({', '.join(format_room('', name) for name in preview.room_names)})" if preview.room_names else ""
+    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}{names}"
 
 
 def format_resumed(resumed: Resumed) -> str:
@@ -184,8 +224,8 @@ def is_urgent(notice: Notice) -> bool:
 def format_notice(notice: Notice) -> str:
     """Format a notice as one line; empty for one that is not worth it."""
     match notice:
-        case ResumingEdited(resumed):
-            return f"The job was edited: going on with its unfinished run: {format_resumed(resumed)}."
+        case ResumingEdited() | UnreadableRuns():
+            return _format_earlier_run(notice)
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
         case Aborted(folder):
@@ -200,6 +240,19 @@ def format_notice(notice: Notice) -> str:
             return f"{what}. Reading again in {seconds:.0f} s."
         case FindStarted():
             return _format_find_started(notice)
+        case ReadingRemovals(rooms, estimate):
+            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
+                return ""
+            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+
+
+def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:
+    if isinstance(notice, ResumingEdited):
+        return f"The job was edited: going on with its unfinished run: {format_resumed(notice.resumed)}."
+    one = "it is" if notice.number == 1 else "one of them is"
+    problem = f"{notice.folder}: {notice.problem.rstrip('.')}"
+    what = f"{plural(notice.number, 'earlier run')} of this job cannot be read ({problem})"
+    return f"{what}. If {one} unfinished, what it has changed counts as changed before this run."
 
 
 def _format_not_undone(notice: NotUndone) -> str:

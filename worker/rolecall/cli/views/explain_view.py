@@ -110,21 +110,22 @@ def as_lines(case: ExplainInput, explained: Explanation) -> Iterator[str]:
     """Return the explanation as lines for a person."""
     meaning, error_type, message, status = explained.verdict
     assumed = "; not stored, but what Rocket.Chat sends with such a body (--status names another)"
-    yield from _labelled("Outcome", _outcome(meaning, in_doubt=case.in_doubt))
-    yield from _labelled("Reason", meaning.reason)
-    yield from _labelled("What to do", meaning.hint)
-    yield from _labelled("Why", _why(explained))
-    yield from _labelled("Action", _then(case.reply, meaning))
-    yield from _labelled("Scope", "every row: all wait" if meaning.action is Action.BACK_OFF else SCOPES[meaning.scope])
-    yield from _labelled("Carried out", _carried_out_in_words(meaning, in_doubt=case.in_doubt))
-    yield from _labelled("Status", f"{status}{assumed if case.assumed else ''}")
-    yield from _labelled("Error type", error_type)
-    yield from _labelled("Message", message)
-    yield from _labelled("Rate limit", _limits(case))
-    yield from _labelled("Operation", case.operation)
+    yield from labelled("Outcome", _outcome(meaning, in_doubt=case.in_doubt))
+    yield from labelled("Reason", meaning.reason)
+    yield from labelled("What to do", meaning.hint)
+    yield from labelled("Why", _why(explained))
+    yield from labelled("Action", _then(case.reply, meaning))
+    yield from labelled("Scope", "every row: all wait" if meaning.action is Action.BACK_OFF else SCOPES[meaning.scope])
+    yield from labelled("Carried out", _carried_out_in_words(meaning, in_doubt=case.in_doubt))
+    yield from labelled("Status", f"{status}{assumed if case.assumed else ''}")
+    yield from labelled("Error type", error_type)
+    yield from labelled("Message", message)
+    yield from labelled("Rate limit", _limits(case))
+    yield from labelled("Operation", case.operation)
 
 
-def _labelled(label: str, text: str) -> list[str]:
+def labelled(label: str, text: str) -> list[str]:
+    """Return a text behind its label, wrapped; nothing for an empty text."""
     if not text:
         return []
     return textwrap.wrap(

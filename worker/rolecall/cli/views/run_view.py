@@ -1,34 +1,40 @@
 """The result of a run, a check or a report, as text and as JSON; and what all results have in common."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from shlex import quote
 
 from rolecall.app.check_job import CheckResult, Work
-from rolecall.app.reports import REASON_HINTS, ReportSummary
-from rolecall.app.run_directory import kind_of
+from rolecall.app.not_joined import NOT_JOINED_FILE
+from rolecall.app.reasons import REASON_HINTS
+from rolecall.app.reports import ReportSummary
+from rolecall.app.run_directory import kind_of, operation_of
 from rolecall.app.run_job import RunResult
 from rolecall.app.run_paths import RunKind
+from rolecall.app.verify_run import UNDO_FOLDER
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
+from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.engine.stop_signal import StopReason, stop_hint
 from rolecall.models import Json
 from rolecall.store.base import StoreLoss
-from rolecall.store.records import count_by_outcome
+from rolecall.store.records import Count, RoomCount, count_by_outcome
 from rolecall.text import format_room, plural
 
 
-def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter) -> None:
-    """Print how a run ended: a problem in any case, the rows unless --quiet."""
+def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter, *, with_next_commands: bool = True) -> None:
+    """Print how a run ended: a problem in any case, the rows and the next commands unless --quiet."""
     output, summary = reporter.mode, result.summary
     for problem in _problems(result):
         reporter.print_urgent(problem)
     if output.json:
         console.print_json(run_json(result, code))
     elif summary is not None and result.recorded and not result.report_error and is_shown(code, output):
-        show_rows(summary, _first_sentence(result, summary))
+        last = _next_commands(result, summary) if with_next_commands else ()
+        show_rows(summary, _first_sentence(result, summary), last=last)
 
 
 def run_json(result: RunResult, code: ExitCode) -> Json:
@@ -58,8 +64,8 @@ def is_shown(code: ExitCode, output: OutputMode) -> bool:
     return code is not ExitCode.OK or not output.quiet
 
 
-def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -> None:
-    """Print the outcomes with their hints, the sentences, and where the files are."""
+def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = (), *, last: Iterable[str] = ()) -> None:
+    """Print the outcomes with their hints, the sentences, where the files are, and what can be done next."""
     folder = summary.folder
     lines = [
         SummaryLine(count.outcome, count.reason, count.rows, REASON_HINTS.get(count.reason, ""))
@@ -72,8 +78,16 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
     sentences = [first, *further, f"Report: {folder / 'report.csv'}"]
     if (folder / "report.html").is_file():
         sentences.append(f"On one page: {folder / 'report.html'}")
+    if summary.hidden_rooms:
+        sentences.append(f"A text for their owners: {folder / NOT_JOINED_FILE}")
     if (folder / "retry.csv").is_file():
         sentences.append(f"Worth another run: {folder / 'retry.csv'}")
+    sentences += last
+    print_rows(lines, sentences)
+
+
+def print_rows(lines: Sequence[SummaryLine], sentences: Sequence[str]) -> None:
+    """Print outcomes with their hints, and sentences; an output that cannot be written ends nothing."""
     try:
         print_summary(lines, sentences, sys.stdout)
         sys.stdout.flush()
@@ -85,7 +99,12 @@ def show_rows(summary: ReportSummary, first: str, further: Iterable[str] = ()) -
 
 def format_counts(summary: ReportSummary) -> str:
     """Format the outcomes as one sentence, such as `300 rows: 240 removed, 60 not_leader.`."""
-    totals = count_by_outcome(summary.counts)
+    return format_outcomes(summary.counts)
+
+
+def format_outcomes(counts: Iterable[Count]) -> str:
+    """Format counted rows as one sentence."""
+    totals = count_by_outcome(counts)
     parts = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in totals.items())
     return f"{plural(totals.total(), 'row')}: {parts}."
 
@@ -100,10 +119,18 @@ def format_inferred(summary: ReportSummary) -> str:
 def format_not_joined(summary: ReportSummary) -> str:
     """Format which rooms the account has to join, with their rows, and what to do."""
     account = summary.sessions[-1].account if summary.sessions else "The account"
-    rooms = [f"{format_room(room.room_id, room.room_name)} ({plural(room.rows, 'row')})" for room in summary.not_joined]
+    known = {room.room_id: room for room in summary.hidden_rooms}
+    rooms = [_format_room_to_join(room, known.get(room.room_id)) for room in summary.not_joined]
     more = summary.rooms_not_joined - len(rooms)
     listed = ", ".join(rooms) + (f" and {more:,} more" if more > 0 else "")
     return f"{account} is not a member of {listed}: invite it first."
+
+
+def _format_room_to_join(room: RoomCount, known: HiddenRoom | None) -> str:
+    """Format a room with its rows, and with an owner where one is known."""
+    name = room.room_name or (known.name if known is not None else "")
+    owner = f", owner @{known.owners[0]}" if known is not None and known.owners else ""
+    return f"{format_room(room.room_id, name)} ({plural(room.rows, 'row')}{owner})"
 
 
 def format_stop(reason: StopReason, what: str = "run", then: str = "the same command goes on") -> str:
@@ -118,6 +145,16 @@ def _first_sentence(result: RunResult, summary: ReportSummary) -> str:
     if result.stop is not None:
         return f"{format_stop(result.stop)} {format_counts(summary)}"
     return format_counts(summary)
+
+
+def _next_commands(result: RunResult, summary: ReportSummary) -> Iterator[str]:
+    """Yield the commands that a person may want after a run that has ended and changed something."""
+    changed = count_by_outcome(summary.counts)[operation_of(summary.identity).done]
+    if result.stop is None and changed:
+        folder = quote(str(result.folder))
+        yield f"Next: rolecall verify {folder}"
+        if result.folder.name != UNDO_FOLDER:
+            yield f"Undo: rolecall undo {folder}"
 
 
 def _problems(result: RunResult) -> Iterable[str]:

@@ -55,15 +55,19 @@ class ReportContext(NamedTuple):
     is_retryable: Callable[[Result], bool]
     """Return whether a row is in `retry.csv`."""
     version: str
+    reason: str = ""
+    """Why the run was made, in the words of the operator."""
+    since_last_run: str = ""
+    """How the outcomes have changed since the run before."""
 
 
 @contextmanager
 def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) -> Iterator[Callable[[Result], object]]:
     """Write the report of a run: yield a function that writes one result; the end of the block completes the file."""
-    workspace, operation, run = (
-        sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run)
+    workspace, operation, run, reason = (
+        sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run, context.reason)
     )
-    context = context._replace(workspace=workspace, operation=operation, run=run)
+    context = context._replace(workspace=workspace, operation=operation, run=run, reason=reason)
     script = _asset("page.js")
     file.write(_head(context, script))
     file.write('\n<script type="application/json" id="rows">')

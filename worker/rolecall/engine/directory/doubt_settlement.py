@@ -81,11 +81,13 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return None
     if is_as_wanted(state, operation):
         return _settle_changed(doubt, later, change, operation)
-    if is_known and has_changed_it(later.messages, prior, operation):
+    if is_known and change is Messages.OURS:
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
-    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES)
+    if not is_known and has_changed_it(later.messages, prior, operation):
+        return None  # a call was carried out: it took a role that was given back since, or there was none
+    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES if is_known else Evidence.INFERRED)
 
 
 def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operation) -> SettledDoubt | None:
@@ -99,13 +101,13 @@ def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operatio
         return None
     prior = doubt.prior._replace(username=doubt.prior.username or later.reading.prior.username)
     state = later.reading.prior.state
+    change = find_change(later.messages, prior, operation)
     if is_as_wanted(state, operation):
-        change = find_change(later.messages, prior, operation)
         proves = later.reading.is_sure and do_roles_prove(doubt.attempted_at, later.read_at)
         settlement = settle(Case(True, True, Ending.AS_WANTED, change, roles_prove=proves))
         outcome, reason = outcome_of(settlement.verdict, operation), reason_of(settlement, operation, "")
         return SettledDoubt(outcome, reason, settlement.evidence or Evidence.INFERRED)
-    if can_change(state, operation) and has_changed_it(later.messages, prior, operation):
+    if can_change(state, operation) and change is Messages.OURS:
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     return None
 

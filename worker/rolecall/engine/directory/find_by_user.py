@@ -42,7 +42,7 @@ class FindByUser:
 
     async def look_up(self, target: LookupTarget) -> LookupResult:
         """Look up one user. Raises ShutdownRequested."""
-        user = await self._find(target.word)
+        user = await self.find(target.word)
         if isinstance(user, LookupGap):
             return LookupResult(target.key, gap=user)
         note = _resolved(target.word, user)
@@ -67,8 +67,8 @@ class FindByUser:
         roles = tuple(sorted(room.roles))
         return RoleAssignment(room.room_id, user.user_id, room.room_name, user.username, user.name, roles, user.active)
 
-    async def _find(self, word: str) -> UserInfo | LookupGap:
-        """Find a user by `@name`, address, or a word that is an id or a username."""
+    async def find(self, word: str) -> UserInfo | LookupGap:
+        """Find a user by `@name`, address, or a word that is an id or a username. Raises ShutdownRequested."""
         if word.startswith("@"):
             found = await self._by_name(word)
         elif "@" in word:

@@ -68,12 +68,12 @@ class RoomForecast:
             if self._owners == 1:
                 return Prediction(Outcome.FAILED, LAST_OWNER.reason)
             self._owners -= 1
-        return Prediction(self._operation.done, reading.reason)
+        return Prediction(self._operation.predicted, reading.reason)
 
     def predict_again(self, reading: RoleReading) -> Prediction:
         """Predict a row in doubt that is sent again."""
         if is_as_wanted(reading.prior.state, self._operation) and self._may_change:
-            return Prediction(self._operation.done, "")  # the server answers as if it had changed the role
+            return Prediction(self._operation.predicted, "")  # the server answers as if it had changed the role
         return without_proof(self.predict(reading))
 
 

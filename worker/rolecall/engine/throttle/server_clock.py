@@ -8,10 +8,9 @@ default is 60, and administrators use round numbers); that guess is dropped for 
 """
 
 import math
-from typing import NamedTuple
 
-DRIFT = 200e-6
-"""Seconds by which two clocks may drift apart in a second; a bound widens by this until a response renews it."""
+from rolecall.engine.throttle.clock_bounds import DRIFT, ClockOffsetBounds, ResetPrecision
+
 TOLERANCE = 0.050
 """Seconds by which two sources may miss each other before they contradict."""
 RESET_LATENESS = 0.005
@@ -28,53 +27,32 @@ OWN_CLOCK_EXACTNESS = 0.1
 """Seconds by which the own clock is wrong where it is set by the network."""
 
 
-class ClockOffsetBounds(NamedTuple):
-    """Bounds of the server's clock minus ours, in seconds, as known at a moment of our clock."""
-
-    low: float
-    high: float
-    at: float
-
-    def widened(self, now: float) -> "ClockOffsetBounds":
-        """Return the bounds widened by the possible drift since they were known."""
-        drift = max(0.0, now - self.at) * DRIFT
-        return ClockOffsetBounds(self.low - drift, self.high + drift, now)
-
-    def narrowed(self, by: "ClockOffsetBounds") -> "ClockOffsetBounds":
-        """Return the intersection with newer bounds; newer ones that contradict mean that a clock was set, and win."""
-        old = self.widened(by.at)
-        low, high = max(old.low, by.low), min(old.high, by.high)
-        return ClockOffsetBounds(low, high, by.at) if low <= high else by
-
-    def distance(self, other: "ClockOffsetBounds") -> float:
-        """Return the seconds between the two ranges; 0 where they overlap."""
-        return max(0.0, self.low - other.high, other.low - self.high)
-
-
 class ServerClock:
     """The clock of the server's limiter, learnt from responses. All times in seconds; epoch seconds for the server."""
 
     def __init__(self) -> None:
-        self._coarse: ClockOffsetBounds | None = None
-        """From `Date`, or from refusals once `Date` was contradicted."""
+        self._offset: ClockOffsetBounds | None = None
+        """The offset from `Date`, or from refusals once `Date` was contradicted: known to the second or so."""
         self._uses_date = True
-        self._openings: ClockOffsetBounds | None = None
-        """The window's length plus the offset, from the responses that opened windows."""
+        self._offset_and_length: ClockOffsetBounds | None = None
+        """The window's length plus the offset, from the responses that opened windows: known to the millisecond."""
         self._length: int | None = None
         self._may_question_date = True
         self._was_date_set_back = False
         self._is_length_exact = False
         """False where a reset that is a little late may have made it one too long."""
-        self._guessing = True
-        self._confirmed = False
+        self._may_guess = True
+        self._is_length_confirmed = False
         self._refused: ClockOffsetBounds | None = None
         """From refusals alone."""
         self._wrong_ends = 0
         self._wrong_end_at = -math.inf
-        self._last_whole_reset: float | None = None
-        self._has_fractions = False
-        self.reset_precision = 0.0
+        self._resets = ResetPrecision()
+
+    @property
+    def reset_precision(self) -> float:
         """Seconds by which a reset may be cut down: 1 for a server that sends whole seconds only."""
+        return self._resets.seconds
 
     @property
     def window_length(self) -> int | None:
@@ -84,7 +62,7 @@ class ServerClock:
     @property
     def longest_window(self) -> float:
         """Seconds after which a window has ended, whenever it began; infinite while no length is assumed."""
-        return math.inf if self._length is None or not self._guessing else self._length * (1 + DRIFT)
+        return math.inf if self._length is None or not self._may_guess else self._length * (1 + DRIFT)
 
     def is_date_doubtful(self, own_offset: float | None) -> bool:
         """Return whether `Date` seems to come from another clock, so that windows may end earlier than they seem to.
@@ -92,19 +70,26 @@ class ServerClock:
         That is so for a length that is not usual, where the own clock, which is `own_offset` before the monotonic
         one, disagrees with `Date` and makes the length a usual one, and where `Date` was set back.
         """
-        if self._coarse is None or not (self._may_question_date and self._uses_date):
+        if self._offset is None or not (self._may_question_date and self._uses_date):
             return False
-        if self._was_date_set_back and (self._starts is None or not self._confirmed):
+        if self._was_date_set_back and (self._exact_offset is None or not self._is_length_confirmed):
             return True
-        if self._openings is None or self._confirmed or not self._guessing:
+        if self._is_length_confirmed or not self._may_guess:
             return False
-        if self._length is not None and self._is_length_exact:
-            usual = max(length for length in USUAL_LENGTHS if length <= self._length)
-            if self._length > usual * USUAL_EXCESS:
-                return True
-        if own_offset is None or own_offset <= self._coarse.high + DATE_STEP:
+        return self._is_length_unusual or self._is_length_usual_by(own_offset, self._offset.high)
+
+    @property
+    def _is_length_unusual(self) -> bool:
+        if self._offset_and_length is None or self._length is None or not self._is_length_exact:
             return False
-        low, high, _ = self._openings
+        usual = max(length for length in USUAL_LENGTHS if length <= self._length)
+        return self._length > usual * USUAL_EXCESS
+
+    def _is_length_usual_by(self, own_offset: float | None, offset_by_date: float) -> bool:
+        """Return whether the own clock is ahead of `Date`, and makes the window's length a usual one."""
+        if self._offset_and_length is None or own_offset is None or own_offset <= offset_by_date + DATE_STEP:
+            return False
+        low, high, _ = self._offset_and_length
         return any(
             low - OWN_CLOCK_EXACTNESS <= length + own_offset <= high + OWN_CLOCK_EXACTNESS for length in USUAL_LENGTHS
         )
@@ -113,56 +98,52 @@ class ServerClock:
         """Learn from a `Date` header: between the two moments the server's clock was within a second after `date`."""
         if self._uses_date:
             seen = ClockOffsetBounds(date - received_at, date + 1.0 - sent_at, received_at)
-            if self._coarse is not None and (before := self._coarse.widened(received_at)).distance(seen) > TOLERANCE:
+            if self._offset is not None and (before := self._offset.widened(received_at)).distance(seen) > TOLERANCE:
                 self._may_question_date = self._was_date_set_back = seen.high < before.low
-            self._coarse = seen if self._coarse is None else self._coarse.narrowed(seen)
+            self._offset = seen if self._offset is None else self._offset.narrowed(seen)
 
     def record_reset(self, reset_at: float, sent_at: float, received_at: float) -> None:
         """Learn from a call that was counted in a window: the limiter's clock had not passed that window's end."""
-        if reset_at % 1:
-            self._has_fractions, self.reset_precision = True, 0.0
-        elif not self._has_fractions:
-            if self._last_whole_reset is not None and self._last_whole_reset != reset_at:
-                self._expect_whole_seconds()
-            self._last_whole_reset = reset_at
+        if self._resets.record(reset_at):
+            self._widen_openings()
         latest = reset_at + self.reset_precision - sent_at
-        if self._coarse is not None and latest < self._coarse.widened(received_at).low - TOLERANCE:
+        if self._offset is not None and latest < self._offset.widened(received_at).low - TOLERANCE:
             self._distrust_date(None)
 
     def record_window_start(self, reset_at: float, sent_at: float, received_at: float) -> None:
         """Learn from the response to the call that opened a window which ends at `reset_at`."""
         seen = ClockOffsetBounds(reset_at - received_at, reset_at + self.reset_precision - sent_at, received_at)
-        before, self._openings = self._openings, seen
+        before, self._offset_and_length = self._offset_and_length, seen
         is_first = before is None or self._length is None
         if before is not None:
             if before.widened(received_at).distance(seen) > TOLERANCE:
-                self._confirmed, is_first = False, True  # a clock was set, or ours stood still
+                self._is_length_confirmed, is_first = False, True  # a clock was set, or ours stood still
                 if not self._uses_date:
-                    self._coarse = self._starts  # what refusals have shown is out of date
-            self._openings = before.narrowed(seen)
-        if not self._guessing or self._coarse is None:
+                    self._offset = self._exact_offset  # what refusals have shown is out of date
+            self._offset_and_length = before.narrowed(seen)
+        if not self._may_guess or self._offset is None:
             return
-        coarse = self._coarse.widened(received_at)
-        if self._length is None and not self._guess_length(coarse):
+        offset = self._offset.widened(received_at)
+        if self._length is None and not self._guess_length(offset):
             return
-        starts = self._starts
-        distance = 0.0 if starts is None else starts.distance(coarse)
-        if distance > DATE_STEP and self._confirmed and self._uses_date:
-            self._uses_date, self._coarse = False, starts  # the windows go on as before: only `Date` was set
+        exact = self._exact_offset
+        distance = 0.0 if exact is None else exact.distance(offset)
+        if distance > DATE_STEP and self._is_length_confirmed and self._uses_date:
+            self._uses_date, self._offset = False, exact  # the windows go on as before: only `Date` was set
         elif distance > TOLERANCE:
             self.drop_guess()
         else:
-            self._confirmed = self._confirmed or not is_first
+            self._is_length_confirmed = self._is_length_confirmed or not is_first
 
     def record_refusal(self, reset_at: float, seconds: float, sent_at: float, received_at: float) -> bool:
         """Learn from 'wait N seconds', which is rounded up; return True where that corrects what was known."""
-        was_corrected = not self._has_fractions and not self.reset_precision
-        if not self._has_fractions:
-            self._expect_whole_seconds()
+        was_corrected = self._resets.expect_whole_seconds()
+        if was_corrected:
+            self._widen_openings()
         low, high = reset_at - seconds, reset_at + self.reset_precision - seconds + 1.0
         seen = ClockOffsetBounds(low - received_at, high - sent_at, received_at)
         self._refused = seen if self._refused is None else self._refused.narrowed(seen)
-        if self._coarse is None or self._coarse.widened(received_at).distance(self._refused) > TOLERANCE:
+        if self._offset is None or self._offset.widened(received_at).distance(self._refused) > TOLERANCE:
             self._distrust_date(self._refused)
             was_corrected = True
         if was_corrected:
@@ -175,8 +156,12 @@ class ServerClock:
             return  # it was in flight beside the first one
         self._wrong_end_at = received_at
         self._wrong_ends += 1
-        if self._confirmed and self._wrong_ends == 1:
-            self._confirmed, self._openings, self._coarse = False, None, None  # the length was right: a clock was set
+        if self._is_length_confirmed and self._wrong_ends == 1:
+            self._is_length_confirmed, self._offset_and_length, self._offset = (
+                False,
+                None,
+                None,
+            )  # the length was right: a clock was set
         elif self._wrong_ends > 1 and self._uses_date and self._refused is not None:
             self._distrust_date(self._refused)
         else:
@@ -195,37 +180,38 @@ class ServerClock:
 
     def drop_guess(self) -> None:
         """Drop the guess of the window's length for good: from now on only the coarse bounds count."""
-        self._guessing = False
+        self._may_guess = False
 
     def to_local(self, server_time: float, now: float) -> float | None:
         """Return the moment of our clock by which the server's has surely reached `server_time`; None if unknown."""
-        known = self._starts or self._coarse
+        known = self._exact_offset or self._offset
         return None if known is None else server_time - known.widened(now).low
 
     @property
-    def _starts(self) -> ClockOffsetBounds | None:
-        if not self._guessing or self._openings is None or self._length is None:
+    def _exact_offset(self) -> ClockOffsetBounds | None:
+        """The offset from the responses that opened windows; None while the window's length is not known."""
+        if not self._may_guess or self._offset_and_length is None or self._length is None:
             return None
-        low, high, at = self._openings
+        low, high, at = self._offset_and_length
         return ClockOffsetBounds(low - self._length, high - self._length, at)
 
-    def _expect_whole_seconds(self) -> None:
-        if not self.reset_precision and self._openings is not None:
-            self._openings = self._openings._replace(high=self._openings.high + 1.0)
-        self.reset_precision = 1.0
+    def _widen_openings(self) -> None:
+        """Correct what was learnt from resets that were cut down, and taken for exact ones."""
+        if self._offset_and_length is not None:
+            self._offset_and_length = self._offset_and_length._replace(high=self._offset_and_length.high + 1.0)
 
-    def _distrust_date(self, coarse: ClockOffsetBounds | None) -> None:
-        self._uses_date, self._coarse = False, coarse
-        self._length, self._guessing, self._confirmed = None, True, False
-        if coarse is not None and self._openings is not None:
-            self._guess_length(coarse)
+    def _distrust_date(self, offset: ClockOffsetBounds | None) -> None:
+        self._uses_date, self._offset = False, offset
+        self._length, self._may_guess, self._is_length_confirmed = None, True, False
+        if offset is not None and self._offset_and_length is not None:
+            self._guess_length(offset)
 
-    def _guess_length(self, coarse: ClockOffsetBounds) -> bool:
+    def _guess_length(self, offset: ClockOffsetBounds) -> bool:
         """Guess the length; return False where `Date` leaves more than one, and where none is possible."""
-        if self._openings is None:
+        if self._offset_and_length is None:
             return False
-        opened = self._openings.widened(coarse.at)
-        low, high = opened.low - coarse.high, opened.high - coarse.low
+        opened = self._offset_and_length.widened(offset.at)
+        low, high = opened.low - offset.high, opened.high - offset.low
         lengths = _whole_numbers(low, high)
         if len(lengths) == 1 or not self._uses_date:
             self._length = max(lengths, key=_usualness, default=None)

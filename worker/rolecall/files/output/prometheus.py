@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rolecall.file_access import in_open_directory
@@ -13,6 +14,9 @@ FILE_MODE = 0o644
 """The collector runs as another user. The file has counts and no ids, so that others may read it."""
 MAX_LABEL_LENGTH = 300
 """Characters."""
+MAX_FILE_SIZE = 1_000_000
+"""Characters of an earlier file that are kept."""
+RUNNING_SINCE = "rolecall_running_since_timestamp_seconds"
 _FILE_START = b"# HELP rolecall_"
 
 
@@ -29,6 +33,8 @@ class RunMetrics(NamedTuple):
     exit_code: int
     rows: Sequence[tuple[str, str, int]]
     """Outcome, reason and number of rows, each pair once; empty if the command ended before it had rows."""
+    people: Mapping[str, int] = MappingProxyType({})
+    """People of an offboarding by what is known of them; empty for a run."""
 
 
 class Metric(NamedTuple):
@@ -57,6 +63,23 @@ def write_metrics(path: Path, run: RunMetrics) -> None:
         file.write(format_metrics(run))
 
 
+def write_start(path: Path, workspace: str, operation: str, job: str, started_at: float) -> None:
+    """Add to the metrics of the last run that another is running since `started_at`; `write_metrics` removes it.
+
+    Raises OSError.
+    """
+    try:
+        with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), encoding="utf-8") as file:  # noqa: PTH123
+            last = file.read(MAX_FILE_SIZE)
+    except FileNotFoundError:
+        last = ""
+    kept = [line for line in last.splitlines(keepends=True) if RUNNING_SINCE not in line]
+    metric = Metric(RUNNING_SINCE, "When the command started that has not ended yet.", [({}, started_at)])
+    labels = {"workspace": workspace, "operation": operation, "job": job}
+    with replace_atomically(path, mode=FILE_MODE) as file:
+        file.writelines([*kept, *_lines(metric, labels)])
+
+
 def format_metrics(run: RunMetrics) -> str:
     """Return the metrics as text that ends in a line break; labels are sanitised, cut and escaped."""
     common = {"workspace": run.workspace, "operation": run.operation, "job": run.job}
@@ -72,6 +95,8 @@ def _metrics(run: RunMetrics) -> Iterator[Metric]:
     yield Metric(f"{prefix}_exit_code", "The command's exit code; 0 is success.", [({}, run.exit_code)])
     rows = [({"outcome": outcome, "reason": reason}, float(number)) for outcome, reason, number in run.rows]
     yield Metric(f"{prefix}_rows", "Rows of the run's report, by outcome and reason.", rows)
+    people = [({"state": state}, float(number)) for state, number in run.people.items()]
+    yield Metric(f"{prefix}_people", "People on the list of an offboarding, by what is known of them.", people)
 
 
 def _lines(metric: Metric, common: Mapping[str, str]) -> Iterator[str]:
