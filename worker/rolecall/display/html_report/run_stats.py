@@ -16,6 +16,8 @@ MAX_ROOMS = 10_000
 """Rooms that are counted one by one; the rows of further rooms are counted together."""
 PLAIN_REASONS = frozenset({"", "not_needed"})
 """Reasons that need no explanation for each row."""
+_INFERRED = Evidence.INFERRED.value
+"""A name of its own: looking up the member of an enumeration takes longer than all the rest of a row's check."""
 MAX_EXACT_MS = 1_000
 """Durations below this are counted exactly; longer ones keep three digits."""
 
@@ -33,8 +35,12 @@ class TimeBins:
 
     def add(self, time: int, amount: int = 1) -> None:
         """Add an amount at one moment."""
-        self.at[int(time // self.width)] += amount
-        self._limit()
+        number = int(time // self.width)
+        if number in self.at:
+            self.at[number] += amount
+        else:
+            self.at[number] = amount
+            self._limit()
 
     def add_interval(self, begin: int, end: int) -> None:
         """Add the milliseconds of an interval, each to the bin that it is in."""
@@ -111,8 +117,10 @@ class RunStats:
             self.not_done.add(finished_at)
         self.durations[round_duration(duration)] += 1
         started_at = finished_at - duration
-        self.first = started_at if self.first is None else min(self.first, started_at)
-        self.last = finished_at if self.last is None else max(self.last, finished_at)
+        if self.first is None or started_at < self.first:
+            self.first = started_at
+        if self.last is None or finished_at > self.last:
+            self.last = finished_at
 
     def _add_to_room(self, result: Result) -> None:
         key = (result.room_id, "" if result.room_id else result.room_name)
@@ -150,14 +158,16 @@ class RunStats:
 
 def needs_no_attention(result: Result) -> bool:
     """Return whether a row is done and there is nothing to report about it."""
-    if OUTCOMES[result.outcome].needs_attention or result.evidence == Evidence.INFERRED:
+    if OUTCOMES[result.outcome].needs_attention or result.evidence == _INFERRED:
         return False
     return result.reason in PLAIN_REASONS or result.outcome is Outcome.DUPLICATE
 
 
 def round_duration(duration: int) -> int:
     """Round a duration down to three digits, so that few different ones are counted."""
-    unit = 1
+    if duration < MAX_EXACT_MS:
+        return duration
+    unit = 10
     while duration // unit >= MAX_EXACT_MS:
         unit *= 10
     return duration // unit * unit

@@ -50,8 +50,6 @@ class SqliteConnection:
         self.path = path
         self.db = db
         """Executes statements, within `errors` or `transaction`."""
-        self.has_group_counts = True
-        """False once it is known that no group counts are stored."""
         self._lock_wait = lock_wait
         self._placement: StorePlacement | None = None
         """Where the files are; None where the directory is not open as long as the connection."""
@@ -112,34 +110,31 @@ class SqliteConnection:
             raise StoreError(f"The run store {self.path} failed: {error}.") from None
 
     @contextmanager
-    def transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
-        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
+    def transaction(self) -> Iterator[None]:
+        """Apply a change completely or not at all."""
         with self.errors():
-            self.begin(changes_rows=changes_rows)
+            self.begin()
             try:
                 yield
-                self.commit(changes_rows=changes_rows)
+                self.commit()
             finally:
                 self._rollback()
 
-    def begin(self, *, changes_rows: bool = True) -> None:
+    def begin(self) -> None:
         """Begin a transaction; `commit` or `abort` must follow. Raises sqlite3.Error."""
         self._wait_to_begin()
-        try:
-            if changes_rows and self.has_group_counts:
-                self.db.execute(sql.CLEAR_GROUP_COUNTS)
-        except BaseException:
-            self._rollback()
-            raise
 
-    def commit(self, *, changes_rows: bool = True) -> None:
+    def count_groups(self) -> None:
+        """Count the rows again, within a transaction that has changed any number of them. Raises sqlite3.Error."""
+        self.db.execute(sql.CLEAR_GROUPS)
+        self.db.execute(sql.COUNT_GROUPS)
+
+    def commit(self) -> None:
         """Commit the transaction that has begun. Raises sqlite3.Error.
 
         Raises StoreLostError where the files are not any more where the next command looks for them.
         """
         self.db.execute("COMMIT")
-        if changes_rows:
-            self.has_group_counts = False
         if self._placement is None:
             return
         try:

@@ -76,6 +76,7 @@ SCHEMA = f"""
         UNIQUE (room_id, user_id)
     );
     CREATE INDEX pair_in_job_order ON pair (place);
+    CREATE INDEX pair_by_end ON pair (finished_at) WHERE outcome IS NOT NULL;
 
     -- The rows of the job file that are never sent: invalid ones and duplicates.
     CREATE TABLE unsent (
@@ -103,13 +104,9 @@ SCHEMA = f"""
         PRIMARY KEY (kind, name)
     ) WITHOUT ROWID;
 
-    -- The groups of the rows (see GROUPS) when the last session closed; empty as soon as anything has changed since.
+    -- The number of rows in each group (see sql.py), up to date with every commit: nothing scans to count.
     CREATE TABLE group_count (
-        outcome TEXT,
-        reason TEXT,
-        in_doubt INTEGER NOT NULL,
-        in_job INTEGER NOT NULL,
-        evidence TEXT,
-        rows INTEGER NOT NULL
-    );
+        part TEXT, outcome TEXT, reason TEXT, in_doubt INTEGER, evidence TEXT, rows INTEGER NOT NULL,
+        PRIMARY KEY (part, outcome, reason, in_doubt, evidence)
+    ) WITHOUT ROWID;
 """
