@@ -245,11 +245,15 @@ class JobImport:
         """Return the contents with the new job."""
         entries = {key: entry for key, entry in self._entries.items() if entry.place is not None or _is_touched(entry)}
         keys = keys_by_pair(entries)
-        for room, user, outcome, reason, message, at in preset:
+        for room, user, outcome, reason, message, at, evidence in preset:
             key = keys.get((room, user), 0)
-            if key and not _is_touched(entries[key]):
-                known = RowOutcome(key, outcome, reason, None, "", message, at, None, in_doubt=False)
-                entries[key] = entries[key]._replace(recorded=known)
+            if not key:
+                continue
+            entry = entries[key]
+            settles_doubt = bool(evidence) and entry.in_doubt and not entry.attempts
+            if settles_doubt or not _is_touched(entry):
+                known = RowOutcome(key, outcome, reason, None, "", message, at, None, False, evidence)
+                entries[key] = entry._replace(recorded=known, in_doubt=False)
         require_text(meta)
         columns = json.dumps(list(self._columns))
         return replace(

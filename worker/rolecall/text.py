@@ -18,6 +18,9 @@ UNSAFE = re.compile(
 )
 """One character that is refused in an id and replaced in any text that is shown."""
 
+COMMAND_LINES = ("Next: ", "Undo: ")
+"""How lines with a command begin."""
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time with their seconds, the largest first."""
 
@@ -62,8 +65,11 @@ def _format_milliseconds(milliseconds: int) -> str:
 
 
 def wrap_words(line: str, width: int) -> str:
-    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
-    if len(line) <= width:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns.
+
+    A line with a command to be copied stays as it is.
+    """
+    if len(line) <= width or line.startswith(COMMAND_LINES):
         return line
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 

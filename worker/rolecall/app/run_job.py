@@ -243,13 +243,16 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
         finally:
             announcing.cancel()
     await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported when the page is written
-    if session.is_recorded and app.stop.reason is None:
-        with suppress(StoreError):
-            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
-    result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
-    counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
-    code = None if request.exit_code_of is None else request.exit_code_of(result)
-    context.events.session_ended(session.seconds, counts, run.folder, code)
+    counts, code = context.outcomes, None
+    try:
+        if session.is_recorded and app.stop.reason is None:
+            with suppress(StoreError):
+                await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+        result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
+        counts = count_by_outcome(result.summary.counts) if result.summary is not None else counts
+        code = None if request.exit_code_of is None else request.exit_code_of(result)
+    finally:  # also where a second signal cuts the reports off
+        context.events.session_ended(session.seconds, counts, run.folder, code)
     return result
 
 

@@ -96,7 +96,8 @@ class RunStats:
         """When the last call was answered, in milliseconds since the epoch."""
         self.other_room_rows = 0
         """Rows that were not done in rooms beyond the first `MAX_ROOMS`."""
-        self._rooms: dict[str, Counter[str]] = {}
+        self._rooms: dict[tuple[str, str], Counter[str]] = {}
+        """By the id of the room; by its name where it has no id."""
         self._room_names: dict[str, str] = {}
 
     def add(self, result: Result) -> None:
@@ -122,14 +123,15 @@ class RunStats:
             self.last = finished_at
 
     def _add_to_room(self, result: Result) -> None:
-        room = self._rooms.get(result.room_id)
+        key = (result.room_id, "" if result.room_id else result.room_name)
+        room = self._rooms.get(key)
         if room is None:
             if len(self._rooms) >= MAX_ROOMS:
                 self.other_room_rows += 1
                 return
-            room = self._rooms[result.room_id] = Counter()
+            room = self._rooms[key] = Counter()
         room[result.reason] += 1
-        if result.room_name:
+        if result.room_id and result.room_name:
             self._room_names[result.room_id] = result.room_name
 
     @property
@@ -148,8 +150,8 @@ class RunStats:
     def worst_rooms(self, count: int) -> list[RoomProblems]:
         """Return the rooms with the most rows that were not done; equal ones in the order of the job."""
         rooms = [
-            RoomProblems(room_id, reasons.total(), reasons.most_common(), self._room_names.get(room_id, ""))
-            for room_id, reasons in self._rooms.items()
+            RoomProblems(room_id, reasons.total(), reasons.most_common(), name or self._room_names.get(room_id, ""))
+            for (room_id, name), reasons in self._rooms.items()
         ]
         return sorted(rooms, key=lambda room: -room.rows)[:count]
 

@@ -23,7 +23,7 @@ from rolecall.store.base import (
     StoreLoss,
     StoreLostError,
 )
-from rolecall.store.sqlite import sql
+from rolecall.store.sqlite import schema, sql
 from rolecall.store.sqlite.store_file import (
     JOURNAL,
     WAL,
@@ -217,7 +217,7 @@ def _prepare(database: sqlite3.Connection, path: Path, placement: StorePlacement
             placement.record_opened(with_helpers=False)
         _require_schema(database, path)
         if placement is None:
-            database.executescript(sql.SNAPSHOT)
+            database.executescript(schema.SNAPSHOT)
         else:
             _apply_settings(database, path, placement)
     except sqlite3.Error as error:
@@ -233,7 +233,7 @@ def _apply_settings(database: sqlite3.Connection, path: Path, placement: StorePl
     """Apply the settings of a run. Raises InvalidStoreError, also for a file system without shared memory."""
     if _journal_mode(database) == "wal":
         placement.record_opened(with_helpers=True)  # before anything is written
-    database.executescript(sql.SETTINGS)
+    database.executescript(schema.SETTINGS)
     if _journal_mode(database) != "wal":
         raise InvalidStoreError(f"{path}: {unfit_file_system(path, 'shared memory')}.", Advice.OTHER_DIRECTORY)
     database.execute("SELECT count(*) FROM meta").fetchone()  # opens the helper files
@@ -258,7 +258,7 @@ def _require_schema(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA trusted_schema = OFF")
     entries = _read_schema(db)
     with closing(sqlite3.connect(":memory:")) as empty:
-        empty.executescript(sql.SCHEMA)
+        empty.executescript(schema.SCHEMA)
         required = _read_schema(empty)
         empty.execute(sql.INDEX_BY_USER)
         allowed = _read_schema(empty)
@@ -284,7 +284,7 @@ def _create(file: DirectoryFile) -> None:
         database = _connect(new.path, "mode=rw")
         try:
             StorePlacement(new).record_opened(with_helpers=False)
-            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
+            database.executescript(f"BEGIN; {schema.SCHEMA} COMMIT;")
         finally:
             database.close()
         new.rename(file.name)

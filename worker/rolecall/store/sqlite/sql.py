@@ -4,117 +4,6 @@ A batch arrives as one JSON text and is unpacked by `json_each`, so that one sta
 single statement of an `executemany` would fight for the interpreter's lock anew (7 µs a row against 50).
 """
 
-SCHEMA_VERSION = 5
-APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
-
-# FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
-# small because memory must not grow with the job.
-SETTINGS = """
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA fullfsync = ON;
-    PRAGMA cache_size = -8000;
-    PRAGMA temp_store = FILE;
-    PRAGMA journal_size_limit = 16777216;
-"""
-
-# A reader beside a run sees one moment of it and can change nothing.
-SNAPSHOT = "PRAGMA query_only = ON; BEGIN;"
-
-SCHEMA = f"""
-    PRAGMA application_id = {APPLICATION_ID};
-    PRAGMA user_version = {SCHEMA_VERSION};
-
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-    CREATE TABLE session (
-        id INTEGER PRIMARY KEY,
-        account TEXT NOT NULL,
-        started_at INTEGER NOT NULL,
-        ended_at INTEGER,
-        stop TEXT NOT NULL DEFAULT ''
-    );
-
-    -- The times in which no request was sent (see records.Pause).
-    CREATE TABLE pause (
-        id INTEGER PRIMARY KEY,
-        session_id INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        started_at INTEGER NOT NULL,
-        until INTEGER,
-        ended_at INTEGER,
-        call_limit INTEGER,
-        window_seconds REAL
-    );
-
-    -- One line for each pair. `place` is its position in the present job file, NULL when the file no longer has it.
-    -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded. `prior` is the state
-    -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between),
-    -- `username` the name at that moment. `room_name` and `user_name` are for people: NULL if they are not known.
-    CREATE TABLE pair (
-        key INTEGER PRIMARY KEY,
-        room_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        place INTEGER,
-        line INTEGER,
-        extra TEXT,
-        in_doubt INTEGER NOT NULL DEFAULT 0,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        outcome TEXT,
-        reason TEXT,
-        http_status INTEGER,
-        error_type TEXT,
-        message TEXT,
-        started_at INTEGER,
-        finished_at INTEGER,
-        duration_ms INTEGER,
-        evidence TEXT,
-        attempted_at INTEGER,
-        prior TEXT,
-        prior_read_at INTEGER,
-        username TEXT,
-        accounts TEXT,
-        prior_session INTEGER,
-        room_name TEXT,
-        user_name TEXT,
-        UNIQUE (room_id, user_id)
-    );
-    CREATE INDEX pair_in_job_order ON pair (place);
-    CREATE INDEX pair_by_end ON pair (finished_at) WHERE outcome IS NOT NULL;
-
-    -- The rows of the job file that are never sent: invalid ones and duplicates.
-    CREATE TABLE unsent (
-        place INTEGER PRIMARY KEY,
-        line INTEGER NOT NULL,
-        room_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        message TEXT NOT NULL,
-        extra TEXT,
-        room_name TEXT,
-        user_name TEXT
-    );
-
-    -- The names that the job has instead of ids, as they were found once for this run: a room that is renamed later, or
-    -- another one that gets its name, changes no row.
-    CREATE TABLE name (
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        id TEXT NOT NULL,
-        spelling TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        message TEXT NOT NULL,
-        PRIMARY KEY (kind, name)
-    ) WITHOUT ROWID;
-
-    -- The number of rows in each group (see _GROUP), up to date with every commit: nothing scans to count.
-    CREATE TABLE group_count (
-        part TEXT, outcome TEXT, reason TEXT, in_doubt INTEGER, evidence TEXT, rows INTEGER NOT NULL,
-        PRIMARY KEY (part, outcome, reason, in_doubt, evidence)
-    ) WITHOUT ROWID;
-"""
-
 # Clear the places that rows had in an earlier version of the job file, but keep their outcomes.
 CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE place IS NOT NULL"
 DELETE_UNSENT = "DELETE FROM unsent"
@@ -156,11 +45,12 @@ INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in_doubt = 0 AND outcome IS NULL"
 
 # Record an outcome that is known before anything was sent for the pair. What an attempt left that was rolled back later
-# does not describe it.
+# does not describe it. A doubt of an earlier run is settled only by an outcome with evidence.
 PRESET_OUTCOME = """
     UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
-        duration_ms = NULL, evidence = ''
-    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
+        duration_ms = NULL, evidence = ?7, in_doubt = 0
+    WHERE room_id = ?1 AND user_id = ?2 AND attempts = 0
+        AND CASE WHEN in_doubt THEN ?7 <> '' ELSE outcome IS NULL END
 """
 
 # The names of a pair; the username of the prior state is the latest.
