@@ -218,13 +218,7 @@ def _whole_jobs(found: Found) -> str:
         ],
     )
     real = found["real"]["series"][0]
-    head = (
-        f"{real['rows']:,} rows, exempt, {real['latency_ms']:g} ms",
-        "s",
-        "least",
-        "most",
-        "of bare aiohttp, uvloop",
-    )
+    whole = (f"{real['rows']:,} rows, exempt, {real['latency_ms']:g} ms", "s", "least", "most", f"of {YARDSTICK}")
     rows = []
     for name, taken in real["taken"].items():
         seconds = [real["rows"] / one["per_second"] for one in taken]  # slow ones are given fewer rows
