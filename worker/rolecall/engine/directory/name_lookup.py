@@ -94,9 +94,9 @@ class NameLookup:
         """
         swapped = key.name.swapcase()
         if swapped == key.name and may_be_name(key.name):
-            user = format_user(with_id.user_id, with_id.username)
+            shown = format_user(with_id.user_id, with_id.username)
             message = (
-                f"{key.name} is the id of {user}, and perhaps a username. Write it in a column userId if it is the id."
+                f"{key.name} is the id of {shown}, and perhaps a username. Write it in a column userId if it is the id."
             )
             return _not_found(key, USER_NAME_NOT_FOUND, message)
         named = await self._read_user(key, swapped) if swapped != key.name else None
