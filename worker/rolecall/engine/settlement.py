@@ -227,8 +227,8 @@ def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operat
         return Messages.OURS
     # Ours was changed back at about the time of the prior reading, or after it where the prior state is unknown; or
     # another's was changed back, perhaps between the last reading and that of the messages.
-    changes = {_find_last_change([message], prior, operation) for message in messages}
-    is_unsure = Messages.OURS in changes or (change is Messages.NONE and Messages.OTHERS in changes)
+    single = {_find_last_change([message], prior, operation) for message in messages}
+    is_unsure = Messages.OURS in single or (change is Messages.NONE and Messages.OTHERS in single)
     return Messages.UNSURE if is_unsure else change
 
 
