@@ -45,7 +45,7 @@ REMOVED, NOT_LEADER, FAILED = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILE
         (LED, UNSURE, [], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
         (LED, HAS, [], SOON, (FAILED, ROLE_UNCHANGED, Evidence.ROLES)),
         (LED, HAS, [removal(), removal("admin", TRIED_AT + 1, adds=True)], SOON, (REMOVED, "", Evidence.MESSAGE)),
-        (LED, HAS, [removal("admin"), removal("admin", adds=True)], SOON, (FAILED, ROLE_UNCHANGED, Evidence.ROLES)),
+        (LED, HAS, [removal("admin"), removal("admin", adds=True)], SOON, (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)),
         (LED, LEFT, [removal()], SOON, (REMOVED, "", Evidence.MESSAGE)),
         (LED, LEFT, [], SOON, None),
         (LED, UNKNOWN, [removal()], SOON, None),
