@@ -48,6 +48,17 @@ async def test_rows_in_flight_are_not_settled_by_a_reading(tmp_path: Path) -> No
     assert sum(call.route == "groups.roles" for call in world.calls) <= len({room for room, _ in pairs}) + 1
 
 
+async def test_an_attempt_that_did_not_leave_makes_no_doubt_younger(tmp_path: Path) -> None:
+    """The doubt of an old session keeps its age where the next session has no connection for its attempt."""
+    path = tmp_path / "ledger"
+    async with Sandbox(leader_world([PAIR])) as sandbox:
+        put_in_doubt(path, sandbox.url, [PAIR], [2])
+        url = sandbox.url
+    told = await run_pairs(url, [PAIR], path, replace(QUICK, read_roles=False))
+    (result,) = told.results
+    assert (result.outcome, result.attempted_at) == (Outcome.UNKNOWN, 0)
+
+
 async def test_failed_rows_are_settled_once_in_a_session(tmp_path: Path) -> None:
     """With `retry_failed` a stranger far down the job is read once, and the room's rows in flight are left alone."""
     pairs = [("first", f"user{number}") for number in range(8)]
