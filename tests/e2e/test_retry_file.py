@@ -57,7 +57,7 @@ async def test_what_the_parent_did_is_known_unless_the_file_was_edited(edited: b
     expected = ("not_leader", "not_needed", "") if edited else ("removed", "", "roles")
     assert told(tmp_path / "second") == [("anna", *expected)]
     (folder,) = (tmp_path / "checks/retry").iterdir()
-    assert told(folder) == [("anna", *expected[:2], "")]
+    assert told(folder) == [("anna", expected[0].replace("removed", "would_remove"), expected[1], "")]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -88,6 +88,8 @@ async def test_a_check_knows_what_is_in_doubt(again: bool, tmp_path: Path) -> No
         ended = await rolecall("run", retry, "--plan", "plan.jsonl", "--out", "second", *FAST, cwd=tmp_path, env=env)
     assert (checked.code, ended.code) == (1, 1), (checked.stderr, ended.stderr)
     predicted = [row[:3] for row in told(tmp_path / "check")]
+    assert "removed" not in {outcome for _, outcome, _ in predicted}
+    predicted = [(user, outcome.replace("would_remove", "removed"), reason) for user, outcome, reason in predicted]
     assert predicted == [row[:3] for row in told(tmp_path / "second")]
     assert predicted == [
         ("gone", "removed", ""),
