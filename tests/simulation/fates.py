@@ -15,7 +15,7 @@ SLOW_ROAD = "slow_road"
 ROADS = (REFUSED, LATE, SLOW_ROAD)
 """What the network does to a request: no connection; it arrives long after it was given up, and its response never;
 both are some seconds slower than usual, so that others overtake them."""
-FREQUENT = (LATE, Kind.DROP_AFTER, *[Kind.STATUS] * 4, Kind.EXCEPTION, Kind.REDIRECT, Kind.TOO_MANY)
+FREQUENT = (LATE, LATE, Kind.DROP_AFTER, *[Kind.STATUS] * 4, Kind.EXCEPTION, Kind.REDIRECT, Kind.TOO_MANY)
 KINDS: tuple[str, ...] = (*ROADS, *(kind for kind in Kind if kind is not Kind.REVOKE), *FREQUENT)
 """Every kind of fault of a request; some stand more often than others."""
 STATUSES = (400, 401, 403, 404, 408, 421, 500, 502, 503, 504, 520, 522)

@@ -14,17 +14,16 @@ from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO
 from rolecall.sandbox import Kind
 from rolecall.sandbox.write_routes import CHANGES
 from tests.simulation.network import Network, Sent
-from tests.simulation.scenario import Pair, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.session_rules import SessionRecord, check_session
 from tests.simulation.violation import Violation, require
+from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Entry
 from tests.support.memory_store import MemoryStore
 
 NOT_CHANGED = frozenset({*NOTHING_TO_DO, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
 """The outcomes that say that this run did not change the role."""
 SYNC_MESSAGES = "chat.syncMessages"
-MESSAGE_IS_WRITTEN_AFTER = 3
-"""Writes of a role change after which its message is saved."""
 
 
 class Judge:
@@ -60,7 +59,7 @@ class Judge:
     def _check_doubt(self, entry: Entry, calls: Sequence[Sent]) -> None:
         """Check that a row is in doubt only because of a call whose answer proves nothing, or of a crash."""
         pair = (entry.room_id, entry.user_id)
-        has_cause = any(not sent.is_sound and not _is_not_done(sent) for sent in calls)
+        has_cause = any(not sent.is_sound and not sent.is_not_done for sent in calls)
         was_cut_off = any(pair in rows for rows in self._left_open.values())
         require("doubt", not entry.in_doubt or has_cause or was_cut_off, f"{entry} is in doubt without a cause")
 
@@ -142,7 +141,7 @@ class Judge:
             return
         if result.evidence == Evidence.ROLES and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
             return
-        if self._was_changed_by_others(pair) and any(_died_before_the_message(sent) for sent in calls):
+        if self._was_changed_by_others(pair) and any(sent.died_before_the_message for sent in calls):
             return  # nothing shows that our call was carried out
         repeated = any(sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED for sent in calls)
         if repeated and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
@@ -154,12 +153,13 @@ class Judge:
         pair, evidence, outcome = (result.room_id, result.user_id), result.evidence, result.outcome
         last = calls[-1] if calls else None
         if evidence == Evidence.RESPONSE and outcome is Outcome.FAILED and _is_known(result.prior):
-            statuses = [_status(sent) or 0 for sent in calls if not sent.is_sound and not _is_not_done(sent)]
-            only_refusals = all(400 <= status < 500 for status in statuses)
+            statuses = [sent.status or 0 for sent in calls if not sent.is_sound and not sent.is_not_done]
+            was_settled = self._scenario.retries_failed  # by an earlier session or a verification
+            only_refusals = was_settled or all(400 <= status < 500 for status in statuses)
             require("evidence", bool(calls) and only_refusals, f"{result}: {statuses}")
         elif evidence == Evidence.RESPONSE:
             status = 200 if outcome in DONE else 400
-            require("evidence", last is not None and last.is_sound and _status(last) == status, f"{result} {last}")
+            require("evidence", last is not None and last.is_sound and last.status == status, f"{result} {last}")
         elif evidence == Evidence.MESSAGE:
             is_ours = outcome in DONE
             require("evidence", self._has_message(pair, is_ours=is_ours), f"{result}: there is no such message")
@@ -171,17 +171,17 @@ class Judge:
             is_recent = finished - attempted <= ROLES_PROVE_FOR or self._scenario.has_odd_clock
             require("evidence", is_recent or outcome not in DONE, f"{result}: the role proves nothing so late")
         elif evidence == Evidence.INFERRED and _is_known(result.prior) and outcome not in NOTHING_TO_DO:
-            doubts = [sent.at for sent in calls if not sent.is_sound and not _is_not_done(sent)]
+            doubts = [sent.at for sent in calls if not sent.is_sound and not sent.is_not_done]
             attempted = min(result.attempted_at or 0, self._scenario.own_ms(max(doubts, default=0.0)))
             is_old = (result.finished_at or 0) - attempted > ROLES_PROVE_FOR
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
             require("evidence", is_unsure, f"{result}: better evidence was there")
         elif evidence == Evidence.INFERRED and _is_known(result.prior):
             earlier = [] if self._scenario.retries_failed else calls[:-1]
-            doubted = [sent for sent in earlier if not sent.is_sound and not _is_not_done(sent)]
+            doubted = [sent for sent in earlier if not sent.is_sound and not sent.is_not_done]
             require("evidence", not doubted, f"{result}: an earlier call may have been carried out: {doubted}")
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
-            carried_out = [sent for sent in calls if sent.carried_out and not _is_not_done(sent)]
+            carried_out = [sent for sent in calls if sent.carried_out and not sent.is_not_done]
             if self._scenario.retries_failed:  # a row that failed was read again
                 carried_out = []
             require("evidence", outcome in NOTHING_TO_DO and not carried_out, f"{result} was sent: {carried_out}")
@@ -220,7 +220,7 @@ class Judge:
         if self._scenario.server.clock.date_skew * 1000 > MESSAGE_TOLERANCE:
             return False
         read = [sent for sent in self._network.sent if sent.route == SYNC_MESSAGES and sent.room_id == room]
-        return bool(read) and all(sent.is_sound and _status(sent) == 200 for sent in read)
+        return bool(read) and all(sent.is_sound and sent.status == 200 for sent in read)
 
     def _check_others_untouched(self) -> None:
         for write in self._world.record.role_writes:
@@ -235,12 +235,12 @@ class Judge:
         for first, second in pairwise(calls):
             before = (rows for session, rows in self._left_open.items() if session < first.session)
             was_in_doubt = was_in_doubt or any(pair in rows for rows in before)
-            is_later, was_refused = second.session > first.session, _status(first) == 400
+            is_later, was_refused = second.session > first.session, first.status == 400
             lost = pair in self._left_open.get(first.session, ()) and is_later
             again = is_later and was_refused and (was_in_doubt or self._scenario.retries_failed)
             excused = not first.is_sound or lost or again
             require("repetition", excused, f"{pair} was called again: {first} {second}")
-            was_in_doubt = was_in_doubt or lost or (not first.is_sound and not _is_not_done(first))
+            was_in_doubt = was_in_doubt or lost or (not first.is_sound and not first.is_not_done)
 
     # After verify and undo
 
@@ -285,18 +285,3 @@ ALL_REFUSALS = frozenset(
 
 def _is_known(prior: Prior) -> bool:
     return prior.state in (PriorState.HAS_ROLE, PriorState.MEMBER)
-
-
-def _status(sent: Sent) -> int | None:
-    return getattr(sent.reply, "status", None)
-
-
-def _is_not_done(sent: Sent) -> bool:
-    """Return whether the reply proves that nothing was carried out."""
-    is_limited = b"error-too-many-requests" in getattr(sent.reply, "body", b"")
-    return is_limited or _status(sent) == 429 or getattr(sent.reply, "maybe_sent", True) is False
-
-
-def _died_before_the_message(sent: Sent) -> bool:
-    fault = sent.fate.fault
-    return fault is not None and fault.kind is Kind.EXCEPTION and 0 < fault.writes < MESSAGE_IS_WRITTEN_AFTER

@@ -31,6 +31,10 @@ PADDING = {Kind.HUGE: b" " * MAX_RESPONSE_SIZE, Kind.BOMB: bytes(MAX_RESPONSE_SI
 """What the client reads of a body that is far too long."""
 
 
+MESSAGE_IS_WRITTEN_AFTER = 3
+"""Writes of a role change after which its message is saved."""
+
+
 class ConnectionRefused(Exception):  # noqa: N818 - what happened, not an error of ours
     """There was no connection."""
 
@@ -67,9 +71,27 @@ class Sent:
         return self.room_id, self.user_id
 
     @property
+    def status(self) -> int | None:
+        """The status of the response that was delivered."""
+        return self.reply.status if isinstance(self.reply, Reply) else None
+
+    @property
+    def is_not_done(self) -> bool:
+        """True where the reply proves that nothing was carried out."""
+        if isinstance(self.reply, Reply):
+            return self.reply.status == 429 or b"error-too-many-requests" in self.reply.body
+        return self.reply is not None and not self.reply.maybe_sent
+
+    @property
+    def died_before_the_message(self) -> bool:
+        """True where the server changed the role and died before it saved the message."""
+        fault = self.fate.fault
+        return fault is not None and fault.kind is Kind.EXCEPTION and 0 < fault.writes < MESSAGE_IS_WRITTEN_AFTER
+
+    @property
     def is_sound(self) -> bool:
         """True where the reply proves what happened to the row."""
-        return self.is_genuine and isinstance(self.reply, Reply) and self.reply.status in (200, 400)
+        return self.is_genuine and self.status in (200, 400)
 
 
 class Line:

@@ -17,18 +17,19 @@ from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Evidence, Row
 from rolecall.rocketchat.operations import Operation
-from rolecall.sandbox import ACCOUNT, apply_role_change
+from rolecall.sandbox import ACCOUNT
 from rolecall.store.records import Identity
-from tests.simulation import limits
 from tests.simulation.interruptions import Interruption
 from tests.simulation.judge import Judge
 from tests.simulation.knobs import turned
 from tests.simulation.loop import SimulationLoop, Timeline
-from tests.simulation.network import ADDRESS, URL, Network, Sent, SimulatedClient
+from tests.simulation.network import URL, Network, Sent, SimulatedClient
+from tests.simulation.others import Others
 from tests.simulation.process import Process
-from tests.simulation.scenario import ADMIN, Pair, Scenario, draw
-from tests.simulation.session_rules import SessionRecord, SessionWatch
+from tests.simulation.scenario import Scenario, draw
+from tests.simulation.session_rules import SessionRecord, SessionWatch, patience
 from tests.simulation.violation import Violation, require
+from tests.simulation.workspace import Pair
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore
 from tests.unit.engine.virtual import Stuck
@@ -125,6 +126,7 @@ class Play:
             scenario.server, self.timeline, scenario.weather, self.without, on_send=self._check_intent, note=self.note
         )
         self.judge = Judge(scenario, self.pairs, self.network)
+        self._others = Others(scenario, self.timeline, self.note)
         self._random = random.Random(self.seed)
         self._store = MemoryStore()
         self._process: Process | None = None
@@ -138,13 +140,14 @@ class Play:
         scenario = self.scenario
         before = scenario.world.pairs_with_role(scenario.operation.role)
         await self._import(self._store, self.pairs, scenario.operation)
-        self._arrange_the_world()
+        self._others.begin(self.network)
         for number, interruption in enumerate([*scenario.interruptions, None]):
             await self._session(number, interruption)
             await self._wait(scenario.gaps[number] if number < len(scenario.gaps) else 1.0)
         self.network.is_calm = True
-        self._to_come.clear()
-        await self._wait(RESTARTED_AFTER)
+        self._others.end()
+        if scenario.restarts:
+            await self._wait(RESTARTED_AFTER)
         if scenario.verifies_early:
             await self._verify()
         await self._finish()
@@ -197,12 +200,12 @@ class Play:
         due = {(row.room_id, row.user_id) for _, row in await self._due(settings.retry_failed)}
         self.note("session", number, len(due))
         began, sent = self.loop.time(), len(self.network.sent)
-        patience = limits.patience(scenario, len(due))
+        most = patience(scenario, len(due))
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(most):
                 await process.live(process.run(scenario.operation, settings, scenario.timeout))
         except TimeoutError:
-            raise Violation("liveness", f"the session did not end within {patience:.0f} s") from None
+            raise Violation("liveness", f"the session did not end within {most:.0f} s") from None
         self._store = process.store
         stop = process.stop.reason or ("preflight" if process.failure else None)
         stop = stop if process.line.is_alive else StopReason.KILLED
@@ -230,42 +233,6 @@ class Play:
         assert self._process is not None
         self._process.watch.at_send(sent, self._process.store)
 
-    def _arrange_the_world(self) -> None:
-        """Let others act after so many requests of the worker."""
-        scenario, server = self.scenario, self.scenario.server
-        acting: list[Any] = [*scenario.other_changes, *scenario.other_clients, *scenario.restarts]
-        wanted = [(each.after, each.name, each) for each in acting if each.name not in self.without]
-        self._to_come = events = sorted(wanted, key=lambda each: each[:2], reverse=True)
-        acts = {"other change": self._change, "other client": self._use_window, "restart": self._restart}
-
-        def look() -> None:
-            while events and events[-1][0] <= server.arrivals:
-                _, name, what = events.pop()
-                self.network.faults[name] = None
-                self.note(name)
-                acts[name.rpartition(" ")[0]](what)
-
-        self.network.on_arrival = look
-
-    def _change(self, what: Any) -> None:
-        scenario, (room, user) = self.scenario, what.pair
-        world, role = scenario.world, str(scenario.operation.role)
-        members = world.rooms[room].members
-        if user in members and world.rooms[room].has_role(user, role) is not what.adds:
-            world.now = self._server_time()
-            apply_role_change(world, ADMIN, room, user, role, adds=what.adds)
-
-    def _server_time(self) -> float:
-        return self.timeline.now + self.scenario.server.skew(self.timeline.now)
-
-    def _use_window(self, what: Any) -> None:
-        self.scenario.server.use_window(self.scenario.operation.name, ADDRESS, what.calls, self.timeline.now)
-
-    def _restart(self, what: Any) -> None:
-        server = self.scenario.server
-        server.stop()
-        self.timeline.after(what.seconds, lambda: server.restart(what.limits))
-
     async def _reading(self) -> tuple[Process, SimulatedClient, RunContext]:
         process = Process(
             self.network, self._store, (-1, ACCOUNT), None, loop=self.loop, skew=self.scenario.own_skew,
@@ -280,7 +247,7 @@ class Play:
 
     async def _verify(self) -> None:
         process, client, context = await self._reading()
-        operation, began = self.scenario.operation, self._server_time()
+        operation, began = self.scenario.operation, self._others.server_time()
 
         async def on_rows(rows: Sequence[VerifiedRow]) -> None:
             self.judge.at_verify(rows, began)

@@ -1,24 +1,19 @@
 """One scenario, drawn from a seed: the workspace, the job, the settings, and what goes wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from rolecall.engine.settings import Settings
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation, Role
-from rolecall.sandbox import ACCOUNT, Account, World, apply_role_change
-from tests.simulation.fates import KINDS, STATUSES, Weather
-from tests.simulation.interruptions import Interruption, Kind, draw_interruption
+from rolecall.sandbox import ACCOUNT, Account, Kind, World
+from tests.simulation.fates import KINDS, LATE, STATUSES, Weather
+from tests.simulation.interruptions import Interruption, draw_interruption
+from tests.simulation.interruptions import Kind as InterruptionKind
 from tests.simulation.knobs import draw_knobs
 from tests.simulation.server import LimiterSettings, Server, ServerClock
+from tests.simulation.workspace import SECOND_ACCOUNT, Pair, draw_world
 from tests.support.engine import NEVER
 from tests.unit.engine.virtual import EPOCH
-
-Pair = tuple[str, str]
-
-SECOND_ACCOUNT = Account("secondBotAccount1", "sandbox-second")
-ADMIN = "otherAdministrator"
-KEEPER = "keeper"
-"""Has the role in every room and is not in the job."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Scenario:
     @property
     def has_odd_clock(self) -> bool:
         """True where the worker's clock is set, so that it measures no ages."""
-        return any(each.kind is Kind.SET_CLOCK for each in self.interruptions)
+        return any(each.kind is InterruptionKind.SET_CLOCK for each in self.interruptions)
 
     def own_ms(self, moment: float) -> int:
         """Return what the worker's wall clock shows at a moment of the loop, in milliseconds."""
@@ -109,12 +104,47 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """Draw the scenario of a seed."""
+    """Draw the scenario of a seed; a few are made for one danger."""
     random = Random(seed)
+    scenario = _draw(random, seed)
+    focus = random.random()
+    if focus < 0.05:
+        return _with_spoiled_windows(random, scenario)
+    return _with_late_calls(random, scenario) if focus < 0.08 else scenario
+
+
+def _with_spoiled_windows(random: Random, scenario: Scenario) -> Scenario:
+    """Return a scenario with many calls at once in small windows, whose headers do not always arrive."""
+    limits = LimiterSettings(random.choice((5, 10, 20)), random.choice((5.0, 10.0, 60.0)))
+    kinds = [Kind.GARBAGE, Kind.EMPTY_200, Kind.STATUS, Kind.REDIRECT, Kind.SUCCESS_MISSING]
+    return replace(
+        scenario,
+        server=Server(scenario.world, limits, 1, ServerClock()),
+        weather=replace(scenario.weather, chance=0.1, kinds=kinds),
+        settings=replace(scenario.settings, rate=None, concurrency=16, read_roles=False),
+        interruptions=[],
+        restarts=[],
+        other_clients=[],
+    )
+
+
+def _with_late_calls(random: Random, scenario: Scenario) -> Scenario:
+    """Return a scenario in which calls arrive long after they were given up, and a verification comes before them."""
+    return replace(
+        scenario,
+        weather=replace(scenario.weather, chance=random.choice((0.1, 0.5)), kinds=[LATE]),
+        settings=replace(scenario.settings, max_attempts=1),
+        interruptions=[],
+        restarts=[],
+        verifies_early=True,
+    )
+
+
+def _draw(random: Random, seed: int) -> Scenario:
     operation = _operation(random)
     is_admin = random.random() < 0.4
     pairs = _pairs(random)
-    world = _world(random, operation, pairs, ("user", "admin") if is_admin else ("user",))
+    world = draw_world(random, operation, pairs, ("user", "admin") if is_admin else ("user",))
     is_calm, is_quiet = random.random() < 0.2, random.random() < 0.5
     limits = _limits(random)
     clock = ServerClock() if is_quiet else _server_clock(random)
@@ -135,7 +165,7 @@ def draw(seed: int) -> Scenario:
         other_changes=_other_changes(random, world, operation, pairs, requests),
         other_clients=[] if is_quiet else _other_clients(random, limits, requests),
         restarts=[] if is_calm or is_quiet else _restarts(random, limits, requests),
-        verifies_early=random.random() < 0.15,
+        verifies_early=random.random() < 0.25,
         verifies=random.random() < 0.3,
         undoes=random.random() < 0.3,
         retries_failed=random.random() < 0.2,
@@ -155,66 +185,6 @@ def _pairs(random: Random) -> list[Pair]:
         return list(dict.fromkeys((f"room{number % 40:02}", f"user{number // 40}") for number in range(rows)))
     rooms = random.randint(1, max(1, rows // 4))
     return [(f"room{number % rooms:02}", f"user{number:03}") for number in range(rows)]
-
-
-def _world(random: Random, operation: Operation, pairs: list[Pair], roles: tuple[str, ...]) -> World:
-    world = World(version=random.choice(("8.6.1", "8.6.1", "9.0.0", "7.5.0")))
-    for account in (ACCOUNT, SECOND_ACCOUNT):
-        world.add_account(*account, username=f"{account.user_id[:6].lower()}.bot", roles=roles)
-    if random.random() < 0.5:
-        world.grant("view-other-user-channels", "user")
-    world.add_user(ADMIN, roles=("user", "admin"))
-    world.add_user(KEEPER)
-    other_role = "moderator" if operation.role == "leader" else "leader"
-    for room in dict.fromkeys(room for room, _ in pairs):
-        world.add_room(room, type="p" if operation.kind == "groups" else "c")
-        for account in (ACCOUNT, SECOND_ACCOUNT):
-            world.join(room, account.user_id, ("owner",))
-        world.join(room, KEEPER, (str(operation.role),))
-    kinds: tuple[tuple[str, ...] | None, ...]
-    role = str(operation.role)
-    usual: tuple[str, ...] | None = None if operation.adds else (role,)
-    kinds = ((), None, (role, other_role), (other_role,), *[usual] * 7)
-    strangers, missing = random.choice((0.0, 0.08)), random.choice((0.0, 0.03))
-    for room, user in pairs:
-        if user not in world.users:
-            world.add_user(user, active=random.random() > 0.05, username=None if random.random() < 0.01 else "")
-        if random.random() >= strangers:
-            world.join(room, user, random.choice(kinds))
-    for user in sorted({user for _, user in pairs if random.random() < missing}):
-        del world.users[user]
-        for each in world.rooms.values():
-            each.members.pop(user, None)
-    _spoil_rooms(random, world)
-    _add_history(random, world, operation, pairs)
-    return world
-
-
-def _add_history(random: Random, world: World, operation: Operation, pairs: list[Pair]) -> None:
-    """Let messages of earlier changes stand in some rooms: the worker's account changed roles, and they were restored.
-
-    An hour before the run, or long enough before it for the coarsest of clocks.
-    """
-    role = str(operation.role)
-    for room, user in random.sample(pairs, k=min(len(pairs), random.choice((0, 0, 3, 10)))):
-        members = world.rooms[room].members
-        if user not in members or world.rooms[room].has_role(user, role) is operation.adds:
-            continue
-        world.now = EPOCH + 1000.0 - 3600.0
-        apply_role_change(world, ACCOUNT.user_id, room, user, role, adds=operation.adds)
-        members[user] = [*(each for each in members[user] or () if each != role), *(() if operation.adds else (role,))]
-    world.record.role_writes.clear()
-
-
-def _spoil_rooms(random: Random, world: World) -> None:
-    rooms = sorted(world.rooms)
-    for room in random.sample(rooms, k=min(len(rooms) - 1, random.choice((0, 0, 0, 1)))):
-        world.rooms[room].archived = True
-    for room in random.sample(rooms, k=min(len(rooms) - 1, random.choice((0, 0, 0, 1)))):
-        for account in (ACCOUNT, SECOND_ACCOUNT):
-            del world.rooms[room].members[account.user_id]
-    if random.random() < 0.06:
-        world.role_descriptions[random.choice(("leader", "moderator"))] = ""
 
 
 def _limits(random: Random) -> LimiterSettings | None:
@@ -242,7 +212,7 @@ def _weather(random: Random, seed: int, *, is_calm: bool) -> Weather:
 def _settings(random: Random) -> Settings:
     return Settings(
         rate=random.choice((None, 10.0, 40.0)),
-        concurrency=random.choice((1, 2, 8, 16)),
+        concurrency=random.choice((1, 2, 8, 16, 16)),
         max_attempts=random.choice((1, 2, 3, 5)),
         retry_backoff=random.choice((0.02, 0.5)),
         max_failures=NEVER,

@@ -9,12 +9,17 @@ from typing import NamedTuple
 from rolecall.models import PriorState
 from rolecall.sandbox.write_routes import CHANGES
 from rolecall.store.records import Batch
+from tests.simulation.fates import LATEST_ARRIVAL
 from tests.simulation.interruptions import Kind
 from tests.simulation.network import Sent
-from tests.simulation.scenario import Pair, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.violation import Violation, require
+from tests.simulation.workspace import Pair
 from tests.support.memory_store import MemoryStore
 
+MAX_BACKOFF = 30.0
+REQUESTS_PER_ROW = 6
+"""Readings of a row and its room, system messages and counters included; each attempt comes on top."""
 TOLERANCE = 1.05
 """Without faults a session takes at most this multiple of the ideal."""
 
@@ -88,6 +93,17 @@ class SessionWatch:
             require("prior", not (is_lost and known), f"{entry} is in doubt, and loses its prior state: {intent}")
 
 
+def patience(scenario: Scenario, rows: int) -> float:
+    """Return the seconds within which a session ends: every wait that its settings allow, for every row."""
+    settings, limits = scenario.settings, scenario.server.limits
+    calls = rows * (settings.max_attempts + REQUESTS_PER_ROW * settings.max_attempts) + 20
+    each = scenario.timeout + MAX_BACKOFF + 1.0
+    windows = 0.0 if limits is None else math.ceil(calls / limits.calls) * (limits.seconds + 60.0)
+    pauses = sum(each.seconds for each in scenario.interruptions if each.seconds > 0)
+    outages = (3 + len(scenario.restarts)) * (settings.outage_timeout + LATEST_ARRIVAL)
+    return calls * each + windows + pauses + outages
+
+
 def check_session(scenario: Scenario, record: SessionRecord) -> None:
     """Check what a session sent, and how long it took."""
     _check_rate(scenario, record)
@@ -111,9 +127,8 @@ def _check_rate(scenario: Scenario, record: SessionRecord) -> None:
 def _check_window(scenario: Scenario, record: SessionRecord) -> None:
     """Check that the server's own limiter refused one burst at most, where the worker alone used one window."""
     others = scenario.other_clients or scenario.restarts or scenario.server.instances > 1
-    clocks = scenario.server.clock.date_skew or any(
-        each.kind in (Kind.PAUSE, Kind.SET_CLOCK) for each in scenario.interruptions
-    )
+    interrupted = [each.kind for each in scenario.interruptions[record.number : record.number + 1]]
+    clocks = scenario.server.clock.date_skew or Kind.PAUSE in interrupted or Kind.SET_CLOCK in interrupted
     if others or clocks or scenario.server.limits is None:
         return
     calls = [sent for sent in record.sent if sent.route in CHANGES]
@@ -121,7 +136,9 @@ def _check_window(scenario: Scenario, record: SessionRecord) -> None:
     uncounted = sum(bool(sent.fate.name) for sent in calls)  # the worker cannot know whether the server counted these
     is_whole = scenario.server.limits.seconds % 1 == 0
     is_misled = bool(calls) and not calls[0].is_genuine  # a page without headers seems to show that nothing is limited
-    allowed = 1 + uncounted + (scenario.settings.concurrency if is_misled or not is_whole else 0)
+    question = 1  # one call may find out whether the clock and the length of the window are as they seem
+    earlier = min(record.number, 1)  # an earlier session may have used the window that the first call comes into
+    allowed = question + earlier + uncounted + (scenario.settings.concurrency if is_misled or not is_whole else 0)
     require("window", refused <= allowed, f"session {record.number}: {refused} calls came beyond the server's limit")
 
 
@@ -161,4 +178,4 @@ def _round_trip(scenario: Scenario) -> float:
 def _overhead(scenario: Scenario, record: SessionRecord) -> float:
     """Return the seconds in which the first row of each room is sent alone, and a few more."""
     rooms = len({sent.room_id for sent in record.sent if sent.route in CHANGES})
-    return 1.0 + 2 * math.ceil(rooms / scenario.settings.concurrency) * _round_trip(scenario)
+    return 2.0 + 2 * math.ceil(rooms / scenario.settings.concurrency) * _round_trip(scenario)

@@ -51,12 +51,17 @@ def rfc3339(milliseconds: int | None) -> str | None:
     """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
     if milliseconds is None:
         return None
-    return f"{_format_seconds(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+    return _format_seconds(milliseconds // 1000) + _format_milliseconds(milliseconds % 1000)
 
 
 @lru_cache(maxsize=1024)
 def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@lru_cache(maxsize=1000)
+def _format_milliseconds(milliseconds: int) -> str:
+    return f".{milliseconds:03}Z"
 
 
 def wrap_words(line: str, width: int) -> str:

@@ -134,12 +134,14 @@ def test_what_holds_of_every_case(case: Case) -> None:
     assert (evidence is None) == (verdict is UNKNOWN or (verdict is FAILED and case.ending is not Ending.REFUSED
                                                          and not case.in_doubt))  # fmt: skip
     if evidence is Evidence.MESSAGE:
-        assert case.messages is not Messages.NONE
+        assert case.messages in (Messages.OURS, Messages.OTHERS)
     if evidence is Evidence.ROLES:
         assert case.can_change
         assert case.roles_prove
-    if evidence is Evidence.INFERRED and verdict is DONE:  # exactly where the prior is unknown, or the roles are old
-        assert not case.can_change or not case.roles_prove
+    if (
+        evidence is Evidence.INFERRED and verdict is DONE
+    ):  # exactly where the prior is unknown, the roles are old, or a name is unsure
+        assert not case.can_change or not case.roles_prove or case.messages is Messages.UNSURE
     if verdict is DONE and not case.can_change:
         assert evidence in (Evidence.INFERRED, Evidence.MESSAGE)
 
@@ -238,6 +240,23 @@ def test_whose_call_changed_the_role(messages: list[RoleMessage], expected: Mess
         messages = [message._replace(adds=not message.adds) for message in messages]
         prior = PRIOR._replace(state=PriorState.MEMBER)
     assert find_change(messages, prior, operation) is expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([removed("bot-1")], Messages.UNSURE),
+        ([removed("boss", user="clara")], Messages.UNSURE),
+        (
+            [removed("bot-1", READ_AT - MESSAGE_TOLERANCE - 1), added("bot-1"), removed("bot-1", user="bert")],
+            Messages.NONE,
+        ),
+    ],
+)
+def test_messages_about_a_renamed_user_may_be_about_another(messages: list[RoleMessage], expected: Messages) -> None:
+    """Each of the two names may be that of another user meanwhile; messages about neither are no evidence."""
+    assert find_change(messages, PRIOR, REMOVE_LEADER, "clara") is expected
+    assert find_change([removed("bot-1")], PRIOR, REMOVE_LEADER, "anna") is Messages.OURS
 
 
 def test_where_the_prior_state_is_unknown_a_change_back_cancels_our_message() -> None:

@@ -35,6 +35,8 @@ def headers(limit: str = "10", remaining: str = "3", reset: str = f"{NOW + 42}00
         (f"{NOW + 42}123", NOW + 42.123),
         (f"{NOW + 42}", NOW + 42),
         (f"{NOW}000", NOW),
+        (f"{NOW - 1}", NOW - 1),
+        (f"000{NOW + 42}000", NOW + 42),
         (f"{NOW + int(MAX_WINDOW)}", NOW + MAX_WINDOW),
         (f" {NOW + 42} ", NOW + 42),
     ],
@@ -69,6 +71,8 @@ def test_header_names_have_no_case(case: Callable[[str], str]) -> None:
         {"reset": "soon"},
         {"reset": "42"},
         {"reset": f"{NOW - 60}"},
+        {"reset": f"{NOW - 2}500"},
+        {"reset": f"0000{NOW + 42}000"},
         {"reset": f"{NOW - 60}000"},
         {"reset": f"{NOW + 365 * 86_400}"},
         {"reset": f"{NOW + 365 * 86_400}000"},
@@ -87,9 +91,9 @@ def test_nonsense_is_no_limit(changes: dict[str, str]) -> None:
     assert parse_limits(headers(**changes)) is None
 
 
-@pytest.mark.parametrize("reset", ["9" * 30, "9" * 310, "9" * 400, "9" * 4000])
-def test_a_huge_reset_without_a_date_does_not_fail(reset: str) -> None:
-    """Where no `Date` bounds the reset, more digits than a time can have are nonsense too."""
+@pytest.mark.parametrize("reset", ["0", "9" * 30, "9" * 310, "9" * 400, "9" * 4000])
+def test_a_senseless_reset_without_a_date_is_no_limit(reset: str) -> None:
+    """Where no `Date` bounds the reset, zero and more digits than a time can have are nonsense too."""
     given_headers = headers(reset=reset)
     del given_headers["Date"]
     assert parse_limits(given_headers) is None
@@ -102,6 +106,11 @@ def test_a_missing_header_is_no_limit(name: str) -> None:
     del given_headers[name]
     assert parse_limits(given_headers) is None
     assert parse_limits({}) is None
+
+
+def test_a_limit_of_one_call() -> None:
+    """The smallest limit is one."""
+    assert parse_limits(headers(limit="1", remaining="1")) == Limits(1, 1, NOW + 42)
 
 
 def test_more_remaining_than_the_limit_is_cut() -> None:
@@ -136,6 +145,7 @@ def test_dates_are_read_as_utc(date: str, epoch: float) -> None:
         ("30", 30.0),
         (" 30 ", 30.0),
         ("0", 0.0),
+        ("1234567891", 123_456_789.0),
         (LATER, 40.0),
         (DATE, 0.0),
         ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),

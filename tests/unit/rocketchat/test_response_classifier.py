@@ -22,7 +22,7 @@ from rolecall.rocketchat.error_table import (
     ErrorScope,
 )
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
-from rolecall.rocketchat.response_classifier import CallResult, classify, classify_read
+from rolecall.rocketchat.response_classifier import CallResult, MatchedBy, classify, classify_read, explain
 from tests.unit.rocketchat.replies import reply
 
 FAILED, UNKNOWN, NOT_ATTEMPTED = Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED
@@ -141,6 +141,29 @@ def test_an_invalid_room_may_be_a_user_who_is_no_member(kind: str, method: str, 
     answer = reply(400, {"success": False, "errorType": "error-invalid-room"})
     rule = classify(answer, OPERATIONS[f"{kind}.{method}"]).rule
     assert (rule.outcome, rule.reason, rule.scope) == (FAILED, reason, scope)
+
+
+@pytest.mark.parametrize(
+    ("method", "error_type", "matched_by"),
+    [
+        ("groups.removeLeader", "error-user-not-leader", MatchedBy.FIELD),
+        ("groups.removeModerator", "error-invalid-room", MatchedBy.FIELD),
+        ("groups.removeLeader", "error-room-not-found", MatchedBy.FIELD),
+    ],
+)
+def test_what_decided_and_the_servers_words(method: str, error_type: str, matched_by: MatchedBy) -> None:
+    """The field, or the brackets where it is missing; the message is the server's in each case."""
+    words = f"Words [{error_type}]"
+    typed = reply(400, {"success": False, "error": words, "errorType": error_type})
+    assert explain(typed, OPERATIONS[method]).matched_by is matched_by
+    assert explain(typed, OPERATIONS[method]).verdict.message == words
+    untyped = reply(400, {"success": False, "error": words})
+    assert explain(untyped, OPERATIONS[method]).matched_by is MatchedBy.BRACKETS
+
+
+def test_no_response_decides_too() -> None:
+    """A lost response has an explanation of its own."""
+    assert explain(NoReply("timeout", "", True), REMOVE_LEADER).matched_by is MatchedBy.NO_REPLY
 
 
 def test_already_so_belongs_to_the_operation() -> None:
@@ -342,7 +365,15 @@ def test_a_forbidden_route_fails_its_row_for_the_credentials(status: int, body: 
     assert classify(reply(status, body), REMOVE_LEADER).rule.scope is ErrorScope.CREDENTIALS
 
 
-@pytest.mark.parametrize("body", [{"success": False, "error": "Not Found"}, b"404 Not Found", b"404 Not Found\n"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "error": "Not Found"},
+        b"404 Not Found",
+        b"404 Not Found\n",
+        {"status": "error", "message": "API endpoint does not exist"},
+    ],
+)
 def test_404_stops_the_run(body: bytes | Json) -> None:
     """A method that the server does not know is not there for any row; the row itself stays unknown."""
     assert told(404, body) == (UNKNOWN, "no_such_route", Action.STOP)

@@ -59,14 +59,16 @@ class EvidenceReader:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
         try:
-            if not prior.username:
-                prior = prior._replace(username=await self._reader.username(row.user_id))
+            username = row.username
+            if not prior.username or row.in_doubt:  # since an earlier session the user may have been renamed
+                username = await self._reader.username(row.user_id) or username
+            prior = prior._replace(username=prior.username or username)
             if not prior.username:  # messages name users by it
                 return Messages.NONE
             messages = await self._reader.messages(row.room_id, since)
         except ShutdownRequested:
             return Messages.NONE
-        return find_change(messages, prior, self._operation)
+        return find_change(messages, prior, self._operation, username)
 
     async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
         """Return the ending of a row without an attempt left, by its role as it is read now."""

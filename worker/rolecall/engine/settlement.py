@@ -64,6 +64,8 @@ class Messages(Enum):
     """Another account made it last."""
     NONE = auto()
     """There is no such message, or messages could not be read."""
+    UNSURE = auto()
+    """The user was renamed, so the messages may be about another user who had one of the names."""
 
 
 class Verdict(Enum):
@@ -123,6 +125,7 @@ TABLE = (
     SettlementRule(True, None, _GONE, Messages.OTHERS, _OTHERS),
     # Another account changed the role, or a proxy sent the call twice and the server failed before its message.
     SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED, CHANGED_SINCE_READ)),
+    SettlementRule(True, True, _GONE, Messages.UNSURE, Settlement(Verdict.DONE, Evidence.INFERRED)),
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
     # The prior state is unknown. Without a doubt too: a proxy may have sent the call twice, and only the second
     # response, 'nothing to change', arrived.
@@ -204,15 +207,20 @@ def do_roles_prove(attempted_at: int | None, now: int) -> bool:
     return attempted_at is not None and now - attempted_at <= ROLES_PROVE_FOR
 
 
-def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
+def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation, username: str = "") -> Messages:
     """Return who made the role change of a row, by the messages of its room.
 
     Where the prior state could be changed, a message of ours counts even if others changed the role back later. Else a
     later opposite change cancels it. Without the user's name or the time of the prior reading no message counts.
+    `username` is the user's name now, where it was read.
     """
-    if prior.read_at is None:
+    if prior.read_at is None or not prior.username:
         return Messages.NONE
     messages = list(messages)
+    if username not in ("", prior.username):
+        priors = (prior, prior._replace(username=username))
+        changes = (_find_last_change([message], each, operation) for message in messages for each in priors)
+        return Messages.UNSURE if any(change is not Messages.NONE for change in changes) else Messages.NONE
     if can_change(prior.state, operation) and has_changed_it(messages, prior, operation):
         return Messages.OURS
     return _find_last_change(messages, prior, operation)

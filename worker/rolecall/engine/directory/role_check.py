@@ -186,7 +186,7 @@ class RoleCheck:
         for pair, doubt in doubts.items():
             later = LaterReading(states[pair], messages.get(pair.room_id, ()), now)
             if (settled := settle_before_sending(doubt, later, self._operation)) is not None:
-                is_done = settled.outcome is self._operation.done  # a run would report that; the check did not do it
+                is_done = settled.outcome is self._operation.done
                 predicted[pair] = Prediction(self._operation.predicted if is_done else settled.outcome, settled.reason)
         return predicted
 

@@ -1,0 +1,44 @@
+"""The list of defects, and how one is put in its place."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+Replacement = tuple[Any, str, Any]
+"""An object of the real code, the name of its attribute, and what stands there instead."""
+
+
+class Defect(NamedTuple):
+    """A wrong engine."""
+
+    name: str
+    replace: Callable[[], list[Replacement]]
+
+
+_MISSING = object()
+
+
+@contextmanager
+def with_defect(defect: Defect) -> Iterator[None]:
+    """Put the wrong functions in their places while the block runs."""
+    replacements = defect.replace()
+    usual = [(place, name, getattr(place, name, _MISSING)) for place, name, _ in replacements]
+    try:
+        for place, name, wrong in replacements:
+            setattr(place, name, wrong)
+        yield
+    finally:
+        for place, name, right in reversed(usual):
+            if right is _MISSING:
+                delattr(place, name)  # a built-in function that was hidden
+            else:
+                setattr(place, name, right)
+
+
+DEFECTS: list[Defect] = []
+
+
+def defect(replace: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
+    """Add a defect; the first sentence of its docstring is its name."""
+    DEFECTS.append(Defect((replace.__doc__ or "").strip().rstrip("."), replace))
+    return replace
