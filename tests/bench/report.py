@@ -218,13 +218,7 @@ def _whole_jobs(found: Found) -> str:
         ],
     )
     real = found["real"]["series"][0]
-    columns = (
-        f"{real['rows']:,} rows, exempt, {real['latency_ms']:g} ms",
-        "s",
-        "least",
-        "most",
-        "of bare aiohttp, uvloop",
-    )
+    whole = (f"{real['rows']:,} rows, exempt, {real['latency_ms']:g} ms", "s", "least", "most", f"of {YARDSTICK}")
     rows = []
     for name, taken in real["taken"].items():
         seconds = [real["rows"] / one["per_second"] for one in taken]  # slow ones are given fewer rows
@@ -232,7 +226,7 @@ def _whole_jobs(found: Found) -> str:
         cells = (f"{median(seconds):.1f}", f"{min(seconds):.1f}", f"{max(seconds):.1f}")
         rows.append([name, *cells, "" if times is None else f"{times:.2f}"])
     left_out = [f"Left out: {name} ({why})." for name, why in found["real"]["absent"].items()]
-    return "\n\n".join([simulated, table(columns, rows), *left_out])
+    return "\n\n".join([simulated, table(whole, rows), *left_out])
 
 
 def _parts(found: Sequence[Found]) -> str:

@@ -252,6 +252,11 @@ LINES = [
         "unknown, D, ALREADY, no message", Scene.done, ("done", "confirmed_on_retry", "inferred"), [BEFORE],
         settings=UNREAD, calls=2,
     ),
+    Line(
+        "unknown, D, ALREADY, ours, then given back and taken by another", Scene.can,
+        ("done", "confirmed_on_retry", "inferred"), doubt=Doubt(is_known=False),
+        after_doubt=[by_us, Scene.change_back, by_admin], settings=UNREAD, calls=1,
+    ),
     # unknown, D | REFUSED: also a message of ours does not prove that the role was there
     Line(
         "unknown, D, REFUSED", Scene.stranger, ("unknown", "user_not_in_room", ""), [BEFORE],

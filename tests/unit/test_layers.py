@@ -120,7 +120,8 @@ def test_the_preflight_waits_for_nothing_that_only_rows_need() -> None:
     late = ("structlog", "rich", "jinja2", "pygal", "rolecall.engine.dispatcher", "rolecall.app.reports")
     program = (
         "import json, sys\n"
-        "import rolecall.app.run_job, rolecall.cli.commands.run, rolecall.cli.context, rolecall.cli.terminal.event_loop\n"
+        "import rolecall.app.run_job, rolecall.cli.commands.run, rolecall.cli.context\n"
+        "import rolecall.cli.terminal.event_loop\n"
         f"print(json.dumps([name for name in {late!r} if name in sys.modules]))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
