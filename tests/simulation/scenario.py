@@ -75,6 +75,8 @@ class Scenario:
     verifies: bool
     undoes: bool
     retries_failed: bool
+    is_new_run: bool
+    """The last sessions are those of a new run of the first one's `retry.csv`."""
     knobs: dict[str, int]
     """The sizes of the engine's chunks and queues, see `knobs`."""
 
@@ -82,6 +84,11 @@ class Scenario:
     def account_ids(self) -> frozenset[str]:
         """The ids of the accounts that the run may have used."""
         return frozenset(account.user_id for account in self.accounts)
+
+    @property
+    def repeats_failed(self) -> bool:
+        """True where rows that failed are sent again."""
+        return self.retries_failed or self.is_new_run
 
     @property
     def is_exempt(self) -> bool:
@@ -169,6 +176,7 @@ def _draw(random: Random, seed: int) -> Scenario:
         verifies=random.random() < 0.3,
         undoes=random.random() < 0.3,
         retries_failed=random.random() < 0.2,
+        is_new_run=seed % 7 == 0,
         knobs=draw_knobs(random),
     )
 

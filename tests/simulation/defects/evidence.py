@@ -134,9 +134,11 @@ def _role_without_description() -> list[Replacement]:
 @defect
 def _stranger_is_settled() -> list[Replacement]:
     """Take a member without roles as a user who is not in the room."""
+    right = role_reader.RoleReader._membership
 
     async def membership(self: Any, room_id: str, user_ids: Any) -> Any:
-        return {user_id: (False, USER_NOT_IN_ROOM.reason, user_id) for user_id in user_ids}
+        found = await right(self, room_id, user_ids)
+        return {user: each._replace(is_member=False, reason=USER_NOT_IN_ROOM.reason) for user, each in found.items()}
 
     return [(role_reader.RoleReader, "_membership", membership)]
 
