@@ -230,6 +230,15 @@ def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Ope
     return _find_last_change(counted, prior, operation) is Messages.OURS
 
 
+def may_have_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
+    """Return whether a message of an account of this run is as new as the prior reading, whatever followed it.
+
+    Such a message and a change back that are about as old as the reading leave open whether it saw the role after both.
+    """
+    same = [message for message in messages if message.adds is operation.adds]
+    return _find_last_change(same, prior, operation) is Messages.OURS
+
+
 def _find_last_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
     change = Messages.NONE
     for message in messages:

@@ -17,8 +17,8 @@ from rolecall.engine.settlement import (
     can_change,
     do_roles_prove,
     find_change,
-    has_changed_it,
     is_as_wanted,
+    may_have_changed_it,
     outcome_of,
     reason_of,
     settle,
@@ -85,7 +85,7 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
-    if not is_known and has_changed_it(later.messages, prior, operation):
+    if may_have_changed_it(later.messages, prior, operation):
         return None  # a call was carried out: it took a role that was given back since, or there was none
     return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES if is_known else Evidence.INFERRED)
 
