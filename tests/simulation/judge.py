@@ -21,6 +21,8 @@ from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Entry
 from tests.support.memory_store import MemoryStore
 
+A_SECOND = 1000
+"""Milliseconds by which `Date` may be too early: it is cut down to the second."""
 NOT_CHANGED = frozenset({*NOTHING_TO_DO, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
 """The outcomes that say that this run did not change the role."""
 SYNC_MESSAGES = "chat.syncMessages"
@@ -139,6 +141,8 @@ class Judge:
             return
         if result.evidence == Evidence.ROLES and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
             return
+        if self._was_changed_back_at_the_reading(result):
+            return
         if self._was_changed_by_others(pair) and any(sent.died_before_the_message for sent in calls):
             return  # nothing shows that our call was carried out
         repeated = any(sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED for sent in calls)
@@ -201,6 +205,13 @@ class Judge:
         accounts = self._scenario.account_ids
         writes = self._world.record.writes_for(*pair, self._role)
         return any(write.caller_id not in accounts and write.had_role is not write.adds for write in writes)
+
+    def _was_changed_back_at_the_reading(self, result: Result) -> bool:
+        """Return whether others changed the role so near to the prior reading that messages do not show the order."""
+        read_at, accounts = result.prior.read_at or 0, self._scenario.account_ids
+        writes = self._world.record.writes_for(result.room_id, result.user_id, self._role)
+        times = [write.time * 1000 for write in writes if write.caller_id not in accounts]
+        return any(abs(time - read_at) <= MESSAGE_TOLERANCE + A_SECOND for time in times)
 
     def _has_message(self, pair: Pair, *, is_ours: bool) -> bool:
         kind = "subscription-role-added" if self._operation.adds else "subscription-role-removed"

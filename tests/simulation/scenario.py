@@ -97,8 +97,9 @@ class Scenario:
 
     @property
     def has_odd_clock(self) -> bool:
-        """True where the worker's clock is set, so that it measures no ages."""
-        return any(each.kind is InterruptionKind.SET_CLOCK for each in self.interruptions)
+        """True where the worker's clock is set, or the process stands still: attempts are older than they seem."""
+        odd = (InterruptionKind.SET_CLOCK, InterruptionKind.PAUSE)
+        return any(each.kind in odd for each in self.interruptions)
 
     def own_ms(self, moment: float) -> int:
         """Return what the worker's wall clock shows at a moment of the loop, in milliseconds."""
