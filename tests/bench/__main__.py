@@ -40,7 +40,7 @@ def bench(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         BENCH.unlink(missing_ok=True)
         keep(machine=measure.machine())
-        for part in (startup, throughput, nginx, window, rate, reading, parts, profile, scale, memory):
+        for part in (startup, jobs, throughput, nginx, window, rate, reading, parts, profile, scale, memory):
             click.echo(f"{part.name} ...", err=True)
             # A process for each part: what one part imports must not count as memory of what another starts.
             subprocess.run([sys.executable, "-m", "tests.bench", str(part.name)], cwd=measure.ROOT, check=True)
@@ -103,6 +103,15 @@ def reading() -> None:
     from tests.bench.reading import reading as measured
 
     keep(reading=measured(say))
+
+
+@bench.command()
+@click.option("--rounds", default=5, show_default=True, help="Of the job that is measured with real processes.")
+def jobs(rounds: int) -> None:
+    """Measure four whole jobs, as users have them, beside scripts that send every row."""
+    from tests.bench.whole_jobs import whole_jobs
+
+    keep(jobs=whole_jobs(rounds, say))
 
 
 @bench.command()

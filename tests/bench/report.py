@@ -25,6 +25,7 @@ def tables(found: Found) -> dict[str, str]:
         "window": _windows,
         "rate": _rates,
         "reading": _reading,
+        "jobs": _whole_jobs,
         "parts": _parts,
         "startup": _startup,
         "profile": lambda text: f"```\n{text}\n```",
@@ -171,24 +172,61 @@ def _rates(found: Sequence[Found]) -> str:
 
 def _reading(found: Sequence[Found]) -> str:
     """Return the table of the reading phase."""
-    head = ("rows", "limited", "leaders", "reads", "changes", "changes unread", "s", "s unread", "429s")
+    head = ("rows", "limited", "leaders", "reads", "changes", "changes unread", "s", "s unread", "of unread", "429s")
     return table(
         head,
         [
             (
                 one["shape"],
-                f"{one['with']['rows']:,} rows, {'10 calls in 1 s' if one['limited'] else 'no'}",
+                f"{one['rows']:,} rows, {'10 calls a minute' if one['limited'] else 'no'}",
                 f"{one['leaders']} %",
-                f"{one['with']['reading']:,}",
-                f"{one['with']['changing']:,}",
-                f"{one['without']['changing']:,}",
+                f"{one['with']['reads']:,}",
+                f"{one['with']['changes']:,}",
+                f"{one['without']['changes']:,}",
                 f"{one['with']['seconds']:.2f}",
                 f"{one['without']['seconds']:.2f}",
+                f"{one['with']['seconds'] / one['without']['seconds']:.3f}",
                 f"{one['with']['refused'] + one['without']['refused']:,}",
             )
             for one in found
         ],
     )
+
+
+def _whole_jobs(found: Found) -> str:
+    """Return the tables of the four whole jobs."""
+    head = (
+        "simulated",
+        "Rolecall s",
+        "best script that sends every row, s",
+        "of it",
+        "rows lost without pacing",
+        "429s",
+    )
+    simulated = table(
+        head,
+        [
+            (
+                one["job"],
+                f"{one['seconds']:,.1f}",
+                f"{one['all_rows']:,.1f}",
+                f"{one['seconds'] / one['all_rows']:.3f}",
+                f"{one['lost']:,}" if one["lost"] else "",
+                f"{one['refused']}",
+            )
+            for one in found["simulated"]
+        ],
+    )
+    real = found["real"]["series"][0]
+    whole = (f"{real['rows']:,} rows, exempt, {real['latency_ms']:g} ms", "s", "least", "most", f"of {YARDSTICK}")
+    rows = []
+    for name, taken in real["taken"].items():
+        seconds = [real["rows"] / one["per_second"] for one in taken]  # slow ones are given fewer rows
+        times = ratio(real["taken"], YARDSTICK, name)
+        cells = (f"{median(seconds):.1f}", f"{min(seconds):.1f}", f"{max(seconds):.1f}")
+        rows.append([name, *cells, "" if times is None else f"{times:.2f}"])
+    left_out = [f"Left out: {name} ({why})." for name, why in found["real"]["absent"].items()]
+    return "\n\n".join([simulated, table(whole, rows), *left_out])
 
 
 def _parts(found: Sequence[Found]) -> str:

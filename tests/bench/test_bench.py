@@ -7,8 +7,11 @@ from tests.bench.memory import memory
 from tests.bench.pacing import OVER_THE_SOCKET, SIMULATED, most_in_a_second, rates, windows
 from tests.bench.report import filled, ratio, table
 from tests.bench.shared_window import Sharing, Window, divided, ideal, simulate
+from tests.bench.simulated_run import LATENCY, SimulatedJob, run_simulated
 from tests.bench.startup import startup
 from tests.bench.throughput import throughput
+from tests.bench.whole_jobs import SIMULATED as WHOLE_JOBS
+from tests.bench.whole_jobs import ideal_of_all_rows
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
 
@@ -53,6 +56,21 @@ def test_clients_that_divide_a_window_are_never_refused() -> None:
     rows = [3 * share for share in divided(window.limit, 8)]
     assert simulate(rows, window, sharing=Sharing.WINDOW).refused == 0
     assert simulate(rows, window).refused > 0
+
+
+@pytest.mark.parametrize(("name", "job"), WHOLE_JOBS, ids=[name for name, _ in WHOLE_JOBS])
+def test_a_whole_job_ends_before_any_script_that_sends_every_row(name: str, job: SimulatedJob) -> None:
+    """Where some rows are no leaders, a limited run ends before the ideal of sending each row, without a 429."""
+    end = run_simulated(job, read_roles=True)
+    assert end.refused == 0
+    assert end.changes == job.rows * job.leaders // 100
+    assert end.seconds < 0.75 * ideal_of_all_rows(job)
+
+
+def test_reading_costs_little_where_every_row_is_sent() -> None:
+    """At 40 rows a room, all of them leaders, reading the roles first takes four responses longer at most."""
+    read, unread = (run_simulated(SimulatedJob(1_200, 100), read_roles=reads) for reads in (True, False))
+    assert read.seconds < unread.seconds + 4 * LATENCY
 
 
 def test_own_rate_is_held() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, World, organisation_world
 from rolecall.sandbox.org_world import group, user
-from tests.support.command import environment, outcomes, read_report, read_rows, rolecall
+from tests.support.command import environment, outcomes, read_report, read_rows, rolecall, write_job
 from tests.support.job_files import workbook
 
 HEADER = ("Gruppe", "Benutzername", "Notiz")
@@ -70,9 +70,9 @@ async def test_a_list_of_names_is_checked_run_verified_and_undone(tmp_path: Path
     assert [ended.code for ended in (checked, ran, verified, undone)] == [0, 0, 0, 0], checked.stderr + ran.stderr
     assert before - after == PAIRS
     assert world.pairs_with_role("leader") == before
-    expected = {("removed", ""): 3, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1}
-    assert outcomes(tmp_path / "c") == expected
-    assert outcomes(tmp_path / "r") == expected
+    others = {("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1}
+    assert outcomes(tmp_path / "c") == {("would_remove", ""): 3, **others}
+    assert outcomes(tmp_path / "r") == {("removed", ""): 3, **others}
     report = read_report(tmp_path / "r")
     assert [[row[column] for column in HEADER] for row in report] == [
         ["finance-planning", "finance.lead", "Büro"],
@@ -185,7 +185,9 @@ async def test_a_group_that_is_not_joined_is_named_with_its_rows(tmp_path: Path)
     assert sentence in checked.stdout.splitlines()
     assert sentence in ran.stdout.splitlines()
     assert json.loads(as_json.stdout)["roomsNotJoined"] == 1
-    assert "room=#legal-incidents user=@legal.lead" in ran.stderr
+    events = [json.loads(line) for line in (tmp_path / "r/run.log.jsonl").read_text().splitlines()]
+    failed = [(event["room"], event["user"]) for event in events if event["event"] == "row failed"]
+    assert failed == [("#legal-incidents", "@legal.lead")]
 
 
 async def test_reports_for_a_german_excel(tmp_path: Path) -> None:
@@ -211,3 +213,80 @@ async def test_reports_for_a_german_excel(tmp_path: Path) -> None:
     assert (tmp_path / "r/verify.csv").read_text().startswith("\ufeffline;roomId;")
     assert "room_not_joined" in retried.stdout
     assert len(read_rows(tmp_path / "r/report.csv")) == 2
+
+
+@pytest.mark.parametrize("name", ["@alice:remote.example", "alice:remote.example"])
+async def test_users_of_other_servers_are_found(tmp_path: Path, name: str) -> None:
+    """`find` takes the name of a federated user, whose name begins with the mark, and a run takes what it writes."""
+    world = furnished()
+    (tmp_path / "people.csv").write_text(f"username\n{name}\n")
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        found = await rolecall("find", "--users", "people.csv", "--out", "job.csv", *FAST, cwd=tmp_path, env=env)
+        ran = await rolecall("run", "job.csv", "--out", "r", *FAST, cwd=tmp_path, env=env)
+    assert (found.code, ran.code) == (0, 0), found.stderr + ran.stderr
+    assert not world.is_leader("K1", "fed1")
+    (row,) = read_report(tmp_path / "r")
+    assert (row["roomName"], row["username"]) == ("kueche", "'@alice:remote.example")
+
+
+async def test_a_check_that_begins_anew_looks_names_up_again(tmp_path: Path) -> None:
+    """A complete check is repeated from the beginning: a name means what it means now."""
+    (tmp_path / "job.csv").write_text("room,user\nfinance-planning,finance.lead\n")
+    world = furnished()
+    words = ("check", "job.csv", "--out", "c", *FAST)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall(*words, cwd=tmp_path, env=env)
+        first = read_report(tmp_path / "c")
+        world.rooms[group("finance-planning")].name = "old"
+        world.rooms[group("finance-budget")].name = "finance-planning"
+        await rolecall(*words, cwd=tmp_path, env=env)
+        second = read_report(tmp_path / "c")
+    assert [row["roomId"] for row in first] == [group("finance-planning")]
+    assert [row["roomId"] for row in second] == [group("finance-budget")]
+
+
+async def test_the_retry_file_of_names_has_ids(tmp_path: Path) -> None:
+    """What a run left in doubt is settled by a run of its retry.csv, which needs no name."""
+    (tmp_path / "job.csv").write_text("Gruppe;Benutzername\nfinance-planning;finance.lead\n")
+    world = furnished()
+    faults = [Fault(Kind.DROP_AFTER, FaultMatch(route="groups.removeLeader"), times=None)]
+    no_proof = ("--no-read-roles", "--no-message-evidence", "--max-attempts", "1", "--outage-timeout", "1")
+    async with Sandbox(world, faults=faults) as sandbox:
+        env = environment(sandbox.url)
+        ran = await rolecall("run", "job.csv", "--out", "r", *FAST, *no_proof, cwd=tmp_path, env=env)
+        sandbox.faults.faults.clear()
+        before = len(world.calls)
+        again = await rolecall("run", "r/retry.csv", "--out", "again", *FAST, cwd=tmp_path, env=env)
+        looked_up = [call.room_id for call in world.calls[before:] if call.route == "groups.info"]
+    assert (ran.code, again.code) == (1, 0), ran.stderr + again.stderr
+    (retried,) = read_rows(tmp_path / "r/retry.csv")
+    assert (retried["roomId"], retried["userId"]) == (group("finance-planning"), user("finance.lead"))
+    assert (retried["Gruppe"], retried["Benutzername"]) == ("finance-planning", "finance.lead")
+    assert looked_up == []
+    assert [row["roomName"] for row in read_report(tmp_path / "again")] == ["finance-planning"]
+
+
+async def test_names_are_read_beside_ids(tmp_path: Path) -> None:
+    """A job of ids has the usernames that a run reads, and the names of rooms where it reads user by user."""
+    lead, analyst = user("finance.lead"), user("finance.analyst")
+    rooms = ("finance-planning", "finance-budget", "finance-incidents")
+    by_user = [(group(room), person) for room in rooms for person in (lead, analyst)]
+    by_room = [(group("sales-budget"), user(f"sales.{name}")) for name in ("lead", "analyst", "assistant")]
+    shown: dict[str, list[tuple[str, str]]] = {}
+    async with Sandbox(furnished()) as sandbox:
+        env = environment(sandbox.url)
+        for name, pairs in (("by_user", by_user), ("by_room", by_room)):
+            write_job(tmp_path / "job.csv", pairs)
+            for verb in ("check", "run"):
+                await rolecall(verb, "job.csv", "--out", verb + name, *FAST, cwd=tmp_path, env=env)
+                shown[verb + name] = [
+                    (row["roomName"], row["username"]) for row in read_report(tmp_path / (verb + name))
+                ]
+    expected = [(room, person) for room in rooms for person in ("finance.lead", "finance.analyst")]
+    assert shown["runby_user"] == expected
+    assert (
+        shown["runby_room"] == shown["checkby_room"] == [("", f"sales.{n}") for n in ("lead", "analyst", "assistant")]
+    )
+    assert [name for _, name in shown["checkby_user"]] == [name for _, name in expected]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.models import Outcome
+from rolecall.rocketchat.operations import CARRIED_OUT
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment, read_report, rolecall, write_job
 from tests.support.truth import change_as_other, changing_calls
@@ -57,7 +59,8 @@ async def test_what_the_parent_did_is_known_unless_the_file_was_edited(edited: b
     expected = ("not_leader", "not_needed", "") if edited else ("removed", "", "roles")
     assert told(tmp_path / "second") == [("anna", *expected)]
     (folder,) = (tmp_path / "checks/retry").iterdir()
-    assert told(folder) == [("anna", *expected[:2], "")]
+    ((user, outcome, reason, evidence),) = told(folder)
+    assert (user, CARRIED_OUT.get(Outcome(outcome), outcome), reason, evidence) == ("anna", *expected[:2], "")
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -87,7 +90,9 @@ async def test_a_check_knows_what_is_in_doubt(again: bool, tmp_path: Path) -> No
         assert len(changing_calls(world)) == before
         ended = await rolecall("run", retry, "--plan", "plan.jsonl", "--out", "second", *FAST, cwd=tmp_path, env=env)
     assert (checked.code, ended.code) == (1, 1), (checked.stderr, ended.stderr)
-    predicted = [row[:3] for row in told(tmp_path / "check")]
+    predicted = [
+        (user, CARRIED_OUT.get(Outcome(outcome), outcome), why) for user, outcome, why, _ in told(tmp_path / "check")
+    ]
     assert predicted == [row[:3] for row in told(tmp_path / "second")]
     assert predicted == [
         ("gone", "removed", ""),
@@ -97,6 +102,26 @@ async def test_a_check_knows_what_is_in_doubt(again: bool, tmp_path: Path) -> No
         ("left", "unknown", "user_not_in_room"),
         ("sure", "removed", ""),
     ]
+
+
+async def test_a_plan_of_a_retry_sends_no_row_that_another_account_has_settled(tmp_path: Path) -> None:
+    """Another account took the role, by the plan; who gets it again later keeps it, because nobody approved a call."""
+    world = leader_world(PAIRS[:1])
+    world.add_user(ADMIN)
+    fault = Fault(Kind.STATUS, FaultMatch(route=CHANGE), status=502, html=True)
+    async with Sandbox(world, faults=[fault]) as sandbox:
+        env = environment(sandbox.url)
+        job = write_job(tmp_path / "job.csv", PAIRS[:1])
+        await rolecall("run", job, "--out", "first", *FAST, cwd=tmp_path, env=env)
+        change_as_other(world, ADMIN, PAIRS[0])
+        words = ("first/retry.csv", "--plan", "plan.jsonl", "--out", "second", *FAST)
+        await rolecall("check", "first/retry.csv", *FAST[:2], "--save-plan", "plan.jsonl", cwd=tmp_path, env=env)
+        change_as_other(world, ADMIN, PAIRS[0], adds=True)
+        calls = len(changing_calls(world))
+        ended = await rolecall("run", *words, cwd=tmp_path, env=env)
+    assert told(tmp_path / "second") == [("anna", "not_leader", "removed_by_other", "message")], ended.stderr
+    assert len(changing_calls(world)) == calls
+    assert world.is_leader(*PAIRS[0])
 
 
 async def test_the_report_of_a_retry_has_only_the_jobs_columns(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     assert verified.code == 0, verified.stderr
     assert [(row["outcome"], row["reason"], row["evidence"]) for row in read_report(tmp_path / "out")] == [
         ("removed", "confirmed_by_reading", "inferred"),
-        ("failed", "role_unchanged", "roles"),
+        ("failed", "role_unchanged", "inferred"),
     ]
 
 
@@ -86,7 +86,10 @@ async def test_verify_lists_what_is_otherwise(tmp_path: Path) -> None:
         world.join(*LEADERS[1], ("leader",))
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
     assert verified.code == 6
-    assert f"line 3, {LEADERS[1][1]} in {LEADERS[1][0]}: reported removed, but is leader now" in verified.stdout
+    assert (
+        f"line 3, @sales.lead ({LEADERS[1][1]}) in {LEADERS[1][0]}: reported removed, but is leader now"
+        in verified.stdout
+    )
     assert "2 rows read back: 1 as the report says, 1 otherwise." in verified.stdout
     assert [row["finding"] for row in read_rows(tmp_path / "out/verify.csv")] == ["differs"]
 
@@ -102,7 +105,10 @@ async def test_verify_looks_at_rows_that_the_job_no_longer_has(tmp_path: Path) -
         world.join(*LEADERS[1], ("leader",))
         verified = await rolecall("verify", "out", *FAST, cwd=tmp_path, env=env)
     assert verified.code == 6
-    assert f"no longer in the job, {LEADERS[1][1]} in {LEADERS[1][0]}: reported removed, but" in verified.stdout
+    assert (
+        f"no longer in the job, @sales.lead ({LEADERS[1][1]}) in {LEADERS[1][0]}: reported removed, but"
+        in verified.stdout
+    )
     assert [row["line"] for row in read_rows(tmp_path / "out/verify.csv")] == [""]
 
 

@@ -112,6 +112,19 @@ async def test_a_name_has_its_id_or_a_reason(roles: Sequence[str], key: NameKey,
         assert found.name == sandbox.world.rooms[found.id].name
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("bob", "U2"), ("Bob", "U2"), ("rob", "U1"), ("1234", USER_NAME_NOT_FOUND), ("4321", "1234")]
+)
+async def test_a_username_that_is_the_id_of_another_user(name: str, expected: str) -> None:
+    """The server looks among the ids first: the user of this name is meant, never the one with the id."""
+    world = furnished()
+    for user_id, username in (("bob", "robert"), ("U2", "bob"), ("U1", "rob"), ("1234", "4321"), ("U4", "1234")):
+        world.add_user(user_id, username=username)
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        found = await lookup.find(user_key(name))
+    assert (found.id or found.reason) == expected
+
+
 @pytest.mark.parametrize(("roles", "expected"), [(ADMIN, group(UNJOINED)), (MEMBER, ROOM_NAME_NOT_JOINED)])
 async def test_a_group_that_is_not_joined(roles: Sequence[str], expected: str) -> None:
     """An account that may administrate rooms gets its id; for another one the reason says so."""

@@ -75,6 +75,12 @@ class Scene:
         self.world.now = max(self.world.now + 0.01, time.time())
         apply_role_change(self.world, ADMIN, ROOM, USER, adds=not self.operation.adds)
 
+    def rename(self) -> None:
+        """Give the user another name, and the old one to another member of the room, whose role we have changed."""
+        self.world.users[USER].username, self.world.users[OTHER].username = "renamed", USER
+        self.world.join(ROOM, OTHER, () if self.operation.adds else ("leader",))
+        apply_role_change(self.world, US, ROOM, OTHER, adds=self.operation.adds)
+
     def leave(self) -> None:
         """Let the user leave the room."""
         del self.world.rooms[ROOM].members[USER]
@@ -91,6 +97,8 @@ class Doubt(NamedTuple):
     """The prior state was read, and could be changed."""
     age: int = 1_000
     """Milliseconds since its attempt."""
+    username: str = ""
+    """Of the user, where it was read."""
 
 
 class Line(NamedTuple):
@@ -187,6 +195,14 @@ LINES = [
         "D, ALREADY, ours, then given back and taken by another", Scene.can, ("done", "", "message"), [UNREADABLE],
         doubt=Doubt(), after_doubt=[by_us, Scene.change_back, by_admin], calls=1,
     ),
+    Line(
+        "D, gone, the name is another user's now", Scene.can, ("done", "", "inferred"),
+        doubt=Doubt(username=USER), after_doubt=[by_admin, Scene.rename], calls=0,
+    ),
+    Line(
+        "D, ALREADY, the name is another user's now", Scene.can, ("done", "", "inferred"), [UNREADABLE],
+        doubt=Doubt(username=USER), after_doubt=[by_admin, Scene.rename], calls=1,
+    ),
     # leader, D | a reading shows the role present: sent again ("stored D, OK"), unless we have changed it
     Line(
         "D, present, ours and changed back", Scene.can, ("done", "", "message"),
@@ -236,6 +252,11 @@ LINES = [
         "unknown, D, ALREADY, no message", Scene.done, ("done", "confirmed_on_retry", "inferred"), [BEFORE],
         settings=UNREAD, calls=2,
     ),
+    Line(
+        "unknown, D, ALREADY, ours, then given back and taken by another", Scene.can,
+        ("done", "confirmed_on_retry", "inferred"), doubt=Doubt(is_known=False),
+        after_doubt=[by_us, Scene.change_back, by_admin], settings=UNREAD, calls=1,
+    ),
     # unknown, D | REFUSED: also a message of ours does not prove that the role was there
     Line(
         "unknown, D, REFUSED", Scene.stranger, ("unknown", "user_not_in_room", ""), [BEFORE],
@@ -255,7 +276,7 @@ def put_in_doubt(path: Path, url: str, scene: Scene, doubt: Doubt) -> None:
     """Write the run store of a session that was killed while the row's call was in flight."""
     now = round(time.time() * 1000)
     state = PriorState.MEMBER if scene.operation.adds else PriorState.HAS_ROLE
-    prior = Prior(state if doubt.is_known else PriorState.UNKNOWN, now - 5_000, accounts=(US,))
+    prior = Prior(state if doubt.is_known else PriorState.UNKNOWN, now - 5_000, doubt.username, (US,))
     ledger = SqliteDatabase(path)
     import_rows(ledger, Identity(url, scene.operation.name, ""), [Row(2, ROOM, USER, {})])
     ledger.open_session("tester", 0)

@@ -6,7 +6,7 @@ KNOWN_SEEDS = {
     "Verify agrees with every row": 1_000_029,
     "Verify takes every user with any role as one with this role": 1_000_001,
     "Start new rows after an interrupt": 1_000_008,
-    "Wait for ever on a breaker that nobody closes: no probe leaves": 1_000_008,
+    "Wait for ever on a breaker that no call can close: no probe leaves": 1_000_008,
     "Keep the place of a probe that failed": 1_000_008,
     "Keep the place of a call that was cancelled or lost": 1_000_001,
     "Forget the rows that wait for the first row of their room": 1_000_000,

@@ -143,7 +143,7 @@ def _check_window(scenario: Scenario, record: SessionRecord) -> None:
 
 
 def is_undisturbed(scenario: Scenario) -> bool:
-    """Return whether nothing goes wrong in a scenario, and nobody else acts."""
+    """Return whether nothing goes wrong in a scenario, and no other account or client acts."""
     return not (
         scenario.weather.chance
         or scenario.weather.reading_chance

@@ -2,6 +2,7 @@
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -23,6 +24,9 @@ from rolecall.models import (
 )
 from rolecall.store.base import StoreError
 from rolecall.store.records import DOUBT_MESSAGE, Batch, Identity, Intent, Pair, Pause, PauseEnd, PresetOutcome, Session
+
+Group = tuple[Outcome | None, str, bool, str]
+"""Outcome, reason, doubt of a pair without an outcome, evidence."""
 
 
 class Entry(NamedTuple):
@@ -50,6 +54,13 @@ class Entry(NamedTuple):
     def outcome(self) -> Outcome | None:
         """Return the recorded outcome."""
         return None if self.recorded is None else self.recorded.outcome
+
+    @property
+    def group(self) -> Group:
+        """Return what the pair is counted by."""
+        if self.recorded is None:
+            return None, "", self.in_doubt, ""
+        return self.recorded.outcome, self.recorded.reason, False, self.recorded.evidence
 
     @property
     def username(self) -> str:
@@ -107,6 +118,13 @@ class Contents:
     """Each pause with the number of its session, counted from 1."""
     meta: dict[str, str] = field(default_factory=dict)
     names: dict[NameKey, FoundName] = field(default_factory=dict)
+    groups: Counter[Group] = field(default_factory=Counter)
+    """The number of pairs in each group, up to date after each change."""
+
+    def with_entries(self, entries: dict[int, Entry]) -> "Contents":
+        """Return the contents with other pairs, counted."""
+        groups = Counter(entry.group for entry in entries.values())
+        return replace(self, entries=entries, keys=keys_by_pair(entries), groups=groups)
 
     def job_entries(self, after: int = 0) -> Iterable[Entry]:
         """Return the pairs of the present job beyond the place `after`, in job order."""
@@ -161,7 +179,11 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
             prior=intent.prior,
         )
     pauses = _with_pauses(contents, batch.pauses)
-    contents.entries.update({key: new for key, new in changed.items() if key in contents.entries})
+    for key, new in changed.items():
+        if key in contents.entries:
+            contents.groups[contents.entries[key].group] -= 1
+            contents.groups[new.group] += 1
+            contents.entries[key] = new
     contents.pauses[:] = pauses
 
 
@@ -223,17 +245,19 @@ class JobImport:
         """Return the contents with the new job."""
         entries = {key: entry for key, entry in self._entries.items() if entry.place is not None or _is_touched(entry)}
         keys = keys_by_pair(entries)
-        for room, user, outcome, reason, message, at in preset:
+        for room, user, outcome, reason, message, at, evidence in preset:
             key = keys.get((room, user), 0)
-            if key and not _is_touched(entries[key]):
-                known = RowOutcome(key, outcome, reason, None, "", message, at, None, in_doubt=False)
-                entries[key] = entries[key]._replace(recorded=known)
+            if not key:
+                continue
+            entry = entries[key]
+            settles_doubt = bool(evidence) and entry.in_doubt and not entry.attempts
+            if settles_doubt or not _is_touched(entry):
+                known = RowOutcome(key, outcome, reason, None, "", message, at, None, False, evidence)
+                entries[key] = entry._replace(recorded=known, in_doubt=False)
         require_text(meta)
         columns = json.dumps(list(self._columns))
         return replace(
-            self._old,
-            entries=entries,
-            keys=keys,
+            self._old.with_entries(entries),
             in_job=self._in_job,
             unsent=self._unsent,
             names=self.names,

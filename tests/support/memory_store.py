@@ -5,14 +5,13 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 
 from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row, is_due
 from rolecall.store.base import StoreError
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
-from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, keys_by_pair, require_text
+from tests.support.memory_contents import Contents, Entry, JobImport, apply_batch, require_text
 
 RESULTS_PER_PAGE = 1000
 
@@ -201,13 +200,13 @@ class MemoryStore:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
         contents = await self._open()
         entries = {key: entry for key, entry in contents.entries.items() if entry.place is not None}
-        self._contents = replace(contents, entries=entries, keys=keys_by_pair(entries))
+        self._contents = contents.with_entries(entries)
 
     async def reset_outcomes(self) -> None:
         """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
         entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
-        self._contents = replace(contents, entries=entries)
+        self._contents = contents.with_entries(entries)
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable, unless a hook or a crash prevents it."""
@@ -266,16 +265,22 @@ class MemoryStore:
 
     async def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
-        rows = Counter((result.outcome, result.reason) for result in (await self._open()).results())
-        counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
+        contents = await self._open()
+        rows = Counter((result.outcome, result.reason) for _, result in contents.unsent)
+        for (outcome, reason, in_doubt, _), number in contents.groups.items():
+            without = (Outcome.UNKNOWN, "killed_in_flight") if in_doubt else (Outcome.NOT_ATTEMPTED, contents.last_stop)
+            rows[without if outcome is None else (outcome, reason)] += number
+        counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items() if number]
         order = list(Outcome)
         return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
 
     async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
         """Return the number of rows by recorded outcome and evidence."""
-        entries = (await self._open()).entries.values()
-        recorded = [entry.recorded for entry in entries if entry.recorded is not None]
-        return Counter((outcome.outcome, outcome.evidence) for outcome in recorded)
+        proven: Counter[tuple[Outcome, str]] = Counter()
+        for (outcome, _, _, evidence), number in (await self._open()).groups.items():
+            if outcome is not None and number:
+                proven[outcome, evidence] += number
+        return proven
 
     async def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

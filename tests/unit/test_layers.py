@@ -113,3 +113,16 @@ def test_usage_needs_none_of_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_the_preflight_waits_for_nothing_that_only_rows_need() -> None:
+    """What a run imports before its first request has neither the logs and the display nor the engine and the page."""
+    late = ("structlog", "rich", "jinja2", "pygal", "rolecall.engine.dispatcher", "rolecall.app.reports")
+    program = (
+        "import json, sys\n"
+        "import rolecall.app.run_job, rolecall.cli.commands.run, rolecall.cli.context\n"
+        "import rolecall.cli.terminal.event_loop\n"
+        f"print(json.dumps([name for name in {late!r} if name in sys.modules]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolecall.text import format_countdown, format_duration, format_estimate, plural, rfc3339, sanitise
+from rolecall.text import format_countdown, format_duration, format_estimate, plural, rfc3339, sanitise, wrap_words
 
 
 def test_sanitise_cuts_and_shows_that_it_has_cut() -> None:
@@ -105,3 +105,19 @@ def test_countdowns(seconds: float, text: str) -> None:
 def test_estimates(seconds: float, text: str) -> None:
     """An estimate has one unit: seconds, minutes or hours."""
     assert format_estimate(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("one two three", ["one two", "three"]),
+        ("one two", ["one two"]),
+        ("/a/path/that/is/longer", ["/a/path/that/is/longer"]),
+        ("see well-known.word here", ["see", "well-known.word", "here"]),
+        ("Next: rolecall verify a", ["Next: rolecall verify a"]),
+        ("Undo: rolecall undo a", ["Undo: rolecall undo a"]),
+    ],
+)
+def test_lines_are_broken_between_words(line: str, lines: list[str]) -> None:
+    """No word is broken, and a command that is copied stays in one line."""
+    assert wrap_words(line, 8).splitlines() == lines

@@ -18,6 +18,9 @@ UNSAFE = re.compile(
 )
 """One character that is refused in an id and replaced in any text that is shown."""
 
+COMMAND_LINES = ("Next: ", "Undo: ")
+"""How lines with a command begin."""
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time with their seconds, the largest first."""
 
@@ -48,7 +51,7 @@ def rfc3339(milliseconds: int | None) -> str | None:
     """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
     if milliseconds is None:
         return None
-    return f"{_format_seconds(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+    return _format_seconds(milliseconds // 1000) + _format_milliseconds(milliseconds % 1000)
 
 
 @lru_cache(maxsize=1024)
@@ -56,9 +59,17 @@ def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=1000)
+def _format_milliseconds(milliseconds: int) -> str:
+    return f".{milliseconds:03}Z"
+
+
 def wrap_words(line: str, width: int) -> str:
-    """Break a line at blanks, so that no part but a single long word is wider than `width` columns."""
-    if len(line) <= width:
+    """Break a line at blanks, so that no part but a single long word is wider than `width` columns.
+
+    A line with a command to be copied stays as it is.
+    """
+    if len(line) <= width or line.startswith(COMMAND_LINES):
         return line
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 

@@ -7,8 +7,9 @@ import termios
 import pytest
 from rich.console import ConsoleDimensions
 
+from rolecall.cli.terminal.progress_reporter import can_draw
 from rolecall.display.console import LOCALE_VARIABLES, TextConsole
-from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay, can_draw
+from rolecall.display.progress_view import MAX_BUFFERED_LINES, LiveDisplay
 from rolecall.models import RateLimitPause
 from rolecall.text import UNSAFE
 from tests.support.terminal import Screen, seen, terminal

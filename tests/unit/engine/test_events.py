@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.cli.exit_codes import ExitCode
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents
 from rolecall.engine.stop_signal import StopReason, StopSignal
@@ -133,10 +134,11 @@ async def test_giving_up_stops_the_session() -> None:
     log, stop = EventList(), StopSignal()
     events = EngineEvents(log, Clock(now=lambda: 0.0, wall=lambda: NOON), stop)
     events.gave_up()
-    events.session_ended(1.26, {Outcome.REMOVED: 2, Outcome.FAILED: 0}, Path("runs/a"), 4)
+    events.session_ended(1.26, {Outcome.REMOVED: 2, Outcome.FAILED: 0}, Path("runs/a"), ExitCode.STOPPED)
     values = {"seconds": 1.3, "folder": "runs/a", "exit_code": 4, "removed": 2}
     assert stop.reason is StopReason.OUTAGE
     assert log.lines == [("warning", "run stopped", {"reason": "outage", "detail": "", **values})]
+    assert type(log.lines[0][2]["exit_code"]) is int
 
 
 def test_the_end_of_a_session_without_a_command_has_no_exit_code() -> None:

@@ -45,11 +45,20 @@ def reader(
 @pytest.mark.parametrize("roles", [True, False])
 async def test_messages_of_a_row(workspace: Workspace, roles: bool) -> None:
     """One call shows whose message it is, also where roles are not read."""
-    assert await reader(workspace, roles=roles).messages(ROW, PRIOR) is Messages.OURS
+    row = ROW._replace(in_doubt=False)
+    assert await reader(workspace, roles=roles).messages(row, PRIOR) is Messages.OURS
     workspace.messages["R"] = [REMOVAL._replace(account_id="boss")]
-    assert await reader(workspace, roles=roles).messages(ROW, PRIOR) is Messages.OTHERS
+    assert await reader(workspace, roles=roles).messages(row, PRIOR) is Messages.OTHERS
     assert workspace.routes == {"chat.syncMessages": 2}
     assert workspace.calls[0][1]["lastUpdate"] == "2023-11-14T22:13:18.000Z", "two seconds before the reading"
+
+
+async def test_the_name_of_a_row_in_doubt_is_read_again(workspace: Workspace) -> None:
+    """Since an earlier session the user may have been renamed: then the messages may be about another user."""
+    row = ROW._replace(in_doubt=True)
+    assert await reader(workspace).messages(row, PRIOR) is Messages.OURS
+    assert workspace.routes == {"users.info": 1, "chat.syncMessages": 1}
+    assert await reader(workspace).messages(row, PRIOR._replace(username="lee")) is Messages.UNSURE
 
 
 async def test_an_unknown_name_is_read_first(workspace: Workspace) -> None:

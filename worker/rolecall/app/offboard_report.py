@@ -27,7 +27,7 @@ from rolecall.store.records import Count, count_by_outcome
 from rolecall.text import rfc3339
 from rolecall.version import __version__
 
-_ALWAYS_COUNTED = (Outcome.REMOVED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.NOT_ATTEMPTED)
+_ALWAYS_COUNTED = (Outcome.REMOVED, *(outcome for outcome in Outcome if OUTCOMES[outcome].needs_attention))
 
 
 class OffboardResult(NamedTuple):

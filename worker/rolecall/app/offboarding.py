@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +53,8 @@ class OffboardRequest:
     """The style of the CSV files."""
     ignores_missing: bool = False
     """People whom the workspace does not have are no failure."""
+    exit_code_of: Callable[[RunResult], int] | None = None
+    """Returns the exit code of one run, for its log."""
 
     @property
     def operations(self) -> list[Operation]:
@@ -138,7 +140,9 @@ async def run_offboarding(work: Offboarding, context: AppContext) -> None:
     for name, run in work.runs.items():
         if name in due and context.stop.reason is None:
             chosen = work.request
-            request = RunRequest(run.operation, chosen.formats, reason=chosen.reason, csv=chosen.csv)
+            request = RunRequest(
+                run.operation, chosen.formats, exit_code_of=chosen.exit_code_of, reason=chosen.reason, csv=chosen.csv
+            )
             prepared = await _prepare(work, run, context)  # again: its log is that of the run which is sent
             work.results[name] = OperationResult(await send_due(prepared, request), None)
     session = open_read_session(context, work.connection, work.folder / LOG_FILE)

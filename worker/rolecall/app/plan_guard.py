@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_directory import Run
-from rolecall.engine.settlement import NOT_NEEDED
+from rolecall.engine.settlement import ADDED_BY_OTHER, NOT_NEEDED, REMOVED_BY_OTHER
 from rolecall.files.plan_file import NEVER_SENT, Plan, PlannedPair, is_plan
-from rolecall.models import Advice, Outcome, Result
+from rolecall.models import Advice, Evidence, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
 from rolecall.rocketchat.preflight import Account
 from rolecall.store.records import Identity, PresetOutcome
@@ -109,7 +109,8 @@ def preset_outcomes(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]
     for pair in plan.pairs():
         if pair.outcome in (operation.predicted, Outcome.NOT_ATTEMPTED):
             continue
-        reason = NOT_NEEDED if pair.outcome in NOTHING_TO_DO else pair.reason
-        yield PresetOutcome(
-            pair.room_id, pair.user_id, pair.outcome, reason, f"not sent: so checked at {checked_at}", at
-        )
+        is_by_other = pair.reason in (REMOVED_BY_OTHER, ADDED_BY_OTHER)
+        reason = NOT_NEEDED if pair.outcome in NOTHING_TO_DO and not is_by_other else pair.reason
+        evidence = Evidence.MESSAGE if is_by_other else ""  # who got the role again since was not planned
+        message = f"not sent: so checked at {checked_at}"
+        yield PresetOutcome(pair.room_id, pair.user_id, pair.outcome, reason, message, at, evidence)

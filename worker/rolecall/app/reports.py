@@ -176,6 +176,13 @@ async def write_report_files(run: Run, formats: Collection[str], style: CsvStyle
     return summary
 
 
+def prepare_html_report() -> None:
+    """Import what draws `report.html`, and compile its templates: on a thread, while a run waits for responses."""
+    from rolecall.display.html_report import prepare
+
+    prepare()
+
+
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
     since = await _since_last_run(summary)
     context = await asyncio.to_thread(_report_context, summary, formats, since)  # imports what is heavy

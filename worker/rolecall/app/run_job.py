@@ -5,17 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.app import plan_guard, removal_guard, reports
+from rolecall.app import plan_guard
 from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
-from rolecall.app.not_joined import record_hidden_rooms
 from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
-from rolecall.app.removal_guard import PreparedRun
-from rolecall.app.removed_rows import settle_removed_rows
-from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import (
     RUN_REASON,
     Run,
@@ -27,7 +23,6 @@ from rolecall.app.run_directory import (
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.engine.context import RunContext
-from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
@@ -40,6 +35,10 @@ from rolecall.models import BadRow, CsvStyle, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER, Operation
 from rolecall.store.base import PAGE_SIZE, StoreError, StoreLoss, StoreLostError, read_pages
 from rolecall.store.records import Identity, count_by_outcome
+
+if TYPE_CHECKING:  # the engine and the reports are imported after the preflight
+    from rolecall.app.removal_guard import PreparedRun
+    from rolecall.app.reports import ReportSummary
 
 MAX_NAMED_ROOMS = 3
 """Rooms that the question before a run names."""
@@ -72,7 +71,7 @@ class RunResult(NamedTuple):
     """How a run ended."""
 
     folder: Path
-    summary: ReportSummary | None
+    summary: "ReportSummary | None"
     """None where the store cannot be read any more."""
     stop: StopReason | None = None
     """Why it ended before its last row."""
@@ -130,6 +129,8 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
         connection = await lazy.get()
         if request.plan is not None:
             plan_guard.require_same_account(request.plan, connection.account)
+        from rolecall.app import removal_guard
+
         prepared = prepare(run, connection, request, context, (due, rooms))
         forecast = await removal_guard.count_removals(prepared, request.limits)
         if forecast is not None:
@@ -152,8 +153,10 @@ async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, 
 
 def prepare(
     run: Run, connection: Connection, request: RunRequest, app: AppContext, due: tuple[int, int]
-) -> PreparedRun:
+) -> "PreparedRun":
     """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
+    from rolecall.app.removal_guard import PreparedRun
+
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
         app.settings,
@@ -207,13 +210,20 @@ def _with_own_doubt(row: Row | BadRow, target: RunTarget) -> Row | BadRow:
 
 
 async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
+    from rolecall.app import reports
+
     if request.formats or request.csv or not await reports_up_to_date(run):
         await reports.write_reports(run, request.formats, request.csv)
     return RunResult(run.folder, await reports.summarise(run), sent=False)
 
 
-async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
+async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
+    from rolecall.app import reports
+    from rolecall.app.not_joined import record_hidden_rooms
+    from rolecall.app.removed_rows import settle_removed_rows
+    from rolecall.engine.dispatcher import process_rows
+
     run, connection, app, context, log, due, _ = prepared
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
     tracker = ProgressTracker(earlier, context, request.operation.path)
@@ -221,6 +231,7 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
         await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
+        preparing = asyncio.create_task(asyncio.to_thread(reports.prepare_html_report), name="prepare the report")
         try:
             async with app.observer.progress(tracker):
                 await settle_removed_rows(run, connection, request.operation, context)
@@ -231,13 +242,17 @@ async def send_due(prepared: PreparedRun, request: RunRequest) -> RunResult:
             raise
         finally:
             announcing.cancel()
-    if session.is_recorded and app.stop.reason is None:
-        with suppress(StoreError):
-            await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
-    result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
-    counts = count_by_outcome(result.summary.counts) if result.summary is not None else context.outcomes
-    code = None if request.exit_code_of is None else request.exit_code_of(result)
-    context.events.session_ended(session.seconds, counts, run.folder, code)
+    await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported when the page is written
+    counts, code = context.outcomes, None
+    try:
+        if session.is_recorded and app.stop.reason is None:
+            with suppress(StoreError):
+                await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+        result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
+        counts = count_by_outcome(result.summary.counts) if result.summary is not None else counts
+        code = None if request.exit_code_of is None else request.exit_code_of(result)
+    finally:  # also where a second signal cuts the reports off
+        context.events.session_ended(session.seconds, counts, run.folder, code)
     return result
 
 
@@ -295,6 +310,8 @@ async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
 
 async def _result(run: Run, request: RunRequest, stop: StopSignal, failure: StoreError | None) -> RunResult:
     """Write the reports, where the end of the session is recorded, or where its store was deleted and is still open."""
+    from rolecall.app import reports
+
     loss = failure.loss if isinstance(failure, StoreLostError) else None
     summary, error = None, ""
     if failure is None or loss is StoreLoss.STORE:

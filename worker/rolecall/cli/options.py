@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -72,22 +72,17 @@ operation_option = click.option(
 )
 
 
-def report_options(command: Command) -> Command:
+def report_options(command: Command) -> Callable[..., Any]:
     """Add the options of the reports; the command receives `report_format` and `csv_style`."""
 
     @wraps(command)
-    def with_style(*args: Any, report_delimiter: str | None, report_bom: bool, **values: Any) -> Any:
-        delimiter = "\t" if report_delimiter == "tab" else report_delimiter or ","
-        style = CsvStyle(delimiter, report_bom) if report_delimiter or report_bom else None
-        return command(*args, csv_style=style, **values)
+    def with_style(report_delimiter: str | None, report_bom: bool, **values: Any) -> Any:
+        style = CsvStyle((report_delimiter or ",").replace("tab", "\t"), report_bom)
+        return command(csv_style=style if report_delimiter or report_bom else None, **values)
 
     for option in (
         click.option("--report-bom", is_flag=True, help="Begin the CSV reports with a byte order mark, for Excel."),
-        click.option(
-            "--report-delimiter",
-            type=click.Choice([",", ";", "tab"]),
-            help="Separate the columns of the CSV reports by this. Default: a comma, or as before.",
-        ),
+        click.option("--report-delimiter", type=click.Choice([",", ";", "tab"]), help="Delimiter of the CSV reports."),
         click.option(
             "--report-format",
             type=click.Choice(["jsonl", "json"]),
@@ -96,7 +91,7 @@ def report_options(command: Command) -> Command:
         ),
     ):
         with_style = option(with_style)
-    return cast(Command, with_style)
+    return with_style
 
 
 json_option = click.option("--json", is_flag=True, help="Print the result as one JSON document on stdout.")
@@ -281,7 +276,7 @@ _VERIFYING = ("message_evidence", "late_arrival")
 """The further options of `verify`."""
 
 
-def run_options(command: Command) -> Command:
+def run_options(command: Command) -> Callable[..., Any]:
     """Add the shared options of commands that change roles."""
     for name in reversed(SHARED_OPTIONS):
         if name != "late_arrival":

@@ -114,9 +114,14 @@ def _print_table(lines: Sequence[SummaryLine], console: TextConsole) -> None:
     for line in lines:
         rows, outcome, reason = _cells(line)
         table.add_row(rows, Text(outcome, OUTCOMES[line.outcome].style), Text(reason), Text(sanitise(line.hint)))
-    if not console.is_terminal:  # one line for each reason, however long: a mail reader wraps it better
-        console.width = MAX_LINE_LENGTH
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = MAX_LINE_LENGTH  # one line for each reason, however long: a mail reader wraps it better
+    with console.capture() as captured:
+        console.print(table)
+    for row in captured.get().splitlines():
+        console.print(Text(row.rstrip()), soft_wrap=True)
 
 
 def _print_stacked(lines: Sequence[SummaryLine], console: TextConsole) -> None:

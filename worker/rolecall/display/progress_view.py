@@ -153,11 +153,6 @@ def _format_rate(per_second: float) -> str:
     return f"{per_second:g}/s" if per_second >= 1 else f"{per_second * MINUTE:g}/m"
 
 
-def can_draw(file: TextIO, environ: Mapping[str, str]) -> bool:
-    """Return whether progress can be drawn: on a terminal that can move its cursor."""
-    return file.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
 class LiveDisplay:
     """Progress that is redrawn in place, and erased at the end.
 

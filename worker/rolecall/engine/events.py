@@ -86,7 +86,7 @@ class EngineEvents(EngineObserver):
         """
         values: dict[str, object] = {"seconds": round(seconds, 1), "folder": str(folder)}
         if exit_code is not None:
-            values["exit_code"] = exit_code
+            values["exit_code"] = int(exit_code)  # an enumeration would be logged with its name
         values.update((outcome.value, rows) for outcome, rows in outcomes.items() if rows)
         if self._stop.reason is None:
             self._log.info("run ended", **values)

@@ -62,11 +62,14 @@ class EvidenceReader:
         if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
-        if not prior.username:
-            prior = prior._replace(username=await self._reader.username(row.user_id))
+        username = row.username
+        if not prior.username or row.in_doubt:  # since an earlier session the user may have been renamed
+            username = await self._reader.username(row.user_id) or username
+        prior = prior._replace(username=prior.username or username)
         if not prior.username:  # messages name users by it
             return Messages.NONE
-        return find_change(await self._reader.messages(row.room_id, since), prior, self._operation)
+        messages = await self._reader.messages(row.room_id, since)
+        return find_change(messages, prior, self._operation, username)
 
     async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
         """Return the ending of a row without an attempt left, by its role as it is read now."""

@@ -64,6 +64,9 @@ class Messages(Enum):
     """Another account made it last."""
     NONE = auto()
     """There is no such message, or messages could not be read."""
+    UNSURE = auto()
+    """They may be about another user, where this one was renamed; or others changed back what we changed, and the prior
+    state is unknown or was read at about the same time."""
 
 
 class Verdict(Enum):
@@ -123,6 +126,7 @@ TABLE = (
     SettlementRule(True, None, _GONE, Messages.OTHERS, _OTHERS),
     # Another account changed the role, or a proxy sent the call twice and the server failed before its message.
     SettlementRule(True, False, _GONE, None, Settlement(Verdict.NOTHING_TO_DO, Evidence.INFERRED, CHANGED_SINCE_READ)),
+    SettlementRule(True, True, _GONE, Messages.UNSURE, Settlement(Verdict.DONE, Evidence.INFERRED)),
     SettlementRule(True, True, _GONE, None, Settlement(Verdict.DONE, Evidence.ROLES)),
     # The prior state is unknown. Without a doubt too: a proxy may have sent the call twice, and only the second
     # response, 'nothing to change', arrived.
@@ -151,7 +155,7 @@ def settle(case: Case) -> Settlement:
     if settlement.evidence is Evidence.ROLES and not case.roles_prove:
         return settlement._replace(evidence=Evidence.INFERRED)
     if settlement is _UNKNOWN and case.ending is Ending.UNCHANGED and case.can_change and case.only_refusals:
-        return _REFUSAL
+        return settlement if case.messages is Messages.UNSURE else _REFUSAL
     return settlement
 
 
@@ -204,18 +208,26 @@ def do_roles_prove(attempted_at: int | None, now: int) -> bool:
     return attempted_at is not None and now - attempted_at <= ROLES_PROVE_FOR
 
 
-def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:
+def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation, username: str = "") -> Messages:
     """Return who made the role change of a row, by the messages of its room.
 
-    Where the prior state could be changed, a message of ours counts even if others changed the role back later. Else a
-    later opposite change cancels it. Without the user's name or the time of the prior reading no message counts.
+    A later opposite change cancels a message. Where the prior state could be changed, one of ours counts all the same,
+    see `has_changed_it`; else what we did is not sure. Without the user's name or the time of the prior reading no
+    message counts. `username` is the user's name now, where it was read.
     """
-    if prior.read_at is None:
+    if prior.read_at is None or not prior.username:
         return Messages.NONE
     messages = list(messages)
-    if can_change(prior.state, operation) and has_changed_it(messages, prior, operation):
+    if username not in ("", prior.username):
+        priors = (prior, prior._replace(username=username))
+        changes = (_find_last_change([message], each, operation) for message in messages for each in priors)
+        return Messages.UNSURE if any(change is not Messages.NONE for change in changes) else Messages.NONE
+    change = _find_last_change(messages, prior, operation)
+    if change is Messages.OURS or (can_change(prior.state, operation) and has_changed_it(messages, prior, operation)):
         return Messages.OURS
-    return _find_last_change(messages, prior, operation)
+    # Ours was changed back at about the time of the reading, or after it where the prior state is unknown.
+    is_unsure = any(_find_last_change([message], prior, operation) is Messages.OURS for message in messages)
+    return Messages.UNSURE if is_unsure else change
 
 
 def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
@@ -228,15 +240,6 @@ def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Ope
     until = prior.read_at + MESSAGE_TOLERANCE
     counted = [message for message in messages if message.adds is operation.adds or message.at <= until]
     return _find_last_change(counted, prior, operation) is Messages.OURS
-
-
-def may_have_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:
-    """Return whether a message of an account of this run is as new as the prior reading, whatever followed it.
-
-    Such a message and a change back that are about as old as the reading leave open whether it saw the role after both.
-    """
-    same = [message for message in messages if message.adds is operation.adds]
-    return _find_last_change(same, prior, operation) is Messages.OURS
 
 
 def _find_last_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> Messages:

@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     NOT_ATTEMPTED = "not_attempted"
 
+    __hash__ = str.__hash__  # that of an enumeration is a Python function, and each row is looked up by its outcome
+
 
 class OutcomeProperties(NamedTuple):
     """What an outcome means for exit code, reports and later runs."""

@@ -283,12 +283,11 @@ def admin_rooms(world: World, caller: str, params: Mapping[str, object]) -> Resp
     text = str(params.get("filter") or "").strip().lower()
     wanted = types if isinstance(types, list) else [types]
     rooms = (room for kind in ("p", "c", "d") if kind in wanted for room in _rooms_of_type(world, kind))
-    return _room_page(world, params, "rooms", (room for room in rooms if _has_text(room, text)))
+    return _room_page(world, params, "rooms", (room for room in rooms if text in _names_of(room)))
 
 
-def _has_text(room: Room, text: str) -> bool:
-    """Return whether the name or the display name of a room contains a text in lower case."""
-    return text in room.name.lower() or text in room.display_name.lower()
+def _names_of(room: Room) -> str:
+    return f"{room.name}\n{room.display_name}".lower()
 
 
 def _rooms_of_type(world: World, kind: str) -> list[Room]:

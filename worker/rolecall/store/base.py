@@ -173,13 +173,22 @@ class RunStore(Protocol):
         """Return single rows by their keys, in job order; unknown keys are left out."""
 
     async def counts(self) -> list[Count]:
-        """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
+        """Return the number of rows by outcome and reason, the most frequent first within an outcome.
+
+        Each commit keeps it up to date: it is read without a scan, also from a snapshot of a run that is active.
+        """
 
     async def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
-        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent."""
+        """Return the number of pairs by recorded outcome and evidence, which is empty for a pair that was not sent.
+
+        It is up to date and read without a scan, as `counts`.
+        """
 
     async def count_settled(self, since: int) -> int:
-        """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""
+        """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on.
+
+        It takes no longer than these rows require: those before `since` are not read.
+        """
 
     async def set_meta(self, **values: str) -> None:
         """Store facts about the run by name; other facts stay."""

@@ -116,6 +116,8 @@ class PresetOutcome(NamedTuple):
     message: str
     at: int
     """When it was established: UTC, milliseconds since the epoch."""
+    evidence: str = ""
+    """A word of Evidence where it settles what an earlier run left in doubt; empty for a pair that is not in doubt."""
 
 
 class Pair(NamedTuple):

@@ -238,3 +238,15 @@ def test_names_are_on_the_page() -> None:
     page = written(rows)
     assert [row[11:] for row in data(page, "rows")] == [["#finance", "@alice"], ["#<ops>", "@bob:remote.example"]]
     assert "#&lt;ops&gt;" in page
+
+
+def test_rooms_without_ids_are_counted_by_their_names() -> None:
+    """Rows whose room was not found are those of the room that they name."""
+    invalid = result(1, Outcome.INVALID, "room_name_not_found", room_id="")
+    rows = [invalid._replace(room_name=name) for name in ("a", "b", "a", "")]
+    page = written(rows)
+    assert re.findall(r'data-text="([^"]*)" title="Show these rows">([^<]+)<', page) == [
+        ("#a", "#a"),
+        ("#b", "#b"),
+        ("", "no room"),
+    ]

@@ -1,6 +1,7 @@
 """The reports of a run: their columns and formats, and that they can be used as job files."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 
 from rolecall.files.input.ids import trim
 from rolecall.files.input.job import open_job
+from rolecall.files.output.csv_sanitiser import csv_writer
 from rolecall.files.output.report import (
     REPORT_COLUMNS,
     ReportFiles,
     belongs_in_retry_csv,
+    csv_cells,
     report_header,
+    usual_csv_line,
 )
 from rolecall.models import JobRow, Json, Outcome, Result, Row
 from rolecall.text import UNSAFE
@@ -52,6 +56,42 @@ def test_report_csv_byte_for_byte(tmp_path: Path) -> None:
         '2,r,u,failed,room_not_found,400,,"no ""room"", sorry",1,'
         "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,,\r\n"
         ",,u,invalid,,,,,0,,,,,,\r\n"
+    )
+
+
+PLAIN = st.sampled_from(["", "r", "GENERAL", "x" * 150, "y" * 151, "not_needed", "anna.b", "north-1"])
+"""Texts that need nothing, alone; two of them may be longer than a cell."""
+SPECIAL = st.sampled_from(["=1", "-1", ".", "a,b", 'a"b', "a;b", " a", "'a", "\u0661", "\u00e9", "a\r\nb", "a\n"])
+TEXTS = PLAIN | PLAIN | SPECIAL | st.text(max_size=4)
+
+
+@given(
+    texts=st.tuples(*[TEXTS] * 6),
+    message=st.sampled_from(["", "", "no room"]),
+    numbers=st.tuples(*[st.none() | st.sampled_from([0, 7, START, START + 999])] * 5),
+    extra=st.dictionaries(st.sampled_from(["x", "y"]), TEXTS | st.none() | st.booleans() | st.integers(-2, 2)),
+)
+def test_a_usual_row_is_written_as_any_other(
+    texts: tuple[str, ...], message: str, numbers: tuple[int | None, ...], extra: dict[str, Json]
+) -> None:
+    """The short way for a row that needs neither quotes nor a check writes what the long way writes, byte for byte."""
+    room, user, reason, evidence, room_name, username = texts
+    line, status, started, finished, took = numbers
+    row = Result(line, room, user, Outcome.REMOVED, reason, status, "", message, 1, started, finished, took, extra)
+    row = row._replace(evidence=evidence, room_name=room_name, username=username)
+    for columns in ([], ["x"], ["x", "y"]):
+        file = io.StringIO()
+        csv_writer(file).writerow(csv_cells(row, columns))
+        assert usual_csv_line(row, columns) in (None, file.getvalue())
+
+
+def test_most_rows_are_usual() -> None:
+    """A row with ids and names as Rocket.Chat has them takes the short way, also with further columns of the job."""
+    row = result("GENERAL", "aobEdbYhXfu5hkeqG", reason="not_needed", evidence="response", extra={"team": "north"})
+    row = row._replace(room_name="dev-team_2", username="anna.b")
+    assert usual_csv_line(row, ["team", "other"]) == (
+        "2,GENERAL,aobEdbYhXfu5hkeqG,removed,not_needed,200,,,1,"
+        "2026-03-01T09:30:00.250Z,2026-03-01T09:30:00.290Z,38,response,dev-team_2,anna.b,north,\r\n"
     )
 
 

@@ -318,7 +318,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def the_results_agree(self) -> None:
-        """Every row is as in the model, in its order; the counts are those of the results."""
+        """Every row is as in the model, in its order; the counts are those of a scan of all rows."""
         results = self.run(all_results(self.store))
         assert results == self.expected()
         counted: Counter[tuple[Outcome, str]] = Counter()

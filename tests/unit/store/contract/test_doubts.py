@@ -44,7 +44,15 @@ async def test_a_duplicate_brings_no_doubt(store: RunStore) -> None:
 
 
 async def test_a_preset_outcome_settles_no_doubt(store: RunStore) -> None:
-    """A row in doubt is not settled by a plan."""
+    """A row in doubt is not settled by a plan without evidence."""
     preset = PresetOutcome("R", "u2", Outcome.NOT_LEADER, "not_needed", "", 1)
     await import_job(store, [row(2)._replace(doubt=DOUBT)], preset=[preset])
     assert await reported(store) == [(2, Outcome.UNKNOWN, "answer_lost")]
+
+
+async def test_a_preset_outcome_with_evidence_settles_a_doubt(store: RunStore) -> None:
+    """A row in doubt that a plan shows as changed by another account is not due."""
+    preset = PresetOutcome("R", "u2", Outcome.NOT_LEADER, "removed_by_other", "", 1, "message")
+    await import_job(store, [row(2)._replace(doubt=DOUBT)], preset=[preset])
+    assert await reported(store) == [(2, Outcome.NOT_LEADER, "removed_by_other")]
+    assert await store.fetch_due(0, EVERY, retry_failed=False) == []

@@ -6,7 +6,7 @@ import pytest
 
 from rolecall.models import Outcome, Prior, PriorState, Result
 from rolecall.store.base import RunStore, StoreError
-from rolecall.store.records import Batch, Count, Intent
+from rolecall.store.records import Batch, Count, Intent, Pause, PauseKind
 from tests.unit.store.contract.backends import Backend
 from tests.unit.store.contract.jobs import (
     EVERY,
@@ -188,6 +188,16 @@ async def test_counts_follow_every_change(store: RunStore) -> None:
     await store.close_session("outage", 5)
     await store.reset_outcomes()
     assert await store.counts() == [(NOT_ATTEMPTED, "outage", 1)]
+
+
+async def test_a_batch_that_fails_changes_no_counts(store: RunStore) -> None:
+    """A batch is counted completely or not at all: a pause without a session undoes the outcomes before it."""
+    one, two = await import_lines(store, 2, 3)
+    await store.commit(outcomes(settled(one)))
+    before = await store.counts(), await store.evidence_counts()
+    with pytest.raises(StoreError):
+        await store.commit(outcomes(settled(two, FAILED))._replace(pauses=[Pause(PauseKind.WINDOW, 1, 2)]))
+    assert (await store.counts(), await store.evidence_counts()) == before
 
 
 async def test_settled_rows_are_counted_from_a_moment_on(store: RunStore) -> None:

@@ -1,4 +1,4 @@
-"""What is specific to SQLite files: a full disk, readers beside a run, stored group counts, the name in errors."""
+"""What is specific to SQLite files: a full disk, readers beside a run, counts without a scan, the name in errors."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import pytest
 from rolecall.models import Outcome, Row
 from rolecall.store.base import StoreError
 from rolecall.store.records import Count
+from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import import_rows
 from tests.unit.store.sqlite.conftest import Reopen
@@ -96,23 +97,26 @@ def test_a_value_that_sqlite_cannot_store_is_a_store_error(database: SqliteDatab
     assert len(database.sessions()) == 1
 
 
-def test_a_closed_session_keeps_its_counts(database: SqliteDatabase) -> None:
-    """The counts of a closed session are stored, and read again without counting rows; any change of rows ends that."""
+def test_counts_are_read_without_reading_rows(database: SqliteDatabase) -> None:
+    """Counts come from what each commit has counted: a change behind the store's back is in none of them."""
     import_rows(database, RUN, [row(1), row(2), row(3), bad(4)])
-    database.open_session("bulk.bot", 1)
     database.commit(outcomes(settled(1), settled(2)))
-    database.close_session("", 2)
-    stored = [Count(REMOVED, "", 2), Count(INVALID, "missing_room_id", 1), Count(NOT_ATTEMPTED, "", 1)]
     with sqlite3.connect(database.path) as behind:
-        behind.execute("UPDATE pair SET outcome = 'failed', reason = 'x' WHERE key = 1")
+        behind.execute("UPDATE pair SET outcome = 'failed', reason = 'x', evidence = 'call' WHERE key = 1")
     behind.close()
-    assert database.counts() == stored
-    database.set_meta(reported="yes")
-    assert database.counts() == stored
-    assert database.count_due(retry_failed=False) == (1, 1)
+    assert database.counts() == [
+        Count(REMOVED, "", 2), Count(INVALID, "missing_room_id", 1), Count(NOT_ATTEMPTED, "", 1),
+    ]  # fmt: skip
+    assert database.evidence_counts() == {(REMOVED, ""): 2}
+    assert database.count_due(retry_failed=False)[0] == 1
     database.commit(outcomes(settled(3)))
-    assert database.counts() == [Count(REMOVED, "", 2), Count(FAILED, "x", 1), Count(INVALID, "missing_room_id", 1)]
     assert database.count_due(retry_failed=False) == (0, 0)
+
+
+def test_the_rows_of_the_last_minute_are_counted_along_an_index(database: SqliteDatabase) -> None:
+    """The number of rows settled since a moment is read from the rows since that moment alone."""
+    ((*_, plan),) = sqlite3.connect(database.path).execute(f"EXPLAIN QUERY PLAN {sql.COUNT_SETTLED}", (1,))
+    assert "INDEX pair_by_end (finished_at>?)" in plan
 
 
 @pytest.mark.parametrize("are_stored", [True, False])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.store.base import InvalidStoreError, StoreError
-from rolecall.store.sqlite import sql
+from rolecall.store.sqlite import schema
 from rolecall.store.sqlite.database import SqliteDatabase
 from tests.support.store import import_rows
 from tests.unit.store.sqlite.conftest import Reopen
@@ -66,8 +66,8 @@ UNUSABLE: dict[str, Callable[[Path], object]] = {
     "database of another program": foreign,
     "another application": with_header("application_id", 0x12345678),
     "no application": with_header("application_id", 0),
-    "a newer version": with_header("user_version", sql.SCHEMA_VERSION + 1),
-    "an older version": with_header("user_version", sql.SCHEMA_VERSION - 1),
+    "a newer version": with_header("user_version", schema.SCHEMA_VERSION + 1),
+    "an older version": with_header("user_version", schema.SCHEMA_VERSION - 1),
     "cut off": truncated,
     "scribbled over": scribbled,
 }
@@ -85,7 +85,7 @@ def test_any_other_file_is_refused_and_not_changed(path: Path, make: Callable[[P
     assert everything(path.parent) == before
 
 
-@pytest.mark.parametrize("make", [foreign, with_header("user_version", sql.SCHEMA_VERSION + 1)])
+@pytest.mark.parametrize("make", [foreign, with_header("user_version", schema.SCHEMA_VERSION + 1)])
 def test_a_foreign_database_after_a_crash_is_not_changed(path: Path, make: Callable[[Path], object]) -> None:
     """A refused database keeps its write-ahead log too: its own program recovers from it."""
     inside = path.with_name("running.sqlite")

@@ -15,7 +15,7 @@ import pytest
 from rolecall.file_access import OpenDirectory
 from rolecall.store.base import InvalidStoreError, LockWait, StoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import RunLock, is_locked
-from rolecall.store.sqlite import connection, sql, store_file
+from rolecall.store.sqlite import connection, schema, store_file
 from rolecall.store.sqlite.database import SqliteDatabase
 from rolecall.store.sqlite.store import FILE_NAME
 from rolecall.store.sqlite.store_file import FIRST_RELEASE, format_reason
@@ -219,8 +219,8 @@ def test_what_is_left_of_a_deleted_store_is_not_added_to_a_new_one(folder: Path)
 
 def test_every_store_version_has_its_release() -> None:
     """The version of the store that this version writes has a release that can finish it."""
-    assert sql.SCHEMA_VERSION in FIRST_RELEASE
-    assert max(FIRST_RELEASE) == sql.SCHEMA_VERSION
+    assert schema.SCHEMA_VERSION in FIRST_RELEASE
+    assert max(FIRST_RELEASE) == schema.SCHEMA_VERSION
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", release) for release in FIRST_RELEASE.values())
 
 
@@ -235,7 +235,7 @@ def test_a_store_of_another_form_names_who_can_finish_it(
     SqliteDatabase(folder / FILE_NAME).close()
     with closing(sqlite3.connect(folder / FILE_NAME)) as database:
         database.execute(f"PRAGMA user_version = {version}")
-    monkeypatch.setattr(sql, "SCHEMA_VERSION", 6)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 6)
     monkeypatch.setattr(store_file, "FIRST_RELEASE", {4: "0.1.0", 5: "0.7.2", 6: "0.9.0"})
     with pytest.raises(InvalidStoreError, match=f"was written by {writer} .*finish the run with that version"):
         SqliteDatabase(folder / FILE_NAME)

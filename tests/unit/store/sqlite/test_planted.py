@@ -90,7 +90,7 @@ def test_an_active_run_of_another_user_is_read_without_a_change(path: Path) -> N
             assert snapshot.identity() == RUN
             assert sum(count.rows for count in snapshot.counts()) == 2
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
-                snapshot._db.execute(sql.CLEAR_GROUP_COUNTS)
+                snapshot._db.execute(sql.CLEAR_GROUPS)
         after = {file.name: (file.read_bytes(), file.stat().st_uid) for file in path.parent.iterdir()}
         assert {name: after[name] for name in before} == before
 

@@ -114,6 +114,7 @@ def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequ
     """Read the list and put the request together. Raises RolecallError."""
     from rolecall.app.find_roles import require_words
     from rolecall.app.offboarding import OffboardRequest
+    from rolecall.cli.exit_codes import exit_code_of_run
     from rolecall.files.input.id_list import USER_COLUMNS, read_id_list
 
     return OffboardRequest(
@@ -128,6 +129,7 @@ def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequ
         options["keep_days"],
         options["csv_style"],
         options["ignore_missing"],
+        exit_code_of_run,
     )
 
 

@@ -65,15 +65,15 @@ def run(source: JobSource, out: Path | None, **options: Any) -> int:
     ROCKETCHAT_AUTH_TOKEN (or ROCKETCHAT_AUTH_TOKEN_FILE) come from the environment, a .env or rolecall.toml. Every
     option is also a variable, such as ROLECALL_RATE.
     """
-    from rolecall.app.check_job import CheckRequest
-    from rolecall.cli.commands.check import run_check
-
     own = RunOptions(**{name: options.pop(name) for name in RunOptions._fields})
     if own.plan is not None and (own.dry_run or options["retry_failed"]):
         raise click.UsageError("--plan does only what was planned: leave out --dry-run and --retry-failed")
     if own.new and (own.dry_run or out is not None):
         raise click.UsageError("--new starts a run in a directory of its own: leave out --out and --dry-run")
     if own.dry_run:
+        from rolecall.app.check_job import CheckRequest
+        from rolecall.cli.commands.check import run_check
+
         drop_reporting(options)
         return run_check(
             source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from rolecall.cli.terminal import early_interrupt
 from rolecall.cli.terminal.early_interrupt import SIGNALS
@@ -68,7 +68,7 @@ def flush_std_streams() -> None:
 def print_result(line: str) -> None:
     """Print one line of a result on stdout. Raises OSError if it cannot be written; a closed pipe is ignored."""
     with suppress(BrokenPipeError, ValueError):
-        print(sanitise(line), flush=True)  # noqa: T201 - this is the place that prints
+        print(_for_terminal(sanitise(line), sys.stdout), flush=True)  # noqa: T201 - this is the place that prints
 
 
 def print_json(document: Json) -> None:
@@ -106,7 +106,19 @@ def print_error(line: str, exit_code: int, command: str = "rolecall") -> None:
 
 def _print_line(line: str) -> None:
     with suppress(OSError, ValueError):  # without a reader the run continues
-        print(sanitise(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+        text = sanitise(line) if _json_lines[0] else _for_terminal(sanitise(line), sys.stderr)
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+
+
+def _for_terminal(line: str, stream: TextIO) -> str:
+    """Return a line as it goes to a stream: on a terminal it is broken between words."""
+    if not stream.isatty():
+        return line
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    return wrap_words(line, width or MIN_TERMINAL_WIDTH)
 
 
 def _as_event(event: str, level: str, detail: str, **values: object) -> str:

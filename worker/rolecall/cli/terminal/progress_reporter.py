@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, TextIO
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import (
@@ -25,15 +25,18 @@ from rolecall.app.observer import (
     StoreLocked,
     UnreadableRuns,
 )
-from rolecall.app.removal_guard import format_removals
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.display.log_setup import LogForm, open_logs
-from rolecall.display.progress_view import LiveDisplay, can_draw
 from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
 from rolecall.text import format_duration, format_room, plural, rfc3339
+
+if TYPE_CHECKING:  # slow to import, and needed only after the preflight
+    from structlog.typing import FilteringBoundLogger
+
+    from rolecall.display.log_setup import LogForm
+    from rolecall.display.progress_view import LiveDisplay
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -50,9 +53,18 @@ class ProgressReporter:
         """Draw on a terminal that can; not among JSON lines, which are for programs."""
         drawable = can_draw(sys.stderr, environ)
         self.mode = mode
-        self.screen = LiveDisplay(sys.stderr) if drawable and not mode.quiet and not mode.json_lines else None
+        self._draws = drawable and not mode.quiet and not mode.json_lines
         self._assume_yes = assume_yes
         self._log: FilteringBoundLogger | None = None
+
+    @cached_property
+    def screen(self) -> "LiveDisplay | None":
+        """Return the live display; None where nothing is drawn."""
+        if not self._draws:
+            return None
+        from rolecall.display.progress_view import LiveDisplay
+
+        return LiveDisplay(sys.stderr)
 
     def waiting(self, seconds: float) -> None:
         """Print that the first call is rate limited."""
@@ -72,14 +84,18 @@ class ProgressReporter:
             raise OperatorError("There is no terminal to confirm on, and nothing was sent; --yes sends without it.")
         return answer
 
-    def open_log(self, path: Target | None, *, hide: str) -> FilteringBoundLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> "FilteringBoundLogger":
         """Return the logger of a session, with the name of the run; `path` and `hide` as in `open_logs`."""
+        from rolecall.display.log_setup import open_logs
+
         terminal = None if self.mode.quiet else self.screen or sys.stderr
         log = open_logs(terminal, path, hide=hide, form=self._log_form())
         self._log = log if path is None else log.bind(run=_path_of(path).parent.name)
         return self._log
 
-    def _log_form(self) -> LogForm:
+    def _log_form(self) -> "LogForm":
+        from rolecall.display.log_setup import LogForm
+
         if self.mode.json_lines:
             return LogForm.JSON
         return LogForm.LINES if self.screen is None else LogForm.SCREEN
@@ -136,6 +152,11 @@ def _path_of(target: Target) -> Path:
     return target if isinstance(target, Path) else target.path
 
 
+def can_draw(file: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether progress can be drawn: on a terminal that can move its cursor."""
+    return file.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
 def fields(progress: Progress) -> dict[str, object]:
     """Return the values of a `progress` event, without those that are not known."""
     values: dict[str, object] = {"done": progress.done, "total": progress.total}
@@ -157,6 +178,8 @@ def format_question(preview: RunPreview | OffboardPreview) -> str:
     """Format the question before the first row is sent."""
     if isinstance(preview, OffboardPreview):
         return _format_offboard_question(preview)
+    from rolecall.app.removal_guard import format_removals
+
     operation = preview.operation
     verb = "Add" if operation.adds else "Remove"
     question = f"{verb} {_format_rows(preview)} at {preview.workspace} as {preview.account}"
@@ -169,6 +192,8 @@ def format_question(preview: RunPreview | OffboardPreview) -> str:
 
 
 def _format_offboard_question(preview: OffboardPreview) -> str:
+    from rolecall.app.removal_guard import format_removals
+
     first = preview.runs[0]
     what = ", ".join(map(_format_rows, preview.runs))
     figures = "; ".join(

@@ -64,7 +64,8 @@ def _sentences(result: VerifyResult) -> Iterator[str]:
     for row in result.first:
         pair, outcome = row.pair, row.pair.outcome or Outcome.UNKNOWN
         where = "no longer in the job" if pair.line is None else f"line {pair.line}"
-        room, user = format_room(pair.room_id, pair.room_name), format_user(pair.user_id, pair.username)
+        room = _beside_id(format_room("", pair.room_name), pair.room_id)
+        user = _beside_id(format_user("", pair.username), pair.user_id)
         yield f"{where}, {user} in {room}: reported {outcome}, but {_read_back(result, row)}"
     if result.listed > len(result.first):
         yield f"... and {result.listed - len(result.first):,} more"
@@ -76,6 +77,10 @@ def _sentences(result: VerifyResult) -> Iterator[str]:
         yield f"There is an undo of this run: {result.undo}"
     if result.listed and complete:
         yield f"Rows to look at: {result.rows_file}"
+
+
+def _beside_id(name: str, subject_id: str) -> str:
+    return f"{name} ({subject_id})" if name else subject_id
 
 
 def _read_back(result: VerifyResult, row: VerifiedRow) -> str:

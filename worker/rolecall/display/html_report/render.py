@@ -4,11 +4,12 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import resources
 from typing import NamedTuple, TextIO
 
 import orjson
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from rolecall.display.html_report.report_model import SessionSpan, build_report_model
@@ -67,9 +68,8 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
         sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run, context.reason)
     )
     context = context._replace(workspace=workspace, operation=operation, run=run, reason=reason)
-    templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _asset("page.js")
-    file.write(_head(templates, context, script))
+    file.write(_head(context, script))
     file.write('\n<script type="application/json" id="rows">')
     stats, rows = RunStats(), RowWriter(file)
     all_rows = context.rows <= max_rows
@@ -88,7 +88,7 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
     rows.close()
     words = {"outcomes": [outcome.value for outcome in Outcome], "reasons": list(rows.reasons)}
     file.write(f'</script>\n<script type="application/json" id="words">{script_json(words)}</script>\n')
-    body = templates.from_string(_asset("body.html")).generate(
+    body = _template("body.html").generate(
         context=context,
         model=build_report_model(context.spans, context.hints, stats, context.waits),
         links=["retry.csv", *context.links] if retries else context.links,
@@ -102,15 +102,26 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
     file.write("\n")
 
 
-def _head(templates: Environment, context: ReportContext, script: str) -> str:
+def prepare() -> None:
+    """Compile the templates, so that the end of a run does not wait for it."""
+    for name in ("head.html", "body.html"):
+        _template(name)
+
+
+@cache
+def _template(name: str) -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset(name))
+
+
+def _head(context: ReportContext, script: str) -> str:
     """Return the head of the page; its Content-Security-Policy allows only the page's own style and script."""
     style = _asset("page.css") + _outcome_colours()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    head = templates.from_string(_asset("head.html"))
-    return head.render(context=context, policy=policy, style=Markup(style))  # noqa: S704 - a file of this package
+    return _template("head.html").render(context=context, policy=policy, style=Markup(style))  # noqa: S704 - a file of this package
 
 
 def _outcome_colours() -> str:
@@ -144,28 +155,31 @@ class RowWriter:
     def write(self, result: Result) -> None:
         """Write one row."""
         reason = self.reasons.setdefault(result.reason, len(self.reasons))
-        message = result.message or result.error_type
-        cells = (
-            result.line,
-            sanitise(result.room_id, limit=MAX_ID_LENGTH),
-            sanitise(result.user_id, limit=MAX_ID_LENGTH),
-            self._outcomes[result.outcome],
-            reason,
-            result.http_status,
-            result.attempts,
-            result.finished_at,
-            result.duration_ms,
-            sanitise(message, limit=MAX_MESSAGE_LENGTH) if message else "",
-            result.evidence,
-            sanitise(format_room("", result.room_name), limit=MAX_ID_LENGTH),
-            sanitise(format_user("", result.username), limit=MAX_ID_LENGTH),
-        )
-        self._file.write((",\n" if self.rows else "[\n") + script_json(cells))
+        self._file.write((",\n" if self.rows else "[\n") + row_json(result, self._outcomes[result.outcome], reason))
         self.rows += 1
 
     def close(self) -> None:
         """Write the end of the array."""
         self._file.write("\n]" if self.rows else "[]")
+
+
+def row_json(result: Result, outcome: int, reason: int) -> str:
+    """Return one row of the table; `outcome` and `reason` are the numbers that stand for them."""
+    message = result.message or result.error_type
+    ids = result.room_id + result.user_id
+    if not message and ids.isalnum() and ids.isascii() and len(ids) <= MAX_ID_LENGTH:  # as most: nothing to sanitise
+        room, user, message = result.room_id, result.user_id, ""
+    else:
+        room, user = (sanitise(text, limit=MAX_ID_LENGTH) for text in (result.room_id, result.user_id))
+        message = sanitise(message, limit=MAX_MESSAGE_LENGTH)
+    room_name = sanitise(format_room("", result.room_name), limit=MAX_ID_LENGTH)
+    username = sanitise(format_user("", result.username), limit=MAX_ID_LENGTH)
+    return script_json(
+        (
+            result.line, room, user, outcome, reason, result.http_status, result.attempts, result.finished_at,
+            result.duration_ms, message, result.evidence, room_name, username,
+        )
+    )  # fmt: skip
 
 
 def script_json(value: object) -> str:

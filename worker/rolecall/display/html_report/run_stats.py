@@ -16,6 +16,8 @@ MAX_ROOMS = 10_000
 """Rooms that are counted one by one; the rows of further rooms are counted together."""
 PLAIN_REASONS = frozenset({"", "not_needed"})
 """Reasons that need no explanation for each row."""
+_INFERRED = Evidence.INFERRED.value
+"""A name of its own: looking up the member of an enumeration takes longer than all the rest of a row's check."""
 MAX_EXACT_MS = 1_000
 """Durations below this are counted exactly; longer ones keep three digits."""
 
@@ -33,8 +35,12 @@ class TimeBins:
 
     def add(self, time: int, amount: int = 1) -> None:
         """Add an amount at one moment."""
-        self.at[int(time // self.width)] += amount
-        self._limit()
+        number = int(time // self.width)
+        if number in self.at:
+            self.at[number] += amount
+        else:
+            self.at[number] = amount
+            self._limit()
 
     def add_interval(self, begin: int, end: int) -> None:
         """Add the milliseconds of an interval, each to the bin that it is in."""
@@ -90,7 +96,8 @@ class RunStats:
         """When the last call was answered, in milliseconds since the epoch."""
         self.other_room_rows = 0
         """Rows that were not done in rooms beyond the first `MAX_ROOMS`."""
-        self._rooms: dict[str, Counter[str]] = {}
+        self._rooms: dict[tuple[str, str], Counter[str]] = {}
+        """By the id of the room; by its name where it has no id."""
         self._room_names: dict[str, str] = {}
 
     def add(self, result: Result) -> None:
@@ -110,18 +117,21 @@ class RunStats:
             self.not_done.add(finished_at)
         self.durations[round_duration(duration)] += 1
         started_at = finished_at - duration
-        self.first = started_at if self.first is None else min(self.first, started_at)
-        self.last = finished_at if self.last is None else max(self.last, finished_at)
+        if self.first is None or started_at < self.first:
+            self.first = started_at
+        if self.last is None or finished_at > self.last:
+            self.last = finished_at
 
     def _add_to_room(self, result: Result) -> None:
-        room = self._rooms.get(result.room_id)
+        key = (result.room_id, "" if result.room_id else result.room_name)
+        room = self._rooms.get(key)
         if room is None:
             if len(self._rooms) >= MAX_ROOMS:
                 self.other_room_rows += 1
                 return
-            room = self._rooms[result.room_id] = Counter()
+            room = self._rooms[key] = Counter()
         room[result.reason] += 1
-        if result.room_name:
+        if result.room_id and result.room_name:
             self._room_names[result.room_id] = result.room_name
 
     @property
@@ -140,22 +150,24 @@ class RunStats:
     def worst_rooms(self, count: int) -> list[RoomProblems]:
         """Return the rooms with the most rows that were not done; equal ones in the order of the job."""
         rooms = [
-            RoomProblems(room_id, reasons.total(), reasons.most_common(), self._room_names.get(room_id, ""))
-            for room_id, reasons in self._rooms.items()
+            RoomProblems(room_id, reasons.total(), reasons.most_common(), name or self._room_names.get(room_id, ""))
+            for (room_id, name), reasons in self._rooms.items()
         ]
         return sorted(rooms, key=lambda room: -room.rows)[:count]
 
 
 def needs_no_attention(result: Result) -> bool:
     """Return whether a row is done and there is nothing to report about it."""
-    if OUTCOMES[result.outcome].needs_attention or result.evidence == Evidence.INFERRED:
+    if OUTCOMES[result.outcome].needs_attention or result.evidence == _INFERRED:
         return False
     return result.reason in PLAIN_REASONS or result.outcome is Outcome.DUPLICATE
 
 
 def round_duration(duration: int) -> int:
     """Round a duration down to three digits, so that few different ones are counted."""
-    unit = 1
+    if duration < MAX_EXACT_MS:
+        return duration
+    unit = 10
     while duration // unit >= MAX_EXACT_MS:
         unit *= 10
     return duration // unit * unit

@@ -18,7 +18,6 @@ from rolecall.engine.settlement import (
     do_roles_prove,
     find_change,
     is_as_wanted,
-    may_have_changed_it,
     outcome_of,
     reason_of,
     settle,
@@ -76,7 +75,7 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
     """
     prior = doubt.prior._replace(username=doubt.prior.username or later.reading.prior.username)
     state, is_known = later.reading.prior.state, can_change(prior.state, operation)
-    change = find_change(later.messages, prior, operation)
+    change = find_change(later.messages, prior, operation, later.reading.prior.username)
     if state is PriorState.UNKNOWN:
         return None
     if is_as_wanted(state, operation):
@@ -85,9 +84,10 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
-    if may_have_changed_it(later.messages, prior, operation):
+    if not is_known and change in (Messages.OURS, Messages.UNSURE):
         return None  # a call was carried out: it took a role that was given back since, or there was none
-    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, Evidence.ROLES if is_known else Evidence.INFERRED)
+    evidence = Evidence.ROLES if is_known and change is not Messages.UNSURE else Evidence.INFERRED
+    return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, evidence)
 
 
 def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operation) -> SettledDoubt | None:
@@ -101,7 +101,7 @@ def settle_before_sending(doubt: Doubt, later: LaterReading, operation: Operatio
         return None
     prior = doubt.prior._replace(username=doubt.prior.username or later.reading.prior.username)
     state = later.reading.prior.state
-    change = find_change(later.messages, prior, operation)
+    change = find_change(later.messages, prior, operation, later.reading.prior.username)
     if is_as_wanted(state, operation):
         proves = later.reading.is_sure and do_roles_prove(doubt.attempted_at, later.read_at)
         settlement = settle(Case(True, True, Ending.AS_WANTED, change, roles_prove=proves))

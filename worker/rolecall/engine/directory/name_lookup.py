@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from rolecall.engine.directory.lookups import is_hidden_group, username_spellings
+from rolecall.engine.directory.lookups import is_hidden_group, may_be_name, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind
 from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
@@ -80,9 +80,29 @@ class NameLookup:
         """Find a user by username, or by the id that a column of names may have too."""
         for name in username_spellings(key.name):
             user = await self._read_user(key, name)
-            if user is not None and (user.user_id == key.name or user.username.lower() == name.lower()):
+            if user is not None and user.username.lower() == name.lower():
                 return FoundName(key, user.user_id, user.username)
+            if user is not None and user.user_id == key.name:
+                return await self._find_user_behind_id(key, user)
         return _not_found(key, USER_NAME_NOT_FOUND, f"There is no user {format_user('', key.name)}.")
+
+    async def _find_user_behind_id(self, key: NameKey, with_id: UserInfo) -> FoundName:
+        """Return the user whose username is the id of another user, else the one with that id.
+
+        The server looks among the ids first. Only an id depends on upper and lower case, so the username is found in
+        the other case.
+        """
+        swapped = key.name.swapcase()
+        if swapped == key.name and may_be_name(key.name):
+            shown = format_user(with_id.user_id, with_id.username)
+            message = (
+                f"{key.name} is the id of {shown}, and perhaps a username. Write it in a column userId if it is the id."
+            )
+            return _not_found(key, USER_NAME_NOT_FOUND, message)
+        named = await self._read_user(key, swapped) if swapped != key.name else None
+        is_other = named is not None and named.username.lower() == key.name.lower()
+        user = named if named is not None and is_other else with_id
+        return FoundName(key, user.user_id, user.username)
 
     async def _read_user(self, key: NameKey, name: str) -> UserInfo | None:
         read = await self._reads.read(USER_INFO, username=name)

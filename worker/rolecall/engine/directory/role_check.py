@@ -186,7 +186,8 @@ class RoleCheck:
         for pair, doubt in doubts.items():
             later = LaterReading(states[pair], messages.get(pair.room_id, ()), now)
             if (settled := settle_before_sending(doubt, later, self._operation)) is not None:
-                predicted[pair] = Prediction(settled.outcome, settled.reason)
+                is_done = settled.outcome is self._operation.done
+                predicted[pair] = Prediction(self._operation.predicted if is_done else settled.outcome, settled.reason)
         return predicted
 
     async def _write(self, predicted: Iterable[tuple[Pair, RoleReading, Prediction]]) -> None:

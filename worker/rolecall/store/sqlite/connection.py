@@ -23,7 +23,7 @@ from rolecall.store.base import (
     StoreLoss,
     StoreLostError,
 )
-from rolecall.store.sqlite import sql
+from rolecall.store.sqlite import schema, sql
 from rolecall.store.sqlite.store_file import (
     JOURNAL,
     WAL,
@@ -50,8 +50,6 @@ class SqliteConnection:
         self.path = path
         self.db = db
         """Executes statements, within `errors` or `transaction`."""
-        self.has_group_counts = True
-        """False once it is known that no group counts are stored."""
         self._lock_wait = lock_wait
         self._placement: StorePlacement | None = None
         """Where the files are; None where the directory is not open as long as the connection."""
@@ -112,34 +110,31 @@ class SqliteConnection:
             raise StoreError(f"The run store {self.path} failed: {error}.") from None
 
     @contextmanager
-    def transaction(self, *, changes_rows: bool = True) -> Iterator[None]:
-        """Apply a change completely or not at all; stored group counts are deleted with a change of rows."""
+    def transaction(self) -> Iterator[None]:
+        """Apply a change completely or not at all."""
         with self.errors():
-            self.begin(changes_rows=changes_rows)
+            self.begin()
             try:
                 yield
-                self.commit(changes_rows=changes_rows)
+                self.commit()
             finally:
                 self._rollback()
 
-    def begin(self, *, changes_rows: bool = True) -> None:
+    def begin(self) -> None:
         """Begin a transaction; `commit` or `abort` must follow. Raises sqlite3.Error."""
         self._wait_to_begin()
-        try:
-            if changes_rows and self.has_group_counts:
-                self.db.execute(sql.CLEAR_GROUP_COUNTS)
-        except BaseException:
-            self._rollback()
-            raise
 
-    def commit(self, *, changes_rows: bool = True) -> None:
+    def count_groups(self) -> None:
+        """Count the rows again, within a transaction that has changed any number of them. Raises sqlite3.Error."""
+        self.db.execute(sql.CLEAR_GROUPS)
+        self.db.execute(sql.COUNT_GROUPS)
+
+    def commit(self) -> None:
         """Commit the transaction that has begun. Raises sqlite3.Error.
 
         Raises StoreLostError where the files are not any more where the next command looks for them.
         """
         self.db.execute("COMMIT")
-        if changes_rows:
-            self.has_group_counts = False
         if self._placement is None:
             return
         try:
@@ -222,7 +217,7 @@ def _prepare(database: sqlite3.Connection, path: Path, placement: StorePlacement
             placement.record_opened(with_helpers=False)
         _require_schema(database, path)
         if placement is None:
-            database.executescript(sql.SNAPSHOT)
+            database.executescript(schema.SNAPSHOT)
         else:
             _apply_settings(database, path, placement)
     except sqlite3.Error as error:
@@ -238,7 +233,7 @@ def _apply_settings(database: sqlite3.Connection, path: Path, placement: StorePl
     """Apply the settings of a run. Raises InvalidStoreError, also for a file system without shared memory."""
     if _journal_mode(database) == "wal":
         placement.record_opened(with_helpers=True)  # before anything is written
-    database.executescript(sql.SETTINGS)
+    database.executescript(schema.SETTINGS)
     if _journal_mode(database) != "wal":
         raise InvalidStoreError(f"{path}: {unfit_file_system(path, 'shared memory')}.", Advice.OTHER_DIRECTORY)
     database.execute("SELECT count(*) FROM meta").fetchone()  # opens the helper files
@@ -263,7 +258,7 @@ def _require_schema(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA trusted_schema = OFF")
     entries = _read_schema(db)
     with closing(sqlite3.connect(":memory:")) as empty:
-        empty.executescript(sql.SCHEMA)
+        empty.executescript(schema.SCHEMA)
         required = _read_schema(empty)
         empty.execute(sql.INDEX_BY_USER)
         allowed = _read_schema(empty)
@@ -289,7 +284,7 @@ def _create(file: DirectoryFile) -> None:
         database = _connect(new.path, "mode=rw")
         try:
             StorePlacement(new).record_opened(with_helpers=False)
-            database.executescript(f"BEGIN; {sql.SCHEMA} COMMIT;")
+            database.executescript(f"BEGIN; {schema.SCHEMA} COMMIT;")
         finally:
             database.close()
         new.rename(file.name)

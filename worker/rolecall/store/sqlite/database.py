@@ -1,7 +1,8 @@
 """The statements on one store file, as methods, synchronously. One thread at a time may call them."""
 
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -82,7 +83,7 @@ class SqliteDatabase:
 
     def delete_names(self) -> None:
         """Delete what was found by names."""
-        with self._transaction(changes_rows=False):
+        with self._transaction():
             self._db.execute(sql.DELETE_NAMES)
 
     def fetch_due(self, after: int, count: int, *, retry_failed: bool) -> list[tuple[int, DueRow]]:
@@ -107,7 +108,7 @@ class SqliteDatabase:
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""
-        with self._transaction(changes_rows=False):
+        with self._transaction():
             self._db.execute(sql.INDEX_BY_USER)
 
     def count_due(self, *, retry_failed: bool) -> tuple[int, int]:
@@ -163,15 +164,18 @@ class SqliteDatabase:
         """Delete the pairs that the present job file no longer has, with their outcomes."""
         with self._transaction():
             self._db.execute(sql.DELETE_REMOVED)
+            self._connection.count_groups()
 
     def reset_outcomes(self) -> None:
         """Delete the outcomes and doubts of all pairs."""
         with self._transaction():
             self._db.execute(sql.RESET_OUTCOMES)
+            self._connection.count_groups()
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable: a power cut after the return loses nothing of it."""
-        with self._transaction():
+        keys = [entry.key for part in (batch.outcomes, batch.rollbacks, batch.intents) for entry in part]
+        with self._transaction(), self._shifted_groups(keys):
             for statement, part in (
                 (sql.WRITE_OUTCOME, batch.outcomes),
                 (sql.ROLLBACK_INTENT, batch.rollbacks),
@@ -183,6 +187,18 @@ class SqliteDatabase:
             for pause in batch.pauses:
                 self._db.execute(sql.END_PAUSE if isinstance(pause, PauseEnd) else sql.START_PAUSE, pause)
 
+    @contextmanager
+    def _shifted_groups(self, keys: Sequence[int]) -> Iterator[None]:
+        """Count the pairs with these keys in the groups to which the change makes them belong."""
+        if not keys:
+            yield
+            return
+        text = json_text(keys)
+        self._db.execute(sql.SHIFT_GROUPS, {"keys": text, "sign": -1})
+        yield
+        self._db.execute(sql.SHIFT_GROUPS, {"keys": text, "sign": 1})
+        self._db.execute(sql.DELETE_EMPTY_GROUPS)
+
     def open_session(self, account: str, at: int) -> None:
         """Record that the command has started."""
         with self._transaction():
@@ -193,8 +209,6 @@ class SqliteDatabase:
         with self._transaction():
             self._db.execute(sql.CLOSE_SESSION, (stop, at))
             self._db.execute(sql.END_PAUSES, (at,))
-            self._db.execute(sql.SAVE_GROUP_COUNTS)
-        self._connection.has_group_counts = True
 
     def sessions(self) -> list[Session]:
         """Return the sessions of this run, the first one first."""
@@ -233,15 +247,13 @@ class SqliteDatabase:
         rows: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
             for group in self._groups():
-                rows[reported_outcome(group.outcome, group.reason, group.in_doubt, stop)] += group.rows
+                rows[reported_outcome(group.outcome or None, group.reason, group.in_doubt, stop)] += group.rows
         order = list(Outcome)
         counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
         return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
 
     def _groups(self) -> list[Group]:
-        """Return the rows in groups: the stored counts, where nothing has changed since a session closed."""
-        stored = self._db.execute(sql.GROUP_COUNTS).fetchall()
-        return [Group(*group) for group in stored or self._db.execute(sql.GROUPS)]
+        return [Group(*group) for group in self._db.execute(sql.GROUPS)]
 
     def _last_stop(self) -> str:
         sessions = self.sessions()
@@ -252,8 +264,8 @@ class SqliteDatabase:
         counts: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
             for group in self._groups():
-                if group.evidence is not None and group.outcome is not None:
-                    counts[Outcome(group.outcome), group.evidence] += group.rows
+                if group.recorded is not None and group.part != "unsent":
+                    counts[group.recorded, group.evidence] += group.rows
         return counts
 
     def count_settled(self, since: int) -> int:
@@ -263,7 +275,7 @@ class SqliteDatabase:
 
     def set_meta(self, **values: str) -> None:
         """Store facts about the run by name."""
-        with self._transaction(changes_rows=False):
+        with self._transaction():
             self._db.executemany(sql.SET_META, values.items())
 
     def get_meta(self) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ class JobImport:
             self._db.executemany(sql.PRESET_OUTCOME, preset)
             columns = json_text(list(self._columns))
             self._db.executemany(sql.SET_META, {**identity._asdict(), **meta, "extra_columns": columns}.items())
+            self._connection.count_groups()
             self._connection.commit()
 
     @contextmanager

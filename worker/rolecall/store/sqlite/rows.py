@@ -2,37 +2,49 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
-from rolecall.models import UNKNOWN_PRIOR, DueRow, Json, Outcome, Prior, PriorState, Result, RowDoubt, is_due
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, Result, RowDoubt, is_due
 from rolecall.store.records import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
+# A report converts each row: members by their words and tuples by `tuple.__new__` take half the time of the classes.
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_PRIOR_STATES = {state.value: state for state in PriorState}
+_result_from_values: Callable[[tuple[Any, ...]], Result] = partial(tuple.__new__, Result)
+_prior_from_values: Callable[[tuple[Any, ...]], Prior] = partial(tuple.__new__, Prior)
+
 
 class Group(NamedTuple):
-    """Rows with the same recorded outcome, reason, doubt and evidence."""
+    """The number of rows of one part of the store with the same recorded outcome, reason, doubt and evidence."""
 
-    outcome: str | None
-    reason: str | None
+    part: str
+    """`job`, `removed` (pairs that only an earlier version of the job file has) or `unsent` (rows never sent)."""
+    outcome: str
+    """Empty for rows without an outcome."""
+    reason: str
     in_doubt: int
-    in_job: int
-    evidence: str | None
-    """None for rows that are never sent; empty for pairs without evidence."""
+    evidence: str
     rows: int
+
+    @property
+    def recorded(self) -> Outcome | None:
+        """Return the recorded outcome."""
+        return Outcome(self.outcome) if self.outcome else None
 
     def is_due(self, *, retry_failed: bool) -> bool:
         """Return whether these rows are due, as the statement DUE selects them."""
-        outcome = None if self.outcome is None else Outcome(self.outcome)
-        return bool(self.in_job) and is_due(outcome, retry_failed=retry_failed)
+        return self.part == "job" and is_due(self.recorded, retry_failed=retry_failed)
 
     @property
     def is_removed_in_doubt(self) -> bool:
         """Whether these rows are in doubt, and the present job file no longer has them."""
-        return not self.in_job and (self.outcome == Outcome.UNKNOWN or bool(self.in_doubt))
+        return self.part == "removed" and (self.recorded is Outcome.UNKNOWN or bool(self.in_doubt))
 
 
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
@@ -51,17 +63,22 @@ def to_pair(row: tuple[Any, ...]) -> Pair:
 
 def to_result(row: tuple[Any, ...], stop: str) -> Result:
     """Return the row of the report; `stop` is the stop reason of the latest session."""
-    _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, *rest = row
-    extra, in_doubt, evidence, state, read_at, username, accounts, attempted_at, room_name, user_name = rest
-    reported, why = reported_outcome(outcome, reason, in_doubt, stop)
+    (
+        _, line, room, user, outcome, reason, status, error_type, message, attempts, started, finished, took, extra,
+        in_doubt, evidence, state, read_at, username, accounts, attempted_at, room_name, user_name,
+    ) = row  # fmt: skip
     if outcome is None:  # what an earlier session recorded does not describe the row any more
         status = error_type = message = finished = took = evidence = None
-    words = (error_type or "", message or "")
-    further: dict[str, Json] = orjson.loads(extra) if extra else {}
-    return Result(
-        line, room, user, reported, why, status, *words, attempts, started, finished, took, further,
-        evidence or "", to_prior(state, read_at, username, accounts), attempted_at,
-        room_name or "", username or user_name or "",
+        reported, why = reported_outcome(None, reason, in_doubt, stop)
+    else:
+        reported, why = _OUTCOMES.get(outcome) or Outcome(outcome), reason or ""
+    prior = UNKNOWN_PRIOR if state is None else to_prior(state, read_at, username, accounts)
+    return _result_from_values(
+        (
+            line, room, user, reported, why, status, error_type or "", message or "", attempts, started, finished, took,
+            orjson.loads(extra) if extra else {}, evidence or "", prior, attempted_at,
+            room_name or "", username or user_name or "",
+        )
     )  # fmt: skip
 
 
@@ -79,7 +96,8 @@ def to_prior(state: str | None, read_at: int | None, username: str | None, accou
     """Return a prior state from its columns."""
     if state is None:
         return UNKNOWN_PRIOR
-    return Prior(PriorState(state), read_at, username or "", tuple((accounts or "").split()))
+    known = _PRIOR_STATES.get(state) or PriorState(state)
+    return _prior_from_values((known, read_at, username or "", tuple(accounts.split()) if accounts else ()))
 
 
 def intent_values(intent: Intent) -> tuple[object, ...]:

@@ -4,120 +4,6 @@ A batch arrives as one JSON text and is unpacked by `json_each`, so that one sta
 single statement of an `executemany` would fight for the interpreter's lock anew (7 µs a row against 50).
 """
 
-SCHEMA_VERSION = 5
-APPLICATION_ID = 0x526F6C65  # 'Role': distinguishes a store from any other SQLite file
-
-# FULL makes each commit wait for the disk, so that a power cut cannot lose an intent; NORMAL could. The cache is
-# small because memory must not grow with the job.
-SETTINGS = """
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA fullfsync = ON;
-    PRAGMA cache_size = -8000;
-    PRAGMA temp_store = FILE;
-    PRAGMA journal_size_limit = 16777216;
-"""
-
-# A reader beside a run sees one moment of it and can change nothing.
-SNAPSHOT = "PRAGMA query_only = ON; BEGIN;"
-
-SCHEMA = f"""
-    PRAGMA application_id = {APPLICATION_ID};
-    PRAGMA user_version = {SCHEMA_VERSION};
-
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-    CREATE TABLE session (
-        id INTEGER PRIMARY KEY,
-        account TEXT NOT NULL,
-        started_at INTEGER NOT NULL,
-        ended_at INTEGER,
-        stop TEXT NOT NULL DEFAULT ''
-    );
-
-    -- The times in which no request was sent (see records.Pause).
-    CREATE TABLE pause (
-        id INTEGER PRIMARY KEY,
-        session_id INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        started_at INTEGER NOT NULL,
-        until INTEGER,
-        ended_at INTEGER,
-        call_limit INTEGER,
-        window_seconds REAL
-    );
-
-    -- One line for each pair. `place` is its position in the present job file, NULL when the file no longer has it.
-    -- `in_doubt` is 1 while an attempt may have been carried out whose outcome is not recorded. `prior` is the state
-    -- before the first call, `prior_session` the session that read it, `accounts` who sent calls (ids, blanks between),
-    -- `username` the name at that moment. `room_name` and `user_name` are for people: NULL if they are not known.
-    CREATE TABLE pair (
-        key INTEGER PRIMARY KEY,
-        room_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        place INTEGER,
-        line INTEGER,
-        extra TEXT,
-        in_doubt INTEGER NOT NULL DEFAULT 0,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        outcome TEXT,
-        reason TEXT,
-        http_status INTEGER,
-        error_type TEXT,
-        message TEXT,
-        started_at INTEGER,
-        finished_at INTEGER,
-        duration_ms INTEGER,
-        evidence TEXT,
-        attempted_at INTEGER,
-        prior TEXT,
-        prior_read_at INTEGER,
-        username TEXT,
-        accounts TEXT,
-        prior_session INTEGER,
-        room_name TEXT,
-        user_name TEXT,
-        UNIQUE (room_id, user_id)
-    );
-    CREATE INDEX pair_in_job_order ON pair (place);
-
-    -- The rows of the job file that are never sent: invalid ones and duplicates.
-    CREATE TABLE unsent (
-        place INTEGER PRIMARY KEY,
-        line INTEGER NOT NULL,
-        room_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        message TEXT NOT NULL,
-        extra TEXT,
-        room_name TEXT,
-        user_name TEXT
-    );
-
-    -- The names that the job has instead of ids, as they were found once for this run: a room that is renamed later, or
-    -- another one that gets its name, changes no row.
-    CREATE TABLE name (
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        id TEXT NOT NULL,
-        spelling TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        message TEXT NOT NULL,
-        PRIMARY KEY (kind, name)
-    ) WITHOUT ROWID;
-
-    -- The groups of the rows (see GROUPS) when the last session closed; empty as soon as anything has changed since.
-    CREATE TABLE group_count (
-        outcome TEXT,
-        reason TEXT,
-        in_doubt INTEGER NOT NULL,
-        in_job INTEGER NOT NULL,
-        evidence TEXT,
-        rows INTEGER NOT NULL
-    );
-"""
-
 # Clear the places that rows had in an earlier version of the job file, but keep their outcomes.
 CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE place IS NOT NULL"
 DELETE_UNSENT = "DELETE FROM unsent"
@@ -159,11 +45,12 @@ INSERT_UNSENT = "INSERT INTO unsent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_UNTOUCHED = "DELETE FROM pair WHERE place IS NULL AND attempts = 0 AND in_doubt = 0 AND outcome IS NULL"
 
 # Record an outcome that is known before anything was sent for the pair. What an attempt left that was rolled back later
-# does not describe it.
+# does not describe it. A doubt of an earlier run is settled only by an outcome with evidence.
 PRESET_OUTCOME = """
     UPDATE pair SET outcome = ?3, reason = ?4, http_status = NULL, error_type = '', message = ?5, finished_at = ?6,
-        duration_ms = NULL, evidence = ''
-    WHERE room_id = ?1 AND user_id = ?2 AND outcome IS NULL AND attempts = 0 AND in_doubt = 0
+        duration_ms = NULL, evidence = ?7, in_doubt = 0
+    WHERE room_id = ?1 AND user_id = ?2 AND attempts = 0
+        AND CASE WHEN in_doubt THEN ?7 <> '' ELSE outcome IS NULL END
 """
 
 # The names of a pair; the username of the prior state is the latest.
@@ -298,22 +185,34 @@ RESULTS_BY_KEY = f"""
     FROM pair WHERE key IN (SELECT value FROM json_each(?)) ORDER BY place
 """
 
-# The number of rows by outcome, reason and evidence; rows without an outcome by `in_doubt`. Rows that are never sent
-# are not `in_job` and have no evidence; pairs that only an earlier version of the job file has are not `in_job`.
-GROUPS = """
-    SELECT outcome, reason, CASE WHEN outcome IS NULL THEN in_doubt ELSE 0 END AS in_doubt, place IS NOT NULL AS in_job,
-        CASE WHEN outcome IS NULL THEN '' ELSE ifnull(evidence, '') END AS evidence, count(*) AS rows
-    FROM pair GROUP BY 1, 2, 3, 4, 5
-    UNION ALL SELECT outcome, reason, 0, 0, NULL, count(*) FROM unsent GROUP BY outcome, reason
+# The group of a pair: part of the store, outcome, reason, doubt and evidence. Parts are 'job'; 'removed' for pairs that
+# only an earlier version of the job file has; 'unsent' for rows that are never sent. Rows without an outcome, which is
+# then empty, are grouped by doubt, the others by evidence.
+_GROUP = """
+    iif(place IS NULL, 'removed', 'job'), ifnull(outcome, ''), ifnull(reason, ''), iif(outcome IS NULL, in_doubt, 0),
+    iif(outcome IS NULL, '', ifnull(evidence, ''))
 """
 
-# Grouping reads all rows, a second for a million; so the counts are stored until something changes.
-SAVE_GROUP_COUNTS = f"INSERT INTO group_count {GROUPS}"
-CLEAR_GROUP_COUNTS = "DELETE FROM group_count"
-GROUP_COUNTS = "SELECT outcome, reason, in_doubt, in_job, evidence, rows FROM group_count"
+# Subtract some pairs from the counts of their groups before they are changed; add them to those of their groups after.
+SHIFT_GROUPS = f"""
+    INSERT INTO group_count
+    SELECT {_GROUP}, :sign * count(*) FROM pair WHERE key IN (SELECT value FROM json_each(:keys))
+    GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET rows = rows + excluded.rows
+"""
+DELETE_EMPTY_GROUPS = "DELETE FROM group_count WHERE rows = 0"
 
-# The number of rows with an outcome since a moment: the speed of a run, as seen from outside.
-# (A row that is sent again keeps `finished_at` while it has no outcome.)
+# Count the groups again after a change of all rows: reads all of them, a second for a million.
+CLEAR_GROUPS = "DELETE FROM group_count"
+COUNT_GROUPS = f"""
+    INSERT INTO group_count
+    SELECT {_GROUP}, count(*) FROM pair GROUP BY 1, 2, 3, 4, 5
+    UNION ALL SELECT 'unsent', outcome, reason, 0, '', count(*) FROM unsent GROUP BY outcome, reason
+"""
+GROUPS = "SELECT part, outcome, reason, in_doubt, evidence, rows FROM group_count"
+
+# The number of rows with an outcome since a moment, along an index: the speed of a run, as seen from outside. (A row
+# that is sent again keeps `finished_at` while it has no outcome.)
 COUNT_SETTLED = "SELECT count(*) FROM pair WHERE finished_at >= ? AND outcome IS NOT NULL"
 
 _PAUSE_COLUMNS = "kind, started_at, until, ended_at, call_limit, window_seconds"
@@ -329,7 +228,6 @@ END_PAUSE = """
     )
 """
 
-# The pauses in their order.
 PAUSES = f"SELECT id, {_PAUSE_COLUMNS} FROM pause WHERE id > ? ORDER BY id LIMIT ?"
 
 # The pauses of the latest session that last at a moment.

@@ -10,7 +10,7 @@ from rolecall.file_access import DirectoryFile, FileId, is_foreign, open_file_id
 from rolecall.models import Advice
 from rolecall.store.base import InvalidStoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import LOCK_FILE
-from rolecall.store.sqlite import sql
+from rolecall.store.sqlite import schema
 
 WAL, SHM, JOURNAL = "-wal", "-shm", "-journal"
 """Endings of the names of SQLite's helper files; their content becomes part of the store when it is opened."""
@@ -120,12 +120,12 @@ def is_store_file(file: DirectoryFile) -> bool:
         return False
     # The SQLite file format: magic at 0, user_version at 60, application_id at 68, both big-endian.
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    if not header.startswith(b"SQLite format 3\x00") or application != sql.APPLICATION_ID:
+    if not header.startswith(b"SQLite format 3\x00") or application != schema.APPLICATION_ID:
         raise InvalidStoreError(f"{file} is not a run store of Rolecall; it is left as it is.", Advice.OTHER_DIRECTORY)
-    if version != sql.SCHEMA_VERSION:
+    if version != schema.SCHEMA_VERSION:
         raise InvalidStoreError(
-            f"{file} was written by {_writer(version)} (store version {version}, this one writes {sql.SCHEMA_VERSION})"
-            "; finish the run with that version.",
+            f"{file} was written by {_writer(version)} (store version {version}, this one writes "
+            f"{schema.SCHEMA_VERSION}); finish the run with that version.",
             Advice.OTHER_DIRECTORY,
         )
     return True
@@ -135,7 +135,7 @@ def _writer(version: int) -> str:
     """Format which version of Rolecall writes a version of the store."""
     if version in FIRST_RELEASE:
         return f"Rolecall {FIRST_RELEASE[version]}"
-    if version > sql.SCHEMA_VERSION:
+    if version > schema.SCHEMA_VERSION:
         return "a newer version of Rolecall"
     return f"a version of Rolecall before {FIRST_RELEASE[min(FIRST_RELEASE)]}"
 
