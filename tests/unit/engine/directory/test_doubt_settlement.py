@@ -75,6 +75,14 @@ def test_a_role_that_another_account_gave_back_is_not_unchanged() -> None:
     assert settle_doubt(Doubt(UNREAD, TRIED_AT), later, REMOVE_LEADER) is None
 
 
+def test_a_change_back_as_old_as_the_reading_is_not_sure() -> None:
+    """Whether the reading saw the role before or after both changes is not known: the outcome is inferred."""
+    messages = [removal(at=READ_AT + 800), removal("admin", READ_AT + 900, adds=True)]
+    later = LaterReading(HAS, messages, SOON)
+    settled = settle_doubt(Doubt(LED, TRIED_AT), later, REMOVE_LEADER)
+    assert settled == (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)
+
+
 def test_an_operation_that_gives_a_role_is_the_mirror() -> None:
     """A member before and the role there now: added; the role not there: as before."""
     adds = OPERATIONS["groups.addLeader"]
