@@ -56,7 +56,7 @@ def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str
 
 
 def _option_table(options: Iterable[click.Option]) -> str:
-    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
+    rows = ["| option | meaning |", "| --- | --- |"]
     return "\n".join([*rows, *map(_option_row, options)])
 
 
@@ -64,16 +64,20 @@ def _option_row(option: click.Option) -> str:
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
     names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
     text = (option.help or "").rstrip(".")
+    notes = [f"default: {default}"] if (default := _default_of(option)) else []
     if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
-        text += f" ({option.type.min:g} to {option.type.max:g})"
-    cells = [", ".join(names), _default_of(option), text.replace("<", "&lt;")]
+        notes.append(f"{option.type.min:g} to {option.type.max:g}")
+    if notes:
+        text += f" ({'; '.join(notes)})"
+    cells = [", ".join(names), text.replace("<", "&lt;")]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _default_of(option: click.Option) -> str:
+    """Return the default in words; empty where there is none, and for a flag that is off."""
     default = option.to_info_dict()["default"]
     if option.is_flag:
-        return "yes" if default is True else "no"
+        return "yes" if default is True else ""
     return str(default) if isinstance(default, str | int | float) and default != "" else ""
 
 
