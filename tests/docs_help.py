@@ -10,12 +10,12 @@ import click
 from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
 from rolecall.cli.help import EXAMPLES, LAST, grouped_options
 from rolecall.cli.main import VERBS, rolecall
-from rolecall.models import Outcome
 from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "docs/rolecall.1"
-OUTCOME = re.compile(rf"\b(?:{'|'.join(Outcome)}|inferred)\b")
+REPEATED = re.compile(r", (?:after the last attempt|also for the room's other rows)$")
+"""What the text below the table says once for all these reasons."""
 
 
 def with_options(page: str) -> str:
@@ -101,7 +101,9 @@ def _table(source: ReasonSource) -> Iterator[str]:
     yield "| --- | --- | --- |" if with_outcome else "| --- | --- |"
     for reason in reasons:
         outcome = re.sub(
-            r"\b[a-z]+_[a-z_]+\b|\b(?:failed|unknown|removed|added|invalid|duplicate)\b", r"`\g<0>`", reason.outcome
+            r"\b[a-z]+_[a-z_]+\b|\b(?:failed|unknown|removed|added|invalid|duplicate)\b",
+            r"`\g<0>`",
+            REPEATED.sub("", reason.outcome),
         )
         cells = (f"`{reason.reason}`", *([outcome] if with_outcome else ()), reason.hint.replace("|", "\\|"))
         yield f"| {' | '.join(cells)} |"

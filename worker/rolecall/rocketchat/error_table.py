@@ -139,13 +139,13 @@ NO_SUCH_ROUTE = ErrorRule(
 )
 SERVER_ERROR = _fault(
     "server_error",
-    "the workspace failed on this row: see its log; run the same command again to resolve the row",
+    "the workspace failed on this row: see its log; run the same command again",
     maybe_done=True,
     scope=ErrorScope.ROW,
 )
 SERVER_EXCEPTION = _fault(
     "server_exception",
-    "the server failed on this row without naming an error: see its log; run the same command again to resolve the row",
+    "the server failed on this row without naming an error: see its log; run the same command again",
     maybe_done=True,
     scope=ErrorScope.ROW,
 )
@@ -157,7 +157,7 @@ UNKNOWN_ERROR = _fault(
 )
 PROXY_ERROR = _fault(
     "proxy_error",
-    "the proxy in front of the workspace failed; run the same command again to resolve the row",
+    "the proxy in front of the workspace failed; run the same command again",
     maybe_done=True,
 )
 REDIRECTED = _fault(
@@ -167,8 +167,7 @@ REDIRECTED = _fault(
 )
 UNTRUSTED = _fault(
     "untrusted_answer",
-    "the response is not Rocket.Chat's JSON (a login page? a captive portal?); "
-    "run the same command again to resolve the row",
+    "the response is not Rocket.Chat's JSON (a login page? a captive portal?); run the same command again",
     maybe_done=True,
 )
 CONNECT_FAILED = _fault(
@@ -176,13 +175,13 @@ CONNECT_FAILED = _fault(
 )
 ANSWER_LOST = _fault(
     "answer_lost",
-    "the connection broke before the response arrived; run the same command again to resolve the row",
+    "the connection broke before the response arrived; run the same command again",
     maybe_done=True,
 )
-TIMEOUT = _fault("timeout", "no response in time; run the same command again to resolve the row", maybe_done=True)
+TIMEOUT = _fault("timeout", "no response in time; run the same command again", maybe_done=True)
 NOT_AWAITED = _fault(
     "cancelled_in_flight",
-    "the run ended while the call was in flight; run the same command again to resolve the row",
+    "the run ended while the call was in flight; run the same command again",
     maybe_done=True,
 )
 
