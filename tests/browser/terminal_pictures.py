@@ -7,7 +7,7 @@ import asyncio
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +18,19 @@ from rich.terminal_theme import SVG_EXPORT_THEME, TerminalTheme
 from rich.text import Text
 from rich.theme import Theme
 
+from rolecall.cli.commands.sandbox import TO_REHEARSE
 from rolecall.display.console import COLOURS
 from rolecall.display.progress_view import render_progress
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause, RateLimitStatus
-from rolecall.sandbox import Sandbox, ServerAddress, demo_faults, demo_world
-from tests.support.command import ROLECALL, environment, write_job
+from rolecall.sandbox import Sandbox, ServerAddress, World
+from rolecall.sandbox.org_world import organisation_world
+from tests.support.command import ROLECALL, environment
 from tests.support.terminal import terminal
 
 DOCS = Path(__file__).parents[2] / "docs"
 PORT = 3000
 """The port of `rolecall sandbox`, so that the URL in the pictures stays the same."""
-ROWS, SEED = 300, 1
+LEAVERS = ("finance.lead", "sales.lead", "legal.lead")
 WIDTHS = (80, 120)
 """Columns of the pictures of a run."""
 PROGRESS_WIDTH = 80
@@ -76,13 +78,24 @@ def shown(written: str) -> list[str]:
     return lines
 
 
+def rows(world: World) -> Iterator[tuple[str, str]]:
+    """Return the names of the rooms that some people lead, with these people, and of one who leads nothing."""
+    for room_id, user_id in world.pairs_with_role("leader"):
+        if world.rooms[room_id].type == "p" and world.users[user_id].username in LEAVERS:
+            yield f"#{world.rooms[room_id].name}", f"@{world.users[user_id].username}"
+    yield "#finance-planning", "@finance.analyst"
+
+
 async def real_run(columns: int) -> list[str]:
     """Run the installed command on a terminal, answer its question, and return what is left on it."""
-    demo, written = demo_world(ROWS, seed=SEED), b""
+    world, written = organisation_world(roles=("user", "bot")).world, b""
+    for permission in TO_REHEARSE:
+        world.grant(permission, "user")
     with TemporaryDirectory() as folder, terminal(columns) as (ours, theirs):
-        write_job(Path(folder) / "leavers.csv", ((pair.room_id, pair.user_id) for pair in demo.rows))
+        lines = ["room,user", *(f"{room},{user}" for room, user in rows(world))]
+        (Path(folder) / "leavers.csv").write_text("\n".join(lines))
         address = ServerAddress(port=PORT)
-        async with Sandbox(demo.world, faults=demo_faults(demo), latency=0.02, address=address) as sandbox:
+        async with Sandbox(world, latency=0.02, address=address) as sandbox:
             settings = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "ROLECALL_YES": "0", "COLORTERM": "truecolor"}
             process = await asyncio.create_subprocess_exec(
                 "/usr/bin/setsid",

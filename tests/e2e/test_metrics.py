@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rolecall.sandbox import ACCOUNT, Sandbox, leader_world
-from tests.support.command import environment, many, metrics, rolecall, write_job
+from tests.support.command import environment, finish, many, metrics, rolecall, start, write_job
+from tests.support.truth import wait_for_changes
 
 PAIRS = [("room", "user1"), ("room", "user2")]
 ONE_LOST = [*PAIRS, ("gone", "user1")]
@@ -35,13 +36,27 @@ async def test_a_monitor_sees_each_start(tmp_path: Path) -> None:
 
 async def test_a_metrics_file_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     """One warning, and the run ends as it would have."""
+    job, target = write_job(tmp_path / "job.csv", PAIRS), tmp_path / "m.prom"
+    async with Sandbox(leader_world(PAIRS), latency=0.05) as sandbox:
+        words = ("run", job, "--out", "o", "--metrics-file", "m.prom")
+        run = await start(*words, cwd=tmp_path, env=environment(sandbox.url))
+        await wait_for_changes(sandbox, 1)
+        target.unlink(missing_ok=True)
+        target.mkdir()
+        ended = await finish(run)
+    assert ended.code == 0, ended.stderr
+    assert ended.stderr.count("warning: the metrics could not be written into m.prom") == 1
+
+
+async def test_metrics_are_not_written_through_a_link(tmp_path: Path) -> None:
+    """A symbolic link at the file's name is refused before anything is sent, and what it names is not created."""
     (tmp_path / "m.prom").symlink_to("elsewhere")
-    job = write_job(tmp_path / "job.csv", PAIRS)
-    async with Sandbox(leader_world(PAIRS)) as sandbox:
+    world, job = leader_world(PAIRS), write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(world) as sandbox:
         words = ("run", job, "--out", "o", "--metrics-file", "m.prom")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
-    assert ended.code == 0
-    assert ended.stderr.count("warning: the metrics could not be written into m.prom") == 1
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+    assert world.calls == []
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -70,9 +70,9 @@ async def test_a_list_of_names_is_checked_run_verified_and_undone(tmp_path: Path
     assert [ended.code for ended in (checked, ran, verified, undone)] == [0, 0, 0, 0], checked.stderr + ran.stderr
     assert before - after == PAIRS
     assert world.pairs_with_role("leader") == before
-    expected = {("removed", ""): 3, ("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1}
-    assert outcomes(tmp_path / "c") == expected
-    assert outcomes(tmp_path / "r") == expected
+    others = {("not_leader", "not_needed"): 1, ("duplicate", "duplicate_of"): 1}
+    assert outcomes(tmp_path / "c") == {("would_remove", ""): 3, **others}
+    assert outcomes(tmp_path / "r") == {("removed", ""): 3, **others}
     report = read_report(tmp_path / "r")
     assert [[row[column] for column in HEADER] for row in report] == [
         ["finance-planning", "finance.lead", "Büro"],
@@ -185,7 +185,9 @@ async def test_a_group_that_is_not_joined_is_named_with_its_rows(tmp_path: Path)
     assert sentence in checked.stdout.splitlines()
     assert sentence in ran.stdout.splitlines()
     assert json.loads(as_json.stdout)["roomsNotJoined"] == 1
-    assert "room=#legal-incidents user=@legal.lead" in ran.stderr
+    events = [json.loads(line) for line in (tmp_path / "r/run.log.jsonl").read_text().splitlines()]
+    failed = [(event["room"], event["user"]) for event in events if event["event"] == "row failed"]
+    assert failed == [("#legal-incidents", "@legal.lead")]
 
 
 async def test_reports_for_a_german_excel(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def test_verify_settles_what_the_run_could_not(tmp_path: Path) -> None:
     assert verified.code == 0, verified.stderr
     assert [(row["outcome"], row["reason"], row["evidence"]) for row in read_report(tmp_path / "out")] == [
         ("removed", "confirmed_by_reading", "inferred"),
-        ("failed", "role_unchanged", "roles"),
+        ("failed", "role_unchanged", "inferred"),
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import Evidence, Outcome, Prior, PriorState, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.sandbox import Fault, FaultMatch, Kind, Sandbox, leader_world
@@ -46,6 +47,17 @@ async def test_rows_in_flight_are_not_settled_by_a_reading(tmp_path: Path) -> No
     assert {result.outcome for result in told.results} == {Outcome.REMOVED}
     assert Counter(result.evidence for result in told.results) == {"response": len(pairs)}
     assert sum(call.route == "groups.roles" for call in world.calls) <= len({room for room, _ in pairs}) + 1
+
+
+async def test_an_attempt_that_did_not_leave_makes_no_doubt_younger(tmp_path: Path) -> None:
+    """The doubt of an old session keeps its age where the next session has no connection for its attempt."""
+    path = tmp_path / "ledger"
+    async with Sandbox(leader_world([PAIR])) as sandbox:
+        put_in_doubt(path, sandbox.url, [PAIR], [2])
+        url = sandbox.url
+    told = await run_pairs(url, [PAIR], path, replace(QUICK, read_roles=False))
+    (result,) = told.results
+    assert (result.outcome, result.attempted_at) == (Outcome.UNKNOWN, 0)
 
 
 async def test_failed_rows_are_settled_once_in_a_session(tmp_path: Path) -> None:
@@ -136,3 +148,28 @@ async def test_messages_are_read_without_the_roles(tmp_path: Path) -> None:
     (result,) = told.results
     assert (result.outcome, result.evidence) == (Outcome.REMOVED, Evidence.MESSAGE)
     assert {call.route for call in world.calls} == {"groups.removeLeader", "users.info", "chat.syncMessages"}
+
+
+async def test_a_stop_before_the_messages_are_read_settles_nothing(tmp_path: Path) -> None:
+    """A row in doubt whose role is gone is not claimed while the messages are unread; the next session reads them."""
+    world, stop = leader_world([PAIR]), StopSignal()
+    unread = Fault(Kind.HANG_BEFORE, FaultMatch(route="chat.syncMessages"))
+
+    async def act_and_stop() -> None:
+        await wait_for_route(sandbox, "groups.removeLeader")
+        change_as_other(world, ADMIN, PAIR)
+        await wait_for_route(sandbox, "chat.syncMessages")
+        stop.request(StopReason.INTERRUPTED)
+
+    async with Sandbox(world, faults=[Fault(Kind.RESET_BEFORE), unread], latency=0.02) as sandbox:
+        world.add_user(ADMIN)
+        settings = replace(QUICK, retry_backoff=0.2)
+        told, _ = await asyncio.gather(
+            run_pairs(sandbox.url, [PAIR], tmp_path / "ledger", settings, stop=stop, answer_within=5.0),
+            act_and_stop(),
+        )
+        (result,) = told.results
+        assert (result.outcome, result.reason, result.evidence) == (Outcome.UNKNOWN, "cancelled_in_flight", "")
+        (result,) = (await run_pairs(sandbox.url, [PAIR], tmp_path / "ledger", answer_within=5.0)).results
+    assert (result.outcome, result.reason) == (Outcome.NOT_LEADER, "removed_by_other")
+    assert result.evidence == Evidence.MESSAGE

@@ -203,6 +203,10 @@ LINES = [
         "D, ALREADY, the name is another user's now", Scene.can, ("done", "", "inferred"), [UNREADABLE],
         doubt=Doubt(username=USER), after_doubt=[by_admin, Scene.rename], calls=1,
     ),
+    Line(
+        "D, ALREADY, another's, given back, no message since", Scene.can, ("done", "", "inferred"),
+        [UNREADABLE], doubt=Doubt(), after_doubt=[by_admin, Scene.change_back, by_us_silently], calls=1,
+    ),
     # leader, D | a reading shows the role present: sent again ("stored D, OK"), unless we have changed it
     Line(
         "D, present, ours and changed back", Scene.can, ("done", "", "message"),
@@ -251,6 +255,11 @@ LINES = [
     Line(
         "unknown, D, ALREADY, no message", Scene.done, ("done", "confirmed_on_retry", "inferred"), [BEFORE],
         settings=UNREAD, calls=2,
+    ),
+    Line(
+        "unknown, D, ALREADY, ours, then given back and taken by another", Scene.can,
+        ("done", "confirmed_on_retry", "inferred"), doubt=Doubt(is_known=False),
+        after_doubt=[by_us, Scene.change_back, by_admin], settings=UNREAD, calls=1,
     ),
     # unknown, D | REFUSED: also a message of ours does not prove that the role was there
     Line(

@@ -172,6 +172,20 @@ async def test_a_role_given_back_by_another_was_taken_by_us_all_the_same(tmp_pat
     assert (ended.outcome, ended.evidence) == ("removed", "message")
 
 
+async def test_a_role_given_back_at_about_the_time_of_the_reading_is_only_inferred(tmp_path: Path) -> None:
+    """The two changes may be older than the prior reading, or lie after it: no outcome is proven."""
+    world = world_with_leader()
+
+    def take_and_give_back() -> None:
+        world.now = READ_AT / SECONDS + 0.5
+        take_role(world)
+        world.now += 0.5
+        apply_role_change(world, "other", *PAIR, adds=True)
+
+    ended = await verify(world, tmp_path / "store.sqlite", age=600, before=take_and_give_back)
+    assert (ended.outcome, ended.evidence) == ("failed", "inferred")
+
+
 async def test_a_role_that_was_never_read_may_have_been_given_back(tmp_path: Path) -> None:
     """With an unknown prior state our message proves that a call was carried out, not that it took a role."""
     world = world_with_leader()

@@ -50,6 +50,10 @@ def until_violated(seeds: Iterable[int]) -> Iterator[Played]:
             return
 
 
+CRASH = "crash"
+"""The rule that an unexpected exception breaks: no defect of the list raises one."""
+
+
 class Search(NamedTuple):
     """How a defect was found."""
 
@@ -68,6 +72,8 @@ def search(defect: Defect, seed: int, seconds: float, most: int | None = None) -
         for number in count(1):
             played = simulate(seed + number - 1)
             if played.violation is not None:
+                if played.violation.rule == CRASH:
+                    raise AssertionError(f"{defect.name!r} does not fit the code any more: {played.violation}")
                 return Search(defect, time.process_time() - began, number, played)
             if time.process_time() - began >= seconds or number == most:
                 break

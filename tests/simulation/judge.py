@@ -21,6 +21,8 @@ from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Entry
 from tests.support.memory_store import MemoryStore
 
+A_SECOND = 1000
+"""Milliseconds by which `Date` may be too early: it is cut down to the second."""
 NOT_CHANGED = frozenset({*NOTHING_TO_DO, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
 """The outcomes that say that this run did not change the role."""
 SYNC_MESSAGES = "chat.syncMessages"
@@ -65,22 +67,20 @@ class Judge:
 
     # At the end
 
-    async def final(self, store: MemoryStore, records: Sequence[SessionRecord]) -> None:
+    def final(self, results: Sequence[Result]) -> None:
         """Check the report of a run whose last session had no faults."""
-        results = [result async for page in store.results() for result in page]
         reported = [(result.line, result.room_id, result.user_id) for result in results]
         expected = [(line, *pair) for line, pair in enumerate(self._pairs, start=2)]
         require("every row", reported == expected, f"the report has other rows: {set(reported) ^ set(expected)}")
         calls = self._calls_by_pair()
-        entries = {(entry.room_id, entry.user_id): entry for entry in store.contents.entries.values()}
         for result in results:
             pair = (result.room_id, result.user_id)
             self._check_outcome(result, calls[pair])
             self._check_promise(result, calls[pair])
-            self._check_evidence(result, entries[pair], calls[pair])
+            self._check_evidence(result, calls[pair])
         self._check_others_untouched()
         for pair, sent in calls.items():
-            self._check_repetitions(pair, sent, records)
+            self._check_repetitions(pair, sent)
 
     def _calls_by_pair(self) -> defaultdict[Pair, list[Sent]]:
         calls: defaultdict[Pair, list[Sent]] = defaultdict(list)
@@ -141,6 +141,8 @@ class Judge:
             return
         if result.evidence == Evidence.ROLES and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
             return
+        if self._was_changed_back_at_the_reading(result):
+            return
         if self._was_changed_by_others(pair) and any(sent.died_before_the_message for sent in calls):
             return  # nothing shows that our call was carried out
         repeated = any(sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED for sent in calls)
@@ -148,13 +150,13 @@ class Judge:
             return  # a proxy repeated the call, and the prior state is unknown: nothing shows it
         raise Violation("promise", f"{result}: this run {'changed' if took else 'did not change'} the role")
 
-    def _check_evidence(self, result: Result, entry: Entry, calls: Sequence[Sent]) -> None:
+    def _check_evidence(self, result: Result, calls: Sequence[Sent]) -> None:
         """Check that what a row says of its evidence happened."""
         pair, evidence, outcome = (result.room_id, result.user_id), result.evidence, result.outcome
         last = calls[-1] if calls else None
         if evidence == Evidence.RESPONSE and outcome is Outcome.FAILED and _is_known(result.prior):
             statuses = [sent.status or 0 for sent in calls if not sent.is_sound and not sent.is_not_done]
-            was_settled = self._scenario.retries_failed  # by an earlier session or a verification
+            was_settled = self._scenario.repeats_failed  # by an earlier session or a verification
             only_refusals = was_settled or all(400 <= status < 500 for status in statuses)
             require("evidence", bool(calls) and only_refusals, f"{result}: {statuses}")
         elif evidence == Evidence.RESPONSE:
@@ -177,12 +179,12 @@ class Judge:
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
             require("evidence", is_unsure, f"{result}: better evidence was there")
         elif evidence == Evidence.INFERRED and _is_known(result.prior):
-            earlier = [] if self._scenario.retries_failed else calls[:-1]
+            earlier = [] if self._scenario.repeats_failed else calls[:-1]
             doubted = [sent for sent in earlier if not sent.is_sound and not sent.is_not_done]
             require("evidence", not doubted, f"{result}: an earlier call may have been carried out: {doubted}")
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
             carried_out = [sent for sent in calls if sent.carried_out and not sent.is_not_done]
-            if self._scenario.retries_failed:  # a row that failed was read again
+            if self._scenario.repeats_failed:  # a row that failed was read again
                 carried_out = []
             require("evidence", outcome in NOTHING_TO_DO and not carried_out, f"{result} was sent: {carried_out}")
 
@@ -203,6 +205,13 @@ class Judge:
         accounts = self._scenario.account_ids
         writes = self._world.record.writes_for(*pair, self._role)
         return any(write.caller_id not in accounts and write.had_role is not write.adds for write in writes)
+
+    def _was_changed_back_at_the_reading(self, result: Result) -> bool:
+        """Return whether others changed the role so near to the prior reading that messages do not show the order."""
+        read_at, accounts = result.prior.read_at or 0, self._scenario.account_ids
+        writes = self._world.record.writes_for(result.room_id, result.user_id, self._role)
+        times = [write.time * 1000 for write in writes if write.caller_id not in accounts]
+        return any(abs(time - read_at) <= MESSAGE_TOLERANCE + A_SECOND for time in times)
 
     def _has_message(self, pair: Pair, *, is_ours: bool) -> bool:
         kind = "subscription-role-added" if self._operation.adds else "subscription-role-removed"
@@ -229,7 +238,7 @@ class Judge:
                 is_ours = pair in self._job and write.adds is self._operation.adds and write.role == self._role
                 require("others", is_ours, f"{write} is not in the job")
 
-    def _check_repetitions(self, pair: Pair, calls: Sequence[Sent], records: Sequence[SessionRecord]) -> None:
+    def _check_repetitions(self, pair: Pair, calls: Sequence[Sent]) -> None:
         """Check that no call was repeated whose answer had come."""
         was_in_doubt = False
         for first, second in pairwise(calls):
@@ -237,7 +246,7 @@ class Judge:
             was_in_doubt = was_in_doubt or any(pair in rows for rows in before)
             is_later, was_refused = second.session > first.session, first.status == 400
             lost = pair in self._left_open.get(first.session, ()) and is_later
-            again = is_later and was_refused and (was_in_doubt or self._scenario.retries_failed)
+            again = is_later and was_refused and (was_in_doubt or self._scenario.repeats_failed)
             excused = not first.is_sound or lost or again
             require("repetition", excused, f"{pair} was called again: {first} {second}")
             was_in_doubt = was_in_doubt or lost or (not first.is_sound and not first.is_not_done)

@@ -47,6 +47,19 @@ class SimulationLoop(VirtualLoop):
         self.set_task_factory(self._create)  # type: ignore[arg-type]  # typeshed has a union of coroutines
         self.set_exception_handler(self._collect)
 
+    def shut_down(self) -> None:
+        """Cancel what a violation left behind, and close the loop."""
+        for _ in range(3):
+            for task in (left := list(self.running)):
+                task.cancel()
+            if not left:
+                break
+            try:
+                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            except (Stuck, asyncio.CancelledError):
+                continue
+        self.close()
+
     def _create(
         self,
         loop: asyncio.AbstractEventLoop,

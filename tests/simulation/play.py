@@ -15,7 +15,9 @@ from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.directory.role_verify import RoleVerification, VerifiedRow, VerifyHooks
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.models import Evidence, Row
+from rolecall.files.doubt_columns import RunTarget
+from rolecall.files.output.report import belongs_in_retry_csv
+from rolecall.models import Evidence, Result, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.records import Identity
@@ -26,6 +28,7 @@ from tests.simulation.loop import SimulationLoop, Timeline
 from tests.simulation.network import URL, Network, Sent, SimulatedClient
 from tests.simulation.others import Others
 from tests.simulation.process import Process
+from tests.simulation.retry_file import retry_rows
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.session_rules import SessionRecord, SessionWatch, patience
 from tests.simulation.violation import Violation, require
@@ -81,7 +84,7 @@ def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     except Exception as error:
         violation = Violation("crash", f"{type(error).__name__}: {error}")
     finally:
-        _close(loop)
+        loop.shut_down()
         if was_collecting:
             gc.enable()
     if violation is None and loop.problems:
@@ -92,18 +95,9 @@ def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     return Played(seed, violation, names, play.trace, rows, drawn, sent, sessions, play.outcomes)
 
 
-def _close(loop: SimulationLoop) -> None:
-    """Cancel what a violation left behind, and close the loop."""
-    for _ in range(3):
-        for task in (left := list(loop.running)):
-            task.cancel()
-        if not left:
-            break
-        try:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        except (Stuck, asyncio.CancelledError):
-            continue
-    loop.close()
+def rows_of(pairs: Iterable[Pair]) -> list[Row]:
+    """Return the rows of a job of these pairs."""
+    return [Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2)]
 
 
 @dataclass
@@ -129,6 +123,8 @@ class Play:
         self._others = Others(scenario, self.timeline, self.note)
         self._random = random.Random(self.seed)
         self._store = MemoryStore()
+        self._finished: list[Result] = []
+        """The rows of a run that a new run has not."""
         self._process: Process | None = None
 
     def note(self, *what: object) -> None:
@@ -139,7 +135,7 @@ class Play:
         """Play everything. Raises Violation."""
         scenario = self.scenario
         before = scenario.world.pairs_with_role(scenario.operation.role)
-        await self._import(self._store, self.pairs, scenario.operation)
+        await self._import(self._store, rows_of(self.pairs), scenario.operation)
         self._others.begin(self.network)
         for number, interruption in enumerate([*scenario.interruptions, None]):
             await self._session(number, interruption)
@@ -150,21 +146,36 @@ class Play:
             await self._wait(RESTARTED_AFTER)
         if scenario.verifies_early:
             await self._verify()
+        if scenario.is_new_run:
+            await self._begin_new_run()
         await self._finish()
-        await self.judge.final(self._store, self.records)
-        async for page in self._store.results():
-            self.outcomes.update(f"{result.outcome} {result.evidence}".strip() for result in page)
+        results = sorted([*self._finished, *await self._results()], key=lambda result: result.line or 0)
+        self.judge.final(results)
+        self.outcomes.update(f"{result.outcome} {result.evidence}".strip() for result in results)
         if scenario.verifies:
             await self._verify()
         if scenario.undoes:
             await self._wait(AFTER_THE_LAST_ARRIVAL)
             await self._undo(before)
 
-    async def _import(self, store: MemoryStore, pairs: Iterable[Pair], operation: Operation) -> None:
+    async def _import(self, store: MemoryStore, rows: Sequence[Row], operation: Operation) -> None:
         async def pages() -> Any:
-            yield [Row(line, room, user, {}) for line, (room, user) in enumerate(pairs, start=2)]
+            yield rows
 
         await store.import_rows(Identity(URL, operation.name, "job"), pages())
+
+    async def _results(self) -> list[Result]:
+        return [result async for page in self._store.results() for result in page]
+
+    async def _begin_new_run(self) -> None:
+        """Go on with a new run of the rows that are worth one, as `retry.csv` has them."""
+        results, operation = await self._results(), self.scenario.operation
+        rows = retry_rows(results, RunTarget(URL, operation.name))
+        if not rows:
+            return
+        self._finished = [result for result in results if not belongs_in_retry_csv(result)]
+        self._store = MemoryStore()
+        await self._import(self._store, rows, operation)
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -268,14 +279,14 @@ class Play:
         pages = rows_to_undo(self._store, scenario.operation.done, inferred=False)
         rows = [row async for page in pages for row in page]
         pairs = [(row.room_id, row.user_id) for row in rows]
-        results = [result async for page in self._store.results() for result in page]
+        results = await self._results()
         if pairs:
             for result in results:
                 pair = (result.room_id, result.user_id)
                 is_sure = result.evidence != Evidence.INFERRED
                 require("undo", pair not in pairs or is_sure, f"{result} is undone, although it is only inferred")
             store, inverse = MemoryStore(), scenario.operation.inverse
-            await self._import(store, pairs, inverse)
+            await self._import(store, rows_of(pairs), inverse)
             process = Process(
                 self.network, store, (-2, ACCOUNT), None, loop=self.loop, skew=scenario.own_skew,
                 commit_time=lambda: 0.0, watch=SessionWatch(scenario, set(pairs)),

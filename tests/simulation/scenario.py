@@ -75,6 +75,8 @@ class Scenario:
     verifies: bool
     undoes: bool
     retries_failed: bool
+    is_new_run: bool
+    """The last sessions are those of a new run of the first one's `retry.csv`."""
     knobs: dict[str, int]
     """The sizes of the engine's chunks and queues, see `knobs`."""
 
@@ -84,14 +86,20 @@ class Scenario:
         return frozenset(account.user_id for account in self.accounts)
 
     @property
+    def repeats_failed(self) -> bool:
+        """True where rows that failed are sent again."""
+        return self.retries_failed or self.is_new_run
+
+    @property
     def is_exempt(self) -> bool:
         """True where the server does not limit the account."""
         return "admin" in self.world.users[ACCOUNT.user_id].roles
 
     @property
     def has_odd_clock(self) -> bool:
-        """True where the worker's clock is set, so that it measures no ages."""
-        return any(each.kind is InterruptionKind.SET_CLOCK for each in self.interruptions)
+        """True where the worker's clock is set, or the process stands still: attempts are older than they seem."""
+        odd = (InterruptionKind.SET_CLOCK, InterruptionKind.PAUSE)
+        return any(each.kind in odd for each in self.interruptions)
 
     def own_ms(self, moment: float) -> int:
         """Return what the worker's wall clock shows at a moment of the loop, in milliseconds."""
@@ -169,6 +177,7 @@ def _draw(random: Random, seed: int) -> Scenario:
         verifies=random.random() < 0.3,
         undoes=random.random() < 0.3,
         retries_failed=random.random() < 0.2,
+        is_new_run=seed % 7 == 0,
         knobs=draw_knobs(random),
     )
 

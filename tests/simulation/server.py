@@ -77,7 +77,7 @@ class Server:
                 limiter.acquire(address, route, now)
 
     def stop(self) -> None:
-        """Stop: whatever is in flight is lost."""
+        """Stop: what is in flight is lost."""
         self.is_down, self.incarnation = True, self.incarnation + 1
 
     def restart(self, limits: LimiterSettings | None) -> None:

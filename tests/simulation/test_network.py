@@ -23,7 +23,7 @@ PATIENCE = 0.4
 FAULTS = [
     None,
     *(Fault(kind, seconds=0.02) for kind in Kind if kind is not Kind.REVOKE),
-    *(Fault(kind, seconds=0.02, act=True) for kind in MAY_ACT),
+    *(Fault(kind, seconds=0.02, act=True) for kind in Kind if kind in MAY_ACT),
     Fault(Kind.EXCEPTION, writes=2),
     Fault(Kind.STATUS, status=403, html=True),
 ]

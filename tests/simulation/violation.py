@@ -9,7 +9,7 @@ class Violation(AssertionError):  # noqa: N818 - a verdict, as an assertion is
         self.rule = rule
 
 
-def require(rule: str, holds: bool, what: str) -> None:
-    """Raise Violation unless the rule holds."""
-    if not holds:
+def require(rule: str, is_kept: bool, what: str) -> None:
+    """Raise Violation unless the rule is kept."""
+    if not is_kept:
         raise Violation(rule, what)

@@ -160,8 +160,10 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
             room_name=outcome.room_name or old.room_name,
             user_name=outcome.username or old.user_name,
         )
-    for key, attempts, in_doubt in batch.rollbacks:
-        changed[key] = entry(key)._replace(attempts=attempts, in_doubt=in_doubt)
+    for key, attempts, in_doubt, doubted_at in batch.rollbacks:
+        old = entry(key)
+        at = old.attempted_at if doubted_at is None else doubted_at
+        changed[key] = old._replace(attempts=attempts, in_doubt=in_doubt, attempted_at=at)
     for key, prior, room_name in batch.priors:
         old = entry(key)
         if not old.in_doubt:

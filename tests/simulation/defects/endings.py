@@ -33,7 +33,7 @@ def _stop_ignored() -> list[Replacement]:
 
 @defect
 def _breaker_stays_closed() -> list[Replacement]:
-    """Wait for ever on a breaker that nobody closes: no probe leaves."""
+    """Wait for ever on a breaker that no call can close: no probe leaves."""
 
     async def acquire(self: CircuitBreaker) -> bool:
         if self.is_open:

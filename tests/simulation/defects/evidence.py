@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rolecall.engine import prior_reader, row_call, row_processor, settlement
+from rolecall.engine import row_call, row_processor, settlement
 from rolecall.engine.directory import doubt_settlement, role_reader, role_verify
 from rolecall.engine.directory.lookups import RoleListing, RoomHolders
 from rolecall.engine.settlement import Messages
@@ -24,13 +24,13 @@ def _prior_skipped_on_resume() -> list[Replacement]:
 
 
 def _finding(find: Callable[..., Messages]) -> list[Replacement]:
-    return [(module, "find_change", find) for module in (row_processor, prior_reader, doubt_settlement)]
+    return [(module, "find_change", find) for module in (row_processor, doubt_settlement)]
 
 
 @defect
 def _absent_message_proves() -> list[Replacement]:
     """Take an absent message as proof."""
-    return _finding(lambda messages, prior, operation: Messages.OURS)
+    return _finding(lambda *_: Messages.OURS)
 
 
 @defect
@@ -38,8 +38,8 @@ def _message_of_another_account() -> list[Replacement]:
     """Accept another account's message."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return Messages.NONE if right(messages, prior, operation) is Messages.NONE else Messages.OURS
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return Messages.NONE if right(messages, prior, operation, username) is Messages.NONE else Messages.OURS
 
     return _finding(find)
 
@@ -49,8 +49,8 @@ def _message_of_another_user() -> list[Replacement]:
     """Accept a message about another user."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right([each._replace(username=prior.username) for each in messages], prior, operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right([each._replace(username=prior.username) for each in messages], prior, operation, username)
 
     return _finding(find)
 
@@ -60,8 +60,8 @@ def _old_messages_believed() -> list[Replacement]:
     """Believe messages that are older than the reading."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right(messages, prior._replace(read_at=0 if prior.read_at is not None else None), operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right(messages, prior._replace(read_at=0 if prior.read_at is not None else None), operation, username)
 
     right_messages = role_reader.RoleReader.messages
 
@@ -76,8 +76,8 @@ def _only_the_present_account() -> list[Replacement]:
     """Know only the present account after a resume as another one."""
     right = settlement.find_change
 
-    def find(messages: Any, prior: Any, operation: Any) -> Messages:
-        return right(messages, prior._replace(accounts=prior.accounts[-1:]), operation)
+    def find(messages: Any, prior: Any, operation: Any, username: str = "") -> Messages:
+        return right(messages, prior._replace(accounts=prior.accounts[-1:]), operation, username)
 
     return _finding(find)
 
@@ -100,7 +100,7 @@ def _roles_prove_for_ever() -> list[Replacement]:
     def prove(attempted_at: Any, now: int) -> bool:
         return attempted_at is not None
 
-    return [(module, "do_roles_prove", prove) for module in (row_processor, prior_reader, doubt_settlement)]
+    return [(module, "do_roles_prove", prove) for module in (row_processor, doubt_settlement)]
 
 
 @defect
@@ -134,9 +134,11 @@ def _role_without_description() -> list[Replacement]:
 @defect
 def _stranger_is_settled() -> list[Replacement]:
     """Take a member without roles as a user who is not in the room."""
+    right = role_reader.RoleReader._membership
 
     async def membership(self: Any, room_id: str, user_ids: Any) -> Any:
-        return {user_id: (False, USER_NOT_IN_ROOM.reason, user_id) for user_id in user_ids}
+        found = await right(self, room_id, user_ids)
+        return {user: each._replace(is_member=False, reason=USER_NOT_IN_ROOM.reason) for user, each in found.items()}
 
     return [(role_reader.RoleReader, "_membership", membership)]
 

@@ -1,7 +1,5 @@
 """Defects of the limits: window, rate, concurrency."""
 
-from typing import Any
-
 from rolecall.engine import dispatcher
 from rolecall.engine.throttle import server_window
 from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
@@ -28,25 +26,16 @@ def _window_by_the_local_clock() -> list[Replacement]:
 @defect
 def _calls_in_flight_not_counted() -> list[Replacement]:
     """Forget the calls in flight in the server's window."""
+    right = FixedWindowTracker.opens_at
 
-    def record_request(self: FixedWindowTracker) -> None:
-        self.calls += 1
-        self._sent_since_reset += 1
+    def opens_at(self: FixedWindowTracker, now: float) -> float:
+        in_flight, self._in_flight = self._in_flight, 0
+        try:
+            return right(self, now)
+        finally:
+            self._in_flight = in_flight
 
-    def cancel_request(self: FixedWindowTracker) -> None:
-        self.calls -= 1
-
-    right = FixedWindowTracker.record_response
-
-    def record_response(self: FixedWindowTracker, reply: Any, *, refused: bool = False) -> None:
-        right(self, reply, refused=refused)
-        self._in_flight = 0
-
-    return [
-        (FixedWindowTracker, "record_request", record_request),
-        (FixedWindowTracker, "cancel_request", cancel_request),
-        (FixedWindowTracker, "record_response", record_response),
-    ]
+    return [(FixedWindowTracker, "opens_at", opens_at)]
 
 
 @defect

@@ -1,5 +1,6 @@
 """The list of defects, and how one is put in its place."""
 
+import builtins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ def with_defect(defect: Defect) -> Iterator[None]:
     """Put the wrong functions in their places while the block runs."""
     replacements = defect.replace()
     usual = [(place, name, getattr(place, name, _MISSING)) for place, name, _ in replacements]
+    missing = [name for _, name, right in usual if right is _MISSING and not hasattr(builtins, name)]
+    if missing:
+        raise AssertionError(f"{defect.name!r} does not fit the code any more: there is no {missing}")
     try:
         for place, name, wrong in replacements:
             setattr(place, name, wrong)

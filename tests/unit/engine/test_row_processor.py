@@ -9,6 +9,7 @@ from rolecall.engine.directory.role_reader import RoleReader
 from rolecall.engine.row_processor import EvidenceReader
 from rolecall.engine.settings import Settings
 from rolecall.engine.settlement import Ending, Messages
+from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.models import DueRow, Prior, PriorState
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
 from rolecall.rocketchat.responses import RoleMessage
@@ -73,16 +74,21 @@ async def test_without_a_name_no_message_is_read(workspace: Workspace) -> None:
     assert workspace.routes["chat.syncMessages"] == 0
 
 
-@pytest.mark.parametrize("why", ["switched off", "no moment", "unreadable", "stop"])
+@pytest.mark.parametrize("why", ["switched off", "no moment", "unreadable"])
 async def test_what_cannot_be_read_is_no_evidence(workspace: Workspace, why: str) -> None:
-    """Messages that are switched off, have no beginning, cannot be read or come too late prove nothing."""
+    """Messages that are switched off, have no beginning or cannot be read prove nothing."""
     prior = PRIOR._replace(read_at=None) if why == "no moment" else PRIOR
     if why == "unreadable":
         workspace.unreadable["R"] = UNREADABLE["not joined"]
-    elif why == "stop":
-        workspace.stops_after = 0
     assert await reader(workspace, messages=why != "switched off").messages(ROW, prior) is Messages.NONE
     assert workspace.routes["chat.syncMessages"] == (why == "unreadable")
+
+
+async def test_a_stop_leaves_messages_unread(workspace: Workspace) -> None:
+    """Messages that the stop prevents from being read are not as good as none: the row stays in doubt."""
+    workspace.stops_after = 0
+    with pytest.raises(ShutdownRequested):
+        await reader(workspace).messages(ROW, PRIOR)
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class RowCall:
 
     async def complete_attempt(self, result: CallResult) -> CallResult:
         """Record an attempt that counts; return its result, with the exact reason behind 'no such room'."""
-        if result.rule.action is not Action.FINISH and not self.in_doubt:
+        if result.rule.action is not Action.FINISH and not result.rule.maybe_done:
             self._roll_back()
         target = self.target
         if result.rule is ROOM_NOT_FOUND and target.context.stop.reason is None:
@@ -207,4 +207,5 @@ class RowCall:
         self.in_doubt, self.doubted_at = True, self.attempted_at
 
     def _roll_back(self) -> None:
-        self.target.journal.rollback_intent(IntentRollback(self.row.key, self.attempts, self.in_doubt))
+        rollback = IntentRollback(self.row.key, self.attempts, self.in_doubt, self.doubted_at)
+        self.target.journal.rollback_intent(rollback)

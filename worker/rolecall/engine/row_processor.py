@@ -28,7 +28,7 @@ from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
 from rolecall.models import DueRow, Outcome, Prior, RowOutcome
-from rolecall.rocketchat.error_table import Action, Answer, ErrorScope
+from rolecall.rocketchat.error_table import NOT_AWAITED, Action, Answer, ErrorScope
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.store.records import IntentRollback
@@ -45,7 +45,7 @@ class LaterEnding(NamedTuple):
 
 
 class EvidenceReader:
-    """Reads evidence for single rows. What cannot be read, also because the run stops, is no evidence."""
+    """Reads evidence for single rows. What cannot be read is no evidence."""
 
     def __init__(self, reader: RoleReader, operation: Operation, context: RunContext) -> None:
         self._reader = reader
@@ -53,21 +53,22 @@ class EvidenceReader:
         self._reads_roles = context.settings.read_roles
         self._uses_messages = context.settings.message_evidence
 
+    def reads_messages(self, prior: Prior) -> bool:
+        """Return whether messages are read for a row with this prior state."""
+        return self._uses_messages and prior.read_at is not None
+
     async def messages(self, row: DueRow, prior: Prior) -> Messages:
-        """Return who made the role change of a row, by the system messages of its room."""
+        """Return who made the role change of a row, by the system messages of its room. Raise ShutdownRequested."""
         if not self._uses_messages or prior.read_at is None:
             return Messages.NONE
         since = prior.read_at - MESSAGE_TOLERANCE
-        try:
-            username = row.username
-            if not prior.username or row.in_doubt:  # since an earlier session the user may have been renamed
-                username = await self._reader.username(row.user_id) or username
-            prior = prior._replace(username=prior.username or username)
-            if not prior.username:  # messages name users by it
-                return Messages.NONE
-            messages = await self._reader.messages(row.room_id, since)
-        except ShutdownRequested:
+        username = row.username
+        if not prior.username or row.in_doubt:  # since an earlier session the user may have been renamed
+            username = await self._reader.username(row.user_id) or username
+        prior = prior._replace(username=prior.username or username)
+        if not prior.username:  # messages name users by it
             return Messages.NONE
+        messages = await self._reader.messages(row.room_id, since)
         return find_change(messages, prior, self._operation, username)
 
     async def ending(self, row: DueRow, prior: Prior) -> LaterEnding:
@@ -118,7 +119,10 @@ class RowProcessor:
         if call.last is None:
             return
         answer = call.last.rule.answer
-        if answer in _ENDINGS:
+        if answer is Answer.NOOP and call.in_doubt and self._evidence.reads_messages(call.prior):
+            # Whose call it was, the messages will show when the run is resumed.
+            self._record(call, call.last, Outcome.UNKNOWN, NOT_AWAITED.reason, "")
+        elif answer in _ENDINGS:
             self._settle(call, call.last, _ENDINGS[answer], Messages.NONE)
         elif call.in_doubt:
             self._record(call, call.last, Outcome.UNKNOWN, call.last.rule.reason, "")

@@ -65,7 +65,8 @@ class Messages(Enum):
     NONE = auto()
     """There is no such message, or messages could not be read."""
     UNSURE = auto()
-    """The user was renamed, so the messages may be about another user who had one of the names."""
+    """They may be about another user, where this one was renamed; or a change was changed back, so that it depends on
+    the exact time of the readings which one they saw."""
 
 
 class Verdict(Enum):
@@ -154,7 +155,7 @@ def settle(case: Case) -> Settlement:
     if settlement.evidence is Evidence.ROLES and not case.roles_prove:
         return settlement._replace(evidence=Evidence.INFERRED)
     if settlement is _UNKNOWN and case.ending is Ending.UNCHANGED and case.can_change and case.only_refusals:
-        return _REFUSAL
+        return settlement if case.messages is Messages.UNSURE else _REFUSAL
     return settlement
 
 
@@ -210,9 +211,9 @@ def do_roles_prove(attempted_at: int | None, now: int) -> bool:
 def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operation, username: str = "") -> Messages:
     """Return who made the role change of a row, by the messages of its room.
 
-    Where the prior state could be changed, a message of ours counts even if others changed the role back later. Else a
-    later opposite change cancels it. Without the user's name or the time of the prior reading no message counts.
-    `username` is the user's name now, where it was read.
+    A later opposite change cancels a message. Where the prior state could be changed, one of ours counts all the same,
+    see `has_changed_it`; else what we did is not sure. Without the user's name or the time of the prior reading no
+    message counts. `username` is the user's name now, where it was read.
     """
     if prior.read_at is None or not prior.username:
         return Messages.NONE
@@ -221,9 +222,14 @@ def find_change(messages: Iterable[RoleMessage], prior: Prior, operation: Operat
         priors = (prior, prior._replace(username=username))
         changes = (_find_last_change([message], each, operation) for message in messages for each in priors)
         return Messages.UNSURE if any(change is not Messages.NONE for change in changes) else Messages.NONE
-    if can_change(prior.state, operation) and has_changed_it(messages, prior, operation):
+    change = _find_last_change(messages, prior, operation)
+    if change is Messages.OURS or (can_change(prior.state, operation) and has_changed_it(messages, prior, operation)):
         return Messages.OURS
-    return _find_last_change(messages, prior, operation)
+    # Ours was changed back at about the time of the prior reading, or after it where the prior state is unknown; or
+    # another's was changed back, perhaps between the last reading and that of the messages.
+    single = {_find_last_change([message], prior, operation) for message in messages}
+    is_unsure = Messages.OURS in single or (change is Messages.NONE and Messages.OTHERS in single)
+    return Messages.UNSURE if is_unsure else change
 
 
 def has_changed_it(messages: Iterable[RoleMessage], prior: Prior, operation: Operation) -> bool:

@@ -51,6 +51,8 @@ class IntentRollback(NamedTuple):
     """The attempts that still count."""
     in_doubt: bool
     """True when an earlier attempt may have been carried out."""
+    doubted_at: int | None = None
+    """When that attempt was intended; None leaves the time of the last intent. UTC, milliseconds since the epoch."""
 
 
 class PauseKind(StrEnum):

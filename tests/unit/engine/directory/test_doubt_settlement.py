@@ -45,7 +45,7 @@ REMOVED, NOT_LEADER, FAILED = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILE
         (LED, UNSURE, [], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
         (LED, HAS, [], SOON, (FAILED, ROLE_UNCHANGED, Evidence.ROLES)),
         (LED, HAS, [removal(), removal("admin", TRIED_AT + 1, adds=True)], SOON, (REMOVED, "", Evidence.MESSAGE)),
-        (LED, HAS, [removal("admin"), removal("admin", adds=True)], SOON, (FAILED, ROLE_UNCHANGED, Evidence.ROLES)),
+        (LED, HAS, [removal("admin"), removal("admin", adds=True)], SOON, (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)),
         (LED, LEFT, [removal()], SOON, (REMOVED, "", Evidence.MESSAGE)),
         (LED, LEFT, [], SOON, None),
         (LED, UNKNOWN, [removal()], SOON, None),
@@ -73,6 +73,14 @@ def test_a_role_that_another_account_gave_back_is_not_unchanged() -> None:
     messages = [removal(), removal("admin", TRIED_AT + 1, adds=True)]
     later = LaterReading(HAS, messages, SOON)
     assert settle_doubt(Doubt(UNREAD, TRIED_AT), later, REMOVE_LEADER) is None
+
+
+def test_a_change_back_as_old_as_the_reading_is_not_sure() -> None:
+    """Whether the reading saw the role before or after both changes is not known: the outcome is inferred."""
+    messages = [removal(at=READ_AT + 800), removal("admin", READ_AT + 900, adds=True)]
+    later = LaterReading(HAS, messages, SOON)
+    settled = settle_doubt(Doubt(LED, TRIED_AT), later, REMOVE_LEADER)
+    assert settled == (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)
 
 
 def test_an_operation_that_gives_a_role_is_the_mirror() -> None:

@@ -428,3 +428,44 @@ def test_a_length_that_is_not_beyond_doubt_is_not_guessed() -> None:
     clock.record_window_start(61.5, 0.9, 1.9)
     assert not is_guessing(clock)
     assert clock.to_local(10.0, 1.9) == pytest.approx(10.9)
+
+
+def test_a_cancelled_call_is_taken_out_of_each_count() -> None:
+    """Of three calls into a new window two leave: they are in flight, counted, and all that the window has lost."""
+    tracker = learnt(5, 4).window
+    calls = tracker.calls
+    assert tracker.opens_at(70.0) == NOW
+    for _ in range(3):
+        tracker.record_request(70.0)
+    tracker.cancel_request()
+    status = tracker.status(70.0)
+    assert status is not None
+    assert (tracker.calls, tracker.in_flight, status.left) == (calls + 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("reset", "until"),
+    [(53.5, 53.5), (53.96, 54.0), (52.5, 54.0), (30.0, 54.0)],
+    ids=["the clock knows better", "beyond the wait", "too early", "contradicted"],
+)
+def test_a_stated_wait_is_rounded_up(reset: float, until: float) -> None:
+    """Where the clock agrees with "wait 42 seconds" the window's own end counts, which is up to a second earlier."""
+    schedule = learnt(5, 4)
+    schedule.reserve(11.0)
+    answer = windowed(5, 0, SERVER + reset, SERVER + 12.0, at=12.0, status=429)
+    body = b"You must wait 42 seconds before trying this endpoint again"
+    schedule.record_response(answer._replace(body=body, sent_at=12.0), refused=True)
+    delay = schedule.server_delay(12.0)
+    assert delay is not None
+    assert delay.until == pytest.approx(until, abs=0.06)
+
+
+@pytest.mark.parametrize("remaining", ["-1", "few"])
+def test_headers_that_make_no_sense_do_not_end_a_limit(remaining: str) -> None:
+    """A success with headers that cannot be used is no success without headers."""
+    schedule = learnt(2, 1)
+    assert schedule.reserve(1.0) is None
+    answer = windowed(2, 0, SERVER + 60, SERVER + 1, at=1.1)
+    spoiled = answer._replace(headers={**answer.headers, "X-RateLimit-Remaining": remaining})
+    schedule.record_response(spoiled, refused=False)
+    assert [schedule.reserve(1.1) for _ in range(20)].count(None) <= 1

@@ -82,6 +82,17 @@ async def test_a_new_reading_forgets_who_called_before(store: RunStore) -> None:
     assert (await due(store))[0].prior == READ
 
 
+async def test_a_rollback_restores_the_time_of_the_attempt_in_doubt(store: RunStore) -> None:
+    """An attempt that was not sent is not the one that may have been carried out."""
+    (key,) = await import_lines(store, 2)
+    await store.open_session("bot", 1)
+    await store.commit(Batch(intents=[Intent(key, 1, 1000, SENT)]))
+    await store.commit(Batch(intents=[Intent(key, 2, 9000, SENT)]))
+    assert (await due(store))[0].attempted_at == 9000
+    await store.commit(rollbacks(IntentRollback(key, 1, True, 1000)))
+    assert (await due(store))[0].attempted_at == 1000
+
+
 async def test_readings_come_before_the_intents_of_a_batch(store: RunStore) -> None:
     """A row with a reading and an intent in one batch has the prior state of its intent."""
     (key,) = await import_lines(store, 2)

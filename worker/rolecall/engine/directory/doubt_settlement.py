@@ -17,7 +17,6 @@ from rolecall.engine.settlement import (
     can_change,
     do_roles_prove,
     find_change,
-    has_changed_it,
     is_as_wanted,
     outcome_of,
     reason_of,
@@ -85,7 +84,7 @@ def settle_doubt(doubt: Doubt, later: LaterReading, operation: Operation) -> Set
         return SettledDoubt(operation.done, "", Evidence.MESSAGE)
     if state is PriorState.STRANGER:  # the role is gone with the membership, whoever took it
         return None
-    if not is_known and has_changed_it(later.messages, prior, operation):
+    if not is_known and change in (Messages.OURS, Messages.UNSURE):
         return None  # a call was carried out: it took a role that was given back since, or there was none
     evidence = Evidence.ROLES if is_known and change is not Messages.UNSURE else Evidence.INFERRED
     return SettledDoubt(Outcome.FAILED, ROLE_UNCHANGED, evidence)

@@ -121,7 +121,8 @@ WRITE_OUTCOME = """
 
 # Requests that were not sent, or were certainly not carried out: attempts and `in_doubt` are as before.
 ROLLBACK_INTENT = """
-    UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2
+    UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2,
+        attempted_at = ifnull(each.value ->> 3, attempted_at)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
