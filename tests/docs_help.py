@@ -1,4 +1,4 @@
-"""Texts of the code in docs/reference.md and man/rolecall.1: `make docs-help` writes them, tests compare them."""
+"""Texts of the code in docs/reference.md and docs/rolecall.1: `make docs-help` writes them, tests compare them."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ from rolecall.models import Outcome
 from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
-MAN_PAGE = Path(__file__).parents[1] / "man/rolecall.1"
+MAN_PAGE = Path(__file__).parents[1] / "docs/rolecall.1"
 OUTCOME = re.compile(rf"\b(?:{'|'.join(Outcome)}|inferred)\b")
 
 

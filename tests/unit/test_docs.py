@@ -134,7 +134,7 @@ def test_every_variable_that_is_no_option_is_documented() -> None:
 
 def test_the_man_page_is_that_of_the_command() -> None:
     """The man page has the present help; `make man` writes it again."""
-    assert man_page() == MAN_PAGE.read_text("utf-8"), "man/rolecall.1 is old: make man"
+    assert man_page() == MAN_PAGE.read_text("utf-8"), "docs/rolecall.1 is old: make man"
 
 
 @pytest.mark.parametrize("verb", VERBS)
