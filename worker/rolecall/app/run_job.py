@@ -51,7 +51,7 @@ class RunRequest:
 
     operation: Operation = REMOVE_LEADER
     formats: tuple[str, ...] = ()
-    """Further forms of the report: `jsonl`, `json`."""
+    """Further forms of the report, of REPORT_FORMATS."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
     exit_code_of: "Callable[[RunResult], int] | None" = None
