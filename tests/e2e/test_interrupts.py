@@ -70,7 +70,6 @@ def interrupted_at(moment: str, folder: Path, number: signal.Signals = signal.SI
         "aiohttp",
         "sqlite3",
         "orjson",
-        "structlog",
         "tenacity",
         "uvloop",
     ],
@@ -179,7 +178,7 @@ async def test_an_interrupt_while_stdin_is_read_ends_the_command(number: signal.
     assert re.search(r"^\w+_exit_code\S* 130$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("module", ["rolecall.app.run_job", "aiohttp", "structlog"])
+@pytest.mark.parametrize("module", ["rolecall.app.run_job", "aiohttp", "asyncio"])
 async def test_an_interrupt_before_a_fifo_is_read_has_its_effect(module: str, tmp_path: Path) -> None:
     """A signal during the imports ends a run whose job is a FIFO without a writer; it would wait for ever."""
     os.mkfifo(tmp_path / "job.csv")
