@@ -72,7 +72,7 @@ async def test_the_rate_of_a_hidden_limiter_is_learnt(
 async def test_reads_and_changes_together_keep_to_the_learnt_rate(
     burst: int, status: int, own: float, took: float
 ) -> None:
-    """At 10 calls a second for both kinds together, 150 calls of each take 1.10 of the ideal, with few refusals."""
+    """At 10 calls a second for both kinds together, 150 of each take 1.10 of the ideal, without a burst 1.15."""
     limiter = LimitReq(10.0, burst, status)
     loop, admission = asyncio.get_running_loop(), AdmissionController.build(Settings(rate=own), virtual_clock())
     accepted: list[float] = []
@@ -94,7 +94,7 @@ async def test_reads_and_changes_together_keep_to_the_learnt_rate(
     queues = {kind: iter(range(150)) for kind in CallKind}
     await asyncio.gather(*(work(kind, queue) for kind, queue in queues.items() for _ in range(8)))
     assert len(accepted) == 300
-    assert max(accepted) - BEGINNING <= 1.10 * (299 - burst) / 10
+    assert max(accepted) - BEGINNING <= (1.10 if burst else 1.15) * (299 - burst) / 10
     assert len(limiter.refused) <= 16
 
 

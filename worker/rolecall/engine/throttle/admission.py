@@ -2,7 +2,8 @@
 
 A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, rate.
 Changing and reading calls each have a rate, a concurrency limit, a breaker and a retry budget of their own, and share
-the learnt rate of a hidden limiter; routes have a server window each. One controller serves one workspace; several runs may share it.
+the learnt rate of a hidden limiter; routes have a server window each. One controller serves one workspace; several
+runs may share it.
 """
 
 from contextlib import AbstractContextManager

@@ -163,10 +163,10 @@ class LearntLimit(NamedTuple):
 
 
 class LearntRate:
-    """The rate that a hidden limiter accepts; one for all calls to a workspace, as such a limiter counts all of them."""
+    """The rate that a hidden limiter accepts; one for all calls to a workspace: such a limiter counts them all."""
 
     def __init__(self, own_rate: float | None) -> None:
-        """Create a rate that limits nothing yet; `own_rate`: calls a second that leave without it, None is unlimited."""
+        """Create a rate that limits nothing yet; `own_rate`: calls a second without it, None is unlimited."""
         self.limiter = PacedRateLimiter(None)
         """The slots of the learnt rate. Each call needs one beside that of its own rate."""
         self._own_rate = math.inf if own_rate is None else own_rate
