@@ -126,6 +126,22 @@ async def test_a_row_that_left_the_file_while_its_call_may_arrive_stays_unknown(
     assert not (folder / "retry.csv").exists()
 
 
+async def test_another_file_of_the_same_name_is_another_job(tmp_path: Path) -> None:
+    """Unattended too, the unfinished run of a file elsewhere is not continued with this one's rows: --new decides."""
+    world = leader_world(PAIRS)
+    write_job(tmp_path / "job.csv", PAIRS[:6])
+    (tmp_path / "other").mkdir()
+    write_job(tmp_path / "other/job.csv", PAIRS[6:])
+    async with Sandbox(world) as sandbox:
+        old = await run_killed_at(sandbox, "user4", Kind.HANG_AFTER, tmp_path)
+        rows, env = stored_rows(old), environment(sandbox.url)
+        refused = await rolecall("run", "other/job.csv", *FAST, cwd=tmp_path, env=env)
+        ended = await rolecall("run", "other/job.csv", "--new", *FAST, cwd=tmp_path, env=env)
+    assert (refused.code, ended.code) == (2, 0), ended.stderr
+    assert "is also the name of another file" in refused.stderr
+    assert stored_rows(old) == rows
+
+
 async def test_only_rows_that_left_the_file_are_left(tmp_path: Path) -> None:
     """A row in doubt is settled also where the edited file has no row that is due."""
     world = leader_world(PAIRS)

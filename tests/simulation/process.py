@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rolecall.app.run_directory import Run
-from rolecall.app.run_job import open_session
+from rolecall.app.send_session import open_session
 from rolecall.engine.clock import Clock
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.dispatcher import process_rows

@@ -14,6 +14,7 @@ DONE = KnownRun(
     JOB,
     number=1,
     is_anew=False,
+    job_path="",
     has_sessions=True,
     rows=40,
     due=0,

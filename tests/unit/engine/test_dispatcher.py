@@ -16,7 +16,6 @@ from rolecall.engine.settings import FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.models import NoReply, Outcome, Reply
-from rolecall.store.base import StoreError
 from tests.unit.engine.answers import (
     ARCHIVED,
     BAD_GATEWAY,
@@ -533,8 +532,7 @@ async def test_a_store_that_cannot_be_read_ends_the_run(start: Start) -> None:
     with sqlite3.connect(run.path) as db:
         db.execute("ALTER TABLE pair RENAME TO gone")
     db.close()
-    with pytest.raises(StoreError, match="no such table"):  # the session cannot be closed either
-        await run.go()
+    await run.go()
     assert run.stop.reason is StopReason.STORE
     assert run.client.calls == []
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from rolecall.api.change_roles import (
     OperationName,
@@ -26,7 +26,7 @@ from rolecall.engine.directory.find_query import FindQuery
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import Result, RoleAssignment
+from rolecall.models import ReportFormat, Result, RoleAssignment
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 
 
@@ -110,9 +110,7 @@ async def find(
     return FoundRoles(assignments, result)
 
 
-async def write_reports(
-    folder: str | PathLike[str], *, formats: Collection[Literal["jsonl", "json"]] = ()
-) -> ReportSummary:
+async def write_reports(folder: str | PathLike[str], *, formats: Collection[ReportFormat] = ()) -> ReportSummary:
     """Write the reports of the run or the check in `folder` from its store, and return their counts.
 
     Raises RunLockedError, InvalidStoreError, StoreError and OSError.

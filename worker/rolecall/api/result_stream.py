@@ -11,7 +11,8 @@ from rolecall.app.job_names import with_ids
 from rolecall.app.removal_guard import PreparedRun, count_removals, require_allowed
 from rolecall.app.removed_rows import settle_removed_rows
 from rolecall.app.run_directory import Run, mark_reports_stale
-from rolecall.app.run_job import open_session, with_own_doubts
+from rolecall.app.run_job import with_own_doubts
+from rolecall.app.send_session import open_session
 from rolecall.app.undo_run import Undo
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows

@@ -25,7 +25,7 @@ from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.files.doubt_columns import RunTarget
 from rolecall.files.output.report import ExtraReport, ReportFiles, belongs_in_retry_csv, open_reports
 from rolecall.files.output.text_files import write_json
-from rolecall.models import OUTCOMES, CsvStyle, Evidence, Json, Outcome
+from rolecall.models import OUTCOMES, REPORT_FORMATS, CsvStyle, Evidence, Json, Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
 from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import Count, Identity, PauseKind, RoomCount, Session, count_by_outcome
@@ -213,7 +213,7 @@ def _report_context(summary: ReportSummary, formats: Collection[str], since: str
 
 def _links(summary: ReportSummary, formats: Collection[str]) -> list[str]:
     """Return the names of the files that the page links."""
-    names = ["report.csv", *(f"report.{name}" for name in ("jsonl", "json") if name in formats), "summary.json"]
+    names = ["report.csv", *(f"report.{name}" for name in REPORT_FORMATS if name in formats), "summary.json"]
     return [*names, NOT_JOINED_FILE] if summary.hidden_rooms else names
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,7 @@ from rolecall.app.run_directory import (
 )
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import StartOptions, open_or_resume_run
+from rolecall.app.send_session import open_session
 from rolecall.engine.context import RunContext
 from rolecall.engine.events import EventLogger
 from rolecall.engine.progress import PriorProgress, ProgressTracker
@@ -50,7 +51,7 @@ class RunRequest:
 
     operation: Operation = REMOVE_LEADER
     formats: tuple[str, ...] = ()
-    """Further forms of the report: `jsonl`, `json`."""
+    """Further forms of the report, of REPORT_FORMATS."""
     plan: Plan | None = None
     """A plan of a check, which the run follows."""
     exit_code_of: "Callable[[RunResult], int] | None" = None
@@ -254,49 +255,6 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     finally:  # also where a second signal cuts the reports off
         context.events.session_ended(session.seconds, counts, run.folder, code)
     return result
-
-
-@dataclass(slots=True)
-class SendSession:
-    """What is known of a session once it has ended."""
-
-    failure: StoreError | None = None
-    """Why its end could not be recorded: the store cannot be written any more, or is not in its place."""
-    seconds: float = 0.0
-    """How long it took."""
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether its end was recorded."""
-        return self.failure is None
-
-
-@asynccontextmanager
-async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
-    """Record and log the start of a session with so many due rows, and record its end after the block.
-
-    Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that
-    cannot record the end stops the context with StopReason.STORE and raises nothing: the rows that are on disk can
-    perhaps still be read.
-    """
-    session, store, clock = SendSession(), run.store, context.clock
-    resumed = bool(await store.sessions())
-    await mark_reports_stale(run)
-    await store.open_session(account, clock.wall_ms())
-    context.events.session_started(run.identity, run.folder, account, due, resumed=resumed)
-    started, completed = clock.now(), False
-    try:
-        yield session
-        completed = True
-    finally:
-        session.seconds = clock.now() - started
-        try:
-            await store.close_session(context.stop.reason or "", clock.wall_ms())
-        except StoreError as failure:
-            context.stop.request(StopReason.STORE, str(failure))
-            session.failure = failure
-        if not completed:
-            context.events.session_ended(session.seconds, context.outcomes, run.folder)
 
 
 async def _announce_shutdown(app: AppContext, context: RunContext) -> None:

@@ -30,6 +30,8 @@ from rolecall.store.sqlite.store import FILE_NAME
 
 RUN_NUMBER = "run_number"
 """Key of the store's metadata: the place of the run among those of its job, counted from 1. Names follow the clock."""
+JOB_PATH = "job_path"
+"""Key of the store's metadata: where the job file was. Another file of the same name is another job."""
 STARTED_ANEW = "started_anew"
 """Key of the store's metadata: `yes` where unfinished runs before this one are to be left as they are."""
 
@@ -54,6 +56,7 @@ class KnownRun(NamedTuple):
     folder: Path
     identity: Identity
     number: int
+    job_path: str
     is_anew: bool
     has_sessions: bool
     rows: int
@@ -87,7 +90,7 @@ async def open_or_resume_run(
             run = await stack.enter_async_context(open_run(choice.folder, identity, lock_wait))
             if choice.number is not None:
                 anew = {STARTED_ANEW: "yes"} if start.anew else {}
-                await run.store.set_meta(**{RUN_NUMBER: str(choice.number)}, **anew)
+                await run.store.set_meta(**{RUN_NUMBER: str(choice.number), JOB_PATH: job.path}, **anew)
         if choice.unreadable is not None:
             observer.notice(choice.unreadable)
         if choice.former is not None:
@@ -166,13 +169,15 @@ def _require_continuable(former: KnownRun, job: Job, start: StartOptions) -> Non
     if is_locked(folder):
         text = f"Another process works on the run in {folder}, of another content of {job.name}; wait for it to end."
         raise RunLockedError(text, Advice.START_ANEW)
-    if not start.continues_edited:
+    is_same_file = former.job_path == job.path
+    if not (start.continues_edited and is_same_file):
         done = f"{former.rows - former.due:,} of {former.rows:,} done, {former.due:,} left"
-        raise OperatorError(
-            f"{job.name} was edited, and the run of its former content in {folder} is unfinished: {done}. Nothing was "
-            "sent.",
-            Advice.NAME_RUN,
+        what = (
+            "was edited, and the run of its former content"
+            if is_same_file
+            else "is also the name of another file, whose run"
         )
+        raise OperatorError(f"{job.name} {what} in {folder} is unfinished: {done}. Nothing was sent.", Advice.NAME_RUN)
 
 
 def _read_run(folder: Path) -> KnownRun | str | None:
@@ -190,6 +195,7 @@ def _read_run(folder: Path) -> KnownRun | str | None:
                 folder,
                 identity,
                 number=int(number) if number.isdecimal() else 0,
+                job_path=meta.get(JOB_PATH, ""),
                 is_anew=meta.get(STARTED_ANEW) == "yes",
                 has_sessions=bool(store.sessions()),
                 rows=sum(group.rows for group in groups),

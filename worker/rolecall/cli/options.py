@@ -10,7 +10,7 @@ import click
 
 from rolecall.engine.settings import FailureThreshold, InvalidThresholdError
 from rolecall.engine.throttle.rate_limiter import InvalidRateError, parse_rate
-from rolecall.models import CsvStyle
+from rolecall.models import REPORT_FORMATS, CsvStyle
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -85,7 +85,7 @@ def report_options(command: Command) -> Callable[..., Any]:
         click.option("--report-delimiter", type=click.Choice([",", ";", "tab"]), help="Delimiter of the CSV reports."),
         click.option(
             "--report-format",
-            type=click.Choice(["jsonl", "json"]),
+            type=click.Choice(REPORT_FORMATS),
             multiple=True,
             help="Also write the report in this format; repeatable.",
         ),

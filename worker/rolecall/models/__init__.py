@@ -6,6 +6,7 @@ from rolecall.models.progress import OutageStatus, Progress, RateLimitPause, Rat
 from rolecall.models.replies import MAX_RESPONSE_SIZE, LookupGap, LookupResult, NoReply, Reply, RoleAssignment
 from rolecall.models.rows import (
     MAX_ID_LENGTH,
+    REPORT_FORMATS,
     UNKNOWN_PRIOR,
     BadRow,
     CsvStyle,
@@ -18,6 +19,7 @@ from rolecall.models.rows import (
     NameKind,
     Prior,
     PriorState,
+    ReportFormat,
     Result,
     Row,
     RowDoubt,
@@ -29,6 +31,7 @@ __all__ = [
     "MAX_ID_LENGTH",
     "MAX_RESPONSE_SIZE",
     "OUTCOMES",
+    "REPORT_FORMATS",
     "UNKNOWN_PRIOR",
     "Advice",
     "BadRow",
@@ -54,6 +57,7 @@ __all__ = [
     "RateLimitPause",
     "RateLimitStatus",
     "Reply",
+    "ReportFormat",
     "Result",
     "RoleAssignment",
     "RolecallError",

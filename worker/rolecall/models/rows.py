@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from rolecall.models.outcomes import Outcome
 
@@ -199,6 +199,11 @@ class RowOutcome(NamedTuple):
     ) -> Self:
         """Return the outcome of a row for which no changing call was made."""
         return cls(key, outcome, reason, None, error_type, message, finished_at, None, False, evidence)
+
+
+ReportFormat: TypeAlias = Literal["jsonl", "json"]
+"""A form in which the report is written beside CSV: the suffix of its file."""
+REPORT_FORMATS: tuple[ReportFormat, ...] = get_args(ReportFormat)
 
 
 class CsvStyle(NamedTuple):

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
 import orjson
@@ -48,6 +49,11 @@ class Job:
     def name(self) -> str:
         """The file's name without its suffixes, safe as a path component; `stdin` for stdin."""
         return self._source.name
+
+    @property
+    def path(self) -> str:
+        """Where the file is, as an absolute path; for stdin, `stdin` in the working directory."""
+        return str(Path(self._source.label).absolute())
 
     @property
     def digest(self) -> str:

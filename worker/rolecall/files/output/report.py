@@ -19,7 +19,7 @@ from rolecall.files.output.csv_sanitiser import (
     text_cell,
 )
 from rolecall.files.output.text_files import format_json, replace_atomically, replace_surrogates
-from rolecall.models import OUTCOMES, CsvStyle, Json, Result
+from rolecall.models import OUTCOMES, CsvStyle, Json, ReportFormat, Result
 from rolecall.text import rfc3339, sanitise
 
 REPORT_COLUMNS = (
@@ -55,7 +55,7 @@ class ReportFiles(NamedTuple):
     """The files that `open_reports` writes beside `report.csv`."""
 
     formats: Collection[str] = ()
-    """Forms besides CSV: `jsonl`, `json`."""
+    """Forms besides CSV, of REPORT_FORMATS."""
     extra: Mapping[str, ExtraReport] = MappingProxyType({})
     """Reports in other forms, by file name."""
     retry: bool = True
@@ -82,10 +82,9 @@ def open_reports(
     with ExitStack() as reports:
         writers = [reports.enter_context(_extra_report(folder / name, report)) for name, report in files.extra.items()]
         writers.append(reports.enter_context(_csv_report(folder / "report.csv", extra_columns, files.style)))
-        if "jsonl" in files.formats:
-            writers.append(reports.enter_context(_jsonl_report(folder / "report.jsonl", extra_columns)))
-        if "json" in files.formats:
-            writers.append(reports.enter_context(_json_report(folder / "report.json", extra_columns)))
+        for name, open_report in _FURTHER_REPORTS.items():
+            if name in files.formats:
+                writers.append(reports.enter_context(open_report(folder / f"report.{name}", extra_columns)))
         if files.retry:
             writers.append(reports.enter_context(_retry_report(folder / "retry.csv", extra_columns, files)))
 
@@ -147,6 +146,11 @@ def _json_report(path: Target, extra_columns: Sequence[str]) -> Iterator[WriteRe
 
         yield write
         file.write("\n]\n" if separator == ",\n" else "[]\n")
+
+
+_FURTHER_REPORTS: Mapping[ReportFormat, Callable[[Target, Sequence[str]], AbstractContextManager[WriteResult]]] = (
+    MappingProxyType({"jsonl": _jsonl_report, "json": _json_report})
+)
 
 
 @contextmanager
