@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rolecall.engine.throttle.rate_limiter import MAX_LEAD
 from rolecall.models import PriorState
 from rolecall.sandbox.write_routes import CHANGES
 from rolecall.store.records import Batch
@@ -152,6 +153,7 @@ def is_undisturbed(scenario: Scenario) -> bool:
         or scenario.other_clients
         or scenario.server.clock.date_skew
         or scenario.server.instances > 1
+        or 2 * scenario.commit_time > MAX_LEAD  # intents are written no earlier than so long before their slots
     )
 
 
