@@ -81,8 +81,6 @@ class PacedRateLimiter:
 
     def __init__(self, per_second: float | None) -> None:
         tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
-        self.per_second = math.inf if per_second is None else per_second
-        """Calls a second as configured; infinite for unlimited."""
         self._own_interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
         self._interval = self._own_interval
         self._catch_up = tolerance.catch_up
