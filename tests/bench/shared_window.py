@@ -151,7 +151,7 @@ def simulate(rows: Sequence[int], window: Window, *, sharing: Sharing = Sharing.
     rate = window.limit * window.instances / window.seconds / parts if sharing is Sharing.RATE else None
     shares = divided(window.limit, parts) if sharing is Sharing.WINDOW else [None] * parts
     clients = [
-        _Client(own, RouteSchedule(LearntRate(PacedRateLimiter(rate))), share)
+        _Client(own, RouteSchedule(PacedRateLimiter(rate), LearntRate(rate)), share)
         for own, share in zip(rows, shares, strict=True)
     ]
     simulation = Simulation(clients, window, Random(seed))

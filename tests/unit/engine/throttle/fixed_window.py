@@ -45,8 +45,8 @@ def route_schedule(
     own_offset: Callable[[], float] | None = None,
 ) -> RouteSchedule:
     """Return the schedule of a route with an own rate, in calls a second; None is unlimited."""
-    rate = LearntRate(PacedRateLimiter(per_second))
-    return RouteSchedule(rate, max_wait=max_wait, exemption=exemption, own_offset=own_offset)
+    rate, learnt = PacedRateLimiter(per_second), LearntRate(per_second)
+    return RouteSchedule(rate, learnt, max_wait=max_wait, exemption=exemption, own_offset=own_offset)
 
 
 @dataclass

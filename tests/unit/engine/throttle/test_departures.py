@@ -45,11 +45,12 @@ def work(
     random = Random(7)
 
     async def main() -> Departures:
-        loop, rate = asyncio.get_running_loop(), LearntRate(PacedRateLimiter(per_second))
+        loop = asyncio.get_running_loop()
+        rate, learnt = PacedRateLimiter(per_second), LearntRate(per_second)
         moments, idle, numbers = list[float](), list[float](), iter(range(calls))
 
         def route() -> RouteLimiter:
-            return RouteLimiter(RouteSchedule(rate), virtual_clock(), lambda _: None)
+            return RouteLimiter(RouteSchedule(rate, learnt), virtual_clock(), lambda _: None)
 
         async def work(limiter: RouteLimiter, left: int) -> None:
             for _, _ in zip(range(left), numbers, strict=False):

@@ -15,7 +15,6 @@ from rolecall.engine.throttle.rate_limiter import (
     TRIAL,
     LearntLimit,
     LearntRate,
-    PacedRateLimiter,
 )
 
 
@@ -25,23 +24,23 @@ def accepted(rate: LearntRate, *moments: float) -> None:
         rate.record_acceptance(moment, moment)
 
 
-def interval(rate: LearntRate) -> float:
-    """Return the seconds between two calls now."""
+def interval(rate: LearntRate, own: float | None = 50.0) -> float:
+    """Return the seconds between two calls now: those of the learnt rate or those of the own one, which are longer."""
     rate.limiter.reserve(1e6)
     slot = rate.limiter.assign_slot(1e6)
-    return rate.limiter.next_slot(1e6) - slot
+    return max(rate.limiter.next_slot(1e6) - slot, 1 / own if own else 0.0)
 
 
 def busy(per_second: float | None = 50.0) -> LearntRate:
     """Return one that has seen ten accepted calls, the last at 0.2."""
-    rate = LearntRate(PacedRateLimiter(per_second))
+    rate = LearntRate(per_second)
     accepted(rate, *(0.02 * number for number in range(1, 11)))
     return rate
 
 
 def test_a_refusal_without_any_success_is_no_limiter() -> None:
     """Without calls that pass, or long after them, a refusal is an outage's and cuts nothing."""
-    rate = LearntRate(PacedRateLimiter(50.0))
+    rate = LearntRate(50.0)
     assert not rate.record_refusal(0.0, 0.1)
     accepted(rate, 0.2)
     assert not rate.record_refusal(0.2 + RECENT, 0.3 + RECENT)
@@ -50,7 +49,7 @@ def test_a_refusal_without_any_success_is_no_limiter() -> None:
 
 def test_one_accepted_call_shows_a_limiter() -> None:
     """With a burst of nought the second call is refused; the rate is halved at once."""
-    rate = LearntRate(PacedRateLimiter(50.0))
+    rate = LearntRate(50.0)
     accepted(rate, 0.0)
     assert rate.record_refusal(0.02, 0.03)
     assert interval(rate) == pytest.approx(0.04, rel=0.01)
@@ -92,7 +91,7 @@ def test_a_third_refusal_in_a_row_is_an_outage() -> None:
 
 def test_the_search_ends_close_below_the_limit() -> None:
     """Against ten calls a second without a burst the rate is found with few refusals, and no outage is seen."""
-    rate = LearntRate(PacedRateLimiter(50.0))
+    rate = LearntRate(50.0)
     now, last, refusals = 0.0, -math.inf, 0
     for _ in range(60):
         if now - last >= 0.1:
@@ -108,7 +107,7 @@ def test_the_search_ends_close_below_the_limit() -> None:
 
 def found(per_second: float) -> LearntRate:
     """Return one whose own rate is 50 and which has found a lower limit at 0."""
-    rate = LearntRate(PacedRateLimiter(50.0))
+    rate = LearntRate(50.0)
     accepted(rate, 0.0)
     rate._set(LearntLimit(per_second, 0.0, per_second, per_second * CLOSE, is_found=True))
     return rate
@@ -166,7 +165,7 @@ def test_an_unlimited_rate_recovers_too() -> None:
     rate = busy(None)
     rate.record_refusal(0.201, 0.21)
     accepted(rate, *(0.21 + 0.2 * number for number in range(1, 1500)))
-    assert interval(rate) == 0.0
+    assert interval(rate, None) == 0.0
 
 
 def test_calls_are_spread_evenly_while_the_rate_is_learnt() -> None:

@@ -73,7 +73,7 @@ async def test_nobody_overtakes_the_queue() -> None:
 
 async def test_only_the_first_watches_the_clock() -> None:
     """A thousand calls that wait cost no more looks than one for each that leaves."""
-    schedule = CountingPacing(LearntRate(PacedRateLimiter(100.0)))
+    schedule = CountingPacing(PacedRateLimiter(100.0), LearntRate(100.0))
     unlimited(schedule)
     limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
     await asyncio.gather(*(limiter.acquire() for _ in range(1000)))
@@ -142,7 +142,7 @@ def test_cancelled_calls_take_nothing_with_them(times: list[tuple[float, float]]
     """Calls that are cancelled at any moment lose or leak no permit: all others leave at their slots."""
 
     async def scenario() -> None:
-        schedule = CountingPacing(LearntRate(PacedRateLimiter(10.0)))
+        schedule = CountingPacing(PacedRateLimiter(10.0), LearntRate(10.0))
         unlimited(schedule)
         limiter = RouteLimiter(schedule, virtual_clock(), lambda _: None)
         entered = 0

@@ -1,8 +1,9 @@
 """Admission control: the one place that decides whether the next call may leave, and if not, why and until when.
 
-A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, own rate.
-Changing and reading calls each have a rate, a concurrency limit, a breaker and a retry budget of their own; routes
-have a server window each. One controller serves one workspace; several runs may share it.
+A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, rate.
+Changing and reading calls each have a rate, a concurrency limit, a breaker and a retry budget of their own, and share
+the learnt rate of a hidden limiter; routes have a server window each. One controller serves one workspace; several
+runs may share it.
 """
 
 from contextlib import AbstractContextManager
@@ -51,21 +52,24 @@ class CallLimits(NamedTuple):
     max_outage: float
     """Seconds without a good response, after which the observers are notified to give up."""
     observers: ObserverGroup
-    rate: LearntRate
+    rate: PacedRateLimiter
+    learnt: LearntRate
+    """The rate of a hidden limiter; calls of all kinds share it."""
     exemption: Exemption
     concurrency: AdaptiveConcurrencyLimiter
     breaker: CircuitBreaker
     retry_budget: RetryBudget
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock, exemption: Exemption) -> Self:
+    def build(cls, settings: Settings, clock: Clock, learnt: LearntRate, exemption: Exemption) -> Self:
         """Build the limits that the settings ask for."""
         observers = ObserverGroup()
         return cls(
             clock=clock,
             max_outage=settings.outage_timeout,
             observers=observers,
-            rate=LearntRate(PacedRateLimiter(settings.rate)),
+            rate=PacedRateLimiter(settings.rate),
+            learnt=learnt,
             exemption=exemption,
             concurrency=AdaptiveConcurrencyLimiter(settings.concurrency),
             breaker=CircuitBreaker(
@@ -81,7 +85,7 @@ class CallLimits(NamedTuple):
             self.observers.delayed(delay, limiter.status(self.clock.now()) if limits_rows else None)
 
         schedule = RouteSchedule(
-            self.rate, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
+            self.rate, self.learnt, max_wait=self.max_outage, exemption=self.exemption, own_offset=self.clock.offset
         )
         limiter = RouteLimiter(schedule, self.clock, on_delay)
         self.exemption.on_news(limiter.look_anew)
@@ -189,9 +193,11 @@ class AdmissionController:
         `may_be_exempt`: the account's roles have the permission `api-bypass-rate-limit`, so that one call may find out
         whether the server enforces its limit.
         """
+        learnt = LearntRate(None if settings.rate is None else len(CallKind) * settings.rate)
         exemption = Exemption(is_possible=may_be_exempt)
         return cls(
-            changes=CallLimits.build(settings, clock, exemption), reads=CallLimits.build(settings, clock, exemption)
+            changes=CallLimits.build(settings, clock, learnt, exemption),
+            reads=CallLimits.build(settings, clock, learnt, exemption),
         )
 
     def observed_by(self, observer: AdmissionObserver, kind: CallKind) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""The own rate of calls: evenly spaced, without a burst above it, and slower where a hidden limiter refuses calls.
+"""The rates of calls: the own rate, evenly spaced and without a burst above it, and that of a hidden limiter.
 
 A hidden limiter sends no headers, such as nginx `limit_req`: its rate is searched between the accepted and the refused
 rates, and a little above again and again, so that it recovers. The bucket of such a limiter is full at each refusal, so
@@ -81,8 +81,6 @@ class PacedRateLimiter:
 
     def __init__(self, per_second: float | None) -> None:
         tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
-        self.per_second = math.inf if per_second is None else per_second
-        """Calls a second as configured; infinite for unlimited."""
         self._own_interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
         self._interval = self._own_interval
         self._catch_up = tolerance.catch_up
@@ -163,11 +161,13 @@ class LearntLimit(NamedTuple):
 
 
 class LearntRate:
-    """Slows the own rate down to what a hidden limiter accepts; one for all calls that share that rate."""
+    """The rate that a hidden limiter accepts; one for all calls to a workspace: such a limiter counts them all."""
 
-    def __init__(self, rate: PacedRateLimiter) -> None:
-        self.limiter = rate
-        """The own rate, which is slowed down."""
+    def __init__(self, own_rate: float | None) -> None:
+        """Create a rate that limits nothing yet; `own_rate`: calls a second without it, None is unlimited."""
+        self.limiter = PacedRateLimiter(None)
+        """The slots of the learnt rate. Each call needs one beside that of its own rate."""
+        self._own_rate = math.inf if own_rate is None else own_rate
         self._limit: LearntLimit | None = None
         self._before_refusals: LearntLimit | None = None
         """The limit before the present refusals in a row."""
@@ -219,7 +219,7 @@ class LearntRate:
     def _cut(self, sent_at: float, now: float) -> LearntLimit:
         limit = self._limit
         if limit is None:
-            own = self.limiter.per_second
+            own = self._own_rate
             recent = len(self._accepted_at) / max(now - self._accepted_at[0], SHORTEST_MEASURE)
             limit = LearntLimit(own if own < math.inf else recent, now, refused_rate=own)
         if limit.is_found:
@@ -235,7 +235,7 @@ class LearntRate:
         return _search_lower(limit, min(limit.refused_rate, shown), now)
 
     def _set(self, limit: LearntLimit | None) -> None:
-        if limit is not None and limit.rate >= min(self.limiter.per_second, UNLIMITED_FROM):
+        if limit is not None and limit.rate >= min(self._own_rate, UNLIMITED_FROM):
             limit = None
         self._limit, self._accepted = limit, 0
         self.limiter.slow_down(math.inf if limit is None else limit.rate)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.rate_limiter import LearntRate
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
@@ -52,20 +52,22 @@ class Delay(NamedTuple):
 class RouteSchedule:
     """Decides for one route; it is given the time, each call and each response. `max_wait` bounds each wait (seconds).
 
-    `rate`: the own rate; several routes may share it.
+    `rate`: the own rate; `learnt`: the rate of a hidden limiter. A call keeps to both; several routes may share them.
     """
 
     def __init__(
         self,
-        rate: LearntRate,
+        rate: PacedRateLimiter,
+        learnt: LearntRate,
         *,
         max_wait: float = 900.0,
         exemption: Exemption | None = None,
         own_offset: Callable[[], float] | None = None,
     ) -> None:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
-        self._learnt = rate
-        self._rate = rate.limiter
+        self._rate = rate
+        self._learnt = learnt
+        self._limiters = (rate, learnt.limiter)
         self._max_wait = max_wait
         self._paused_until = -math.inf
         self._refusals = 0
@@ -85,15 +87,16 @@ class RouteSchedule:
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
 
-        It may be admitted a little before its slot of the own rate, to be prepared meanwhile.
+        It may be admitted a little before its slot, to be prepared meanwhile.
         """
         delay = self.server_delay(now)
         if delay is not None:
             return delay
-        admitted = self._rate.next_slot(now) - self._rate.lead
+        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self._rate.lead
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
-        self._rate.reserve(now)
+        for limiter in self._limiters:
+            limiter.reserve(now)
         self.window.record_request(now)
         return None
 
@@ -104,15 +107,17 @@ class RouteSchedule:
         """
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
-        return self._rate.assign_slot(now)
+        return max([limiter.assign_slot(now) for limiter in self._limiters])
 
     def record_departure(self, now: float) -> None:
         """Record that a call that had its slot leaves now."""
-        self._rate.record_departure(now)
+        for limiter in self._limiters:
+            limiter.record_departure(now)
 
     def cancel_reservation(self) -> None:
         """Record that an admitted call could not be prepared."""
-        self._rate.cancel_reservation()
+        for limiter in self._limiters:
+            limiter.cancel_reservation()
         self.window.cancel_request()
 
     def cancel(self) -> None:
