@@ -26,6 +26,9 @@ def campaign(seconds: float, seed: int) -> int:
             except AssertionError as violation:
                 print(f"round {number}, seed {seed + number}: {violation}", flush=True)
                 return 1
+            except Exception:
+                print(f"round {number}, seed {seed + number}:", flush=True)
+                raise
         total = total.plus(played)
     outcomes = ", ".join(f"{rows} {outcome}" for outcome, rows in sorted(total.outcomes.items()))
     print(

@@ -142,7 +142,7 @@ class Play:
             *("run", "job.csv", "--out", "o", "--rate", "unlimited", "--concurrency", scenario.concurrency),
             *("--max-attempts", 3, "--retry-backoff", 0.02),
             *("--timeout", ANSWER_TIMEOUT - 0.5 + more, "--connect-timeout", 0.5 + more),
-            *("--max-failures", "100%", "--outage-timeout", 3, "--shutdown-timeout", 5),
+            *("--max-failures", "100%", "--max-removals", "100%", "--outage-timeout", 3, "--shutdown-timeout", 5),
             "--room-cache" if scenario.room_cache else "--no-room-cache",
             "--read-roles" if scenario.read_roles else "--no-read-roles",
             "--message-evidence" if scenario.message_evidence else "--no-message-evidence",
