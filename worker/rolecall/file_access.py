@@ -15,7 +15,7 @@ _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
 _MOUNTS = Path("/proc/self/mountinfo")
 FileId: TypeAlias = tuple[int, int]
-"""Device and inode of a file: the same for as long as the file exists, whatever its name becomes."""
+"""Device and inode of a file: the same for as long as the file exists, also under another name."""
 
 
 def is_foreign(status: os.stat_result) -> bool:
