@@ -149,7 +149,9 @@ class Play:
     async def _interrupt(self, worker: asyncio.subprocess.Process, interruption: Interruption | None) -> None:
         if interruption is None:
             return
-        await self.sandbox.wait_for_calls(len(self.sandbox.world.calls) + interruption.after_calls)
+        # A store that is deleted before the worker opens it is no loss: a new run begins.
+        after_calls = max(interruption.after_calls, 1 if interruption.harm in DELETIONS else 0)
+        await self.sandbox.wait_for_calls(len(self.sandbox.world.calls) + after_calls)
         await asyncio.sleep(interruption.and_seconds)
         with contextlib.suppress(ProcessLookupError):
             if interruption.harm is not None:
