@@ -91,7 +91,7 @@ class Play:
             account = accounts.pop(0) if len(accounts) > 1 else accounts[0]
             interruption = left.pop(0) if left else None
             code = await self._session(account, interruption)
-            if code in FINISHED and not left:
+            if code in FINISHED and not left and (self.folder / "o").exists():
                 break
         return code
 
