@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rolecall.app.errors import OperatorError
-from rolecall.app.run_paths import (
-    RunKind,
-)
+from rolecall.app.run_paths import RunKind
 from rolecall.file_access import DirectoryFile, OpenDirectory
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation

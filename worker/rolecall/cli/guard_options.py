@@ -1,34 +1,23 @@
 """The options that limit what a run may take, and the one that says why it is made."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from rolecall.cli.options import MaxFailures
 from rolecall.engine.removal_limits import UNATTENDED_FROM, UNATTENDED_SHARE, RemovalLimits, RemovalThreshold
-from rolecall.engine.settings import InvalidThresholdError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets
-    RemovalType = click.ParamType[RemovalThreshold]
-else:
-    RemovalType = click.ParamType
 
 MAX_REASON_LENGTH = 500
 
 
-class MaxRemovals(RemovalType):
+class MaxRemovals(MaxFailures):
     """A number of roles, or a percentage of those who have the role."""
 
     name = "removals"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> RemovalThreshold:
-        """Parse the text."""
-        try:
-            return value if isinstance(value, RemovalThreshold) else RemovalThreshold.parse(str(value))
-        except InvalidThresholdError as error:
-            self.fail(str(error), param, ctx)
+    threshold = RemovalThreshold
 
 
 _GUARDS = (

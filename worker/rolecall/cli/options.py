@@ -53,11 +53,12 @@ class MaxFailures(ThresholdType):
     """A number of rows, or a percentage."""
 
     name = "n|p%"
+    threshold: type[FailureThreshold] = FailureThreshold
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FailureThreshold:
         """Parse the text."""
         try:
-            return value if isinstance(value, FailureThreshold) else FailureThreshold.parse(str(value))
+            return value if isinstance(value, self.threshold) else self.threshold.parse(str(value))
         except InvalidThresholdError as error:
             self.fail(str(error), param, ctx)
 
