@@ -25,8 +25,8 @@ from rolecall.text import did_you_mean, or_all, sanitise
 TABLE = "workspaces"
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes of the file."""
-MAX_NAME_LENGTH = 63
-"""Characters of a workspace's name."""
+MAX_NAME_LENGTH = 37
+"""Characters of a name: the database names a channel of notifications after the queue of the workspace."""
 _REQUIRED = ("url", "user_id")
 _TEXTS = ("url", "user_id", "token_file", "token_env", "ca_file")
 _KEYS = (*_TEXTS, "allow_http")
