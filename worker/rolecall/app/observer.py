@@ -87,7 +87,8 @@ class StoreLocked(NamedTuple):
 class NotUndone(NamedTuple):
     """Rows that the run may have changed and that are not undone."""
 
-    folder: Path
+    run: Path | str
+    """Its directory, or its name in the database, such as `run 17`."""
     outcome: Outcome
     inferred: int
     """Rows whose change is only inferred."""

@@ -49,11 +49,7 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
     async with open_existing_run(folder) as done:
         operation = require_change(done)
         require_workspace(done, context.connection.url)
-        digest, rows = await _digest(done, operation.done, inferred=inferred)
-        state = await _state(done, operation.done, inferred=inferred)
-        if not rows and (refusal := refusal_of(state)) is not None:
-            raise refusal
-        identity = Identity(done.identity.workspace, operation.inverse.name, digest)
+        identity, state = await identity_of_undo(done, operation, inferred=inferred)
         waiting = lock_wait(context)
         async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity, waiting) as run:
             past = await _past_undo(run, identity, retry_failed=context.settings.retry_failed)
@@ -62,6 +58,15 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
             if state.left_out or state.unknown:
                 context.observer.notice(NotUndone(done.folder, operation.done, state.left_out, state.unknown))
             yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))
+
+
+async def identity_of_undo(run: Run, operation: Operation, *, inferred: bool) -> tuple[Identity, UndoState]:
+    """Return the identity of the undo of a run, and what decides about it. Raises OperatorError without a row."""
+    digest, rows = await _digest(run, operation.done, inferred=inferred)
+    state = await _state(run, operation.done, inferred=inferred)
+    if not rows and (refusal := refusal_of(state)) is not None:
+        raise refusal
+    return Identity(run.identity.workspace, operation.inverse.name, digest), state
 
 
 @contextmanager

@@ -263,7 +263,8 @@ def _format_not_undone(notice: NotUndone) -> str:
         why = "their prior role is unknown"
         parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
     if notice.unknown:
-        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+        verify = f"verify {notice.run}" if isinstance(notice.run, Path) else f"runs verify {notice.run.split()[-1]}"
+        parts.append(f"{notice.unknown:,} unknown ('rolecall {verify}' settles them)")
     return f"Not undone: {', '.join(parts)}."
 
 
