@@ -1,0 +1,1 @@
+"""Runs on several machines: the database, the job queue and the workers."""
