@@ -1,1 +1,1 @@
-"""Runs on several machines: the database, the job queue and the workers."""
+"""Several machines: runs in a PostgreSQL database, and the workers that send their rows."""

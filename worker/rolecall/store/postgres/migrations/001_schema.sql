@@ -1,11 +1,13 @@
 -- The schema of Rolecall, version 1. Times are UTC in milliseconds since the epoch, except those of schedules.
 -- Roles are granted their rights in roles.sql.
 
+-- `answered_at`: the last good answer of the workspace to any worker; 0 for none.
 CREATE TABLE workspace (
     name text PRIMARY KEY,
     url text NOT NULL UNIQUE,
     rate double precision,
-    paused boolean NOT NULL DEFAULT false
+    paused boolean NOT NULL DEFAULT false,
+    answered_at bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE schedule (
@@ -201,10 +203,12 @@ CREATE TABLE worker (
     seen_at bigint NOT NULL
 );
 
--- The own rate of a workspace: the moment of the next free slot, seconds since the epoch.
+-- The own rate of a workspace, for changes and for reads: the moment of the next free slot, seconds since the epoch.
 CREATE TABLE pace (
-    workspace text PRIMARY KEY REFERENCES workspace (name) ON DELETE CASCADE,
-    next_slot double precision NOT NULL
+    workspace text NOT NULL REFERENCES workspace (name) ON DELETE CASCADE,
+    kind text NOT NULL,
+    next_slot double precision NOT NULL,
+    PRIMARY KEY (workspace, kind)
 ) WITH (fillfactor = 20);
 
 -- The group in which a pair is counted.
