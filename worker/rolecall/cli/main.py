@@ -48,9 +48,11 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "worker",
+    "workers",
 )
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
-CLUSTER_VERBS = frozenset[str]()
+CLUSTER_VERBS = frozenset({"worker", "workers"})
 """Those for several machines."""
 ADVICE = MappingProxyType(
     {

@@ -62,6 +62,10 @@ class WorkerDatabase:
             self.record_clock(now)
         return bool(rows)
 
+    def now(self) -> float:
+        """Return the database's time: seconds since the epoch."""
+        return self.clock.wall(time.monotonic())
+
     def record_clock(self, now: float) -> None:
         """Record the database's time, which was received at this moment."""
         self.clock.record(now, time.monotonic())

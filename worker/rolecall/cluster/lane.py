@@ -69,8 +69,6 @@ class LaneConfig:
     identity: WorkerIdentity
     lease: HeartbeatLease
     environ: Mapping[str, str]
-    open_log: Callable[[str], EventLogger]
-    """Returns a logger that hides a token."""
     warn: Callable[[str], None]
     concurrency: int | None = None
     """Calls in flight; None for what each run says."""
@@ -125,6 +123,17 @@ class Lane:
         self._is_reported_standby = False
         self._context: RunContext | None = None
         self._calls = 0
+        self._rows = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a shard is processed."""
+        return self.shard is not None
+
+    @property
+    def rows(self) -> int:
+        """Rows that were finished since the start."""
+        return self._rows + (0 if self._context is None else self._context.outcomes.total())
 
     @property
     def name(self) -> str:
@@ -293,7 +302,7 @@ class Lane:
         try:
             end = await work.process(store, self._context)
         finally:
-            self._context = None
+            self._rows, self._context = self.rows, None
         if stop.reason is StopReason.CREDENTIALS:
             await self.close()
         return end
