@@ -13,7 +13,7 @@ _RUN = f"""
         run.settings, (SELECT count(*) FROM shard WHERE run_id = run.id),
         (SELECT count(*) FROM shard WHERE run_id = run.id AND done), {_NOW_MS}
     FROM run JOIN workspace ON workspace.name = run.workspace
-"""  # noqa: S608 # the pieces are constants of this file
+"""
 RUNS = f"""{_RUN}
     WHERE %(workspace)s::text IS NULL OR run.workspace = %(workspace)s ORDER BY run.id DESC LIMIT %(limit)s
 """
@@ -72,7 +72,8 @@ SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER B
 DISCARD = "DELETE FROM run WHERE id = %(run)s AND NOT is_released"
 # End a run that cannot be released, with the reason.
 REFUSE = f"""
-    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS} WHERE id = %(run)s AND NOT is_released
+    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
+    WHERE id = %(run)s AND NOT is_released
 """
 
 # Lock a run for a change of its state, and read what decides about it.
@@ -150,7 +151,8 @@ UNMADE_RUNS = """
     WHERE schedule IS NOT NULL AND NOT is_released AND stop = '' AND ended_at IS NULL
         AND NOT EXISTS (
             SELECT FROM procrastinate_jobs
-            WHERE (lock = 'run:' || run.id AND status = 'doing') OR (queueing_lock = 'run:' || run.id AND status = 'todo')
+            WHERE (lock = 'run:' || run.id AND status = 'doing')
+                OR (queueing_lock = 'run:' || run.id AND status = 'todo')
         )
     ORDER BY run.id LIMIT 100
 """
