@@ -72,6 +72,8 @@ ADVICE = MappingProxyType(
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
         Advice.NAME_RUN: "--out with its folder goes on with it (rows are known by their pair); "
         "--new starts another run.",
+        Advice.RESUME_RUN: "'rolecall runs resume RUN' goes on with it; --new submits another run.",
+        Advice.NAME_WORKSPACES: "--workspaces (or ROLECALL_WORKSPACES) names the file.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
         Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
