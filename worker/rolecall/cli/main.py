@@ -48,11 +48,18 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "submit",
+    "runs show",
+    "runs stop",
+    "runs resume",
+    "runs report",
+    "runs verify",
+    "runs undo",
     "worker",
     "workers",
 )
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
-CLUSTER_VERBS = frozenset({"worker", "workers"})
+CLUSTER_VERBS = frozenset(VERBS[VERBS.index("submit") :])
 """Those for several machines."""
 ADVICE = MappingProxyType(
     {

@@ -156,3 +156,8 @@ UNMADE_RUNS = """
         )
     ORDER BY run.id LIMIT 100
 """
+# The live workers, by the workspaces that they have credentials for.
+LIVE_WORKERS = f"""
+    SELECT name, count(*) FROM worker, unnest(workspaces) AS name WHERE seen_at > {_NOW_MS} - %(ms)s
+    GROUP BY name ORDER BY name
+"""
