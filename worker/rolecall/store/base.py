@@ -61,19 +61,6 @@ class StoreLostError(StoreError):
         self.loss = loss
 
 
-class FencedError(StoreError):
-    """Another worker has taken this part of the run: nothing of the batch was written, and nothing may be sent."""
-
-
-class RunStoppedElsewhere(RolecallError):  # noqa: N818 - not a defect: the run was stopped on purpose
-    """The run was stopped by another process: the batch was written without its intents."""
-
-    def __init__(self, stop: str, detail: str) -> None:
-        super().__init__(f"The run was stopped: {stop}{f' ({detail})' if detail else ''}.")
-        self.stop = stop
-        self.detail = detail
-
-
 class LockWait(NamedTuple):
     """How long a write waits while another program has locked the store. The functions are called on a thread."""
 
