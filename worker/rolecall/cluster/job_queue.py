@@ -70,11 +70,13 @@ class _OneConnection(PsycopgConnector):
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
         """Run a statement and return its one row."""
-        return await self.execute_query_one_async_with_connection(self._one, query, **arguments)
+        row: dict[str, Any] = await self.execute_query_one_async_with_connection(self._one, query, **arguments)
+        return row
 
     async def execute_query_all_async(self, query: Any, **arguments: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
-        return await self.execute_query_all_async_with_connection(self._one, query, **arguments)
+        rows: list[dict[str, Any]] = await self.execute_query_all_async_with_connection(self._one, query, **arguments)
+        return rows
 
 
 class JobQueue:

@@ -187,9 +187,9 @@ class Lane:
     async def leave_if_others_get_answers(self, database: WorkerDatabase) -> None:
         """End the work on the shard where the workspace is away for this worker alone. Raises StoreError."""
         status = self._status()
-        if self.stop is None or status is None or status.outage is None or status.outage.elapsed < ELSEWHERE:
+        if self.stop is None or status is None or status.outage is None or status.outage.seconds < ELSEWHERE:
             return
-        if await database.answered_within(self.name, status.outage.elapsed - RECORD_ANSWERS):
+        if await database.answered_within(self.name, status.outage.seconds - RECORD_ANSWERS):
             self.stop.request(StopReason.OUTAGE, "the workspace does not answer to this worker; others go on")
 
     async def _next(self, database: WorkerDatabase, worker: int, draining: asyncio.Event) -> None:

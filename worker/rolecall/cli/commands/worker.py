@@ -13,7 +13,6 @@ from rolecall.cli.options import SHARED_OPTIONS
 @click.option(
     "--workspaces",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
     metavar="FILE",
     help="The workspaces to serve, with the places of their tokens: a workspaces.toml.",
 )
@@ -49,6 +48,8 @@ def worker(log_format: str, **options: Any) -> int:
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console, event_loop
 
+    if options["workspaces"] is None:
+        raise click.UsageError("name the workspaces to serve with --workspaces FILE, or in ROLECALL_WORKSPACES")
     config = load_database_config("worker", console.print_warning)
     from rolecall.cluster.start import WorkerOptions, run_worker
     from rolecall.display.log_setup import LogForm, open_logs
