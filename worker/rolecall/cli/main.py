@@ -55,6 +55,11 @@ VERBS = (
     "runs report",
     "runs verify",
     "runs undo",
+    "schedule add",
+    "schedule list",
+    "schedule pause",
+    "schedule resume",
+    "schedule remove",
     "worker",
     "workers",
 )
