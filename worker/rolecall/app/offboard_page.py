@@ -61,9 +61,8 @@ def person_result(row: OffboardingRow) -> Result:
     """Return the row of a person whose roles are not known as the page shows it."""
     is_name = row.person.startswith("@")
     name, user_id = (row.person[1:], "") if is_name else ("", row.person)  # an address is shown as it is
-    message, reason = row.message or row.person, row.reason
     return Result(
-        None, "", row.user_id or user_id, row.outcome, reason, None, "", message, 0, None, None, None, {},
+        None, "", row.user_id or user_id, row.outcome, row.reason, None, "", row.message, 0, None, None, None, {},
         username=row.username or name,
     )  # fmt: skip
 

@@ -48,11 +48,18 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "submit",
+    "runs show",
+    "runs stop",
+    "runs resume",
+    "runs report",
+    "runs verify",
+    "runs undo",
     "worker",
     "workers",
 )
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
-CLUSTER_VERBS = frozenset({"worker", "workers"})
+CLUSTER_VERBS = frozenset(VERBS[VERBS.index("submit") :])
 """Those for several machines."""
 ADVICE = MappingProxyType(
     {
@@ -72,6 +79,8 @@ ADVICE = MappingProxyType(
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
         Advice.NAME_RUN: "--out with its folder goes on with it (rows are known by their pair); "
         "--new starts another run.",
+        Advice.RESUME_RUN: "'rolecall runs resume RUN' goes on with it; --new submits another run.",
+        Advice.NAME_WORKSPACES: "--workspaces (or ROLECALL_WORKSPACES) names the file.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
         Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",

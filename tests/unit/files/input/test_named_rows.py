@@ -88,6 +88,10 @@ CASES: dict[str, Case] = {
     "a chosen column of addresses": Case(
         "room;Mail\nfinance;a@b.org\n", [("#finance", "@a@b.org")], ReadOptions("", "", "Mail")
     ),
+    "addresses of a mail program": Case(
+        "room;E-Mail\nfinance;Ada Lee <a@b.org>\nfinance;mailto:a@b.org\nfinance;a@b.org>\n",
+        [("#finance", "@a@b.org")] * 2 + [("#finance", "@a@b.org>")],
+    ),
     "addresses in JSON": Case(
         '[{"room":"finance","email":"a@b.org"},{"room":"ops","user":"bob","email":"b@b.org"}]',
         [("#finance", "@a@b.org"), TWO[1]],

@@ -37,8 +37,11 @@ COLUMNS = (
 MAX_MESSAGE_LENGTH = 500
 
 
-_OF_OPERATION = ("operation", "operation")
-"""The column that takes the place of the line on a page of several operations."""
+COLUMNS_OF_SEVERAL = (
+    ("operation", "operation"),
+    *(column for column in COLUMNS if column[0] not in ("line", "status", "attempts")),
+)
+"""The columns of a page of several operations; their own pages have the others."""
 
 
 class OperationSummary(NamedTuple):
@@ -122,7 +125,7 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
         model=build_report_model(context.spans, context.hints, stats, context.waits),
         links=["retry.csv", *context.links] if retries else context.links,
         retries=retries,
-        columns=(_OF_OPERATION, *COLUMNS[1:]) if context.operations else COLUMNS,
+        columns=COLUMNS_OF_SEVERAL if context.operations else COLUMNS,
         shown=rows.rows,
         max_rows=max_rows,
         script=Markup(script),  # noqa: S704 - a file of this package

@@ -49,6 +49,8 @@ BAD_ROW_REASONS = {
 }
 """Every `BadRow.reason`, with a hint for the person who fixes the row."""
 
+_is_decorated_address = re.compile(r"(?:mailto:|[^<>@]*<)([^@\s:<>]+@[^@\s:<>]+)>?", re.IGNORECASE).fullmatch
+
 
 class Words(NamedTuple):
     """The ids and names of one row as they are in the file; empty where there is none."""
@@ -85,10 +87,18 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
 
 def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:
     """Return the id and the name in the word of an id column and that of a name column, the sign removed."""
+    if sign == "@":
+        word, name = bare_address(word), bare_address(name)
     has_sign = word.startswith(sign) and len(word) > 1 and not _is_spreadsheet_error(word)
     if has_sign or (sign == "@" and is_address(word)):
         word, name = "", word
     return word, without_sign(name, sign)
+
+
+def bare_address(word: str) -> str:
+    """Return the address in a link (`mailto:`) or as mail programs write it (`Ada Lee <ada@b.org>`), else the word."""
+    found = _is_decorated_address(word) if "@" in word else None
+    return found[1] if found is not None else word
 
 
 def without_sign(name: str, sign: str) -> str:
