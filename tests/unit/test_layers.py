@@ -20,8 +20,9 @@ VALUES = {"file_access", "models", "text", "version"}
 MAY_IMPORT = {
     "": {"api", "version"},
     "__main__": {"cli"},
-    "cli": {"cli", "api", "app", "engine", "rocketchat", "store", "files", "display", "sandbox", *VALUES},
+    "cli": {"cli", "api", "app", "cluster", "engine", "rocketchat", "store", "files", "display", "sandbox", *VALUES},
     "api": {"api", "app", "engine", "rocketchat", "store", "files", *VALUES},
+    "cluster": {"cluster", "app", "engine", "rocketchat", "store", "files", "display", *VALUES},
     "app": {"app", "engine", "rocketchat", "store", "files", "display", *VALUES},
     "engine": {"engine", "rocketchat", "store", *VALUES},
     **{layer: {layer, *VALUES} for layer in ("rocketchat", "store", "files", "display")},
@@ -87,6 +88,17 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
     assert users == {door}
 
 
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [("psycopg", ("rolecall.store.postgres.", "rolecall.cluster.")), ("procrastinate", ("rolecall.cluster.",))],
+)
+def test_the_libraries_of_several_machines_stay_in_their_place(library: str, homes: tuple[str, ...]) -> None:
+    """Only the store in PostgreSQL and the cluster import these libraries, which most users have not installed."""
+    users = [module for module, names in IMPORTS.items() if any(name.split(".")[0] == library for name in names)]
+    assert users
+    assert [module for module in users if not module.startswith(homes)] == []
+
+
 HEAVY = (
     "aiohttp",
     "asyncio",
@@ -100,6 +112,8 @@ HEAVY = (
     "uvloop",
     "jinja2",
     "pygal",
+    "psycopg",
+    "procrastinate",
 )
 
 

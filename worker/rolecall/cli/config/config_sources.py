@@ -17,7 +17,8 @@ from rolecall.cli.config.config_file import (
     read_config_file,
     require_own_file,
 )
-from rolecall.cli.config.setting_names import or_all, variable_of
+from rolecall.cli.config.setting_names import variable_of
+from rolecall.text import or_all
 
 DOTENV_FILE = Path(".env")
 
@@ -116,6 +117,15 @@ def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
     if Path(word).is_file():
         return f"No such command {word!r}; did you mean 'rolecall run {word}'?"
     return f"No such command {word!r}; {or_all(word, verbs)}"
+
+
+def format_unknown_second(first: str, word: str, seconds: Collection[str]) -> str:
+    """Format that a command of two words has no such second word, or that it is missing."""
+    if not word or word.startswith("-"):
+        return f"{first!r} needs a second word: {', '.join(f'{first} {each}' for each in seconds)}."
+    return (
+        f"No such command {f'{first} {word}'!r}; {or_all(f'{first} {word}', [f'{first} {each}' for each in seconds])}"
+    )
 
 
 def format_usage_error(error: click.UsageError) -> str:

@@ -116,9 +116,11 @@ class CallExecutor:
                 call.cancel_prepared()
                 raise
             try:
+                self._stop.raise_if_requested()  # since it was prepared, the run may have been stopped
                 reply = await call.send()
             except BaseException:
                 route.cancel(probing=probing)
+                call.cancel_prepared()
                 raise
             result = call.record_response(reply)
             self._health.record_response(reply, result)

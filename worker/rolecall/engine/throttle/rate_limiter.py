@@ -70,6 +70,31 @@ def parse_rate(text: str) -> float | None:
     return rate
 
 
+def tolerance_of(per_second: float | None) -> JitterTolerance:
+    """Return the tolerance for a rate."""
+    return EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
+
+
+class PreparationTime:
+    """The smoothed time that the preparation of a call takes, as the retransmission timer of TCP (RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._usual = self._deviation = 0.0
+
+    @property
+    def lead(self) -> float:
+        """Seconds that a preparation takes, but for rare cases: the smoothed time and four of its deviations."""
+        return min(self._usual + 4 * self._deviation, MAX_LEAD)
+
+    def record(self, seconds: float) -> None:
+        """Record how long one took."""
+        if not self._usual:
+            self._usual, self._deviation = seconds, seconds / 2
+            return
+        self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
+        self._usual += (seconds - self._usual) / 8
+
+
 class PacedRateLimiter:
     """Next-slot pacing: each call has its slot, one interval after the slot before; idle time is not saved up.
 
@@ -80,21 +105,21 @@ class PacedRateLimiter:
     """
 
     def __init__(self, per_second: float | None) -> None:
-        tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
+        tolerance = tolerance_of(per_second)
         self._own_interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
         self._interval = self._own_interval
         self._catch_up = tolerance.catch_up
         self._next = float("-inf")
         self._reserved = 0
-        self._usual = self._deviation = 0.0
+        self._preparation = PreparationTime()
 
     @property
     def lead(self) -> float:
-        """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases.
+        """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases."""
+        return self._preparation.lead
 
-        The smoothed time and four of its deviations, as the retransmission timer of TCP (RFC 6298).
-        """
-        return min(self._usual + 4 * self._deviation, MAX_LEAD)
+    def add_queue(self, queue: object) -> None:
+        """Do nothing: the next slot is always known."""
 
     def slow_down(self, per_second: float) -> None:
         """Leave at most so many calls a second from now on, and never more than configured."""
@@ -113,11 +138,7 @@ class PacedRateLimiter:
 
     def record_preparation(self, seconds: float) -> None:
         """Record how long the preparation of a call took."""
-        if not self._usual:
-            self._usual, self._deviation = seconds, seconds / 2
-            return
-        self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
-        self._usual += (seconds - self._usual) / 8
+        self._preparation.record(seconds)
 
     def next_slot(self, now: float) -> float:
         """Return when the next call may leave, behind those that are being prepared."""

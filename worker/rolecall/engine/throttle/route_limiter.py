@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate
+from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
@@ -45,7 +46,8 @@ class Delay(NamedTuple):
     """The next call may not leave yet."""
 
     until: float
-    """Seconds of the run's monotonic clock; infinite when a response must come first. A response may shorten it."""
+    """Seconds of the run's monotonic clock; infinite when a response, or the lease of a slot, must come first.
+    A response may shorten it."""
     reason: DelayReason
 
 
@@ -57,7 +59,7 @@ class RouteSchedule:
 
     def __init__(
         self,
-        rate: PacedRateLimiter,
+        rate: RateSlots,
         learnt: LearntRate,
         *,
         max_wait: float = 900.0,
@@ -67,7 +69,7 @@ class RouteSchedule:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
         self._rate = rate
         self._learnt = learnt
-        self._limiters = (rate, learnt.limiter)
+        self._limiters: tuple[RateSlots, ...] = (rate, learnt.limiter)
         self._max_wait = max_wait
         self._paused_until = -math.inf
         self._refusals = 0
@@ -186,6 +188,11 @@ class RouteLimiter:
         """Calls that wait for their responses."""
         return self._schedule.window.in_flight
 
+    @property
+    def queued(self) -> int:
+        """Calls that wait until they are admitted."""
+        return self._queued
+
     def status(self, now: float) -> RateLimitStatus | None:
         """Return what the server's window still accepts; None while no limit is known."""
         return self._schedule.window.status(now)
@@ -250,10 +257,11 @@ class RouteLimiter:
 
     async def _wait(self, delay: Delay) -> None:
         seconds = delay.until - self._clock.now()
-        if delay.reason is DelayReason.RATE:
+        if delay.reason is not DelayReason.RATE:
+            self._on_delay(delay)
+        elif seconds < math.inf:
             await asyncio.sleep(max(seconds, SHORTEST_WAIT))
             return
-        self._on_delay(delay)
         self._changed.clear()
         try:
             async with asyncio.timeout(seconds if seconds < math.inf else None):
