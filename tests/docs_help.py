@@ -29,7 +29,7 @@ def with_options(page: str) -> str:
     def table(marked: re.Match[str]) -> str:
         return f"<!-- options: {marked[1]} -->\n{tables[marked[1]]}\n<!-- end -->"
 
-    return re.sub(r"<!-- options: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    return re.sub(r"<!-- options: (\w[\w ]*) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
 def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str, ...], list[click.Option]]]:

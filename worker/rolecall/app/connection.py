@@ -1,10 +1,11 @@
 """The connection of a use case to its workspace: who calls, how, and how it can be interrupted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from rolecall.app.errors import RunStopped
@@ -14,7 +15,8 @@ from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.progress import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
-from rolecall.engine.throttle.admission import AdmissionController
+from rolecall.engine.throttle.admission import AdmissionController, CallKind
+from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
 from rolecall.file_access import Target
 from rolecall.models import Reply
@@ -73,9 +75,12 @@ class Connection(NamedTuple):
 
 
 @asynccontextmanager
-async def connect(context: AppContext) -> AsyncIterator[Connection]:
+async def connect(
+    context: AppContext, rates: Mapping[CallKind, RateSlots] = MappingProxyType({}), clock: Clock | None = None
+) -> AsyncIterator[Connection]:
     """Connect and read the account; a rate limit is waited out for at most the outage timeout.
 
+    `rates`: the own rates that other processes share; `clock`: that of the admission, a new one if None.
     Raises CaFileError, InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, or RunStopped on a request to
     stop.
     """
@@ -85,7 +90,9 @@ async def connect(context: AppContext) -> AsyncIterator[Connection]:
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
         account = parse_account(reply, context.connection.url)
         may_be_exempt = await until_stopped(may_bypass_rate_limit(client, account), context.stop)
-        admission = AdmissionController.build(context.settings, Clock(), may_be_exempt=may_be_exempt)
+        admission = AdmissionController.build(
+            context.settings, clock or Clock(), may_be_exempt=may_be_exempt, rates=rates
+        )
         yield Connection(client, account, date, admission, may_be_exempt)
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.events import EventLogger
-from rolecall.engine.progress import Estimate, ProgressTracker
+from rolecall.engine.progress import Estimate
 from rolecall.file_access import Target
-from rolecall.models import Outcome
+from rolecall.models import Outcome, Progress
 from rolecall.rocketchat.operations import Operation
 
 
@@ -87,7 +87,8 @@ class StoreLocked(NamedTuple):
 class NotUndone(NamedTuple):
     """Rows that the run may have changed and that are not undone."""
 
-    folder: Path
+    run: Path | str
+    """Its directory, or its name in the database, such as `run 17`."""
     outcome: Outcome
     inferred: int
     """Rows whose change is only inferred."""
@@ -134,6 +135,13 @@ Notice: TypeAlias = (
 )
 
 
+class ProgressSource(Protocol):
+    """Knows how far a run is."""
+
+    def progress(self) -> Progress:
+        """Return the progress at this moment."""
+
+
 class Observer(Protocol):
     """Receives what happens, and decides for the operator."""
 
@@ -149,7 +157,7 @@ class Observer(Protocol):
     def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
-    def progress(self, tracker: ProgressTracker) -> AbstractAsyncContextManager[None]:
+    def progress(self, tracker: ProgressSource) -> AbstractAsyncContextManager[None]:
         """Show the progress of the run while the block runs."""
 
     def notice(self, notice: Notice) -> None:
@@ -194,7 +202,7 @@ class NullObserver:
         return self._log
 
     @asynccontextmanager
-    async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:
+    async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show nothing."""
         yield
 

@@ -122,7 +122,7 @@ def _read(path: Path, warn: Callable[[str], None]) -> Mapping[str, Any]:
             raise OperatorError(f"{path} cannot be used: it is larger than {MAX_FILE_SIZE:,} bytes.")
         return tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError:
-        raise OperatorError(f"{path}: there is no such file; --workspaces names a workspaces.toml.") from None
+        raise OperatorError(f"{path}: there is no such file of workspaces.", Advice.NAME_WORKSPACES) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise OperatorError(f"{path} cannot be used: {sanitise(str(why))}.") from None

@@ -17,6 +17,7 @@ from rolecall.app.observer import (
     NotUndone,
     OffboardPreview,
     OpenRows,
+    ProgressSource,
     ReadingRemovals,
     Resumed,
     ResumingEdited,
@@ -27,7 +28,6 @@ from rolecall.app.observer import (
 )
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
 from rolecall.text import format_duration, format_room, plural, rfc3339
@@ -124,7 +124,7 @@ class ProgressReporter:
             console.print_info(sentence)
 
     @asynccontextmanager
-    async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:
+    async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show the progress while the block runs; nothing of it stays on a terminal."""
         if self.mode.quiet:
             yield
@@ -138,7 +138,7 @@ class ProgressReporter:
             if self.screen is not None:
                 self.screen.erase()
 
-    async def _follow(self, tracker: ProgressTracker) -> None:
+    async def _follow(self, tracker: ProgressSource) -> None:
         while True:
             if self.screen is not None:
                 self.screen.draw(tracker.progress())
@@ -267,7 +267,8 @@ def _format_not_undone(notice: NotUndone) -> str:
         why = "their prior role is unknown"
         parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
     if notice.unknown:
-        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+        verify = f"verify {notice.run}" if isinstance(notice.run, Path) else f"runs verify {notice.run.split()[-1]}"
+        parts.append(f"{notice.unknown:,} unknown ('rolecall {verify}' settles them)")
     return f"Not undone: {', '.join(parts)}."
 
 

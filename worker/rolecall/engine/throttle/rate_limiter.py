@@ -127,6 +127,10 @@ class PacedRateLimiter:
         self._next += interval - self._interval
         self._interval = interval
 
+    def defer(self, slot: float) -> None:
+        """Record that the call that just got its slot leaves in a later one, because another limiter demands it."""
+        self._next = max(self._next, slot + self._interval)
+
     def record_departure(self, now: float) -> None:
         """Record when a call left. A hidden limiter may refuse one that follows too soon, so lateness stays lost."""
         if self._interval > self._own_interval:
@@ -144,7 +148,7 @@ class PacedRateLimiter:
 
     def reserve(self, now: float) -> None:
         """Record that a call is admitted; slots that passed unused are lost."""
-        if not self._reserved and now - self._next > IDLE_AFTER:
+        if self._interval and not self._reserved and now - self._next > IDLE_AFTER:
             self._next = now
         self._reserved += 1
 

@@ -54,6 +54,9 @@ class RateSlots(Protocol):
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
 
+    def defer(self, slot: float) -> None:
+        """Record that the call that just got its slot leaves in a later one, because another limiter demands it."""
+
     def record_departure(self, now: float) -> None:
         """Record when a call left."""
 
@@ -151,6 +154,10 @@ class LeasedSlots:
             slot = max(earliest, self._last + self._interval)
         self._last = slot
         return slot
+
+    def defer(self, slot: float) -> None:
+        """Record that the call that just got its slot leaves in a later one: what was missed is counted from there."""
+        self._last = max(self._last, slot)
 
     def record_departure(self, now: float) -> None:
         """Do nothing: its slot was its own."""

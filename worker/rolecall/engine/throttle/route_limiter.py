@@ -109,7 +109,12 @@ class RouteSchedule:
         """
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
-        return max([limiter.assign_slot(now) for limiter in self._limiters])
+        slots = [limiter.assign_slot(now) for limiter in self._limiters]
+        latest = max(slots)
+        for limiter, slot in zip(self._limiters, slots, strict=True):
+            if slot < latest:
+                limiter.defer(latest)
+        return latest
 
     def record_departure(self, now: float) -> None:
         """Record that a call that had its slot leaves now."""
