@@ -113,6 +113,10 @@ EXAMPLES = MappingProxyType[str, tuple[str, ...]](
             "rolecall worker --workspaces /etc/rolecall/workspaces.toml",
             "rolecall worker --workspaces workspaces.toml --egress nat-1 --log-format json",
         ),
+        "database init": ("rolecall database init",),
+        "database upgrade": ("rolecall database upgrade",),
+        "database check": ("rolecall database check --json",),
+        "database prune": ("rolecall database prune --older-than 400d --yes",),
         "workers": ("rolecall workers", "rolecall workers --check"),
     }
 )

@@ -48,6 +48,10 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "database init",
+    "database upgrade",
+    "database check",
+    "database prune",
     "submit",
     "runs show",
     "runs stop",
@@ -64,7 +68,7 @@ VERBS = (
     "workers",
 )
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
-CLUSTER_VERBS = frozenset(VERBS[VERBS.index("submit") :])
+CLUSTER_VERBS = frozenset(VERBS[VERBS.index("database init") :])
 """Those for several machines."""
 ADVICE = MappingProxyType(
     {
