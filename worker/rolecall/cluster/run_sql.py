@@ -145,6 +145,12 @@ SCHEDULED_SOURCE = """
     FROM run JOIN workspace ON workspace.name = run.workspace LEFT JOIN schedule ON schedule.name = run.schedule
     WHERE run.id = %(run)s
 """
+# Whether a schedule's time has come, or a run of one was not made yet.
+HAS_SCHEDULE_WORK = """
+    SELECT EXISTS (SELECT FROM schedule WHERE NOT paused AND next_at <= now()) OR EXISTS (
+        SELECT FROM run WHERE schedule IS NOT NULL AND NOT is_released AND stop = '' AND ended_at IS NULL
+    )
+"""
 # Runs of schedules that were never made, because the job that makes them was lost.
 UNMADE_RUNS = """
     SELECT run.workspace, run.id FROM run

@@ -9,11 +9,14 @@ import orjson
 from rolecall.app.errors import OperatorError
 from rolecall.cluster import run_sql
 from rolecall.cluster.cron import CronError, parse_cron
+from rolecall.cluster.database import WorkerDatabase
 from rolecall.cluster.job_queue import JobExistsError, JobQueue, new_job
 from rolecall.cluster.operator_database import OperatorDatabase, open_operator_database, register_workspace
 from rolecall.cluster.run_settings import REASON
 from rolecall.cluster.schedule_rules import MissedTicks, Overlap, ScheduleRules
 from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.engine.events import EventLogger
+from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.postgres.connection import DatabaseConfig, database_errors
 from rolecall.text import or_all, plural
 
@@ -153,6 +156,29 @@ async def tick(config: DatabaseConfig) -> int:
         for workspace, run_id in await database.fetch(run_sql.UNMADE_RUNS):
             await _add_job(database, workspace, run_id)
     return sum(made)
+
+
+class ScheduleTick:
+    """Looks at the schedules each time it is called; a failure is logged, and changes nothing about the other work."""
+
+    def __init__(self, log: EventLogger) -> None:
+        self._log = log
+        self._failure = ""
+
+    async def __call__(self, database: WorkerDatabase) -> None:
+        """Make the runs that are due. Raises StoreError where the worker's own connection is lost."""
+        ((has_work,),) = await database.fetch(run_sql.HAS_SCHEDULE_WORK)
+        if not has_work:
+            return
+        failure = ""
+        try:
+            if made := await tick(database.config):
+                self._log.info("runs scheduled", runs=made)
+        except (StoreError, InvalidStoreError) as error:
+            failure = str(error)
+        if failure and failure != self._failure:
+            self._log.warning("schedules failed", detail=failure)
+        self._failure = failure
 
 
 async def _tick_schedule(database: OperatorDatabase, due: DueSchedule) -> bool:
