@@ -104,6 +104,7 @@ EXAMPLES = MappingProxyType[str, tuple[str, ...]](
             "rolecall schedule add leavers --cron '15 2 * * *' --tz Europe/Berlin --find-users leavers.txt",
             "rolecall schedule add deactivated --cron @daily --find-deactivated --workspace main",
         ),
+        "import": ("rolecall import runs/job/20260301T090000Z --workspaces workspaces.toml",),
         "schedule list": ("rolecall schedule list", "rolecall schedule list --json"),
         "schedule pause": ("rolecall schedule pause leavers",),
         "schedule resume": ("rolecall schedule resume leavers",),

@@ -167,3 +167,9 @@ LIVE_WORKERS = f"""
     SELECT name, count(*) FROM worker, unnest(workspaces) AS name WHERE seen_at > {_NOW_MS} - %(ms)s
     GROUP BY name ORDER BY name
 """
+# A run that was brought in from one machine before.
+IMPORTED_BEFORE = """
+    SELECT id FROM run
+    WHERE workspace = %(workspace)s AND operation = %(operation)s AND job_digest = %(digest)s
+        AND created_at = %(created_at)s AND settings ? 'imported_from'
+"""
