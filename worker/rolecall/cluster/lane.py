@@ -16,7 +16,9 @@ from rolecall.app.observer import NullObserver
 from rolecall.cluster.database import ShardInfo, WorkerDatabase, database_clock
 from rolecall.cluster.job_queue import PROCESS_SHARD, QueuedJob
 from rolecall.cluster.lease import HeartbeatLease
+from rolecall.cluster.make_run import make_run
 from rolecall.cluster.run_settings import ENGINE, settings_from_json
+from rolecall.cluster.schedules import MAKE_RUN
 from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
 from rolecall.cluster.slot_leaser import SlotLeaser
 from rolecall.cluster.workspaces_file import WorkspaceEntry
@@ -222,6 +224,9 @@ class Lane:
 
     async def _run(self, job: QueuedJob, database: WorkerDatabase) -> None:
         """Work on a job, and end it."""
+        if job.task == MAKE_RUN:
+            await self._make_run(job, database)
+            return
         if job.task != PROCESS_SHARD:
             self._log.warning("unknown job", task=job.task, detail="a newer version of Rolecall has put it there")
             await database.jobs.finish(job, failed=True)
@@ -244,6 +249,26 @@ class Lane:
             self._pause = REFUSED_PAUSE
         else:
             self._away_since = None
+
+    async def _make_run(self, job: QueuedJob, database: WorkerDatabase) -> None:
+        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops."""
+        self.stop = ShardStop(self._config.lease)
+        log = self._log.bind(run=job.arguments.get("run"))
+        try:
+            credentials = self.entry.load_credentials(self._config.environ, self._config.warn)
+            connection, observer = self._config.connection_of(self.entry), NullObserver(log)
+            context = AppContext(connection, credentials, Settings(), observer, self.stop)
+            made = await make_run(database.config, int(job.arguments["run"]), self.entry, context)
+        except OperatorError as error:  # no token: another worker may have one
+            log.warning("run not made", detail=str(error))
+            made = False
+        finally:
+            self.stop = None
+        if made:
+            await database.jobs.finish(job)
+            return
+        await database.jobs.put_back(job)
+        self._pause_while_away()
 
     def _pause_while_away(self) -> None:
         now = asyncio.get_running_loop().time()
