@@ -8,15 +8,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rolecall.app.connection import AppContext
+from rolecall.app.errors import OperatorError
+from rolecall.app.observer import NullObserver
 from rolecall.cluster.database import WorkerDatabase
 from rolecall.cluster.job_queue import PROCESS_SHARD, QueuedJob
 from rolecall.cluster.lease import HeartbeatLease
+from rolecall.cluster.make_run import make_run
+from rolecall.cluster.schedules import MAKE_RUN
 from rolecall.cluster.shard_run import Outage, ShardRun
 from rolecall.cluster.shard_work import ShardEnd, ShardStop
 from rolecall.cluster.store_connections import StoreConnections
 from rolecall.cluster.workspace_session import WorkspaceSessions
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
+from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.admission import AdmissionStatus
 from rolecall.rocketchat.operations import OPERATIONS
@@ -169,7 +175,7 @@ class Lane:
         await self._wait(draining.wait(), self.wake.wait())
 
     async def _begin(self, job: QueuedJob, database: WorkerDatabase, connections: StoreConnections) -> None:
-        if job.task != PROCESS_SHARD:
+        if job.task not in (PROCESS_SHARD, MAKE_RUN):
             self._log.warning("unknown job", task=job.task, detail="a newer version of Rolecall has put it there")
             await database.jobs.finish(job, failed=True)
             return
@@ -212,10 +218,10 @@ class Lane:
         return self.is_active
 
     async def _run(self, run: ShardRun) -> None:
-        """Process a shard, and end its job. Raises StoreError."""
+        """Process a job, and end it. Raises StoreError."""
         jobs = run.database.jobs
         try:
-            end = await run.run()
+            end = await (self._make_run(run) if run.job.task == MAKE_RUN else run.run())
         except StoreError:
             raise
         except Exception as error:  # of any kind: it comes back later, and other shards go on
@@ -231,6 +237,19 @@ class Lane:
             self._pause = min(AWAY_PAUSE + away, MAX_AWAY_PAUSE)
         elif end is ShardEnd.REFUSED:
             self._pause = REFUSED_PAUSE
+
+    async def _make_run(self, run: ShardRun) -> ShardEnd:
+        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops."""
+        entry, run_id = self._sessions.entry, int(run.job.arguments["run"])
+        log = self._log.bind(run=run_id)
+        try:
+            credentials = entry.load_credentials(self._config.environ, self._config.warn)
+            context = AppContext(entry.connection(), credentials, Settings(), NullObserver(log), run.stop)
+            is_made = await make_run(run.database.config, run_id, entry, context)
+        except OperatorError as error:  # no token: another worker may have one
+            log.warning("run not made", detail=str(error))
+            is_made = False
+        return ShardEnd.DONE if is_made else ShardEnd.AWAY
 
 
 def _status(run: ShardRun) -> AdmissionStatus | None:
