@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from rolecall.engine.removal_limits import RemovalLimits, RemovalThreshold
-from rolecall.engine.settings import FailureThreshold, Settings
+from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold, Settings
 
 ENGINE = "engine"
 """The key of the engine's settings among those of a run."""
@@ -34,6 +34,13 @@ def exceeds(threshold: FailureThreshold, done: int, failed: int, percent_after: 
     if threshold.is_percent:
         return done >= percent_after and failed * 100 > threshold.limit * done
     return failed > threshold.limit
+
+
+def has_too_many(settings: Mapping[str, Any], done: int, failed: int) -> bool:
+    """Return whether so many failed rows are above the threshold; those before the last start do not count."""
+    threshold = settings_from_json(settings.get(ENGINE, {})).max_failures
+    before_done, before_failed = settings.get(BASELINE, (0, 0))
+    return exceeds(threshold, done - before_done, failed - before_failed, PERCENT_AFTER)
 
 
 OPERATION, LIMITS, REASON, SHARD_ROWS_KEY = "operation", "limits", "reason", "shard_rows"
