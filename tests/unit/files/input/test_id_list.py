@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
-from rolecall.files.input.ids import MAX_ID_LENGTH
 from rolecall.files.input.source import JobFileError
+from rolecall.models.rows import MAX_ID_LENGTH
 from tests.support.job_files import workbook
 
 
