@@ -259,4 +259,3 @@ def _if_a_name(result: CallResult) -> str:
 
 def _unreadable(result: CallResult) -> Unreadable:
     return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
-
