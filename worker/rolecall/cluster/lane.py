@@ -34,8 +34,9 @@ from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import StoreError
 from rolecall.store.postgres.connection import Connection as DatabaseConnection
 from rolecall.store.postgres.connection import connect as connect_database
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease
+from rolecall.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from rolecall.engine.context import RunContext
