@@ -2,8 +2,9 @@
 
 import pytest
 
-from rolecall.files.input.ids import BAD_ROW_REASONS, MAX_ID_LENGTH, Words, make_row
+from rolecall.files.input.ids import BAD_ROW_REASONS, Words, make_row
 from rolecall.models import BadRow, NamedRow, Row
+from rolecall.models.rows import MAX_ID_LENGTH
 
 
 @pytest.mark.parametrize(
