@@ -257,7 +257,7 @@ def test_the_workers_await_their_calls_and_come_back() -> None:
 
 
 def test_the_pod_and_the_containers_of_workers_are_restricted() -> None:
-    """The worker's pod has what the standard 'restricted' asks for; the containers of the compose file have no rights."""
+    """The worker's pod has what the standard 'restricted' asks for; the containers of compose have no rights."""
     assert WORKER_POD["securityContext"]["runAsNonRoot"] is True
     assert WORKER_CONTAINER["securityContext"] == CONTAINER["securityContext"]
     for found in OUR_SERVICES.values():
@@ -267,7 +267,7 @@ def test_the_pod_and_the_containers_of_workers_are_restricted() -> None:
 
 
 def test_the_workspaces_of_the_recipes_can_be_read(tmp_path: Path) -> None:
-    """The example and the file of the compose file are read as they stand; the sandbox takes the account and its token."""
+    """The example and that of compose are read as they stand; the sandbox takes the account and its token."""
     for name, text in (
         ("example.toml", (CLUSTER / "workspaces.toml").read_text("utf-8")),
         ("compose.toml", COMPOSE["configs"]["workspaces"]["content"]),
