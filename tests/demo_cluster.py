@@ -59,7 +59,12 @@ class Demo:
         print(f"\n$ rolecall {shlex.join(words)} &        # see {self.folder.name}/{name}.log", flush=True)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [str(ROLECALL), *words], cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [str(ROLECALL), *words],
+                cwd=self.folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self.processes.append(process)
         return process
