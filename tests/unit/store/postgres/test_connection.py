@@ -105,6 +105,14 @@ async def test_a_database_that_does_not_exist(database: Database) -> None:
     assert 'database "nowhere" does not exist' in await why_not(database.server.tcp_url("nowhere"))
 
 
+async def test_an_encoding_without_all_characters_is_refused(database: Database) -> None:
+    """A database that was made in the locale C can have the encoding SQL_ASCII: it is named, and not used."""
+    name = f"{database.name}_ascii"
+    database.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with pytest.raises(InvalidDatabaseError, match="has the encoding SQL_ASCII"):
+        await connect(DatabaseConfig.parse(database.server.url(name)))
+
+
 async def test_a_database_without_our_tables(database: Database) -> None:
     """The line says how they are created."""
     empty = database.server.create_database()
