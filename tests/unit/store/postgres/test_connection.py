@@ -109,8 +109,7 @@ async def test_an_encoding_without_all_characters_is_refused(database: Database)
     """A database that was made in the locale C can have the encoding SQL_ASCII: it is named, and not used."""
     name = f"{database.name}_ascii"
     database.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
-    with pytest.raises(InvalidDatabaseError, match="has the encoding SQL_ASCII"):
-        await connect(DatabaseConfig.parse(database.server.url(name)))
+    assert "has the encoding SQL_ASCII" in await why_not(database.server.url(name))
 
 
 async def test_a_database_without_our_tables(database: Database) -> None:
