@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rolecall.engine.throttle.rate_limiter import MAX_LEAD
+from rolecall.engine.throttle.route_limiter import MAX_AHEAD
 from rolecall.models import PriorState
 from rolecall.sandbox.write_routes import CHANGES
 from rolecall.store.records import Batch
@@ -63,6 +64,9 @@ class SessionWatch:
             raise Violation("others", f"{sent.pair} is not in the job")
         is_intended = entry.in_doubt and entry.recorded is None and entry.attempts > 0
         require("intent", is_intended, f"a call of {sent.pair} leaves without an intent on disk: {entry}")
+        age = (self.scenario.own_ms(sent.at) - (entry.attempted_at or 0)) / 1000
+        is_fresh = age <= max_intent_age(self.scenario) or self.scenario.has_odd_clock
+        require("age", is_fresh, f"a call of {sent.pair} leaves {age:.3f} s after its intent: {entry}")
         require("stop", sent.at <= self.stopped_at, f"{sent.pair} is called although the session was interrupted")
         self._in_flight = [each for each in self._in_flight if not each.has_ended]
         is_alone = all(each.pair != sent.pair for each in self._in_flight)
@@ -92,6 +96,11 @@ class SessionWatch:
             is_lost = entry.in_doubt and entry.prior is not None and intent.prior.state is PriorState.UNKNOWN
             known = entry.prior is not None and entry.prior.state is not PriorState.UNKNOWN
             require("prior", not (is_lost and known), f"{entry} is in doubt, and loses its prior state: {intent}")
+
+
+def max_intent_age(scenario: Scenario) -> float:
+    """Return the seconds after which an intent is written anew: a wait for a place or a slot, and two commits."""
+    return MAX_AHEAD + MAX_LEAD + 4 * scenario.commit_time + 0.01
 
 
 def patience(scenario: Scenario, rows: int) -> float:

@@ -89,6 +89,11 @@ class PacedRateLimiter:
         self._usual = self._deviation = 0.0
 
     @property
+    def is_unlimited(self) -> bool:
+        """True while calls may leave at any moment."""
+        return not self._interval
+
+    @property
     def lead(self) -> float:
         """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases.
 
@@ -137,6 +142,10 @@ class PacedRateLimiter:
         slot = self._first_slot(now)
         self._next = slot + self._interval
         return slot
+
+    def record_slot(self, slot: float) -> None:
+        """Record the slot in which a call leaves, where another limiter has put it off: that time stays lost."""
+        self._next = max(self._next, slot + self._interval - self._catch_up)
 
     def _first_slot(self, now: float) -> float:
         is_slowed = self._interval > self._own_interval
