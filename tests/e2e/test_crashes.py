@@ -142,6 +142,8 @@ async def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
         ended = await finish(worker)
         again = await rolecall("run", job, "--out", "o", *FAST, cwd=tmp_path, env=env)
     assert ended.code == 130
+    assert ended.stderr.count("Stopped at once.") == 1
+    assert "rolecall: interrupted." not in ended.stderr
     assert again.code == 0
     assert [len(world.calls_for(*pair)) for pair in pairs] == [1] * 20 + [2] + [1] * 39
 
@@ -237,5 +239,5 @@ async def test_a_signal_before_the_first_row_leaves_nothing(tmp_path: Path, numb
         await sandbox.wait_for_calls(1)
         worker.send_signal(number)
         ended = await finish(worker)
-    assert ended.code == 130, ended.stderr
+    assert (ended.code, ended.stderr) == (130, "rolecall: interrupted.\n")
     assert not (tmp_path / "runs").exists()

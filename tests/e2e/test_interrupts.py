@@ -1,6 +1,7 @@
 """Ctrl-C at every moment of a command: one line and exit code 130, or the result; never a traceback."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from tests.support.command import (
     finish,
     outcomes,
     rolecall,
+    start,
     wait_until_read,
     write_job,
 )
@@ -150,6 +152,27 @@ async def test_an_interrupt_while_the_loop_closes_changes_nothing(uvloop: str, t
         stderr=asyncio.subprocess.PIPE,
     )
     assert await finish(process) == Ended(7, "", "")
+
+
+@pytest.mark.parametrize("words", [(), ("--log-format", "json"), ("--quiet",)])
+async def test_an_interrupt_while_removals_are_counted_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A signal before the first change, while the roles are read for the limits, ends with one line and no folder."""
+    pairs = [(f"room{number}", "user") for number in range(120)]
+    job, world = write_job(tmp_path / "job.csv", pairs), leader_world(pairs)
+    async with Sandbox(world, latency=0.02) as sandbox:
+        env = environment(sandbox.url, ROLECALL_MAX_REMOVALS="")
+        process = await start("run", job, "--rate", "unlimited", *words, cwd=tmp_path, env=env)
+        while not any(call.route == "groups.roles" for call in world.calls):
+            await sandbox.wait_for_calls(len(world.calls) + 1)
+        process.send_signal(signal.SIGINT)
+        ended = await finish(process)
+    if "json" in words:
+        event = json.loads(ended.stderr)
+        assert (ended.code, event["detail"], event["exit_code"]) == (130, "interrupted.", 130)
+    else:
+        assert ended == INTERRUPTED
+    assert not any(call.route == "groups.removeLeader" for call in world.calls)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

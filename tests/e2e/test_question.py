@@ -73,6 +73,7 @@ async def test_a_person_is_asked(tmp_path: Path, typed: bytes, code: int, calls:
     world = leader_world(PAIRS, roles=("user",))
     ended, shown = await on_a_terminal(tmp_path, world, typed)
     assert ended == code, shown
+    assert typed != b"\x03" or shown.endswith("\r\nrolecall: interrupted.\r\n"), shown
     shown = " ".join(shown.split())  # broken between words at the width of the terminal
     assert "As the roles are now, it takes 3 of 3 leaders; 2 groups would have none left." in shown
     assert "Remove 3 leaders in 2 groups at http://127.0.0.1" in shown
@@ -80,6 +81,7 @@ async def test_a_person_is_asked(tmp_path: Path, typed: bytes, code: int, calls:
     assert "about 1 second at your own 600 a minute?" in shown
     assert sum(call.route == "groups.removeLeader" for call in world.calls) == calls
     assert "Traceback" not in shown
+    assert shown.count("rolecall: interrupted.") == (code == 130), shown
     assert (tmp_path / "runs").exists() == bool(calls)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.campaign import search, until_violated
 from tests.simulation.defects import DEFECTS, Defect, with_defect
-from tests.simulation.known_seeds import KNOWN_SEEDS
+from tests.simulation.known_seeds import KNOWN_SEEDS, REGRESSIONS
 from tests.simulation.play import simulate
 from tests.simulation.shrink import shrink
 
@@ -25,6 +25,12 @@ def test_no_rule_is_broken() -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + SIMULATIONS)
     violations = [(played.seed, played.violation) for played in until_violated(seeds) if played.violation is not None]
     assert not violations
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_a_rule_that_was_broken_once_is_kept(seed: int) -> None:
+    """A seed that once broke a rule breaks none any more."""
+    assert simulate(seed).violation is None, REGRESSIONS[seed]
 
 
 @pytest.mark.timeout(300)

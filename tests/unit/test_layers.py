@@ -20,8 +20,9 @@ VALUES = {"file_access", "models", "text", "version"}
 MAY_IMPORT = {
     "": {"api", "version"},
     "__main__": {"cli"},
-    "cli": {"cli", "api", "app", "engine", "rocketchat", "store", "files", "display", "sandbox", *VALUES},
+    "cli": {"cli", "api", "app", "cluster", "engine", "rocketchat", "store", "files", "display", "sandbox", *VALUES},
     "api": {"api", "app", "engine", "rocketchat", "store", "files", *VALUES},
+    "cluster": {"cluster", "app", "engine", "rocketchat", "store", "files", "display", *VALUES},
     "app": {"app", "engine", "rocketchat", "store", "files", "display", *VALUES},
     "engine": {"engine", "rocketchat", "store", *VALUES},
     **{layer: {layer, *VALUES} for layer in ("rocketchat", "store", "files", "display")},

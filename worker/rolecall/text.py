@@ -1,7 +1,8 @@
-"""Text for people: replace unsafe characters, count things, format durations."""
+"""Text for people: replace unsafe characters, count things, format durations, suggest a similar word."""
 
 import re
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -123,3 +124,18 @@ def format_estimate(seconds: float) -> str:
     if seconds < 5_400:
         return plural(round(seconds / 60), "minute")
     return f"{seconds / 3_600:.1f} hours"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'run'?` with the most similar known word; empty if none is similar."""
+    from difflib import get_close_matches
+
+    words = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), list(words), n=1)
+    return f"did you mean {words[near[0]]!r}?" if near else ""
+
+
+def or_all(word: str, known: Iterable[str]) -> str:
+    """Return the most similar known word as a question; all known words if none is similar."""
+    words = sorted(known)
+    return did_you_mean(word, words) or (f"known are {', '.join(words)}." if words else "there are none.")

@@ -175,7 +175,9 @@ def _run(words: list[str]) -> int:
         code = rolecall.main(args=words, prog_name="rolecall", standalone_mode=False, obj=tuple(words))
     except RolecallError as error:
         code = exit_code_of(error)
-        if code is not ExitCode.INTERRUPTED:
+        if code is ExitCode.INTERRUPTED:
+            console.print_interruption()
+        else:
             console.print_error(format_error(error), code)
         return code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -189,6 +191,7 @@ def _run(words: list[str]) -> int:
         console.print_error(error.format_message(), ExitCode.USAGE)
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
+        console.print_interruption()
         return ExitCode.INTERRUPTED
     except OSError as error:
         what = error.filename or "a file, or the output,"

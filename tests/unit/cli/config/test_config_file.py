@@ -13,8 +13,8 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_file import ConfigFile, find_config_file, read_config_file
 from rolecall.cli.config.config_sources import ConfigSources, load_dotenv_file
 from rolecall.cli.config.credentials import find_credentials
-from rolecall.cli.config.setting_names import did_you_mean
 from rolecall.rocketchat.connection_config import Credentials
+from rolecall.text import did_you_mean
 
 VERBS = ("run", "report", "config")
 FLAGS = ("rate", "max_failures", "report_format")

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from rolecall.engine.throttle.server_clock import ServerClock
 from tests.unit.engine.throttle.fixed_window import (
     BEGINNING,
     EPOCH,
@@ -173,3 +174,16 @@ def test_an_unusual_length_costs_one_call() -> None:
     assert len(course.refused) == 1
     assert course.ended <= ideal(18.0) + WINDOWS * 1.05
     assert math.isclose(course.refused[0], 0.0, abs_tol=0.1)
+
+
+def test_wait_0_seconds_shows_no_clock() -> None:
+    """A refusal that says 'wait 0 seconds' makes neither `Date` wrong nor the window one of another length."""
+    clock = ServerClock()
+    for began in (0.07, 10.17):  # `Date` is cut to the second: 0 and 10
+        clock.record_date(EPOCH + began // 1, began, began + 0.05)
+        clock.record_date(EPOCH + began // 1 + 1.0, began + 0.9, began + 0.95)
+        clock.record_window_start(EPOCH + began + 10.0, began - 0.02, began + 0.02)
+    end = clock.to_local(EPOCH + 20.17, 10.2)
+    assert not clock.record_refusal(EPOCH + 10.75, 0.0, 10.51, 10.56)
+    assert clock.window_length == 10
+    assert clock.to_local(EPOCH + 20.17, 10.2) == end

@@ -14,12 +14,12 @@ from rolecall.cli.config.effective_config import (
     show_credentials,
     show_options,
 )
-from rolecall.cli.config.setting_names import find_unknown_variables, flags_of, or_all
+from rolecall.cli.config.setting_names import find_unknown_variables, flags_of
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 from rolecall.cli.terminal import console
-from rolecall.text import sanitise
+from rolecall.text import or_all, sanitise
 
 if TYPE_CHECKING:  # at run time only the newest click takes a type in brackets
     VerbType = click.ParamType[str]

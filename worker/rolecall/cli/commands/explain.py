@@ -39,11 +39,10 @@ def _explain_reasons(name: str | None, *, as_json: bool) -> int:
     """Explain the reason of this name, or list all. Raises OperatorError for a word that is neither."""
     from rolecall.app.errors import OperatorError
     from rolecall.app.reasons import LOOKUP_REASONS, REASONS, find_reasons
-    from rolecall.cli.config.setting_names import did_you_mean
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console
     from rolecall.cli.views import reasons_view
-    from rolecall.text import sanitise
+    from rolecall.text import did_you_mean, sanitise
 
     reasons = find_reasons(name) if name else [*REASONS.values(), *LOOKUP_REASONS.values()]
     if not reasons and name:

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
-from rolecall.cli.config.setting_names import did_you_mean, or_all
 from rolecall.file_access import is_foreign
-from rolecall.text import sanitise
+from rolecall.text import did_you_mean, or_all, sanitise
 
 CONFIG_FILE = Path("rolecall.toml")
 

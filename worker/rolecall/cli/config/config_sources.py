@@ -17,7 +17,8 @@ from rolecall.cli.config.config_file import (
     read_config_file,
     require_own_file,
 )
-from rolecall.cli.config.setting_names import or_all, variable_of
+from rolecall.cli.config.setting_names import variable_of
+from rolecall.text import or_all
 
 DOTENV_FILE = Path(".env")
 

@@ -104,6 +104,18 @@ def print_error(line: str, exit_code: int, command: str = "rolecall") -> None:
     _print_line(_as_event("error", "error", line, exit_code=exit_code) if _json_lines[0] else f"{command}: {line}")
 
 
+def print_interruption() -> None:
+    """Print that the command was interrupted, unless a line says so already."""
+    if early_interrupt.INTERRUPTED[0]:
+        mark_interruption_reported()
+        print_error(f"{INTERRUPTED_TEXT}.", early_interrupt.EXIT_CODE)
+
+
+def mark_interruption_reported() -> None:
+    """Record that a line says that the command was interrupted: neither this nor a later signal prints another."""
+    early_interrupt.INTERRUPTED[:] = [b""]
+
+
 def _print_line(line: str) -> None:
     with suppress(OSError, ValueError):  # without a reader the run continues
         text = sanitise(line) if _json_lines[0] else _for_terminal(sanitise(line), sys.stderr)
@@ -156,7 +168,11 @@ def confirm(question: str) -> bool | None:
             return None
         width = os.get_terminal_size(terminal).columns or MIN_TERMINAL_WIDTH
         opened.write(f"{wrap_words(f'{sanitise(question)} [y/N]', width - 2)} ".encode())
-        return opened.read(MAX_ANSWER_LENGTH).strip().lower() in (b"y", b"yes")
+        try:
+            return opened.read(MAX_ANSWER_LENGTH).strip().lower() in (b"y", b"yes")
+        except KeyboardInterrupt:
+            opened.write(b"\n")  # what is printed next begins a line
+            raise
     return False
 
 

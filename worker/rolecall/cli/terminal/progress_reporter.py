@@ -111,6 +111,8 @@ class ProgressReporter:
             self.print_urgent(sentence)
         elif sentence and not self.mode.quiet:
             console.print_info(sentence)
+        if isinstance(notice, Aborted):
+            console.mark_interruption_reported()
 
     def print_urgent(self, sentence: str) -> None:
         """Print what a person must know, quiet or not; as an event where stderr has JSON lines."""

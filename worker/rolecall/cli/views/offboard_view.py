@@ -10,6 +10,7 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.cli.views.run_view import format_not_joined, format_outcomes, format_stop, is_shown, print_rows
 from rolecall.display.console import SummaryLine
 from rolecall.engine.directory.find_query import GAP_HINTS
+from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Json
 from rolecall.text import plural
 
@@ -29,6 +30,8 @@ def show_offboarding(result: OffboardResult, code: ExitCode, reporter: ProgressR
             SummaryLine(count.outcome, count.reason, count.rows, hints.get(count.reason, "")) for count in result.counts
         ]
         print_rows(lines, list(_sentences(result)))
+    if result.stop is StopReason.INTERRUPTED:
+        console.mark_interruption_reported()
 
 
 def offboarding_json(result: OffboardResult, code: ExitCode) -> Json:

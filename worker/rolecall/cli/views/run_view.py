@@ -35,6 +35,8 @@ def show_run(result: RunResult, code: ExitCode, reporter: ProgressReporter, *, w
     elif summary is not None and result.recorded and not result.report_error and is_shown(code, output):
         last = _next_commands(result, summary) if with_next_commands else ()
         show_rows(summary, _first_sentence(result, summary), last=last)
+    if result.stop is StopReason.INTERRUPTED:
+        console.mark_interruption_reported()
 
 
 def run_json(result: RunResult, code: ExitCode) -> Json:

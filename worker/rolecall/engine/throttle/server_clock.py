@@ -136,7 +136,12 @@ class ServerClock:
             self._is_length_confirmed = self._is_length_confirmed or not is_first
 
     def record_refusal(self, reset_at: float, seconds: float, sent_at: float, received_at: float) -> bool:
-        """Learn from 'wait N seconds', which is rounded up; return True where that corrects what was known."""
+        """Learn from 'wait N seconds', which is rounded up; return True where that corrects what was known.
+
+        'Wait 0 seconds' shows no clock: a window that has ended refuses nothing, except at the very reset.
+        """
+        if seconds <= 0:
+            return False
         was_corrected = self._resets.expect_whole_seconds()
         if was_corrected:
             self._widen_openings()

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -257,11 +258,7 @@ def _require_schema(db: sqlite3.Connection, path: Path) -> None:
     """
     db.execute("PRAGMA trusted_schema = OFF")
     entries = _read_schema(db)
-    with closing(sqlite3.connect(":memory:")) as empty:
-        empty.executescript(schema.SCHEMA)
-        required = _read_schema(empty)
-        empty.execute(sql.INDEX_BY_USER)
-        allowed = _read_schema(empty)
+    required, allowed = _own_schema()
     for type_, name, *_ in sorted(entries - allowed) + sorted(required - entries):
         raise InvalidStoreError(
             f"{path} has another schema than a run store of this version ({type_} {name}); it is left as it is.",
@@ -269,9 +266,19 @@ def _require_schema(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _read_schema(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+@cache
+def _own_schema() -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
+    """Return the entries that a store must have, and those that it may have."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.executescript(schema.SCHEMA)
+        required = _read_schema(empty)
+        empty.execute(sql.INDEX_BY_USER)
+        return required, _read_schema(empty)
+
+
+def _read_schema(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
     """Return type, name, table and statement of each entry; a difference of white space is none."""
-    return {tuple(" ".join(str(text).split()) for text in entry) for entry in db.execute(_READ_SCHEMA)}
+    return frozenset(tuple(" ".join(str(text).split()) for text in entry) for entry in db.execute(_READ_SCHEMA))
 
 
 def _create(file: DirectoryFile) -> None:

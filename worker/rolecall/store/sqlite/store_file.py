@@ -4,9 +4,11 @@ They are opened in the open directory of the run, and compared with the files th
 """
 
 import os
+import stat
 from pathlib import Path
+from typing import NamedTuple
 
-from rolecall.file_access import DirectoryFile, FileId, is_foreign, open_file_ids, unfit_file_system
+from rolecall.file_access import DirectoryFile, FileId, OpenDirectory, is_foreign, open_file_ids, unfit_file_system
 from rolecall.models import Advice
 from rolecall.store.base import InvalidStoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import LOCK_FILE
@@ -74,6 +76,32 @@ def is_foreign_store(file: DirectoryFile) -> bool:
     """Return whether the file, or one of SQLite's helper files beside it, belongs to another user."""
     beside = (file.beside(file.name + end).status() for end in ("", WAL, SHM, JOURNAL))
     return any(status is not None and is_foreign(status) for status in beside)
+
+
+class RestingState(NamedTuple):
+    """What a store file is while no process writes it: equal before and after a reading, nothing was written."""
+
+    device: int
+    inode: int
+    size: int
+    modified_at: int
+    """Nanoseconds, as the next one."""
+    changed_at: int
+
+
+def resting_state(path: Path) -> RestingState | None:
+    """Return the state of a store without SQLite's helper files; None where it has one, or belongs to another user.
+
+    A process that has opened the store to write it, or was killed meanwhile, leaves a helper file. Raises OSError.
+    """
+    with OpenDirectory(path.parent) as directory:
+        file = directory / path.name
+        if any(file.beside(file.name + end).status() is not None for end in (WAL, SHM, JOURNAL)):
+            return None
+        status = file.status()
+    if status is None or not stat.S_ISREG(status.st_mode) or is_foreign(status):
+        return None
+    return RestingState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def require_own_store(file: DirectoryFile) -> None:
