@@ -10,7 +10,8 @@ import pytest_asyncio
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
-from rolecall.engine.throttle.route_limiter import MAX_AHEAD
+from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
+from rolecall.engine.throttle.route_limiter import MAX_AHEAD, RouteLimiter, RouteSchedule
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, SERVER_ERROR, TOO_MANY, reply, result_of, windowed
 from tests.unit.engine.virtual import BEGINNING, EPOCH, turns, virtual_clock
@@ -188,3 +189,25 @@ async def test_what_cannot_be_prepared_releases_its_place(calls: Calls) -> None:
     calls.start()
     await asyncio.sleep(0.1)
     assert calls.events == ["prepare"]
+
+
+async def test_a_call_whose_slot_moves_far_away_is_prepared_anew() -> None:
+    """Where a rate is learnt while a call is prepared, and its slot is more than a second away, it is withdrawn."""
+    loop, events = asyncio.get_running_loop(), list[tuple[str, float]]()
+    rate, learnt = PacedRateLimiter(None), LearntRate(None)
+    limiter = RouteLimiter(RouteSchedule(rate, learnt), virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    limiter.record_response(OK, refused=False)
+
+    def note(event: str) -> None:
+        events.append((event, round(loop.time() - BEGINNING, 2)))
+
+    async def prepare() -> None:
+        await asyncio.sleep(0.01)
+        note("prepare")
+
+    call = asyncio.create_task(limiter.acquire(prepare, lambda: note("withdraw")))
+    await turns()
+    learnt.limiter.slow_down(0.1)
+    await call
+    assert events == [("prepare", 0.01), ("withdraw", 0.01), ("prepare", 10.01)]
