@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -27,7 +28,6 @@ from rolecall.app.observer import (
 )
 from rolecall.cli.terminal import console
 from rolecall.cli.terminal.console import OutputMode
-from rolecall.engine.progress import ProgressTracker
 from rolecall.file_access import Target
 from rolecall.models import Progress
 from rolecall.text import format_duration, format_room, plural, rfc3339
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # slow to import, and needed only after the preflight
 
     from rolecall.display.log_setup import LogForm
     from rolecall.display.progress_view import LiveDisplay
+    from rolecall.engine.progress import ProgressTracker
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -123,8 +124,12 @@ class ProgressReporter:
         else:
             console.print_info(sentence)
 
+    def prepare_result(self) -> None:
+        """Import what shows the result."""
+        import_module("rolecall.cli.views.run_view")
+
     @asynccontextmanager
-    async def progress(self, tracker: ProgressTracker) -> AsyncIterator[None]:
+    async def progress(self, tracker: "ProgressTracker") -> AsyncIterator[None]:
         """Show the progress while the block runs; nothing of it stays on a terminal."""
         if self.mode.quiet:
             yield
@@ -138,7 +143,7 @@ class ProgressReporter:
             if self.screen is not None:
                 self.screen.erase()
 
-    async def _follow(self, tracker: ProgressTracker) -> None:
+    async def _follow(self, tracker: "ProgressTracker") -> None:
         while True:
             if self.screen is not None:
                 self.screen.draw(tracker.progress())
