@@ -95,8 +95,8 @@ class RouteSchedule:
 
     def is_open(self, now: float) -> bool:
         """Return whether nothing limits the calls of this route: no rate, no window and no pause."""
-        limits_nothing = self.window.limits_nothing and all(limiter.is_unlimited for limiter in self._limiters)
-        return limits_nothing and now >= self._paused_until
+        has_rate = not (self._rate.is_unlimited and self._learnt.limiter.is_unlimited)
+        return self.window.limits_nothing and not has_rate and now >= self._paused_until
 
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
