@@ -82,7 +82,7 @@ check: lint type test ## run everything that must pass before a change is merged
 hashes: $(READY) ## write .ci/runtime.txt after a change of the constraints (needs the network)
 	@echo '# What users install, with the hashes of every file of each version: `make hashes` writes it from the constraints.' \
 		> .ci/runtime.txt
-	$(BIN)/uv pip compile pyproject.toml --extra xlsx --constraint .ci/constraints.txt --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra xlsx --extra cluster --constraint .ci/constraints.txt --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet >> .ci/runtime.txt
 
 dist: $(READY) ## build the wheel, the source archive and the bill of materials into dist/

@@ -1,6 +1,7 @@
 """Write the bill of materials (CycloneDX, JSON) of the released package: `python .ci/sbom.py FOLDER`.
 
-It lists what `pip install rolecall[xlsx]` needs, with the versions that are installed here: those of the constraints.
+It lists what `pip install rolecall[xlsx,cluster]` needs, with the versions that are installed here:
+those of the constraints.
 """
 
 import sys
@@ -15,7 +16,7 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
-EXTRAS = ("", "xlsx")
+EXTRAS = ("", "xlsx", "cluster")
 """The extras of Rolecall that users install; the empty one stands for none."""
 
 

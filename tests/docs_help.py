@@ -29,7 +29,7 @@ def with_options(page: str) -> str:
     def table(marked: re.Match[str]) -> str:
         return f"<!-- options: {marked[1]} -->\n{tables[marked[1]]}\n<!-- end -->"
 
-    return re.sub(r"<!-- options: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    return re.sub(r"<!-- options: (\w[\w ]*) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
 def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str, ...], list[click.Option]]]:
@@ -63,7 +63,7 @@ def _option_table(options: Iterable[click.Option]) -> str:
 def _option_row(option: click.Option) -> str:
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
     names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
-    text = (option.help or "").rstrip(".")
+    text = re.split(r"(?<=[^.])\. (?=[A-Z])", option.help or "")[0].rstrip(".")  # --help has the rest
     notes = [f"default: {default}"] if (default := _default_of(option)) else []
     if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
         notes.append(f"{option.type.min:g} to {option.type.max:g}")

@@ -19,9 +19,10 @@ from rolecall.rocketchat.rate_limit_headers import server_date
 from rolecall.sandbox import ACCOUNT, Limiter, World, leader_world
 from rolecall.sandbox.write_routes import CHANGES
 from rolecall.store.records import Identity
+from tests.simulation.client import SimulatedClient
 from tests.simulation.fates import Weather
 from tests.simulation.loop import SimulationLoop, Timeline
-from tests.simulation.network import URL, Line, Network, SimulatedClient
+from tests.simulation.network import URL, Line, Network
 from tests.simulation.server import LimiterSettings, Server, ServerClock
 from tests.support.engine import NEVER, SilentLog
 from tests.support.memory_store import MemoryStore

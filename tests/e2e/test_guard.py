@@ -133,3 +133,72 @@ async def test_check_answers_whether_there_is_anything_to_do(tmp_path: Path) -> 
         after = await rolecall("check", job, "--exit-code", *FAST, cwd=tmp_path, env=env)
         failing = await rolecall("check", stranger, "--exit-code", *FAST, cwd=tmp_path, env=env)
     assert (before.code, without.code, after.code, failing.code) == (6, 0, 0, 1)
+
+
+BY_USER = [(f"room{room}", "user00") for room in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words", "figures", "refusal"),
+    [
+        (ask_for(7), (), (7, 9, 2), ""),
+        (ask_for(7), ("--max-removals", "5"), (7, 9, 2), "more than 5 of them"),
+        (ask_for(7), ("--keep-leaders", "1"), (7, 9, 2), "2 groups with fewer than 1 leader left (room0, room1)"),
+        (BY_USER, (), (1, 12, 0), ""),
+        (BY_USER, ("--max-removals-per-room", "0"), (1, 12, 0), "more than 0 in 1 group (room0)"),
+    ],
+)
+async def test_a_check_shows_what_the_question_of_a_run_shows(
+    tmp_path: Path, pairs: list[tuple[str, str]], words: tuple[str, ...], figures: tuple[int, int, int], refusal: str
+) -> None:
+    """The figures and a refusal stand in the summary and in the JSON, read by room or by user; the exit code stays."""
+    job, world = write_job(tmp_path / "job.csv", pairs), leader_world(LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url, ROLECALL_MAX_REMOVALS="")
+        shown = await rolecall("check", job, *words, *FAST, cwd=tmp_path, env=env)
+        as_json = await rolecall("check", job, *words, "--json", *FAST, cwd=tmp_path, env=env)
+        ran = await rolecall("run", job, *words, *FAST, cwd=tmp_path, env=env)
+    removals, holders, emptied = figures
+    text = " ".join(shown.stdout.split())
+    assert (shown.code, as_json.code) == (ran.code if not refusal else shown.code,) * 2
+    assert f"As the roles are now, a run takes {removals} of {holders} leaders" in text
+    found = json.loads(as_json.stdout)["removals"]
+    assert (found["removals"], found["holders"], found["roomsEmptied"], found["refused"]) == (*figures, refusal)
+    assert (f"A run would be refused before its first change: {refusal}." in text) is bool(refusal)
+    assert (ran.code == 2 and refusal in ran.stderr) is bool(refusal)
+    assert emptied == 0 or f"{emptied} groups would have none left" in text
+
+
+async def test_a_check_says_that_an_unattended_run_would_be_refused(tmp_path: Path) -> None:
+    """The limit that only applies with --yes is named as such."""
+    pairs = [(f"room{number % 9}", f"user{number}") for number in range(100)]
+    job, world = write_job(tmp_path / "job.csv", pairs), leader_world(pairs)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url, ROLECALL_MAX_REMOVALS="")
+        shown = await rolecall("check", job, *FAST, cwd=tmp_path, env=env)
+    refused = "A run with --yes and without a plan would be refused before its first change: more than 80% of them."
+    assert shown.code == 0
+    assert refused in " ".join(shown.stdout.split())
+
+
+async def test_a_check_of_an_addition_shows_no_removals(tmp_path: Path) -> None:
+    """Nothing is taken, so there are no figures."""
+    job, world = write_job(tmp_path / "job.csv", ask_for(2)), leader_world(LEADERS)
+    async with Sandbox(world) as sandbox:
+        words = ("check", job, "--operation", "groups.addOwner", "--json", *FAST)
+        shown = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert json.loads(shown.stdout)["removals"] is None
+
+
+async def test_the_reason_of_an_undo_is_its_own(tmp_path: Path) -> None:
+    """--reason of an undo stands in its reports; that of the run stays."""
+    job, world = write_job(tmp_path / "job.csv", ask_for(2)), leader_world(LEADERS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        await rolecall("run", job, "--out", "r", "--reason", "HR-1", *FAST, cwd=tmp_path, env=env)
+        undone = await rolecall("undo", "r", "--reason", "wrong list", *FAST, cwd=tmp_path, env=env)
+    assert undone.code == 0, undone.stderr
+    reasons = [
+        json.loads((tmp_path / name).read_text())["reason"] for name in ("r/summary.json", "r/undo/summary.json")
+    ]
+    assert reasons == ["HR-1", "wrong list"]

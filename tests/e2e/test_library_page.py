@@ -67,8 +67,8 @@ def cells(heading: str, text: str = PAGE) -> list[str]:
 
 
 def test_every_program_is_known() -> None:
-    """Each of the page's programs is run by a test below, or looked at where its library is not installed."""
-    expected = ["Rolecall in a program", "Ending early", "Other commands", "aiohttp", "FastAPI", "In a notebook"]
+    """Each of the page's programs is run by a test below."""
+    expected = ["Rolecall in a program", "Ending early", "Other commands", "In a service", "In a notebook"]
     assert list(PROGRAMS) == expected
 
 
@@ -178,7 +178,7 @@ def told(text: str) -> list[dict[str, Any]]:
 
 async def test_the_aiohttp_service(place: Path, sandbox: Sandbox) -> None:
     """It streams a line for each row, refuses what are no rows, says why a run stopped, and goes on."""
-    app = service("aiohttp").app
+    app = service("In a service").app
     sandbox.world.join(ROOM, OTHER, ("leader",))
     sandbox.faults.add(Fault(Kind.REVOKE, FaultMatch(user=OTHER)))
     async with TestClient(TestServer(app)) as client:
@@ -204,7 +204,7 @@ async def test_the_aiohttp_service(place: Path, sandbox: Sandbox) -> None:
 async def test_the_aiohttp_service_holds_a_run_once(place: Path, sandbox: Sandbox) -> None:
     """While a request works on a run, another for the same one is answered with 409; one who hangs up frees it."""
     sandbox.latency = 0.1
-    app = service("aiohttp").app
+    app = service("In a service").app
     rows = [[ROOM, LEADER], *([ROOM, f"leader{n}"] for n in range(20))]
     for _, user in rows[1:]:
         sandbox.world.add_user(user)

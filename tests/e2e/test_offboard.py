@@ -282,3 +282,36 @@ async def test_an_interrupted_night_says_so(tmp_path: Path) -> None:
     assert outcomes["removed"] == len(changes(world))
     assert outcomes["removed"] + outcomes["not_attempted"] == 72
     assert [value for (name, _), value in metrics(tmp_path / "m.prom").items() if name == "exit_code"] == ["130"]
+
+
+async def test_the_page_has_every_operation_and_every_person(tmp_path: Path) -> None:
+    """One page for the night: its operations, its rows with their operation, and the people who were not found."""
+    world = company()
+    words: list[str | Path] = ["offboard", "--users", write_list(tmp_path), "--reason", "HR-<1>", *FAST]
+    async with Sandbox(world) as sandbox:
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+        again = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    pages = sorted((tmp_path / "offboardings/people").glob("2*/report.html"))
+    assert (ended.code, again.code, len(pages)) == (1, 1, 2)
+    assert "On one page:" in ended.stdout
+    first, second = (page.read_text() for page in pages)
+    rows = [read_page_rows(text) for text in (first, second)]
+    assert Counter(row[-1] for row in rows[0]) == {
+        **{f"{kind}.removeLeader": 12 for kind in ("groups", "channels")},
+        **{f"{kind}.remove{role}": 12 for kind in ("groups", "channels") for role in ("Moderator", "Owner")},
+        "": 2,
+    }
+    assert [row[2] or row[12] for row in rows[1]] == ["@unknown.person", "gone@example.org"]
+    assert '<a href="groups.removeLeader/report.html">' in first
+    assert "groups.removeLeader/report.html" not in second
+    assert "18 of 20 found" in second
+    assert "@unknown.person, gone@example.org" in second
+    assert "HR-&lt;1&gt;" in first
+
+
+def read_page_rows(page: str) -> list[list[object]]:
+    """Return the values of each row of a page's table."""
+    found = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    rows: list[list[object]] = json.loads(found[1])
+    return rows

@@ -164,3 +164,18 @@ async def test_reading_keeps_to_each_routes_window(tmp_path: Path) -> None:
         predicted = await predict(sandbox.url, pairs, path, REMOVE_LEADER, patient)
     assert len(predicted) == len(pairs)
     assert 429 not in {call.status for call in world.calls}
+
+
+async def test_removals_are_counted_again_where_the_check_has_not_read_every_room(tmp_path: Path) -> None:
+    """A check that goes on with an earlier one knows that its own count is not complete."""
+    world = organisation_world().world
+    ledger = make_database(tmp_path / "ledger.sqlite", pairs_of(world), REMOVE_LEADER)
+    async with Sandbox(world) as sandbox, desk(sandbox.url, QUICK) as at:
+        first, second = (RoleCheck(as_store(ledger), at.reader, REMOVE_LEADER, at.account, at.clock) for _ in range(2))
+        await first.run(at_once=4)
+        await second.run(at_once=4)
+        again = await second.count_removals(concurrency=4)
+    ledger.close()
+    assert (first.has_read_all_rooms, second.has_read_all_rooms) == (True, False)
+    assert first.removals == again
+    assert again.removals > 0

@@ -10,6 +10,7 @@ import pytest
 
 from rolecall import RowInput, change_roles
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.find_query import ADDRESS_NOT_FOUND
 from rolecall.engine.directory.name_lookup import (
     ROOM_NAME_AMBIGUOUS,
     ROOM_NAME_NOT_FOUND,
@@ -96,7 +97,7 @@ def user_key(name: str) -> NameKey:
         (user_key("userFinanceLead"), user("finance.lead")),
         (user_key("userfinancelead"), USER_NAME_NOT_FOUND),  # an id has one spelling
         (user_key("nobody"), USER_NAME_NOT_FOUND),
-        (user_key("finance.lead@example.org"), USER_NAME_NOT_FOUND),
+        (user_key("nobody@example.org"), ADDRESS_NOT_FOUND),
     ],
     ids=str,
 )
@@ -110,6 +111,36 @@ async def test_a_name_has_its_id_or_a_reason(roles: Sequence[str], key: NameKey,
         assert found.name == sandbox.world.users[found.id].username
     elif found.id:
         assert found.name == sandbox.world.rooms[found.id].name
+
+
+@pytest.mark.parametrize("release", ["", "6.0.0"])
+@pytest.mark.parametrize(("full", "expected"), [(True, "M1"), (False, ADDRESS_NOT_FOUND)])
+async def test_an_address_is_found_where_the_account_may_see_it(full: bool, expected: str, release: str) -> None:
+    """The user with this address is found in any case; else the message names the permission and what to write."""
+    world = furnished()
+    world.add_user("M1", username="ada", email="ada.lee@example.org", active=False)
+    world.add_user("M2", username="eve", email="not-ada.lee@example.org")
+    if not full:
+        world.remove_permission("view-full-other-user-info")
+    if release:
+        world.version = release
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        found = await lookup.find(user_key("Ada.Lee@example.org"))
+    assert (found.id or found.reason) == expected
+    if full:
+        assert found.name == "ada"
+    else:
+        assert "view-full-other-user-info" in found.message
+        assert "@name" in found.message
+
+
+async def test_a_username_that_looks_like_an_address_is_the_users(tmp_path: Path) -> None:
+    """A username is looked up first: the address may be that of another user."""
+    world = furnished()
+    world.add_user("M1", username="eve@example.org", email="eve@other.org")
+    world.add_user("M2", username="ada", email="eve@example.org")
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        assert (await lookup.find(user_key("eve@example.org"))).id == "M1"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +176,7 @@ async def test_channels_by_name() -> None:
     [
         (user_key("finance.lead"), "users.info", 403),
         (user_key("finance.lead"), "users.info", 500),
+        (user_key("finance.lead@example.org"), "users.listByStatus", 500),
         (room_key("finance-planning"), "groups.info", 403),
         (room_key("finance-planning"), "groups.info", 500),
         (room_key("Büro"), "rooms.adminRooms", 500),

@@ -12,6 +12,8 @@ from rolecall.sandbox.faults import MAY_ACT
 REFUSED = "refused"
 LATE = "late"
 SLOW_ROAD = "slow_road"
+CLOSED = "closed"
+"""The request crossed with the end of its idle connection; whether it was carried out, the client cannot see."""
 ROADS = (REFUSED, LATE, SLOW_ROAD)
 """What the network does to a request: no connection; it arrives long after it was given up, and its response never;
 both are some seconds slower than usual, so that others overtake them."""
@@ -37,6 +39,8 @@ class Fate(NamedTuple):
     road: str = ""
     """One of ROADS; empty where the request and its response arrive."""
     fault: Fault | None = None
+    is_lost: bool = True
+    """closed: the server did not handle the request."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Weather:
     """The statuses of gateways and proxies."""
     latency: float
     """Seconds in each direction; half to twice as long for each request."""
+    closing_chance: float = 0.0
+    """Of a request on a connection that is used again: the server closes it meanwhile."""
 
     def fate(self, name: str, *, changes: bool, without: Collection[str]) -> Fate:
         """Return the fate of a request; `without`: names of faults that do not happen."""
@@ -70,6 +76,15 @@ class Weather:
         if kind in ROADS:
             return Fate(to_server, to_client, name, kind)
         return Fate(to_server, to_client, name, "", self._fault(Kind(kind), random))
+
+    def closing(self, name: str, fate: Fate, *, is_overdue: bool) -> Fate:
+        """Return the fate of a request on a connection that is used again; `is_overdue`: it is closed before."""
+        if not (is_overdue or self.closing_chance):
+            return fate
+        draw, detail = blake2b(f"{self.seed} closed {name}".encode(), digest_size=2).digest()
+        if not is_overdue and draw >= self.closing_chance * 256:
+            return fate
+        return Fate(fate.to_server, fate.to_client, f"closed {name}", CLOSED, is_lost=detail % 2 == 0)
 
     def _fault(self, kind: Kind, random: Random) -> Fault:
         status = random.choice(self.statuses)

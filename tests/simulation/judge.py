@@ -55,7 +55,7 @@ class Judge:
                 self._check_doubt(entry, calls[entry.room_id, entry.user_id])
         if record.stop is None:
             for entry in entries:
-                require("every row", entry.recorded is not None, f"the session reached its end without {entry}")
+                require("every row", entry.recorded is not None, "the session reached its end without {}", entry)
         check_session(self._scenario, record)
 
     def _check_doubt(self, entry: Entry, calls: Sequence[Sent]) -> None:
@@ -63,7 +63,7 @@ class Judge:
         pair = (entry.room_id, entry.user_id)
         has_cause = any(not sent.is_sound and not sent.is_not_done for sent in calls)
         was_cut_off = any(pair in rows for rows in self._left_open.values())
-        require("doubt", not entry.in_doubt or has_cause or was_cut_off, f"{entry} is in doubt without a cause")
+        require("doubt", not entry.in_doubt or has_cause or was_cut_off, "{} is in doubt without a cause", entry)
 
     # At the end
 
@@ -71,7 +71,7 @@ class Judge:
         """Check the report of a run whose last session had no faults."""
         reported = [(result.line, result.room_id, result.user_id) for result in results]
         expected = [(line, *pair) for line, pair in enumerate(self._pairs, start=2)]
-        require("every row", reported == expected, f"the report has other rows: {set(reported) ^ set(expected)}")
+        require("every row", reported == expected, "the report has other rows: {}", set(reported) ^ set(expected))
         calls = self._calls_by_pair()
         for result in results:
             pair = (result.room_id, result.user_id)
@@ -92,23 +92,25 @@ class Judge:
     def _check_outcome(self, result: Result, calls: Sequence[Sent]) -> None:
         """Check that a row is settled, and that the workspace is as its outcome says."""
         pair, outcome = (result.room_id, result.user_id), result.outcome
-        require("every row", outcome is not Outcome.NOT_ATTEMPTED, f"{result} was left out")
+        require("every row", outcome is not Outcome.NOT_ATTEMPTED, "{} was left out", result)
         if outcome is Outcome.UNKNOWN:
-            require("every row", result.reason != "", f"{result} has no reason")
+            require("every row", result.reason != "", "{} has no reason", result)
             return
         expected = self._refusals(pair)
         if outcome is Outcome.FAILED:
+            is_unauthorized = result.http_status == 401 and bool(calls) and calls[-1].is_unauthorized
+            require("credentials", not is_unauthorized, "{} failed because the token was not accepted", result)
             is_room_or_user = result.reason in ALL_REFUSALS
             may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
             ok = result.reason in expected or (not is_room_or_user and may_have_left and result.reason != RATE_LIMITED)
-            require("refusal", ok, f"{result}: the server refuses {sorted(expected) or 'nothing'} here")
+            require("refusal", ok, "{}: the server refuses {} here", result, sorted(expected) or "nothing")
             return
         ours = {self._operation.done, self._operation.nothing_to_do}
-        require("every row", outcome in ours, f"{result} has no outcome of this operation")
+        require("every row", outcome in ours, "{} has no outcome of this operation", result)
         if not self._was_changed_by_others(pair) and pair[0] in self._world.rooms:
             has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
             there = "there" if has_role else "not there"
-            require("state", has_role is self._operation.adds, f"{result}, but the role is {there}")
+            require("state", has_role is self._operation.adds, "{}, but the role is {}", result, there)
 
     def _refusals(self, pair: Pair) -> frozenset[str]:
         """Return the reasons with which the server may refuse a call for this pair."""
@@ -158,35 +160,36 @@ class Judge:
             statuses = [sent.status or 0 for sent in calls if not sent.is_sound and not sent.is_not_done]
             was_settled = self._scenario.repeats_failed  # by an earlier session or a verification
             only_refusals = was_settled or all(400 <= status < 500 for status in statuses)
-            require("evidence", bool(calls) and only_refusals, f"{result}: {statuses}")
+            require("evidence", bool(calls) and only_refusals, "{}: {}", result, statuses)
         elif evidence == Evidence.RESPONSE:
             status = 200 if outcome in DONE else 400
-            require("evidence", last is not None and last.is_sound and last.status == status, f"{result} {last}")
+            require("evidence", last is not None and last.is_sound and last.status == status, "{} {}", result, last)
         elif evidence == Evidence.MESSAGE:
             is_ours = outcome in DONE
-            require("evidence", self._has_message(pair, is_ours=is_ours), f"{result}: there is no such message")
+            require("evidence", self._has_message(pair, is_ours=is_ours), "{}: there is no such message", result)
         elif evidence == Evidence.ROLES:
             may_have_left = bool(calls) or any(pair in rows for rows in self._left_open.values())
             is_known = _is_known(result.prior) or outcome is Outcome.FAILED  # a role that is as before proves that
-            require("evidence", may_have_left and is_known, f"{result}: no call was in doubt")
+            require("evidence", may_have_left and is_known, "{}: no call was in doubt", result)
             attempted, finished = result.attempted_at or 0, result.finished_at or 0
             is_recent = finished - attempted <= ROLES_PROVE_FOR or self._scenario.has_odd_clock
-            require("evidence", is_recent or outcome not in DONE, f"{result}: the role proves nothing so late")
+            require("evidence", is_recent or outcome not in DONE, "{}: the role proves nothing so late", result)
         elif evidence == Evidence.INFERRED and _is_known(result.prior) and outcome not in NOTHING_TO_DO:
             doubts = [sent.at for sent in calls if not sent.is_sound and not sent.is_not_done]
             attempted = min(result.attempted_at or 0, self._scenario.own_ms(max(doubts, default=0.0)))
             is_old = (result.finished_at or 0) - attempted > ROLES_PROVE_FOR
             is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
-            require("evidence", is_unsure, f"{result}: better evidence was there")
+            is_unsure = is_unsure or self._was_changed_back_at_the_reading(result)
+            require("evidence", is_unsure, "{}: better evidence was there", result)
         elif evidence == Evidence.INFERRED and _is_known(result.prior):
             earlier = [] if self._scenario.repeats_failed else calls[:-1]
             doubted = [sent for sent in earlier if not sent.is_sound and not sent.is_not_done]
-            require("evidence", not doubted, f"{result}: an earlier call may have been carried out: {doubted}")
+            require("evidence", not doubted, "{}: an earlier call may have been carried out: {}", result, doubted)
         elif evidence == "" and outcome in {*DONE, *NOTHING_TO_DO}:
             carried_out = [sent for sent in calls if sent.carried_out and not sent.is_not_done]
             if self._scenario.repeats_failed:  # a row that failed was read again
                 carried_out = []
-            require("evidence", outcome in NOTHING_TO_DO and not carried_out, f"{result} was sent: {carried_out}")
+            require("evidence", outcome in NOTHING_TO_DO and not carried_out, "{} was sent: {}", result, carried_out)
 
     def _may_not_see_members(self) -> bool:
         """Return whether a reading may not have shown whether a user is still a member."""
@@ -236,7 +239,7 @@ class Judge:
             if write.caller_id in self._scenario.account_ids:
                 pair = (write.room_id, write.user_id)
                 is_ours = pair in self._job and write.adds is self._operation.adds and write.role == self._role
-                require("others", is_ours, f"{write} is not in the job")
+                require("others", is_ours, "{} is not in the job", write)
 
     def _check_repetitions(self, pair: Pair, calls: Sequence[Sent]) -> None:
         """Check that no call was repeated whose answer had come."""
@@ -248,7 +251,7 @@ class Judge:
             lost = pair in self._left_open.get(first.session, ()) and is_later
             again = is_later and was_refused and (was_in_doubt or self._scenario.repeats_failed)
             excused = not first.is_sound or lost or again
-            require("repetition", excused, f"{pair} was called again: {first} {second}")
+            require("repetition", excused, "{} was called again: {} {}", pair, first, second)
             was_in_doubt = was_in_doubt or lost or (not first.is_sound and not first.is_not_done)
 
     # After verify and undo
@@ -263,7 +266,7 @@ class Judge:
                 continue
             has_role = self._world.rooms[room].has_role(user, self._role)
             finding = VerifyStatus.AGREES if has_role is self._operation.adds else VerifyStatus.DIFFERS
-            require("verify", row.finding is finding, f"{row}: the role is {'' if has_role else 'not '}there")
+            require("verify", row.finding is finding, "{}: the role is {}there", row, "" if has_role else "not ")
 
     async def after_verify(self, store: MemoryStore) -> None:
         """Check that what a verification settled is still true when no call can arrive any more."""
@@ -283,7 +286,7 @@ class Judge:
             if result.outcome in NOTHING_TO_DO and result.evidence == Evidence.RESPONSE and not _is_known(result.prior):
                 continue  # a call that a proxy repeated
             has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
-            require("undo", has_role is (pair in before), f"{result}: the role is {'' if has_role else 'not '}there")
+            require("undo", has_role is (pair in before), "{}: the role is {}there", result, "" if has_role else "not ")
 
 
 RATE_LIMITED = "rate_limited"

@@ -1,6 +1,9 @@
 """Seeds that are worth to be kept: those that broke a rule once, and one for each defect."""
 
 REGRESSIONS = {
+    2_000_344: "the judge: our change was given back at about the time of the reading, and the row was `inferred`",
+    1_001_817: "the own rate was exceeded after the learnt rate of a hidden limiter had delayed calls",
+    77_001_562: "the same, in a second that began with such a call",
     60_005_717: "a refusal that said 'wait 0 seconds' made `Date` wrong, and a window of 10 s one of 9 s",
 }
 """Each seed that broke a rule of the judge with the engine of its time, and the reason."""
@@ -54,5 +57,10 @@ KNOWN_SEEDS = {
     "Count a 429 as an attempt": 1_000_067,
     "Repeat a call that was refused for good": 1_000_000,
     "Condemn a room for a user who is not a member": 1_000_029,
+    "Fail a row whose call came with a token that is not accepted any more": 77_000_004,
+    "Go on with a token that is not accepted any more": 77_000_004,
+    "Stop the run because one of several instances accepts no token": 77_000_004,
+    "Take a call on an idle connection that the server had closed as 'not carried out'": 1_000_050,
+    "Send a change again where its connection broke, as a reading": 77_000_001,
 }
 """A seed that shows each defect soon; an outdated one makes the tests slower, not wrong."""

@@ -5,12 +5,13 @@ Tasks have numbers, by which sets of them are ordered: their usual hash is their
 
 import asyncio
 import heapq
-import selectors
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVarTuple
 
-from tests.unit.engine.virtual import Jumps, Stuck, VirtualLoop
+from tests.unit.engine.virtual import Stuck, VirtualLoop
+
+Ts = TypeVarTuple("Ts")
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -23,29 +24,50 @@ class NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
-class _JumpsOnly(Jumps):
-    """Never waits, and never looks at the sockets: there are none."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Go on to the next timer. Raise Stuck where there is none."""
-        if timeout is None:
-            raise Stuck
-        if timeout > 0:
-            self.now += timeout
-        return []
-
-
 class SimulationLoop(VirtualLoop):
     """A loop without threads and sockets, which collects what its callbacks and tasks raise unseen."""
 
     def __init__(self) -> None:
-        super().__init__(_JumpsOnly())
+        super().__init__()
+        self._ready: Any
+        self._scheduled: list[Any]
+        self._timer_cancelled_count: int
+        self._clock_resolution: float
+        self._stopping: bool
         self.running: dict[NumberedTask, None] = {}
         """The tasks that are not done, in the order of their creation."""
         self.problems: list[str] = []
         self._created = 0
         self.set_task_factory(self._create)  # type: ignore[arg-type]  # typeshed has a union of coroutines
         self.set_exception_handler(self._collect)
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Let something happen next, without the checks for threads and for a closed loop."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def _run_once(self) -> None:
+        """Run what is ready; where nothing is, jump to the next timer first. As asyncio's own, without a selector."""
+        ready, timers = self._ready, self._scheduled
+        while timers and timers[0].cancelled():
+            heapq.heappop(timers)._scheduled = False
+            self._timer_cancelled_count -= 1
+        if not ready and not self._stopping:
+            if not timers:
+                raise Stuck
+            self.skip(max(0.0, timers[0].when() - self.time()))
+        end = self.time() + self._clock_resolution
+        while timers and timers[0].when() < end:
+            handle = heapq.heappop(timers)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
     def shut_down(self) -> None:
         """Cancel what a violation left behind, and close the loop."""

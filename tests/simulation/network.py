@@ -4,21 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
-
-import orjson
+from typing import NamedTuple
 
 from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Reply
-from rolecall.rocketchat.client import Client
-from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
-from rolecall.rocketchat.deadlines import Deadlines
-from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.sandbox import Account, Kind
 from rolecall.sandbox.request_handler import Request
 from rolecall.sandbox.responses import Response
 from rolecall.sandbox.write_routes import CHANGES
-from tests.simulation.fates import LATE, REFUSED, SOUND, Fate, Weather
+from tests.simulation.connections import Connection, ConnectionPool
+from tests.simulation.fates import CLOSED, LATE, REFUSED, SOUND, Fate, Weather
 from tests.simulation.loop import Timeline
 from tests.simulation.server import Server
 
@@ -26,7 +20,8 @@ URL = "https://chat.example"
 ADDRESS = "10.0.0.1"
 """The worker's address, which the server's limiter sees."""
 HANGS = frozenset({Kind.HANG_BEFORE, Kind.HANG_AFTER, Kind.ENDLESS})
-BREAKS = frozenset({Kind.RESET_BEFORE, Kind.DROP_AFTER, Kind.TRUNCATED, Kind.WRONG_LENGTH})
+BREAKS = frozenset({Kind.RESET_BEFORE, Kind.DROP_AFTER})
+CUTS = frozenset({Kind.TRUNCATED, Kind.WRONG_LENGTH})
 PADDING = {Kind.HUGE: b" " * MAX_RESPONSE_SIZE, Kind.BOMB: bytes(MAX_RESPONSE_SIZE)}
 """What the client reads of a body that is far too long."""
 
@@ -41,6 +36,14 @@ class ConnectionRefused(Exception):  # noqa: N818 - what happened, not an error 
 
 class ConnectionLost(Exception):  # noqa: N818 - what happened, not an error of ours
     """The connection broke before the response was complete."""
+
+
+class ResponseCut(ConnectionLost):
+    """The connection broke within the response."""
+
+
+class ClosedWhileIdle(ConnectionLost):
+    """The server had closed the idle connection on which the request was sent."""
 
 
 @dataclass(eq=False, slots=True)
@@ -79,8 +82,15 @@ class Sent:
     def is_not_done(self) -> bool:
         """True where the reply proves that nothing was carried out."""
         if isinstance(self.reply, Reply):
+            if self.is_unauthorized:
+                return True
             return self.reply.status == 429 or b"error-too-many-requests" in self.reply.body
         return self.reply is not None and not self.reply.maybe_sent
+
+    @property
+    def is_unauthorized(self) -> bool:
+        """True where the server itself did not accept the token."""
+        return self.is_genuine and self.status == 401
 
     @property
     def died_before_the_message(self) -> bool:
@@ -103,6 +113,17 @@ class Line:
         self.account = account
         self.on_step = on_step
         self.is_alive = True
+        self.pool = ConnectionPool()
+
+
+class Carried(NamedTuple):
+    """A request on its way to the server."""
+
+    line: Line
+    connection: Connection
+    sent: Sent
+    request: Request
+    reply: asyncio.Future[tuple[Response, float]]
 
 
 @dataclass
@@ -137,6 +158,7 @@ class Network:
         fate = self.weather.fate(name, changes=changes, without=self.without)
         if fate.name and self.is_calm:
             fate = Fate(self.weather.latency, self.weather.latency)
+        connection, fate = self._connect(line, name, fate)
         sent = Sent(line.session, route, room, user, self.timeline.now_on_loop, fate)
         line.on_step("leaving")
         if not line.is_alive:
@@ -149,18 +171,35 @@ class Network:
         self.note("sent", name, fate.road or (fate.fault.kind if fate.fault else ""))
         if fate.road == REFUSED or self.server.is_down:
             self.timeline.after(fate.to_server, lambda: _break(reply, ConnectionRefused()))
+        elif fate.road == CLOSED and fate.is_lost:
+            self.timeline.after(fate.to_server + fate.to_client, lambda: _break(reply, ClosedWhileIdle()))
         else:
-            self.timeline.after(fate.to_server, lambda: self._arrive(line, sent, request, reply))
+            carried = Carried(line, connection, sent, request, reply)
+            self.timeline.after(fate.to_server, lambda: self._arrive(carried))
         line.on_step("left")
         return sent
 
-    def _arrive(self, line: Line, sent: Sent, request: Request, reply: asyncio.Future[tuple[Response, float]]) -> None:
+    def _connect(self, line: Line, name: str, fate: Fate) -> tuple[Connection, Fate]:
+        """Return the connection of a request, and its fate on it."""
+        now, incarnation = self.timeline.now_on_loop, self.server.incarnation
+        connection = line.pool.acquire(now, now - self.weather.latency, incarnation)
+        if not connection.is_used_again or fate.name or self.is_calm:
+            return connection, fate
+        is_overdue = connection.closes_at <= now + fate.to_server
+        on_it = self.weather.closing(name, fate, is_overdue=is_overdue)
+        if on_it.name in self.without:
+            return line.pool.open(incarnation), fate
+        return connection, on_it
+
+    def _arrive(self, carried: "Carried") -> None:
+        line, connection, sent, request, reply = carried
         if self.server.is_down:
             _break(reply, ConnectionLost())
             return
         fate, server = sent.fate, self.server
         incarnation = server.incarnation
-        response = server.receive(request, fate.fault, self.timeline.now, is_worker=True)
+        now = self.timeline.now
+        response = server.receive(request, fate.fault, now, connection=connection.number, is_worker=True)
         sent.carried_out += 1
         sent.limited += response.status == 429 and fate.fault is None
         self.note("handled", request.route, request.room, request.user, response.status, response.carried_out)
@@ -175,9 +214,16 @@ class Network:
         def deliver() -> None:
             if not line.is_alive or reply.done():
                 return
-            if kind in BREAKS or server.incarnation != incarnation:
+            if kind in CUTS:
+                _break(reply, ResponseCut())
+            elif fate.road == CLOSED:
+                _break(reply, ClosedWhileIdle())
+            elif kind in BREAKS or server.incarnation != incarnation:
                 _break(reply, ConnectionLost())
             else:
+                if kind not in PADDING:
+                    idle_from = self.timeline.now - fate.to_client
+                    line.pool.release(connection, self.timeline.now, idle_from + server.idle_timeout)
                 sent.is_genuine = _is_genuine(response, kind)
                 reply.set_result((_spoiled(response, kind), date))
             line.on_step("arrived")
@@ -203,65 +249,3 @@ def _spoiled(response: Response, kind: Kind | None) -> Response:
 def _break(reply: asyncio.Future[tuple[Response, float]], error: Exception) -> None:
     if not reply.done():
         reply.set_exception(error)
-
-
-class SimulatedClient(Client):
-    """The client, with a simulated network in the place of aiohttp; its deadlines are the real ones."""
-
-    def __init__(self, network: Network, line: Line, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
-        account = line.account
-        super().__init__(ConnectionConfig(URL), Credentials(account.user_id, account.token), now=loop.time)
-        self._network = network
-        self._line = line
-        self._loop = loop
-        self._timeout = timeout
-
-    async def __aenter__(self) -> Self:
-        self._deadlines = Deadlines(self._timeout)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._deadlines.close()
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        query: dict[str, str] | None = None,
-        limit: int = MAX_RESPONSE_SIZE,
-    ) -> Reply | NoReply:
-        params: Any = query if body is None else orjson.loads(body)
-        account = self._line.account
-        request = Request(method, path, ADDRESS, account.user_id, account.token, params)
-        future: asyncio.Future[tuple[Response, float]] = self._loop.create_future()
-        sent_at = self._now()
-        sent: Sent | None = None
-        try:
-            with self._deadlines.begin():
-                sent = self._network.send(self._line, request, future)
-                response, date = await future
-            reply: Reply | NoReply = self._reply(response, date, limit, sent_at)
-        except TimeoutError:
-            reply = NoReply(TIMEOUT.reason, "no response in time", True)
-        except ConnectionLost:
-            reply = NoReply(ANSWER_LOST.reason, "the connection broke", True)
-        except ConnectionRefused:
-            reply = NoReply(CONNECT_FAILED.reason, "no connection", False)
-        finally:
-            if sent is not None:
-                sent.has_ended = True
-        if sent is not None:
-            sent.reply = reply
-            self._network.note("got", sent.route, sent.room_id, sent.user_id, _describe(reply))
-        return reply
-
-    def _reply(self, response: Response, date: float, limit: int, sent_at: float) -> Reply:
-        headers = {**response.headers, "Date": self._network.server.date_text(date)}
-        return Reply(response.status, headers, response.body[:limit], sent_at, self._now())
-
-
-def _describe(reply: Reply | NoReply) -> int | str:
-    return reply.status if isinstance(reply, Reply) else reply.reason

@@ -21,11 +21,12 @@ from rolecall.models import Evidence, Result, Row
 from rolecall.rocketchat.operations import Operation
 from rolecall.sandbox import ACCOUNT
 from rolecall.store.records import Identity
+from tests.simulation.client import SimulatedClient
 from tests.simulation.interruptions import Interruption
 from tests.simulation.judge import Judge
 from tests.simulation.knobs import turned
 from tests.simulation.loop import SimulationLoop, Timeline
-from tests.simulation.network import URL, Network, Sent, SimulatedClient
+from tests.simulation.network import URL, Network, Sent
 from tests.simulation.others import Others
 from tests.simulation.process import Process
 from tests.simulation.retry_file import retry_rows
@@ -284,7 +285,7 @@ class Play:
             for result in results:
                 pair = (result.room_id, result.user_id)
                 is_sure = result.evidence != Evidence.INFERRED
-                require("undo", pair not in pairs or is_sure, f"{result} is undone, although it is only inferred")
+                require("undo", pair not in pairs or is_sure, "{} is undone, although it is only inferred", result)
             store, inverse = MemoryStore(), scenario.operation.inverse
             await self._import(store, rows_of(pairs), inverse)
             process = Process(

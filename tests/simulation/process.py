@@ -20,9 +20,10 @@ from rolecall.rocketchat.rate_limit_headers import server_date
 from rolecall.sandbox import Account
 from rolecall.store.base import StoreError
 from rolecall.store.records import Batch, Identity
+from tests.simulation.client import SimulatedClient
 from tests.simulation.interruptions import Interruption, Kind
 from tests.simulation.loop import NumberedTask, SimulationLoop
-from tests.simulation.network import URL, Line, Network, SimulatedClient
+from tests.simulation.network import URL, Line, Network
 from tests.simulation.session_rules import SessionWatch
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore

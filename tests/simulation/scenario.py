@@ -6,6 +6,16 @@ from random import Random
 from rolecall.engine.settings import Settings
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation, Role
 from rolecall.sandbox import ACCOUNT, Account, Kind, World
+from tests.simulation.acts import (
+    OtherChange,
+    OtherClient,
+    Restart,
+    Revocation,
+    draw_other_changes,
+    draw_other_clients,
+    draw_restarts,
+    draw_revocations,
+)
 from tests.simulation.fates import KINDS, LATE, STATUSES, Weather
 from tests.simulation.interruptions import Interruption, draw_interruption
 from tests.simulation.interruptions import Kind as InterruptionKind
@@ -14,35 +24,6 @@ from tests.simulation.server import LimiterSettings, Server, ServerClock
 from tests.simulation.workspace import SECOND_ACCOUNT, Pair, draw_world
 from tests.support.engine import NEVER
 from tests.unit.engine.virtual import EPOCH
-
-
-@dataclass(frozen=True)
-class OtherChange:
-    """Another administrator changes a role after the server has handled so many requests."""
-
-    name: str
-    after: int
-    pair: Pair
-    adds: bool
-
-
-@dataclass(frozen=True)
-class OtherClient:
-    """Another client of the same address calls the changing route so often, after so many requests of the worker."""
-
-    name: str
-    after: int
-    calls: int
-
-
-@dataclass(frozen=True)
-class Restart:
-    """The server is away for some seconds after so many requests; it starts with these limits."""
-
-    name: str
-    after: int
-    seconds: float
-    limits: LimiterSettings | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +51,7 @@ class Scenario:
     other_changes: list[OtherChange]
     other_clients: list[OtherClient]
     restarts: list[Restart]
+    revocations: list[Revocation]
     verifies_early: bool
     """A verification comes before the last sessions, while rows are in doubt."""
     verifies: bool
@@ -117,8 +99,23 @@ def draw(seed: int) -> Scenario:
     scenario = _draw(random, seed)
     focus = random.random()
     if focus < 0.05:
-        return _with_spoiled_windows(random, scenario)
-    return _with_late_calls(random, scenario) if focus < 0.08 else scenario
+        scenario = _with_spoiled_windows(random, scenario)
+    elif focus < 0.08:
+        scenario = _with_late_calls(random, scenario)
+    return _with_connections(Random(f"{seed} connections"), scenario)
+
+
+def _with_connections(random: Random, scenario: Scenario) -> Scenario:
+    """Return a scenario with what happens to idle connections and to tokens; nothing of both in the most."""
+    server, requests = scenario.server, 3 * len(scenario.pairs) // 2
+    server.balances_connections = random.random() < 0.5
+    kind = random.random()
+    if kind < 0.15:
+        server.idle_timeout = random.choice((0.01, 0.1, 0.5, 1.0, random.uniform(0.0, 2.0), 65.0))
+        return replace(scenario, weather=replace(scenario.weather, closing_chance=random.choice((0.0, 0.02, 0.2))))
+    if kind < 0.25:
+        return replace(scenario, revocations=draw_revocations(random, scenario.accounts, server.instances, requests))
+    return scenario
 
 
 def _with_spoiled_windows(random: Random, scenario: Scenario) -> Scenario:
@@ -170,9 +167,10 @@ def _draw(random: Random, seed: int) -> Scenario:
         accounts=[random.choice((ACCOUNT, SECOND_ACCOUNT)) for _ in range(len(interruptions) + 1)],
         gaps=[random.choice((0.1, 5.0, 300.0, 4000.0)) for _ in interruptions],
         own_skew=random.choice((0.0, 0.3, -40.0, 3600.0)),
-        other_changes=_other_changes(random, world, operation, pairs, requests),
-        other_clients=[] if is_quiet else _other_clients(random, limits, requests),
-        restarts=[] if is_calm or is_quiet else _restarts(random, limits, requests),
+        other_changes=draw_other_changes(random, world, operation, pairs, requests),
+        other_clients=[] if is_quiet else draw_other_clients(random, limits, requests),
+        restarts=[] if is_calm or is_quiet else draw_restarts(random, limits, requests),
+        revocations=[],
         verifies_early=random.random() < 0.25,
         verifies=random.random() < 0.3,
         undoes=random.random() < 0.3,
@@ -236,34 +234,3 @@ def _settings(random: Random) -> Settings:
 def _interruptions(random: Random) -> list[Interruption]:
     number = random.choice((0, 1, 1, 2, 2, 4))
     return [draw_interruption(random, f"interruption {place}") for place in range(number)]
-
-
-def _other_changes(
-    random: Random, world: World, operation: Operation, pairs: list[Pair], requests: int
-) -> list[OtherChange]:
-    """Return what another administrator does, at most one thing for each pair."""
-    members = [(room, user) for room, user in pairs if user in world.rooms[room].members]
-    chosen = random.sample(members, k=min(len(members), random.choice((0, 0, 0, 2, 6, 15))))
-    changes = []
-    for place, pair in enumerate(chosen):
-        adds = (random.random() < 0.3) != operation.adds
-        changes.append(OtherChange(f"other change {place}", random.randint(1, requests), pair, adds))
-    return changes
-
-
-def _other_clients(random: Random, limits: LimiterSettings | None, requests: int) -> list[OtherClient]:
-    if limits is None or random.random() < 0.5:
-        return []
-    return [
-        OtherClient(f"other client {place}", random.randint(1, requests), random.randint(1, limits.calls))
-        for place in range(random.randint(1, 10))
-    ]
-
-
-def _restarts(random: Random, limits: LimiterSettings | None, requests: int) -> list[Restart]:
-    number = random.choice((0, 0, 1, 2))
-    seconds = (0.01, 1.0, 30.0)
-    return [
-        Restart(f"restart {place}", random.randint(1, requests), random.choice(seconds), random.choice((limits, None)))
-        for place in range(number)
-    ]

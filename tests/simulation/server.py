@@ -1,7 +1,7 @@
 """The simulated server: the sandbox's rules on a clock of its own, as several instances that can restart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rolecall.sandbox import Fault, Limiter, World
 from rolecall.sandbox.exchange import exchange
@@ -39,6 +39,12 @@ class Server:
     instances: int
     clock: ServerClock
     is_down: bool = False
+    idle_timeout: float = 5.0
+    """Seconds after which an idle connection is closed; 5 is Node's."""
+    balances_connections: bool = False
+    """The balancer assigns connections to instances, and not each request anew."""
+    refusing: set[int] = field(default_factory=set)
+    """The instances that accept no token."""
     incarnation: int = 0
     """Counts the restarts: what was in flight before one is lost."""
     arrivals: int = 0
@@ -62,10 +68,15 @@ class Server:
         """Seconds by which the clock of `Date` is ahead."""
         return self.clock.date_skew
 
-    def receive(self, request: Request, fault: Fault | None, now: float, *, is_worker: bool = False) -> Response:
-        """Handle a request that arrives now."""
-        limiter = self._limiters[self.arrivals % self.instances]
+    def receive(
+        self, request: Request, fault: Fault | None, now: float, *, connection: int = 0, is_worker: bool = False
+    ) -> Response:
+        """Handle a request that arrives now; `connection`: the number of its connection."""
+        instance = (connection if self.balances_connections else self.arrivals) % self.instances
+        limiter = self._limiters[instance]
         self.arrivals += is_worker
+        if instance in self.refusing:
+            request = request._replace(token="")
         skew = self.skew(now)
         return exchange(self.world, limiter, request, fault, now, skew)
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rolecall.engine.route_health import MAX_REFUSALS
+from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.rate_limiter import MAX_LEAD
 from rolecall.engine.throttle.route_limiter import MAX_AHEAD
 from rolecall.models import PriorState
+from rolecall.rocketchat.client import KEEPALIVE
 from rolecall.sandbox.write_routes import CHANGES
 from rolecall.store.records import Batch
 from tests.simulation.fates import LATEST_ARRIVAL
@@ -19,6 +22,7 @@ from tests.simulation.violation import Violation, require
 from tests.simulation.workspace import Pair
 from tests.support.memory_store import MemoryStore
 
+ME = "me"
 MAX_BACKOFF = 30.0
 REQUESTS_PER_ROW = 6
 """Readings of a row and its room, system messages and counters included; each attempt comes on top."""
@@ -63,17 +67,17 @@ class SessionWatch:
         if entry is None or sent.pair not in self.job:
             raise Violation("others", f"{sent.pair} is not in the job")
         is_intended = entry.in_doubt and entry.recorded is None and entry.attempts > 0
-        require("intent", is_intended, f"a call of {sent.pair} leaves without an intent on disk: {entry}")
+        require("intent", is_intended, "a call of {} leaves without an intent on disk: {}", sent.pair, entry)
         age = (self.scenario.own_ms(sent.at) - (entry.attempted_at or 0)) / 1000
         is_fresh = age <= max_intent_age(self.scenario) or self.scenario.has_odd_clock
-        require("age", is_fresh, f"a call of {sent.pair} leaves {age:.3f} s after its intent: {entry}")
-        require("stop", sent.at <= self.stopped_at, f"{sent.pair} is called although the session was interrupted")
+        require("age", is_fresh, "a call of {} leaves {} s after its intent: {}", sent.pair, age, entry)
+        require("stop", sent.at <= self.stopped_at, "{} is called although the session was interrupted", sent.pair)
         self._in_flight = [each for each in self._in_flight if not each.has_ended]
         is_alone = all(each.pair != sent.pair for each in self._in_flight)
-        require("repetition", is_alone, f"{sent.pair} is called twice at once")
+        require("repetition", is_alone, "{} is called twice at once", sent.pair)
         self._in_flight.append(sent)
         number, most = len(self._in_flight), self.scenario.settings.concurrency
-        require("concurrency", number <= most, f"{number} calls are in flight")
+        require("concurrency", number <= most, "{} calls are in flight", number)
 
     def at_commit(self, batch: Batch, store: MemoryStore) -> None:
         """Check what a session is about to make durable; the engine does not see what was found."""
@@ -86,16 +90,16 @@ class SessionWatch:
         entries = store.contents.entries
         for outcome in batch.outcomes:
             self._settled[outcome.key] += 1
-            require("once", self._settled[outcome.key] == 1, f"{entries[outcome.key]} is settled twice: {outcome}")
+            require("once", self._settled[outcome.key] == 1, "{} is settled twice: {}", entries[outcome.key], outcome)
         for intent in batch.intents:
             self._settled[intent.key] = 0
             entry = entries[intent.key]
             attempts = intent.attempt - self._attempts.setdefault(intent.key, entry.attempts)
             most = self.scenario.settings.max_attempts
-            require("attempts", attempts <= most, f"attempt {attempts} of {entry}; {most} are allowed")
+            require("attempts", attempts <= most, "attempt {} of {}; {} are allowed", attempts, entry, most)
             is_lost = entry.in_doubt and entry.prior is not None and intent.prior.state is PriorState.UNKNOWN
             known = entry.prior is not None and entry.prior.state is not PriorState.UNKNOWN
-            require("prior", not (is_lost and known), f"{entry} is in doubt, and loses its prior state: {intent}")
+            require("prior", not (is_lost and known), "{} is in doubt, and loses its prior state: {}", entry, intent)
 
 
 def max_intent_age(scenario: Scenario) -> float:
@@ -110,7 +114,7 @@ def patience(scenario: Scenario, rows: int) -> float:
     each = scenario.timeout + MAX_BACKOFF + 1.0
     windows = 0.0 if limits is None else math.ceil(calls / limits.calls) * (limits.seconds + 60.0)
     pauses = sum(each.seconds for each in scenario.interruptions if each.seconds > 0)
-    outages = (3 + len(scenario.restarts)) * (settings.outage_timeout + LATEST_ARRIVAL)
+    outages = (3 + len(scenario.restarts) + len(scenario.revocations)) * (settings.outage_timeout + LATEST_ARRIVAL)
     return calls * each + windows + pauses + outages
 
 
@@ -118,9 +122,12 @@ def check_session(scenario: Scenario, record: SessionRecord) -> None:
     """Check what a session sent, and how long it took."""
     _check_rate(scenario, record)
     _check_window(scenario, record)
+    _check_credentials(scenario, record)
     if is_undisturbed(scenario) and record.number == 0:
         taken, allowed = record.ended - record.began, TOLERANCE * ideal(scenario, record) + _overhead(scenario, record)
-        require("ideal", taken <= allowed, f"session {record.number} took {taken:.1f} s; {allowed:.1f} s are allowed")
+        require(
+            "ideal", taken <= allowed, "session {} took {:.1f} s; {:.1f} s are allowed", record.number, taken, allowed
+        )
 
 
 def _check_rate(scenario: Scenario, record: SessionRecord) -> None:
@@ -131,7 +138,7 @@ def _check_rate(scenario: Scenario, record: SessionRecord) -> None:
     most = int(rate) + was_paused  # the call that was about to leave leaves after the pause
     left = [sent.at for sent in record.sent if sent.route in CHANGES]
     for first, later in zip(left, left[most:], strict=False):
-        require("rate", later - first > 0.999, f"{most} calls and one more in {later - first:.3f} s")
+        require("rate", later - first > 0.999, "{} calls and one more in {:.3f} s", most, later - first)
 
 
 def _check_window(scenario: Scenario, record: SessionRecord) -> None:
@@ -149,7 +156,24 @@ def _check_window(scenario: Scenario, record: SessionRecord) -> None:
     question = 1  # one call may find out whether the clock and the length of the window are as they seem
     earlier = min(record.number, 1)  # an earlier session may have used the window that the first call comes into
     allowed = question + earlier + uncounted + (scenario.settings.concurrency if is_misled or not is_whole else 0)
-    require("window", refused <= allowed, f"session {record.number}: {refused} calls came beyond the server's limit")
+    require("window", refused <= allowed, "session {}: {} calls came beyond the server's limit", record.number, refused)
+
+
+def _check_credentials(scenario: Scenario, record: SessionRecord) -> None:
+    """Check that a run stops soon after its token was revoked for good, and only where the server refused it twice."""
+    if record.stop == StopReason.CREDENTIALS:
+        readings = sum(sent.route == ME and sent.is_unauthorized for sent in record.sent)
+        refusals = sum(sent.status in (401, 403) for sent in record.sent)
+        proven = readings >= 2 or refusals >= MAX_REFUSALS
+        require("credentials", proven, "session {} stopped after {} refusals of the token", record.number, readings)
+    revocations = scenario.revocations
+    is_for_good = bool(revocations) and all(each.instance is None and each.seconds == math.inf for each in revocations)
+    if not is_for_good or scenario.weather.reading_chance:
+        return
+    refused = sum(sent.is_unauthorized for sent in record.sent if sent.route in CHANGES)
+    most = scenario.settings.concurrency
+    require("credentials", refused <= most, "session {}: {} calls came with a revoked token", record.number, refused)
+    require("credentials", not refused or record.stop is not None, "session {} went on without a token", record.number)
 
 
 def is_undisturbed(scenario: Scenario) -> bool:
@@ -160,6 +184,9 @@ def is_undisturbed(scenario: Scenario) -> bool:
         or scenario.interruptions
         or scenario.restarts
         or scenario.other_clients
+        or scenario.revocations
+        or scenario.weather.closing_chance
+        or scenario.server.idle_timeout < KEEPALIVE
         or scenario.server.clock.date_skew
         or scenario.server.instances > 1
         or 2 * scenario.commit_time > MAX_LEAD  # intents are written no earlier than so long before their slots

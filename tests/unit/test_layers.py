@@ -88,6 +88,17 @@ def test_each_of_these_libraries_has_one_door(library: str, door: str) -> None:
     assert users == {door}
 
 
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [("psycopg", ("rolecall.store.postgres.", "rolecall.cluster.")), ("procrastinate", ("rolecall.cluster.",))],
+)
+def test_the_libraries_of_several_machines_stay_in_their_place(library: str, homes: tuple[str, ...]) -> None:
+    """Only the store in PostgreSQL and the cluster import these libraries, which most users have not installed."""
+    users = [module for module, names in IMPORTS.items() if any(name.split(".")[0] == library for name in names)]
+    assert users
+    assert [module for module in users if not module.startswith(homes)] == []
+
+
 HEAVY = (
     "aiohttp",
     "asyncio",
@@ -101,6 +112,8 @@ HEAVY = (
     "uvloop",
     "jinja2",
     "pygal",
+    "psycopg",
+    "procrastinate",
 )
 
 

@@ -19,6 +19,9 @@ UNSAFE = re.compile(
 )
 """One character that is refused in an id and replaced in any text that is shown."""
 
+is_address = re.compile(r"[^@\s:]+@[^@\s:]+\.[^@\s:.]{2,}").fullmatch
+"""Match an e-mail address; a federated username has a colon."""
+
 COMMAND_LINES = ("Next: ", "Undo: ")
 """How lines with a command begin."""
 

@@ -19,10 +19,10 @@ CASES: dict[str, tuple[UndoState, str, Advice | None]] = {
     "some are inferred": (RUN._replace(known=3, inferred=1), "", None),
     "some are unknown": (RUN._replace(known=3, unknown=2), "", None),
     "all are inferred, and undone too": (RUN._replace(inferred=2, with_inferred=True), "", None),
-    "nothing to undo": (RUN, "The run in runs/a has no rows that are removed: there is nothing to undo.", None),
+    "nothing to undo": (RUN, "runs/a has no rows that are removed: there is nothing to undo.", None),
     "nothing but unknown rows": (
         RUN._replace(unknown=2),
-        "The run in runs/a has no row that is known to be removed, and 2 rows are unknown.",
+        "runs/a has no row that is known to be removed, and 2 rows are unknown.",
         VERIFY,
     ),
     "all are inferred": (
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[UndoState, str, Advice | None]] = {
         None,
     ),
     "an undo of an undo, done before": (
-        UndoState(Path("runs/a/undo"), Outcome.ADDED, 3, past=UNDONE._replace(folder=Path("runs/a/undo/undo"))),
+        UndoState(Path("runs/a/undo"), Outcome.ADDED, 3, past=UNDONE._replace(run=Path("runs/a/undo/undo"))),
         f"runs/a/undo was undone already, at {UNDONE.ended_at}: runs/a/undo/undo contains the report.",
         None,
     ),

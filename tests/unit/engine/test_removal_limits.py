@@ -2,8 +2,11 @@
 
 import pytest
 
-from rolecall.engine.directory.removal_forecast import RemovalForecast, RoomRemovals
+from rolecall.engine.directory.lookups import RoomHolders
+from rolecall.engine.directory.removal_forecast import RemovalForecast
+from rolecall.engine.directory.role_reader import Unreadable
 from rolecall.engine.removal_limits import NO_LIMITS, UNATTENDED_FROM, UNATTENDED_SHARE, RemovalLimits, RemovalThreshold
+from rolecall.rocketchat.responses import RoleHolder
 
 UNATTENDED = RemovalLimits(in_all=UNATTENDED_SHARE, from_removals=UNATTENDED_FROM)
 
@@ -36,9 +39,14 @@ def forecast(limits: RemovalLimits, *rooms: tuple[int, int], unread: int = 0) ->
     """Return the forecast of rooms, each with its users with the role and the removals."""
     counted = RemovalForecast(limits)
     for number, (holders, removals) in enumerate(rooms):
-        counted.add(RoomRemovals(f"room{number}", holders, removals))
+        users = [f"user{number}" for number in range(holders)]
+        leaders = {user: RoleHolder(user, user, frozenset({"leader"})) for user in users}
+        owner = RoleHolder("owner", "owner", frozenset({"owner"}))
+        asked_for = [*users[:removals], "owner", "stranger"]
+        counted.count(f"room{number}", asked_for, RoomHolders({**leaders, "owner": owner}, None), "leader")
     if unread:
-        counted.add(RoomRemovals("hidden", unread, unread), is_read=False)
+        counted.count("hidden", [f"user{number}" for number in range(unread)], Unreadable("http_5xx"), "leader")
+    counted.count("not joined", ["user"], Unreadable("room_not_joined", rejects_room=True), "leader")
     return counted
 
 

@@ -261,6 +261,13 @@ def test_messages_about_a_renamed_user_may_be_about_another(messages: list[RoleM
     assert find_change([removed("bot-1")], PRIOR, REMOVE_LEADER, "anna") is Messages.OURS
 
 
+def test_refusals_settle_no_row_whose_messages_are_unsure() -> None:
+    """The role is as before and only refusals came; where a change was changed back, ours may be that change."""
+    case = Case(True, True, Ending.UNCHANGED, only_refusals=True)
+    assert settle(case).verdict is Verdict.FAILED
+    assert settle(case._replace(messages=Messages.UNSURE)).verdict is Verdict.UNKNOWN
+
+
 def test_where_the_prior_state_is_unknown_a_change_back_leaves_ours_unsure() -> None:
     """The server posts a message for a member without the role too: ours may have taken it, or found nothing."""
     prior = PRIOR._replace(state=PriorState.UNKNOWN)
@@ -296,7 +303,10 @@ def test_a_change_of_ours_counts_although_it_was_changed_back(
 @pytest.mark.parametrize("prior", [PRIOR._replace(username=""), PRIOR._replace(read_at=None)])
 def test_without_a_name_or_a_moment_no_message_counts(prior: Prior) -> None:
     """A message names the user by username, and counts from the moment of the reading on."""
-    assert find_change([removed("bot-1"), removed("", user="")], prior, REMOVE_LEADER) is Messages.NONE
+    messages = [removed("bot-1"), removed("", user="")]
+    assert find_change(messages, prior, REMOVE_LEADER) is Messages.NONE
+    assert find_change(messages, prior, REMOVE_LEADER, "anna") is Messages.NONE
+    assert not has_changed_it(messages, prior, REMOVE_LEADER)
 
 
 def test_without_accounts_every_message_is_of_others() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.models import DueRow, Outcome, Prior, PriorState
-from rolecall.store.base import StoreError
+from rolecall.store.base import FencedError, RunStoppedElsewhere, StoreError
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.records import Batch, Intent, IntentRollback, PriorRecord
 from rolecall.store.sqlite.database import SqliteDatabase
@@ -336,3 +336,48 @@ async def test_the_writer_on_a_real_store(tmp_path: Path) -> None:
         database.close()
         if other is not None:
             other.close()
+
+
+class Stopped:
+    """Replaces the database of a run that another process has stopped: writes everything but intents."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def commit(self, batch: Batch) -> None:
+        """Record what is written."""
+        self.batches.append(batch._replace(intents=()))
+        if batch.intents:
+            raise RunStoppedElsewhere("interrupted", "by the operator")
+
+
+async def test_a_run_that_was_stopped_elsewhere_refuses_intents_and_writes_all_else() -> None:
+    """Who waits for an intent gets the stop; who waits for the rest does not, and outcomes are durable."""
+    stopped, durable = Stopped(), list[int]()
+    async with BatchWriter(as_store(stopped), lambda each: durable.extend(one.key for one in each)) as writer:
+        writer.write_outcome(settled(1))
+        intended = asyncio.create_task(writer.write_intent(intent(2)))
+        flushed = asyncio.create_task(writer.flush())
+        with pytest.raises(RunStoppedElsewhere) as raised:
+            await intended
+        await flushed
+        assert (raised.value.stop, raised.value.detail) == ("interrupted", "by the operator")
+        writer.write_outcome(settled(3))
+    assert durable == [1, 3]
+    assert [keys(batch)[2] for batch in stopped.batches] == [[], []]
+
+
+async def test_after_a_fence_nothing_is_handed_to_the_store(disk: Disk) -> None:
+    """The first refused commit is the last one: every later entry is dropped, and the fence is raised."""
+    disk.failure = FencedError("another worker has taken over")
+    writer = writer_on(disk)
+    await writer.__aenter__()
+    with pytest.raises(FencedError):
+        await writer.write_intent(intent(1))
+    disk.failure = None
+    writer.write_outcome(settled(1))
+    with pytest.raises(FencedError):
+        await writer.flush()
+    with pytest.raises(FencedError):
+        await writer.__aexit__(None, None, None)
+    assert disk.batches == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.app import plan_guard, reports
+from rolecall.app import plan_guard, removal_guard, reports
 from rolecall.app.connection import (
     AppContext,
     Connection,
@@ -24,8 +24,10 @@ from rolecall.app.run_directory import Run, identity_of, on_thread
 from rolecall.app.run_job import with_own_doubts
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import StartOptions, open_or_resume_run
+from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.directory.role_check import RoleCheck
 from rolecall.engine.progress import Estimate
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import NEVER_SENT, PlanHeader, open_plan_file
@@ -47,6 +49,8 @@ class CheckRequest:
     """Where the plan is written."""
     csv: CsvStyle | None = None
     """The style of the CSV files; None for that of the last time."""
+    limits: RemovalLimits = NO_LIMITS
+    """What a run may take: the check reports whether it would be refused."""
 
 
 class Work(NamedTuple):
@@ -74,6 +78,8 @@ class CheckResult(NamedTuple):
     planned: Work
     """A run of the plan."""
     plan: Path | None
+    removals: RemovalForecast | None = None
+    """What a run would take; None for an operation that adds a role, and where the rooms were not read."""
 
     @property
     def changes(self) -> int:
@@ -117,16 +123,23 @@ async def _check(
 ) -> CheckResult:
     reader, stop, clock = session.reader, session.stop, session.clock
     await run.store.open_session(connection.account.username, clock.wall_ms())
-    version = ""
+    version, removals = "", None
 
     async def work() -> None:
-        nonlocal version
+        nonlocal version, removals
         version = parse_version((await reader.read(INFO)).body or {})
         uses_messages = context.settings.message_evidence
         check = RoleCheck(
-            run.store, reader, request.operation, connection.account, clock, message_evidence=uses_messages
+            run.store,
+            reader,
+            request.operation,
+            connection.account,
+            clock,
+            message_evidence=uses_messages,
+            limits=request.limits,
         )
         await check.run(at_once=context.settings.concurrency)
+        removals = await removal_guard.count_checked_removals(run, check, connection, context.settings)
         await record_hidden_rooms(run, reader, connection, stop)
 
     try:
@@ -136,7 +149,7 @@ async def _check(
     result = await _result(run, connection, request, context)
     if complete and request.plan is not None:
         await _write_plan(run, connection.account, request.operation, request.plan)
-    return result._replace(version=version, stop=None if complete else stop.reason)
+    return result._replace(version=version, stop=None if complete else stop.reason, removals=removals)
 
 
 async def _result(run: Run, connection: Connection, request: CheckRequest, context: AppContext) -> CheckResult:

@@ -1,10 +1,11 @@
 """The connection of a use case to its workspace: who calls, how, and how it can be interrupted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from rolecall.app.errors import RunStopped
@@ -23,7 +24,8 @@ from rolecall.store.base import LockWait
 if TYPE_CHECKING:  # needed only after the preflight
     from rolecall.engine.context import Caller, RunContext
     from rolecall.engine.progress import Estimate
-    from rolecall.engine.throttle.admission import AdmissionController
+    from rolecall.engine.throttle.admission import AdmissionController, CallKind
+    from rolecall.engine.throttle.rate_slots import RateSlots
     from rolecall.engine.throttle.read_client import ReadClient
 
 T = TypeVar("T")
@@ -79,9 +81,12 @@ class Connection(NamedTuple):
 
 
 @asynccontextmanager
-async def connect(context: AppContext) -> AsyncIterator[Connection]:
+async def connect(
+    context: AppContext, rates: "Mapping[CallKind, RateSlots]" = MappingProxyType({}), clock: Clock | None = None
+) -> AsyncIterator[Connection]:
     """Connect and read the account; a rate limit is waited out for at most the outage timeout.
 
+    `rates`: the own rates that other processes share; `clock`: that of the admission, a new one if None.
     Raises CaFileError, InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, or RunStopped on a request to
     stop.
     """
@@ -93,7 +98,9 @@ async def connect(context: AppContext) -> AsyncIterator[Connection]:
         may_be_exempt = await until_stopped(may_bypass_rate_limit(client, account), context.stop)
         from rolecall.engine.throttle.admission import AdmissionController
 
-        admission = AdmissionController.build(context.settings, Clock(), may_be_exempt=may_be_exempt)
+        admission = AdmissionController.build(
+            context.settings, clock or Clock(), may_be_exempt=may_be_exempt, rates=rates
+        )
         yield Connection(client, account, date, admission, may_be_exempt)
 
 

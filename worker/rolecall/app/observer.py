@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
 from rolecall.file_access import Target
-from rolecall.models import Outcome
+from rolecall.models import Outcome, Progress
 from rolecall.rocketchat.operations import Operation
 
 if TYPE_CHECKING:  # needed only after the preflight
     from rolecall.engine.directory.removal_forecast import RemovalForecast
     from rolecall.engine.events import EventLogger
-    from rolecall.engine.progress import Estimate, ProgressTracker
+    from rolecall.engine.progress import Estimate
 
 
 class Resumed(NamedTuple):
@@ -89,7 +89,8 @@ class StoreLocked(NamedTuple):
 class NotUndone(NamedTuple):
     """Rows that the run may have changed and that are not undone."""
 
-    folder: Path
+    run: Path | str
+    """Its directory, or its name in the database, such as `run 17`."""
     outcome: Outcome
     inferred: int
     """Rows whose change is only inferred."""
@@ -136,6 +137,13 @@ Notice: TypeAlias = (
 )
 
 
+class ProgressSource(Protocol):
+    """Knows how far a run is."""
+
+    def progress(self) -> Progress:
+        """Return the progress at this moment."""
+
+
 class Observer(Protocol):
     """Receives what happens, and decides for the operator."""
 
@@ -151,7 +159,7 @@ class Observer(Protocol):
     def open_log(self, path: Target | None, *, hide: str) -> "EventLogger":
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
-    def progress(self, tracker: "ProgressTracker") -> AbstractAsyncContextManager[None]:
+    def progress(self, tracker: ProgressSource) -> AbstractAsyncContextManager[None]:
         """Show the progress of the run while the block runs."""
 
     def prepare_result(self) -> None:
@@ -199,7 +207,7 @@ class NullObserver:
         return self._log
 
     @asynccontextmanager
-    async def progress(self, tracker: "ProgressTracker") -> AsyncIterator[None]:
+    async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show nothing."""
         yield
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rolecall.app.connection import AppContext
+from rolecall.app.offboard_page import OperationFigures, PageHead, offboarding_page, person_result
 from rolecall.app.offboarding import (
     Offboarding,
     OffboardRequest,
@@ -16,6 +17,7 @@ from rolecall.app.offboarding import (
     open_offboarding,
     run_offboarding,
 )
+from rolecall.app.reports import add_waits, prepare_html_report
 from rolecall.app.run_directory import Run, on_thread
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory.leavers import Person
@@ -177,26 +179,57 @@ async def _result(work: Offboarding, context: AppContext) -> OffboardResult:
 
 
 async def _write_reports(work: Offboarding, result: OffboardResult) -> None:
-    async with on_thread(offboarding_csv(work.folder / "report.csv", work.request.csv or CsvStyle())) as write:
-        for name, run in work.runs.items():
-            await _write_run(run, name, {(row.room_id, row.user_id): row for row in work.rows[name]}, write)
-        people = [_person_row(person) for person in result.people if person.gap is not None]
-        await asyncio.to_thread(_write_all, people, write)
-    await asyncio.to_thread(write_json, work.folder / "summary.json", result.to_json())
+    table = offboarding_csv(work.folder / "report.csv", work.request.csv or CsvStyle())
+    page = offboarding_page(work.folder / "report.html", await _page_head(work, result))
+    async with on_thread(page) as write_result:  # its end comes last: the other reports are written if it fails
+        async with on_thread(table) as write_row:
+
+            def write(rows: Iterable[tuple[OffboardingRow, Result]]) -> None:
+                for row, shown in rows:
+                    write_row(row)
+                    write_result(shown, row.operation)
+
+            for name, run in work.runs.items():
+                await _write_run(run, name, {(row.room_id, row.user_id): row for row in work.rows[name]}, write)
+            people = [_person_row(person) for person in result.people if person.gap is not None]
+            await asyncio.to_thread(write, [(row, person_result(row)) for row in people])
+        await asyncio.to_thread(write_json, work.folder / "summary.json", result.to_json())
+
+
+async def _page_head(work: Offboarding, result: OffboardResult) -> PageHead:
+    await asyncio.to_thread(prepare_html_report)  # imports what is heavy
+    from rolecall.display.html_report import SessionSpan, WaitStats
+
+    waits = WaitStats()
+    for run in work.runs.values():
+        await add_waits(run.store, waits)
+    stop = "" if result.stop is None else result.stop.value
+    figures = []
+    for name, counts in result.operations.items():
+        verified = result.results[name].verified if name in result.results else None
+        figures.append(OperationFigures(name, counts, None if verified is None else verified.differing))
+    return PageHead(
+        result.workspace,
+        (await asyncio.to_thread(work.folder.resolve)).name,
+        result.request.reason,
+        sum(count.rows for count in result.counts),
+        result.people,
+        SessionSpan(result.started_at, result.ended_at, stop, result.account),
+        figures,
+        waits,
+    )
 
 
 async def _write_run(
-    run: Run, name: str, rows: Mapping[tuple[str, str], RoleRow], write: Callable[[OffboardingRow], object]
+    run: Run,
+    name: str,
+    rows: Mapping[tuple[str, str], RoleRow],
+    write: Callable[[Iterable[tuple[OffboardingRow, Result]]], object],
 ) -> None:
     async with aclosing(run.store.results()) as pages:
         async for page in pages:
-            written = [_role_row(name, result, rows.get((result.room_id, result.user_id))) for result in page]
-            await asyncio.to_thread(_write_all, written, write)
-
-
-def _write_all(rows: Iterable[OffboardingRow], write: Callable[[OffboardingRow], object]) -> None:
-    for row in rows:
-        write(row)
+            written = [(_role_row(name, result, rows.get((result.room_id, result.user_id))), result) for result in page]
+            await asyncio.to_thread(write, written)
 
 
 def _role_row(operation: str, result: Result, row: RoleRow | None) -> OffboardingRow:

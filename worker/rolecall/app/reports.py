@@ -186,7 +186,7 @@ def prepare_html_report() -> None:
 async def _html_report(store: RunStore, summary: ReportSummary, formats: Collection[str]) -> ExtraReport:
     since = await _since_last_run(summary)
     context = await asyncio.to_thread(_report_context, summary, formats, since)  # imports what is heavy
-    await _add_waits(store, context.waits)
+    await add_waits(store, context.waits)
     from rolecall.display.html_report import html_report
 
     return partial(html_report, context=context)
@@ -232,7 +232,7 @@ async def _since_last_run(summary: ReportSummary) -> str:
     return f"{', '.join(parts)}; before: {name}"
 
 
-async def _add_waits(store: RunStore, waits: "WaitStats") -> None:
+async def add_waits(store: RunStore, waits: "WaitStats") -> None:
     """Count the rate limit pauses and outages of a run; memory does not grow with them."""
     after = 0
     while pauses := await store.pauses(after, PAUSES_PER_PAGE):

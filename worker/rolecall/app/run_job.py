@@ -114,41 +114,59 @@ async def run_job(job: Job, out: Path | None, request: RunRequest, context: AppC
 
 async def run_rows(run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext) -> RunResult:
     """Import the rows if the run does not have them yet, and send all that are due."""
+    async with LazyConnection(context) as lazy:
+        prepared = await prepare_rows(run, rows, request, context, lazy)
+        return await _nothing_due(run, request) if prepared is None else await send_due(prepared, request)
+
+
+async def prepare_rows(
+    run: Run, rows: Callable[[], JobPages], request: RunRequest, context: AppContext, lazy: LazyConnection
+) -> "PreparedRun | None":
+    """Import the rows if the run does not have them yet, check what it would take, and let the operator confirm it.
+
+    Returns None where no row is due. Raises OperatorError where the run is not allowed, or not confirmed.
+    """
     await plan_guard.require_same_plan(request.plan, run)
     retry_failed = context.settings.retry_failed
-    async with LazyConnection(context) as lazy:
-        if await run.store.identity() != run.identity:
-            await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
-        if request.plan is not None and not await run.store.sessions():
-            await plan_guard.require_planned_pairs(request.plan, run, request.operation)
-        due, rooms = await run.store.count_due(retry_failed=retry_failed)
-        if not due and not await run.store.count_removed_in_doubt():
-            return await _nothing_due(run, request)
-        connection = await lazy.get()
-        if request.plan is not None:
-            plan_guard.require_same_account(request.plan, connection.account)
-        from rolecall.app import removal_guard
-        from rolecall.engine.progress import PriorProgress
+    if await run.store.identity() != run.identity:
+        await import_job(run, with_ids(rows(), run, lazy, context, log_file=run.log_file), request)
+    if request.plan is not None and not await run.store.sessions():
+        await plan_guard.require_planned_pairs(request.plan, run, request.operation)
+    due, rooms = await run.store.count_due(retry_failed=retry_failed)
+    if not due and not await run.store.count_removed_in_doubt():
+        return None
+    connection = await lazy.get()
+    if request.plan is not None:
+        plan_guard.require_same_account(request.plan, connection.account)
+    prepared = prepare(run, connection, request, context, (due, rooms))
+    preview = await _preview(prepared, request)
+    if due and not context.observer.confirm(preview):
+        raise OperatorError("Nothing was sent.")
+    return prepared
 
-        earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
-        prepared = prepare(run, connection, request, context, (due, rooms))
-        forecast = await removal_guard.count_removals(prepared, request.limits)
-        if forecast is not None:
-            removal_guard.require_allowed(forecast, request.operation)
-        preview = RunPreview(
-            request.operation,
-            run.identity.workspace,
-            connection.account.username,
-            due,
-            rooms,
-            connection.estimate(context.settings, due),
-            resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
-            room_names=await _room_names(run, rooms, retry_failed=retry_failed),
-            forecast=forecast,
-        )
-        if due and not context.observer.confirm(preview):
-            raise OperatorError("Nothing was sent.")
-        return await send_due(prepared, request)
+
+async def _preview(prepared: "PreparedRun", request: RunRequest) -> RunPreview:
+    """Return what the run is about to change. Raises RemovalGuardError where it may not."""
+    from rolecall.app import removal_guard
+    from rolecall.engine.progress import PriorProgress
+
+    run, connection, context, due, rooms = prepared.run, prepared.connection, prepared.app, prepared.due, prepared.rooms
+    retry_failed = context.settings.retry_failed
+    earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=retry_failed)
+    forecast = await removal_guard.count_removals(prepared, request.limits)
+    if forecast is not None:
+        removal_guard.require_allowed(forecast, request.operation)
+    return RunPreview(
+        request.operation,
+        run.identity.workspace,
+        connection.account.username,
+        due,
+        rooms,
+        connection.estimate(context.settings, due),
+        resumed=Resumed(run.folder, earlier.done, earlier.total) if await run.store.sessions() else None,
+        room_names=await _room_names(run, rooms, retry_failed=retry_failed),
+        forecast=forecast,
+    )
 
 
 def prepare(

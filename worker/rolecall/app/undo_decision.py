@@ -11,19 +11,21 @@ from rolecall.text import plural
 class PastUndo(NamedTuple):
     """An undo that has no row left to send."""
 
-    folder: Path
+    run: Path | str
+    """Its directory, or its name in the database, such as `run 18`."""
     ended_at: str
     """UTC, RFC 3339."""
     failed: int = 0
     """Its rows that failed."""
-    reverted_in: Path | None = None
+    reverted_in: Path | str | None = None
     """The run that undid this undo, if there is one: the roles are as the run left them."""
 
 
 class UndoState(NamedTuple):
     """What decides about an undo."""
 
-    folder: Path
+    run: Path | str
+    """Its directory, or its name in the database, such as `run 17`."""
     outcome: Outcome
     """The outcome of the rows that the run changed."""
     known: int = 0
@@ -54,17 +56,17 @@ def _nothing_known(state: UndoState) -> OperatorError:
     doubts = f", and {_rows_are(state.unknown)} unknown" if state.unknown else ""
     if state.left_out:
         what = f"{_rows_are(state.left_out)} {state.outcome} only by inference: prior role unknown"
-        return OperatorError(f"In {state.folder} {what}{doubts}. Nothing was sent.", Advice.INCLUDE_INFERRED)
+        return OperatorError(f"In {state.run} {what}{doubts}. Nothing was sent.", Advice.INCLUDE_INFERRED)
     if doubts:
         what = f"has no row that is known to be {state.outcome}{doubts}"
-        return OperatorError(f"The run in {state.folder} {what}. Nothing was sent.", Advice.VERIFY)
+        return OperatorError(f"{state.run} {what}. Nothing was sent.", Advice.VERIFY)
     what = f"has no rows that are {state.outcome}: there is nothing to undo"
-    return OperatorError(f"The run in {state.folder} {what}. Nothing was sent.")
+    return OperatorError(f"{state.run} {what}. Nothing was sent.")
 
 
 def _undone_before(state: UndoState, past: PastUndo) -> OperatorError:
     if past.reverted_in is not None:
-        text = f"The undo of {state.folder} was itself undone: undo {past.reverted_in} to restore the roles again."
+        text = f"The undo of {state.run} was itself undone: undo {past.reverted_in} to restore the roles again."
         return OperatorError(f"{text} Nothing was sent.")
     rest, advice = "", None
     if past.failed:
@@ -76,7 +78,7 @@ def _undone_before(state: UndoState, past: PastUndo) -> OperatorError:
     elif state.unknown:
         are = "is" if state.unknown == 1 else "are"
         rest, advice = f", but for {plural(state.unknown, 'row')} that {are} unknown", Advice.VERIFY
-    text = f"{state.folder} was undone already, at {past.ended_at}{rest}: {past.folder} contains the report."
+    text = f"{state.run} was undone already, at {past.ended_at}{rest}: {past.run} contains the report."
     return OperatorError(f"{text} Nothing was sent.", advice)
 
 

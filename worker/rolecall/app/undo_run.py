@@ -11,7 +11,15 @@ from typing import NamedTuple
 from rolecall.app.connection import AppContext, lock_wait
 from rolecall.app.job_names import JobPages
 from rolecall.app.observer import NotUndone
-from rolecall.app.run_directory import Run, on_thread, open_existing_run, open_run, require_change, require_workspace
+from rolecall.app.run_directory import (
+    Run,
+    on_thread,
+    open_existing_run,
+    open_run,
+    operation_of,
+    require_change,
+    require_workspace,
+)
 from rolecall.app.run_job import RunRequest, RunResult, run_rows
 from rolecall.app.run_paths import make_private_directory
 from rolecall.app.undo_decision import PastUndo, UndoState, refusal_of
@@ -49,11 +57,7 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
     async with open_existing_run(folder) as done:
         operation = require_change(done)
         require_workspace(done, context.connection.url)
-        digest, rows = await _digest(done, operation.done, inferred=inferred)
-        state = await _state(done, operation.done, inferred=inferred)
-        if not rows and (refusal := refusal_of(state)) is not None:
-            raise refusal
-        identity = Identity(done.identity.workspace, operation.inverse.name, digest)
+        identity, state = await identity_of_undo(done.store, done.identity, done.folder, inferred=inferred)
         waiting = lock_wait(context)
         async with on_thread(_undo_directory(folder / UNDO_FOLDER)) as path, open_run(path, identity, waiting) as run:
             past = await _past_undo(run, identity, retry_failed=context.settings.retry_failed)
@@ -62,6 +66,18 @@ async def open_undo(folder: Path, context: AppContext, *, inferred: bool = False
             if state.left_out or state.unknown:
                 context.observer.notice(NotUndone(done.folder, operation.done, state.left_out, state.unknown))
             yield Undo(run, operation.inverse, lambda: rows_to_undo(done.store, operation.done, inferred=inferred))
+
+
+async def identity_of_undo(
+    store: RunStore, identity: Identity, name: Path | str, *, inferred: bool
+) -> tuple[Identity, UndoState]:
+    """Return the identity of the undo of a run, and what decides about it. Raises OperatorError without a row."""
+    operation = operation_of(identity)
+    digest, rows = await _digest(store, operation.done, inferred=inferred)
+    state = await _state(store, operation.done, name, inferred=inferred)
+    if not rows and (refusal := refusal_of(state)) is not None:
+        raise refusal
+    return Identity(identity.workspace, operation.inverse.name, digest), state
 
 
 @contextmanager
@@ -75,12 +91,12 @@ def _undo_directory(path: Path) -> Iterator[Path]:
             path.rmdir()
 
 
-async def _state(run: Run, outcome: Outcome, *, inferred: bool) -> UndoState:
+async def _state(store: RunStore, outcome: Outcome, name: Path | str, *, inferred: bool) -> UndoState:
     """Return what the run has recorded of the rows that it changed, or may have changed."""
-    outcomes = count_by_outcome(await run.store.counts())
-    only_inferred = (await run.store.evidence_counts())[outcome, Evidence.INFERRED]
+    outcomes = count_by_outcome(await store.counts())
+    only_inferred = (await store.evidence_counts())[outcome, Evidence.INFERRED]
     return UndoState(
-        run.folder,
+        name,
         outcome,
         outcomes[outcome] - only_inferred,
         only_inferred,
@@ -118,10 +134,10 @@ async def rows_to_undo(store: RunStore, outcome: Outcome, *, inferred: bool) -> 
         ]
 
 
-async def _digest(run: Run, outcome: Outcome, *, inferred: bool) -> tuple[str, int]:
+async def _digest(store: RunStore, outcome: Outcome, *, inferred: bool) -> tuple[str, int]:
     """Return a digest of the rows to undo, and their number: a run that was continued later has more."""
     digest, rows = hashlib.sha256(), 0
-    async for page in rows_to_undo(run.store, outcome, inferred=inferred):
+    async for page in rows_to_undo(store, outcome, inferred=inferred):
         for row in page:
             digest.update(f"{row.room_id}\0{row.user_id}\0".encode())
         rows += len(page)

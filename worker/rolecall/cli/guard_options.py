@@ -20,7 +20,7 @@ class MaxRemovals(MaxFailures):
     threshold = RemovalThreshold
 
 
-_GUARDS = (
+_LIMITS = (
     click.option(
         "--max-removals",
         type=MaxRemovals(),
@@ -39,18 +39,24 @@ _GUARDS = (
         metavar="N",
         help="Refuse the run if a room would have fewer leaders left than this.",
     ),
-    click.option(
-        "--reason", metavar="TEXT", default="", help="Why: stands in the summary, on the page and in the notification."
-    ),
 )
+reason_option = click.option(
+    "--reason", metavar="TEXT", default="", help="Why: stands in the summary, on the page and in the notification."
+)
+"""The option that says why a run is made."""
 GUARDS = ("max_removals", "max_removals_per_room", "keep_leaders")
+
+
+def limit_options(command: Command) -> Command:
+    """Add the options that limit what a run may take."""
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
 
 
 def guard_options(command: Command) -> Command:
     """Add the options that limit what a run may take, and `--reason`."""
-    for option in reversed(_GUARDS):
-        command = option(command)
-    return command
+    return limit_options(reason_option(command))
 
 
 def removal_limits(options: Mapping[str, Any], *, unattended: bool) -> RemovalLimits:

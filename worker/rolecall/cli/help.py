@@ -86,6 +86,11 @@ EXAMPLES = MappingProxyType[str, tuple[str, ...]](
         "completion": ("source <(rolecall completion bash)",),
         "demo": ("rolecall demo", "rolecall demo --rows 50 --out demo-run"),
         "sandbox": ("rolecall sandbox", "rolecall sandbox --limit 10 --window 60"),
+        "worker": (
+            "rolecall worker --workspaces /etc/rolecall/workspaces.toml",
+            "rolecall worker --workspaces workspaces.toml --egress nat-1 --log-format json",
+        ),
+        "workers": ("rolecall workers", "rolecall workers --check"),
     }
 )
 """Command lines for the help of each command; a test parses them."""

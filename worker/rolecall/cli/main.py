@@ -6,10 +6,16 @@ import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.config.config_sources import format_unknown_verb, format_usage_error, read_sources
+from rolecall.cli.config.config_sources import (
+    format_unknown_second,
+    format_unknown_verb,
+    format_usage_error,
+    read_sources,
+)
 from rolecall.cli.config.setting_names import (
     find_unknown_variables,
     flags_of,
@@ -20,6 +26,9 @@ from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console
 from rolecall.models import Advice, RolecallError
 from rolecall.version import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBS = (
     "find",
@@ -39,8 +48,19 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "submit",
+    "runs show",
+    "runs stop",
+    "runs resume",
+    "runs report",
+    "runs verify",
+    "runs undo",
+    "worker",
+    "workers",
 )
-"""In the order of the help; each is a module of rolecall.cli.commands, imported only when it is typed."""
+"""In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
+CLUSTER_VERBS = frozenset(VERBS[VERBS.index("submit") :])
+"""Those for several machines."""
 ADVICE = MappingProxyType(
     {
         Advice.ALLOW_HTTP: "Use https://, or add --allow-http if you mean it.",
@@ -59,6 +79,8 @@ ADVICE = MappingProxyType(
         Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
         Advice.NAME_RUN: "--out with its folder goes on with it (rows are known by their pair); "
         "--new starts another run.",
+        Advice.RESUME_RUN: "'rolecall runs resume RUN' goes on with it; --new submits another run.",
+        Advice.NAME_WORKSPACES: "--workspaces (or ROLECALL_WORKSPACES) names the file.",
         Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
         Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
         Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
@@ -71,29 +93,74 @@ ADVICE = MappingProxyType(
 
 
 class Verbs(click.Group):
-    """Imports each command from the module of its name."""
+    """Imports each command from its module. A command may have two words, such as `runs show`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they are used."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command: `run` from the module `run`, `runs show` from the module `runs_commands`."""
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(f"rolecall.cli.commands.{cmd_name}"), cmd_name)
+        first, _, second = cmd_name.partition(" ")
+        module = f"rolecall.cli.commands.{first}_commands" if second else f"rolecall.cli.commands.{first}"
+        command = getattr(importlib.import_module(module), cmd_name.replace(" ", "_"))
         if not isinstance(command, click.Command):
-            raise TypeError(f"rolecall.cli.commands.{cmd_name} has no command of its name")
+            raise TypeError(f"{module} has no command {cmd_name}")
         command.context_settings["auto_envvar_prefix"] = "ROLECALL"
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for an unknown name, suggest a similar one."""
-        if args[0] not in VERBS and not ctx.resilient_parsing and not args[0].startswith("-"):
-            ctx.fail(format_unknown_verb(args[0], VERBS))
+        """Find the command of one or two words; for an unknown name, suggest a similar one."""
+        first, *rest = args
+        seconds = [verb.partition(" ")[2] for verb in VERBS if verb.startswith(f"{first} ")]
+        if ctx.resilient_parsing and seconds and not rest:
+            own = self.get_command(ctx, first)
+            return first, SecondWords(seconds, own), []
+        if rest and rest[0] in seconds:
+            verb = f"{first} {rest[0]}"
+            return verb, self.get_command(ctx, verb), rest[1:]
+        if first not in VERBS and not ctx.resilient_parsing and not first.startswith("-"):
+            if seconds:
+                ctx.fail(format_unknown_second(first, rest[0] if rest else "", seconds))
+            ctx.fail(format_unknown_verb(first, VERBS))
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands; those for several machines have a heading of their own."""
+        for heading, several in (("Commands", False), ("Several machines", True)):
+            verbs = [verb for verb in VERBS if (verb in CLUSTER_VERBS) is several]
+            commands = [(verb, command) for verb in verbs if (command := self.get_command(ctx, verb))]
+            if not commands:
+                continue
+            with formatter.section(heading):
+                limit = formatter.width - 6 - max(map(len, verbs))
+                formatter.write_dl([(verb, command.get_short_help_str(limit)) for verb, command in commands])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Return the first words of the commands, and the options, that begin so."""
+        from click.shell_completion import CompletionItem
+
+        items = {item.value.partition(" ")[0]: item for item in super().shell_complete(ctx, incomplete)}
+        return [CompletionItem(value, help=item.help) for value, item in items.items()]
+
+
+class SecondWords(click.Command):
+    """Completes the second word of commands that have two; `own` is the command of the first word alone."""
+
+    def __init__(self, words: Sequence[str], own: click.Command | None) -> None:
+        super().__init__(None, params=[] if own is None else own.params, add_help_option=own is not None)
+        self.words = words
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Return the words and the options that begin so."""
+        from click.shell_completion import CompletionItem
+
+        words = [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+        return [*words, *super().shell_complete(ctx, incomplete)]
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -25,8 +25,8 @@ from rolecall.text import did_you_mean, or_all, sanitise
 TABLE = "workspaces"
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes of the file."""
-MAX_NAME_LENGTH = 63
-"""Characters of a workspace's name."""
+MAX_NAME_LENGTH = 37
+"""Characters of a name: the database names a channel of notifications after the queue of the workspace."""
 _REQUIRED = ("url", "user_id")
 _TEXTS = ("url", "user_id", "token_file", "token_env", "ca_file")
 _KEYS = (*_TEXTS, "allow_http")
@@ -62,9 +62,9 @@ class WorkspaceEntry(NamedTuple):
             raise OperatorError(f"{where} has characters that no token has; copy it again.")
         return Credentials(self.user_id, token)
 
-    def connection(self, **timeouts: float) -> ConnectionConfig:
-        """Return how to connect; `timeouts` are `timeout` and `connect_timeout`, in seconds."""
-        return ConnectionConfig(self.url, allow_http=self.allow_http, ca_file=self.ca_file, **timeouts)
+    def connection(self, *, connect_timeout: float = 10.0, timeout: float = 30.0) -> ConnectionConfig:
+        """Return how to connect; both times are in seconds."""
+        return ConnectionConfig(self.url, self.allow_http, connect_timeout, timeout, self.ca_file)
 
     def _read_token(self, warn: Callable[[str], None]) -> str:
         path = self.token_file or Path()
@@ -122,7 +122,7 @@ def _read(path: Path, warn: Callable[[str], None]) -> Mapping[str, Any]:
             raise OperatorError(f"{path} cannot be used: it is larger than {MAX_FILE_SIZE:,} bytes.")
         return tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError:
-        raise OperatorError(f"{path}: there is no such file; --workspaces names a workspaces.toml.") from None
+        raise OperatorError(f"{path}: there is no such file of workspaces.", Advice.NAME_WORKSPACES) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise OperatorError(f"{path} cannot be used: {sanitise(str(why))}.") from None

@@ -18,7 +18,7 @@ from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import RowOutcome
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.operations import Operation
-from rolecall.store.base import RunStore, StoreError
+from rolecall.store.base import FencedError, RunStore, StoreError
 from rolecall.store.batch_writer import BatchWriter
 
 
@@ -39,7 +39,8 @@ async def process_rows(
 ) -> None:
     """Process every due row, or as many as the stop allows; everything is in the store on return.
 
-    A store that cannot be written stops the run with StopReason.STORE.
+    A store that cannot be written stops the run with StopReason.STORE. Raise FencedError where another process has
+    taken over: then nothing was written after that.
     """
     settings = context.settings
     try:
@@ -64,6 +65,8 @@ async def process_rows(
                         for number in range(max_rows(settings.concurrency))
                     ]
                     await _shut_down_in_stages(workers, processor, context, pauses)
+    except FencedError:
+        raise
     except StoreError as failure:
         context.stop.request(StopReason.STORE, str(failure))
 

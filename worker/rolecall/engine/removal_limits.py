@@ -31,6 +31,11 @@ class RemovalLimits:
         """Return whether a run of so many rows may take too much, so that the removals must be counted."""
         return self.keep > 0 or self.per_room is not None or (self.in_all is not None and rows >= self.from_removals)
 
+    @property
+    def are_chosen(self) -> bool:
+        """Whether a person has set one of them."""
+        return self.keep > 0 or self.per_room is not None or (self.in_all is not None and not self.from_removals)
+
 
 NO_LIMITS = RemovalLimits()
 UNATTENDED_SHARE = RemovalThreshold(80, is_percent=True)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from rolecall.engine.context import RunContext
 from rolecall.engine.directory.lookups import may_be_name, room_name_in_id_column
 from rolecall.engine.row_queue import RowQueue
+from rolecall.engine.stop_signal import ShutdownRequested
 from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.models import UNKNOWN_PRIOR, DueRow, NoReply, Prior, Reply
 from rolecall.rocketchat.client import Client
@@ -19,6 +20,7 @@ from rolecall.rocketchat.error_table import NOT_AWAITED, ROOM_NOT_FOUND, ROOM_NO
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult, classify, classify_read
 from rolecall.rocketchat.responses import COUNTERS, ROOM_INFO, is_joined, is_route_unavailable, parse_room_info
+from rolecall.store.base import RunStoppedElsewhere
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.records import Intent, IntentRollback
 
@@ -138,11 +140,16 @@ class RowCall:
         )
 
     async def prepare(self) -> None:
-        """Write the intent of an attempt; return once it is on disk. Raise StoreError."""
+        """Write the intent of an attempt; return once it is on disk. Raise StoreError or ShutdownRequested."""
         self.is_prepared = True
         self.attempts += 1
-        intended_at = self.target.context.clock.wall_ms()
-        await self.target.journal.write_intent(Intent(self.row.key, self.attempts, intended_at, self.prior))
+        context = self.target.context
+        intended_at = context.clock.wall_ms()
+        try:
+            await self.target.journal.write_intent(Intent(self.row.key, self.attempts, intended_at, self.prior))
+        except RunStoppedElsewhere as elsewhere:
+            context.stop.request_by_word(elsewhere.stop, elsewhere.detail)
+            raise ShutdownRequested from None
         self.attempted_at = intended_at
 
     def cancel_prepared(self) -> None:

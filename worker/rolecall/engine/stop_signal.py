@@ -71,6 +71,14 @@ class StopSignal:
             self.reason, self.detail = reason, detail
             self._requested.set()
 
+    def request_by_word(self, word: str, detail: str = "") -> None:
+        """Request the shutdown for a reason that another process has recorded; an unknown word is an interruption."""
+        try:
+            reason = StopReason(word)
+        except ValueError:
+            reason = StopReason.INTERRUPTED
+        self.request(reason, detail)
+
     async def wait(self) -> None:
         """Return once the shutdown is requested."""
         await self._requested.wait()

@@ -22,6 +22,8 @@ class Advice(StrEnum):
     ALLOW_REMOVALS = "allow_removals"
     NAME_RUN = "name_run"
     START_ANEW = "start_anew"
+    RESUME_RUN = "resume_run"
+    NAME_WORKSPACES = "name_workspaces"
 
 
 class RolecallError(Exception):

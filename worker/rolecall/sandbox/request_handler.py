@@ -60,7 +60,10 @@ class Request(NamedTuple):
 
     def _first_of(self, keys: tuple[str, ...]) -> str:
         params = self.params if isinstance(self.params, dict) else {}
-        return next((str(params[key]) for key in keys if params.get(key)), "")
+        for key in keys:
+            if value := params.get(key):
+                return str(value)
+        return ""
 
 
 # The table of routes

@@ -28,6 +28,20 @@ class StoreError(RolecallError):
     """The store could not be written or read in the middle of a run; the text is one line for a person."""
 
 
+class FencedError(StoreError):
+    """Another worker has taken over this part of the run: nothing of it may be written here any more."""
+
+
+class RunStoppedElsewhere(Exception):  # noqa: N818 - control flow, not an error
+    """The run was stopped by another process: the intents of the batch were not written, all else of it is durable."""
+
+    def __init__(self, stop: str, detail: str = "") -> None:
+        super().__init__(stop, detail)
+        self.stop = stop
+        """The stop reason: a word of the engine's StopReason."""
+        self.detail = detail
+
+
 class StoreLoss(StrEnum):
     """What was deleted, replaced or moved while a run was active."""
 
@@ -145,7 +159,11 @@ class RunStore(Protocol):
         """Delete the outcomes and doubts of all pairs."""
 
     async def commit(self, batch: Batch) -> None:
-        """Make a batch durable: a power cut after the return loses nothing of it."""
+        """Make a batch durable: a power cut after the return loses nothing of it.
+
+        A store that several processes share raises RunStoppedElsewhere where another one has stopped the run and the
+        batch has intents, and FencedError where another one has taken over.
+        """
 
     async def open_session(self, account: str, at: int) -> None:
         """Record that the command has started."""

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rolecall.models import DueRow, RowOutcome
-from rolecall.store.base import RunStore, StoreError
+from rolecall.store.base import RunStoppedElsewhere, RunStore, StoreError
 from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseEnd, PriorRecord
 
 
@@ -28,6 +28,7 @@ class BatchWriter:
         self._pauses: list[Pause | PauseEnd] = []
         self._priors: list[PriorRecord] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._intent_waiters: list[asyncio.Future[None]] = []
         self._has_work = asyncio.Event()
         self._failure: StoreError | None = None
         self._closing = False
@@ -50,16 +51,23 @@ class BatchWriter:
             raise
 
     async def write_intent(self, intent: Intent) -> None:
-        """Return once the intent, and all that was handed over before it, is durable. Raises StoreError."""
+        """Return once the intent, and all that was handed over before it, is durable.
+
+        Raises StoreError, or RunStoppedElsewhere where the intent is not written because another process has stopped
+        the run.
+        """
         self._raise_failure()
         self._intents.append(intent)
-        await self.flush()
+        await self._wait_in(self._intent_waiters)
 
     async def flush(self) -> None:
         """Return once everything that was handed over before is durable. Raises StoreError."""
         self._raise_failure()
+        await self._wait_in(self._waiters)
+
+    async def _wait_in(self, waiters: list[asyncio.Future[None]]) -> None:
         durable = self._loop.create_future()
-        self._waiters.append(durable)
+        waiters.append(durable)
         self._has_work.set()
         await durable
 
@@ -119,7 +127,8 @@ class BatchWriter:
             raise self._failure
 
     def _has_entries(self) -> bool:
-        return bool(self._outcomes or self._rollbacks or self._intents or self._pauses or self._priors or self._waiters)
+        waiters = self._waiters or self._intent_waiters
+        return bool(self._outcomes or self._rollbacks or self._intents or self._pauses or self._priors or waiters)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -127,21 +136,31 @@ class BatchWriter:
 
     async def _commit(self) -> None:
         batch = Batch(self._outcomes, self._rollbacks, self._intents, self._pauses, self._priors)
-        waiters, self._waiters = self._waiters, []
+        waiters, intent_waiters = self._waiters, self._intent_waiters
+        self._waiters, self._intent_waiters = [], []
         self._outcomes, self._rollbacks, self._intents, self._pauses, self._priors = [], [], [], [], []
+        stopped: RunStoppedElsewhere | None = None
         try:
             if self._failure is None and any(batch):
                 await self._store.commit(batch)
+        except RunStoppedElsewhere as elsewhere:
+            stopped = elsewhere
         except StoreError as failure:
             self._failure = failure
         except Exception as error:  # of any kind: the waiters must not wait for ever
             self._failure = StoreError(f"The run store failed: {type(error).__name__}: {error}.")
         if self._failure is None and self._on_durable is not None and batch.outcomes:
             self._on_durable(batch.outcomes)
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if self._failure is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(self._failure)
+        _wake(waiters, self._failure)
+        _wake(intent_waiters, self._failure or stopped)
+
+
+def _wake(waiters: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+    """Wake what waits for a commit; `failure` is raised there."""
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if failure is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(failure)

@@ -1,6 +1,7 @@
 """Calls leave at the run's own rate however unevenly their intents come to disk: simulated in virtual time."""
 
 import asyncio
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from random import Random
@@ -184,3 +185,21 @@ def test_a_cancelled_call_takes_nothing_with_it(after: float) -> None:
         return loop.time()
 
     assert run_virtual(main()) <= 1000.0 + 2 * 1.007 + 0.001
+
+
+@pytest.mark.parametrize("slowed", [4.0, 8.0, 9.0, 9.5])
+def test_no_second_holds_too_many_after_a_rate_was_learnt(slowed: float) -> None:
+    """A call that leaves later than its own slot, because a hidden limiter was seen, gives the next ones no more."""
+    rate, learnt = PacedRateLimiter(10.0), LearntRate(10.0)
+    schedule, now, left = RouteSchedule(rate, learnt), 1000.0, list[float]()
+    for number in range(60):
+        is_slowed = number % 20 > 16
+        learnt.limiter.slow_down(slowed if is_slowed else math.inf)
+        while (delay := schedule.reserve(now)) is not None:
+            now = delay.until
+        took = 0.002 if is_slowed else 0.03  # so the call is prepared long before its slot
+        now = max(now + took, schedule.assign_slot(now + took, took))
+        schedule.record_departure(now)
+        left.append(now)
+        schedule.record_response(OK._replace(sent_at=now, received_at=now), refused=False)
+    assert max(bisect_left(left, start + 0.999) - place for place, start in enumerate(left)) <= 10

@@ -8,7 +8,7 @@ import pytest
 
 from rolecall.files.input.job import ReadOptions, open_job
 from rolecall.files.input.source import JobFileError
-from rolecall.models import BadRow, JobRow
+from rolecall.models import BadRow, JobRow, Row
 from rolecall.text import format_room, format_user
 from tests.support.job_files import workbook
 
@@ -77,6 +77,25 @@ CASES: dict[str, Case] = {
     "invisible character inside": Case("room,user\nfin\u200bance,alice\n", [CONTROL]),
     "no room": Case("room,user\n,alice\n#,alice\n", ["missing_room_id"] * 2),
     "no user": Case("room,user\nfinance,\n", ["missing_user_id"]),
+    # Addresses
+    "addresses": Case("Gruppe;E-Mail\nfinance;a.lee@example.org\n", [("#finance", "@a.lee@example.org")]),
+    "addresses in a user column": Case("room,user\nfinance,a@example.org\n", [("#finance", "@a@example.org")]),
+    "addresses in an id column": Case(
+        "roomId,userId\nR1,a@example.org\nR1,U1\n", [("R1", "@a@example.org"), ("R1", "U1")]
+    ),
+    "addresses beside usernames": Case("room,email,user\nfinance,a@example.org,alice\n", [F_A]),
+    "addresses beside ids": Case("roomId,email,userId\nR1,a@example.org,U1\n", [("R1", "U1")]),
+    "a chosen column of addresses": Case(
+        "room;Mail\nfinance;a@b.org\n", [("#finance", "@a@b.org")], ReadOptions("", "", "Mail")
+    ),
+    "addresses of a mail program": Case(
+        "room;E-Mail\nfinance;Ada Lee <a@b.org>\nfinance;mailto:a@b.org\nfinance;a@b.org>\n",
+        [("#finance", "@a@b.org")] * 2 + [("#finance", "@a@b.org>")],
+    ),
+    "addresses in JSON": Case(
+        '[{"room":"finance","email":"a@b.org"},{"room":"ops","user":"bob","email":"b@b.org"}]',
+        [("#finance", "@a@b.org"), TWO[1]],
+    ),
     # JSON
     "objects": Case('[{"roomName":"finance","username":"alice"},{"room":"ops","user":"bob"}]', TWO),
     "nested objects": Case('{"room":{"name":"finance"},"user":{"username":"alice"}}\n', [F_A]),
@@ -118,6 +137,14 @@ def test_the_jobs_own_columns_stay() -> None:
     """Columns with names are the job's own: they are carried into the report with all others."""
     (row,) = rows_of("Gruppe;Benutzername;Notiz\n#finance;@Alice;x\n", ReadOptions())
     assert row.extra == {"Gruppe": "#finance", "Benutzername": "@Alice", "Notiz": "x"}
+
+
+@pytest.mark.parametrize(
+    "content", ["roomId,userId,email\nR1,U1,a@b.org\n", '{"roomId":"R1","userId":"U1","email":"a@b.org"}']
+)
+def test_an_address_beside_an_id_is_a_column_of_the_job(content: str) -> None:
+    """It names nobody, and is no username in the report."""
+    assert rows_of(content, ReadOptions()) == [Row(2 if "," in content[:7] else 1, "R1", "U1", {"email": "a@b.org"})]
 
 
 @pytest.mark.parametrize(

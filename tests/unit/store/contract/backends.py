@@ -2,12 +2,17 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
 from rolecall.store.base import RunStore
+from rolecall.store.postgres.connection import DatabaseConfig, connect
+from rolecall.store.postgres.runs import NewRun, create_run
+from rolecall.store.postgres.store import PostgresStore
 from rolecall.store.sqlite.store import FILE_NAME, SqliteStore
 from tests.support.memory_store import MemoryStore
+from tests.support.postgres import Database, all_binaries, shared_server
 
 
 class Backend(Protocol):
@@ -75,8 +80,46 @@ class MemoryBackend:
             await self._store.close()
 
 
+@cache
+def contract_database(server: str) -> Database:
+    """Return a database for the runs of all tests of this process."""
+    database = shared_server(server).initialised_database()
+    database.execute("INSERT INTO workspace (name, url) VALUES ('main', 'https://chat.example.org')")
+    return database
+
+
+class PostgresBackend:
+    """One run in a database that has the runs of other tests too."""
+
+    def __init__(self, server: str, _: Path) -> None:
+        self._config = DatabaseConfig.parse(contract_database(server).url)
+        self._opened: list[PostgresStore] = []
+        self._run_id = 0
+
+    async def open(self) -> RunStore:
+        """Open the run over a new connection."""
+        connection = await connect(self._config)
+        if not self._run_id:
+            self._run_id = await create_run(connection, self._config, NewRun("main", 1))
+        self._opened.append(PostgresStore(connection, self._config, self._run_id, shard_rows=2))
+        return self._opened[-1]
+
+    async def crash(self) -> RunStore:
+        """Open the run while the earlier connection ends without a word."""
+        for store in self._opened:
+            store.connection.pgconn.finish()
+        return await self.open()
+
+    async def discard(self) -> None:
+        """Close all connections."""
+        for store in self._opened:
+            await store.close()
+        self._opened.clear()
+
+
 BACKENDS: Mapping[str, Callable[[Path], Backend]] = {
     "sqlite": SqliteBackend,
     "memory": MemoryBackend,
+    **{f"postgres-{server}": partial(PostgresBackend, server) for server in all_binaries()},
 }
 """Every implementation, by its name in the ids of the tests. All tests of this folder run with each of them."""

@@ -5,7 +5,7 @@ import pytest
 from rolecall.models import Outcome
 from rolecall.store.base import RunStore
 from rolecall.store.records import Pair
-from tests.unit.store.contract.jobs import all_results, import_job, keys_by_line, reported
+from tests.unit.store.contract.jobs import all_results, import_job, import_lines, keys_by_line, reported
 from tests.unit.store.values import bad, intents, outcomes, row, settled
 
 REMOVED, FAILED, NOT_ATTEMPTED = Outcome.REMOVED, Outcome.FAILED, Outcome.NOT_ATTEMPTED
@@ -91,8 +91,7 @@ async def test_rooms_and_users_are_counted_by_outcome_and_reason(store: RunStore
 
 async def test_removed_pairs_can_be_deleted(store: RunStore) -> None:
     """Pairs that left the job are deleted with their outcomes; the pairs of the job stay as they are."""
-    await import_job(store, [row(2), row(3)])
-    await store.commit(outcomes(settled(1), settled(2)))
+    await store.commit(outcomes(*map(settled, await import_lines(store, 2, 3))))
     await import_job(store, [row(3), row(4)])
     await store.delete_removed_pairs()
     assert await reported(store) == [(3, REMOVED, ""), (4, NOT_ATTEMPTED, "")]
@@ -104,7 +103,8 @@ async def test_removed_pairs_can_be_deleted(store: RunStore) -> None:
 async def test_outcomes_can_be_deleted(store: RunStore) -> None:
     """Rows without their outcome are due and show nothing of it; invalid rows stay invalid."""
     await import_job(store, [row(2), bad(3), row(4)])
-    await store.commit(outcomes(settled(1, FAILED, reason="why", message="words"), settled(2)))
+    one, other = (await keys_by_line(store)).values()
+    await store.commit(outcomes(settled(one, FAILED, reason="why", message="words"), settled(other)))
     await store.reset_outcomes()
     assert await reported(store) == [
         (2, NOT_ATTEMPTED, ""),

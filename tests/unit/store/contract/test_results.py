@@ -171,13 +171,14 @@ async def test_counts_have_an_order(store: RunStore) -> None:
 async def test_counts_follow_every_change(store: RunStore) -> None:
     """Counts that were read after a session closed are right again after the next change of any kind."""
     await import_job(store, [row(1), row(2), bad(3)])
+    one, other = (await keys_by_line(store)).values()
     await store.open_session("bulk.bot", 1)
-    await store.commit(outcomes(settled(1)))
+    await store.commit(outcomes(settled(one)))
     await store.close_session("", 2)
     assert await store.counts() == [(REMOVED, "", 1), (INVALID, "missing_room_id", 1), (NOT_ATTEMPTED, "", 1)]
     await store.set_meta(reported="yes")
     assert await store.counts() == [(REMOVED, "", 1), (INVALID, "missing_room_id", 1), (NOT_ATTEMPTED, "", 1)]
-    await store.commit(intents(2))
+    await store.commit(intents(other))
     assert await store.counts() == [(REMOVED, "", 1), (UNKNOWN, "killed_in_flight", 1), (INVALID, "missing_room_id", 1)]
     await store.close_session("", 3)
     await import_job(store, [row(1)])

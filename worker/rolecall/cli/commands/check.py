@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli.guard_options import GUARDS, limit_options, removal_limits
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import JobSource, job_options, operation_option, reading_options, report_options
 from rolecall.rocketchat.operations import OPERATIONS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # imported when the command runs
 )
 @operation_option
 @job_options
+@limit_options
 @report_options
 @reading_options
 def check(
@@ -53,7 +55,8 @@ def check(
     """
     from rolecall.app.check_job import CheckRequest
 
-    request = CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style)
+    limits = removal_limits({name: shared.pop(name) for name in GUARDS}, unattended=True)
+    request = CheckRequest(OPERATIONS[operation], report_format, save_plan, csv_style, limits)
     return run_check(source, out, request, shared, as_question=exit_code)
 
 

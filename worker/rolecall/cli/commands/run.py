@@ -75,9 +75,9 @@ def run(source: JobSource, out: Path | None, **options: Any) -> int:
         from rolecall.cli.commands.check import run_check
 
         drop_reporting(options)
-        return run_check(
-            source, out, CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style), options
-        )
+        limits = removal_limits(own._asdict(), unattended=True)
+        request = CheckRequest(OPERATIONS[own.operation], own.report_format, csv=own.csv_style, limits=limits)
+        return run_check(source, out, request, options)
     return _run(source, out, own, options)
 
 

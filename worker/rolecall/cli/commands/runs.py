@@ -1,23 +1,33 @@
-"""`rolecall runs`: list the runs below the working directory."""
+"""`rolecall runs`: list the runs below the working directory and those of the database."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
+if TYPE_CHECKING:  # it needs the libraries of the distributed mode
+    from rolecall.cluster.run_records import ListedDatabaseRun
 
-@click.command(cls=DocumentedCommand, short_help="List the runs here, the newest first.")
+
+@click.command(cls=DocumentedCommand, short_help="List the runs here and in the database, the newest first.")
 @click.argument("base", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, metavar="N", help="At most N.")
 @click.option("--checks", is_flag=True, help="List checks instead of runs.")
+@click.option("--workspace", metavar="NAME", help="Only runs of the database for this workspace.")
+@click.option(
+    "--prometheus", is_flag=True, help="Print the runs of the database that have not ended, as metrics for Prometheus."
+)
 @json_option
-def runs(base: Path, limit: int, checks: bool, json: bool) -> int:
+def runs(base: Path, limit: int, checks: bool, workspace: str | None, prometheus: bool, json: bool) -> int:
     """List the runs in DIR/runs and DIR/offboardings (DIR: the working directory), the newest first.
 
-    The column 'where' is what status, report, verify and undo take. A run whose --out names another directory is not
-    found.
+    Where ROLECALL_DATABASE_URL or ROLECALL_DATABASE_URL_FILE is set, those of the database come first. The column
+    'where' is what status, report, verify and undo take; 'run 17' is what 'rolecall runs show' and its siblings take.
+    A run whose --out names another directory is not found.
     """
     import time
 
@@ -27,13 +37,53 @@ def runs(base: Path, limit: int, checks: bool, json: bool) -> int:
     from rolecall.cli.terminal import console, event_loop
     from rolecall.cli.views.runs_view import runs_json, runs_lines
 
+    if prometheus:
+        return _print_metrics(workspace)
     kinds = (RunKind.CHECK,) if checks else (RunKind.RUN, RunKind.OFFBOARDING)
-    found = event_loop.run(list_runs(base, time.time(), limit=limit, kinds=kinds))
+    stored = [] if checks else _read_database(workspace, limit)
+    found = [] if workspace else event_loop.run(list_runs(base, time.time(), limit=limit, kinds=kinds))
     if json:
-        console.print_json(runs_json(found))
-    elif found:
-        for line in runs_lines(found):
+        console.print_json(runs_json(found, stored))
+    elif found or stored:
+        for line in runs_lines(found, stored):
             console.print_result(line)
     else:
         console.print_info(f"There are no {'checks' if checks else 'runs'} below {base}.")
+    return ExitCode.OK
+
+
+def _has_database() -> bool:
+    from rolecall.cli.config.database_url import DATABASE_URL, DATABASE_URL_FILE
+
+    return any(os.environ.get(name, "").strip() for name in (DATABASE_URL, DATABASE_URL_FILE))
+
+
+def _read_database(workspace: str | None, limit: int) -> list["ListedDatabaseRun"]:
+    """Return the runs of the database; none where no database is named. Raises RolecallError."""
+    if workspace is None and not _has_database():
+        return []
+    from rolecall.cli.config.database_url import load_database_config
+    from rolecall.cli.terminal import console, event_loop
+
+    config = load_database_config("runs", console.print_warning, role="rolecall_report")
+    from rolecall.cluster.operator_database import open_operator_database
+    from rolecall.cluster.run_records import read_runs
+
+    async def read() -> list["ListedDatabaseRun"]:
+        async with open_operator_database(config) as database:
+            return await read_runs(database, workspace, limit)
+
+    return event_loop.run(read())
+
+
+def _print_metrics(workspace: str | None) -> int:
+    from rolecall.cli.config.database_url import load_database_config
+    from rolecall.cli.exit_codes import ExitCode
+    from rolecall.cli.terminal import console, event_loop
+
+    config = load_database_config("runs --prometheus", console.print_warning, role="rolecall_report")
+    from rolecall.cluster.run_metrics import read_metrics
+
+    for line in event_loop.run(read_metrics(config, workspace)):
+        console.print_result(line)
     return ExitCode.OK

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from rolecall.cli.guard_options import parse_reason, reason_option
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import run_options
 from rolecall.models import CsvStyle
@@ -17,11 +18,13 @@ from rolecall.models import CsvStyle
     is_flag=True,
     help="Also the rows whose change is only inferred (evidence 'inferred'): some users may never have had the role.",
 )
+@reason_option
 @click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 @run_options
 def undo(
     folder: Path,
     include_inferred: bool,
+    reason: str,
     yes: bool,
     report_format: tuple[str, ...],
     csv_style: CsvStyle | None,
@@ -39,8 +42,9 @@ def undo(
     from rolecall.cli.terminal import event_loop
     from rolecall.cli.views.run_view import show_run
 
+    why = parse_reason(reason)
     context = open_context(shared, assume_yes=yes)
-    request = RunRequest(formats=report_format, csv=csv_style, exit_code_of=exit_code_of_run)
+    request = RunRequest(formats=report_format, csv=csv_style, exit_code_of=exit_code_of_run, reason=why)
     work = undo_run(folder, request, context.app, inferred=include_inferred)
     result = event_loop.run(work, context.app.stop)
     code = exit_code_of_run(result)

@@ -119,6 +119,15 @@ def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
     return f"No such command {word!r}; {or_all(word, verbs)}"
 
 
+def format_unknown_second(first: str, word: str, seconds: Collection[str]) -> str:
+    """Format that a command of two words has no such second word, or that it is missing."""
+    if not word or word.startswith("-"):
+        return f"{first!r} needs a second word: {', '.join(f'{first} {each}' for each in seconds)}."
+    return (
+        f"No such command {f'{first} {word}'!r}; {or_all(f'{first} {word}', [f'{first} {each}' for each in seconds])}"
+    )
+
+
 def format_usage_error(error: click.UsageError) -> str:
     """Format a usage error as one line, with the place of a wrong value or a similar option."""
     message = " ".join(error.format_message().split())

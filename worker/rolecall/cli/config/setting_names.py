@@ -7,7 +7,13 @@ import click
 
 from rolecall.app.errors import OperatorError
 
-OTHER_VARIABLES = ("ROLECALL_PROFILE", "ROLECALL_CONFIG", "ROLECALL_UVLOOP")
+OTHER_VARIABLES = (
+    "ROLECALL_PROFILE",
+    "ROLECALL_CONFIG",
+    "ROLECALL_UVLOOP",
+    "ROLECALL_DATABASE_URL",
+    "ROLECALL_DATABASE_URL_FILE",
+)
 """Variables that belong to no option of a command."""
 MAX_EDITS = 2
 """A name with at most so many wrong letters is a misspelt setting."""

@@ -18,6 +18,7 @@ from rolecall.app.observer import (
     NotUndone,
     OffboardPreview,
     OpenRows,
+    ProgressSource,
     ReadingRemovals,
     Resumed,
     ResumingEdited,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:  # slow to import, and needed only after the preflight
 
     from rolecall.display.log_setup import LogForm
     from rolecall.display.progress_view import LiveDisplay
-    from rolecall.engine.progress import ProgressTracker
 
 DRAW_INTERVAL = 0.25
 """Seconds between two updates of the live display."""
@@ -129,7 +129,7 @@ class ProgressReporter:
         import_module("rolecall.cli.views.run_view")
 
     @asynccontextmanager
-    async def progress(self, tracker: "ProgressTracker") -> AsyncIterator[None]:
+    async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show the progress while the block runs; nothing of it stays on a terminal."""
         if self.mode.quiet:
             yield
@@ -143,7 +143,7 @@ class ProgressReporter:
             if self.screen is not None:
                 self.screen.erase()
 
-    async def _follow(self, tracker: "ProgressTracker") -> None:
+    async def _follow(self, tracker: ProgressSource) -> None:
         while True:
             if self.screen is not None:
                 self.screen.draw(tracker.progress())
@@ -268,7 +268,8 @@ def _format_not_undone(notice: NotUndone) -> str:
         why = "their prior role is unknown"
         parts.append(f"{notice.inferred:,} {notice.outcome} by inference: {why} (--include-inferred)")
     if notice.unknown:
-        parts.append(f"{notice.unknown:,} unknown ('rolecall verify {notice.folder}' settles them)")
+        verify = f"verify {notice.run}" if isinstance(notice.run, Path) else f"runs verify {notice.run.split()[-1]}"
+        parts.append(f"{notice.unknown:,} unknown ('rolecall {verify}' settles them)")
     return f"Not undone: {', '.join(parts)}."
 
 

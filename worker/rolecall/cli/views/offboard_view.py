@@ -59,3 +59,4 @@ def _sentences(result: OffboardResult) -> Iterator[str]:
     if result.pruned:
         yield f"Deleted: {plural(result.pruned, 'older folder')}."
     yield f"Report: {result.folder / 'report.csv'}"
+    yield f"On one page: {result.folder / 'report.html'}"

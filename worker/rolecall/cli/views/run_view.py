@@ -7,6 +7,7 @@ from shlex import quote
 from rolecall.app.check_job import CheckResult, Work
 from rolecall.app.not_joined import NOT_JOINED_FILE
 from rolecall.app.reasons import REASON_HINTS
+from rolecall.app.removal_guard import format_excess, format_removals
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import kind_of, operation_of
 from rolecall.app.run_job import RunResult
@@ -213,11 +214,37 @@ def check_json(result: CheckResult, code: ExitCode) -> Json:
         "callsPerWindow": limits.limit if limits else None,
         "changes": result.changes,
         "changedRooms": result.changed_rooms,
+        "removals": _removals_json(result),
         "notJoined": result.summary.rooms_not_joined,
         "wholeJob": _work_json(result.whole_job),
         "planned": None if result.plan is None else _work_json(result.planned),
         "plan": None if result.plan is None else str(result.plan),
     }
+
+
+def _removals_json(result: CheckResult) -> Json:
+    removals = result.removals
+    if removals is None:
+        return None
+    return {
+        "removals": removals.removals,
+        "holders": removals.holders,
+        "rooms": removals.rooms,
+        "roomsEmptied": removals.emptied,
+        "rowsUnread": removals.unread,
+        "refused": format_excess(removals, result.operation),
+        "refusedOnlyUnattended": not (removals.is_allowed or removals.limits.are_chosen),
+    }
+
+
+def _removal_sentences(result: CheckResult) -> Iterator[str]:
+    """Yield what a run would take, and whether a limit would refuse it."""
+    if result.removals is None or not result.removals.holders:
+        return
+    yield f"As the roles are now, {format_removals(result.removals, result.operation, 'a run')}."
+    if why := format_excess(result.removals, result.operation):
+        run = "A run" if result.removals.limits.are_chosen else "A run with --yes and without a plan"
+        yield f"{run} would be refused before its first change: {why}."
 
 
 def _work_json(work: Work) -> Json:
@@ -231,6 +258,7 @@ def _check_sentences(result: CheckResult) -> Iterator[str]:
     roles = ", ".join(account.roles) or "none"
     workspace = result.summary.identity.workspace
     yield f"{workspace}: {server}. {account.username}: roles {roles}; {limits} by the workspace."
+    yield from _removal_sentences(result)
     if result.changes:
         rooms = plural(result.changed_rooms, result.operation.kind.removesuffix("s"))
         yield f"Members will see {plural(result.changes, 'system message')} in {rooms}, one for each change."

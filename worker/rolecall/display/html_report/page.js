@@ -4,10 +4,10 @@
   const rows = JSON.parse(byId("rows").textContent);
   const words = JSON.parse(byId("words").textContent);
   const LINE = 0, ROOM = 1, USER = 2, OUTCOME = 3, REASON = 4, STATUS = 5, ATTEMPTS = 6, FINISHED = 7, DURATION = 8, MESSAGE = 9,
-    EVIDENCE = 10, ROOM_NAME = 11, USERNAME = 12;
+    EVIDENCE = 10, ROOM_NAME = 11, USERNAME = 12, OPERATION = 13;
   const names = { room: ROOM_NAME, user: USERNAME };
   const columns = { line: LINE, room: ROOM, user: USER, outcome: OUTCOME, reason: REASON, status: STATUS,
-    attempts: ATTEMPTS, finished: FINISHED, duration: DURATION, message: MESSAGE, evidence: EVIDENCE };
+    attempts: ATTEMPTS, finished: FINISHED, duration: DURATION, message: MESSAGE, evidence: EVIDENCE, operation: OPERATION };
   const body = byId("list").tBodies[0];
   const count = new Intl.NumberFormat("en");
   const view = { outcome: "", text: "", column: "", down: false, page: 0, size: 25 };
@@ -21,7 +21,7 @@
 
   function searchText(index) {
     searchTexts ??= rows.map((row) =>
-      `${row[ROOM]}\n${row[USER]}\n${row[ROOM_NAME]}\n${row[USERNAME]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}\n${row[EVIDENCE]}`.toLowerCase());
+      `${row[ROOM]}\n${row[USER]}\n${row[ROOM_NAME]}\n${row[USERNAME]}\n${words.reasons[row[REASON]]}\n${row[MESSAGE]}\n${row[EVIDENCE]}\n${row[OPERATION] ?? ""}`.toLowerCase());
     return searchTexts[index];
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 import orjson
 from jinja2 import Environment, StrictUndefined, Template
@@ -37,6 +37,23 @@ COLUMNS = (
 MAX_MESSAGE_LENGTH = 500
 
 
+COLUMNS_OF_SEVERAL = (
+    ("operation", "operation"),
+    *(column for column in COLUMNS if column[0] not in ("line", "status", "attempts")),
+)
+"""The columns of a page of several operations; their own pages have the others."""
+
+
+class OperationSummary(NamedTuple):
+    """One operation of a page of several; its own page is in the directory of its name."""
+
+    name: str
+    rows: int
+    outcomes: Sequence[tuple[Outcome, int]]
+    read_back: str
+    """What was read back, in words; empty without rows."""
+
+
 class ReportContext(NamedTuple):
     """What the report contains besides the rows."""
 
@@ -59,15 +76,30 @@ class ReportContext(NamedTuple):
     """Why the run was made, in the words of the operator."""
     since_last_run: str = ""
     """How the outcomes have changed since the run before."""
+    facts: Sequence[tuple[str, str]] = ()
+    """Further facts for the head, each with its name."""
+    operations: Sequence[OperationSummary] = ()
+    """Of a page of several operations."""
+
+
+class WriteRow(Protocol):
+    """Writes one row of the page."""
+
+    def __call__(self, result: Result, operation: str = "", /) -> object:
+        """Write a row."""
 
 
 @contextmanager
-def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) -> Iterator[Callable[[Result], object]]:
-    """Write the report of a run: yield a function that writes one result; the end of the block completes the file."""
+def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) -> Iterator[WriteRow]:
+    """Write the report of a run: yield a function that writes one result; the end of the block completes the file.
+
+    On a page of several operations the function also gets the operation of the row; empty for a row that has no room.
+    """
     workspace, operation, run, reason = (
         sanitise(text, limit=500) for text in (context.workspace, context.operation, context.run, context.reason)
     )
-    context = context._replace(workspace=workspace, operation=operation, run=run, reason=reason)
+    facts = [(name, sanitise(text, limit=500)) for name, text in context.facts]
+    context = context._replace(workspace=workspace, operation=operation, run=run, reason=reason, facts=facts)
     script = _asset("page.js")
     file.write(_head(context, script))
     file.write('\n<script type="application/json" id="rows">')
@@ -75,14 +107,14 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
     all_rows = context.rows <= max_rows
     retries = 0
 
-    def write(result: Result) -> None:
+    def write(result: Result, operation: str = "") -> None:
         nonlocal retries
-        stats.add(result)
+        stats.add(result, has_room=bool(operation) or not context.operations)
         is_done = needs_no_attention(result)
         if not is_done:
             retries += context.is_retryable(result)
         if rows.rows < max_rows and (all_rows or not is_done):
-            rows.write(result)
+            rows.write(result, operation if context.operations else None)
 
     yield write
     rows.close()
@@ -93,7 +125,7 @@ def html_report(file: TextIO, context: ReportContext, max_rows: int = MAX_ROWS) 
         model=build_report_model(context.spans, context.hints, stats, context.waits),
         links=["retry.csv", *context.links] if retries else context.links,
         retries=retries,
-        columns=COLUMNS,
+        columns=COLUMNS_OF_SEVERAL if context.operations else COLUMNS,
         shown=rows.rows,
         max_rows=max_rows,
         script=Markup(script),  # noqa: S704 - a file of this package
@@ -152,10 +184,13 @@ class RowWriter:
         self.rows = 0
         """Rows written."""
 
-    def write(self, result: Result) -> None:
-        """Write one row."""
+    def write(self, result: Result, operation: str | None = None) -> None:
+        """Write one row; `operation` is its last value, if there is one."""
         reason = self.reasons.setdefault(result.reason, len(self.reasons))
-        self._file.write((",\n" if self.rows else "[\n") + row_json(result, self._outcomes[result.outcome], reason))
+        row = row_json(result, self._outcomes[result.outcome], reason)
+        if operation is not None:
+            row = f"{row[:-1]},{script_json(operation)}]"
+        self._file.write((",\n" if self.rows else "[\n") + row)
         self.rows += 1
 
     def close(self) -> None:

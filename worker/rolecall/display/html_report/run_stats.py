@@ -100,13 +100,13 @@ class RunStats:
         """By the id of the room; by its name where it has no id."""
         self._room_names: dict[str, str] = {}
 
-    def add(self, result: Result) -> None:
-        """Count one row."""
+    def add(self, result: Result, *, has_room: bool = True) -> None:
+        """Count one row; without a room it is of a person only."""
         self.reasons[result.outcome, result.reason] += 1
         if result.evidence:
             self.evidence[result.evidence] += 1
         not_done = OUTCOMES[result.outcome].needs_attention
-        if not_done and result.outcome is not Outcome.NOT_ATTEMPTED:
+        if has_room and not_done and result.outcome is not Outcome.NOT_ATTEMPTED:
             self._add_to_room(result)
         if result.duration_ms is not None and result.finished_at is not None:
             self._add_call(result.finished_at, result.duration_ms, not_done=not_done)

@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-import orjson
-
+from rolecall.engine.directory.address_search import search_address
 from rolecall.engine.directory.find_query import (
-    ADDRESS_NOT_FOUND,
     ROOMS_NOT_SHOWN,
     USERS_NOT_LISTED,
     FindQuery,
@@ -13,7 +11,7 @@ from rolecall.engine.directory.find_query import (
     to_gap,
 )
 from rolecall.engine.directory.lookups import UserLookup, username_spellings
-from rolecall.engine.throttle.read_client import PAGE_SIZE, ReadClient
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.error_table import FORBIDDEN, NO_SUCH_ROUTE, USER_NOT_FOUND
 from rolecall.rocketchat.response_classifier import CallResult
@@ -91,36 +89,11 @@ class FindByUser:
         return missing
 
     async def _by_address(self, address: str) -> UserInfo | LookupGap:
-        user_id = await self._search(address)
-        if not isinstance(user_id, str):
-            return user_id
-        found = await self._users.by_id(user_id)
+        user = await search_address(self._reader, address)
+        if isinstance(user, LookupGap):
+            return user
+        found = await self._users.by_id(user.user_id)
         return to_gap(found, address) if isinstance(found, CallResult) else found
-
-    async def _search(self, address: str) -> str | LookupGap:
-        """Search for an address; servers before 6.8 need another request."""
-        async for entry in self._reader.entries(USERS_BY_STATUS, "users", searchTerm=address):
-            if isinstance(entry, CallResult):
-                if entry.rule.reason == NO_SUCH_ROUTE.reason:
-                    return await self._search_before_6_8(address)
-                return LookupGap(ADDRESS_NOT_FOUND, address) if entry.rule is FORBIDDEN else to_gap(entry, address)
-            user = parse_listed_user(entry)
-            if user is not None and _is_among(address, user.addresses):
-                return user.user_id
-        return LookupGap(ADDRESS_NOT_FOUND, address)
-
-    async def _search_before_6_8(self, address: str) -> str | LookupGap:
-        """Search by a query; one page, because a server that ignores the query lists all users."""
-        query = orjson.dumps({"emails.address": address.lower()}).decode()
-        read = await self._reader.read(USERS, query=query, count=str(PAGE_SIZE))
-        if read.body is None and read.verdict.rule is not FORBIDDEN:
-            return to_gap(read.verdict, address)
-        users = read.body.get("users") if read.body is not None else None
-        for entry in users if isinstance(users, list) else []:
-            user = parse_listed_user(entry) if isinstance(entry, dict) else None
-            if user is not None and _is_among(address, user.addresses):
-                return user.user_id
-        return LookupGap(ADDRESS_NOT_FOUND, address)
 
     async def _deactivated(self) -> AsyncIterator[LookupTarget | LookupResult]:
         """List the deactivated users; servers before 6.8 need another request."""
@@ -142,10 +115,6 @@ class FindByUser:
 def _list_gap(result: CallResult) -> LookupResult:
     gap = LookupGap(USERS_NOT_LISTED, DEACTIVATED) if result.rule is FORBIDDEN else to_gap(result, DEACTIVATED)
     return LookupResult(DEACTIVATED, gap=gap)
-
-
-def _is_among(address: str, addresses: frozenset[str]) -> bool:
-    return address.lower() in {known.lower() for known in addresses}
 
 
 def _resolved(word: str, user: UserInfo) -> str:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 
+from rolecall.engine.directory.address_search import search_address
+from rolecall.engine.directory.find_query import ADDRESS_NOT_FOUND, GAP_HINTS
 from rolecall.engine.directory.lookups import is_hidden_group, may_be_name, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind
@@ -24,13 +26,14 @@ from rolecall.rocketchat.responses import (
     ROOM_TYPES,
     USER_INFO,
     ListedRoom,
+    ListedUser,
     UserInfo,
     parse_listed_room,
     parse_permission,
     parse_room_info,
     parse_user_info,
 )
-from rolecall.text import format_user
+from rolecall.text import format_user, is_address
 
 SEE_ALL_ROOMS = "view-room-administration"
 ROOM_NAME_NOT_FOUND = "room_name_not_found"
@@ -45,7 +48,8 @@ NAME_HINTS = {
     ROOM_NAME_OF_OTHER_KIND: "the name is that of a public channel and the operation is for private groups, or the "
     "other way round: choose another --operation",
     ROOM_NAME_AMBIGUOUS: "several rooms are shown under this name: write the id, or the name in the room's address",
-    USER_NAME_NOT_FOUND: "no user has this username: check the spelling; a full name or an address is no username",
+    USER_NAME_NOT_FOUND: "no user has this username: check the spelling; a full name is no username",
+    ADDRESS_NOT_FOUND: GAP_HINTS[ADDRESS_NOT_FOUND],
 }
 """Why a name has no id, with what an operator can do about it."""
 
@@ -77,14 +81,25 @@ class NameLookup:
         return await (self._find_room(key) if key.kind is NameKind.ROOM else self._find_user(key))
 
     async def _find_user(self, key: NameKey) -> FoundName:
-        """Find a user by username, or by the id that a column of names may have too."""
+        """Find a user by username, or by the id or the address that a column of names may have too."""
         for name in username_spellings(key.name):
             user = await self._read_user(key, name)
             if user is not None and user.username.lower() == name.lower():
                 return FoundName(key, user.user_id, user.username)
             if user is not None and user.user_id == key.name:
                 return await self._find_user_behind_id(key, user)
+        if is_address(key.name):
+            return await self._find_by_address(key)
         return _not_found(key, USER_NAME_NOT_FOUND, f"There is no user {format_user('', key.name)}.")
+
+    async def _find_by_address(self, key: NameKey) -> FoundName:
+        user = await search_address(self._reads, key.name)
+        if isinstance(user, ListedUser):
+            return FoundName(key, user.user_id, user.username)
+        if user.reason != ADDRESS_NOT_FOUND:
+            raise _lookup_error(key, f"{user.reason} {user.detail}")
+        hint = NAME_HINTS[ADDRESS_NOT_FOUND]
+        return _not_found(key, ADDRESS_NOT_FOUND, f"{key.name}: {hint}.")
 
     async def _find_user_behind_id(self, key: NameKey, with_id: UserInfo) -> FoundName:
         """Return the user whose username is the id of another user, else the one with that id.
@@ -192,8 +207,12 @@ def _require_refused(key: NameKey, result: CallResult) -> None:
 
 
 def _error(key: NameKey, result: CallResult) -> NameLookupError:
-    what = f"room #{key.name}" if key.kind is NameKind.ROOM else f"user {format_user('', key.name)}"
     why = "the account may not read this" if result.rule is FORBIDDEN else f"{result.rule.reason} {result.message}"
+    return _lookup_error(key, why)
+
+
+def _lookup_error(key: NameKey, why: str) -> NameLookupError:
+    what = f"room #{key.name}" if key.kind is NameKind.ROOM else f"user {format_user('', key.name)}"
     return NameLookupError(
         f"The {what} could not be looked up ({why.strip()}). Nothing was sent; the same command tries again."
     )

@@ -1,29 +1,17 @@
 """The roles that a run would take, counted room by room before its first change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from rolecall.engine.directory.lookups import RoomHolders
 from rolecall.engine.directory.pair_groups import for_each_concurrently, pairs_grouped_by_room
 from rolecall.engine.directory.role_reader import RoleReader, Unreadable
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
-from rolecall.engine.settings import Settings
-from rolecall.models import is_due
-from rolecall.rocketchat.operations import Operation
 from rolecall.store.base import RunStore
 from rolecall.store.records import Pair
 
 MAX_ROOMS = 5
 """Rooms that are named; the others are counted."""
-
-
-class RoomRemovals(NamedTuple):
-    """What a run would take in one room."""
-
-    room_id: str
-    holders: int
-    """Users with the role."""
-    removals: int
 
 
 @dataclass(slots=True)
@@ -62,47 +50,53 @@ class RemovalForecast:
         """Whether the run may start."""
         return not (self.is_over_limit or self.rooms_over_share or self.rooms_below_keep)
 
-    def add(self, room: RoomRemovals, *, is_read: bool = True) -> None:
-        """Count one room; where it was not read, it keeps an unknown number, so no limit of its own is met."""
-        self.holders += room.holders
-        self.removals += room.removals
-        if not room.removals:
+    def count(self, room_id: str, user_ids: Collection[str], room: RoomHolders | Unreadable, role: str) -> None:
+        """Count one room in which these users would lose the role, as far as they have it.
+
+        A room that refuses every change loses nothing. One that could not be read has an unknown number left.
+        """
+        if isinstance(room, Unreadable):
+            if not room.rejects_room:
+                self.unread += len(user_ids)
+                self._add(room_id, len(user_ids), len(user_ids))
+            return
+        holders = {user_id for user_id, holder in room.holders.items() if role in holder.roles}
+        removals = sum(user_id in holders for user_id in user_ids)
+        self.emptied += len(holders) == removals > 0
+        self._add(room_id, len(holders), removals)
+
+    def _add(self, room_id: str, holders: int, removals: int) -> None:
+        self.holders += holders
+        self.removals += removals
+        if not removals:
             return
         self.rooms += 1
-        left = room.holders - room.removals
-        if is_read:
-            self.emptied += left == 0
-        else:
-            self.unread += room.removals
-        over = self.limits.per_room is not None and self.limits.per_room.is_exceeded(room.removals, room.holders)
-        below = left < self.limits.keep
+        over = self.limits.per_room is not None and self.limits.per_room.is_exceeded(removals, holders)
+        below = holders - removals < self.limits.keep
         self.rooms_over_share += over
         self.rooms_below_keep += below
         if (over or below) and len(self.named) < MAX_ROOMS:
-            self.named.append(room.room_id)
+            self.named.append(room_id)
 
 
 async def forecast_removals(
-    store: RunStore, reader: RoleReader, operation: Operation, settings: Settings, limits: RemovalLimits = NO_LIMITS
+    store: RunStore,
+    reader: RoleReader,
+    limits: RemovalLimits,
+    is_counted: Callable[[Pair], bool],
+    *,
+    concurrency: int,
 ) -> RemovalForecast:
-    """Read the rooms of all due rows, one call for each, and count what a run would take; nothing is written.
+    """Read the rooms of all rows that are counted, one call for each, and count what a run would take.
 
-    A room that refuses every change loses nothing. Raises ShutdownRequested and StoreError.
+    Nothing is written. Raises ShutdownRequested and StoreError.
     """
     forecast = RemovalForecast(limits)
-
-    def is_due_pair(pair: Pair) -> bool:
-        return pair.line is not None and is_due(pair.outcome, retry_failed=settings.retry_failed)
 
     async def count(pairs: Sequence[Pair]) -> None:
         room_id = pairs[0].room_id
         room = await reader.holders(room_id)
-        if isinstance(room, Unreadable):
-            if not room.rejects_room:
-                forecast.add(RoomRemovals(room_id, len(pairs), len(pairs)), is_read=False)
-            return
-        holders = {user_id for user_id, holder in room.holders.items() if operation.role in holder.roles}
-        forecast.add(RoomRemovals(room_id, len(holders), sum(pair.user_id in holders for pair in pairs)))
+        forecast.count(room_id, [pair.user_id for pair in pairs], room, reader.role)
 
-    await for_each_concurrently(pairs_grouped_by_room(store, is_due_pair), count, settings.concurrency)
+    await for_each_concurrently(pairs_grouped_by_room(store, is_counted), count, concurrency)
     return forecast

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rolecall.engine.clock import Clock
 from rolecall.engine.directory import pair_groups
 from rolecall.engine.directory.doubt_settlement import LaterReading, settle_before_sending
+from rolecall.engine.directory.removal_forecast import RemovalForecast, forecast_removals
 from rolecall.engine.directory.role_reader import (
     ROLES_UNREADABLE,
     UNREADABLE,
@@ -21,6 +22,7 @@ from rolecall.engine.directory.role_reader import (
     outcome_of_reading,
 )
 from rolecall.engine.directory.role_verify import is_in_doubt, read_doubts
+from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.settlement import is_as_wanted
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, PriorState, RowOutcome
@@ -33,6 +35,10 @@ from rolecall.store.records import Batch, Pair
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has changed that."""
+
+
+_UNPREDICTED = frozenset({Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.DUPLICATE})
+"""Outcomes of rows before their first prediction."""
 
 
 class Prediction(NamedTuple):
@@ -103,8 +109,9 @@ class RoleCheck:
         clock: Clock,
         *,
         message_evidence: bool = True,
+        limits: RemovalLimits = NO_LIMITS,
     ) -> None:
-        """`message_evidence`: read the messages of rooms with rows in doubt."""
+        """`message_evidence`: read the messages of rooms with rows in doubt. `limits`: on what a run may take."""
         self._store = store
         self._message_evidence = message_evidence
         self._reads = reads
@@ -112,6 +119,10 @@ class RoleCheck:
         self._operation = operation
         self._account = account
         self._clock = clock
+        self.removals = RemovalForecast(limits)
+        """What a run would take in the rooms that `run` has read."""
+        self.has_read_all_rooms = False
+        """Whether these are the rooms of all rows."""
 
     async def run(self, *, at_once: int) -> None:
         """Predict every row that has no prediction yet, `at_once` rooms or users at a time.
@@ -121,11 +132,22 @@ class RoleCheck:
         Where a run would read by user, so does the check; the rooms then show who may change the roles that are left.
         """
         allowed = await self._allowed_roles()
+        self.has_read_all_rooms = not await self._has_predictions()
         if await self._is_cheaper_by_user():
+            self.has_read_all_rooms = False
             users = pair_groups.pairs_grouped_by_user(self._store, _is_open)
             await pair_groups.for_each_concurrently(users, self._predict_user, at_once)
         rooms = pair_groups.pairs_grouped_by_room(self._store, _is_open)
         await pair_groups.for_each_concurrently(rooms, lambda pairs: self._predict_room(pairs, allowed), at_once)
+
+    async def count_removals(self, *, concurrency: int) -> RemovalForecast:
+        """Read the rooms of all rows, one call for each, and return what a run would take. Raises as `run`."""
+        limits = self.removals.limits
+        return await forecast_removals(self._store, self._reader, limits, is_in_job, concurrency=concurrency)
+
+    async def _has_predictions(self) -> bool:
+        """Return whether an earlier session of this check has predicted a row."""
+        return any(count.outcome not in _UNPREDICTED for count in await self._store.counts())
 
     async def _is_cheaper_by_user(self) -> bool:
         first = await self._store.fetch_due(0, 1, retry_failed=False)
@@ -154,6 +176,7 @@ class RoleCheck:
     async def _predict_room(self, pairs: Sequence[Pair], allowed: Collection[str]) -> None:
         room_id = pairs[0].room_id
         room = await self._reader.holders(room_id, explain=True)
+        self.removals.count(room_id, [pair.user_id for pair in pairs], room, self._operation.role)
         if isinstance(room, Unreadable):
             unread = predict_unread(room)
             await self._write((pair, UNREADABLE, without_proof(unread) if pair.in_doubt else unread) for pair in pairs)
@@ -201,6 +224,11 @@ class RoleCheck:
         ]
         if outcomes:
             await self._store.commit(Batch(outcomes))
+
+
+def is_in_job(pair: Pair) -> bool:
+    """Return whether the job file still has a pair."""
+    return pair.line is not None
 
 
 def _is_open(pair: Pair) -> bool:

@@ -76,6 +76,8 @@ class Membership(NamedTuple):
     username: str = ""
     message: str = ""
     """What a person should know; empty if there is nothing."""
+    room_name: str = ""
+    """Empty if it was not read."""
 
 
 ROLE_NOT_LISTED = Unreadable(ROLES_UNREADABLE, "the lists of the rooms leave out a role that has no description")
@@ -99,6 +101,11 @@ class RoleReader:
         self._operation = operation
         self._users = UserLookup(reads)
         self._listing = RoleListing(reads)
+
+    @property
+    def role(self) -> str:
+        """The role of the operation."""
+        return self._operation.role
 
     async def in_room(self, room_id: str, user_ids: Collection[str]) -> Mapping[str, RoleReading]:
         """Return the state of users in one room, by user id; a user that is missing could not be read."""
@@ -126,11 +133,15 @@ class RoleReader:
                 has_role = self._operation.role in holder.roles
                 readings[user_id] = _reading_of_member(has_role, room.read_at, holder.username)
         others = [user_id for user_id in user_ids if user_id not in readings]
-        for user_id, found in (await self._membership(room_id, others)).items():
+        memberships = await self._membership(room_id, others)
+        for user_id, found in memberships.items():
             state = PriorState.STRANGER if found.is_member is False else PriorState.MEMBER
             prior = Prior(state, room.read_at, found.username)
             readings[user_id] = RoleReading(prior, found.reason, found.message)
-        return readings
+        name = next((found.room_name for found in memberships.values() if found.room_name), "")
+        if not name:
+            return readings
+        return {user_id: reading._replace(room_name=name) for user_id, reading in readings.items()}
 
     async def states_of(self, user_id: str, room_ids: Collection[str]) -> Mapping[str, RoleReading] | Unreadable:
         """Return the state of one user in rooms, by room id."""
@@ -226,8 +237,9 @@ class RoleReader:
             return Membership(False, USER_NOT_FOUND.reason)
         if user.rooms is None:
             return Membership(None, MEMBERSHIP_NOT_SEEN, user.username)
-        if any(room.room_id == room_id for room in user.rooms):
-            return Membership(True, username=user.username)
+        for room in user.rooms:
+            if room.room_id == room_id:
+                return Membership(True, username=user.username, room_name=room.room_name)
         return Membership(False, USER_NOT_IN_ROOM.reason, user.username)
 
 

@@ -7,8 +7,10 @@ the learnt rate of a hidden limiter; routes have a server window each. One contr
 runs may share it.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from rolecall.engine.clock import Clock
@@ -17,6 +19,7 @@ from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLim
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
 from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
+from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.retry import RetryBudget
 from rolecall.engine.throttle.route_limiter import (
     MAX_AHEAD,
@@ -61,7 +64,7 @@ class CallLimits(NamedTuple):
     max_outage: float
     """Seconds without a good response, after which the observers are notified to give up."""
     observers: ObserverGroup
-    rate: PacedRateLimiter
+    rate: RateSlots
     learnt: LearntRate
     """The rate of a hidden limiter; calls of all kinds share it."""
     exemption: Exemption
@@ -70,14 +73,16 @@ class CallLimits(NamedTuple):
     retry_budget: RetryBudget
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock, learnt: LearntRate, exemption: Exemption) -> Self:
-        """Build the limits that the settings ask for."""
+    def build(
+        cls, settings: Settings, clock: Clock, learnt: LearntRate, exemption: Exemption, rate: RateSlots | None = None
+    ) -> Self:
+        """Build the limits of the settings; without `rate` the process paces its calls by itself."""
         observers = ObserverGroup()
         return cls(
             clock=clock,
             max_outage=settings.outage_timeout,
             observers=observers,
-            rate=PacedRateLimiter(settings.rate),
+            rate=rate or PacedRateLimiter(settings.rate),
             learnt=learnt,
             exemption=exemption,
             concurrency=AdaptiveConcurrencyLimiter(settings.concurrency),
@@ -98,6 +103,7 @@ class CallLimits(NamedTuple):
         )
         limiter = RouteLimiter(schedule, self.clock, on_delay)
         self.exemption.on_news(limiter.look_anew)
+        self.rate.add_queue(limiter)
         return limiter
 
 
@@ -225,8 +231,15 @@ class AdmissionController:
         self._side_limiters: dict[str, RouteLimiter] = {}
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock, *, may_be_exempt: bool = False) -> Self:
-        """Build the controller that the settings ask for.
+    def build(
+        cls,
+        settings: Settings,
+        clock: Clock,
+        *,
+        may_be_exempt: bool = False,
+        rates: Mapping[CallKind, RateSlots] = MappingProxyType({}),
+    ) -> Self:
+        """Build the controller of the settings; `rates`: the own rates that other processes share.
 
         `may_be_exempt`: the account's roles have the permission `api-bypass-rate-limit`, so that one call may find out
         whether the server enforces its limit.
@@ -234,8 +247,8 @@ class AdmissionController:
         learnt = LearntRate(None if settings.rate is None else len(CallKind) * settings.rate)
         exemption = Exemption(is_possible=may_be_exempt)
         return cls(
-            changes=CallLimits.build(settings, clock, learnt, exemption),
-            reads=CallLimits.build(settings, clock, learnt, exemption),
+            changes=CallLimits.build(settings, clock, learnt, exemption, rates.get(CallKind.CHANGE)),
+            reads=CallLimits.build(settings, clock, learnt, exemption, rates.get(CallKind.READ)),
         )
 
     def observed_by(self, observer: AdmissionObserver, kind: CallKind) -> AbstractContextManager[None]:

@@ -70,6 +70,31 @@ def parse_rate(text: str) -> float | None:
     return rate
 
 
+def tolerance_of(per_second: float | None) -> JitterTolerance:
+    """Return the tolerance for a rate."""
+    return EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
+
+
+class PreparationTime:
+    """The smoothed time that the preparation of a call takes, as the retransmission timer of TCP (RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._usual = self._deviation = 0.0
+
+    @property
+    def lead(self) -> float:
+        """Seconds that a preparation takes, but for rare cases: the smoothed time and four of its deviations."""
+        return min(self._usual + 4 * self._deviation, MAX_LEAD)
+
+    def record(self, seconds: float) -> None:
+        """Record how long one took."""
+        if not self._usual:
+            self._usual, self._deviation = seconds, seconds / 2
+            return
+        self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
+        self._usual += (seconds - self._usual) / 8
+
+
 class PacedRateLimiter:
     """Next-slot pacing: each call has its slot, one interval after the slot before; idle time is not saved up.
 
@@ -80,32 +105,36 @@ class PacedRateLimiter:
     """
 
     def __init__(self, per_second: float | None) -> None:
-        tolerance = EXACT if per_second is not None and per_second < COARSE_FROM else COARSE
+        tolerance = tolerance_of(per_second)
         self._own_interval = 0.0 if per_second is None else (1.0 + tolerance.headroom) / per_second
         self._interval = self._own_interval
         self._catch_up = tolerance.catch_up
         self._next = float("-inf")
         self._reserved = 0
-        self._usual = self._deviation = 0.0
+        self._preparation = PreparationTime()
 
     @property
-    def is_unlimited(self) -> bool:
-        """True while calls may leave at any moment."""
+    def allows_ahead(self) -> bool:
+        """True while calls may leave at any moment, so that they may be prepared before one of them can."""
         return not self._interval
 
     @property
     def lead(self) -> float:
-        """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases.
+        """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases."""
+        return self._preparation.lead
 
-        The smoothed time and four of its deviations, as the retransmission timer of TCP (RFC 6298).
-        """
-        return min(self._usual + 4 * self._deviation, MAX_LEAD)
+    def add_queue(self, queue: object) -> None:
+        """Do nothing: the next slot is always known."""
 
     def slow_down(self, per_second: float) -> None:
         """Leave at most so many calls a second from now on, and never more than configured."""
         interval = max(self._own_interval, 1.0 / per_second)
         self._next += interval - self._interval
         self._interval = interval
+
+    def defer(self, slot: float) -> None:
+        """Record that the call that just got its slot leaves in a later one, because another limiter demands it."""
+        self._next = max(self._next, slot + self._interval)
 
     def record_departure(self, now: float) -> None:
         """Record when a call left. A hidden limiter may refuse one that follows too soon, so lateness stays lost."""
@@ -114,11 +143,7 @@ class PacedRateLimiter:
 
     def record_preparation(self, seconds: float) -> None:
         """Record how long the preparation of a call took."""
-        if not self._usual:
-            self._usual, self._deviation = seconds, seconds / 2
-            return
-        self._deviation += (abs(seconds - self._usual) - self._deviation) / 4
-        self._usual += (seconds - self._usual) / 8
+        self._preparation.record(seconds)
 
     def next_slot(self, now: float) -> float:
         """Return when the next call may leave, behind those that are being prepared."""
@@ -128,7 +153,7 @@ class PacedRateLimiter:
 
     def reserve(self, now: float) -> None:
         """Record that a call is admitted; slots that passed unused are lost."""
-        if not self._reserved and now - self._next > IDLE_AFTER:
+        if self._interval and not self._reserved and now - self._next > IDLE_AFTER:
             self._next = now
         self._reserved += 1
 
@@ -142,10 +167,6 @@ class PacedRateLimiter:
         slot = self._first_slot(now)
         self._next = slot + self._interval
         return slot
-
-    def record_slot(self, slot: float) -> None:
-        """Record the slot in which a call leaves, where another limiter has put it off: that time stays lost."""
-        self._next = max(self._next, slot + self._interval - self._catch_up)
 
     def _first_slot(self, now: float) -> float:
         is_slowed = self._interval > self._own_interval

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
+from rolecall.engine.throttle.rate_limiter import LearntRate
+from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, RateLimitPause, RateLimitStatus, Reply
@@ -54,7 +55,8 @@ class Delay(NamedTuple):
     """The next call may not leave yet."""
 
     until: float
-    """Seconds of the run's monotonic clock; infinite when a response must come first. A response may shorten it."""
+    """Seconds of the run's monotonic clock; infinite when a response, or the lease of a slot, must come first.
+    A response may shorten it."""
     reason: DelayReason
 
 
@@ -66,7 +68,7 @@ class RouteSchedule:
 
     def __init__(
         self,
-        rate: PacedRateLimiter,
+        rate: RateSlots,
         learnt: LearntRate,
         *,
         max_wait: float = 900.0,
@@ -76,7 +78,7 @@ class RouteSchedule:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
         self._rate = rate
         self._learnt = learnt
-        self._limiters = (rate, learnt.limiter)
+        self._limiters: tuple[RateSlots, ...] = (rate, learnt.limiter)
         self._max_wait = max_wait
         self._paused_until = -math.inf
         self._refusals = 0
@@ -95,8 +97,8 @@ class RouteSchedule:
 
     def is_open(self, now: float) -> bool:
         """Return whether nothing limits the calls of this route: no rate, no window and no pause."""
-        has_rate = not (self._rate.is_unlimited and self._learnt.limiter.is_unlimited)
-        return self.window.limits_nothing and not has_rate and now >= self._paused_until
+        allowed = self._rate.allows_ahead and self._learnt.limiter.allows_ahead
+        return allowed and self.window.limits_nothing and now >= self._paused_until
 
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
@@ -121,10 +123,12 @@ class RouteSchedule:
         """
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
-        slot = max([limiter.assign_slot(now) for limiter in self._limiters])
-        for limiter in self._limiters:
-            limiter.record_slot(slot)
-        return slot
+        slots = [limiter.assign_slot(now) for limiter in self._limiters]
+        latest = max(slots)
+        for limiter, slot in zip(self._limiters, slots, strict=True):
+            if slot < latest:
+                limiter.defer(latest)
+        return latest
 
     def record_departure(self, now: float) -> None:
         """Record that a call that had its slot leaves now."""
@@ -197,6 +201,11 @@ class RouteLimiter:
     def in_flight(self) -> int:
         """Calls that wait for their responses."""
         return self._schedule.window.in_flight
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait until they are admitted."""
+        return self._queued
 
     def status(self, now: float) -> RateLimitStatus | None:
         """Return what the server's window still accepts; None while no limit is known."""
@@ -273,10 +282,11 @@ class RouteLimiter:
 
     async def _wait(self, delay: Delay) -> None:
         seconds = delay.until - self._clock.now()
-        if delay.reason is DelayReason.RATE:
+        if delay.reason is not DelayReason.RATE:
+            self._on_delay(delay)
+        elif seconds < math.inf:
             await asyncio.sleep(max(seconds, SHORTEST_WAIT))
             return
-        self._on_delay(delay)
         self._changed.clear()
         try:
             async with asyncio.timeout(seconds if seconds < math.inf else None):

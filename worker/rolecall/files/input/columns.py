@@ -47,17 +47,23 @@ COLUMN_ALIASES = {
         ("roomname", "groupname", "channelname", "room.name", "#name", "room", "group", "channel"), ColumnRole.ROOM_NAME
     ),
     **dict.fromkeys(("username", "u.username", "user.username", "@name", "user"), ColumnRole.USERNAME),
+    **dict.fromkeys(("email", "mail", "emailaddress", "useremail", "user.email"), ColumnRole.USERNAME),
     # German
     **dict.fromkeys(("raumid", "gruppenid", "kanalid"), ColumnRole.ROOM),
     **dict.fromkeys(("benutzerid", "nutzerid"), ColumnRole.USER),
     **dict.fromkeys(("raumname", "gruppenname", "kanalname", "raum", "gruppe", "kanal"), ColumnRole.ROOM_NAME),
     **dict.fromkeys(("benutzername", "nutzername", "benutzer", "nutzer"), ColumnRole.USERNAME),
+    **dict.fromkeys(("emailadresse", "mailadresse"), ColumnRole.USERNAME),
 }
 """The known column names, as `normalise_name` returns them."""
 VAGUE_NAMES = frozenset(
     ("room", "group", "channel", "user", "raum", "gruppe", "kanal", "benutzer", "nutzer"),
 )
 """Names of columns that count only where no other column has the name."""
+ADDRESS_NAMES = frozenset(
+    ("email", "mail", "emailaddress", "useremail", "user.email", "emailadresse", "mailadresse"),
+)
+"""Names of columns with e-mail addresses: they count only where nothing else names the user."""
 _ends_in_id = re.compile(r"ids?\W*\Z").search
 _NOT_COUNTED = re.compile(rf"[\s_\-{INVISIBLE}]+")
 
@@ -125,7 +131,9 @@ def find_header_problem(names: Sequence[str], roles: ColumnRoles) -> str:
     for subject in SUBJECTS:
         columns = [clean_name(name) for name in names if roles[name] is subject.id_role]
         if not columns:
-            columns = _best_name_columns(names, subject, roles)
+            columns = best_name_columns(
+                [name for name in names if roles[name] is subject.name_role], use_addresses=True
+            )
         if len(columns) > 1:
             what = subject.id_role.value
             return f"two columns name the {what}: {format_names(columns)}; keep one, or choose it with {subject.option}"
@@ -159,7 +167,8 @@ def parse_header(names: Sequence[str], roles: ColumnRoles) -> Header:
     found = [roles[name] for name in names]
     indexes = {role: found.index(role) if role in found else -1 for role in ColumnRole}
     for subject in SUBJECTS:
-        best = _best_name_columns(names, subject, roles)
+        named = [name for name in names if roles[name] is subject.name_role]
+        best = best_name_columns(named, use_addresses=indexes[subject.id_role] < 0)
         indexes[subject.name_role] = names.index(best[0]) if len(best) == 1 else -1
     ids = (ColumnRole.ROOM, ColumnRole.USER)
     extra_indexes = tuple(index for index, role in enumerate(found) if role not in ids)
@@ -172,6 +181,16 @@ def parse_header(names: Sequence[str], roles: ColumnRoles) -> Header:
         room_name_index=indexes[ColumnRole.ROOM_NAME],
         username_index=indexes[ColumnRole.USERNAME],
     )
+
+
+def best_name_columns(names: Sequence[str], *, use_addresses: bool) -> list[str]:
+    """Return which of these columns name a subject: the exact ones (`roomName`), or else the vague ones (`room`).
+
+    With `use_addresses` those of addresses count where there is no other.
+    """
+    others = [name for name in names if normalise_name(name) not in ADDRESS_NAMES]
+    exact = [name for name in others if normalise_name(name) not in VAGUE_NAMES]
+    return exact or others or (list(names) if use_addresses else [])
 
 
 def format_names(names: Iterable[str]) -> str:
@@ -193,12 +212,6 @@ def unique_name(name: str, used: Collection[str]) -> str:
 def _missing_subjects(names: Iterable[str], roles: ColumnRoles) -> list[Subject]:
     found = {roles[name] for name in names}
     return [subject for subject in SUBJECTS if subject.id_role not in found and subject.name_role not in found]
-
-
-def _best_name_columns(names: Sequence[str], subject: Subject, roles: ColumnRoles) -> list[str]:
-    """Return the columns with the names of a subject: the exact ones (`roomName`) or else the vague ones (`room`)."""
-    columns = [name for name in names if roles[name] is subject.name_role]
-    return [name for name in columns if normalise_name(name) not in VAGUE_NAMES] or columns
 
 
 def _make_unique(names: Mapping[int, str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from rolecall.models import MAX_ID_LENGTH, BadRow, JobRow, Json, NamedRow, Row
-from rolecall.text import UNSAFE
+from rolecall.text import UNSAFE, is_address
 
 INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u2800\u3164"
@@ -59,6 +59,8 @@ BAD_ROW_REASONS = {
 }
 """Every `BadRow.reason`, with a hint for the person who fixes the row."""
 
+_is_decorated_address = re.compile(r"(?:mailto:|[^<>@]*<)([^@\s:<>]+@[^@\s:<>]+)>?", re.IGNORECASE).fullmatch
+
 
 class Words(NamedTuple):
     """The ids and names of one row as they are in the file; empty where there is none."""
@@ -78,7 +80,7 @@ def trim(text: str) -> str:
 def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | None = None) -> JobRow:
     """Return the row of these words. `given` are the ids as a report shows them, where they differ from `words`.
 
-    A word that begins with `#` (room) or `@` (user) is a name.
+    A word that begins with `#` (room) or `@` (user) is a name, and so is an e-mail address of a user.
     """
     room_id, user_id, room_name, username = map(trim, words)
     room_id, room_name = _split_name(room_id, room_name, "#")
@@ -95,9 +97,18 @@ def make_row(line: int, words: Words, extra: dict[str, Json], given: Words | Non
 
 def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:
     """Return the id and the name in the word of an id column and that of a name column, the sign removed."""
-    if word.startswith(sign) and len(word) > 1 and not _is_spreadsheet_error(word):
+    if sign == "@":
+        word, name = bare_address(word), bare_address(name)
+    has_sign = word.startswith(sign) and len(word) > 1 and not _is_spreadsheet_error(word)
+    if has_sign or (sign == "@" and is_address(word)):
         word, name = "", word
     return word, without_sign(name, sign)
+
+
+def bare_address(word: str) -> str:
+    """Return the address in a link (`mailto:`) or as mail programs write it (`Ada Lee <ada@b.org>`), else the word."""
+    found = _is_decorated_address(word) if "@" in word else None
+    return found[1] if found is not None else word
 
 
 def without_sign(name: str, sign: str) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from rolecall.files.input.columns import DEFAULT_ROLES, VAGUE_NAMES, ColumnRole, ColumnRoles, normalise_name
+from rolecall.files.input.columns import DEFAULT_ROLES, ColumnRole, ColumnRoles, best_name_columns
 from rolecall.files.input.ids import BAD_ROW_REASONS, Words, is_simple_id, make_row
 from rolecall.files.input.json_shapes import RepeatedKeys, nested_role
 from rolecall.models import BadRow, JobRow, Json, Row, row_from_values
@@ -198,8 +198,8 @@ def _text_of(value: Json) -> str:
 
 def _find_name(names: Iterable[tuple[str, str]], *, is_needed: bool, role: ColumnRole) -> str:
     """Return the name among those of several keys: of an exact key (`roomName`), or else of a vague one (`room`)."""
-    filled = [(key, name) for key, name in names if name.strip()]
-    best = [name for key, name in filled if normalise_name(key) not in VAGUE_NAMES] or [name for _, name in filled]
+    filled = {key: name for key, name in names if name.strip()}
+    best = [filled[key] for key in best_name_columns(list(filled), use_addresses=is_needed)]
     if len(set(best)) > 1 and is_needed:
         raise _UnusableError(_two_ids(role))
     return best[0] if best else ""

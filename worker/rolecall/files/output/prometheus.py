@@ -86,6 +86,17 @@ def format_metrics(run: RunMetrics) -> str:
     return "".join(line for metric in _metrics(run) if metric.samples for line in _lines(metric, common))
 
 
+def write_gauges(path: Path, metrics: Sequence[Metric], labels: Mapping[str, str]) -> None:
+    """Write metrics with common labels atomically to `path`, mode 0644. Raises OSError."""
+    with replace_atomically(path, mode=FILE_MODE) as file:
+        file.write(format_gauges(metrics, labels))
+
+
+def format_gauges(metrics: Sequence[Metric], labels: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return metrics with common labels as text that ends in a line break; those without a sample are left out."""
+    return "".join(line for metric in metrics if metric.samples for line in _lines(metric, labels))
+
+
 def _metrics(run: RunMetrics) -> Iterator[Metric]:
     prefix = "rolecall_last_run"
     yield Metric(f"{prefix}_start_timestamp_seconds", "When the command started.", [({}, run.started_at)])

@@ -12,21 +12,24 @@ from rolecall.file_access import Target
 from rolecall.models import DueRow, FoundName, NameKey, NameKind, Outcome, Result
 from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PauseEnd, PauseKind, RoomCount, Session
-from rolecall.store.sqlite import sql
-from rolecall.store.sqlite.connection import SqliteConnection
-from rolecall.store.sqlite.job_import import JobImport
-from rolecall.store.sqlite.rows import (
+from rolecall.store.rows import (
     Group,
     batch_json,
+    counts_of,
+    evidence_counts_of,
     intent_values,
     json_text,
     prior_values,
-    reported_outcome,
+    removed_in_doubt_of,
+    stop_reason_of,
     to_due_row,
     to_pair,
     to_result,
     to_text,
 )
+from rolecall.store.sqlite import sql
+from rolecall.store.sqlite.connection import SqliteConnection
+from rolecall.store.sqlite.job_import import JobImport
 
 
 class SqliteDatabase:
@@ -122,7 +125,7 @@ class SqliteDatabase:
     def count_removed_in_doubt(self) -> int:
         """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
         with self._errors():
-            return sum(group.rows for group in self._groups() if group.is_removed_in_doubt)
+            return removed_in_doubt_of(self._groups())
 
     def groups(self) -> list[Group]:
         """Return all rows in groups, by one statement."""
@@ -244,29 +247,19 @@ class SqliteDatabase:
     def counts(self) -> list[Count]:
         """Return the number of rows by outcome and reason, the most frequent first within an outcome."""
         stop = self._last_stop()
-        rows: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
-            for group in self._groups():
-                rows[reported_outcome(group.outcome or None, group.reason, group.in_doubt, stop)] += group.rows
-        order = list(Outcome)
-        counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
-        return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+            return counts_of(self._groups(), stop)
 
     def _groups(self) -> list[Group]:
         return [Group(*group) for group in self._db.execute(sql.GROUPS)]
 
     def _last_stop(self) -> str:
-        sessions = self.sessions()
-        return sessions[-1].stop_reason if sessions else ""
+        return stop_reason_of(self.sessions())
 
     def evidence_counts(self) -> Counter[tuple[Outcome, str]]:
         """Return the number of pairs by recorded outcome and evidence."""
-        counts: Counter[tuple[Outcome, str]] = Counter()
         with self._errors():
-            for group in self._groups():
-                if group.recorded is not None and group.part != "unsent":
-                    counts[group.recorded, group.evidence] += group.rows
-        return counts
+            return evidence_counts_of(self._groups())
 
     def count_settled(self, since: int) -> int:
         """Return the number of rows with an outcome from `since` (UTC, milliseconds since the epoch) on."""

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from rolecall.models import BadRow, Outcome, Row
 from rolecall.store.records import Identity, PresetOutcome
+from rolecall.store.rows import doubt_columns, json_text, to_text
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
-from rolecall.store.sqlite.rows import doubt_values, json_text, to_text
 
 
 class JobImport:
@@ -70,7 +70,7 @@ class JobImport:
             message = f"the same pair stands in line {first}"
             self._add_unsent(place, row, (Outcome.DUPLICATE, "duplicate_of", message, extra))
         elif row.doubt is not None:
-            self._db.execute(sql.IMPORT_DOUBT, doubt_values(row.room_id, row.user_id, row.doubt))
+            self._db.execute(sql.IMPORT_DOUBT, (row.room_id, row.user_id, *doubt_columns(row.doubt)))
 
     def _add_unsent(self, place: int, row: Row | BadRow, values: tuple[Outcome, str, str, str | None]) -> None:
         names = (to_text(row.room_name) or None, to_text(row.username) or None)

@@ -13,6 +13,7 @@ from typing import ParamSpec, Self, TypeVar
 from rolecall.file_access import OpenDirectory, Target
 from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row
 from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
+from rolecall.store.completion import complete
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from rolecall.store.run_lock import RunLock
 from rolecall.store.sqlite.database import SqliteDatabase
@@ -50,7 +51,7 @@ class SqliteStore:
         thread = ThreadPoolExecutor(1, thread_name_prefix="run store")
         opening = asyncio.get_running_loop().run_in_executor(thread, opener)
         try:
-            return cls(await _complete(opening), thread)
+            return cls(await complete(opening), thread)
         except BaseException:
             if opening.exception() is None:  # cancelled meanwhile
                 thread.submit(opening.result().close)
@@ -65,7 +66,7 @@ class SqliteStore:
         if self._closing is None:
             self._closing = self._submit(self._database.close)
             self._thread.shutdown(wait=False)  # the thread ends by itself after its last call
-        await _complete(self._closing)
+        await complete(self._closing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +98,7 @@ class SqliteStore:
                 await self._submit(job.finish, identity, preset, meta)
             except BaseException:
                 if self._closing is None:
-                    await _complete(self._submit(self._database.abort_import))
+                    await complete(self._submit(self._database.abort_import))
                 raise
 
     async def find_names(self, keys: Collection[NameKey]) -> list[FoundName]:
@@ -196,7 +197,7 @@ class SqliteStore:
                 yield page
         finally:
             if self._closing is None:  # the query ends on the thread too: it waits for a commit in progress
-                await _complete(self._submit(rows.close))
+                await complete(self._submit(rows.close))
 
     async def results_by_key(self, keys: Sequence[int]) -> list[Result]:
         """Return single rows by their keys, in job order; unknown keys are left out."""
@@ -235,22 +236,6 @@ class SqliteStore:
         return asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*args, **kwargs))
 
 
-async def _complete(work: asyncio.Future[T]) -> T:
-    """Return the result of work on a thread; a cancellation is raised only after the work has ended."""
-    cancellation: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    failure = work.exception()
-    if cancellation is not None:
-        raise cancellation
-    if failure is not None:
-        raise failure
-    return work.result()
-
-
 @asynccontextmanager
 async def open_store(
     directory: Path, lock_wait: LockWait = DEFAULT_LOCK_WAIT
@@ -258,7 +243,7 @@ async def open_store(
     """Lock the run in a directory and open its store. Raises RunLockedError, InvalidStoreError and OSError."""
     lock = RunLock(directory)
     try:
-        await _complete(asyncio.ensure_future(asyncio.to_thread(lock.acquire)))
+        await complete(asyncio.ensure_future(asyncio.to_thread(lock.acquire)))
         async with await SqliteStore.open(lock.directory / FILE_NAME, lock_wait) as store:
             yield lock.directory, store
     finally:

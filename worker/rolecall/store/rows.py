@@ -1,7 +1,8 @@
-"""Conversion between rows of SQLite and the values of `store.records`; batches and further columns as JSON."""
+"""Conversion between rows of a database and the values of `store.records`; batches and further columns as JSON."""
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, Result, RowDoubt, is_due
-from rolecall.store.records import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Intent, Pair, PriorRecord
+from rolecall.store.records import DOUBT_MESSAGE, KILLED_IN_FLIGHT, Count, Intent, Pair, PriorRecord, Session
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -47,6 +48,35 @@ class Group(NamedTuple):
         return self.part == "removed" and (self.recorded is Outcome.UNKNOWN or bool(self.in_doubt))
 
 
+def counts_of(groups: Iterable[Group], stop: str) -> list[Count]:
+    """Return the number of rows by reported outcome and reason, the most frequent first within an outcome."""
+    rows: Counter[tuple[Outcome, str]] = Counter()
+    for group in groups:
+        rows[reported_outcome(group.outcome or None, group.reason, group.in_doubt, stop)] += group.rows
+    order = list(Outcome)
+    counts = [Count(outcome, reason, number) for (outcome, reason), number in rows.items()]
+    return sorted(counts, key=lambda count: (order.index(count.outcome), -count.rows, count.reason))
+
+
+def evidence_counts_of(groups: Iterable[Group]) -> Counter[tuple[Outcome, str]]:
+    """Return the number of pairs by recorded outcome and evidence."""
+    counts: Counter[tuple[Outcome, str]] = Counter()
+    for group in groups:
+        if group.recorded is not None and group.part != "unsent":
+            counts[group.recorded, group.evidence] += group.rows
+    return counts
+
+
+def removed_in_doubt_of(groups: Iterable[Group]) -> int:
+    """Return the number of pairs in doubt or `unknown` that the present job file no longer has."""
+    return sum(group.rows for group in groups if group.is_removed_in_doubt)
+
+
+def stop_reason_of(sessions: Sequence[Session]) -> str:
+    """Return the stop reason of the latest session; empty without one."""
+    return sessions[-1].stop_reason if sessions else ""
+
+
 def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, stop: str) -> tuple[Outcome, str]:
     """Return the reported outcome and reason; without a recorded outcome: unknown if in doubt, else not attempted."""
     if outcome is not None:
@@ -55,7 +85,7 @@ def reported_outcome(outcome: str | None, reason: str | None, in_doubt: int, sto
 
 
 def to_pair(row: tuple[Any, ...]) -> Pair:
-    """Convert a row of SQLite to a pair."""
+    """Convert a row of the database to a pair."""
     key, line, room, user, outcome, reason, in_doubt, room_name, username = row
     recorded = None if outcome is None else Outcome(outcome)
     return Pair(key, line, room, user, recorded, reason or "", bool(in_doubt), room_name or "", username or "")
@@ -83,7 +113,7 @@ def to_result(row: tuple[Any, ...], stop: str) -> Result:
 
 
 def to_due_row(row: tuple[Any, ...]) -> tuple[int, DueRow]:
-    """Return the due row that a row of SQLite stands for, with its place."""
+    """Return the due row that a row of the database stands for, with its place."""
     place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *names = row
     prior = None if state is None else to_prior(state, read_at, username, accounts)
     room_name, user_name = names
@@ -105,11 +135,11 @@ def intent_values(intent: Intent) -> tuple[object, ...]:
     return intent.key, intent.attempt, intent.at, *_prior_columns(intent.prior)
 
 
-def doubt_values(room_id: str, user_id: str, doubt: RowDoubt) -> tuple[object, ...]:
-    """Return the values of an earlier run's doubt for IMPORT_DOUBT."""
+def doubt_columns(doubt: RowDoubt) -> tuple[object, ...]:
+    """Return the columns of an earlier run's doubt: reason, message, prior state, time of the last attempt."""
     state, read_at, username, accounts = _prior_columns(doubt.prior)
     prior = (state, read_at, to_text(username), to_text(accounts))
-    return room_id, user_id, to_text(doubt.reason), DOUBT_MESSAGE, *prior, doubt.attempted_at
+    return to_text(doubt.reason), DOUBT_MESSAGE, *prior, doubt.attempted_at
 
 
 def prior_values(record: PriorRecord) -> tuple[object, ...]:
@@ -144,5 +174,5 @@ def json_text(value: object) -> str:
 
 
 def to_text(value: str) -> str:
-    """Replace what SQLite cannot store as text: zero bytes and lone surrogates."""
+    """Replace what no database stores as text: zero bytes and lone surrogates."""
     return _NOT_TEXT.sub("\ufffd", value)

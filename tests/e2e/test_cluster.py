@@ -1,0 +1,202 @@
+"""Several workers on one database: every row is done once and reported truly, whatever happens to one of them."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rolecall.cluster.lease import STALLED
+from rolecall.engine.settings import FailureThreshold
+from rolecall.models import Result
+from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
+from tests.support.cluster import PLAIN, Cluster, WorkerProcess, open_cluster
+from tests.support.postgres import shared_server
+from tests.support.truth import is_true
+
+TAKEOVER = 12.0
+"""Seconds within which another worker goes on with a dead one's rows."""
+AHEAD = 1.5
+"""Rows in doubt after a crash, as a multiple of the calls in flight."""
+
+
+IN_DOUBT = (
+    "SELECT count(*) FROM pair JOIN shard ON shard.id = shard_id WHERE in_doubt AND outcome IS NULL AND holder = ("
+    "SELECT id FROM worker WHERE egress = 'one')"
+)
+"""The rows in doubt of the first worker's shard."""
+
+
+def pairs_of(rows: int, in_room: int = 25) -> list[tuple[str, str]]:
+    """Return the pairs of a job."""
+    return [(f"room{number // in_room}", f"user{number}") for number in range(rows)]
+
+
+@pytest.fixture
+async def workspace() -> AsyncIterator[Sandbox]:
+    """Return a workspace with 400 leaders, which answers after 50 ms."""
+    async with Sandbox(leader_world(pairs_of(400)), latency=0.05) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def cluster(workspace: Sandbox, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """Return a new database for the workspace."""
+    async with open_cluster(shared_server().initialised_database(), workspace.url, tmp_path) as cluster:
+        yield cluster
+
+
+async def require_truth(cluster: Cluster, run: int, world: World, rows: int) -> list[Result]:
+    """Return the results of a run; each row must be there once, and what it says must be so."""
+    results = await cluster.results(run)
+    assert len({(result.room_id, result.user_id) for result in results}) == len(results) == rows
+    assert [result for result in results if not is_true(world, result)] == []
+    return results
+
+
+def changes(world: World) -> int:
+    """Return the calls that changed a role."""
+    return sum(call.route == "groups.removeLeader" for call in world.calls)
+
+
+async def two_workers(cluster: Cluster) -> tuple[WorkerProcess, WorkerProcess]:
+    """Start two workers behind two addresses; return them once both work."""
+    one, two = await asyncio.gather(
+        cluster.start_worker("one", address="127.0.0.2"), cluster.start_worker("two", address="127.0.0.3")
+    )
+    await asyncio.gather(one.wait_for_line("shard started"), two.wait_for_line("shard started"))
+    return one, two
+
+
+async def test_a_worker_that_is_killed_is_replaced_by_the_other_one(cluster: Cluster, workspace: Sandbox) -> None:
+    """Its rows in doubt are settled by evidence, every row is reported once and truly, within twelve seconds."""
+    run = await cluster.create_run(pairs_of(400))
+    one, two = await two_workers(cluster)
+    await cluster.wait_for_rows(run, 60)
+    await cluster.wait_until(f"SELECT ({IN_DOUBT}) > 3")
+    one.signal(signal.SIGKILL)
+    killed_at = time.monotonic()
+    await one.wait()
+    ((doubts,),) = await cluster.query(IN_DOUBT)
+    await cluster.wait_until(
+        "SELECT NOT EXISTS (SELECT FROM shard WHERE holder = (SELECT id FROM worker WHERE egress = 'one') AND NOT done)"
+    )
+    took = time.monotonic() - killed_at
+    await cluster.wait_until_ended(run)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert int(str(doubts)) <= AHEAD * PLAIN.concurrency
+    assert took <= TAKEOVER
+    assert {result.outcome.value for result in results} == {"removed"}
+    assert all(result.evidence for result in results)
+    two.signal(signal.SIGTERM)
+    assert await two.wait() == 0
+
+
+async def test_a_worker_that_was_frozen_settles_nothing_of_what_another_one_has(
+    cluster: Cluster, workspace: Sandbox
+) -> None:
+    """It wakes up after the other one has taken over: it is fenced, and no row is settled twice."""
+    run = await cluster.create_run(pairs_of(400))
+    one, two = await two_workers(cluster)
+    await cluster.wait_for_rows(run, 60)
+    one.signal(signal.SIGSTOP)
+    await cluster.wait_until_ended(run)
+    before = await cluster.results(run)
+    calls = changes(workspace.world)
+    one.signal(signal.SIGCONT)
+    await one.wait_for_line('"end":"lost"')
+    await one.wait_for_line("database back")
+    assert await cluster.results(run) == before
+    assert changes(workspace.world) == calls
+    await require_truth(cluster, run, workspace.world, 400)
+    for worker in (one, two):
+        worker.signal(signal.SIGTERM)
+        assert await worker.wait() == 0
+
+
+async def test_a_worker_that_is_stopped_leaves_its_rows_to_the_other_one_at_once(
+    cluster: Cluster, workspace: Sandbox
+) -> None:
+    """After SIGTERM the calls in flight are awaited, the worker exits with 0, and nobody waits for its heartbeat."""
+    run = await cluster.create_run(pairs_of(400))
+    one, two = await two_workers(cluster)
+    await cluster.wait_for_rows(run, 60)
+    one.signal(signal.SIGTERM)
+    assert await one.wait(STALLED) == 0
+    stopped_at = time.monotonic()
+    assert '"end":"put_back"' in one.log
+    await cluster.wait_until_ended(run)
+    assert time.monotonic() - stopped_at < STALLED
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {(result.outcome.value, result.attempts) for result in results} == {("removed", 1)}
+    assert "worker stalled" not in two.log
+
+
+async def test_a_revoked_token_stops_all_workers(cluster: Cluster, workspace: Sandbox) -> None:
+    """The first 401 stops the run in the database: the others send nothing beyond their calls in flight."""
+    run = await cluster.create_run(pairs_of(400))
+    await two_workers(cluster)
+    await cluster.wait_for_rows(run, 60)
+    workspace.faults.add(Fault(Kind.REVOKE))
+    await cluster.wait_until("SELECT stop <> '' FROM run WHERE id = %s", run)
+    sent = len(workspace.world.calls)
+    assert await cluster.query("SELECT stop FROM run WHERE id = %s", run) == [("credentials",)]
+    await cluster.wait_until("SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing')")
+    assert len(workspace.world.calls) - sent <= 2 * 2 * PLAIN.concurrency
+    await asyncio.sleep(1.5)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {result.outcome.value for result in results} == {"removed", "not_attempted"}
+
+
+async def test_a_stop_of_the_run_reaches_all_workers(cluster: Cluster, workspace: Sandbox) -> None:
+    """Once it is in the database, no call leaves but those in flight, and all shards end."""
+    run = await cluster.create_run(pairs_of(400))
+    await two_workers(cluster)
+    await cluster.wait_for_rows(run, 60)
+    sent = changes(workspace.world)
+    await cluster.stop_run(run)
+    in_flight = changes(workspace.world) - sent
+    await cluster.wait_until("SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('doing', 'todo'))")
+    assert changes(workspace.world) - sent - in_flight <= 2 * PLAIN.concurrency
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {result.outcome.value for result in results} == {"removed", "not_attempted"}
+
+
+async def test_of_two_workers_behind_one_address_one_stands_by(cluster: Cluster, workspace: Sandbox) -> None:
+    """The second one logs it in one line and sends nothing; it goes on as soon as the first one has ended."""
+    run = await cluster.create_run(pairs_of(400), replace(PLAIN, rate=60.0))
+    one = await cluster.start_worker("same")
+    await one.wait_for_line("shard started")
+    two = await cluster.start_worker("same")
+    await two.wait_for_line("standing by")
+    await asyncio.sleep(2.5)
+    assert "shard started" not in two.log
+    assert two.log.count("standing by") == 1
+    one.signal(signal.SIGTERM)
+    assert await one.wait() == 0
+    await cluster.wait_until_ended(run)
+    await require_truth(cluster, run, workspace.world, 400)
+    assert "shard started" in two.log
+
+
+async def test_too_many_failures_over_all_workers_stop_the_run(cluster: Cluster, workspace: Sandbox) -> None:
+    """Failures are counted over all shards, and the first worker that sees too many stops the run."""
+    settings = replace(PLAIN, max_failures=FailureThreshold.parse("30"), max_attempts=1)
+    workspace.faults.add(Fault(Kind.EMPTY_200))
+    run = await cluster.create_run(pairs_of(400), settings, shard_rows=25)
+    await two_workers(cluster)
+    await cluster.wait_until("SELECT stop = 'max_failures' FROM run WHERE id = %s", run)
+    await cluster.wait_until("SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing')")
+    await require_truth(cluster, run, workspace.world, 400)
+
+
+async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) -> None:
+    """It logs which account the run is of, and sends no change."""
+    run = await cluster.create_run(pairs_of(50))
+    await cluster.query("UPDATE run SET account = 'someone.else' WHERE id = %s RETURNING id", run)
+    worker = await cluster.start_worker("one")
+    await worker.wait_for_line("the run is of the account someone.else")
+    assert await cluster.settled(run) == 0

@@ -1,0 +1,122 @@
+"""Leased slots: which slot a call has, how many are leased, and what is lost."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolecall.engine.throttle.rate_slots import MAX_LEASED, LeasedSlots
+
+
+class Queue:
+    """Calls that wait, and how often the first of them looked anew."""
+
+    def __init__(self, queued: int) -> None:
+        self.queued = queued
+        self.looks = 0
+
+    def look_anew(self) -> None:
+        """Count one."""
+        self.looks += 1
+
+
+def slots_of(rate: float | None, queued: int = 1) -> tuple[LeasedSlots, list[None], Queue]:
+    """Return slots at a rate, the requests for leases, and the queue of calls."""
+    requests: list[None] = []
+    slots, queue = LeasedSlots(lambda: requests.append(None)), Queue(queued)
+    slots.set_rate(rate)
+    slots.add_queue(queue)
+    return slots, requests, queue
+
+
+def test_a_call_without_a_slot_requests_a_lease_and_looks_anew_when_it_comes() -> None:
+    """Until then its slot is infinitely far away."""
+    slots, requests, queue = slots_of(10.0)
+    assert slots.next_slot(0.0) == math.inf
+    assert len(requests) == 1
+    assert slots.wanted == 1
+    slots.add([0.5])
+    assert queue.looks == 1
+    assert slots.next_slot(0.0) == 0.5
+
+
+@given(st.floats(0.01, 1000.0), st.integers(0, 500))
+def test_a_lease_is_for_calls_that_wait_and_never_above_a_quarter_second(rate: float, queued: int) -> None:
+    """Slots that are there count; one slot may be leased at any rate."""
+    slots, _, _ = slots_of(rate, queued)
+    assert slots.wanted == min(queued, max(1, int(MAX_LEASED / slots.interval)))
+    slots.add([1.0] * queued)
+    assert slots.wanted == 0
+
+
+def test_an_unlimited_rate_leases_nothing() -> None:
+    """Its calls may leave at any moment."""
+    slots, requests, _ = slots_of(None)
+    assert slots.next_slot(7.0) == -math.inf
+    slots.reserve(7.0)
+    assert slots.assign_slot(7.0) == 7.0
+    assert (requests, slots.wanted, slots.is_unlimited) == ([], 0, True)
+
+
+def test_slots_that_passed_unused_are_lost() -> None:
+    """A call that comes after an idle time has the next slot that is still to come."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([1.0, 1.1, 1.2])
+    assert slots.next_slot(1.15) == 1.2
+    assert slots.next_slot(9.0) == math.inf
+
+
+def test_a_call_that_was_admitted_keeps_its_slot_and_a_later_call_has_the_next() -> None:
+    """Calls that are prepared longer than until their slot leave at once, one interval after the other."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([1.0, 1.1, 1.2])
+    slots.reserve(0.95)
+    slots.reserve(0.95)
+    assert slots.next_slot(0.95) == 1.2
+    slots.cancel_reservation()
+    assert slots.next_slot(0.95) == 1.1
+    slots.reserve(0.95)
+    assert slots.assign_slot(1.5) == pytest.approx(1.497)
+    assert slots.assign_slot(1.5) == pytest.approx(1.497 + slots.interval)
+
+
+@given(
+    st.floats(0.5, 500.0),
+    st.lists(st.tuples(st.sampled_from(["lease", "admit", "prepared", "withdrawn"]), st.floats(0.0, 0.3)), max_size=60),
+)
+def test_calls_of_one_process_never_leave_closer_than_its_slots_but_for_the_tolerance(
+    rate: float, steps: list[tuple[str, float]]
+) -> None:
+    """However leases, admissions and delays follow each other, lateness is made up for by `catch_up` only."""
+    slots, _, queue = slots_of(rate, 4)
+    now, next_leased, reserved = 0.0, 0.0, 0
+    left: list[float] = []
+    for step, seconds in steps:
+        now += seconds
+        if step == "lease":
+            wanted, first = slots.wanted, max(next_leased, now)
+            slots.add([first + number * slots.interval for number in range(wanted)])
+            next_leased = first + wanted * slots.interval
+        elif step == "admit" and slots.next_slot(now) - 0.05 <= now:
+            slots.reserve(now)
+            reserved += 1
+        elif step == "prepared" and reserved:
+            reserved -= 1
+            left.append(max(slots.assign_slot(now), now))
+        elif step == "withdrawn" and reserved:
+            reserved -= 1
+            slots.cancel_reservation()
+    assert all(later - earlier >= slots.interval - 0.016 - 1e-9 for earlier, later in pairwise(left))
+    assert queue.queued == 4
+
+
+def test_another_rate_begins_with_slots_of_its_own() -> None:
+    """Slots of the rate before are lost, but for those of calls that are being prepared."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([1.0, 1.1, 1.2])
+    slots.reserve(0.95)
+    slots.set_rate(20.0)
+    assert slots.next_slot(0.95) == math.inf
+    assert slots.assign_slot(0.95) == 1.0

@@ -1,0 +1,149 @@
+"""The database as a worker uses it beside its run stores: one connection for statements, one that listens."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from rolecall.cluster import sql
+from rolecall.cluster.job_queue import JobQueue
+from rolecall.cluster.lease import DatabaseClock
+from rolecall.engine.clock import Clock
+from rolecall.store.postgres.connection import Connection, DatabaseConfig, DatabaseError, connect, database_errors
+
+LISTEN_CHECK = 10.0
+"""Seconds without a notification after which the connection that listens is checked."""
+
+
+class ShardInfo(NamedTuple):
+    """A shard, and what is recorded of its run."""
+
+    shard_id: int
+    run_id: int
+    workspace: str
+    operation: str
+    account: str
+    """Empty where any account may process it."""
+    settings: Mapping[str, Any]
+    stop: str
+    stop_detail: str
+    reason: str
+    url: str
+    rate: float | None
+    """The rate of the workspace; None where that of the run counts."""
+    is_done: bool
+    rows: int
+
+
+class WorkerDatabase:
+    """One worker's access to the database. All methods raise StoreError; the connection serves one call at a time."""
+
+    def __init__(self, connection: Connection, config: DatabaseConfig, clock: DatabaseClock) -> None:
+        self.connection = connection
+        self.config = config
+        self.clock = clock
+        self.jobs = JobQueue(connection, config)
+
+    async def fetch(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        with database_errors(self.config):
+            return await (await self.connection.execute(statement.encode(), values)).fetchall()
+
+    async def execute(self, statement: str, **values: object) -> None:
+        """Run a statement without rows."""
+        with database_errors(self.config):
+            await self.connection.execute(statement.encode(), values)
+
+    async def record_time(self, statement: str, **values: object) -> bool:
+        """Run a statement that returns the database's time in its one row; False where it has none."""
+        rows = await self.fetch(statement, **values)
+        for (now,) in rows:
+            self.record_clock(now)
+        return bool(rows)
+
+    def now(self) -> float:
+        """Return the database's time: seconds since the epoch."""
+        return self.clock.wall(time.monotonic())
+
+    def record_clock(self, now: float) -> None:
+        """Record the database's time, which was received at this moment."""
+        self.clock.record(now, time.monotonic())
+
+    async def shard(self, shard: int) -> ShardInfo | None:
+        """Return what is recorded of a shard; None where it was deleted."""
+        rows = await self.fetch(sql.SHARD, shard=shard)
+        return ShardInfo(*rows[0]) if rows else None
+
+    async def lock_egress(self, workspace: str, egress: str) -> bool:
+        """Become the one active worker for a workspace behind an address; False where another one is."""
+        ((is_locked,),) = await self.fetch(sql.LOCK_EGRESS, workspace=workspace, egress=egress)
+        return bool(is_locked)
+
+    async def unlock_egress(self, workspace: str, egress: str) -> None:
+        """Let another worker behind the address become active."""
+        await self.fetch(sql.UNLOCK_EGRESS, workspace=workspace, egress=egress)
+
+    async def stop_run(self, run: int, stop: str, detail: str) -> bool:
+        """Stop a run for all workers; False where it was stopped or has ended before."""
+        return bool(await self.fetch(sql.STOP_RUN, run=run, stop=stop, detail=detail))
+
+    async def run_stop(self, run: int) -> tuple[str, str]:
+        """Return the stop reason of a run and its detail; empty while it is not stopped."""
+        rows = await self.fetch(sql.RUN_STOP, run=run)
+        return (rows[0][0], rows[0][1]) if rows else ("interrupted", "the run was deleted")
+
+    async def record_answer(self, workspace: str) -> None:
+        """Record that a workspace gives answers now."""
+        await self.execute(sql.RECORD_ANSWER, workspace=workspace)
+
+    async def answered_within(self, workspace: str, seconds: float) -> bool:
+        """Return whether a workspace gave an answer to any worker within the last seconds."""
+        rows = await self.fetch(sql.ANSWERED_WITHIN, workspace=workspace, ms=round(seconds * 1000))
+        return bool(rows and rows[0][0])
+
+    async def finish_shard(self, info: ShardInfo, token: tuple[int, int]) -> bool:
+        """End a shard, and its run with the last one; False where rows are left or another worker has it.
+
+        Each is a transaction of its own: a worker that froze within one would keep others from taking the shard over.
+        """
+        job, attempt = token
+        done = await self.fetch(sql.FINISH_SHARD, shard=info.shard_id, job=job, attempt=attempt)
+        await self.fetch(sql.END_RUN, run=info.run_id)
+        return bool(done)
+
+
+def database_clock(clock: DatabaseClock) -> Clock:
+    """Return the clock of the engine: the times of all workers are those of the database."""
+    return Clock(time.monotonic, lambda: clock.wall(time.monotonic()))
+
+
+@asynccontextmanager
+async def open_database(config: DatabaseConfig, clock: DatabaseClock) -> AsyncIterator[WorkerDatabase]:
+    """Connect a worker. Raises DatabaseError and InvalidDatabaseError."""
+    connection = await connect(config)
+    try:
+        yield WorkerDatabase(connection, config, clock)
+    finally:
+        await connection.close()
+
+
+async def listen(
+    config: DatabaseConfig, channels: Callable[[], list[str]], on_notify: Callable[[str, str], Awaitable[None]]
+) -> None:
+    """Call `on_notify` with the channel and the text of each notification, until cancelled. Raises DatabaseError."""
+    connection = await connect(config)
+    try:
+        with database_errors(config):
+            for channel in channels():
+                quoted = channel.replace('"', '""')
+                await connection.execute(f'LISTEN "{quoted}"'.encode())
+            while True:
+                async for notification in connection.notifies(timeout=LISTEN_CHECK):
+                    await on_notify(notification.channel, notification.payload)
+                await connection.execute(b"SELECT 1")
+                if connection.closed:
+                    raise DatabaseError(f"The connection to the database {config.place} was lost.")
+    finally:
+        await connection.close()
+        await asyncio.sleep(0)

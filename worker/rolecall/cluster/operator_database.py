@@ -1,0 +1,46 @@
+"""The database as the commands of an operator use it: one connection, and its errors as one line."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from rolecall.app.errors import OperatorError
+from rolecall.cluster import run_sql
+from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
+from rolecall.store.postgres.runs import add_workspace
+from rolecall.store.postgres.schema_version import connect_current
+
+
+class OperatorDatabase(NamedTuple):
+    """An open connection. All methods raise StoreError."""
+
+    connection: Connection
+    config: DatabaseConfig
+
+    async def fetch(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows, none where it returns no rows."""
+        with database_errors(self.config):
+            cursor = await self.connection.execute(statement.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+
+@asynccontextmanager
+async def open_operator_database(config: DatabaseConfig) -> AsyncIterator[OperatorDatabase]:
+    """Connect to a database with the schema of this version. Raises StoreError and InvalidStoreError."""
+    connection = await connect_current(config)
+    try:
+        yield OperatorDatabase(connection, config)
+    finally:
+        await connection.close()
+
+
+async def register_workspace(database: OperatorDatabase, entry: WorkspaceEntry) -> None:
+    """Make a workspace known to the database. Raises OperatorError where its name or its URL belongs to another."""
+    for (name,) in await database.fetch(run_sql.WORKSPACE_OF_URL, url=entry.url):
+        if name != entry.name:
+            raise OperatorError(f"{entry.place}: the database knows {entry.url} as the workspace {name!r}.")
+    await add_workspace(database.connection, database.config, entry.name, entry.url)
+    ((url,),) = await database.fetch(run_sql.WORKSPACE_URL, name=entry.name)
+    if url != entry.url:
+        raise OperatorError(f"{entry.place}: the workspace {entry.name!r} of the database is {url}, not {entry.url}.")

@@ -1,0 +1,65 @@
+"""Stop a run of the database for all workers, and resume it."""
+
+from typing import NamedTuple
+
+import orjson
+
+from rolecall.app.errors import OperatorError
+from rolecall.cluster import run_sql, sql
+from rolecall.cluster.operator_database import OperatorDatabase
+from rolecall.cluster.run_records import RunState, name_of, read_run
+from rolecall.cluster.run_settings import BASELINE, ENGINE
+from rolecall.engine.stop_signal import StopReason
+from rolecall.models import Outcome
+from rolecall.store.postgres.connection import database_errors
+
+
+class Resumption(NamedTuple):
+    """A run that workers go on with."""
+
+    run_id: int
+    due: int
+    """Rows to send."""
+    shards: int
+
+
+async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "requested by an operator") -> bool:
+    """Stop a run: no worker sends a further row. Returns False where it was stopped before.
+
+    Raises OperatorError for an unknown run, and for one that has ended.
+    """
+    found = await read_run(database, run_id)
+    if found.state is RunState.FINISHED:
+        raise OperatorError(f"{name_of(run_id).capitalize()} has finished: there is nothing to stop.")
+    values = {"run": run_id, "stop": StopReason.INTERRUPTED.value, "detail": detail}
+    return bool(await database.fetch(sql.STOP_RUN, **values))
+
+
+async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:
+    """Let workers go on with a run: with its unknown rows again, and the failed ones too where they are named.
+
+    Raises OperatorError for an unknown run, for one that goes on anyway, and where nothing is due.
+    """
+    found = await read_run(database, run_id)
+    outcomes = [Outcome.UNKNOWN.value, *([Outcome.FAILED.value] if retry_failed else [])]
+    with database_errors(database.config):
+        async with database.connection.transaction():
+            ((is_released, stop, ended_at, settings),) = await database.fetch(run_sql.LOCK_RUN, run=run_id)
+            if not is_released:
+                raise OperatorError(f"{name_of(run_id).capitalize()} was never released: submit its job anew.")
+            if not stop and ended_at is None:
+                raise OperatorError(f"{name_of(run_id).capitalize()} is not stopped: workers go on with it.")
+            await database.fetch(run_sql.REOPEN_SHARDS, run=run_id, outcomes=outcomes)
+            shards = len(await database.fetch(run_sql.SHARDS_TO_DO, run=run_id))
+            if not shards:
+                raise OperatorError(f"{name_of(run_id).capitalize()} has no row that is due. {_remedy(retry_failed)}")
+            engine = {**settings.get(ENGINE, {}), "retry_failed": retry_failed}
+            ((done, failed),) = await database.fetch(run_sql.BASELINE, run=run_id)
+            changed = orjson.dumps({ENGINE: engine, BASELINE: [done, failed]}).decode()
+            await database.fetch(run_sql.RESUME, run=run_id, settings=changed)
+    due = sum(found.progress.outcomes.get(Outcome(word), 0) for word in (Outcome.NOT_ATTEMPTED.value, *outcomes))
+    return Resumption(run_id, due, shards)
+
+
+def _remedy(retry_failed: bool) -> str:
+    return "Nothing was sent." if retry_failed else "Its failed rows are sent only where that is requested."

@@ -1,0 +1,69 @@
+"""What each worker does beside its shards; each step is harmless where two workers do it.
+
+It takes over from dead workers, brings back shards without a job, ends runs, and stops a run in which too many rows
+fail.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rolecall.cluster import sql
+from rolecall.cluster.database import ShardInfo, WorkerDatabase
+from rolecall.cluster.job_queue import PROCESS_SHARD, JobExistsError, shard_job
+from rolecall.cluster.run_settings import BASELINE, ENGINE, exceeds, settings_from_json
+from rolecall.cluster.shard_work import stop_run
+from rolecall.engine.events import EventLogger
+from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold
+from rolecall.engine.stop_signal import StopReason
+
+MAX_JOBS = 200
+"""Jobs that are added at once."""
+
+
+async def take_over_stalled(database: WorkerDatabase, log: EventLogger) -> None:
+    """Put back the jobs of workers without a heartbeat. Raises StoreError.
+
+    Each gets a successor, never a second attempt: what ends a job does not look at who does it, so a worker that wakes
+    up would end the attempt of another one.
+    """
+    for job in await database.jobs.stalled():
+        if job.task == PROCESS_SHARD:
+            log.warning("worker stalled", shard=job.arguments.get("shard"), detail="its shard goes to another worker")
+        await database.jobs.put_back(job, failed=True)
+
+
+async def bring_back_shards(database: WorkerDatabase, log: EventLogger) -> None:
+    """Add a job for each shard of an active run that no worker has and that no job waits for. Raises StoreError.
+
+    This heals every other accident: a job that failed, a run that was resumed, a database that crashed between two
+    steps.
+    """
+    lost = [shard_job(workspace, shard) for workspace, shard in await database.fetch(sql.LOST_SHARDS)]
+    for start in range(0, len(lost), MAX_JOBS):
+        try:
+            await database.jobs.defer(lost[start : start + MAX_JOBS])
+        except JobExistsError:  # another worker does the same
+            return
+    if lost:
+        log.info("shards brought back", shards=len(lost))
+
+
+async def end_runs(database: WorkerDatabase) -> None:
+    """End the runs whose shards are all done. Raises StoreError."""
+    for (run,) in await database.fetch(sql.DONE_RUNS):
+        await database.fetch(sql.END_RUN, run=run)
+
+
+async def stop_failing_runs(database: WorkerDatabase, shards: Iterable[ShardInfo], log: EventLogger) -> None:
+    """Stop each of these shards' runs in which more rows failed than its threshold allows. Raises StoreError."""
+    for info in {info.run_id: info for info in shards}.values():
+        ((done, failed),) = await database.fetch(sql.FAILURES, run=info.run_id)
+        if has_too_many(info.settings, done, failed):
+            await stop_run(database, info.run_id, StopReason.MAX_FAILURES, "", log.bind(run=info.run_id))
+
+
+def has_too_many(settings: Mapping[str, Any], done: int, failed: int) -> bool:
+    """Return whether so many failed rows are above the threshold; those before the last start do not count."""
+    threshold: FailureThreshold = settings_from_json(settings.get(ENGINE, {})).max_failures
+    before_done, before_failed = settings.get(BASELINE, (0, 0))
+    return exceeds(threshold, done - before_done, failed - before_failed, PERCENT_AFTER)

@@ -1,0 +1,186 @@
+"""A worker: one process that serves the workspaces of which it has credentials, until it is stopped.
+
+While the database is away, no call leaves; the worker connects again with growing pauses.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from rolecall.cluster import sql, upkeep
+from rolecall.cluster.database import WorkerDatabase, listen, open_database
+from rolecall.cluster.job_queue import JOBS_CHANGED, channels_of
+from rolecall.cluster.lane import RECORD_ANSWERS, Lane, LaneConfig
+from rolecall.cluster.lease import HEARTBEAT, DatabaseClock
+from rolecall.engine.events import EventLogger
+from rolecall.engine.stop_signal import StopSignal
+from rolecall.store.base import StoreError
+from rolecall.store.postgres.connection import DatabaseConfig
+from rolecall.version import __version__
+
+SWEEP = 1.0
+"""Seconds between two looks for dead workers, waiting jobs and failing runs."""
+RECONCILE = 10.0
+"""Seconds between two looks for shards without a job."""
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0
+"""Seconds until a database that is away is tried again: doubled each time."""
+
+Tick = Callable[[WorkerDatabase], Awaitable[object]]
+"""Does something that each worker does from time to time. Raises StoreError."""
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, lanes: Sequence[Lane], config: LaneConfig, database: DatabaseConfig, log: EventLogger) -> None:
+        self._lanes = {lane.name: lane for lane in lanes}
+        self._config = config
+        self._database = database
+        self._log = log
+        self._clock = DatabaseClock()
+        self._channels = channels_of([lane.name for lane in lanes])
+        self.ticks: list[tuple[float, Tick]] = [
+            (SWEEP, self._sweep),
+            (RECONCILE, self._reconcile),
+            (RECORD_ANSWERS, self._record_answers),
+        ]
+        """What else is done, and the seconds between two times."""
+
+    async def run(self, stop: StopSignal, grace: float = 10.0) -> None:
+        """Work until the stop is requested; calls in flight then have `grace` seconds.
+
+        Raises StoreError and InvalidStoreError where the database cannot be used at the start.
+        """
+        pause, was_connected = FIRST_PAUSE, False
+        try:
+            while stop.reason is None:
+                try:
+                    async with open_database(self._database, self._clock) as database:
+                        if was_connected:
+                            self._log.info("database back")
+                        pause, was_connected = FIRST_PAUSE, True
+                        await self._serve(database, stop, grace)
+                except StoreError as error:
+                    if not was_connected:
+                        raise
+                    self._log.warning("database away", detail=str(error), seconds=pause)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), pause)
+                    pause = min(2 * pause, MAX_PAUSE)
+        finally:
+            for lane in self._lanes.values():
+                await lane.close()
+
+    async def _serve(self, database: WorkerDatabase, stop: StopSignal, grace: float) -> None:
+        """Work with one connection, until the stop is requested or the connection is lost. Raises StoreError."""
+        number = await self._register(database)
+        draining = asyncio.Event()
+        lanes = [
+            asyncio.create_task(lane.serve(database, number, draining), name=f"lane {lane.name}")
+            for lane in self._lanes.values()
+        ]
+        others = [
+            asyncio.create_task(self._send_heartbeats(database, number), name="heartbeat"),
+            asyncio.create_task(
+                listen(self._database, self._all_channels, partial(self._on_notify, database)), name="listen"
+            ),
+            *(asyncio.create_task(_repeat(seconds, tick, database)) for seconds, tick in self.ticks),
+        ]
+        requested = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([*lanes, *others, requested], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(lanes, draining, grace)
+            for task in done:
+                task.result()
+        finally:
+            await _cancel([*lanes, requested, *others])
+        await self._unregister(database, number)
+
+    async def _drain(self, lanes: Sequence[asyncio.Task[None]], draining: asyncio.Event, grace: float) -> None:
+        """End the work on all shards: no new rows, and calls in flight have so many seconds."""
+        draining.set()
+        busy = [lane for lane in self._lanes.values() if lane.stop is not None]
+        if busy:
+            self._log.info("stopping", shards=len(busy), shutdown_timeout=grace)
+        for lane in busy:
+            lane.request_stop("the worker stops")
+        await asyncio.wait(lanes, timeout=grace + SWEEP)
+
+    async def _register(self, database: WorkerDatabase) -> int:
+        sent_at = self._config.lease.start()
+        number = await database.jobs.register()
+        identity = self._config.identity
+        await database.record_time(
+            sql.ADD_WORKER,
+            id=identity.worker_id,
+            host=identity.host,
+            egress=identity.egress,
+            version=__version__,
+            workspaces=list(self._lanes),
+        )
+        await database.execute(sql.FORGET_WORKERS)
+        self._config.lease.renew(sent_at)
+        self._log.info("worker started", egress=identity.egress, workspaces=len(self._lanes), version=__version__)
+        return number
+
+    async def _unregister(self, database: WorkerDatabase, number: int) -> None:
+        await database.jobs.unregister(number)
+        await database.execute(sql.DELETE_WORKER, id=self._config.identity.worker_id)
+        self._log.info("worker ended")
+
+    async def _send_heartbeats(self, database: WorkerDatabase, number: int) -> None:
+        """Send heartbeats for ever. Raises StoreError where others have taken over: the worker then starts anew."""
+        lease = self._config.lease
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            was_lost, sent_at = lease.is_lost, lease.start()
+            await database.jobs.send_heartbeat(number)
+            is_known = await database.record_time(sql.SEE_WORKER, id=self._config.identity.worker_id)
+            if was_lost or not is_known:
+                raise StoreError("No heartbeat was sent for too long; other workers may have taken over.")
+            lease.renew(sent_at)
+
+    def _all_channels(self) -> list[str]:
+        return [sql.RUN_STOPPED, JOBS_CHANGED, *self._channels]
+
+    async def _on_notify(self, database: WorkerDatabase, channel: str, text: str) -> None:
+        if channel == sql.RUN_STOPPED:
+            for lane in self._lanes.values():
+                if lane.shard is not None and str(lane.shard.run_id) == text:
+                    await lane.look_for_stop(database)
+            return
+        name = text if channel == JOBS_CHANGED else self._channels.get(channel, "")
+        if name in self._lanes:
+            self._lanes[name].wake.set()
+
+    async def _sweep(self, database: WorkerDatabase) -> None:
+        await upkeep.take_over_stalled(database, self._log)
+        for (name,) in await database.fetch(sql.WAITING_QUEUES, names=list(self._lanes)):
+            self._lanes[name].wake.set()
+        shards = [lane.shard for lane in self._lanes.values() if lane.shard is not None]
+        await upkeep.stop_failing_runs(database, shards, self._log)
+        for lane in self._lanes.values():
+            await lane.leave_if_others_get_answers(database)
+
+    async def _reconcile(self, database: WorkerDatabase) -> None:
+        await upkeep.bring_back_shards(database, self._log)
+        await upkeep.end_runs(database)
+
+    async def _record_answers(self, database: WorkerDatabase) -> None:
+        for lane in self._lanes.values():
+            if lane.has_answered():
+                await database.record_answer(lane.name)
+
+
+async def _repeat(seconds: float, tick: Tick, database: WorkerDatabase) -> None:
+    """Call a function again and again. Raises StoreError."""
+    while True:
+        await tick(database)
+        await asyncio.sleep(seconds)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The run store in PostgreSQL, for workers on several machines."""

@@ -1,0 +1,167 @@
+"""A connection to the database: its address, what its server must be able to do, and its errors as one line."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import NamedTuple, Self, TypeAlias
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from rolecall.store.base import FencedError, InvalidStoreError, StoreError
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[object, ...]]
+
+SCHEMA = "rolecall"
+"""The schema of our tables and of those of the job queue."""
+MIN_SERVER = 130000
+"""The oldest version of PostgreSQL that the job queue supports."""
+VARIABLE = "ROLECALL_DATABASE_URL"
+FENCED = "RC001"
+"""The SQLSTATE of `commit_batch` for a shard that another worker has taken."""
+_ENCRYPTED = {"require", "verify-ca", "verify-full"}
+_PROBE = "SELECT pg_backend_pid(), current_setting('server_version_num')::integer, current_setting('search_path')"
+# A peer that vanished is noticed after some 20 seconds; without these a read could wait for hours.
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "application_name": "rolecall",
+    "keepalives_idle": "5",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+_LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
+
+
+class DatabaseError(StoreError):
+    """The database failed, or could not be reached; the text is one line for a person."""
+
+
+class InvalidDatabaseError(InvalidStoreError):
+    """The database cannot be used as it is, or its address is wrong; the text is one line for a person."""
+
+
+class DatabaseConfig(NamedTuple):
+    """How to connect to a database."""
+
+    conninfo: str
+    """With the password: never in a message."""
+    place: str
+    """Database, host and user for messages, without the password."""
+    user: str
+    """Empty where the system decides it."""
+    role: str = "rolecall_worker"
+    """The group role whose rights the command needs."""
+
+    def __repr__(self) -> str:
+        """Return it without the password."""
+        return f"DatabaseConfig({self.place})"
+
+    @classmethod
+    def parse(cls, url: str, role: str = "rolecall_worker") -> Self:
+        """Parse `postgresql://user@host/database`. Raises InvalidDatabaseError, also for plain text over a network."""
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise InvalidDatabaseError(f"{VARIABLE} must be an address such as postgresql://user@host/database.")
+        try:
+            values = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        except psycopg.ProgrammingError:  # its text may have the password
+            raise InvalidDatabaseError(f"{VARIABLE} is not a valid address of a database.") from None
+        host = values.get("hostaddr") or values.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+        mode = values.get("sslmode") or os.environ.get("PGSSLMODE", "")
+        away = [each for each in (host or "").split(",") if not _is_local(each)]
+        if (away or "service" in values) and mode not in _ENCRYPTED:
+            where = away[0] if away else f"the service {values['service']}"
+            raise InvalidDatabaseError(
+                f"The connection to the database at {where} would not be encrypted for certain: "
+                f"add sslmode=verify-full (or require) to {VARIABLE}."
+            )
+        user = values.get("user") or os.environ.get("PGUSER", "")
+        database = values.get("dbname") or os.environ.get("PGDATABASE") or user
+        port = values.get("port") or os.environ.get("PGPORT", "")
+        at = f"{host or 'the local socket'}{f':{port}' if port else ''}"
+        options = f"{values.pop('options', '')} -c search_path={SCHEMA}".strip()
+        conninfo = make_conninfo("", **{**_DEFAULTS, **values, "options": options})
+        return cls(conninfo, f'"{database}" at {at}' + (f" as {user}" if user else ""), user, role)
+
+
+def _is_local(host: str) -> bool:
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def connect(config: DatabaseConfig) -> Connection:
+    """Return a connection in autocommit mode with our schema in front.
+
+    Raises DatabaseError, and InvalidDatabaseError for a connection pooler or a server that is too old.
+    """
+    try:
+        connection = await psycopg.AsyncConnection.connect(config.conninfo, autocommit=True)
+    except psycopg.Error as error:
+        reason = _last_line(error)
+        if "unsupported startup parameter" in reason:
+            raise _pooled(config) from None
+        raise DatabaseError(f"Cannot connect to the database {config.place}: {reason}.") from None
+    try:
+        await _require_usable(connection, config)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _require_usable(connection: Connection, config: DatabaseConfig) -> None:
+    with database_errors(config):
+        ((process, version, path),) = await (await connection.execute(_PROBE)).fetchall()
+    if process != connection.info.backend_pid or path != SCHEMA:
+        raise _pooled(config)
+    if not isinstance(version, int) or version < MIN_SERVER:
+        raise InvalidDatabaseError(
+            f"The server of the database {config.place} is older than PostgreSQL {MIN_SERVER // 10000}."
+        )
+
+
+def _pooled(config: DatabaseConfig) -> InvalidDatabaseError:
+    return InvalidDatabaseError(
+        f"The database {config.place} is behind a connection pooler such as PgBouncer, which loses locks and "
+        f"notifications between statements: name the server itself in {VARIABLE}."
+    )
+
+
+@contextmanager
+def database_errors(config: DatabaseConfig) -> Iterator[None]:
+    """Raise StoreError with one line for every error of the database, and for values that it cannot store."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _to_store_error(error, config) from None
+    except (OverflowError, UnicodeEncodeError, OSError) as error:
+        raise DatabaseError(f"The database {config.place} failed: {error}.") from None
+
+
+def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
+    reason = _last_line(error) if error.sqlstate is None else error.diag.message_primary or _last_line(error)
+    if error.sqlstate == FENCED:
+        return FencedError(f"The database {config.place} refused the commit: {reason}.")
+    if isinstance(error, errors.InsufficientPrivilege):
+        user = config.user or "the user"
+        return DatabaseError(
+            f"The database {config.place} refused it: {reason}; "
+            f"an administrator can allow it with: GRANT {config.role} TO {user}."
+        )
+    if isinstance(error, errors.DiskFull):
+        return DatabaseError(f"The disk of the database {config.place} is full: {reason}.")
+    if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        return DatabaseError(f"The connection to the database {config.place} was lost: {reason}.")
+    return DatabaseError(f"The database {config.place} failed: {reason}.")
+
+
+def _last_line(error: psycopg.Error) -> str:
+    """Return what the server said: the last line, which follows the attempts at its addresses."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else type(error).__name__

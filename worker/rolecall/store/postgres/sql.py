@@ -1,0 +1,327 @@
+"""All SQL of the PostgreSQL store that is not in a migration, each statement with a sentence.
+
+Values are named: `run` is the run, `shard` the shard of a store that has a lease. The texts in braces are the
+conditions that restrict a statement to them, see `in_scope`.
+"""
+
+# Where a store of a whole run, and one of a shard, looks. An id of a shard implies its run; `+ 0` keeps an index out of
+# a plan that looks for one room or user of a shard.
+_WHOLE_RUN = {
+    "pairs": "run_id = %(run)s",
+    "pairs_of": "run_id = %(run)s",
+    "sessions": "run_id = %(run)s",
+    "groups": "run_id = %(run)s",
+    "unsent": "run_id = %(run)s",
+}
+_ONE_SHARD = {
+    "pairs": "shard_id = %(shard)s",
+    "pairs_of": "run_id = %(run)s AND shard_id + 0 = %(shard)s",
+    "sessions": "run_id = %(run)s AND shard_id = %(shard)s",
+    "groups": "run_id = %(run)s AND shard_id = %(shard)s",
+    "unsent": "false",
+}
+
+
+def in_scope(statement: str, *, is_shard: bool) -> bytes:
+    """Return a statement for a store of a whole run or of one shard."""
+    return statement.format_map(_ONE_SHARD if is_shard else _WHOLE_RUN).encode()
+
+
+# The run itself, and its facts.
+CREATE_RUN = """
+    INSERT INTO run (workspace, settings, reason, parent, schedule, due_at, created_at)
+    VALUES (%(workspace)s, %(settings)s, %(reason)s, %(parent)s, %(schedule)s, %(due_at)s, %(created_at)s)
+    RETURNING id
+"""
+ADD_WORKSPACE = "INSERT INTO workspace (name, url) VALUES (%(name)s, %(url)s) ON CONFLICT (name) DO NOTHING"
+RUN_STOP = "SELECT stop FROM run WHERE id = %(run)s"
+SET_META = """
+    INSERT INTO meta VALUES (%(run)s, %(name)s, %(value)s)
+    ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value
+"""
+GET_META = "SELECT name, value FROM meta WHERE run_id = %(run)s"
+SET_IDENTITY = "UPDATE run SET operation = %(operation)s, job_digest = %(job_digest)s WHERE id = %(run)s"
+
+# The names that were found, those that were not, and all: a name without an id is looked up again by the next import.
+FIND_NAMES = """
+    SELECT name.kind, name.name, name.id, spelling, reason, message
+    FROM (SELECT DISTINCT each ->> 0 AS kind, each ->> 1 AS name FROM jsonb_array_elements(%(keys)s) AS each) AS wanted
+    JOIN name ON name.run_id = %(run)s AND name.kind = wanted.kind AND name.name = wanted.name
+"""
+ADD_NAME = """
+    INSERT INTO name SELECT %(run)s, each ->> 0, each ->> 1, each ->> 2, each ->> 3, each ->> 4, each ->> 5
+    FROM jsonb_array_elements(%(found)s) AS each ON CONFLICT (run_id, kind, name) DO NOTHING
+"""
+DELETE_UNKNOWN_NAMES = "DELETE FROM name WHERE run_id = %(run)s AND id = ''"
+DELETE_NAMES = "DELETE FROM name WHERE run_id = %(run)s"
+
+# Begin an import: one at a time for a run; clear the places that rows had in an earlier version of the job, but keep
+# their outcomes. The rows arrive in a table that ends with the transaction.
+LOCK_RUN = "SELECT FROM run WHERE id = %(run)s FOR UPDATE"
+CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE run_id = %(run)s AND place IS NOT NULL"
+DELETE_UNSENT = "DELETE FROM unsent WHERE run_id = %(run)s"
+CREATE_ARRIVALS = """
+    CREATE TEMPORARY TABLE arrival (
+        place bigint, line bigint, room_id text COLLATE "C", user_id text COLLATE "C", extra text, room_name text,
+        user_name text, reason text, message text
+    ) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE arrived_doubt (
+        place bigint, reason text, message text, prior text, prior_read_at bigint, username text, accounts text,
+        attempted_at bigint
+    ) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE arrived_preset (
+        number bigint, room_id text COLLATE "C", user_id text COLLATE "C", outcome text, reason text, message text,
+        at bigint, evidence text
+    ) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE arrived_room (room_id text COLLATE "C", shard_id bigint) ON COMMIT DROP;
+    SET LOCAL work_mem = '64MB'
+"""
+COPY_ROWS = "COPY pg_temp.arrival FROM STDIN"
+COPY_DOUBTS = "COPY pg_temp.arrived_doubt FROM STDIN"
+COPY_PRESETS = "COPY pg_temp.arrived_preset FROM STDIN"
+ANALYSE_ARRIVALS = "ANALYZE pg_temp.arrival"
+HAS_PAIRS = "SELECT EXISTS (SELECT FROM pair WHERE run_id = %(run)s)"
+
+# Move the pairs that the run already has to their places in the present job: the first row of each pair counts.
+MOVE_PAIRS = """
+    UPDATE pair SET place = each.place, line = each.line, extra = each.extra,
+        room_name = coalesce(each.room_name, pair.room_name), user_name = coalesce(each.user_name, pair.user_name)
+    FROM (
+        SELECT DISTINCT ON (room_id, user_id) * FROM pg_temp.arrival WHERE reason IS NULL
+        ORDER BY room_id, user_id, place
+    ) AS each
+    WHERE pair.run_id = %(run)s AND pair.room_id = each.room_id AND pair.user_id = each.user_id
+"""
+# Pack whole rooms, in the order of their first row, into new shards of about `shard_rows`; a larger room is one shard.
+# A room that the run already has stays in its shard.
+PACK_ROOMS = """
+    WITH room AS (
+        SELECT room_id, min(place) AS first, count(*) AS rows FROM pg_temp.arrival WHERE reason IS NULL GROUP BY room_id
+    ), known AS (
+        SELECT room_id, min(shard_id) AS shard_id FROM pair WHERE run_id = %(run)s GROUP BY room_id
+    ), fresh AS (
+        SELECT room_id, first, rows, rows >= %(shard_rows)s AS is_large,
+            sum(CASE WHEN rows >= %(shard_rows)s THEN 0 ELSE rows END) OVER (ORDER BY first) AS small_rows
+        FROM room WHERE NOT EXISTS (SELECT FROM known WHERE known.room_id = room.room_id)
+    ), packed AS (
+        SELECT room_id, first,
+            CASE WHEN is_large THEN -first ELSE floor((small_rows - rows) / %(shard_rows)s) END AS bin
+        FROM fresh
+    ), bin AS (
+        SELECT bin, row_number() OVER (ORDER BY min(first)) AS number FROM packed GROUP BY bin
+    ), made AS (
+        INSERT INTO shard (run_id) SELECT %(run)s FROM bin ORDER BY number RETURNING id
+    ), numbered AS (
+        SELECT id, row_number() OVER (ORDER BY id) AS number FROM made
+    )
+    INSERT INTO pg_temp.arrived_room
+    SELECT room_id, numbered.id FROM packed JOIN bin USING (bin) JOIN numbered USING (number)
+    UNION ALL SELECT room_id, shard_id FROM known
+"""
+ANALYSE_ROOMS = "ANALYZE pg_temp.arrived_room"
+# Insert the pairs that the run has not: of rows with the same pair the first one.
+INSERT_PAIRS = """
+    INSERT INTO pair (run_id, shard_id, room_id, user_id, place, line, extra, room_name, user_name)
+    SELECT %(run)s, shard_id, room_id, user_id, place, line, extra, room_name, user_name
+    FROM pg_temp.arrival JOIN pg_temp.arrived_room USING (room_id) WHERE reason IS NULL ORDER BY place
+    ON CONFLICT (run_id, room_id, user_id) DO NOTHING
+"""
+# Insert the rows that are never sent: invalid ones, and those whose pair an earlier row has.
+INSERT_INVALID = """
+    INSERT INTO unsent
+    SELECT %(run)s, place, line, room_id, user_id, 'invalid', reason, message, extra, room_name, user_name
+    FROM pg_temp.arrival WHERE reason IS NOT NULL
+"""
+INSERT_DUPLICATES = """
+    INSERT INTO unsent
+    SELECT %(run)s, each.place, each.line, each.room_id, each.user_id, 'duplicate', 'duplicate_of',
+        'the same pair stands in line ' || pair.line, each.extra, each.room_name, each.user_name
+    FROM pg_temp.arrival AS each
+    JOIN pair ON pair.run_id = %(run)s AND pair.room_id = each.room_id AND pair.user_id = each.user_id
+    WHERE each.reason IS NULL AND pair.place <> each.place
+"""
+# Record what an earlier run left in doubt of a pair that this run has not touched.
+IMPORT_DOUBTS = """
+    UPDATE pair SET outcome = 'unknown', reason = each.reason, in_doubt = true, http_status = NULL, error_type = '',
+        message = each.message, finished_at = each.attempted_at, prior = each.prior,
+        prior_read_at = each.prior_read_at, username = each.username, accounts = each.accounts,
+        attempted_at = each.attempted_at
+    FROM pg_temp.arrived_doubt AS each
+    WHERE run_id = %(run)s AND pair.place = each.place AND outcome IS NULL AND attempts = 0 AND NOT in_doubt
+"""
+# Delete the pairs that only an earlier version of the job had, unless there was an attempt or an outcome.
+DELETE_UNTOUCHED = """
+    DELETE FROM pair
+    WHERE run_id = %(run)s AND place IS NULL AND attempts = 0 AND NOT in_doubt AND outcome IS NULL
+"""
+# Record outcomes that are known before anything was sent for a pair, the first one that fits. What an attempt left that
+# was rolled back later does not describe it. A doubt of an earlier run is settled only by an outcome with evidence.
+PRESET_OUTCOMES = """
+    UPDATE pair SET outcome = each.outcome, reason = each.reason, http_status = NULL, error_type = '',
+        message = each.message, finished_at = each.at, duration_ms = NULL, evidence = each.evidence, in_doubt = false
+    FROM (
+        SELECT DISTINCT ON (key) key AS pair_key, preset.* FROM pg_temp.arrived_preset AS preset
+        JOIN pair ON run_id = %(run)s AND pair.room_id = preset.room_id AND pair.user_id = preset.user_id
+        WHERE attempts = 0 AND CASE WHEN in_doubt THEN preset.evidence <> '' ELSE pair.outcome IS NULL END
+        ORDER BY key, number
+    ) AS each
+    WHERE key = pair_key
+"""
+# A shard with new rows is not done.
+REOPEN_SHARDS = "UPDATE shard SET done = false WHERE run_id = %(run)s AND done"
+# Count the groups again after a change of all rows: reads all of them, a second for a million.
+COUNT_GROUPS = "SELECT count_groups(%(run)s)"
+# Remove the shards that have no pair any more.
+DELETE_EMPTY_SHARDS = """
+    DELETE FROM shard WHERE run_id = %(run)s AND NOT EXISTS (SELECT FROM pair WHERE shard_id = shard.id)
+"""
+
+# The names of a pair; the username of the prior state is the latest.
+_PAIR_NAMES = "room_name, coalesce(nullif(username, ''), user_name)"
+_SELECT_PAIR = f"SELECT key, line, room_id, user_id, outcome, reason, in_doubt, {_PAIR_NAMES} FROM pair"
+
+# The pairs room by room, and user by user.
+PAIRS_BY_ROOM = f"""
+    {_SELECT_PAIR} WHERE {{pairs_of}} AND (room_id, user_id) > (%(one)s, %(other)s)
+    ORDER BY room_id, user_id LIMIT %(count)s
+"""
+PAIRS_BY_USER = f"""
+    {_SELECT_PAIR} WHERE {{pairs_of}} AND (user_id, room_id) > (%(one)s, %(other)s)
+    ORDER BY user_id, room_id LIMIT %(count)s
+"""
+
+# How many rooms and users have pairs of some outcomes, and the rooms with the most of them.
+_WITH_OUTCOME = "outcome = ANY (%(outcomes)s) AND (%(reason)s::text IS NULL OR reason = %(reason)s)"
+COUNT_ROOMS_AND_USERS = f"""
+    SELECT count(DISTINCT room_id), count(DISTINCT user_id) FROM pair WHERE {{pairs}} AND {_WITH_OUTCOME}
+"""
+ROOMS_BY_PAIRS = f"""
+    SELECT room_id, max(room_name), count(*) FROM pair WHERE {{pairs}} AND {_WITH_OUTCOME}
+    GROUP BY room_id ORDER BY 3 DESC, min(key) LIMIT %(count)s
+"""
+
+# Delete the pairs that only an earlier version of the job had, with their outcomes.
+DELETE_REMOVED = "DELETE FROM pair WHERE run_id = %(run)s AND place IS NULL"
+
+# Delete the outcomes and doubts of all pairs: for a check that starts again.
+RESET_OUTCOMES = """
+    UPDATE pair SET outcome = NULL, reason = NULL, http_status = NULL, error_type = NULL, message = NULL,
+        finished_at = NULL, duration_ms = NULL, evidence = NULL, in_doubt = false
+    WHERE run_id = %(run)s AND (outcome IS NOT NULL OR in_doubt)
+"""
+
+# A row is due while it has no outcome, or one that another attempt can settle.
+_DUE = """place > %(after)s AND (
+    outcome IS NULL OR outcome = 'unknown' OR (%(retry_failed)s::boolean AND outcome = 'failed')
+)"""
+
+# A prior state counts in the session that read it, and for a row in doubt until it is settled.
+_DUE_COLUMNS = f"""
+    place, key, line, room_id, user_id, attempts, in_doubt,
+    CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session WHERE {{sessions}}) THEN prior END,
+    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
+"""
+
+# The next due rows, in job order; and those of one room or one user.
+DUE = f"SELECT {_DUE_COLUMNS} FROM pair WHERE {{pairs}} AND {_DUE} ORDER BY place LIMIT %(count)s"
+DUE_IN_ROOM = f"""
+    SELECT {_DUE_COLUMNS} FROM pair WHERE {{pairs_of}} AND room_id = %(id)s AND {_DUE}
+    ORDER BY place + 0 LIMIT %(count)s
+"""
+DUE_OF_USER = f"""
+    SELECT {_DUE_COLUMNS} FROM pair WHERE {{pairs_of}} AND user_id = %(id)s AND {_DUE}
+    ORDER BY place + 0 LIMIT %(count)s
+"""
+
+# The number of due rows, of their rooms and of their users.
+COUNT_DUE = f"SELECT count(*), count(DISTINCT room_id) FROM pair WHERE {{pairs}} AND {_DUE}"
+COUNT_DUE_USERS = f"SELECT count(DISTINCT user_id) FROM pair WHERE {{pairs}} AND {_DUE}"
+
+# Write a batch, see the function in the first migration: returns the stop of the run.
+COMMIT_BATCH = """
+    SELECT stop, stop_detail FROM commit_batch(
+        %(run)s, %(shard)s, %(job)s, %(attempt)s, %(keys)s::bigint[],
+        %(outcomes)s, %(rollbacks)s, %(priors)s, %(intents)s, %(pauses)s
+    )
+"""
+
+# A session of the run, or of a shard with the token of its worker; the end of one ends the pauses whose end was not
+# planned.
+OPEN_SESSION = """
+    INSERT INTO session (run_id, shard_id, worker, token_job, token_attempt, account, started_at)
+    VALUES (%(run)s, %(shard)s, %(worker)s, %(job)s, %(attempt)s, %(account)s, %(at)s)
+"""
+CLOSE_SESSION = """
+    UPDATE session SET stop = %(stop)s, ended_at = %(at)s
+    WHERE id = (SELECT max(id) FROM session WHERE {sessions}) RETURNING id
+"""
+END_PAUSES = """
+    UPDATE pause SET ended_at = %(at)s
+    WHERE ended_at IS NULL AND until IS NULL AND session_id = (SELECT max(id) FROM session WHERE {sessions})
+"""
+SESSIONS = "SELECT started_at, ended_at, stop, account FROM session WHERE {sessions} ORDER BY id"
+
+_RESULT_COLUMNS = """
+    place, line, room_id, user_id, outcome, reason, http_status, error_type, message, attempts,
+    started_at, finished_at, duration_ms, extra, in_doubt,
+    evidence, prior, prior_read_at, username, accounts, attempted_at, room_name, user_name
+"""
+
+# The next rows of the job in its order: each part is read along an index.
+RESULTS = f"""
+    (
+        SELECT {_RESULT_COLUMNS} FROM pair WHERE {{pairs}} AND place > %(after)s ORDER BY place LIMIT %(count)s
+    ) UNION ALL (
+        SELECT place, line, room_id, user_id, outcome, reason, NULL, '', message, 0, NULL, NULL, NULL, extra, false,
+            NULL, NULL, NULL, NULL, NULL, NULL, room_name, user_name
+        FROM unsent WHERE {{unsent}} AND place > %(after)s ORDER BY place LIMIT %(count)s
+    )
+    ORDER BY place LIMIT %(count)s
+"""
+
+# The next pairs with an attempt or an outcome that only an earlier version of the job had, with their keys in front.
+REMOVED_RESULTS = f"""
+    SELECT key, {_RESULT_COLUMNS} FROM pair
+    WHERE {{pairs}} AND place IS NULL AND key > %(after)s ORDER BY key LIMIT %(count)s
+"""
+
+# Single rows, by their keys.
+RESULTS_BY_KEY = f"""
+    SELECT {_RESULT_COLUMNS} FROM pair
+    WHERE key = ANY (%(keys)s::bigint[]) AND run_id + 0 = %(run)s ORDER BY place NULLS FIRST
+"""
+
+# The rows by group, and the number of rows with an outcome since a moment.
+GROUPS = """
+    SELECT part, outcome, reason, in_doubt, evidence, sum(rows)::bigint FROM group_count WHERE {groups}
+    GROUP BY 1, 2, 3, 4, 5 HAVING sum(rows) > 0
+"""
+COUNT_SETTLED = """
+    SELECT coalesce(sum(rows), 0)::bigint FROM settled WHERE run_id = %(run)s AND finished_at >= %(since)s
+"""
+
+_PAUSE_COLUMNS = "kind, started_at, until, ended_at, call_limit, window_seconds"
+PAUSES = f"""
+    SELECT id, {_PAUSE_COLUMNS} FROM pause
+    WHERE id > %(after)s AND session_id IN (SELECT id FROM session WHERE {{sessions}}) ORDER BY id LIMIT %(count)s
+"""
+
+# The pauses of the latest session that last at a moment.
+OPEN_PAUSES = f"""
+    SELECT {_PAUSE_COLUMNS} FROM pause
+    WHERE session_id = (SELECT max(id) FROM session WHERE {{sessions}}) AND ended_at IS NULL
+        AND (until IS NULL OR until > %(at)s)
+    ORDER BY id
+"""
+
+# Give a shard to the worker with a newer token, unless it is done: commits with the older token are refused from then.
+TAKE_SHARD = """
+    UPDATE shard SET token_job = %(job)s, token_attempt = %(attempt)s, holder = %(worker)s
+    WHERE id = %(shard)s AND (token_job, token_attempt) < (%(job)s, %(attempt)s) AND NOT done
+    RETURNING run_id
+"""
+# Record that a shard has no due row any more, by the worker that has it.
+FINISH_SHARD = """
+    UPDATE shard SET done = true, holder = ''
+    WHERE id = %(shard)s AND (token_job, token_attempt) = (%(job)s, %(attempt)s) RETURNING id
+"""
