@@ -14,7 +14,7 @@ from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
 from tests.support.cluster import PLAIN, Cluster, WorkerProcess, open_cluster
-from tests.support.postgres import shared_server
+from tests.support.postgres import PostgresServer, shared_server, wheel_binaries
 from tests.support.truth import is_true
 
 TAKEOVER = 12.0
@@ -200,3 +200,42 @@ async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) 
     worker = await cluster.start_worker("one")
     await worker.wait_for_line("the run is of the account someone.else")
     assert await cluster.settled(run) == 0
+
+
+async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_path: Path) -> None:
+    """No call leaves while it is away; both workers go on by themselves, and every row is reported once and truly."""
+    server = PostgresServer(wheel_binaries(), {})
+    try:
+        async with open_cluster(server.initialised_database(), workspace.url, tmp_path) as cluster:
+            run = await cluster.create_run(pairs_of(400))
+            workers = await two_workers(cluster)
+            await cluster.wait_for_rows(run, 60)
+            await asyncio.to_thread(server.crash)
+            await asyncio.gather(*(worker.wait_for_line("database away") for worker in workers))
+            sent = changes(workspace.world)
+            await asyncio.sleep(1.0)
+            assert changes(workspace.world) == sent
+            await asyncio.to_thread(server.start)
+            await cluster.wait_until_ended(run)
+            await require_truth(cluster, run, workspace.world, 400)
+            for worker in workers:
+                worker.signal(signal.SIGTERM)
+                assert await worker.wait() == 0
+                assert "Traceback" not in worker.log
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_clock_that_is_an_hour_off_changes_nothing(cluster: Cluster, workspace: Sandbox) -> None:
+    """Times in the reports, leases and evidence are by the database's clock."""
+    started_at = round(time.time() * 1000)
+    run = await cluster.create_run(pairs_of(400))
+    one, two = await asyncio.gather(
+        cluster.start_worker("one", program=("faketime", "-f", "+1h")), cluster.start_worker("two")
+    )
+    await asyncio.gather(one.wait_for_line("shard started"), two.wait_for_line("shard started"))
+    await cluster.wait_until_ended(run)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    finished = [result.finished_at or 0 for result in results]
+    assert started_at <= min(finished) <= max(finished) <= time.time() * 1000 + 1000
+    assert "worker stalled" not in one.log + two.log

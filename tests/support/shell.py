@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from rolecall.cli.main import VERBS
+
 IMAGE = re.compile(r"rolecall:\d[\w.]*").fullmatch
 FENCED = re.compile(r"^ *```(?:sh)?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`(rolecall\s[^`]+)`(?!`)")
@@ -62,7 +64,11 @@ def calls(file: str, script: str) -> Iterator[Called]:
     for words in map(_command_proper, simple_commands(script)):
         if len(words) > 1 and (words[0].rpartition("/")[2] == "rolecall" or IMAGE(words[0])):
             verb = 3 if words[1] in BEFORE_THE_VERB else 1
-            yield Called(file, words[verb], tuple(words[verb + 1 :]))
+            two = " ".join(words[verb : verb + 2])
+            if two in VERBS:
+                yield Called(file, two, tuple(words[verb + 2 :]))
+            else:
+                yield Called(file, words[verb], tuple(words[verb + 1 :]))
 
 
 def _command_proper(words: list[str]) -> list[str]:

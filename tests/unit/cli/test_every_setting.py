@@ -70,7 +70,7 @@ def test_an_option_is_flag_variable_and_key(
     assert by_flag != default, "the sample is the default"
     path = tmp_path / "rolecall.toml"
     text = {True: "true", False: "false"}.get(value, f"'{value}'") if isinstance(value, bool) else f"'{value}'"
-    path.write_text(f"[{verb}]\n{flag.removeprefix('--')} = {f'[{text}]' if option.multiple else text}\n")
+    path.write_text(f'["{verb}"]\n{flag.removeprefix("--")} = {f"[{text}]" if option.multiple else text}\n')
     file = read_config_file(path, None, VERBS)
     assert taken(verb, option, [], file) == (by_flag, ParameterSource.DEFAULT_MAP)
     monkeypatch.setenv(f"ROLECALL_{str(option.name).upper()}", str(value))

@@ -18,6 +18,9 @@ HEADINGS = MappingProxyType[str, tuple[str, ...]](
             "save_plan",
             "dry_run",
             "retry_failed",
+            "workspaces",
+            "workspace",
+            "shard_rows",
         ),
         "Safety": (
             "yes",
@@ -40,6 +43,8 @@ HEADINGS = MappingProxyType[str, tuple[str, ...]](
             "report_delimiter",
             "report_bom",
             "exit_code",
+            "wait",
+            "prometheus",
             "quiet",
             "log_format",
             "json",
@@ -86,10 +91,24 @@ EXAMPLES = MappingProxyType[str, tuple[str, ...]](
         "completion": ("source <(rolecall completion bash)",),
         "demo": ("rolecall demo", "rolecall demo --rows 50 --out demo-run"),
         "sandbox": ("rolecall sandbox", "rolecall sandbox --limit 10 --window 60"),
+        "submit": (
+            "rolecall submit job.csv --workspaces workspaces.toml --workspace main",
+            "rolecall submit job.csv --workspace main --yes --wait",
+        ),
+        "runs show": ("rolecall runs show 17", "rolecall runs show 17 --json"),
+        "runs stop": ("rolecall runs stop 17",),
+        "runs resume": ("rolecall runs resume 17", "rolecall runs resume 17 --retry-failed"),
+        "runs report": ("rolecall runs report 17 --out report-17",),
+        "runs verify": ("rolecall runs verify 17 --workspaces workspaces.toml",),
+        "runs undo": ("rolecall runs undo 17 --workspaces workspaces.toml --wait",),
         "worker": (
             "rolecall worker --workspaces /etc/rolecall/workspaces.toml",
             "rolecall worker --workspaces workspaces.toml --egress nat-1 --log-format json",
         ),
+        "database init": ("rolecall database init",),
+        "database upgrade": ("rolecall database upgrade",),
+        "database check": ("rolecall database check --json",),
+        "database prune": ("rolecall database prune --older-than 400d --yes",),
         "workers": ("rolecall workers", "rolecall workers --check"),
     }
 )

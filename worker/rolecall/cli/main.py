@@ -48,6 +48,10 @@ VERBS = (
     "completion",
     "demo",
     "sandbox",
+    "database init",
+    "database upgrade",
+    "database check",
+    "database prune",
     "submit",
     "runs show",
     "runs stop",
@@ -59,7 +63,7 @@ VERBS = (
     "workers",
 )
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
-CLUSTER_VERBS = frozenset(VERBS[VERBS.index("submit") :])
+CLUSTER_VERBS = frozenset(VERBS[VERBS.index("database init") :])
 """Those for several machines."""
 ADVICE = MappingProxyType(
     {
@@ -152,15 +156,20 @@ class SecondWords(click.Command):
     """Completes the second word of commands that have two; `own` is the command of the first word alone."""
 
     def __init__(self, words: Sequence[str], own: click.Command | None) -> None:
-        super().__init__(None, params=[] if own is None else own.params, add_help_option=own is not None)
+        params = [] if own is None else own.params
+        super().__init__(None, params=[each for each in params if isinstance(each, click.Option)])
         self.words = words
+        self.arguments = [each for each in params if isinstance(each, click.Argument)]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
-        """Return the words and the options that begin so."""
+        """Return the words, the options and the values of the first command's argument that begin so."""
         from click.shell_completion import CompletionItem
 
         words = [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
-        return [*words, *super().shell_complete(ctx, incomplete)]
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        values = [item for argument in self.arguments for item in argument.shell_complete(ctx, incomplete)]
+        return [*values, *words]  # in bash, directories clear what stands before them
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -23,7 +23,7 @@ SWEEP = 1.0
 """Seconds between two looks for dead workers, waiting jobs and failing runs."""
 RECONCILE = 10.0
 """Seconds between two looks for shards without a job."""
-FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0
+FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0
 """Seconds until a database that is away is tried again: doubled each time."""
 
 Tick = Callable[[WorkerDatabase], Awaitable[object]]
@@ -39,6 +39,8 @@ class Worker:
         self._database = database
         self._log = log
         self._clock = DatabaseClock()
+        self._former: int | None = None
+        """The number under which it worked before the connection was lost; its lanes have ended since."""
         self._channels = channels_of([lane.name for lane in lanes])
         self.ticks: list[tuple[float, Tick]] = [
             (SWEEP, self._sweep),
@@ -90,18 +92,20 @@ class Worker:
         requested = asyncio.create_task(stop.wait(), name="stop")
         try:
             done, _ = await asyncio.wait([*lanes, *others, requested], return_when=asyncio.FIRST_COMPLETED)
-            await self._drain(lanes, draining, grace)
+            await self._drain(lanes, draining, stop, grace)
             for task in done:
                 task.result()
         finally:
             await _cancel([*lanes, requested, *others])
         await self._unregister(database, number)
 
-    async def _drain(self, lanes: Sequence[asyncio.Task[None]], draining: asyncio.Event, grace: float) -> None:
+    async def _drain(
+        self, lanes: Sequence[asyncio.Task[None]], draining: asyncio.Event, stop: StopSignal, grace: float
+    ) -> None:
         """End the work on all shards: no new rows, and calls in flight have so many seconds."""
         draining.set()
         busy = [lane for lane in self._lanes.values() if lane.stop is not None]
-        if busy:
+        if busy and stop.reason is not None:
             self._log.info("stopping", shards=len(busy), shutdown_timeout=grace)
         for lane in busy:
             lane.request_stop("the worker stops")
@@ -109,7 +113,9 @@ class Worker:
 
     async def _register(self, database: WorkerDatabase) -> int:
         sent_at = self._config.lease.start()
-        number = await database.jobs.register()
+        if self._former is not None:
+            await database.jobs.unregister(self._former)
+        self._former = number = await database.jobs.register()
         identity = self._config.identity
         await database.record_time(
             sql.ADD_WORKER,
@@ -126,6 +132,7 @@ class Worker:
 
     async def _unregister(self, database: WorkerDatabase, number: int) -> None:
         await database.jobs.unregister(number)
+        self._former = None
         await database.execute(sql.DELETE_WORKER, id=self._config.identity.worker_id)
         self._log.info("worker ended")
 

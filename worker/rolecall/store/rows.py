@@ -165,6 +165,20 @@ def batch_json(part: Iterable[Sequence[object]]) -> str:
     ).decode()
 
 
+def keyed_json(part: Iterable[Sequence[object]]) -> str:
+    """Return a part of a batch as one JSON object: each entry by its key, which is its first value."""
+    rows = {str(entry[0]): tuple(entry) for entry in part}
+    try:
+        text = orjson.dumps(rows).decode()
+    except TypeError:
+        text = ""
+    if text and "\\u0000" not in text:
+        return text
+    return orjson.dumps(
+        {key: [to_text(value) if isinstance(value, str) else value for value in row] for key, row in rows.items()}
+    ).decode()
+
+
 def json_text(value: object) -> str:
     """Return a value as JSON; lone surrogates, which are not text, are replaced."""
     try:

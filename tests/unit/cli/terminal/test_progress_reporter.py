@@ -12,6 +12,7 @@ from rolecall.app.observer import RunPreview
 from rolecall.cli.terminal.console import OutputMode
 from rolecall.cli.terminal.progress_reporter import LINE_INTERVAL, ProgressReporter, fields, format_question
 from rolecall.engine.context import RunContext
+from rolecall.engine.directory.removal_forecast import RemovalForecast
 from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.settings import Settings
 from rolecall.models import OutageStatus, Outcome, Progress, RateLimitPause
@@ -108,3 +109,12 @@ def test_the_question_names_a_few_rooms() -> None:
     assert format_question(preview) == "Remove 3 leaders in 2 groups at https://chat.example.org as bulk.bot?"
     named = format_question(preview._replace(room_names=("finance", "ops")))
     assert named == "Remove 3 leaders in 2 groups (#finance, #ops) at https://chat.example.org as bulk.bot?"
+
+
+def test_the_question_calls_only_those_leaders_who_are() -> None:
+    """Where not every row names a leader, the question is about rows: the figures before it say who has the role."""
+    preview = RunPreview(OPERATIONS["groups.removeLeader"], "https://chat.example.org", "bulk.bot", 3, 2, None)
+    some = format_question(preview._replace(forecast=RemovalForecast(holders=9, removals=2)))
+    assert some.startswith("As the roles are now, it takes 2 of 9 leaders. Remove the leaders of 3 rows in 2 groups at")
+    every = format_question(preview._replace(forecast=RemovalForecast(holders=9, removals=3)))
+    assert every.startswith("As the roles are now, it takes 3 of 9 leaders. Remove 3 leaders in 2 groups at")

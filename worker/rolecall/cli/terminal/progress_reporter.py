@@ -214,7 +214,11 @@ def _format_offboard_question(preview: OffboardPreview) -> str:
 def _format_rows(preview: RunPreview) -> str:
     kind = preview.operation.kind.removesuffix("s")
     names = f" ({', '.join(format_room('', name) for name in preview.room_names)})" if preview.room_names else ""
-    return f"{plural(preview.rows, preview.operation.role)} in {plural(preview.rooms, kind)}{names}"
+    forecast = preview.forecast
+    what = plural(preview.rows, preview.operation.role)
+    if forecast is not None and forecast.removals != preview.rows and preview.resumed is None:  # not all have the role
+        what = f"the {preview.operation.role}s of {plural(preview.rows, 'row')}"
+    return f"{what} in {plural(preview.rooms, kind)}{names}"
 
 
 def format_resumed(resumed: Resumed) -> str:

@@ -53,7 +53,7 @@ class DatabaseConfig(NamedTuple):
     user: str
     """Empty where the system decides it."""
     role: str = "rolecall_worker"
-    """The group role whose rights the command needs."""
+    """The group role whose rights the command needs; empty where the owner of the tables must do it."""
 
     def __repr__(self) -> str:
         """Return it without the password."""
@@ -149,11 +149,10 @@ def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
     if error.sqlstate == FENCED:
         return FencedError(f"The database {config.place} refused the commit: {reason}.")
     if isinstance(error, errors.InsufficientPrivilege):
-        user = config.user or "the user"
-        return DatabaseError(
-            f"The database {config.place} refused it: {reason}; "
-            f"an administrator can allow it with: GRANT {config.role} TO {user}."
-        )
+        advice = "the owner of the database must do it"
+        if config.role:
+            advice = f"an administrator can allow it with: GRANT {config.role} TO {config.user or 'the user'}"
+        return DatabaseError(f"The database {config.place} refused it: {reason}; {advice}.")
     if isinstance(error, errors.DiskFull):
         return DatabaseError(f"The disk of the database {config.place} is full: {reason}.")
     if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):

@@ -45,6 +45,7 @@ from rolecall.store.rows import (
     counts_of,
     evidence_counts_of,
     intent_values,
+    keyed_json,
     prior_values,
     removed_in_doubt_of,
     stop_reason_of,
@@ -284,10 +285,10 @@ class PostgresStore:
         rows = await self._read(
             sql.COMMIT_BATCH,
             keys=list({*outcomes, *rollbacks, *intents}),
-            outcomes=batch_json(outcomes.values()) if outcomes else None,
-            rollbacks=batch_json(rollbacks.values()) if rollbacks else None,
-            priors=batch_json(map(prior_values, priors.values())) if priors else None,
-            intents=batch_json(map(intent_values, intents.values())) if intents else None,
+            outcomes=keyed_json(outcomes.values()) if outcomes else None,
+            rollbacks=keyed_json(rollbacks.values()) if rollbacks else None,
+            priors=keyed_json(map(prior_values, priors.values())) if priors else None,
+            intents=keyed_json(map(intent_values, intents.values())) if intents else None,
             pauses=batch_json(batch.pauses) if batch.pauses else None,
         )
         ((stop, detail),) = rows

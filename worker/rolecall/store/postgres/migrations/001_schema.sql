@@ -234,18 +234,19 @@ END
 $$;
 
 -- Write a batch in one transaction: outcomes, rollbacks, prior states and pauses in any case; intents only while the run
--- is not stopped. Each part is a JSON array of arrays in the order of the fields in records.py.
+-- is not stopped. Pauses are a JSON array of arrays, in the order of the fields in records.py.
 -- Raises RC001 where the shard has another token: another worker has taken it. The lock lets a takeover wait for a
 -- commit under way, and no commit with the old token succeed after it. Without a shard there is no fence.
--- The settings, and `+ 0`, keep the plan at one look-up for each key: along the index of the shard, which looks cheaper
--- while little is known of the table, a batch takes a hundred times as long.
+-- Each part is a JSON object of arrays by key, so that its UPDATE has no join, which could be planned as a scan while
+-- little is known of the table: a batch took a hundred times as long. `+ 0` and the settings leave one plan, a look-up
+-- for each key.
 CREATE FUNCTION commit_batch(
     of_run bigint, of_shard bigint, job bigint, attempt integer, keys bigint[],
     outcomes jsonb, rollbacks jsonb, priors jsonb, intents jsonb, pauses jsonb,
     OUT stop text, OUT stop_detail text
 )
 LANGUAGE plpgsql SECURITY DEFINER
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 SET search_path = rolecall, pg_temp
 AS $$
 DECLARE
@@ -272,38 +273,64 @@ BEGIN
     END IF;
 
     IF outcomes IS NOT NULL THEN
-        UPDATE pair SET
-            outcome = each ->> 1, reason = each ->> 2, http_status = (each ->> 3)::integer, error_type = each ->> 4,
-            message = each ->> 5, finished_at = (each ->> 6)::bigint, duration_ms = (each ->> 7)::bigint,
-            in_doubt = (each ->> 8)::boolean, evidence = each ->> 9,
-            room_name = coalesce(nullif(each ->> 10, ''), room_name),
-            user_name = coalesce(nullif(each ->> 11, ''), user_name)
-        FROM jsonb_array_elements(outcomes) AS each
-        WHERE key = (each ->> 0)::bigint AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
+        UPDATE pair SET (outcome, reason, http_status, error_type, message, finished_at, duration_ms, in_doubt, evidence, room_name, user_name) = (
+            SELECT
+                each ->> 1,
+                each ->> 2,
+                (each ->> 3)::integer,
+                each ->> 4,
+                each ->> 5,
+                (each ->> 6)::bigint,
+                (each ->> 7)::bigint,
+                (each ->> 8)::boolean,
+                each ->> 9,
+                coalesce(nullif(each ->> 10, ''), room_name),
+                coalesce(nullif(each ->> 11, ''), user_name)
+            FROM (SELECT outcomes -> key::text OFFSET 0) AS entry (each)
+        )
+        WHERE key = ANY (keys_of(outcomes)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF rollbacks IS NOT NULL THEN
-        UPDATE pair SET
-            attempts = (each ->> 1)::integer, in_doubt = (each ->> 2)::boolean,
-            started_at = CASE WHEN (each ->> 1)::integer > 0 OR (each ->> 2)::boolean THEN started_at END,
-            attempted_at = coalesce((each ->> 3)::bigint, attempted_at)
-        FROM jsonb_array_elements(rollbacks) AS each
-        WHERE key = (each ->> 0)::bigint AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
+        UPDATE pair SET (attempts, in_doubt, started_at, attempted_at) = (
+            SELECT
+                (each ->> 1)::integer,
+                (each ->> 2)::boolean,
+                CASE WHEN (each ->> 1)::integer > 0 OR (each ->> 2)::boolean THEN started_at END,
+                coalesce((each ->> 3)::bigint, attempted_at)
+            FROM (SELECT rollbacks -> key::text OFFSET 0) AS entry (each)
+        )
+        WHERE key = ANY (keys_of(rollbacks)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF priors IS NOT NULL THEN
-        UPDATE pair SET
-            prior = each ->> 1, prior_read_at = (each ->> 2)::bigint, username = each ->> 3, accounts = each ->> 4,
-            prior_session = latest, room_name = coalesce(nullif(each ->> 5, ''), room_name)
-        FROM jsonb_array_elements(priors) AS each
-        WHERE key = (each ->> 0)::bigint AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard)
+        UPDATE pair SET (prior, prior_read_at, username, accounts, prior_session, room_name) = (
+            SELECT
+                each ->> 1,
+                (each ->> 2)::bigint,
+                each ->> 3,
+                each ->> 4,
+                latest,
+                coalesce(nullif(each ->> 5, ''), room_name)
+            FROM (SELECT priors -> key::text OFFSET 0) AS entry (each)
+        )
+        WHERE key = ANY (keys_of(priors)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard)
             AND NOT in_doubt;
     END IF;
     IF intents IS NOT NULL AND stop = '' THEN
-        UPDATE pair SET
-            in_doubt = true, outcome = NULL, reason = NULL, attempts = (each ->> 1)::integer,
-            started_at = coalesce(started_at, (each ->> 2)::bigint), attempted_at = (each ->> 2)::bigint,
-            prior = each ->> 3, prior_read_at = (each ->> 4)::bigint, username = each ->> 5, accounts = each ->> 6
-        FROM jsonb_array_elements(intents) AS each
-        WHERE key = (each ->> 0)::bigint AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
+        UPDATE pair SET (in_doubt, outcome, reason, attempts, started_at, attempted_at, prior, prior_read_at, username, accounts) = (
+            SELECT
+                true,
+                NULL,
+                NULL,
+                (each ->> 1)::integer,
+                coalesce(started_at, (each ->> 2)::bigint),
+                (each ->> 2)::bigint,
+                each ->> 3,
+                (each ->> 4)::bigint,
+                each ->> 5,
+                each ->> 6
+            FROM (SELECT intents -> key::text OFFSET 0) AS entry (each)
+        )
+        WHERE key = ANY (keys_of(intents)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF pauses IS NOT NULL THEN
         FOR entry IN SELECT * FROM jsonb_array_elements(pauses) LOOP
@@ -326,6 +353,11 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Return the keys of a part of a batch.
+CREATE FUNCTION keys_of(part jsonb) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE STRICT
+AS $$ SELECT array_agg(key::bigint) FROM jsonb_object_keys(part) AS key $$;
 
 -- Return the latest session of a run, or of one shard of it.
 CREATE FUNCTION latest_session(of_run bigint, of_shard bigint) RETURNS bigint
