@@ -59,6 +59,12 @@ VERBS = (
     "runs report",
     "runs verify",
     "runs undo",
+    "schedule add",
+    "schedule list",
+    "schedule pause",
+    "schedule resume",
+    "schedule remove",
+    "import",
     "worker",
     "workers",
 )
@@ -108,8 +114,9 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         first, _, second = cmd_name.partition(" ")
-        module = f"rolecall.cli.commands.{first}_commands" if second else f"rolecall.cli.commands.{first}"
-        command = getattr(importlib.import_module(module), cmd_name.replace(" ", "_"))
+        name = "import_run" if first == "import" else first  # a module cannot bear the name of a keyword
+        module = f"rolecall.cli.commands.{name}_commands" if second else f"rolecall.cli.commands.{name}"
+        command = getattr(importlib.import_module(module), name if not second else cmd_name.replace(" ", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{module} has no command {cmd_name}")
         command.context_settings["auto_envvar_prefix"] = "ROLECALL"

@@ -325,3 +325,66 @@ FINISH_SHARD = """
     UPDATE shard SET done = true, holder = ''
     WHERE id = %(shard)s AND (token_job, token_attempt) = (%(job)s, %(attempt)s) RETURNING id
 """
+
+# A copy of a run of one machine. Its sessions and pairs arrive in tables that end with the transaction: a session gets
+# another number here, and a pair a shard.
+CREATE_COPIES = """
+    CREATE TEMPORARY TABLE copied_session (
+        id bigint, account text, started_at bigint, ended_at bigint, stop text, new_id bigint
+    ) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE copied_pause (
+        id bigint, session_id bigint, kind text, started_at bigint, until bigint, ended_at bigint, call_limit bigint,
+        window_seconds double precision
+    ) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE copied_pair (
+        key bigint, room_id text COLLATE "C", user_id text COLLATE "C", place bigint, line bigint, extra text,
+        in_doubt boolean, attempts integer, outcome text, reason text, http_status integer, error_type text,
+        message text, started_at bigint, finished_at bigint, duration_ms bigint, evidence text, attempted_at bigint,
+        prior text, prior_read_at bigint, username text, accounts text, prior_session bigint, room_name text,
+        user_name text
+    ) ON COMMIT DROP
+"""
+COPY_SESSIONS = "COPY pg_temp.copied_session (id, account, started_at, ended_at, stop) FROM STDIN"
+COPY_PAUSES = "COPY pg_temp.copied_pause FROM STDIN"
+COPY_PAIRS = "COPY pg_temp.copied_pair FROM STDIN"
+COPY_UNSENT = "COPY unsent FROM STDIN"
+COPY_NAMES = "COPY name (run_id, kind, name, id, spelling, reason, message) FROM STDIN"
+INSERT_COPIED_SESSIONS = """
+    WITH numbered AS (
+        UPDATE pg_temp.copied_session SET new_id = nextval(pg_get_serial_sequence('session', 'id')) RETURNING *
+    )
+    INSERT INTO session (id, run_id, account, started_at, ended_at, stop) OVERRIDING SYSTEM VALUE
+    SELECT new_id, %(run)s, account, started_at, ended_at, stop FROM numbered ORDER BY numbered.id
+"""
+INSERT_COPIED_PAUSES = """
+    INSERT INTO pause (session_id, kind, started_at, until, ended_at, call_limit, window_seconds)
+    SELECT new_id, kind, each.started_at, until, each.ended_at, call_limit, window_seconds
+    FROM pg_temp.copied_pause AS each JOIN pg_temp.copied_session ON copied_session.id = session_id ORDER BY each.id
+"""
+# Pairs that the job no longer has come after all others.
+ARRIVE_COPIED_PAIRS = """
+    INSERT INTO pg_temp.arrival (place, room_id, user_id)
+    SELECT coalesce(place, 4611686018427387904 + key), room_id, user_id FROM pg_temp.copied_pair
+"""
+INSERT_COPIED_PAIRS = """
+    INSERT INTO pair (
+        run_id, shard_id, room_id, user_id, place, line, extra, in_doubt, attempts, outcome, reason, http_status,
+        error_type, message, started_at, finished_at, duration_ms, evidence, attempted_at, prior, prior_read_at,
+        username, accounts, prior_session, room_name, user_name
+    )
+    SELECT %(run)s, shard_id, room_id, user_id, place, line, extra, in_doubt, attempts, outcome, reason, http_status,
+        error_type, message, each.started_at, finished_at, duration_ms, evidence, attempted_at, prior, prior_read_at,
+        username, accounts, new_id, room_name, user_name
+    FROM pg_temp.copied_pair AS each JOIN pg_temp.arrived_room USING (room_id)
+    LEFT JOIN pg_temp.copied_session ON copied_session.id = prior_session ORDER BY each.key
+"""
+END_COPIED_SHARDS = """
+    UPDATE shard SET done = true WHERE run_id = %(run)s
+        AND NOT EXISTS (SELECT FROM pair WHERE shard_id = shard.id AND place IS NOT NULL AND outcome IS NULL)
+"""
+END_COPIED_RUN = """
+    UPDATE run SET is_released = true, ended_at = %(ended_at)s::bigint,
+        stop = CASE WHEN %(is_finished)s THEN '' ELSE 'interrupted' END,
+        stop_detail = CASE WHEN %(is_finished)s THEN '' ELSE 'brought in from one machine' END
+    WHERE id = %(run)s
+"""
