@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rolecall.engine.route_health import MAX_REFUSALS
 from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.engine.throttle.rate_limiter import MAX_LEAD
 from rolecall.engine.throttle.route_limiter import MAX_AHEAD
 from rolecall.models import PriorState
@@ -171,7 +172,7 @@ def _check_credentials(scenario: Scenario, record: SessionRecord) -> None:
     if not is_for_good or scenario.weather.reading_chance:
         return
     refused = sum(sent.is_unauthorized for sent in record.sent if sent.route in CHANGES)
-    most = scenario.settings.concurrency
+    most = max_rows(scenario.settings.concurrency)
     require("credentials", refused <= most, "session {}: {} calls came with a revoked token", record.number, refused)
     require("credentials", not refused or record.stop is not None, "session {} went on without a token", record.number)
 
