@@ -210,4 +210,5 @@ async def test_a_call_whose_slot_moves_far_away_is_prepared_anew() -> None:
     await turns()
     learnt.limiter.slow_down(0.1)
     await call
-    assert events == [("prepare", 0.01), ("withdraw", 0.01), ("prepare", 10.01)]
+    assert [event for event, _ in events] == ["prepare", "withdraw", "prepare"]
+    assert [at for _, at in events] == pytest.approx([0.01, 0.01, 10.0], abs=0.05)
