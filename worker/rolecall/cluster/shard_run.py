@@ -18,8 +18,9 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import RowOutcome
 from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease
+from rolecall.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from rolecall.engine.context import RunContext

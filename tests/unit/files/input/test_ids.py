@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from rolecall.files.input.ids import BAD_ROW_REASONS, INVISIBLE, MAX_ID_LENGTH, Words, make_row, trim
+from rolecall.files.input.ids import BAD_ROW_REASONS, INVISIBLE, Words, make_row, trim
 from rolecall.models import BadRow, NamedRow, Row
+from rolecall.models.rows import MAX_ID_LENGTH
 
 
 @pytest.mark.parametrize(
