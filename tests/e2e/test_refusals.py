@@ -281,3 +281,15 @@ async def test_a_log_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
         ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code in (2, 4)
     assert "run.log.jsonl" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("sandbox", "--port", "0", "--job", "new.csv"), ("template", "csv", "-o", "new.csv")]
+)
+async def test_no_file_is_created_behind_a_link_to_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A link that another user has placed at the name of a new file would create a file where the link leads."""
+    (tmp_path / "new.csv").symlink_to(tmp_path / "elsewhere")
+    ended = await rolecall(*words, cwd=tmp_path, env=environment("http://127.0.0.1:9"))
+    assert ended.code == 2
+    assert "new.csv" in ended.stderr
+    assert not (tmp_path / "elsewhere").exists()

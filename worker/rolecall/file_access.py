@@ -17,6 +17,8 @@ _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
 MAX_LINKS = 40
 """Symbolic links in one path: as many as Linux follows."""
+SMALL_FILE = 65_536
+"""Bytes."""
 _MOUNTS = Path("/proc/self/mountinfo")
 FileId: TypeAlias = tuple[int, int]
 """Device and inode of a file: the same for as long as the file exists, also under another name."""
@@ -216,6 +218,15 @@ def unfit_file_system(path: Path, what: str) -> str:
     kind = _file_system_type(path)
     named = f"its file system ({kind})" if kind else "its file system"
     return f"{named} does not support {what}, as on network drives and in some containers; use a local disk"
+
+
+def is_disk_full(path: Path) -> bool:
+    """Return whether the file system of a directory has no room for a small file; False where it is not known."""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < SMALL_FILE
 
 
 def _file_system_type(path: Path) -> str:

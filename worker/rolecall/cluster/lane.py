@@ -5,7 +5,7 @@ Of the workers behind one address, one is active for a workspace, and the others
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rolecall.app.connection import AppContext
@@ -64,6 +64,8 @@ class LaneConfig:
     warn: Callable[[str], None]
     concurrency: int | None = None
     """Calls in flight; None for what each run says."""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """Of the connections to workspaces, see ConnectionConfig."""
 
 
 class Lane:
@@ -79,7 +81,7 @@ class Lane:
         """The shards that are processed."""
         self._config = config
         self._log = log.bind(workspace=entry.name)
-        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency)
+        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency, config.timeouts)
         self._outage = Outage()
         self._pause = 0.0
         self._is_reported_standby = False
@@ -244,7 +246,9 @@ class Lane:
         log = self._log.bind(run=run_id)
         try:
             credentials = entry.load_credentials(self._config.environ, self._config.warn)
-            context = AppContext(entry.connection(), credentials, Settings(), NullObserver(log), run.stop)
+            context = AppContext(
+                entry.connection(**self._config.timeouts), credentials, Settings(), NullObserver(log), run.stop
+            )
             is_made = await make_run(run.database.config, run_id, entry, context)
         except OperatorError as error:  # no token: another worker may have one
             log.warning("run not made", detail=str(error))

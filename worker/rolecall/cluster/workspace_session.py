@@ -51,6 +51,8 @@ class WorkspaceSessions:
     warn: Callable[[str], None]
     concurrency: int | None
     """Calls in flight; None for what each run says."""
+    timeouts: Mapping[str, float]
+    """Of the connection, see ConnectionConfig."""
     leasers: Mapping[CallKind, SlotLeaser] = field(init=False)
     _current: WorkspaceSession | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -110,7 +112,9 @@ class WorkspaceSessions:
         self, request: SessionRequest, limits: tuple[object, ...], credentials: Credentials
     ) -> WorkspaceSession:
         observer = NullObserver(request.log)
-        context = AppContext(self.entry.connection(), credentials, request.settings, observer, request.stop)
+        context = AppContext(
+            self.entry.connection(**self.timeouts), credentials, request.settings, observer, request.stop
+        )
         rates = {kind: leaser.slots for kind, leaser in self.leasers.items()}
         stack = AsyncExitStack()
         clock = database_clock(request.database.clock)
