@@ -184,13 +184,14 @@ async def test_of_two_workers_behind_one_address_one_stands_by(cluster: Cluster,
 
 async def test_too_many_failures_over_all_workers_stop_the_run(cluster: Cluster, workspace: Sandbox) -> None:
     """Failures are counted over all shards, and the first worker that sees too many stops the run."""
-    settings = replace(PLAIN, max_failures=FailureThreshold.parse("30"), max_attempts=1)
-    workspace.faults.add(Fault(Kind.EMPTY_200))
-    run = await cluster.create_run(pairs_of(400), settings, shard_rows=25)
+    settings = replace(PLAIN, max_failures=FailureThreshold.parse("30"))
+    pairs = [(room, user if number % 2 else f"ghost{number}") for number, (room, user) in enumerate(pairs_of(400))]
+    run = await cluster.create_run(pairs, settings, shard_rows=25)
     await two_workers(cluster)
     await cluster.wait_until("SELECT stop = 'max_failures' FROM run WHERE id = %s", run)
     await cluster.wait_until("SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing')")
-    await require_truth(cluster, run, workspace.world, 400)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {result.outcome.value for result in results} == {"removed", "failed", "not_attempted"}
 
 
 async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) -> None:

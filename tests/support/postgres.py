@@ -108,6 +108,11 @@ class PostgresServer:
         return False
 
     @property
+    def runs_as_nobody(self) -> bool:
+        """Return whether it runs as another user than the tests."""
+        return self._user is not None
+
+    @property
     def pid(self) -> int:
         """Return the process id of the server itself."""
         return int((self.data / "postmaster.pid").read_text().split()[0])

@@ -1,6 +1,6 @@
 """The options of commands on the runs of a database, and what they open."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,9 +10,11 @@ from rolecall.cli.options import SHARED_OPTIONS
 
 if TYPE_CHECKING:  # the libraries of the distributed mode are installed with the extra only
     from rolecall.cli.context import CommandContext
+    from rolecall.cluster.operator_database import OperatorDatabase
     from rolecall.cluster.workspaces_file import WorkspaceEntry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 ENGINE_OPTIONS = (
     "rate",
@@ -47,6 +49,14 @@ out_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="The directory for the files. Default: run-RUN in the working directory.",
+)
+shard_rows_option = click.option(
+    "--shard-rows",
+    type=click.IntRange(1, 100_000),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Rows of a shard, about: the part of a run that one worker takes at a time. Whole rooms stay together.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 wait_option = click.option("--wait", is_flag=True, help="Wait for the end of the run, and exit as 'rolecall run' does.")
@@ -95,3 +105,18 @@ def open_workspace(entry: "WorkspaceEntry", shared: Mapping[str, Any], *, assume
     credentials = entry.load_credentials(os.environ, console.print_warning)
     flags = {**shared, "allow_http": entry.allow_http, "ca_file": entry.ca_file}
     return create_context(flags, entry.url, credentials, assume_yes=assume_yes)
+
+
+def with_database(command: str, role: str, work: "Callable[[OperatorDatabase], Awaitable[T]]") -> T:
+    """Run some work on the database of the environment; `role`: whose rights it needs. Raises RolecallError."""
+    from rolecall.cli.config.database_url import load_database_config
+    from rolecall.cli.terminal import console, event_loop
+
+    config = load_database_config(command, console.print_warning, role=role)
+    from rolecall.cluster.operator_database import open_operator_database
+
+    async def run() -> T:
+        async with open_operator_database(config) as database:
+            return await work(database)
+
+    return event_loop.run(run())

@@ -100,6 +100,15 @@ EXAMPLES = MappingProxyType[str, tuple[str, ...]](
         "runs resume": ("rolecall runs resume 17", "rolecall runs resume 17 --retry-failed"),
         "runs report": ("rolecall runs report 17 --out report-17",),
         "runs verify": ("rolecall runs verify 17 --workspaces workspaces.toml",),
+        "schedule add": (
+            "rolecall schedule add leavers --cron '15 2 * * *' --tz Europe/Berlin --find-users leavers.txt",
+            "rolecall schedule add deactivated --cron @daily --find-deactivated --workspace main",
+        ),
+        "import": ("rolecall import runs/job/20260301T090000Z --workspaces workspaces.toml",),
+        "schedule list": ("rolecall schedule list", "rolecall schedule list --json"),
+        "schedule pause": ("rolecall schedule pause leavers",),
+        "schedule resume": ("rolecall schedule resume leavers",),
+        "schedule remove": ("rolecall schedule remove leavers",),
         "runs undo": ("rolecall runs undo 17 --workspaces workspaces.toml --wait",),
         "worker": (
             "rolecall worker --workspaces /etc/rolecall/workspaces.toml",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.config.config_sources import (
+    format_second_meant,
     format_unknown_second,
     format_unknown_verb,
     format_usage_error,
@@ -59,6 +60,12 @@ VERBS = (
     "runs report",
     "runs verify",
     "runs undo",
+    "schedule add",
+    "schedule list",
+    "schedule pause",
+    "schedule resume",
+    "schedule remove",
+    "import",
     "worker",
     "workers",
 )
@@ -108,8 +115,9 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         first, _, second = cmd_name.partition(" ")
-        module = f"rolecall.cli.commands.{first}_commands" if second else f"rolecall.cli.commands.{first}"
-        command = getattr(importlib.import_module(module), cmd_name.replace(" ", "_"))
+        name = "import_run" if first == "import" else first  # a module cannot bear the name of a keyword
+        module = f"rolecall.cli.commands.{name}_commands" if second else f"rolecall.cli.commands.{name}"
+        command = getattr(importlib.import_module(module), name if not second else cmd_name.replace(" ", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{module} has no command {cmd_name}")
         command.context_settings["auto_envvar_prefix"] = "ROLECALL"
@@ -127,6 +135,8 @@ class Verbs(click.Group):
         if rest and rest[0] in seconds:
             verb = f"{first} {rest[0]}"
             return verb, self.get_command(ctx, verb), rest[1:]
+        if rest and seconds and first in VERBS and (meant := format_second_meant(first, rest[0], seconds)):
+            ctx.fail(meant)
         if first not in VERBS and not ctx.resilient_parsing and not first.startswith("-"):
             if seconds:
                 ctx.fail(format_unknown_second(first, rest[0] if rest else "", seconds))

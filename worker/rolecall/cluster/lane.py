@@ -1,51 +1,43 @@
-"""A lane: the work of one worker for one workspace, one shard at a time.
+"""A lane: the work of one worker for one workspace, one shard at a time and the next one where it ends.
 
-It has the HTTP session, the limits and the account. Of the workers behind one address, one is active for a workspace,
-and the others stand by.
+Of the workers behind one address, one is active for a workspace, and the others stand by.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from rolecall.app.connection import AppContext, Connection, connect
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.connection import AppContext
+from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NullObserver
-from rolecall.cluster.database import ShardInfo, WorkerDatabase, database_clock
+from rolecall.cluster.database import WorkerDatabase
 from rolecall.cluster.job_queue import PROCESS_SHARD, QueuedJob
 from rolecall.cluster.lease import HeartbeatLease
-from rolecall.cluster.run_settings import ENGINE, settings_from_json
-from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
-from rolecall.cluster.slot_leaser import SlotLeaser
+from rolecall.cluster.make_run import make_run
+from rolecall.cluster.schedules import MAKE_RUN
+from rolecall.cluster.shard_run import Outage, ShardRun
+from rolecall.cluster.shard_work import ShardEnd, ShardStop
+from rolecall.cluster.store_connections import StoreConnections
+from rolecall.cluster.workspace_session import WorkspaceSessions
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.engine.throttle.admission import AdmissionStatus, CallKind
-from rolecall.rocketchat.connection_config import (
-    AuthenticationError,
-    ConnectionConfig,
-    Credentials,
-    WorkspaceUnavailableError,
-)
+from rolecall.engine.throttle.admission import AdmissionStatus
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import StoreError
-from rolecall.store.postgres.connection import Connection as DatabaseConnection
-from rolecall.store.postgres.connection import connect as connect_database
-from rolecall.store.postgres.runs import take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease
 
-if TYPE_CHECKING:
-    from rolecall.engine.context import RunContext
-
+MAX_SHARDS = 2
+"""Shards at once: one, and where it is nearly done the next one."""
 STANDBY_PAUSE = 2.0
 """Seconds between two attempts to become active."""
 AWAY_PAUSE, MAX_AWAY_PAUSE = 2.0, 30.0
-"""Seconds until a workspace that is away is tried again: doubled each time."""
+"""Seconds until a workspace that is away is tried again: longer the longer it is away."""
 ELSEWHERE = 10.0
 """Seconds of an outage after which a shard is left to workers that get answers."""
+LAST_CALLS = 5.0
+"""Seconds for the calls in flight of a shard where the database failed for another one."""
 RECORD_ANSWERS = 5.0
 """Seconds between two records of a workspace that answers."""
 REFUSED_PAUSE = 10.0
@@ -72,141 +64,146 @@ class LaneConfig:
     warn: Callable[[str], None]
     concurrency: int | None = None
     """Calls in flight; None for what each run says."""
-    connection_of: Callable[[WorkspaceEntry], ConnectionConfig] = field(default=WorkspaceEntry.connection)
-
-
-class _Session:
-    """An HTTP session with the workspace, for runs with the same limits."""
-
-    def __init__(self, settings: Settings, credentials: Credentials, connection: Connection) -> None:
-        self.limits = limits_of(settings)
-        self.credentials = credentials
-        self.connection = connection
-
-
-class Start(NamedTuple):
-    """One start of a shard, before its token is taken."""
-
-    info: ShardInfo
-    job: QueuedJob
-    database: WorkerDatabase
-    stop: ShardStop
-    log: EventLogger
-
-
-def limits_of(settings: Settings) -> tuple[object, ...]:
-    """Return the settings that the limits of a lane are built from."""
-    return settings.concurrency, settings.outage_timeout, settings.retry_backoff
 
 
 class Lane:
     """The work for one workspace in this process."""
 
     def __init__(self, entry: WorkspaceEntry, config: LaneConfig, log: EventLogger) -> None:
-        self.entry = entry
+        self.name = entry.name
         self.wake = asyncio.Event()
-        """Set where a job may wait."""
+        """Set where a job may wait, or the next one may be begun."""
         self.is_active = False
         """True while it is the active one behind its address."""
-        self.stop: ShardStop | None = None
-        """Ends the work on the present shard."""
-        self.shard: ShardInfo | None = None
-        """The present shard."""
+        self.runs: dict[asyncio.Task[None], ShardRun] = {}
+        """The shards that are processed."""
         self._config = config
         self._log = log.bind(workspace=entry.name)
-        self._leasers = {kind: SlotLeaser(entry.name, kind) for kind in CallKind}
-        self._stack = AsyncExitStack()
-        self._session: _Session | None = None
-        self._store_connection: DatabaseConnection | None = None
+        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency)
+        self._outage = Outage()
         self._pause = 0.0
-        self._away_since: float | None = None
         self._is_reported_standby = False
-        self._context: RunContext | None = None
         self._calls = 0
         self._rows = 0
 
     @property
     def is_busy(self) -> bool:
         """True while a shard is processed."""
-        return self.shard is not None
+        return bool(self.runs)
 
     @property
     def rows(self) -> int:
         """Rows that were finished since the start."""
-        return self._rows + (0 if self._context is None else self._context.outcomes.total())
-
-    @property
-    def name(self) -> str:
-        """The name of the workspace."""
-        return self.entry.name
+        return self._rows + sum(run.rows for run in self.runs.values())
 
     async def serve(self, database: WorkerDatabase, worker: int, draining: asyncio.Event) -> None:
         """Work until drained: on one job after the other. Raises StoreError where the database is away."""
-        leasing = [asyncio.create_task(leaser.run(database)) for leaser in self._leasers.values()]
+        leasing = [asyncio.create_task(leaser.run(database)) for leaser in self._sessions.leasers.values()]
+        connections = StoreConnections(database.config)
         try:
             while not draining.is_set():
-                await self._next(database, worker, draining)
+                await self._next(database, connections, worker, draining)
+            while self.runs:
+                await self._wait()
+        except StoreError as error:
+            self.request_stop(str(error))
+            if self.runs:
+                await asyncio.wait(self.runs, timeout=LAST_CALLS)
+            raise
         finally:
-            for task in leasing:
+            tasks = [*leasing, *self.runs]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*leasing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.runs.clear()
             self.is_active = False
-            await self._close_store()
+            await connections.close()
 
     async def close(self) -> None:
         """Close the HTTP session."""
-        self._session = None
-        await self._stack.aclose()
+        await self._sessions.retire()
 
-    async def look_for_stop(self, database: WorkerDatabase) -> None:
-        """End the work on the present shard where its run is stopped. Raises StoreError."""
-        if self.shard is not None and self.stop is not None:
-            word, detail = await database.run_stop(self.shard.run_id)
-            if word and self.stop is not None:
-                self.stop.request_by_word(word, detail)
+    def request_stop(self, detail: str) -> None:
+        """End the work on the present shards: the calls in flight are awaited."""
+        for run in self.runs.values():
+            run.stop.request(StopReason.INTERRUPTED, detail)
 
-    def request_stop(self, detail: str = "") -> None:
-        """End the work on the present shard: the calls in flight are awaited."""
-        if self.stop is not None:
-            self.stop.request(StopReason.INTERRUPTED, detail)
-
-    def _status(self) -> AdmissionStatus | None:
-        """Return the state of the changing calls; None while no shard is processed."""
-        if self._context is None or self.shard is None:
-            return None
-        return self._context.admission.status(OPERATIONS[self.shard.operation].path)
+    async def look_for_stop(self, database: WorkerDatabase, run_id: int) -> None:
+        """End the work on the shards of a run where it is stopped. Raises StoreError."""
+        runs = [run for run in self.runs.values() if run.info is not None and run.info.run_id == run_id]
+        if not runs:
+            return
+        word, detail = await database.run_stop(run_id)
+        for run in runs if word else ():
+            run.stop.request_by_word(word, detail)
 
     def has_answered(self) -> bool:
         """Return whether calls left since the last look, and the workspace is reachable."""
-        status = self._status()
+        status = next((status for run in self.runs.values() if (status := _status(run))), None)
         if status is None or status.outage is not None:
             return False
         calls, self._calls = self._calls, status.calls
         return status.calls != calls
 
     async def leave_if_others_get_answers(self, database: WorkerDatabase) -> None:
-        """End the work on the shard where the workspace is away for this worker alone. Raises StoreError."""
-        status = self._status()
-        if self.stop is None or status is None or status.outage is None or status.outage.seconds < ELSEWHERE:
-            return
-        if await database.answered_within(self.name, status.outage.seconds - RECORD_ANSWERS):
-            self.stop.request(StopReason.OUTAGE, "the workspace does not answer to this worker; others go on")
+        """End the work on shards where the workspace is away for this worker alone. Raises StoreError."""
+        for run in list(self.runs.values()):
+            status = _status(run)
+            if status is None or status.outage is None or status.outage.seconds < ELSEWHERE:
+                continue
+            if await database.answered_within(self.name, status.outage.seconds - RECORD_ANSWERS):
+                run.stop.request(StopReason.OUTAGE, "the workspace does not answer to this worker; others go on")
 
-    async def _next(self, database: WorkerDatabase, worker: int, draining: asyncio.Event) -> None:
-        """Work on the next job, or wait for one."""
+    async def _next(
+        self, database: WorkerDatabase, connections: StoreConnections, worker: int, draining: asyncio.Event
+    ) -> None:
+        """Begin the next job, or wait for something to do."""
         self.wake.clear()
-        if self._pause:
+        if self._pause and not self.runs:
             pause, self._pause = self._pause, 0.0
-            await _either(draining.wait(), asyncio.sleep(pause))
+            await self._wait(draining.wait(), asyncio.sleep(pause))
             return
         if not self.is_active and not await self._become_active(database):
-            await _either(draining.wait(), asyncio.sleep(STANDBY_PAUSE))
+            await self._wait(draining.wait(), asyncio.sleep(STANDBY_PAUSE))
             return
-        job = await database.jobs.fetch(self.name, worker) if self._config.lease.is_fresh else None
-        if job is None:
-            await _either(draining.wait(), self.wake.wait())
-        else:
-            await self._run(job, database)
+        is_free = len(self.runs) < MAX_SHARDS and all(run.is_nearly_done for run in self.runs.values())
+        if is_free and not self._pause and self._config.lease.is_fresh:
+            job = await database.jobs.fetch(self.name, worker)
+            if job is not None:
+                await self._begin(job, database, connections)
+                return
+        await self._wait(draining.wait(), self.wake.wait())
+
+    async def _begin(self, job: QueuedJob, database: WorkerDatabase, connections: StoreConnections) -> None:
+        if job.task not in (PROCESS_SHARD, MAKE_RUN):
+            self._log.warning("unknown job", task=job.task, detail="a newer version of Rolecall has put it there")
+            await database.jobs.finish(job, failed=True)
+            return
+        run = ShardRun(
+            job=job,
+            database=database,
+            worker_id=self._config.identity.worker_id,
+            sessions=self._sessions,
+            connections=connections,
+            stop=ShardStop(self._config.lease),
+            outage=self._outage,
+            log=self._log,
+            wake=self.wake,
+        )
+        self.runs[asyncio.create_task(self._run(run), name=f"shard of {self.name}")] = run
+
+    async def _wait(self, *others: Coroutine[Any, Any, object]) -> None:
+        """Wait for one of the others, or for the end of a shard. Raises what a shard raises."""
+        tasks = [asyncio.ensure_future(other) for other in others]
+        try:
+            done, _ = await asyncio.wait([*tasks, *self.runs], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in [task for task in self.runs if task in done]:
+            self._rows += self.runs.pop(task).rows
+            task.result()
 
     async def _become_active(self, database: WorkerDatabase) -> bool:
         self.is_active = await database.lock_egress(self.name, self._config.identity.egress)
@@ -220,145 +217,43 @@ class Lane:
         self._is_reported_standby = not self.is_active
         return self.is_active
 
-    async def _run(self, job: QueuedJob, database: WorkerDatabase) -> None:
-        """Work on a job, and end it."""
-        if job.task != PROCESS_SHARD:
-            self._log.warning("unknown job", task=job.task, detail="a newer version of Rolecall has put it there")
-            await database.jobs.finish(job, failed=True)
-            return
+    async def _run(self, run: ShardRun) -> None:
+        """Process a job, and end it. Raises StoreError."""
+        jobs = run.database.jobs
         try:
-            end = await self._run_shard(job, database)
+            end = await (self._make_run(run) if run.job.task == MAKE_RUN else run.run())
         except StoreError:
             raise
         except Exception as error:  # of any kind: it comes back later, and other shards go on
-            self._log.warning("shard failed", **job.arguments, detail=f"{type(error).__name__}: {error}")
-            await database.jobs.finish(job, failed=True)
+            run.log.warning("shard failed", detail=f"{type(error).__name__}: {error}")
+            await jobs.finish(run.job, failed=True)
             return
         if end in (ShardEnd.PUT_BACK, ShardEnd.AWAY, ShardEnd.REFUSED):
-            await database.jobs.put_back(job)
+            await jobs.put_back(run.job)
         else:
-            await database.jobs.finish(job)
+            await jobs.finish(run.job)
         if end is ShardEnd.AWAY:
-            self._pause_while_away()
+            away = asyncio.get_running_loop().time() - (self._outage.since or 0.0) if self._outage.since else 0.0
+            self._pause = min(AWAY_PAUSE + away, MAX_AWAY_PAUSE)
         elif end is ShardEnd.REFUSED:
             self._pause = REFUSED_PAUSE
-        else:
-            self._away_since = None
 
-    def _pause_while_away(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._away_since = self._away_since or now
-        self._pause = min(AWAY_PAUSE + (now - self._away_since), MAX_AWAY_PAUSE)
-
-    async def _run_shard(self, job: QueuedJob, database: WorkerDatabase) -> ShardEnd:
-        info = await database.shard(int(job.arguments["shard"]))
-        if info is None or info.is_done:
-            return ShardEnd.DONE
-        if info.stop:
-            return ShardEnd.STOPPED
-        log = self._log.bind(run=info.run_id, shard=info.shard_id)
-        if info.url != self.entry.url:
-            log.warning(
-                "shard refused", detail=f"the run is for {info.url}, and {self.entry.place} is {self.entry.url}"
-            )
-            return ShardEnd.REFUSED
-        self.stop, self.shard = ShardStop(self._config.lease), info
+    async def _make_run(self, run: ShardRun) -> ShardEnd:
+        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops."""
+        entry, run_id = self._sessions.entry, int(run.job.arguments["run"])
+        log = self._log.bind(run=run_id)
         try:
-            return await self._process(Start(info, job, database, self.stop, log))
-        finally:
-            self.stop = self.shard = None
-
-    async def _process(self, start: Start) -> ShardEnd:
-        info, log = start.info, start.log
-        settings = self._settings_of(info)
-        try:
-            connection = await self._connect(settings, start)
-        except WorkspaceUnavailableError as error:
-            return await self._away(start, settings, str(error))
-        except AuthenticationError as error:
-            await stop_run(start.database, info.run_id, StopReason.CREDENTIALS, str(error), log)
-            return ShardEnd.STOPPED
-        except RunStopped:
-            return ShardEnd.PUT_BACK
-        except OperatorError as error:
-            log.warning("shard refused", detail=str(error))
-            return ShardEnd.REFUSED
-        account = connection.account
-        if info.account not in ("", account.user_id, account.username):
-            log.warning("shard refused", detail=f"the run is of the account {info.account}, not of {account.username}")
-            return ShardEnd.REFUSED
-        return await self._work(start, connection, settings)
-
-    async def _work(self, start: Start, connection: Connection, settings: Settings) -> ShardEnd:
-        info, job, database, stop, log = start
-        lease = ShardLease(info.shard_id, *job.token, self._config.identity.worker_id)
-        if await take_shard(database.connection, database.config, lease) is None:
-            return ShardEnd.LOST
-        if self._store_connection is None:
-            self._store_connection = await connect_database(database.config)
-        store = PostgresStore(self._store_connection, database.config, info.run_id, lease, on_stop=stop.request_by_word)
-        work = ShardWork(info, job.token, connection, database, stop, log, self._has_new_token)
-        self._context = work.context(settings)
-        try:
-            end = await work.process(store, self._context)
-        finally:
-            self._rows, self._context = self.rows, None
-        if stop.reason is StopReason.CREDENTIALS:
-            await self.close()
-        return end
-
-    def _has_new_token(self) -> bool:
-        """Return whether the token was replaced since the HTTP session was opened."""
-        if self._session is None:
-            return False
-        with suppress(OperatorError):
-            return self.entry.load_credentials(self._config.environ, self._config.warn) != self._session.credentials
-        return False
-
-    def _settings_of(self, info: ShardInfo) -> Settings:
-        settings = settings_from_json(info.settings.get(ENGINE, {}))
-        rate = settings.rate if info.rate is None else info.rate
-        for leaser in self._leasers.values():
-            leaser.slots.set_rate(rate)
-        return replace(settings, rate=rate, concurrency=self._config.concurrency or settings.concurrency)
-
-    async def _connect(self, settings: Settings, start: Start) -> Connection:
-        """Return the HTTP session; a new one for other limits, or where the token has changed."""
-        credentials = self.entry.load_credentials(self._config.environ, self._config.warn)
-        session = self._session
-        if session is not None and session.limits == limits_of(settings) and session.credentials == credentials:
-            return session.connection
-        await self.close()
-        observer = NullObserver(start.log)
-        context = AppContext(self._config.connection_of(self.entry), credentials, settings, observer, start.stop)
-        rates = {kind: leaser.slots for kind, leaser in self._leasers.items()}
-        clock = database_clock(start.database.clock)
-        connection = await self._stack.enter_async_context(connect(context, rates, clock))
-        self._session = _Session(settings, credentials, connection)
-        return connection
-
-    async def _away(self, start: Start, settings: Settings, detail: str) -> ShardEnd:
-        """Leave the shard to others; stop the run where the workspace gave no answer to any worker for too long."""
-        now, seconds, info = asyncio.get_running_loop().time(), settings.outage_timeout, start.info
-        if self._away_since is None:
-            start.log.warning("workspace away", detail=detail)
-        elif now - self._away_since >= seconds and not await start.database.answered_within(info.workspace, seconds):
-            await stop_run(start.database, info.run_id, StopReason.OUTAGE, detail, start.log)
-            return ShardEnd.STOPPED
-        return ShardEnd.AWAY
-
-    async def _close_store(self) -> None:
-        connection, self._store_connection = self._store_connection, None
-        if connection is not None:
-            await connection.close()
+            credentials = entry.load_credentials(self._config.environ, self._config.warn)
+            context = AppContext(entry.connection(), credentials, Settings(), NullObserver(log), run.stop)
+            is_made = await make_run(run.database.config, run_id, entry, context)
+        except OperatorError as error:  # no token: another worker may have one
+            log.warning("run not made", detail=str(error))
+            is_made = False
+        return ShardEnd.DONE if is_made else ShardEnd.AWAY
 
 
-async def _either(*waits: object) -> None:
-    """Return once one of them is done; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def _status(run: ShardRun) -> AdmissionStatus | None:
+    """Return the state of a shard's changing calls; None before they begin."""
+    if run.info is None or run.context is None:
+        return None
+    return run.context.admission.status(OPERATIONS[run.info.operation].path)

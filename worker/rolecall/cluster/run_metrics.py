@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rolecall.cluster import run_sql
-from rolecall.cluster.operator_database import open_operator_database
+from rolecall.cluster.operator_database import OperatorDatabase
 from rolecall.cluster.run_records import LIVE_MS, ListedDatabaseRun, RunState, read_runs
 from rolecall.files.output.prometheus import Metric, format_gauges
-from rolecall.store.postgres.connection import DatabaseConfig
 
 MAX_RUNS = 1000
 """The newest runs that are looked at."""
@@ -25,12 +24,11 @@ class _Samples:
     unserved: list[Sample] = field(default_factory=list)
 
 
-async def read_metrics(config: DatabaseConfig, workspace: str | None) -> list[str]:
+async def read_metrics(database: OperatorDatabase, workspace: str | None) -> list[str]:
     """Return the lines of the metrics: runs that have not finished, schedules, live workers. Raises StoreError."""
-    async with open_operator_database(config) as database:
-        runs = await read_runs(database, workspace, MAX_RUNS)
-        schedules = await database.fetch(run_sql.SCHEDULES)
-        served = await database.fetch(run_sql.LIVE_WORKERS, ms=LIVE_MS)
+    runs = await read_runs(database, workspace, MAX_RUNS)
+    schedules = await database.fetch(run_sql.SCHEDULES)
+    served = await database.fetch(run_sql.LIVE_WORKERS, ms=LIVE_MS)
     metrics = [*run_metrics([run for run in runs if run.state is not RunState.FINISHED])]
     next_runs = [({"schedule": row[0]}, row[3].timestamp()) for row in schedules if row[3] and not row[8]]
     missed = [({"schedule": row[0]}, float(row[11])) for row in schedules]

@@ -1,10 +1,11 @@
 """The settings of a run as JSON, as the database has them: what a worker on any host must do in the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from rolecall.engine.settings import FailureThreshold, Settings
+from rolecall.engine.removal_limits import RemovalLimits, RemovalThreshold
+from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold, Settings
 
 ENGINE = "engine"
 """The key of the engine's settings among those of a run."""
@@ -33,3 +34,26 @@ def exceeds(threshold: FailureThreshold, done: int, failed: int, percent_after: 
     if threshold.is_percent:
         return done >= percent_after and failed * 100 > threshold.limit * done
     return failed > threshold.limit
+
+
+def has_too_many(settings: Mapping[str, Any], done: int, failed: int) -> bool:
+    """Return whether so many failed rows are above the threshold; those before the last start do not count."""
+    threshold = settings_from_json(settings.get(ENGINE, {})).max_failures
+    before_done, before_failed = settings.get(BASELINE, (0, 0))
+    return exceeds(threshold, done - before_done, failed - before_failed, PERCENT_AFTER)
+
+
+OPERATION, LIMITS, REASON, SHARD_ROWS_KEY = "operation", "limits", "reason", "shard_rows"
+"""The keys of what a schedule makes its runs with."""
+
+
+def limits_to_json(limits: RemovalLimits) -> list[object]:
+    """Return the limits of removals for the database."""
+    in_all, per_room = (None if each is None else str(each) for each in (limits.in_all, limits.per_room))
+    return [in_all, per_room, limits.keep, limits.from_removals]
+
+
+def limits_from_json(values: Sequence[Any]) -> RemovalLimits:
+    """Return the limits of removals. Raises ValueError."""
+    in_all, per_room = (None if each is None else RemovalThreshold.parse(each) for each in values[:2])
+    return RemovalLimits(in_all, per_room, *values[2:])

@@ -145,6 +145,12 @@ SCHEDULED_SOURCE = """
     FROM run JOIN workspace ON workspace.name = run.workspace LEFT JOIN schedule ON schedule.name = run.schedule
     WHERE run.id = %(run)s
 """
+# Whether a schedule's time has come, or a run of one was not made yet.
+HAS_SCHEDULE_WORK = """
+    SELECT EXISTS (SELECT FROM schedule WHERE NOT paused AND next_at <= now()) OR EXISTS (
+        SELECT FROM run WHERE schedule IS NOT NULL AND NOT is_released AND stop = '' AND ended_at IS NULL
+    )
+"""
 # Runs of schedules that were never made, because the job that makes them was lost.
 UNMADE_RUNS = """
     SELECT run.workspace, run.id FROM run
@@ -160,4 +166,10 @@ UNMADE_RUNS = """
 LIVE_WORKERS = f"""
     SELECT name, count(*) FROM worker, unnest(workspaces) AS name WHERE seen_at > {_NOW_MS} - %(ms)s
     GROUP BY name ORDER BY name
+"""
+# A run that was brought in from one machine before.
+IMPORTED_BEFORE = """
+    SELECT id FROM run
+    WHERE workspace = %(workspace)s AND operation = %(operation)s AND job_digest = %(digest)s
+        AND created_at = %(created_at)s AND settings ? 'imported_from'
 """

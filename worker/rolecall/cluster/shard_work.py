@@ -1,18 +1,20 @@
 """The work on one shard: its rows are processed as those of a run on one machine, under a lease and behind a fence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from rolecall.app.connection import Connection
+from rolecall.cluster import sql
 from rolecall.cluster.database import ShardInfo, WorkerDatabase, database_clock
 from rolecall.cluster.lease import HeartbeatLease, Token
-from rolecall.cluster.run_settings import NEVER_STOPS
+from rolecall.cluster.run_settings import NEVER_STOPS, has_too_many
 from rolecall.engine.context import RunContext
-from rolecall.engine.dispatcher import process_rows
+from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.models import RowOutcome
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import FencedError, RunStore, StoreError
 
@@ -80,13 +82,16 @@ class ShardWork:
             follows_plan=bool(self.info.settings.get("follows_plan")),
         )
 
-    async def process(self, store: RunStore, context: RunContext) -> ShardEnd:
+    async def process(
+        self, store: RunStore, context: RunContext, on_durable: Callable[[Sequence[RowOutcome]], None]
+    ) -> ShardEnd:
         """Process the rows of the shard and return how it ended. Raises StoreError where the database is away."""
         clock, started_at = context.clock, context.clock.now()
         self.log.info("shard started", rows=self.info.rows)
         try:
             await store.open_session(self.connection.account.username, clock.wall_ms())
-            await process_rows(store, self.connection.client, OPERATIONS[self.info.operation], context)
+            operation, hooks = OPERATIONS[self.info.operation], RunHooks(on_durable=on_durable)
+            await process_rows(store, self.connection.client, operation, context, hooks)
             if self.stop.reason is StopReason.STORE:
                 raise StoreError(self.stop.detail)
             await store.close_session(self.stop.reason or "", clock.wall_ms())
@@ -103,6 +108,7 @@ class ShardWork:
         """Record the end of the shard, or the stop of its run."""
         info, stop = self.info, self.stop
         if stop.reason is None:
+            await stop_if_failing(self.database, info, self.log)
             if await self.database.finish_shard(info, self.token):
                 return ShardEnd.DONE
             self.log.warning("shard not finished", detail="rows without an outcome are left, or it was taken over")
@@ -129,3 +135,10 @@ async def stop_run(database: WorkerDatabase, run: int, reason: StopReason, detai
     """Stop a run for all workers, and log it where it was not stopped before."""
     if await database.stop_run(run, reason.value, detail):
         log.warning("run stopped", reason=reason.value, detail=detail)
+
+
+async def stop_if_failing(database: WorkerDatabase, info: ShardInfo, log: EventLogger) -> None:
+    """Stop a run for all workers where more rows failed than its threshold allows. Raises StoreError."""
+    ((done, failed),) = await database.fetch(sql.FAILURES, run=info.run_id)
+    if has_too_many(info.settings, done, failed):
+        await stop_run(database, info.run_id, StopReason.MAX_FAILURES, "", log)

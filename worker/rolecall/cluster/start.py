@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rolecall.cluster.lane import Lane, LaneConfig, WorkerIdentity
 from rolecall.cluster.lease import HeartbeatLease
 from rolecall.cluster.metrics import MetricsTick
+from rolecall.cluster.schedules import TICK_SECONDS, ScheduleTick
 from rolecall.cluster.worker import Worker
 from rolecall.cluster.workspaces_file import read_workspaces
 from rolecall.engine.events import EventLogger
@@ -54,6 +55,7 @@ async def run_worker(
         token = entry.load_credentials(os.environ, warn).token
         lanes.append(Lane(entry, lane_config, open_log(token).bind(worker=identity.worker_id)))
     worker = Worker(lanes, lane_config, config, open_log("").bind(worker=identity.worker_id))
+    worker.ticks.append((TICK_SECONDS, ScheduleTick(open_log("").bind(worker=identity.worker_id))))
     if options.metrics_file is not None:
         worker.ticks.append((WRITE_METRICS, MetricsTick(options.metrics_file, lanes, identity)))
     await worker.run(stop, options.shutdown_timeout)

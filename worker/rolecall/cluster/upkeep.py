@@ -4,17 +4,13 @@ It takes over from dead workers, brings back shards without a job, ends runs, an
 fail.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rolecall.cluster import sql
 from rolecall.cluster.database import ShardInfo, WorkerDatabase
 from rolecall.cluster.job_queue import PROCESS_SHARD, JobExistsError, shard_job
-from rolecall.cluster.run_settings import BASELINE, ENGINE, exceeds, settings_from_json
-from rolecall.cluster.shard_work import stop_run
+from rolecall.cluster.shard_work import stop_if_failing
 from rolecall.engine.events import EventLogger
-from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold
-from rolecall.engine.stop_signal import StopReason
 
 MAX_JOBS = 200
 """Jobs that are added at once."""
@@ -57,13 +53,4 @@ async def end_runs(database: WorkerDatabase) -> None:
 async def stop_failing_runs(database: WorkerDatabase, shards: Iterable[ShardInfo], log: EventLogger) -> None:
     """Stop each of these shards' runs in which more rows failed than its threshold allows. Raises StoreError."""
     for info in {info.run_id: info for info in shards}.values():
-        ((done, failed),) = await database.fetch(sql.FAILURES, run=info.run_id)
-        if has_too_many(info.settings, done, failed):
-            await stop_run(database, info.run_id, StopReason.MAX_FAILURES, "", log.bind(run=info.run_id))
-
-
-def has_too_many(settings: Mapping[str, Any], done: int, failed: int) -> bool:
-    """Return whether so many failed rows are above the threshold; those before the last start do not count."""
-    threshold: FailureThreshold = settings_from_json(settings.get(ENGINE, {})).max_failures
-    before_done, before_failed = settings.get(BASELINE, (0, 0))
-    return exceeds(threshold, done - before_done, failed - before_failed, PERCENT_AFTER)
+        await stop_if_failing(database, info, log.bind(run=info.run_id))

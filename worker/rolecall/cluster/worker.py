@@ -104,9 +104,9 @@ class Worker:
     ) -> None:
         """End the work on all shards: no new rows, and calls in flight have so many seconds."""
         draining.set()
-        busy = [lane for lane in self._lanes.values() if lane.stop is not None]
+        busy = [lane for lane in self._lanes.values() if lane.runs]
         if busy and stop.reason is not None:
-            self._log.info("stopping", shards=len(busy), shutdown_timeout=grace)
+            self._log.info("stopping", shards=sum(len(lane.runs) for lane in busy), shutdown_timeout=grace)
         for lane in busy:
             lane.request_stop("the worker stops")
         await asyncio.wait(lanes, timeout=grace + SWEEP)
@@ -154,8 +154,7 @@ class Worker:
     async def _on_notify(self, database: WorkerDatabase, channel: str, text: str) -> None:
         if channel == sql.RUN_STOPPED:
             for lane in self._lanes.values():
-                if lane.shard is not None and str(lane.shard.run_id) == text:
-                    await lane.look_for_stop(database)
+                await lane.look_for_stop(database, int(text))
             return
         name = text if channel == JOBS_CHANGED else self._channels.get(channel, "")
         if name in self._lanes:
@@ -165,7 +164,8 @@ class Worker:
         await upkeep.take_over_stalled(database, self._log)
         for (name,) in await database.fetch(sql.WAITING_QUEUES, names=list(self._lanes)):
             self._lanes[name].wake.set()
-        shards = [lane.shard for lane in self._lanes.values() if lane.shard is not None]
+        runs = [run for lane in self._lanes.values() for run in lane.runs.values()]
+        shards = [run.info for run in runs if run.info is not None]
         await upkeep.stop_failing_runs(database, shards, self._log)
         for lane in self._lanes.values():
             await lane.leave_if_others_get_answers(database)

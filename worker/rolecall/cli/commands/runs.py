@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.cluster_options import with_database
 from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 if TYPE_CHECKING:  # it needs the libraries of the distributed mode
+    from rolecall.cluster.operator_database import OperatorDatabase
     from rolecall.cluster.run_records import ListedDatabaseRun
 
 
@@ -62,28 +64,24 @@ def _read_database(workspace: str | None, limit: int) -> list["ListedDatabaseRun
     """Return the runs of the database; none where no database is named. Raises RolecallError."""
     if workspace is None and not _has_database():
         return []
-    from rolecall.cli.config.database_url import load_database_config
-    from rolecall.cli.terminal import console, event_loop
 
-    config = load_database_config("runs", console.print_warning, role="rolecall_report")
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_records import read_runs
+    async def read(database: "OperatorDatabase") -> list["ListedDatabaseRun"]:
+        from rolecall.cluster.run_records import read_runs
 
-    async def read() -> list["ListedDatabaseRun"]:
-        async with open_operator_database(config) as database:
-            return await read_runs(database, workspace, limit)
+        return await read_runs(database, workspace, limit)
 
-    return event_loop.run(read())
+    return with_database("runs", "rolecall_report", read)
 
 
 def _print_metrics(workspace: str | None) -> int:
-    from rolecall.cli.config.database_url import load_database_config
     from rolecall.cli.exit_codes import ExitCode
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal import console
 
-    config = load_database_config("runs --prometheus", console.print_warning, role="rolecall_report")
-    from rolecall.cluster.run_metrics import read_metrics
+    async def read(database: "OperatorDatabase") -> list[str]:
+        from rolecall.cluster.run_metrics import read_metrics
 
-    for line in event_loop.run(read_metrics(config, workspace)):
+        return await read_metrics(database, workspace)
+
+    for line in with_database("runs --prometheus", "rolecall_report", read):
         console.print_result(line)
     return ExitCode.OK

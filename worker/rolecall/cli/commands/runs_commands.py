@@ -15,6 +15,7 @@ from rolecall.cli.cluster_options import (
     run_argument,
     shared_options,
     wait_option,
+    with_database,
     workspaces_option,
     yes_option,
 )
@@ -46,20 +47,15 @@ def _config(command: str, role: str) -> "DatabaseConfig":
 def runs_show(run: str, json: bool) -> int:
     """Show the run with the id RUN in the database: its rows by outcome, who works on it, why it stopped."""
     from rolecall.cli.exit_codes import ExitCode
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal import console
     from rolecall.cli.views.database_run_view import database_run_json, database_run_lines
 
-    config = _config("runs show", "rolecall_report")
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_records import parse_run_id, read_run
+    async def read(database: "OperatorDatabase") -> "ListedDatabaseRun":
+        from rolecall.cluster.run_records import parse_run_id, read_run
 
-    run_id = parse_run_id(run)
+        return await read_run(database, parse_run_id(run))
 
-    async def read() -> "ListedDatabaseRun":
-        async with open_operator_database(config) as database:
-            return await read_run(database, run_id)
-
-    found = event_loop.run(read())
+    found = with_database("runs show", "rolecall_report", read)
     if json:
         console.print_json(database_run_json(found))
     else:
@@ -74,20 +70,16 @@ def runs_show(run: str, json: bool) -> int:
 def runs_stop(run: str, json: bool) -> int:
     """Stop the run with the id RUN: no worker sends a further row, the calls in flight are awaited."""
     from rolecall.cli.exit_codes import ExitCode
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal import console
 
-    config = _config("runs stop", "rolecall_submit")
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_control import stop_run
-    from rolecall.cluster.run_records import parse_run_id
+    async def stop(database: "OperatorDatabase") -> tuple[int, bool]:
+        from rolecall.cluster.run_control import stop_run
+        from rolecall.cluster.run_records import parse_run_id
 
-    run_id = parse_run_id(run)
+        run_id = parse_run_id(run)
+        return run_id, await stop_run(database, run_id)
 
-    async def stop() -> bool:
-        async with open_operator_database(config) as database:
-            return await stop_run(database, run_id)
-
-    stopped = event_loop.run(stop())
+    run_id, stopped = with_database("runs stop", "rolecall_submit", stop)
     if json:
         console.print_json({"run": run_id, "stopped": stopped})
     else:
@@ -103,26 +95,21 @@ def runs_stop(run: str, json: bool) -> int:
 def runs_resume(run: str, retry_failed: bool, json: bool) -> int:
     """Let workers go on with the stopped run RUN, or send its unknown rows again."""
     from rolecall.cli.exit_codes import ExitCode
-    from rolecall.cli.terminal import console, event_loop
+    from rolecall.cli.terminal import console
     from rolecall.text import plural
 
-    config = _config("runs resume", "rolecall_submit")
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_control import resume_run
-    from rolecall.cluster.run_records import parse_run_id
+    async def resume(database: "OperatorDatabase") -> "Resumption":
+        from rolecall.cluster.run_control import resume_run
+        from rolecall.cluster.run_records import parse_run_id
 
-    run_id = parse_run_id(run)
+        return await resume_run(database, parse_run_id(run), retry_failed=retry_failed)
 
-    async def resume() -> "Resumption":
-        async with open_operator_database(config) as database:
-            return await resume_run(database, run_id, retry_failed=retry_failed)
-
-    resumed = event_loop.run(resume())
+    resumed = with_database("runs resume", "rolecall_submit", resume)
     if json:
-        console.print_json({"run": run_id, "rows": resumed.due, "shards": resumed.shards})
+        console.print_json({"run": resumed.run_id, "rows": resumed.due, "shards": resumed.shards})
     else:
         rows, shards = plural(resumed.due, "row"), plural(resumed.shards, "shard")
-        console.print_result(f"Resumed run {run_id}: {rows} to send in {shards}.")
+        console.print_result(f"Resumed run {resumed.run_id}: {rows} to send in {shards}.")
     return ExitCode.OK
 
 
@@ -137,23 +124,18 @@ def runs_report(
     """Write the reports of the run RUN into a directory, as 'rolecall run' writes them."""
     from rolecall.app.errors import OutputError
     from rolecall.cli.exit_codes import exit_code_of_report
-    from rolecall.cli.terminal import event_loop
     from rolecall.cli.terminal.console import OutputMode
     from rolecall.cli.views.run_view import show_report
 
-    config = _config("runs report", "rolecall_report")
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_records import parse_run_id
-    from rolecall.cluster.run_reports import report_run
+    async def report(database: "OperatorDatabase") -> "ReportSummary":
+        from rolecall.cluster.run_records import parse_run_id
+        from rolecall.cluster.run_reports import report_run
 
-    run_id = parse_run_id(run)
-
-    async def report() -> "ReportSummary":
-        async with open_operator_database(config) as database:
-            return await report_run(database, run_id, out or Path(f"run-{run_id}"), report_format, csv_style)
+        run_id = parse_run_id(run)
+        return await report_run(database, run_id, out or Path(f"run-{run_id}"), report_format, csv_style)
 
     try:
-        summary = event_loop.run(report())
+        summary = with_database("runs report", "rolecall_report", report)
     except OSError as error:
         raise OutputError(f"The report could not be written: {error}.") from None
     code = exit_code_of_report(summary)
@@ -231,17 +213,15 @@ def runs_undo(
     from rolecall.cli.terminal import event_loop
 
     config, shared = _config("runs undo", "rolecall_submit"), pop_shared(options)
-    from rolecall.cluster.operator_database import open_operator_database
     from rolecall.cluster.run_records import RunRecord, parse_run_id, read_record
     from rolecall.cluster.run_reports import undo_database_run
 
     run_id, request = parse_run_id(run), RunRequest(reason=parse_reason(reason), is_unattended=yes)
 
-    async def read() -> RunRecord:
-        async with open_operator_database(config) as database:
-            return await read_record(database, run_id)
+    async def read(database: "OperatorDatabase") -> RunRecord:
+        return await read_record(database, run_id)
 
-    entry = find_workspace(workspaces, event_loop.run(read()).workspace)
+    entry = find_workspace(workspaces, with_database("runs undo", "rolecall_report", read).workspace)
     context = open_workspace(entry, shared, assume_yes=yes)
 
     async def submit(database: "OperatorDatabase") -> "Submitted":

@@ -12,6 +12,7 @@ from rolecall.cli.cluster_options import (
     find_workspace,
     open_workspace,
     pop_shared,
+    shard_rows_option,
     shared_options,
     wait_option,
     workspace_option,
@@ -34,14 +35,7 @@ if TYPE_CHECKING:
 @click.option("--new", is_flag=True, help="Submit a new run, also beside an unfinished one of this job.")
 @operation_option
 @job_options
-@click.option(
-    "--shard-rows",
-    type=click.IntRange(1, 100_000),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Rows of a shard, about: the part of a run that one worker takes at a time. Whole rooms stay together.",
-)
+@shard_rows_option
 @wait_option
 @guard_options
 @yes_option

@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # they need the libraries of the distributed mode
 def database_run_cells(run: "ListedDatabaseRun") -> Sequence[str]:
     """Return the cells of a list of runs: started, state, operation, rows, outcomes, where."""
     outcomes = ", ".join(f"{rows:,} {outcome.value}" for outcome, rows in run.progress.outcomes.items())
-    state = f"{run.state} ({run.problem})" if run.problem else run.state.value
+    why = run.record.stop or run.problem
+    state = f"{run.state} ({why})" if why else run.state.value
     when = _minute(run.record.created_at)
     return when, state, run.record.operation, f"{run.progress.total:,}", outcomes, run.record.name
 

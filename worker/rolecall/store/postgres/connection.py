@@ -161,6 +161,6 @@ def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
 
 
 def _last_line(error: psycopg.Error) -> str:
-    """Return what the server said: the last line, which follows the attempts at its addresses."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip().rstrip(".") if lines else type(error).__name__
+    """Return what was said: the last line, which follows the attempts at other addresses; hints are indented."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    return lines[-1].removeprefix("connection failed: ").rstrip(".") if lines else type(error).__name__

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 import orjson
 
@@ -30,6 +32,28 @@ from rolecall.store.rows import (
 from rolecall.store.sqlite import sql
 from rolecall.store.sqlite.connection import SqliteConnection
 from rolecall.store.sqlite.job_import import JobImport
+
+
+class CopiedTable(StrEnum):
+    """A table that a copy of the store has, too."""
+
+    PAIRS = "pair"
+    UNSENT = "unsent"
+    SESSIONS = "session"
+    PAUSES = "pause"
+    NAMES = "name"
+
+
+COPIED = MappingProxyType(
+    {
+        CopiedTable.PAIRS: sql.COPIED_PAIRS,
+        CopiedTable.UNSENT: sql.COPIED_UNSENT,
+        CopiedTable.SESSIONS: sql.COPIED_SESSIONS,
+        CopiedTable.PAUSES: sql.COPIED_PAUSES,
+        CopiedTable.NAMES: sql.COPIED_NAMES,
+    }
+)
+"""The statement of each table."""
 
 
 class SqliteDatabase:
@@ -229,6 +253,11 @@ class SqliteDatabase:
         with self._errors():
             rows = self._db.execute(sql.OPEN_PAUSES, (at,))
             return [Pause(PauseKind(kind), *rest) for kind, *rest in rows]
+
+    def copied_rows(self, table: CopiedTable, after: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next rows of a table as they are stored, beyond the key `after`, which is their first value."""
+        with self._errors():
+            return self._db.execute(COPIED[table], (after, count)).fetchall()
 
     def results(self) -> Generator[Result, None, None]:
         """Return all rows in job order; then rows with an attempt or an outcome that the job file no longer has."""

@@ -237,3 +237,21 @@ OPEN_PAUSES = f"""
     WHERE session_id = (SELECT max(id) FROM session) AND ended_at IS NULL AND (until IS NULL OR until > ?)
     ORDER BY id
 """
+
+# All that a store has, table by table, for a copy in another database: the next rows beyond a key, which comes first.
+COPIED_PAIRS = """
+    SELECT key, room_id, user_id, place, line, extra, in_doubt, attempts, outcome, reason, http_status, error_type,
+        message, started_at, finished_at, duration_ms, evidence, attempted_at, prior, prior_read_at, username, accounts,
+        prior_session, room_name, user_name
+    FROM pair WHERE key > ? ORDER BY key LIMIT ?
+"""
+COPIED_UNSENT = """
+    SELECT place, line, room_id, user_id, outcome, reason, message, extra, room_name, user_name
+    FROM unsent WHERE place > ? ORDER BY place LIMIT ?
+"""
+COPIED_SESSIONS = "SELECT id, account, started_at, ended_at, stop FROM session WHERE id > ? ORDER BY id LIMIT ?"
+COPIED_PAUSES = f"SELECT id, session_id, {_PAUSE_COLUMNS} FROM pause WHERE id > ? ORDER BY id LIMIT ?"
+COPIED_NAMES = """
+    SELECT number, kind, name, id, spelling, reason, message
+    FROM (SELECT row_number() OVER (ORDER BY kind, name) AS number, * FROM name) WHERE number > ? LIMIT ?
+"""

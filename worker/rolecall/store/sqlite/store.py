@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from rolecall.file_access import OpenDirectory, Target
 from rolecall.models import BadRow, DueRow, FoundName, NameKey, Outcome, Result, Row
@@ -16,7 +16,7 @@ from rolecall.store.base import DEFAULT_LOCK_WAIT, LockWait, StoreError
 from rolecall.store.completion import complete
 from rolecall.store.records import Batch, Count, Identity, Pair, Pause, PresetOutcome, RoomCount, Session
 from rolecall.store.run_lock import RunLock
-from rolecall.store.sqlite.database import SqliteDatabase
+from rolecall.store.sqlite.database import CopiedTable, SqliteDatabase
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -188,6 +188,10 @@ class SqliteStore:
     async def open_pauses(self, at: int) -> list[Pause]:
         """Return the pauses of the latest session that last at the moment `at` (UTC, milliseconds since the epoch)."""
         return await self._call(self._database.open_pauses, at)
+
+    async def copied_rows(self, table: CopiedTable, after: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next rows of a table as they are stored, beyond the key `after`, which is their first value."""
+        return await self._call(self._database.copied_rows, table, after, count)
 
     async def results(self) -> AsyncGenerator[Sequence[Result], None]:
         """Return all rows in job order, page by page; then rows with an attempt or outcome that left the job."""

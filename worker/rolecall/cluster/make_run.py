@@ -1,0 +1,165 @@
+"""Make the rows of a scheduled run: search the roles or read the stored job, look up names, check the guard."""
+
+import asyncio
+import base64
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rolecall.app import find_roles
+from rolecall.app.connection import AppContext, LazyConnection
+from rolecall.app.errors import OperatorError, OutputError, RunStopped
+from rolecall.app.find_roles import FindRequest, FindResult
+from rolecall.app.run_directory import RUN_REASON, identity_of
+from rolecall.app.run_job import RunRequest, prepare_rows
+from rolecall.app.run_paths import RunKind
+from rolecall.cluster import run_sql
+from rolecall.cluster.operator_database import OperatorDatabase, open_operator_database
+from rolecall.cluster.run_records import REFUSED
+from rolecall.cluster.run_settings import (
+    ENGINE,
+    LIMITS,
+    OPERATION,
+    REASON,
+    SHARD_ROWS_KEY,
+    limits_from_json,
+    settings_from_json,
+)
+from rolecall.cluster.submit import SubmitRequest, open_unreleased, release_run
+from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.engine.directory.find_query import FindQuery
+from rolecall.files.input.job import Job, ReadOptions, open_job
+from rolecall.models import RoleAssignment, RolecallError
+from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
+from rolecall.rocketchat.operations import OPERATIONS, Operation, Role
+from rolecall.store.base import StoreError, read_pages
+from rolecall.store.postgres.connection import DatabaseConfig
+from rolecall.store.postgres.store import SHARD_ROWS
+
+FIND, JOB_FILE = "find", "job"
+"""The kinds of a schedule's source."""
+NO_ROWS = "none"
+"""The digest of a job without a row."""
+MAX_SOURCE_SIZE = 16 * 1024 * 1024
+"""Bytes of a job file that is stored with a schedule."""
+WORKSPACE_AWAY = (WorkspaceUnavailableError, RunStopped, StoreError, OutputError, OSError)
+"""What may pass: the run is made later."""
+
+
+def job_source(path: Path, content: bytes, options: ReadOptions) -> dict[str, object]:
+    """Return a job file as the source of a schedule: its content is stored. Raises OperatorError for a large one."""
+    if len(content) > MAX_SOURCE_SIZE:
+        raise OperatorError(f"{path} is larger than {MAX_SOURCE_SIZE // 1024**2} MB: submit it instead.")
+    encoded = base64.b64encode(content).decode()
+    return {"source": JOB_FILE, "name": path.name, "options": list(options), "content": encoded}
+
+
+def find_source(query: FindQuery, excluded: Iterable[str]) -> dict[str, object]:
+    """Return a search as the source of a schedule."""
+    return {
+        "source": FIND,
+        "role": query.role.value,
+        "kind": query.kind,
+        "users": list(query.people),
+        "rooms": list(query.rooms),
+        "deactivated": query.deactivated,
+        "excluded": list(excluded),
+    }
+
+
+def query_of(source: Mapping[str, Any]) -> FindQuery:
+    """Return the query of a search that is the source of a schedule. Raises KeyError, ValueError."""
+    people, rooms = tuple(source["users"]), tuple(source["rooms"])
+    return FindQuery(Role(source["role"]), source["kind"], people, rooms, deactivated=bool(source["deactivated"]))
+
+
+async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, context: AppContext) -> bool:
+    """Make and release a scheduled run; return False where it must be made later, because something is away.
+
+    A run that cannot be made is ended with the stop `refused` and the reason, which the schedule records as well. A
+    run that was made, stopped or deleted before stays as it is. `context`: its settings are those of the run.
+    """
+    async with open_operator_database(config._replace(role="rolecall_submit")) as database:
+        rows = await database.fetch(run_sql.SCHEDULED_SOURCE, run=run_id)
+        if not rows:
+            return True
+        is_released, stop, ended_at, settings, source, _, url, schedule, _ = rows[0]
+        if is_released or stop or ended_at is not None:
+            return True
+        try:
+            if source is None:
+                raise OperatorError("The schedule was removed before its run was made.")
+            if url != entry.url:
+                raise OperatorError(f"The run is for {url}, and {entry.place} is {entry.url}.")
+            note = await _make(database, run_id, entry, _Plan(settings, source), context)
+        except WORKSPACE_AWAY:
+            return False
+        except (RolecallError, KeyError, ValueError) as error:
+            note = str(error)
+            await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note)
+        await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a scheduled run is made of."""
+
+    settings: Mapping[str, Any]
+    source: Mapping[str, Any]
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.settings[OPERATION]]
+
+
+async def _make(
+    database: OperatorDatabase, run_id: int, entry: WorkspaceEntry, plan: _Plan, context: AppContext
+) -> str:
+    """Import and release the rows; return what an operator should know, which may be empty."""
+    app = replace(context, settings=settings_from_json(plan.settings[ENGINE]))
+    limits, reason = limits_from_json(plan.settings[LIMITS]), str(plan.settings.get(REASON, ""))
+    run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
+    shard_rows = int(plan.settings.get(SHARD_ROWS_KEY, SHARD_ROWS))
+    request = SubmitRequest(entry, run, shard_rows=shard_rows)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolecall-schedule-")))
+        job, note = await _open_source(plan.source, folder, app)
+        if job is not None:
+            stack.enter_context(job)
+        identity = identity_of(RunKind.RUN, entry.url, plan.operation, job.digest if job is not None else NO_ROWS)
+        async with LazyConnection(app) as lazy, open_unreleased(database, run_id, identity, shard_rows) as opened:
+            prepared = await prepare_rows(
+                opened, lambda: read_pages(job.rows() if job is not None else ()), run, app, lazy
+            )
+            if reason:
+                await opened.store.set_meta(**{RUN_REASON: reason})
+            account = "" if prepared is None else prepared.connection.account.user_id
+            await release_run(database, run_id, identity, request, account)
+    return note
+
+
+async def _open_source(source: Mapping[str, Any], folder: Path, app: AppContext) -> tuple[Job | None, str]:
+    """Open the stored job, or the one that a search writes, None if it found nothing; with a note for an operator."""
+    if source["source"] == JOB_FILE:
+        path = folder / Path(source["name"]).name
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(source["content"]))
+        return await asyncio.to_thread(open_job, str(path), None, ReadOptions(*source["options"])), ""
+    path = folder / "found.csv"
+    request = FindRequest(query_of(source), tuple(source["excluded"]), path)
+    found = await find_roles.find_roles(request, app, _no_output)
+    if found.stop is not None:
+        raise RunStopped(found.stop)
+    return await asyncio.to_thread(open_job, str(path)) if found.rows else None, _gaps(found)
+
+
+def _no_output(_: Iterable[RoleAssignment]) -> None:
+    """Do nothing: the rows go to the file."""
+
+
+def _gaps(found: FindResult) -> str:
+    parts = [f"{reason}: {names}" for reason, names in found.gaps.items()]
+    return f"Rows may be missing: {'; '.join(parts)}" if parts else ""

@@ -1,0 +1,156 @@
+"""One start of a shard in a lane: from its job to the end of its job."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.cluster.database import ShardInfo, WorkerDatabase
+from rolecall.cluster.job_queue import QueuedJob
+from rolecall.cluster.run_settings import ENGINE, settings_from_json
+from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
+from rolecall.cluster.store_connections import StoreConnections
+from rolecall.cluster.workspace_session import SessionRequest, WorkspaceSession, WorkspaceSessions
+from rolecall.engine.events import EventLogger
+from rolecall.engine.settings import Settings
+from rolecall.engine.stop_signal import StopReason
+from rolecall.models import RowOutcome
+from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.store.postgres.reading import ShardLease
+from rolecall.store.postgres.runs import take_shard
+from rolecall.store.postgres.store import PostgresStore
+
+if TYPE_CHECKING:
+    from rolecall.engine.context import RunContext
+
+NEARLY_DONE = 3.0
+"""Rows that are left, as a multiple of the calls in flight, from which on the next shard is begun."""
+
+
+@dataclass(eq=False)
+class Outage:
+    """Since when a workspace is away for this worker; the shards of a lane share it."""
+
+    since: float | None = None
+
+
+@dataclass(eq=False)
+class ShardRun:
+    """A shard that this worker has begun."""
+
+    job: QueuedJob
+    database: WorkerDatabase
+    worker_id: str
+    sessions: WorkspaceSessions
+    connections: StoreConnections
+    stop: ShardStop
+    outage: Outage
+    log: EventLogger
+    wake: asyncio.Event
+    """Set once the next shard may be begun."""
+    info: ShardInfo | None = None
+    """None until it is read."""
+    context: "RunContext | None" = None
+    """None until its rows are processed."""
+    left: int = 0
+    """Rows that are not finished."""
+    is_nearly_done: bool = field(default=False, init=False)
+    """True once so few rows are left that the next shard may be begun, so that no slot of the rate is lost."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that it has finished."""
+        return 0 if self.context is None else self.context.outcomes.total()
+
+    async def run(self) -> ShardEnd:
+        """Process the shard, and return how it ended. Raises StoreError where the database is away."""
+        try:
+            info = await self.database.shard(int(self.job.arguments["shard"]))
+            if info is None or info.is_done:
+                return ShardEnd.DONE
+            if info.stop:
+                return ShardEnd.STOPPED
+            self.info, self.log = info, self.log.bind(run=info.run_id, shard=info.shard_id)
+            entry = self.sessions.entry
+            if info.url != entry.url:
+                return self._refuse(f"the run is for {info.url}, and {entry.place} is {entry.url}")
+            return await self._with_session(info)
+        finally:
+            self.is_nearly_done = True
+            self.wake.set()
+
+    def _refuse(self, detail: str) -> ShardEnd:
+        self.log.warning("shard refused", detail=detail)
+        return ShardEnd.REFUSED
+
+    async def _with_session(self, info: ShardInfo) -> ShardEnd:
+        settings = settings_from_json(info.settings.get(ENGINE, {}))
+        if info.rate is not None:
+            settings = replace(settings, rate=info.rate)
+        try:
+            session = await self.sessions.acquire(SessionRequest(settings, self.database, self.stop, self.log))
+        except WorkspaceUnavailableError as error:
+            return await self._away(info, settings, str(error))
+        except AuthenticationError as error:
+            await stop_run(self.database, info.run_id, StopReason.CREDENTIALS, str(error), self.log)
+            return ShardEnd.STOPPED
+        except RunStopped:
+            return ShardEnd.PUT_BACK
+        except OperatorError as error:
+            return self._refuse(str(error))
+        self.outage.since = None
+        try:
+            account = session.connection.account
+            if info.account not in ("", account.user_id, account.username):
+                return self._refuse(f"the run is of the account {info.account}, not of {account.username}")
+            return await self._with_store(info, session, settings)
+        finally:
+            await self.sessions.release(session, settings)
+
+    async def _with_store(self, info: ShardInfo, session: WorkspaceSession, settings: Settings) -> ShardEnd:
+        lease = ShardLease(info.shard_id, *self.job.token, self.worker_id)
+        if await take_shard(self.database.connection, self.database.config, lease) is None:
+            return ShardEnd.LOST
+        config = self.database.config
+        work = ShardWork(
+            info,
+            self.job.token,
+            session.connection,
+            self.database,
+            self.stop,
+            self.log,
+            partial(self.sessions.has_new_token, session),
+        )
+        async with self.connections.acquire() as connection:
+            config, on_stop = self.database.config, self.stop.request_by_word
+            store = PostgresStore(connection, config, info.run_id, lease, on_stop=on_stop)
+            end = await self._process(store, work, settings)
+        if self.stop.reason is StopReason.CREDENTIALS:
+            await self.sessions.retire()
+        return end
+
+    async def _process(self, store: PostgresStore, work: ShardWork, settings: Settings) -> ShardEnd:
+        concurrency = self.sessions.concurrency or settings.concurrency
+        self.context = work.context(replace(settings, concurrency=concurrency))
+        self.left, _ = await store.count_due(retry_failed=settings.retry_failed)
+
+        def on_durable(outcomes: Sequence[RowOutcome]) -> None:
+            self.left -= len(outcomes)
+            if not self.is_nearly_done and self.left <= NEARLY_DONE * concurrency:
+                self.is_nearly_done = True
+                self.wake.set()
+
+        return await work.process(store, self.context, on_durable)
+
+    async def _away(self, info: ShardInfo, settings: Settings, detail: str) -> ShardEnd:
+        """Leave the shard to others; stop the run where the workspace gave no answer to any worker for too long."""
+        now, seconds = asyncio.get_running_loop().time(), settings.outage_timeout
+        if self.outage.since is None:
+            self.outage.since = now
+            self.log.warning("workspace away", detail=detail)
+        elif now - self.outage.since >= seconds and not await self.database.answered_within(info.workspace, seconds):
+            await stop_run(self.database, info.run_id, StopReason.OUTAGE, detail, self.log)
+            return ShardEnd.STOPPED
+        return ShardEnd.AWAY
