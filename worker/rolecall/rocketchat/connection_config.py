@@ -85,9 +85,9 @@ def workspace_url(given: str, *, allow_http: bool = False) -> str:
     """Validate and normalise the URL of a workspace; the result has no slash at the end.
 
     A workspace may be installed under a path (`https://example.org/chat`). A default port and a dot at the end of the
-    host are left out: runs are known by the URL, so that one workspace must not have two. Credentials, a query or a fragment are
-    refused, and so is `http://` to anything but loopback unless `allow_http` is set, because the token would be sent
-    unencrypted. Raises InvalidUrlError.
+    host are left out: runs are known by the URL, so that one workspace must not have two. Credentials, a query or a
+    fragment are refused, and so is `http://` to anything but loopback unless `allow_http` is set, because the token
+    would be sent unencrypted. Raises InvalidUrlError.
     """
     text = given.strip()
     try:
