@@ -147,6 +147,8 @@ async def test_a_rehearsal_takes_the_role_again_after_a_fault(tmp_path: Path) ->
         (("#rehearsals", "@test.user"), "a rehearsal takes a test room and a test user"),
         (("--rehearse", "#elsewhere", "@test.user"), "There is no room #elsewhere"),
         (("--rehearse", "#rehearsals", "@stranger"), "There is no user @stranger"),
+        (("--rehearse", "#rehearsals", "@test"), "There is no user @test."),
+        (("--rehearse", "#rehearsals", "test.user"), "There is no user test.user."),
         (("--rehearse", "#rehearsals", "@bulk.leader"), "is leader of #rehearsals"),
     ],
 )
@@ -162,3 +164,24 @@ async def test_a_rehearsal_that_cannot_be_made_changes_nothing(
     assert ended.code == 2
     assert said in ended.stderr
     assert changes(world) == []
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_a_rehearsal_takes_no_role_that_the_user_had(tmp_path: Path, *, is_listed: bool) -> None:
+    """A role that lists leave out, or that was given since the reading, is not taken from the user."""
+    world = workspace()
+    world.join("room", "test", ("leader",))
+    world.role_descriptions["leader"] = ""
+    if not is_listed:
+        world.forbid("roles.list")
+    async with Sandbox(world) as sandbox:
+        words = ("doctor", "--rehearse", "#rehearsals", "@test.user")
+        ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
+    assert world.is_leader("room", "test")
+    if is_listed:
+        assert (ended.code, changes(world)) == (2, [])
+        assert "leave out the role leader, which has no description" in ended.stderr
+    else:
+        assert ended.code == 1
+        assert [route for route, _, _ in changes(world)] == ["groups.addLeader"]
+        assert "the role is left as it is" in ended.stdout

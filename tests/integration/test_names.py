@@ -10,12 +10,13 @@ import pytest
 
 from rolecall import RowInput, change_roles
 from rolecall.engine.context import RunContext
-from rolecall.engine.directory.find_query import ADDRESS_NOT_FOUND
+from rolecall.engine.directory.find_query import ADDRESS_AMBIGUOUS, ADDRESS_NOT_FOUND
 from rolecall.engine.directory.name_lookup import (
     ROOM_NAME_AMBIGUOUS,
     ROOM_NAME_NOT_FOUND,
     ROOM_NAME_NOT_JOINED,
     ROOM_NAME_OF_OTHER_KIND,
+    USER_NAME_AMBIGUOUS,
     USER_NAME_NOT_FOUND,
     NameLookup,
     NameLookupError,
@@ -35,6 +36,8 @@ from tests.support.memory_store import MemoryStore
 from tests.unit.store.values import RUN
 
 ADMIN, MEMBER = ("user", "admin"), ("user",)
+LIKE_AN_ID = "aB3dEfGh1JkLmNoPq"
+"""An id as the server makes them, which is also a possible name."""
 
 
 @asynccontextmanager
@@ -134,25 +137,79 @@ async def test_an_address_is_found_where_the_account_may_see_it(full: bool, expe
         assert "@name" in found.message
 
 
-async def test_a_username_that_looks_like_an_address_is_the_users(tmp_path: Path) -> None:
-    """A username is looked up first: the address may be that of another user."""
+@pytest.mark.parametrize(
+    ("address", "expected"), [("eve@other.org", "M1"), ("", "M1"), ("eve@example.org", USER_NAME_AMBIGUOUS)]
+)
+async def test_a_username_that_looks_like_an_address(address: str, expected: str) -> None:
+    """It is that user's, unless another user has it as the address: then neither is meant for sure."""
     world = furnished()
-    world.add_user("M1", username="eve@example.org", email="eve@other.org")
-    world.add_user("M2", username="ada", email="eve@example.org")
+    world.add_user("M1", username="eve@example.org", email="eve@third.org")
+    world.add_user("M2", username="ada", email=address)
     async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
-        assert (await lookup.find(user_key("eve@example.org"))).id == "M1"
+        found = await lookup.find(user_key("eve@example.org"))
+    assert (found.id or found.reason) == expected
+
+
+async def test_an_address_of_two_users_is_ambiguous() -> None:
+    """Two users with one address, in upper and lower case: neither is meant for sure."""
+    world = furnished()
+    world.add_user("M1", username="ada", email="ada@example.org")
+    world.add_user("M2", username="eve", email="Ada@Example.org")
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        found = await lookup.find(user_key("Ada@Example.org"))
+    assert (found.id, found.reason) == ("", ADDRESS_AMBIGUOUS)
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("bob", "U2"), ("Bob", "U2"), ("rob", "U1"), ("1234", USER_NAME_NOT_FOUND), ("4321", "1234")]
+    ("name", "expected"),
+    [
+        ("bob", USER_NAME_AMBIGUOUS),
+        ("Bob", "U2"),  # an id has one spelling
+        ("rob", "U1"),
+        ("1234", USER_NAME_NOT_FOUND),
+        ("4321", "1234"),
+        (LIKE_AN_ID, USER_NAME_AMBIGUOUS),
+        ("cat", "cat"),
+    ],
 )
 async def test_a_username_that_is_the_id_of_another_user(name: str, expected: str) -> None:
-    """The server looks among the ids first: the user of this name is meant, never the one with the id."""
+    """Any user can take the id of another as a username: neither of them is meant for sure."""
     world = furnished()
-    for user_id, username in (("bob", "robert"), ("U2", "bob"), ("U1", "rob"), ("1234", "4321"), ("U4", "1234")):
+    users = (("bob", "robert"), ("U2", "bob"), ("U1", "rob"), ("1234", "4321"), ("U4", "1234"))
+    for user_id, username in (*users, (LIKE_AN_ID, "boss"), ("U5", LIKE_AN_ID), ("cat", "cat")):
         world.add_user(user_id, username=username)
     async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
         found = await lookup.find(user_key(name))
+    assert (found.id or found.reason) == expected
+
+
+@pytest.mark.parametrize("roles", [ADMIN, MEMBER])
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("shown_only", [True, False])
+async def test_a_room_that_is_named_like_the_id_of_another(
+    roles: Sequence[str], *, joined: bool, shown_only: bool
+) -> None:
+    """Any user can give a room the id of another one as its name or display name: neither is meant for sure."""
+    world = furnished(roles)
+    world.add_room(LIKE_AN_ID, name="boardroom")
+    world.add_room("U1", name="other" if shown_only else LIKE_AN_ID).display_name = LIKE_AN_ID
+    world.join("U1", ACCOUNT.user_id, ())
+    if joined:
+        world.join(LIKE_AN_ID, ACCOUNT.user_id, ("owner",))
+    async with Sandbox(world) as sandbox, opened(sandbox, roles=roles) as (lookup, _):
+        found = await lookup.find(room_key(LIKE_AN_ID))
+        assert (await lookup.find(room_key("boardroom"))).id == (LIKE_AN_ID if joined or roles == ADMIN else "")
+    assert (found.id, found.reason) == ("", ROOM_NAME_AMBIGUOUS)
+
+
+@pytest.mark.parametrize(("roles", "expected"), [(ADMIN, group(UNJOINED)), (MEMBER, ROOM_NAME_NOT_JOINED)])
+async def test_a_display_name_is_not_taken_for_the_name_of_a_hidden_group(roles: Sequence[str], expected: str) -> None:
+    """A group that another user shows under the name of one that the account has not joined is not meant."""
+    world = furnished(roles)
+    world.add_room("U1", name="other").display_name = UNJOINED
+    world.join("U1", ACCOUNT.user_id, ())
+    async with Sandbox(world) as sandbox, opened(sandbox, roles=roles) as (lookup, _):
+        found = await lookup.find(room_key(UNJOINED))
     assert (found.id or found.reason) == expected
 
 

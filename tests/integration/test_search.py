@@ -171,6 +171,11 @@ Change = Callable[[World], object]
             lambda world: world.remove_permission("view-other-user-channels"),
             {("rooms_not_shown", "@legal.lead"), ("rooms_not_shown", "@sales.lead")},
         ),
+        (
+            FindQuery(people=("finance.lead@example.org",)),
+            lambda world: world.add_user("M1", username="eve", email="Finance.Lead@Example.org"),
+            {("address_ambiguous", "finance.lead@example.org")},
+        ),
         (FindQuery(people=("nobody.here",)), None, {("user_not_found", "nobody.here")}),
         (FindQuery(people=("@nobody.here",)), None, {("user_not_found", "@nobody.here")}),
         (FindQuery(people=("@userLegalLead",)), None, {("user_not_found", "@userLegalLead")}),

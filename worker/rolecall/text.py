@@ -25,6 +25,8 @@ is_address = re.compile(r"[^@\s:]+@[^@\s:]+\.[^@\s:.]{2,}").fullmatch
 COMMAND_LINES = ("Next: ", "Undo: ")
 """How lines with a command begin."""
 
+_MIN_TIME, _MAX_TIME = -30_610_224_000_000, 253_402_300_799_999
+"""The years 1000 to 9999, in milliseconds since the epoch."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time with their seconds, the largest first."""
 
@@ -52,9 +54,13 @@ def format_user(user_id: str, username: str) -> str:
 
 
 def rfc3339(milliseconds: int | None) -> str | None:
-    """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None."""
+    """Format a UTC time in milliseconds since the epoch, such as `2026-03-01T09:30:00.250Z`; None stays None.
+
+    A time before the year 1000 or after 9999, which only a wrong clock or an edited file can have, becomes the nearest.
+    """
     if milliseconds is None:
         return None
+    milliseconds = min(max(milliseconds, _MIN_TIME), _MAX_TIME)
     return _format_seconds(milliseconds // 1000) + _format_milliseconds(milliseconds % 1000)
 
 

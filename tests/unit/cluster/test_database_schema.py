@@ -18,9 +18,10 @@ from rolecall.cluster.database_schema import (
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.postgres import schema_version
 from rolecall.store.postgres.connection import DatabaseConfig, connect
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import NewRun, add_workspace, create_run, take_shard
 from rolecall.store.postgres.schema_version import MIGRATIONS
-from rolecall.store.postgres.store import PostgresStore, ShardLease, open_store
+from rolecall.store.postgres.store import PostgresStore, open_store
 from rolecall.store.records import Batch, Pause, PauseKind
 from tests.support.postgres import Database, all_binaries, shared_server
 from tests.unit.store.contract.jobs import import_lines, keys_by_line

@@ -460,6 +460,19 @@ async def test_a_proxy_that_wants_a_login_is_named(monkeypatch: pytest.MonkeyPat
             assert came.detail.startswith(f"the proxy {seen.url.removeprefix('http://')} refused: 407 ")
 
 
+async def test_the_refusal_of_a_proxy_shows_no_token_and_no_escape_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that repeats the token of an unencrypted call in its status line does not show it."""
+    refusal = f"HTTP/1.1 407 No \x1b[31m {TOKEN} \\u0073{TOKEN[1:]}\r\nContent-Length: 0\r\n\r\n"
+    async with serving(saying(refusal.encode(), b"")) as seen:
+        monkeypatch.setenv("all_proxy", seen.url)
+        came = await ask(seen, url="http://chat.example.org", allow_http=True)
+        assert TOKEN.encode() in seen.requests[0]
+    assert isinstance(came, NoReply)
+    assert came.detail.count("<hidden>") == 2
+    assert TOKEN not in came.detail
+    assert came.detail.isprintable()
+
+
 async def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing listens at the proxy's address, the detail names the proxy, not the workspace."""
     with socket.socket() as held:

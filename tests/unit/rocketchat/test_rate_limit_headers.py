@@ -91,7 +91,7 @@ def test_nonsense_is_no_limit(changes: dict[str, str]) -> None:
     assert parse_limits(headers(**changes)) is None
 
 
-@pytest.mark.parametrize("reset", ["0", "9" * 30, "9" * 310, "9" * 400, "9" * 4000])
+@pytest.mark.parametrize("reset", ["0", "9" * 16, "9" * 30, "9" * 310, "9" * 400, "9" * 4000])
 def test_a_senseless_reset_without_a_date_is_no_limit(reset: str) -> None:
     """Where no `Date` bounds the reset, zero and more digits than a time can have are nonsense too."""
     given_headers = headers(reset=reset)
@@ -118,7 +118,19 @@ def test_more_remaining_than_the_limit_is_cut() -> None:
     assert parse_limits(headers(limit="10", remaining="1000")) == Limits(10, 10, NOW + 42)
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2023 22:13:20 GMT", "\ud800", "9" * 5000])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Tue, 99 Nov 2023 22:13:20 GMT",
+        "\ud800",
+        "9" * 5000,
+        "Fri, 31 Dec 9999 23:59:59 -2359",  # in UTC the year 10000, which no report can contain
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Thu, 01 Jan 1970 00:00:00 +0100",
+    ],
+)
 def test_a_bad_date_is_none(date: str) -> None:
     """A `Date` that cannot be read is none; the limits are read all the same."""
     assert server_date({"Date": date}) is None
@@ -160,6 +172,12 @@ def test_dates_are_read_as_utc(date: str, epoch: float) -> None:
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     """Seconds as they are, a date against the answer's own `Date`, the past as zero, all else as nothing."""
     assert retry_after(reply(429, b"", {"Retry-After": value, "Date": DATE})) == seconds
+
+
+def test_a_retry_after_in_a_far_year_is_cut() -> None:
+    """A date in a far year is as long as nine digits can say: the moment can still be formatted."""
+    headers = {"Retry-After": "Thu, 31 Dec 9998 23:59:59 GMT", "Date": "Thu, 01 Jan 1970 00:00:00 GMT"}
+    assert retry_after(reply(429, b"", headers)) == 999_999_999.0
 
 
 def test_retry_after_needs_a_date_for_a_date() -> None:

@@ -15,11 +15,14 @@ from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, USER_NOT_FOUND, Answ
 from rolecall.rocketchat.operations import OPERATIONS, Operation, Role
 from rolecall.rocketchat.response_classifier import CallResult, classify, classify_read, rate_limit_delay
 from rolecall.rocketchat.responses import (
+    ROLES,
     ROOM_INFO,
     ROOM_ROLES,
     SYNC_MESSAGES,
     USER_INFO,
     Body,
+    UserInfo,
+    parse_described_roles,
     parse_role_holders,
     parse_role_messages,
     parse_room_info,
@@ -32,6 +35,8 @@ MAX_RATE_LIMIT_WAIT = 120.0
 NO_SUCH_ID = "rolecallRehearse0"
 """An id of 17 characters that no room and no user has."""
 ROLE = Role.LEADER
+HAD_ROLE = "the user has the role already, perhaps from another account: name another test user"
+"""What an operator can do where the first call changed nothing."""
 SPECIFIC_RULES = {"room": ROOM_NOT_FOUND, "user": USER_NOT_FOUND}
 """The rule of a call for an id that does not exist."""
 
@@ -81,15 +86,33 @@ async def _prepare(app: AppContext, connection: Connection, room: str, user: str
     who = {"username": user[1:]} if user.startswith("@") else {"userId": user}
     body = await _read(app, connection, USER_INFO, **who)
     info = parse_user_info(body) if body is not None else None
-    if info is None:
+    if info is None or not _is_named(info, user):
         raise OperatorError(f"There is no user {user}. Nothing was changed.")
     rehearsal = Rehearsal(app.connection.url, kind, found.room_id, found.name, info.user_id, info.username)
+    await _require_no_role(app, connection, rehearsal)
+    return rehearsal
+
+
+def _is_named(info: UserInfo, user: str) -> bool:
+    """Return whether this is the user of an id or `@name`: the server looks among the others, too."""
+    if user.startswith("@"):
+        return info.username.removeprefix("@").lower() == user[1:].lower()
+    return info.user_id == user
+
+
+async def _require_no_role(app: AppContext, connection: Connection, rehearsal: Rehearsal) -> None:
+    """Raise OperatorError where the user has the role, or where that cannot be read."""
     roles = await _roles(app, connection, rehearsal)
     if roles is None:
-        raise OperatorError(f"The roles in #{found.name} cannot be read. Nothing was changed.")
+        raise OperatorError(f"The roles in #{rehearsal.room_name} cannot be read. Nothing was changed.")
     if ROLE in roles:
-        raise OperatorError(f"@{info.username} is {ROLE} of #{found.name}: name another user. Nothing was changed.")
-    return rehearsal
+        who = f"@{rehearsal.username} is {ROLE} of #{rehearsal.room_name}"
+        raise OperatorError(f"{who}: name another user. Nothing was changed.")
+    body = await _read(app, connection, ROLES)
+    described = parse_described_roles(body) if body is not None else None
+    if described is not None and ROLE not in described:
+        why = f"the lists of the rooms leave out the role {ROLE}, which has no description"
+        raise OperatorError(f"Whether @{rehearsal.username} is {ROLE} cannot be read: {why}. Nothing was changed.")
 
 
 async def _roles(app: AppContext, connection: Connection, rehearsal: Rehearsal) -> frozenset[str] | None:
@@ -124,11 +147,15 @@ class _Rehearser:
     rehearsal: Rehearsal
     may_have_role: bool = field(default=False, init=False)
     """Whether the user may have the role because of this rehearsal."""
+    had_role: bool = field(default=False, init=False)
+    """Whether the user had the role before, so that nothing is taken."""
 
     async def run(self) -> AsyncGenerator[Finding, None]:
         """Yield a finding for each step; the role is taken in the end in any case."""
         try:
             yield await self._change("give the role", Answer.DONE, adds=True)
+            if self.had_role:
+                return
             yield await self._read_back("read the role back", expected=True)
             yield await self._change("give it again", Answer.NOOP, adds=True)
             yield await self._change("take the role", Answer.DONE, adds=False)
@@ -151,9 +178,13 @@ class _Rehearser:
 
     async def _change(self, step: str, expected: Answer, *, adds: bool) -> Finding:
         operation = self.rehearsal.operation(adds=adds)
-        self.may_have_role = self.may_have_role or adds
+        is_given, self.may_have_role = self.may_have_role, self.may_have_role or adds
         result = await self._call(operation)
         answer = result.rule.answer
+        if adds and not is_given and answer is Answer.NOOP:  # given by another account since the role was read
+            self.may_have_role, self.had_role = False, True
+            seen = f"{_describe(result)}: the role is left as it is"
+            return Finding(step, Status.PROBLEM, f"expected {operation.name}: {operation.done}, got {seen}", HAD_ROLE)
         if not adds and answer in (Answer.DONE, Answer.NOOP):
             self.may_have_role = False
         words = operation.done if expected is Answer.DONE else operation.nothing_to_do

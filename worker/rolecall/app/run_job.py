@@ -266,7 +266,7 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     try:
         if session.is_recorded and app.stop.reason is None:
             with suppress(StoreError):
-                await record_hidden_rooms(run, ReadClient(connection.client, context), connection, app.stop)
+                await record_hidden_rooms(run.store, ReadClient(connection.client, context), connection, app.stop)
         result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
         counts = count_by_outcome(result.summary.counts) if result.summary is not None else counts
         code = None if request.exit_code_of is None else request.exit_code_of(result)

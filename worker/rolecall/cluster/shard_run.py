@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rolecall.app.errors import RunStopped
 from rolecall.cluster.database import ShardInfo, WorkerDatabase
 from rolecall.cluster.job_queue import QueuedJob
+from rolecall.cluster.run_end import record_end
 from rolecall.cluster.run_settings import ENGINE, settings_from_json
 from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
 from rolecall.cluster.store_connections import StoreConnections
@@ -18,8 +19,9 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import RolecallError, RowOutcome
 from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease
+from rolecall.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from rolecall.engine.context import RunContext
@@ -141,7 +143,10 @@ class ShardRun:
                 self.is_nearly_done = True
                 self.wake.set()
 
-        return await work.process(store, self.context, on_durable)
+        end = await work.process(store, self.context, on_durable)
+        if end is ShardEnd.DONE:
+            await record_end(store, self.database, work.connection, self.context)
+        return end
 
     async def _away(self, info: ShardInfo, settings: Settings, detail: str) -> ShardEnd:
         """Leave the shard to others; stop the run where the workspace gave no answer to any worker for too long."""

@@ -116,12 +116,15 @@ class Client:
                 )
                 content = await _read(response, limit)
             if response.status == _PROXY_LOGIN and self._proxy and self._connection.url.startswith("http://"):
-                return _proxy_refused(self._proxy, response.status, response.reason)
+                return self._clean(_proxy_refused(self._proxy, response.status, response.reason))
             headers = self._filter.hide_headers(response.headers)
             return Reply(response.status, headers, self._filter.hide(content), sent_at, self._now())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reply = _no_reply(error, self._proxy or "")
-            return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
+            return self._clean(_no_reply(error, self._proxy or ""))
+
+    def _clean(self, reply: NoReply) -> NoReply:
+        """Return a failure whose text, which may be the server's or the proxy's, is without the token and harmless."""
+        return reply._replace(detail=sanitise(self._filter.hide_text(reply.detail)))
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)

@@ -16,6 +16,10 @@ from rolecall.models import Reply
 
 EPOCH_IN_MILLISECONDS = 1e11
 """A reset above this is in milliseconds (as seconds it would be in the year 5138)."""
+MAX_EPOCH = 253_370_764_800.0
+"""Seconds: the year 9999. A date from there on, or before 1970, is invalid, and no time zone makes it impossible."""
+MAX_RETRY_AFTER = 999_999_999.0
+"""Seconds: what nine digits can say. A longer delay is cut."""
 MAX_NUMBER_LENGTH = 16
 """Digits of a number in a header; longer numbers are invalid."""
 MAX_WINDOW = 86_400.0
@@ -49,6 +53,8 @@ def parse_limits(headers: Mapping[str, str], max_past: float = 1.0) -> Limits | 
     if limit < 1 or remaining < 0 or reset <= 0:
         return None
     reset_at = reset / 1000 if reset > EPOCH_IN_MILLISECONDS else float(reset)
+    if reset_at >= MAX_EPOCH:
+        return None
     date = server_date(headers)
     if date is not None and not -max_past <= reset_at - date <= MAX_WINDOW:
         return None
@@ -73,9 +79,10 @@ def _epoch(http_date: str) -> float | None:
     """Parse an HTTP date; cached, because all responses of one second have the same date."""
     try:
         moment = parsedate_to_datetime(http_date)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
+    return epoch if 0 <= epoch < MAX_EPOCH else None
 
 
 def retry_after(reply: Reply) -> float | None:
@@ -85,7 +92,7 @@ def retry_after(reply: Reply) -> float | None:
         return float(value[:9])
     moment = _epoch(value) if value else None
     date = server_date(reply.headers)
-    return None if moment is None or date is None else max(0.0, moment - date)
+    return None if moment is None or date is None else min(max(0.0, moment - date), MAX_RETRY_AFTER)
 
 
 def stated_wait(reply: Reply) -> float | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
 from rolecall.files.input.source import JobFileError
+from rolecall.models.rows import MAX_ID_LENGTH
 from tests.support.job_files import workbook
 
 
@@ -126,3 +127,45 @@ def test_every_format_gives_the_same_words(words: list[str]) -> None:
     assert read("userId,n\n" + "".join(f"{word},1\n" for word in words)) == words
     assert read(json.dumps(words)) == words
     assert read("".join(json.dumps({"uid": word}) + "\n" for word in words)) == words
+
+
+def test_a_word_may_be_as_long_as_an_id() -> None:
+    """One character more is refused, and shown in short."""
+    longest = "u" * MAX_ID_LENGTH
+    assert read(longest) == [longest]
+    with pytest.raises(JobFileError) as refused:
+        read(f"{longest}u")
+    assert str(refused.value).endswith(f"{'u' * 40!r} is longer than {MAX_ID_LENGTH} characters")
+    with pytest.raises(JobFileError) as refused:
+        read('["a\\u0007"]')
+    assert str(refused.value).endswith("'a\\x07' contains a line break, a control or a lost character")
+
+
+def test_what_was_expected_is_in_the_message() -> None:
+    """The columns that a list may have, in words."""
+    for content in ("[1]", "shoe,size\na,b\n"):
+        with pytest.raises(JobFileError, match="userid, uid, id, username, user"):
+            read(content)
+    with pytest.raises(
+        JobFileError, match=": there is nothing in it; expected one id or name on each line, CSV or JSON"
+    ):
+        read("\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('\n  ["@anna"]\n', ["@anna"]),
+        ("note;userId\nonly one cell\nx;u1\n", ["u1"]),
+        ("userId;x\n\nu1;2;3\n", ["u1"]),
+        ('userId\n"u1" and more\n', ["u1 and more"]),
+        ("XanaX\n", ["XanaX"]),
+        ('\n"User ID";"x y"\n"u1";"2"\n', ["u1"]),
+        ('"a\\u00e4b"\n', ["a\u00e4b"]),
+        ('anna"\nkim"\n', ["anna", "kim"]),
+        ("a,b,c;userId\n1,2,3;u1\n", ["u1"]),
+    ],
+)
+def test_odd_lists_are_read(content: str, words: list[str]) -> None:
+    """Blank lines first, records of another length, text after a quote, a header with few cells that names a column."""
+    assert read(content) == words

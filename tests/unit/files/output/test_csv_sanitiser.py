@@ -10,9 +10,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rolecall.files.output.csv_sanitiser import csv_writer, id_cell, name_cell, parse_id_cell, text_cell
+from rolecall.files.output.csv_sanitiser import (
+    MAX_ID_CELL_LENGTH,
+    MAX_NAME_CELL_LENGTH,
+    csv_writer,
+    id_cell,
+    name_cell,
+    parse_id_cell,
+    text_cell,
+)
 from rolecall.models import CsvStyle
-from rolecall.text import UNSAFE
+from rolecall.text import UNSAFE, sanitise
 
 
 @pytest.mark.parametrize(
@@ -150,3 +158,35 @@ def test_a_byte_order_mark_comes_first() -> None:
 def test_names_are_safe_cells(name: str, cell: str) -> None:
     """A name is text for people, and no formula."""
     assert name_cell(name) == cell
+
+
+def test_a_long_text_is_cut_at_its_limit() -> None:
+    """Names and ids have one; an id of that length is whole, and a longer one is still too long when it is read."""
+    assert text_cell("a b" * 200, limit=7) == sanitise("a b" * 200, limit=7)
+    assert text_cell("a b" * 200) == "a b" * 200
+    name = "A name " * 100
+    assert name_cell(name) == sanitise(name, limit=MAX_NAME_CELL_LENGTH)
+    for letter in "a\u00e4":
+        whole, longer = letter * MAX_ID_CELL_LENGTH, letter * (MAX_ID_CELL_LENGTH + 1)
+        assert id_cell(whole) == whole
+        assert id_cell(longer) == sanitise(longer, limit=MAX_ID_CELL_LENGTH)
+        assert len(id_cell(longer)) <= MAX_ID_CELL_LENGTH + 1
+
+
+@pytest.mark.parametrize("cell", [7, None, "a,=1", "a,'=1", "a"])
+def test_only_a_file_without_commas_gets_apostrophes_after_commas(cell: object) -> None:
+    """In a CSV file with commas the cell is in quotes; a cell that has its apostrophe gets no second one."""
+    for delimiter, expected in ((",", cell), (";", "a,'=1" if cell == "a,=1" else cell)):
+        file = io.StringIO()
+        csv_writer(file, CsvStyle(delimiter=delimiter)).writerow([cell, "x"])
+        written = next(csv.reader([file.getvalue()], delimiter=delimiter))
+        assert written == ["" if expected is None else str(expected), "x"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [('="u1"', "u1"), ("\u201cu1\u201d", "u1"), ("'u1'", "u1"), ("'=u1", "=u1"), ("'", "'"), ("a,'=1", "a,=1")],
+)
+def test_what_surrounds_an_id_is_removed(cell: str, text: str) -> None:
+    """As a spreadsheet or a text program put it there."""
+    assert parse_id_cell(cell) == text

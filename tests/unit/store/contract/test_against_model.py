@@ -40,6 +40,8 @@ from tests.unit.store.contract.jobs import all_results, import_job
 from tests.unit.store.values import RUN
 
 T = TypeVar("T")
+EXAMPLES = {"postgres-wheel": 25, "postgres-installed": 10}
+"""Fewer than of the others for servers, which take longer for each call."""
 Pair = tuple[str, str]
 JobRow = tuple[Pair, bool, dict[str, Json], tuple[str, str]]
 pairs = st.tuples(st.sampled_from(["A", "B", "b"]), st.sampled_from(["u", "v", "w"]))
@@ -393,4 +395,6 @@ class StoreAgainstModel(RuleBasedStateMachine):
 def test_a_store_agrees_with_the_model(implementation: str) -> None:
     """Each implementation agrees with the dictionary after any calls, crashes and failed imports."""
     machine = type("Machine", (StoreAgainstModel,), {"implementation": implementation})
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=20, deadline=None))
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=EXAMPLES.get(implementation, 60), stateful_step_count=20, deadline=None)
+    )

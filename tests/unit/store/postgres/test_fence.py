@@ -8,8 +8,9 @@ import pytest
 from rolecall.models import Outcome
 from rolecall.store.base import FencedError, RunStoppedElsewhere
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, connect
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import NewRun, create_run, finish_shard, take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease, open_store
+from rolecall.store.postgres.store import PostgresStore, open_store
 from rolecall.store.records import Batch, Intent
 from tests.support.postgres import Database
 from tests.unit.store.contract.jobs import import_job, keys_by_line, reported

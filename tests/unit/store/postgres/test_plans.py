@@ -7,8 +7,9 @@ import pytest
 
 from rolecall.models import Prior, PriorState, Row
 from rolecall.store.postgres.connection import Connection, DatabaseConfig
+from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import NewRun, create_run, take_shard
-from rolecall.store.postgres.store import PostgresStore, ShardLease, open_store
+from rolecall.store.postgres.store import PostgresStore, open_store
 from rolecall.store.records import Batch, Intent, IntentRollback, PriorRecord
 from tests.support.postgres import Database
 from tests.unit.store.contract.jobs import import_job

@@ -98,7 +98,14 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> ConfigPat
     else:
         return ConfigPath(None)
     is_readable = os.access(own, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
-    return ConfigPath(own if is_readable else None)  # HOME may be that of the user who started us
+    if not is_readable:  # HOME may be that of the user who started us
+        return ConfigPath(None)
+    if is_foreign(own.stat()) or is_foreign(own.lstat()):
+        raise OperatorError(
+            f"{own} belongs to another user, who could send the token elsewhere; set HOME to a directory of your own, "
+            "or name the file with --config."
+        )
+    return ConfigPath(own)
 
 
 def exists_here(path: Path) -> bool:

@@ -12,6 +12,7 @@ from rolecall.rocketchat.response_classifier import CallResult
 
 ROOMS_NOT_SHOWN = "rooms_not_shown"
 ADDRESS_NOT_FOUND = "address_not_found"
+ADDRESS_AMBIGUOUS = "address_ambiguous"
 ROOMS_NOT_LISTED = "rooms_not_listed"
 ROLE_NOT_LISTED = "role_not_listed"
 USERS_NOT_LISTED = "users_not_listed"
@@ -22,6 +23,7 @@ GAP_HINTS = {
     USER_NOT_FOUND.reason: "no such user, or deleted: check the spelling",
     ADDRESS_NOT_FOUND: "no user with this address is shown: searching addresses takes 'view-d-room' and "
     "'view-full-other-user-info'; or give the id or @name",
+    ADDRESS_AMBIGUOUS: "several users have this address, in upper or lower case: give the id or @name",
     ROOM_NOT_JOINED.reason: "the account is not a member, so the roles are not shown: join first, or look up the "
     "users with --users, which needs no membership",
     ROOM_NOT_FOUND.reason: "no such room of this kind, or a private group that the account is not a member of",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 
 from rolecall.engine.directory.address_search import search_address
-from rolecall.engine.directory.find_query import ADDRESS_NOT_FOUND, GAP_HINTS
+from rolecall.engine.directory.find_query import ADDRESS_AMBIGUOUS, ADDRESS_NOT_FOUND, GAP_HINTS
 from rolecall.engine.directory.lookups import is_hidden_group, may_be_name, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import FoundName, NameKey, NameKind
@@ -41,6 +41,7 @@ ROOM_NAME_NOT_JOINED = "room_name_not_joined"
 ROOM_NAME_OF_OTHER_KIND = "room_name_of_other_kind"
 ROOM_NAME_AMBIGUOUS = "room_name_ambiguous"
 USER_NAME_NOT_FOUND = "user_name_not_found"
+USER_NAME_AMBIGUOUS = "user_name_ambiguous"
 NAME_HINTS = {
     ROOM_NAME_NOT_FOUND: "no room of this kind has this name, or the account is not a member of it: check the spelling",
     ROOM_NAME_NOT_JOINED: "a group has this name, and only its members see its id: invite the account first, or give "
@@ -50,6 +51,7 @@ NAME_HINTS = {
     ROOM_NAME_AMBIGUOUS: "several rooms are shown under this name: write the id, or the name in the room's address",
     USER_NAME_NOT_FOUND: "no user has this username: check the spelling; a full name is no username",
     ADDRESS_NOT_FOUND: GAP_HINTS[ADDRESS_NOT_FOUND],
+    ADDRESS_AMBIGUOUS: GAP_HINTS[ADDRESS_AMBIGUOUS],
 }
 """Why a name has no id, with what an operator can do about it."""
 
@@ -81,11 +83,14 @@ class NameLookup:
         return await (self._find_room(key) if key.kind is NameKind.ROOM else self._find_user(key))
 
     async def _find_user(self, key: NameKey) -> FoundName:
-        """Find a user by username, or by the id or the address that a column of names may have too."""
+        """Find a user by username, or by the id or the address that a column of names may have too.
+
+        A word that is the id of one user and the username of another is ambiguous: users choose their usernames.
+        """
         for name in username_spellings(key.name):
-            user = await self._read_user(key, name)
+            user = await self._read_user(key, username=name)
             if user is not None and user.username.lower() == name.lower():
-                return FoundName(key, user.user_id, user.username)
+                return await self._find_user_with_name(key, user)
             if user is not None and user.user_id == key.name:
                 return await self._find_user_behind_id(key, user)
         if is_address(key.name):
@@ -96,13 +101,24 @@ class NameLookup:
         user = await search_address(self._reads, key.name)
         if isinstance(user, ListedUser):
             return FoundName(key, user.user_id, user.username)
-        if user.reason != ADDRESS_NOT_FOUND:
+        if user.reason not in (ADDRESS_NOT_FOUND, ADDRESS_AMBIGUOUS):
             raise _lookup_error(key, f"{user.reason} {user.detail}")
-        hint = NAME_HINTS[ADDRESS_NOT_FOUND]
-        return _not_found(key, ADDRESS_NOT_FOUND, f"{key.name}: {hint}.")
+        return _not_found(key, user.reason, f"{key.name}: {NAME_HINTS[user.reason]}.")
+
+    async def _find_user_with_name(self, key: NameKey, named: UserInfo) -> FoundName:
+        """Return a user with this username, unless the word is the id or the address of another user."""
+        if not may_be_name(key.name):
+            user = await self._read_user(key, userId=key.name)
+            if user is not None and user.user_id == key.name != named.user_id:
+                return _ambiguous_user(key, "id", user.user_id, user.username, named)
+        if is_address(key.name):
+            other = await search_address(self._reads, key.name)
+            if isinstance(other, ListedUser) and other.user_id != named.user_id:
+                return _ambiguous_user(key, "address", other.user_id, other.username, named)
+        return FoundName(key, named.user_id, named.username)
 
     async def _find_user_behind_id(self, key: NameKey, with_id: UserInfo) -> FoundName:
-        """Return the user whose username is the id of another user, else the one with that id.
+        """Return the user with this id, unless another one has it as a username.
 
         The server looks among the ids first. Only an id depends on upper and lower case, so the username is found in
         the other case.
@@ -114,35 +130,57 @@ class NameLookup:
                 f"{key.name} is the id of {shown}, and perhaps a username. Write it in a column userId if it is the id."
             )
             return _not_found(key, USER_NAME_NOT_FOUND, message)
-        named = await self._read_user(key, swapped) if swapped != key.name else None
-        is_other = named is not None and named.username.lower() == key.name.lower()
-        user = named if named is not None and is_other else with_id
-        return FoundName(key, user.user_id, user.username)
+        named = await self._read_user(key, username=swapped) if swapped != key.name else None
+        if named is not None and named.username.lower() == key.name.lower() and named.user_id != with_id.user_id:
+            return _ambiguous_user(key, "id", with_id.user_id, with_id.username, named)
+        return FoundName(key, with_id.user_id, with_id.username)
 
-    async def _read_user(self, key: NameKey, name: str) -> UserInfo | None:
-        read = await self._reads.read(USER_INFO, username=name)
+    async def _read_user(self, key: NameKey, **user: str) -> UserInfo | None:
+        read = await self._reads.read(USER_INFO, **user)
         if read.body is not None:
             return parse_user_info(read.body)
         _require_missing(key, read.verdict)
         return None
 
     async def _find_room(self, key: NameKey) -> FoundName:
-        """Find a room by its name, its display name, or the id that a column of names may have too."""
-        if (room := await self._read_room(key, self._kind, roomName=key.name)) is not None:
-            return FoundName(key, room.room_id, room.name or key.name)
-        rooms = [room for room in await self._rooms_shown_as(key) if room.kind == ROOM_TYPES[self._kind]]
-        if len(rooms) > 1:
-            ids = ", ".join(room.room_id for room in rooms[:5])
-            return _not_found(key, ROOM_NAME_AMBIGUOUS, f"{len(rooms)} rooms are shown as '{key.name}': {ids}.")
-        found = rooms[0] if rooms else await self._read_room(key, self._kind, roomId=key.name)
+        """Find a room by its name, its display name, or the id that a column of names may have too.
+
+        Users choose the names of their rooms: a word that is the id of one room and the name of another is ambiguous,
+        and a display name yields to the name of a group that the account has not joined.
+        """
+        named = await self._read_room(key, self._kind, roomName=key.name)
+        if named is None:
+            rooms = [room for room in await self._rooms_shown_as(key) if room.kind == ROOM_TYPES[self._kind]]
+            if len(rooms) > 1:
+                ids = ", ".join(room.room_id for room in rooms[:5])
+                return _not_found(key, ROOM_NAME_AMBIGUOUS, f"{len(rooms)} rooms are shown as '{key.name}': {ids}.")
+            named = rooms[0] if rooms else None
+            if named is not None and named.name != key.name and await self._is_hidden_group(roomName=key.name):
+                return _not_joined(key)
+        if named is not None and not may_be_name(key.name) and await self._is_id_of_other_room(key, named):
+            message = f"{key.name} is the id of a room, and the name of another one ({named.room_id})."
+            return _not_found(key, ROOM_NAME_AMBIGUOUS, message)
+        found = named or await self._read_room(key, self._kind, roomId=key.name)
         if found is not None:
             return FoundName(key, found.room_id, found.name or key.name)
         return await self._explain_missing_room(key)
 
+    async def _is_id_of_other_room(self, key: NameKey, named: ListedRoom) -> bool:
+        """Return whether a room has this id and is not the one with this name."""
+        if named.room_id == key.name:
+            return False
+        with_id = await self._read_room(key, self._kind, roomId=key.name)
+        if with_id is not None:
+            return with_id.room_id == key.name
+        return await self._is_hidden_group(roomId=key.name)
+
+    async def _is_hidden_group(self, **room: str) -> bool:
+        """Return whether a private group exists that the account has not joined, in an operation on groups."""
+        return self._kind == "groups" and await is_hidden_group(self._reads, **room)
+
     async def _explain_missing_room(self, key: NameKey) -> FoundName:
-        if self._kind == "groups" and await is_hidden_group(self._reads, roomName=key.name):
-            message = f"The private group #{key.name} exists, and the account is not a member of it."
-            return _not_found(key, ROOM_NAME_NOT_JOINED, message)
+        if await self._is_hidden_group(roomName=key.name):
+            return _not_joined(key)
         other = next(kind for kind in ROOM_TYPES if kind != self._kind)
         if (await self._reads.read(ROOM_INFO[other], roomName=key.name)).body is not None:
             message = f"#{key.name} is a {_NOUNS[other]}, not a {_NOUNS[self._kind]}."
@@ -220,3 +258,16 @@ def _lookup_error(key: NameKey, why: str) -> NameLookupError:
 
 def _not_found(key: NameKey, reason: str, message: str) -> FoundName:
     return FoundName(key, reason=reason, message=message)
+
+
+def _not_joined(key: NameKey) -> FoundName:
+    message = f"The private group #{key.name} exists, and the account is not a member of it."
+    return _not_found(key, ROOM_NAME_NOT_JOINED, message)
+
+
+def _ambiguous_user(key: NameKey, what: str, user_id: str, username: str, named: UserInfo) -> FoundName:
+    """Return that a word is the id or the address (`what`) of one user and the username of another."""
+    shown = format_user(user_id, username)
+    return _not_found(
+        key, USER_NAME_AMBIGUOUS, f"{key.name} is the {what} of {shown}, and the username of {named.user_id}."
+    )

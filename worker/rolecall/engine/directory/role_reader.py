@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rolecall.engine.directory.find_query import ROOMS_NOT_SHOWN
@@ -25,6 +24,7 @@ from rolecall.rocketchat.responses import (
     parse_members,
     parse_role_messages,
 )
+from rolecall.text import rfc3339
 
 ROLES_UNREADABLE = "roles_unreadable"
 """Reason of a row that cannot be predicted."""
@@ -180,7 +180,7 @@ class RoleReader:
 
     async def messages(self, room_id: str, since: int) -> list[RoleMessage]:
         """Return the role changes in a room since a time of the server's clock (ms); none if they are not readable."""
-        read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=_iso(since))
+        read = await self._reads.read(SYNC_MESSAGES, roomId=room_id, lastUpdate=rfc3339(since) or "")
         return parse_role_messages(read.body) if read.body is not None else []
 
     async def messages_by_room(self, readings: Iterable[tuple[str, int]]) -> Mapping[str, Sequence[RoleMessage]]:
@@ -259,7 +259,3 @@ def _if_a_name(result: CallResult) -> str:
 
 def _unreadable(result: CallResult) -> Unreadable:
     return Unreadable(result.rule.reason, result.message, result.rule.scope is ErrorScope.ROOM)
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rolecall.models import BadRow, Row
 from rolecall.store.base import read_pages
-from rolecall.store.postgres import sql
+from rolecall.store.postgres import import_sql, sql
 from rolecall.store.postgres.connection import Connection
 from rolecall.store.records import Identity, PresetOutcome
 from rolecall.store.rows import doubt_columns, json_text, to_text
@@ -29,11 +29,11 @@ class JobImport:
 
     async def begin(self) -> None:
         """Lock the run and prepare it for the rows."""
-        await self._execute(sql.LOCK_RUN)
-        await self._execute(sql.CLEAR_PLACES)
-        await self._execute(sql.DELETE_UNSENT)
-        await self._execute(sql.DELETE_UNKNOWN_NAMES)
-        await self._connection.execute(sql.CREATE_ARRIVALS.encode())
+        await self._execute(import_sql.LOCK_RUN)
+        await self._execute(import_sql.CLEAR_PLACES)
+        await self._execute(import_sql.DELETE_UNSENT)
+        await self._execute(import_sql.DELETE_UNKNOWN_NAMES)
+        await self._connection.execute(import_sql.CREATE_ARRIVALS.encode())
 
     async def add(self, rows: Iterable[Row | BadRow]) -> None:
         """Insert the next rows."""
@@ -48,45 +48,47 @@ class JobImport:
                 self._good += 1
                 if row.doubt is not None:
                     doubts.append((self._place, *doubt_columns(row.doubt)))
-        await self._copy(sql.COPY_ROWS, arrivals)
+        await self._copy(import_sql.COPY_ROWS, arrivals)
         if doubts:
             self._has_doubts = True
-            await self._copy(sql.COPY_DOUBTS, doubts)
+            await self._copy(import_sql.COPY_DOUBTS, doubts)
 
     async def finish(self, identity: Identity, preset: Iterable[PresetOutcome], meta: Mapping[str, str]) -> None:
         """Make the rows the run's, with their identity."""
         await self._insert_rows()
         await self._insert_presets(preset)
-        await self._execute(sql.SET_IDENTITY, operation=identity.operation, job_digest=identity.job_digest)
+        await self._execute(import_sql.SET_IDENTITY, operation=identity.operation, job_digest=identity.job_digest)
         columns = json_text(list(self._columns))
         for name, value in {**identity._asdict(), **meta, "extra_columns": columns}.items():
             await self._execute(sql.SET_META, name=name, value=value)
-        await self._execute(sql.REOPEN_SHARDS)
+        await self._execute(import_sql.REOPEN_SHARDS)
         await self._execute(sql.COUNT_GROUPS)
-        await self._execute(sql.DELETE_EMPTY_SHARDS)
+        await self._execute(import_sql.DELETE_EMPTY_SHARDS)
 
     async def _insert_rows(self) -> None:
-        await self._execute(sql.ANALYSE_ARRIVALS)
+        await self._execute(import_sql.ANALYSE_ARRIVALS)
         moved = 0
-        if (await self._execute(sql.HAS_PAIRS))[0][0]:
-            moved = await self._change(sql.MOVE_PAIRS)
-        await self._execute(sql.PACK_ROOMS)
-        await self._execute(sql.ANALYSE_ROOMS)
-        inserted = await self._change(sql.INSERT_PAIRS)
-        await self._execute(sql.INSERT_INVALID)
+        if (await self._execute(import_sql.HAS_PAIRS))[0][0]:
+            moved = await self._change(import_sql.MOVE_PAIRS)
+        await self._execute(import_sql.PACK_ROOMS)
+        await self._execute(import_sql.ANALYSE_ROOMS)
+        inserted = await self._change(import_sql.INSERT_PAIRS)
+        await self._execute(import_sql.INSERT_INVALID)
         if moved + inserted < self._good:
-            await self._execute(sql.INSERT_DUPLICATES)
+            await self._execute(import_sql.INSERT_DUPLICATES)
         if self._has_doubts:
-            await self._execute(sql.IMPORT_DOUBTS)
-        await self._execute(sql.DELETE_UNTOUCHED)
+            await self._execute(import_sql.IMPORT_DOUBTS)
+        await self._execute(import_sql.DELETE_UNTOUCHED)
 
     async def _insert_presets(self, preset: Iterable[PresetOutcome]) -> None:
         number = 0
         async for page in read_pages(preset):
-            await self._copy(sql.COPY_PRESETS, [_preset(number + place, each) for place, each in enumerate(page)])
+            await self._copy(
+                import_sql.COPY_PRESETS, [_preset(number + place, each) for place, each in enumerate(page)]
+            )
             number += len(page)
         if number:
-            await self._execute(sql.PRESET_OUTCOMES)
+            await self._execute(import_sql.PRESET_OUTCOMES)
 
     async def _execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         cursor = await self._connection.execute(statement.encode(), {**self._values, **values})

@@ -8,7 +8,7 @@ import orjson
 
 from rolecall.store.postgres import sql
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
-from rolecall.store.postgres.store import ShardLease
+from rolecall.store.postgres.reading import ShardLease
 
 
 class NewRun(NamedTuple):

@@ -89,11 +89,12 @@ CREATE TABLE shard (
 CREATE INDEX shard_of_run ON shard (run_id, id);
 CREATE INDEX shard_not_done ON shard (run_id) WHERE NOT done;
 
--- One line for each pair, as in the SQLite store. `place` is its position in the job, NULL where an edited job has it
+-- One line for each pair, as in the SQLite store. A foreign key would be checked for each row of an import; a trigger
+-- deletes the pairs of a run that is deleted. `place` is its position in the job, NULL where an edited job has it
 -- no longer. The free half of each page, and no index with a column that a commit changes, make updates stay in the page.
 CREATE TABLE pair (
     key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id bigint NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    run_id bigint NOT NULL,
     shard_id bigint NOT NULL,
     room_id text COLLATE "C" NOT NULL,
     user_id text COLLATE "C" NOT NULL,
@@ -172,7 +173,7 @@ CREATE INDEX pause_of_session ON pause (session_id, id);
 
 -- The number of rows of a shard with the same recorded outcome (see rows.Group), up to date with every commit.
 CREATE TABLE group_count (
-    run_id bigint NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    run_id bigint NOT NULL,
     shard_id bigint NOT NULL,
     part text NOT NULL,
     outcome text NOT NULL,
@@ -186,11 +187,24 @@ CREATE TABLE group_count (
 -- The changes of the number of rows with an outcome, by the moment of the outcome: only added to. An index on the
 -- moment in `pair` would make each of its updates write every index.
 CREATE TABLE settled (
-    run_id bigint NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    run_id bigint NOT NULL,
     finished_at bigint NOT NULL,
     rows bigint NOT NULL
 );
 CREATE INDEX settled_by_time ON settled (run_id, finished_at) INCLUDE (rows);
+
+CREATE FUNCTION delete_rows_of_run() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = rolecall, pg_temp
+AS $$
+BEGIN
+    DELETE FROM pair WHERE run_id = OLD.id;
+    DELETE FROM group_count WHERE run_id = OLD.id;
+    DELETE FROM settled WHERE run_id = OLD.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER delete_rows_of_run AFTER DELETE ON run FOR EACH ROW EXECUTE FUNCTION delete_rows_of_run();
 
 -- A host that works: `seen_at` is its last heartbeat.
 CREATE TABLE worker (
