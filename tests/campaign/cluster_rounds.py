@@ -12,7 +12,7 @@ from random import Random
 from rolecall.sandbox import ACCOUNT, FaultPlan, Sandbox
 from tests.campaign.database_proxy import DatabaseProxy
 from tests.campaign.harms import faketime_environment, step_clock
-from tests.campaign.judge import Gap, judge
+from tests.campaign.judge import Gap, Violation, judge
 from tests.campaign.rounds import Play, Round, beside
 from tests.campaign.scenario import ANSWER_TIMEOUT, Scenario, draw
 from tests.support.cluster import WORKSPACE, Cluster, WorkerProcess, open_cluster
@@ -114,9 +114,11 @@ class ClusterPlay(Play):
             await self.sandbox.wait_for_calls(len(self.sandbox.world.calls) + self.random.randint(1, 30))
             await asyncio.sleep(self.random.choice((0.0, 0.003, 0.01, 0.1)))
             started = time.time()
-            with contextlib.suppress(ProcessLookupError):
-                await self.random.choice(deeds)()
-            self.gaps.append(Gap(started, time.time() + 1.0))
+            try:
+                with contextlib.suppress(ProcessLookupError):
+                    await self.random.choice(deeds)()
+            finally:  # also where the run ends meanwhile
+                self.gaps.append(Gap(started, time.time() + 1.0))
 
     def _any(self) -> WorkerProcess:
         alive = [worker for worker in self.cluster.workers if worker.process.returncode is None]
@@ -208,7 +210,10 @@ async def play_with_workers(seed: int, folder: Path, server: PostgresServer) -> 
         report = read_report(folder / "o")
         workers = len(cluster.workers)
         in_flight = replace(scenario, concurrency=AHEAD * scenario.concurrency * min(workers, 3))
-        repeated = judge(in_flight, report, round_.history, stopped=False)
+        try:
+            repeated = judge(in_flight, report, round_.history, stopped=False)
+        except Violation as violation:
+            raise Violation(f"{violation}\n{round_.gaps}\n{logs}") from None
     outcomes = Counter(f"{row['outcome']} {row['evidence']}".strip() for row in report)
     calls = len(scenario.world.calls)
     return Round(len(report), calls, round_.kills, round_.pauses, round_.harms, repeated, 0, outcomes)

@@ -40,6 +40,7 @@ LAST_CALLS = 5.0
 """Seconds for the calls in flight of a shard where the database failed for another one."""
 RECORD_ANSWERS = 5.0
 """Seconds between two records of a workspace that answers."""
+WORKER_STOPS = "the worker stops"
 REFUSED_PAUSE = 10.0
 """Seconds in which a lane leaves a shard to workers whose account is that of the run."""
 
@@ -105,6 +106,7 @@ class Lane:
         try:
             while not draining.is_set():
                 await self._next(database, connections, worker, draining)
+            self.request_stop(WORKER_STOPS)
             while self.runs:
                 await self._wait()
         except StoreError as error:

@@ -128,8 +128,10 @@ class ShardRun:
             config, on_stop = self.database.config, self.stop.request_by_word
             store = PostgresStore(connection, config, info.run_id, lease, on_stop=on_stop)
             end = await self._process(store, work, settings)
-        if self.stop.reason is StopReason.CREDENTIALS:
-            await self.sessions.retire()
+        if end is ShardEnd.AWAY:
+            self.outage.since = asyncio.get_running_loop().time()
+        if end is ShardEnd.AWAY or self.stop.reason is StopReason.CREDENTIALS:
+            await self.sessions.retire()  # the next shard is begun only once the workspace answers, or with a new token
         return end
 
     async def _process(self, store: PostgresStore, work: ShardWork, settings: Settings) -> ShardEnd:

@@ -85,6 +85,8 @@ class WorkspaceSessions:
         """Record that a shard does not use a session any more."""
         if settings.rate is not None:
             self._rates.remove(settings.rate)
+        if self._rates:
+            self._set_rate()
         session.users -= 1
         if not session.users and not session.is_current:
             await session.stack.aclose()
