@@ -187,7 +187,7 @@ async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandb
 
 
 async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -> None:
-    """A run that takes too much, or that nobody confirms, is not in the database."""
+    """A run that takes too much, or that no person confirms, is not in the database."""
     too_many = await operator("submit", operator.job, ROLECALL_MAX_REMOVALS="10")
     assert (too_many.code, "Refused before the first change" in too_many.stderr) == (2, True)
     unasked = await operator("submit", operator.job, ROLECALL_YES="0")
@@ -290,7 +290,7 @@ async def test_a_schedule_makes_its_run(operator: Operator, tmp_path: Path) -> N
 
 
 async def test_a_scheduled_run_that_takes_too_much_is_refused(operator: Operator) -> None:
-    """Nobody is asked at night: the limit applies, the run ends with the reason, and the schedule shows it."""
+    """No person confirms it: the limit applies, the run ends with the reason, and the schedule shows it."""
     added = await operator(
         "schedule", "add", "nightly", "--cron", "@daily", "--job", operator.job, ROLECALL_MAX_REMOVALS="10"
     )
