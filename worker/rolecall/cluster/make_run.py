@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rolecall.app import find_roles
 from rolecall.app.connection import AppContext, LazyConnection
 from rolecall.app.errors import OperatorError, OutputError, RunStopped
 from rolecall.app.find_roles import FindRequest, FindResult
-from rolecall.app.run_directory import RUN_REASON, identity_of
+from rolecall.app.run_directory import RUN_REASON, identity_of, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
 from rolecall.app.run_paths import RunKind
 from rolecall.cluster import run_sql
@@ -99,7 +99,8 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
             return False
         except (RolecallError, KeyError, ValueError) as error:
             note = str(error)
-            await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note)
+            if not await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
+                return True  # another worker has made it, or it was stopped
         await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
     return True
 
@@ -125,11 +126,11 @@ async def _make(
     run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
     shard_rows = int(plan.settings.get(SHARD_ROWS_KEY, SHARD_ROWS))
     request = SubmitRequest(entry, run, shard_rows=shard_rows)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolecall-schedule-")))
+    async with AsyncExitStack() as stack:
+        folder = Path(await stack.enter_async_context(on_thread(_temporary_directory())))
         job, note = await _open_source(plan.source, folder, app)
         if job is not None:
-            stack.enter_context(job)
+            await stack.enter_async_context(on_thread(job))
         identity = identity_of(RunKind.RUN, entry.url, plan.operation, job.digest if job is not None else NO_ROWS)
         async with LazyConnection(app) as lazy, open_unreleased(database, run_id, identity, shard_rows) as opened:
             prepared = await prepare_rows(
@@ -140,6 +141,13 @@ async def _make(
             account = "" if prepared is None else prepared.connection.account.user_id
             await release_run(database, run_id, identity, request, account)
     return note
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[str]:
+    """Create a directory, and remove it with its content."""
+    with tempfile.TemporaryDirectory(prefix="rolecall-schedule-") as path:
+        yield path
 
 
 async def _open_source(source: Mapping[str, Any], folder: Path, app: AppContext) -> tuple[Job | None, str]:
