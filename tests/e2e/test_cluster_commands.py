@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rolecall.sandbox import ACCOUNT, Sandbox, leader_world
+from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
 from tests.support.cluster import Cluster, open_cluster
 from tests.support.command import Ended, environment, read_report, rolecall, write_job
 from tests.support.postgres import shared_server
@@ -25,7 +25,7 @@ class Operator:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.folder = cluster.folder
-        self.job = write_job(cluster.folder / "job.csv", [*PAIRS, ("room0", "stranger"), PAIRS[0]])
+        self.job = write_job(cluster.folder / "job.csv", [*PAIRS, ("room0", "stranger"), PAIRS[0], ("closed", "user0")])
         self.file = cluster.workspaces_file()
 
     async def __call__(self, *words: str | Path, **variables: str) -> Ended:
@@ -49,7 +49,7 @@ class Operator:
 @pytest.fixture
 async def workspace() -> AsyncIterator[Sandbox]:
     """Return a workspace with a leader in each pair of the job."""
-    async with Sandbox(leader_world(PAIRS), latency=0.005) as sandbox:
+    async with Sandbox(new_world(), latency=0.005) as sandbox:
         yield sandbox
 
 
@@ -58,6 +58,14 @@ async def operator(workspace: Sandbox, tmp_path: Path) -> AsyncIterator[Operator
     """Return an operator of a new database, without a worker."""
     async with open_cluster(shared_server().initialised_database(), workspace.url, tmp_path) as cluster:
         yield Operator(cluster)
+
+
+def new_world() -> World:
+    """Return a workspace with a leader in each pair of the job, and one in a group that the account has not joined."""
+    world = leader_world(PAIRS)
+    world.add_room("closed", name="board")
+    world.join("closed", "user0", ("leader",))
+    return world
 
 
 def leaders(workspace: Sandbox) -> set[tuple[str, str]]:
@@ -81,7 +89,8 @@ async def test_a_run_of_workers_is_reported_as_one_of_this_machine(operator: Ope
     run = await operator.submit("--wait")
     report = await operator("runs", "report", run, "--out", "stored", "--report-format", "json")
     assert report.code == 1, "a row failed"
-    async with Sandbox(leader_world(PAIRS)) as equal:
+    assert "#board" in (tmp_path / "stored/not-joined.txt").read_text()
+    async with Sandbox(new_world()) as equal:
         alone = await rolecall(
             "run", operator.job, "--out", "alone", "--rate", "unlimited", "--report-format", "json",
             cwd=tmp_path, env=environment(equal.url),
@@ -114,7 +123,7 @@ async def test_an_imported_run_is_reported_byte_for_byte(
     again = await operator("import", "alone")
     assert (again.code, f"it is run {run}" in again.stderr) == (2, True)
     shown = await operator.json("runs", "show", run)
-    assert (shown["state"], shown["rows"], shown["outcomes"]["removed"]) == ("finished", 62, 60)
+    assert (shown["state"], shown["rows"], shown["outcomes"]["removed"]) == ("finished", 63, 60)
 
 
 async def test_an_unfinished_run_is_brought_in_and_resumed(
@@ -142,7 +151,7 @@ async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> Non
     run = await operator.submit()
     shown = await operator.json("runs", "show", run)
     assert (shown["state"], shown["problem"]) == ("queued", "no worker has credentials for main")
-    assert (shown["rows"], shown["outcomes"]["not_attempted"], shown["shards"]) == (62, 61, 3)
+    assert (shown["rows"], shown["outcomes"]["not_attempted"], shown["shards"]) == (63, 62, 4)
     listed = await operator("runs")
     assert f"run {run}" in listed.stdout
     assert "no worker has credentials for main" in listed.stdout
@@ -152,8 +161,8 @@ async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> Non
     assert not (await operator.json("runs", "stop", run))["stopped"]
     worker = await operator.cluster.start_worker("one")
     await worker.wait_for_line("worker started")
-    assert (await operator.json("runs", "show", run))["outcomes"]["not_attempted"] == 61
-    assert (await operator.json("runs", "resume", run))["rows"] == 61
+    assert (await operator.json("runs", "show", run))["outcomes"]["not_attempted"] == 62
+    assert (await operator.json("runs", "resume", run))["rows"] == 62
     await operator.cluster.wait_until_ended(int(run))
     assert (await operator.json("runs", "show", run))["state"] == "finished"
     nothing = await operator("runs", "resume", run)
@@ -169,7 +178,7 @@ async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandb
     undone = await operator("runs", "undo", run, "--wait", "--rate", "unlimited")
     undo = undone.stdout.splitlines()[-1]
     assert (undone.code, undo != run) == (0, True), undone.stderr
-    assert leaders(workspace) == set(PAIRS)
+    assert leaders(workspace) == {*PAIRS, ("closed", "user0")}
     shown = await operator.json("runs", "show", undo)
     assert (shown["parent"], shown["outcomes"]["added"]) == (int(run), 60)
     again = await operator("runs", "undo", run)

@@ -141,7 +141,7 @@ async def _check(
         await check.run(at_once=context.settings.concurrency)
         if request.limits is not None:
             removals = await removal_guard.count_checked_removals(run, check, connection, context.settings)
-        await record_hidden_rooms(run, reader, connection, stop)
+        await record_hidden_rooms(run.store, reader, connection, stop)
 
     try:
         complete = await run_reading(work(), stop)
