@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from rolecall.store.postgres import sql
+from rolecall.store.postgres import import_sql, sql
 from rolecall.store.postgres.connection import Connection
 from rolecall.store.records import Identity
 
@@ -22,7 +22,7 @@ class RunCopy:
 
     async def begin(self) -> None:
         """Prepare the transaction."""
-        await self._execute(sql.CREATE_ARRIVALS)
+        await self._execute(import_sql.CREATE_ARRIVALS)
         await self._execute(sql.CREATE_COPIES)
 
     async def add_sessions(self, pages: AsyncIterator[Sequence[Values]]) -> None:
@@ -39,9 +39,9 @@ class RunCopy:
         """Copy the pairs with all that is known of them, and pack their rooms into shards."""
         await self._copy(sql.COPY_PAIRS, (list(map(_pair, page)) async for page in pages))
         await self._execute(sql.ARRIVE_COPIED_PAIRS)
-        await self._execute(sql.ANALYSE_ARRIVALS)
-        await self._execute(sql.PACK_ROOMS)
-        await self._execute(sql.ANALYSE_ROOMS)
+        await self._execute(import_sql.ANALYSE_ARRIVALS)
+        await self._execute(import_sql.PACK_ROOMS)
+        await self._execute(import_sql.ANALYSE_ROOMS)
         await self._execute(sql.INSERT_COPIED_PAIRS)
 
     async def add_rows(self, statement: str, pages: AsyncIterator[Sequence[Values]], *, with_key: bool) -> None:
@@ -52,7 +52,7 @@ class RunCopy:
     async def finish(self, identity: Identity, meta: Mapping[str, str], *, is_finished: bool, at: int) -> None:
         """Record what the run is, and how it ended: one with rows that are due is stopped until it is resumed."""
         values = {"operation": identity.operation, "job_digest": identity.job_digest}
-        await self._execute(sql.SET_IDENTITY, **values)
+        await self._execute(import_sql.SET_IDENTITY, **values)
         for name, value in {**meta, **identity._asdict()}.items():
             await self._execute(sql.SET_META, name=name, value=value)
         await self._execute(sql.COUNT_GROUPS)
