@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo docs docs-help man audit hashes check
+.PHONY: help install fmt lint type test e2e browser pictures campaign bench demo demo-cluster docs docs-help man audit hashes check
 .PHONY: dist notes clean simulate simulate-mutants
 
 help: ## list the targets
@@ -68,6 +68,10 @@ demo: $(READY) ## run the main job against the embedded workspace and show the r
 	@$(BIN)/rolecall demo --out demo-run
 	@echo; echo 'The first rows of demo-run/run/report.csv:'; head -n 8 demo-run/run/report.csv
 
+demo-cluster: $(READY) ## run a job with PostgreSQL and two workers, one of which is killed, and show the report
+	@rm -rf demo-cluster
+	@PYTHONPATH=.:worker $(BIN)/python -m tests.demo_cluster
+
 docs: $(READY) ## check that every command, option, outcome and reason is documented
 	$(BIN)/pytest tests/unit/test_docs.py
 
@@ -94,4 +98,4 @@ notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)
 
 clean: ## delete the files that the targets create
-	rm -rf $(VENV) demo-run dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-run demo-cluster dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

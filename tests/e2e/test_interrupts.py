@@ -72,7 +72,7 @@ def interrupted_at(moment: str, folder: Path, number: signal.Signals = signal.SI
         "aiohttp",
         "sqlite3",
         "orjson",
-        "tenacity",
+        "multidict",
         "uvloop",
     ],
 )
@@ -198,6 +198,33 @@ async def test_an_interrupt_while_stdin_is_read_ends_the_command(number: signal.
     assert ended == INTERRUPTED
     assert world.calls == []
     assert not (tmp_path / "runs").exists()
+    assert re.search(r"^\w+_exit_code\S* 130$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_while_a_list_is_read_ends_an_offboarding(number: signal.Signals, tmp_path: Path) -> None:
+    """The first signal ends an offboarding that waits for its list: one line, nothing sent, and the metrics say so."""
+    world = leader_world(PAIRS)
+    ours, theirs = os.pipe()
+    async with Sandbox(world) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            *(ROLECALL, "offboard", "--users", "-", "--metrics-file", "m.prom"),
+            cwd=tmp_path,
+            env=environment(sandbox.url),
+            stdin=ours,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(ours)
+        os.write(theirs, b"@someone\n")
+        await asyncio.to_thread(wait_until_read, theirs)
+        process.send_signal(number)
+        async with asyncio.timeout(20):
+            ended = await finish(process)
+    os.close(theirs)
+    assert ended == INTERRUPTED
+    assert world.calls == []
+    assert not (tmp_path / "offboardings").exists()
     assert re.search(r"^\w+_exit_code\S* 130$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
 
 

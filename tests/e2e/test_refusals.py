@@ -215,6 +215,24 @@ def test_output_that_cannot_be_written_is_told(words: tuple[str, ...], tmp_path:
     assert ended.stderr == b"rolecall: a file, or the output, cannot be read or written: No space left on device.\n"
 
 
+@pytest.mark.parametrize("words", [("run", "job.csv", "--out", "o"), ("verify", "o"), ("report", "o"), ("undo", "o")])
+async def test_a_folder_in_which_others_can_write_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Others could replace the reports while they are written: nothing is sent, and the line says what to do."""
+    write_job(tmp_path / "job.csv", PAIRS)
+    world = leader_world(PAIRS)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        ran = await rolecall("run", "job.csv", "--out", "o", cwd=tmp_path, env=env)
+        assert ran.code == 0, ran.stderr
+        sent = len(world.calls)
+        (tmp_path / "o").chmod(0o777)
+        ended = await rolecall(*words, cwd=tmp_path, env=env)
+    assert ended.code == 2
+    assert "other users can write in it" in ended.stderr
+    assert "chmod go-w" in ended.stderr
+    assert len(world.calls) == sent
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 @pytest.mark.parametrize("planted", ["o", "o/ledger.sqlite", "o/run.lock", "o/run.log.jsonl"])
 async def test_what_another_user_planted_is_refused(tmp_path: Path, planted: str) -> None:
@@ -263,3 +281,15 @@ async def test_a_log_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
         ended = await rolecall("run", job, "--out", "o", cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code in (2, 4)
     assert "run.log.jsonl" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("sandbox", "--port", "0", "--job", "new.csv"), ("template", "csv", "-o", "new.csv")]
+)
+async def test_no_file_is_created_behind_a_link_to_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A link that another user has placed at the name of a new file would create a file where the link leads."""
+    (tmp_path / "new.csv").symlink_to(tmp_path / "elsewhere")
+    ended = await rolecall(*words, cwd=tmp_path, env=environment("http://127.0.0.1:9"))
+    assert ended.code == 2
+    assert "new.csv" in ended.stderr
+    assert not (tmp_path / "elsewhere").exists()

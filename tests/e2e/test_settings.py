@@ -124,6 +124,8 @@ async def test_what_is_wrong_is_told_below_the_settings(tmp_path: Path) -> None:
 async def test_secrets_in_options_are_not_shown(folder: Path) -> None:
     """Of an address among the options only the host is shown: an incoming webhook's path is a secret."""
     (await shown(folder, "config", ROLECALL_OUT=f"https://me:{TOKEN}@hooks.example.org/hooks/{TOKEN}"))["out"]
+    for address in (f"hooks.example.org/hooks/id/{TOKEN}", f"me:{TOKEN}@example.org/hooks/id"):
+        assert TOKEN not in str(await shown(folder, "config", ROLECALL_NOTIFY=address))
 
 
 @pytest.mark.parametrize(

@@ -134,13 +134,14 @@ class Cluster:
         egress: str,
         *options: str,
         address: str | None = None,
+        first: str = "",
         program: Sequence[str] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> WorkerProcess:
-        """Start a worker; `address`: where its calls come from."""
+        """Start a worker; `address`: where its calls come from, `first`: a program that it begins with."""
         words = ["worker", "--workspaces", str(self.workspaces_file()), "--egress", egress, "--log-format", "json"]
         log_file = self.folder / f"worker-{len(self.workers)}.log"
-        python = [sys.executable, "-c", _FROM_ADDRESS.format(address=address or "127.0.0.1")]
+        python = [sys.executable, "-c", first + _FROM_ADDRESS.format(address=address or "127.0.0.1")]
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *program, *python, *words, *options,

@@ -113,6 +113,11 @@ class PostgresServer:
         return self._user is not None
 
     @property
+    def socket(self) -> Path:
+        """Return the path of its Unix socket."""
+        return self.directory / f".s.PGSQL.{self.port}"
+
+    @property
     def pid(self) -> int:
         """Return the process id of the server itself."""
         return int((self.data / "postmaster.pid").read_text().split()[0])

@@ -1,11 +1,19 @@
 """Tests of the access to files that another user could plant, change or swap."""
 
+import grp
 import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from rolecall.file_access import OpenDirectory, in_open_directory, unfit_file_system
+from rolecall.file_access import (
+    OpenDirectory,
+    has_foreign_link,
+    in_open_directory,
+    is_writable_by_others,
+    unfit_file_system,
+)
 
 OTHER = 54_321
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -60,6 +68,50 @@ def test_a_link_of_another_user_in_the_path_is_foreign(tmp_path: Path) -> None:
         assert not directory.is_foreign
         os.chown(tmp_path / "link", OTHER, OTHER, follow_symlinks=False)
         assert directory.is_foreign
+
+
+@as_root
+def test_a_link_of_another_user_behind_one_of_ours_is_foreign(tmp_path: Path) -> None:
+    """A link of ours may lead over the link of another user; a path that leads in circles ends."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").symlink_to("ours")
+    (tmp_path / "link").symlink_to(tmp_path / "theirs/below")
+    assert not has_foreign_link(tmp_path / "link")
+    os.chown(tmp_path / "theirs", OTHER, OTHER, follow_symlinks=False)
+    assert has_foreign_link(tmp_path / "link")
+    (tmp_path / "circle").symlink_to("circle")
+    assert not has_foreign_link(tmp_path / "circle/below")
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "expected"),
+    [
+        (0o700, "shared", False),
+        (0o755, "shared", False),
+        (0o775, "own", False),
+        (0o775, "shared", True),
+        (0o775, "unknown", False),
+        (0o775, "root", False),
+        (0o777, "own", True),
+        (0o1777, "shared", False),
+        (0o1775, "shared", False),
+    ],
+)
+def test_who_can_replace_the_files_of_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, group: str, *, expected: bool
+) -> None:
+    """Others can, where they can write and it is not sticky; a group of its own that only this user has is no other."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder").chmod(mode)
+    numbers = {"own": 54_321, "shared": 54_322, "unknown": 54_323, "root": 0}
+    names = {54_321: grp.struct_group(("me", "x", 54_321, ["me"])), 54_322: grp.struct_group(("team", "x", 54_322, []))}
+    monkeypatch.setattr(
+        grp, "getgrgid", lambda number: names[number] if number else grp.struct_group(("root", "", 0, []))
+    )
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd(("me", "", number, 0, "", "", "")))
+    status = list((tmp_path / "folder").stat())
+    status[5] = numbers[group]
+    assert is_writable_by_others(os.stat_result(status)) is expected
 
 
 def test_an_unfit_file_system_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +15,10 @@ from typing import NamedTuple, Self, TypeAlias
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags of every file that is opened: no symbolic link is followed, and no pipe makes the caller wait."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
+MAX_LINKS = 40
+"""Symbolic links in one path: as many as Linux follows."""
+SMALL_FILE = 65_536
+"""Bytes."""
 _MOUNTS = Path("/proc/self/mountinfo")
 FileId: TypeAlias = tuple[int, int]
 """Device and inode of a file: the same for as long as the file exists, also under another name."""
@@ -23,14 +29,42 @@ def is_foreign(status: os.stat_result) -> bool:
     return status.st_uid not in (os.geteuid(), 0)
 
 
+def is_writable_by_others(status: os.stat_result) -> bool:
+    """Return whether other users can replace files in a directory: they can write in it, and it is not sticky.
+
+    A group that only this user has does not count; where it is not in the database of groups, as in a container, nobody
+    else is known to have it.
+    """
+    mode = status.st_mode
+    if mode & stat.S_ISVTX:
+        return False
+    return bool(mode & stat.S_IWOTH) or bool(mode & stat.S_IWGRP and not _is_own_group(status.st_gid))
+
+
+def _is_own_group(number: int) -> bool:
+    """Return whether this is the user's private group, of the same name and without other members, or that of root."""
+    try:
+        group = grp.getgrgid(number)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return True
+    return number == 0 or (group.gr_name == user and set(group.gr_mem) <= {user})
+
+
 def has_foreign_link(path: Path) -> bool:
-    """Return whether a path leads over a symbolic link of another user; a path need not exist."""
-    absolute = path.absolute()
-    for part in (absolute, *absolute.parents):
-        with suppress(OSError, ValueError):
-            status = part.lstat()
-            if stat.S_ISLNK(status.st_mode) and is_foreign(status):
-                return True
+    """Return whether a path leads over a symbolic link of another user, also after one of ours; it need not exist."""
+    pending, links = [path.absolute()], 0
+    while pending and links < MAX_LINKS:
+        current = pending.pop()
+        for part in (current, *current.parents):
+            with suppress(OSError, ValueError):
+                status = part.lstat()
+                if not stat.S_ISLNK(status.st_mode):
+                    continue
+                if is_foreign(status):
+                    return True
+                links += 1
+                pending.append(part.parent / part.readlink())
     return False
 
 
@@ -58,6 +92,11 @@ class OpenDirectory:
     def is_foreign(self) -> bool:
         """Whether the directory belongs to another user, or its path leads over a symbolic link of another user."""
         return is_foreign(os.fstat(self.descriptor)) or has_foreign_link(self._absolute)
+
+    @property
+    def is_writable_by_others(self) -> bool:
+        """Whether other users can replace files in it."""
+        return is_writable_by_others(os.fstat(self.descriptor))
 
     def is_at_path(self) -> bool:
         """Return whether the path still leads to this directory."""
@@ -179,6 +218,15 @@ def unfit_file_system(path: Path, what: str) -> str:
     kind = _file_system_type(path)
     named = f"its file system ({kind})" if kind else "its file system"
     return f"{named} does not support {what}, as on network drives and in some containers; use a local disk"
+
+
+def is_disk_full(path: Path) -> bool:
+    """Return whether the file system of a directory has no room for a small file; False where it is not known."""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < SMALL_FILE
 
 
 def _file_system_type(path: Path) -> str:

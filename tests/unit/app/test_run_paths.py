@@ -92,6 +92,22 @@ def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+@pytest.mark.parametrize("name", ["runs", "runs/job"])
+def test_a_directory_in_which_others_can_write_is_refused(tmp_path: Path, name: str) -> None:
+    """Others could replace the files of a run there; an empty directory becomes private instead."""
+    (tmp_path / "runs/job").mkdir(parents=True)
+    (tmp_path / "runs/job/note").touch()
+    (tmp_path / name).chmod(0o777)
+    with pytest.raises(InvalidRunDirectoryError, match="other users can write in it"):
+        make_private_directory(tmp_path / name)
+    with pytest.raises(InvalidRunDirectoryError, match="other users can write in it"):
+        new_run_directory(tmp_path, "job", START)
+    assert [each.name for each in (tmp_path / "runs/job").iterdir()] == ["note"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").chmod(0o777)
+    assert make_private_directory(tmp_path / "empty").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 @pytest.mark.parametrize("name", ["runs", "runs/job"])
 def test_a_directory_of_another_user_is_refused(tmp_path: Path, name: str) -> None:

@@ -62,7 +62,7 @@ def test_an_option_is_flag_variable_and_key(
     """The same value in each of the three places comes to the same, and none is passed over."""
     flag = f"--{str(option.name).replace('_', '-')}"
     assert option.opts[0] == flag, "the flag, the variable and the key bear one name"
-    default, _ = taken(verb, option, [])
+    default = None if option.required else taken(verb, option, [])[0]
     value = sample(option, default, tmp_path)
     words = [flag, str(value)] if not option.is_flag else [flag if value else option.secondary_opts[0]]
     by_flag, source = taken(verb, option, words)

@@ -1,6 +1,7 @@
 """Plan files: what was written is read back, and a damaged file is refused with its line."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.files.plan_file import PlanFileError, PlanHeader, PlannedPair, open_plan, open_plan_file
+from rolecall.files.plan_file import MAX_LINE_LENGTH, PlanFileError, PlanHeader, PlannedPair, open_plan, open_plan_file
 from rolecall.models import Outcome, Result
 
 HEADER = PlanHeader(
@@ -95,3 +96,14 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """The message names the missing file."""
     with pytest.raises(PlanFileError, match="cannot be read: No such file"):
         open_plan(tmp_path / "plan.jsonl")
+
+
+def test_a_plan_without_an_end_is_refused(tmp_path: Path) -> None:
+    """A device, a pipe and an endless line are refused at once: they would fill the memory or never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(PlanFileError, match="not a regular file"):
+            open_plan(path)
+    (tmp_path / "long").write_bytes(b"{" * (MAX_LINE_LENGTH * 2))
+    with pytest.raises(PlanFileError, match="is not a plan"):
+        open_plan(tmp_path / "long")

@@ -49,8 +49,8 @@ class CheckRequest:
     """Where the plan is written."""
     csv: CsvStyle | None = None
     """The style of the CSV files; None for that of the last time."""
-    limits: RemovalLimits = NO_LIMITS
-    """What a run may take: the check reports whether it would be refused."""
+    limits: RemovalLimits | None = None
+    """What a run may take, for which the removals are counted; None does not count them."""
 
 
 class Work(NamedTuple):
@@ -136,11 +136,12 @@ async def _check(
             connection.account,
             clock,
             message_evidence=uses_messages,
-            limits=request.limits,
+            limits=request.limits or NO_LIMITS,
         )
         await check.run(at_once=context.settings.concurrency)
-        removals = await removal_guard.count_checked_removals(run, check, connection, context.settings)
-        await record_hidden_rooms(run, reader, connection, stop)
+        if request.limits is not None:
+            removals = await removal_guard.count_checked_removals(run, check, connection, context.settings)
+        await record_hidden_rooms(run.store, reader, connection, stop)
 
     try:
         complete = await run_reading(work(), stop)

@@ -15,6 +15,7 @@ from rolecall.file_access import Folder
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import Outcome
 from rolecall.rocketchat.error_table import ROOM_NOT_JOINED
+from rolecall.store.base import RunStore
 from rolecall.text import sanitise
 
 NOT_JOINED_FILE = "not-joined.txt"
@@ -24,16 +25,16 @@ MAX_LOOKUPS, MAX_LIMITED_LOOKUPS = 500, 10
 """Users that are looked up for names and owners by an account without a rate limit, and by one with a limit."""
 
 
-async def record_hidden_rooms(run: Run, reads: ReadClient, connection: Connection, stop: StopSignal) -> None:
+async def record_hidden_rooms(store: RunStore, reads: ReadClient, connection: Connection, stop: StopSignal) -> None:
     """Find the rooms that the account has not joined, and store them with the run. A stop leaves the earlier ones."""
-    counts = await run.store.counts()
-    known = NOT_JOINED in await run.store.get_meta()
+    counts = await store.counts()
+    known = NOT_JOINED in await store.get_meta()
     if not known and not any(_is_hidden(count.outcome, count.reason) for count in counts):
         return
     lookups = MAX_LIMITED_LOOKUPS if connection.account.limits is not None else MAX_LOOKUPS
     with suppress(RunStopped):
-        rooms = await until_stopped(find_hidden_rooms(run.store, reads, lookups=lookups), stop)
-        await run.store.set_meta(**{NOT_JOINED: orjson.dumps([list(room) for room in rooms]).decode()})
+        rooms = await until_stopped(find_hidden_rooms(store, reads, lookups=lookups), stop)
+        await store.set_meta(**{NOT_JOINED: orjson.dumps([list(room) for room in rooms]).decode()})
 
 
 async def read_hidden_rooms(run: Run) -> list[HiddenRoom]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from rolecall.app.errors import InvalidRunDirectoryError
-from rolecall.file_access import has_foreign_link, is_foreign
+from rolecall.file_access import has_foreign_link, is_foreign, is_writable_by_others
 from rolecall.files.input.open_source import safe_name
 from rolecall.models import Advice
 
@@ -80,7 +80,7 @@ def make_private_directory(path: Path) -> Path:
     """Create the directory that a user named, mode 0700 (missing ones above it too), and return it.
 
     An empty one of the user's becomes 0700; one that is not empty keeps its mode. Raises InvalidRunDirectoryError, also
-    for a directory of another user, who could place files in it.
+    for a directory of another user, or in which others can write: they could place or replace files in it.
     """
     if has_foreign_link(path):
         raise InvalidRunDirectoryError(path, "a symbolic link of another user leads to it.", Advice.OTHER_DIRECTORY)
@@ -89,8 +89,12 @@ def make_private_directory(path: Path) -> Path:
         status = path.stat()
         if status.st_uid == os.geteuid() and not any(path.iterdir()):
             path.chmod(PRIVATE)
+            status = path.stat()
     if is_foreign(status):
         raise InvalidRunDirectoryError(path, "the directory belongs to another user.", Advice.OTHER_DIRECTORY)
+    if is_writable_by_others(status):
+        why = "other users can write in it and could replace its files: 'chmod go-w' it first."
+        raise InvalidRunDirectoryError(path, why, Advice.OTHER_DIRECTORY)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise InvalidRunDirectoryError(path, "there is no permission to write in it.", Advice.OTHER_DIRECTORY)
     return path

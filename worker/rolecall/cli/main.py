@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.config.config_sources import (
+    format_second_meant,
     format_unknown_second,
     format_unknown_verb,
     format_usage_error,
@@ -134,6 +135,8 @@ class Verbs(click.Group):
         if rest and rest[0] in seconds:
             verb = f"{first} {rest[0]}"
             return verb, self.get_command(ctx, verb), rest[1:]
+        if rest and seconds and first in VERBS and (meant := format_second_meant(first, rest[0], seconds)):
+            ctx.fail(meant)
         if first not in VERBS and not ctx.resilient_parsing and not first.startswith("-"):
             if seconds:
                 ctx.fail(format_unknown_second(first, rest[0] if rest else "", seconds))

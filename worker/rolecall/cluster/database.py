@@ -11,6 +11,7 @@ from rolecall.cluster.job_queue import JobQueue
 from rolecall.cluster.lease import DatabaseClock
 from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, DatabaseError, connect, database_errors
+from rolecall.store.postgres.schema_version import connect_current
 
 LISTEN_CHECK = 10.0
 """Seconds without a notification after which the connection that listens is checked."""
@@ -120,8 +121,8 @@ def database_clock(clock: DatabaseClock) -> Clock:
 
 @asynccontextmanager
 async def open_database(config: DatabaseConfig, clock: DatabaseClock) -> AsyncIterator[WorkerDatabase]:
-    """Connect a worker. Raises DatabaseError and InvalidDatabaseError."""
-    connection = await connect(config)
+    """Connect to a database with the schema of this version. Raises DatabaseError and InvalidDatabaseError."""
+    connection = await connect_current(config)
     try:
         yield WorkerDatabase(connection, config, clock)
     finally:

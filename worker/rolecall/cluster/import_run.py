@@ -59,7 +59,7 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
             raise OperatorError(f"{folder} was brought in before: it is {name_of(known)}.")
         meta = dict(await store.get_meta())
         settings = {ENGINE: settings_to_json(Settings()), JOB: Path(meta.get(JOB_PATH, "")).name}
-        new = NewRun(workspace, created_at, {**settings, "imported_from": str(folder.absolute())})
+        new = NewRun(workspace, created_at, {**settings, "imported_from": str(folder)})
         new = new._replace(reason=meta.get(RUN_REASON, ""))
         due = (await store.count_due(retry_failed=False))[0]
         with database_errors(database.config):

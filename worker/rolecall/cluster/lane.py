@@ -5,7 +5,7 @@ Of the workers behind one address, one is active for a workspace, and the others
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rolecall.app.connection import AppContext
@@ -40,6 +40,7 @@ LAST_CALLS = 5.0
 """Seconds for the calls in flight of a shard where the database failed for another one."""
 RECORD_ANSWERS = 5.0
 """Seconds between two records of a workspace that answers."""
+WORKER_STOPS = "the worker stops"
 REFUSED_PAUSE = 10.0
 """Seconds in which a lane leaves a shard to workers whose account is that of the run."""
 
@@ -64,6 +65,8 @@ class LaneConfig:
     warn: Callable[[str], None]
     concurrency: int | None = None
     """Calls in flight; None for what each run says."""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """Of the connections to workspaces, see ConnectionConfig."""
 
 
 class Lane:
@@ -79,7 +82,7 @@ class Lane:
         """The shards that are processed."""
         self._config = config
         self._log = log.bind(workspace=entry.name)
-        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency)
+        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency, config.timeouts)
         self._outage = Outage()
         self._pause = 0.0
         self._is_reported_standby = False
@@ -103,6 +106,7 @@ class Lane:
         try:
             while not draining.is_set():
                 await self._next(database, connections, worker, draining)
+            self.request_stop(WORKER_STOPS)
             while self.runs:
                 await self._wait()
         except StoreError as error:
@@ -244,7 +248,9 @@ class Lane:
         log = self._log.bind(run=run_id)
         try:
             credentials = entry.load_credentials(self._config.environ, self._config.warn)
-            context = AppContext(entry.connection(), credentials, Settings(), NullObserver(log), run.stop)
+            context = AppContext(
+                entry.connection(**self._config.timeouts), credentials, Settings(), NullObserver(log), run.stop
+            )
             is_made = await make_run(run.database.config, run_id, entry, context)
         except OperatorError as error:  # no token: another worker may have one
             log.warning("run not made", detail=str(error))

@@ -1,5 +1,6 @@
 """Schedules: added, listed, paused and removed by an operator; looked at by every worker, each tick by one of them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from rolecall.cluster.database import WorkerDatabase
 from rolecall.cluster.job_queue import JobExistsError, JobQueue, new_job
 from rolecall.cluster.operator_database import OperatorDatabase, open_operator_database, register_workspace
 from rolecall.cluster.run_settings import REASON
-from rolecall.cluster.schedule_rules import MissedTicks, Overlap, ScheduleRules
+from rolecall.cluster.schedule_rules import MissedTicks, Overlap, ScheduleRules, TickDecision
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.store.base import InvalidStoreError, StoreError
@@ -88,7 +89,7 @@ def require_name(name: str) -> str:
 
 async def add_schedule(database: OperatorDatabase, entry: WorkspaceEntry, schedule: NewSchedule) -> datetime:
     """Add a schedule, and return when it makes its first run. Raises OperatorError for a name that is taken."""
-    cron = parse_cron(schedule.cron, schedule.zone)
+    cron = await asyncio.to_thread(parse_cron, schedule.cron, schedule.zone)
     await register_workspace(database, entry)
     next_at = cron.next_after(await _now(database))
     values = {
@@ -136,7 +137,8 @@ async def resume_schedule(database: OperatorDatabase, name: str) -> datetime:
                 raise await _unknown(database, name)
             expression, zone, next_at, now = rows[0]
             if next_at is None or next_at <= now:
-                next_at = parse_cron(expression, zone).next_after(now)
+                cron = await asyncio.to_thread(parse_cron, expression, zone)
+                next_at = cron.next_after(now)
                 await database.fetch(run_sql.SET_NEXT, name=name, next_at=next_at)
     return next_at.astimezone(UTC)  # type: ignore[no-any-return] # a column
 
@@ -183,13 +185,12 @@ class ScheduleTick:
 
 async def _tick_schedule(database: OperatorDatabase, due: DueSchedule) -> bool:
     """Do what is due of one schedule, which is locked; return whether a run was made."""
+    ((is_unfinished,),) = await database.fetch(run_sql.UNFINISHED_OF_SCHEDULE, name=due.name)
     try:
-        rules = ScheduleRules(parse_cron(due.cron, due.zone), Overlap(due.overlap), due.late)
+        decision = await asyncio.to_thread(_decide, due, is_unfinished=is_unfinished)
     except (CronError, ValueError) as error:
         await database.fetch(run_sql.RECORD_ERROR, name=due.name, error=str(error))
         return False
-    ((is_unfinished,),) = await database.fetch(run_sql.UNFINISHED_OF_SCHEDULE, name=due.name)
-    decision = rules.decide(due.next_at.astimezone(UTC), due.now.astimezone(UTC), is_unfinished=is_unfinished)
     for missed in decision.missed:
         await database.fetch(run_sql.ADD_MISSED, name=due.name, due_at=missed.last, why=format_missed(missed))
     run_id = None
@@ -203,6 +204,12 @@ async def _tick_schedule(database: OperatorDatabase, due: DueSchedule) -> bool:
     if decision.next_at != due.next_at or run_id is not None:
         await database.fetch(run_sql.RECORD_TICK, name=due.name, next_at=decision.next_at, run=run_id, error="")
     return run_id is not None
+
+
+def _decide(due: DueSchedule, *, is_unfinished: bool) -> TickDecision:
+    """Decide what the ticks of a schedule do; reads the time zone from a file. Raises CronError and ValueError."""
+    rules = ScheduleRules(parse_cron(due.cron, due.zone), Overlap(due.overlap), due.late)
+    return rules.decide(due.next_at.astimezone(UTC), due.now.astimezone(UTC), is_unfinished=is_unfinished)
 
 
 def format_missed(missed: MissedTicks) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rolecall.app.errors import OperatorError, RunStopped
+from rolecall.app.errors import RunStopped
 from rolecall.cluster.database import ShardInfo, WorkerDatabase
 from rolecall.cluster.job_queue import QueuedJob
+from rolecall.cluster.run_end import record_end
 from rolecall.cluster.run_settings import ENGINE, settings_from_json
 from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
 from rolecall.cluster.store_connections import StoreConnections
@@ -16,8 +17,8 @@ from rolecall.cluster.workspace_session import SessionRequest, WorkspaceSession,
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import RowOutcome
-from rolecall.rocketchat.connection_config import AuthenticationError, WorkspaceUnavailableError
+from rolecall.models import RolecallError, RowOutcome
+from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore
@@ -91,14 +92,14 @@ class ShardRun:
             settings = replace(settings, rate=info.rate)
         try:
             session = await self.sessions.acquire(SessionRequest(settings, self.database, self.stop, self.log))
-        except WorkspaceUnavailableError as error:
+        except (WorkspaceUnavailableError, InvalidUrlError) as error:  # nothing usable answers: it did to 'submit'
             return await self._away(info, settings, str(error))
         except AuthenticationError as error:
             await stop_run(self.database, info.run_id, StopReason.CREDENTIALS, str(error), self.log)
             return ShardEnd.STOPPED
         except RunStopped:
             return ShardEnd.PUT_BACK
-        except OperatorError as error:
+        except RolecallError as error:
             return self._refuse(str(error))
         self.outage.since = None
         try:
@@ -127,8 +128,10 @@ class ShardRun:
             config, on_stop = self.database.config, self.stop.request_by_word
             store = PostgresStore(connection, config, info.run_id, lease, on_stop=on_stop)
             end = await self._process(store, work, settings)
-        if self.stop.reason is StopReason.CREDENTIALS:
-            await self.sessions.retire()
+        if end is ShardEnd.AWAY:
+            self.outage.since = asyncio.get_running_loop().time()
+        if end is ShardEnd.AWAY or self.stop.reason is StopReason.CREDENTIALS:
+            await self.sessions.retire()  # the next shard is begun only once the workspace answers, or with a new token
         return end
 
     async def _process(self, store: PostgresStore, work: ShardWork, settings: Settings) -> ShardEnd:
@@ -142,7 +145,10 @@ class ShardRun:
                 self.is_nearly_done = True
                 self.wake.set()
 
-        return await work.process(store, self.context, on_durable)
+        end = await work.process(store, self.context, on_durable)
+        if end is ShardEnd.DONE:
+            await record_end(store, self.database, work.connection, self.context)
+        return end
 
     async def _away(self, info: ShardInfo, settings: Settings, detail: str) -> ShardEnd:
         """Leave the shard to others; stop the run where the workspace gave no answer to any worker for too long."""

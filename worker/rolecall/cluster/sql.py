@@ -111,3 +111,6 @@ LEASE_SLOTS = """
 # Record that a workspace gave an answer, and whether it did within so many seconds, to any worker.
 RECORD_ANSWER = f"UPDATE workspace SET answered_at = {_NOW_MS} WHERE name = %(workspace)s"
 ANSWERED_WITHIN = f"SELECT answered_at > {_NOW_MS} - %(ms)s FROM workspace WHERE name = %(workspace)s"
+
+# Whether every shard of a run is done.
+HAS_ENDED = "SELECT ended_at IS NOT NULL FROM run WHERE id = %(run)s"

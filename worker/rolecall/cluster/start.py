@@ -32,6 +32,10 @@ class WorkerOptions(NamedTuple):
     """Calls in flight for each workspace; None for what each run says."""
     shutdown_timeout: float = 10.0
     """Seconds for calls in flight once the worker stops."""
+    connect_timeout: float = 10.0
+    """Seconds until the workspace must have accepted a connection."""
+    timeout: float = 30.0
+    """Seconds until it must have answered a call."""
     metrics_file: Path | None = None
 
 
@@ -49,7 +53,14 @@ async def run_worker(
     entries = read_workspaces(options.workspaces, warn)
     host = socket.gethostname()
     identity = WorkerIdentity(f"{host}-{os.getpid()}-{secrets.token_hex(3)}", host, options.egress or host)
-    lane_config = LaneConfig(identity, HeartbeatLease(), os.environ, warn, options.concurrency)
+    lane_config = LaneConfig(
+        identity,
+        HeartbeatLease(),
+        os.environ,
+        warn,
+        options.concurrency,
+        timeouts={"connect_timeout": options.connect_timeout, "timeout": options.timeout},
+    )
     lanes = []
     for entry in entries.values():
         token = entry.load_credentials(os.environ, warn).token

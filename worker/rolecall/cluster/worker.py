@@ -11,7 +11,7 @@ from functools import partial
 from rolecall.cluster import sql, upkeep
 from rolecall.cluster.database import WorkerDatabase, listen, open_database
 from rolecall.cluster.job_queue import JOBS_CHANGED, channels_of
-from rolecall.cluster.lane import RECORD_ANSWERS, Lane, LaneConfig
+from rolecall.cluster.lane import RECORD_ANSWERS, WORKER_STOPS, Lane, LaneConfig
 from rolecall.cluster.lease import HEARTBEAT, DatabaseClock
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal
@@ -58,11 +58,14 @@ class Worker:
         try:
             while stop.reason is None:
                 try:
-                    async with open_database(self._database, self._clock) as database:
+                    async with (
+                        open_database(self._database, self._clock) as database,
+                        open_database(self._database, self._clock) as for_heartbeats,
+                    ):
                         if was_connected:
                             self._log.info("database back")
                         pause, was_connected = FIRST_PAUSE, True
-                        await self._serve(database, stop, grace)
+                        await self._serve(database, for_heartbeats, stop, grace)
                 except StoreError as error:
                     if not was_connected:
                         raise
@@ -74,8 +77,13 @@ class Worker:
             for lane in self._lanes.values():
                 await lane.close()
 
-    async def _serve(self, database: WorkerDatabase, stop: StopSignal, grace: float) -> None:
-        """Work with one connection, until the stop is requested or the connection is lost. Raises StoreError."""
+    async def _serve(
+        self, database: WorkerDatabase, for_heartbeats: WorkerDatabase, stop: StopSignal, grace: float
+    ) -> None:
+        """Work until the stop is requested or a connection is lost. Raises StoreError.
+
+        Heartbeats have a connection of their own: a statement that waits must not delay them.
+        """
         number = await self._register(database)
         draining = asyncio.Event()
         lanes = [
@@ -83,7 +91,7 @@ class Worker:
             for lane in self._lanes.values()
         ]
         others = [
-            asyncio.create_task(self._send_heartbeats(database, number), name="heartbeat"),
+            asyncio.create_task(self._send_heartbeats(for_heartbeats, number), name="heartbeat"),
             asyncio.create_task(
                 listen(self._database, self._all_channels, partial(self._on_notify, database)), name="listen"
             ),
@@ -108,7 +116,7 @@ class Worker:
         if busy and stop.reason is not None:
             self._log.info("stopping", shards=sum(len(lane.runs) for lane in busy), shutdown_timeout=grace)
         for lane in busy:
-            lane.request_stop("the worker stops")
+            lane.request_stop(WORKER_STOPS)
         await asyncio.wait(lanes, timeout=grace + SWEEP)
 
     async def _register(self, database: WorkerDatabase) -> int:

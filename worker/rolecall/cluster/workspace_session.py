@@ -51,6 +51,8 @@ class WorkspaceSessions:
     warn: Callable[[str], None]
     concurrency: int | None
     """Calls in flight; None for what each run says."""
+    timeouts: Mapping[str, float]
+    """Of the connection, see ConnectionConfig."""
     leasers: Mapping[CallKind, SlotLeaser] = field(init=False)
     _current: WorkspaceSession | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -83,6 +85,8 @@ class WorkspaceSessions:
         """Record that a shard does not use a session any more."""
         if settings.rate is not None:
             self._rates.remove(settings.rate)
+        if self._rates:
+            self._set_rate()
         session.users -= 1
         if not session.users and not session.is_current:
             await session.stack.aclose()
@@ -110,7 +114,9 @@ class WorkspaceSessions:
         self, request: SessionRequest, limits: tuple[object, ...], credentials: Credentials
     ) -> WorkspaceSession:
         observer = NullObserver(request.log)
-        context = AppContext(self.entry.connection(), credentials, request.settings, observer, request.stop)
+        context = AppContext(
+            self.entry.connection(**self.timeouts), credentials, request.settings, observer, request.stop
+        )
         rates = {kind: leaser.slots for kind, leaser in self.leasers.items()}
         stack = AsyncExitStack()
         clock = database_clock(request.database.clock)

@@ -3,8 +3,11 @@
 JSON Lines: the first line is a header that identifies the job, every other line is one pair with its predicted outcome.
 """
 
+import errno
 import hashlib
+import io
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,8 +22,8 @@ from rolecall.text import sanitise
 VERSION = 2
 NEVER_SENT = (Outcome.INVALID, Outcome.DUPLICATE)
 """Outcomes of rows that are in no plan."""
-MAX_HEADER_LENGTH = 100_000
-"""Bytes of the first line that `is_plan` reads. Real headers are far shorter."""
+MAX_LINE_LENGTH = 100_000
+"""Bytes of a line. Real lines are far shorter."""
 _VERSION_FIELD = "rolecallPlan"
 _HEADER_FIELDS = ("workspace", "operation", "accountId", "account", "jobDigest", "checkedAt")
 """The fields of `PlanHeader` as the file spells them."""
@@ -61,9 +64,9 @@ class Plan(NamedTuple):
 
     def pairs(self) -> Iterator[PlannedPair]:
         """Yield the pairs; may be called again. Raises PlanFileError."""
-        with self.path.open("rb") as file:
-            next(file)
-            for number, line in enumerate(file, start=2):
+        with _open_regular(self.path) as file:
+            file.readline(MAX_LINE_LENGTH)
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_LENGTH), b""), start=2):
                 yield _parse_pair(self.path, number, line)
 
 
@@ -96,17 +99,26 @@ def is_plan(path: Path) -> bool:
     """Return whether a file begins like a plan, of any version."""
     try:
         with in_open_directory(path) as place, open(place.open(os.O_RDONLY, any_owner=True), "rb") as file:  # noqa: PTH123
-            header = parse_json_object(file.readline(MAX_HEADER_LENGTH))
+            header = parse_json_object(file.readline(MAX_LINE_LENGTH))
     except OSError:
         return False
     return header is not None and _VERSION_FIELD in header
 
 
+def _open_regular(path: Path) -> io.BufferedReader:
+    """Open a plan for reading. Raises OSError, also for a pipe or a device, which may have no end."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file
+
+
 def open_plan(path: Path) -> Plan:
     """Read the header, compute the digest and validate every line. Raises PlanFileError."""
     try:
-        with path.open("rb") as file:
-            first = file.readline()
+        with _open_regular(path) as file:
+            first = file.readline(MAX_LINE_LENGTH)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -68,6 +68,9 @@ class RunLock:
         if file.directory.is_foreign:
             text = f"{self._path} belongs to another user; it is left as it is."
             raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
+        if file.directory.is_writable_by_others:
+            text = f"{self._path}: other users can write in it and could replace its files: 'chmod go-w' it first."
+            raise InvalidStoreError(text, Advice.OTHER_DIRECTORY)
         try:
             self._descriptor = file.open(os.O_CREAT | os.O_RDWR)
         except PermissionError as error:

@@ -216,6 +216,24 @@ def test_the_nearest_file_is_the_one_that_is_read(
     assert find_config_file(None, environ) == (places[found] if found else None, found == "here")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_readable_file_in_the_home_of_another_user_is_refused(folder: Path, variable: str, *, is_link: bool) -> None:
+    """It could name the host that gets the token; a file that --config names is used."""
+    path = folder / ("home/.config/rolecall/rolecall.toml" if variable == "HOME" else "home/rolecall/rolecall.toml")
+    path.parent.mkdir(parents=True)
+    if is_link:
+        (folder / "target").write_text("[run]\n")
+        path.symlink_to(folder / "target")
+    else:
+        path.write_text("[run]\n")
+    os.chown(path, 54_321, 54_321, follow_symlinks=False)
+    with pytest.raises(OperatorError, match=r"belongs to another user.*--config"):
+        find_config_file(None, {variable: str(folder / "home")})
+    assert find_config_file(str(path), {variable: str(folder / "home")}) == (path, False)
+
+
 @pytest.mark.parametrize("what", ["directory", "file"])
 def test_a_users_file_that_may_not_be_read_is_ignored(folder: Path, what: str) -> None:
     """With the HOME of another user, whose files are private, a command starts without settings of that user."""

@@ -271,3 +271,15 @@ def test_the_search_ends_where_both_rates_are_close() -> None:
 def test_the_patience_doubles_up_to_its_bound() -> None:
     """After a refusal a found rate is searched anew twice as late."""
     assert [_longer(patience) for patience in (16, 32, 200)] == [32, 64, MAX_PATIENCE]
+
+
+def test_only_a_slowed_rate_counts_from_the_departure() -> None:
+    """A hidden limiter may refuse a call that follows a late one too soon; the own rate makes up for the lateness."""
+    for per_second, next_slot in ((math.inf, 1000.0 + (1 + EXACT.headroom) / 10), (5.0, 1000.002 + 0.2)):
+        limiter = PacedRateLimiter(10.0)
+        limiter.slow_down(per_second)
+        limiter.reserve(1000.0)
+        limiter._next = 1000.0
+        limiter.assign_slot(1000.0)
+        limiter.record_departure(1000.002)
+        assert limiter.next_slot(1000.002) == pytest.approx(next_slot, abs=1e-9)

@@ -6,6 +6,7 @@ import pytest
 
 from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import FixedWindowTracker
+from rolecall.engine.throttle.window_signs import Exemption, SharedWindowDetector
 from rolecall.models import RateLimitStatus, Reply
 from tests.unit.engine.answers import windowed
 
@@ -43,12 +44,12 @@ def answer(left: int, ends: float, at: float, status: int = 200) -> Reply:
 def test_the_status_is_that_of_the_fullest_window() -> None:
     """Calls in flight count, none are left below nought, and its end is that of our clock."""
     tracker = tracker_with(answer(9, 10.5, 0.5))
-    assert tracker.status(2.0) == RateLimitStatus(10, 10, 9, pytest.approx(8.5, abs=0.01))
+    assert tracker.status(2.0) == pytest.approx((10, 10, 9, 8.5), abs=0.01)
     tracker.record_request(2.0)
-    assert tracker.status(2.0) == RateLimitStatus(10, 10, 8, pytest.approx(8.5, abs=0.01))
+    assert tracker.status(2.0) == pytest.approx((10, 10, 8, 8.5), abs=0.01)
     tracker.record_response(answer(0, 14.25, 4.25))  # of another instance
     tracker.record_request(5.0)
-    assert tracker.status(5.0) == RateLimitStatus(10, 10, 0, pytest.approx(9.25, abs=0.01))
+    assert tracker.status(5.0) == pytest.approx((10, 10, 0, 9.25), abs=0.01)
     assert tracker.status(20.0) == RateLimitStatus(10, 10, 9, 10.0)
 
 
@@ -179,3 +180,51 @@ def test_a_date_that_was_set_back_is_questioned() -> None:
     assert (clock._was_date_set_back, clock._wrong_ends) == (False, 0)
     clock.record_right_date(4.0, 4.1)
     assert (clock._wrong_ends, clock._wrong_end_at) == (1, 4.1)
+
+
+def test_the_last_second_of_a_window_is_shown() -> None:
+    """Less than a second is left, not a whole one."""
+    status = tracker_with(answer(9, 10.5, 0.5)).status(10.25)
+    assert status is not None
+    assert status.ends_in == pytest.approx(0.25, abs=0.01)
+
+
+# Other clients, and accounts that are exempt
+
+
+def test_a_probe_that_ends_without_news_may_be_repeated() -> None:
+    """The exemption is as possible as before."""
+    exemption = Exemption(is_possible=True)
+    exemption.start_probe()
+    assert not exemption.may_probe
+    exemption.end_probe()
+    assert exemption.may_probe
+
+
+def test_two_responses_without_a_sign_end_the_suspicion() -> None:
+    """One alone shows nothing; the suspicion of a first window ends with it in any case."""
+    for responses, is_shared in ((1, True), (2, False)):
+        detector = SharedWindowDetector()
+        detector.record_window(0, 0, is_only=True)
+        detector.record_count(5, 1)
+        detector.record_end()
+        assert detector.is_shared
+        for _ in range(responses):
+            detector.record_count(1, 1)
+        detector.record_end()
+        assert detector.is_shared is is_shared
+
+
+def test_the_first_window_is_suspected_only_while_it_lasts() -> None:
+    """An earlier run may have begun it; what others do later is a suspicion of its own."""
+    detector = SharedWindowDetector()
+    seen = [detector.record_window(5, 1, is_only=True), detector.is_shared]
+    detector.record_end()
+    seen.append(detector.is_shared)
+    detector.record_window(0, 0, is_only=True)
+    detector.record_count(5, 1)
+    detector.record_end()
+    detector.record_count(1, 1)
+    detector.record_end()
+    seen.append(detector.is_shared)  # one response is no sign
+    assert seen == [4, True, False, True]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, ListColumns, read_id_list
-from rolecall.files.input.ids import MAX_ID_LENGTH
 from rolecall.files.input.source import JobFileError
+from rolecall.models.rows import MAX_ID_LENGTH
 from tests.support.job_files import workbook
 
 
@@ -146,7 +146,9 @@ def test_what_was_expected_is_in_the_message() -> None:
     for content in ("[1]", "shoe,size\na,b\n"):
         with pytest.raises(JobFileError, match="userid, uid, id, username, user"):
             read(content)
-    with pytest.raises(JobFileError, match="nothing in it; expected one id or name on each line, CSV or JSON"):
+    with pytest.raises(
+        JobFileError, match=": there is nothing in it; expected one id or name on each line, CSV or JSON"
+    ):
         read("\n")
 
 
@@ -158,6 +160,9 @@ def test_what_was_expected_is_in_the_message() -> None:
         ("userId;x\n\nu1;2;3\n", ["u1"]),
         ('userId\n"u1" and more\n', ["u1 and more"]),
         ("XanaX\n", ["XanaX"]),
+        ('\n"User ID";"x y"\n"u1";"2"\n', ["u1"]),
+        ('"a\\u00e4b"\n', ["a\u00e4b"]),
+        ('anna"\nkim"\n', ["anna", "kim"]),
         ("a,b,c;userId\n1,2,3;u1\n", ["u1"]),
     ],
 )

@@ -189,6 +189,16 @@ def test_an_error_of_an_unfit_file_system_is_explained(folder: Path, name: str, 
     assert (f"does not support {what}" in text) is (what is not None)
 
 
+def test_a_full_disk_is_named_before_the_file_system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for the shared memory SQLite has an I/O error of the same name: the disk is the cause."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    assert "does not support shared memory" in format_reason(error, folder / FILE_NAME)
+    full = os.statvfs_result((4096, 4096, 100, 3, 3, 100, 50, 50, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    assert format_reason(error, folder / FILE_NAME) == "disk I/O error; the disk is full"
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Where a file cannot be locked, the error names that as the cause, for a run and for a reader."""

@@ -93,8 +93,9 @@ def offboard(users: str | None, out: Path | None, yes: bool, **options: Any) -> 
         if reporting.notify is not None:
             notice = OffboardNotice(name, own["reason"], reporting.notify, context.app, started)
         with LastAction(lambda: reporting.write_end(code)):
-            work = _finish(lambda: _request(users, name, own), out, context, notice)
-            result = event_loop.run(work, context.app.stop)
+            # Before the event loop, in which a signal would wait for the end of stdin or of a pipe.
+            request = _read_now(lambda: _request(users, name, own))
+            result = event_loop.run(_finish(request, out, context, notice), context.app.stop)
         code = exit_code_of_offboarding(result)
     except (RolecallError, OSError) as error:
         code = exit_code_of(error)
@@ -108,6 +109,22 @@ def offboard(users: str | None, out: Path | None, yes: bool, **options: Any) -> 
 
 _QUERY = ("roles", "kinds", "exclude", "ignore_missing", "keep_days")
 """The options that say what is taken, and from whom."""
+
+
+def _read_now(read: "Callable[[], OffboardRequest]") -> "Callable[[], OffboardRequest]":
+    """Call a function; return one that returns its result, or raises its error, which is posted like a later one."""
+    from rolecall.models import RolecallError
+
+    try:
+        request = read()
+    except (RolecallError, OSError) as failure:
+        error = failure
+
+        def fail() -> "OffboardRequest":
+            raise error
+
+        return fail
+    return lambda: request
 
 
 def _request(users: str, name: str, options: Mapping[str, Any]) -> "OffboardRequest":

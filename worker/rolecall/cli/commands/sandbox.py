@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -95,9 +96,10 @@ def _write_job(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
     table.writerows(pairs)
     content = text.getvalue().encode()
     try:
-        if not path.exists():
-            path.write_bytes(content)
-        elif path.read_bytes() != content:
+        with suppress(FileExistsError), path.open("xb") as file:  # a link to nothing counts as existing
+            file.write(content)
+            return
+        if path.read_bytes() != content:
             raise OperatorError(f"{path} exists; name another --job.")
     except OSError as error:
         raise OperatorError(f"{path} cannot be written: {error.strerror}; name another --job.") from None

@@ -29,6 +29,8 @@ from rolecall.cli.options import SHARED_OPTIONS
     help="Calls in flight for each workspace, at most. Default: what each run says.",
 )
 @SHARED_OPTIONS["shutdown_timeout"]
+@SHARED_OPTIONS["connect_timeout"]
+@SHARED_OPTIONS["timeout"]
 @click.option(
     "--metrics-file",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -1,7 +1,6 @@
 """`rolecall.toml`: the workspace, profiles for further ones, and flags by command; unknown keys are refused."""
 
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -98,7 +97,14 @@ def find_config_file(named: str | None, environ: Mapping[str, str]) -> ConfigPat
     else:
         return ConfigPath(None)
     is_readable = os.access(own, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
-    return ConfigPath(own if is_readable else None)  # HOME may be that of the user who started us
+    if not is_readable:  # HOME may be that of the user who started us
+        return ConfigPath(None)
+    if is_foreign(own.stat()) or is_foreign(own.lstat()):
+        raise OperatorError(
+            f"{own} belongs to another user, who could send the token elsewhere; set HOME to a directory of your own, "
+            "or name the file with --config."
+        )
+    return ConfigPath(own)
 
 
 def exists_here(path: Path) -> bool:
@@ -143,6 +149,8 @@ def read_config_file(
 
 
 def _read(path: Path, *, is_found: bool) -> Mapping[str, Any]:
+    import tomllib  # here: most commands read no such file
+
     try:
         if is_found:
             require_own_file(path)

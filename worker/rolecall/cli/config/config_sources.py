@@ -18,7 +18,7 @@ from rolecall.cli.config.config_file import (
     require_own_file,
 )
 from rolecall.cli.config.setting_names import variable_of
-from rolecall.text import or_all
+from rolecall.text import did_you_mean, or_all
 
 DOTENV_FILE = Path(".env")
 
@@ -117,6 +117,14 @@ def format_unknown_verb(word: str, verbs: Collection[str]) -> str:
     if Path(word).is_file():
         return f"No such command {word!r}; did you mean 'rolecall run {word}'?"
     return f"No such command {word!r}; {or_all(word, verbs)}"
+
+
+def format_second_meant(first: str, word: str, seconds: Collection[str]) -> str:
+    """Format what a word may mean that is no path and resembles a second word; else empty."""
+    if word.startswith("-") or Path(word).exists() or not (near := did_you_mean(word, seconds)):
+        return ""
+    second = near.split("'")[1]
+    return f"No such command {f'{first} {word}'!r}; did you mean '{first} {second}'?"
 
 
 def format_unknown_second(first: str, word: str, seconds: Collection[str]) -> str:

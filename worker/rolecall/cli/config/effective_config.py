@@ -11,6 +11,7 @@ from rolecall.app.errors import OperatorError
 from rolecall.cli.config.config_sources import ConfigSources, format_usage_error
 from rolecall.cli.config.credentials import TOKEN, TOKEN_FILE, ConfigValue, find_credentials, first_value
 from rolecall.cli.config.setting_names import variable_of
+from rolecall.rocketchat.messages import is_url
 
 
 class Setting(NamedTuple):
@@ -92,10 +93,10 @@ def _in_words(value: Any) -> str | None:
 
 
 def _without_path(text: str) -> str:
-    """Return a URL without what may be a secret: a password, or the path of an incoming webhook."""
-    if "://" not in text:
-        return text
-    return f"{text.partition('://')[0]}://{urlsplit(text).hostname}/..."
+    """Return a URL without what may be a secret: a password, or the path of a webhook, also without scheme."""
+    if "://" in text:
+        return f"{text.partition('://')[0]}://{urlsplit(text).hostname}/..."
+    return f"{text.partition('/')[0].rpartition('@')[2]}/..." if is_url(text) else text
 
 
 def _place_of_value(given: ConfigValue | None) -> str:

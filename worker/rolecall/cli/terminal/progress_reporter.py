@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -122,6 +123,10 @@ class ProgressReporter:
             self.screen.print_line(sentence)
         else:
             console.print_info(sentence)
+
+    def prepare_result(self) -> None:
+        """Import what shows the result."""
+        import_module("rolecall.cli.views.run_view")
 
     @asynccontextmanager
     async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:

@@ -1,26 +1,22 @@
 """Excel workbooks (.xlsx): the records of the sheet that has the list, through python-calamine."""
 
-import re
 import zipfile
 from datetime import datetime, time
 from typing import Any, BinaryIO, cast
 
 import orjson
 
+from rolecall.files.input.workbook_limits import find_size_problem, measure_part
+
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_PACKED_SIZE = 100_000_000
 """Bytes of a workbook: the reader has it in memory as a whole."""
 MAX_UNPACKED_SIZE = 500_000_000
 """Bytes of all parts of a workbook."""
-MAX_CELLS = 10_000_000
-"""Rows by columns of a sheet: the reader has memory for each, also for empty ones."""
 MAX_EXACT = 10**15
 """A spreadsheet has rounded whole numbers from here on."""
-CHUNK_SIZE = 1024 * 1024
 SAVE_AS = "save the sheet as 'CSV UTF-8'"
 INSTALL = f"install its reader with: pip install 'rolecall[xlsx]'; or {SAVE_AS}"
-
-_CELL_REFERENCE = re.compile(rb"""\sr\s*=\s*["']\s*([A-Za-z]{0,9})(\d{1,20})\s*["']""")
 
 
 class WorkbookError(Exception):
@@ -78,33 +74,12 @@ def _find_archive_problem(archive: zipfile.ZipFile) -> str:
         return _describe_archive(parts)
     if sum(part.file_size for part in parts) > MAX_UNPACKED_SIZE:
         return f"a workbook of more than 500 MB when unpacked; {SAVE_AS}"
+    sizes = []
     for part in parts:
         with archive.open(part) as stream:
-            rows, columns = _measure_part(cast(BinaryIO, stream))
-        if rows * columns > MAX_CELLS:
-            return f"a sheet of {rows:,} rows and {columns:,} columns; {SAVE_AS}"
-    return ""
-
-
-def _measure_part(stream: BinaryIO) -> tuple[int, int]:
-    """Read a part to its end, which compares its size and checksum. Return the last row and column that it names.
-
-    Any part can be a sheet, under any name.
-    """
-    rows = columns = 0
-    tail = b""
-    while chunk := stream.read(CHUNK_SIZE):
-        for letters, digits in set(_CELL_REFERENCE.findall(tail + chunk)):
-            rows, columns = max(rows, int(digits)), max(columns, _column_number(letters))
-        tail = chunk[-64:]
-    return rows, columns
-
-
-def _column_number(letters: bytes) -> int:
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + letter - 64
-    return number
+            sizes.append(measure_part(cast(BinaryIO, stream)))
+    problem = find_size_problem(sizes)
+    return problem and f"{problem}; {SAVE_AS}"
 
 
 def _describe_archive(parts: list[zipfile.ZipInfo]) -> str:

@@ -8,7 +8,15 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.file_access import DirectoryFile, FileId, OpenDirectory, is_foreign, open_file_ids, unfit_file_system
+from rolecall.file_access import (
+    DirectoryFile,
+    FileId,
+    OpenDirectory,
+    is_disk_full,
+    is_foreign,
+    open_file_ids,
+    unfit_file_system,
+)
 from rolecall.models import Advice
 from rolecall.store.base import InvalidStoreError, StoreLoss, StoreLostError
 from rolecall.store.run_lock import LOCK_FILE
@@ -169,7 +177,12 @@ def _writer(version: int) -> str:
 
 
 def format_reason(error: Exception, path: Path) -> str:
-    """Format an error of SQLite; one that a file system without locks or shared memory causes names that."""
+    """Format an error of SQLite; one that a file system without locks or shared memory causes names that.
+
+    On a full disk there is no place for the shared memory either, and that is the cause.
+    """
     name = getattr(error, "sqlite_errorname", "") or ""
+    if "IOERR" in name and is_disk_full(path.parent):
+        return f"{error}; the disk is full"
     what = next((what for part, what in _UNFIT.items() if part in name), None)
     return f"{error}; {unfit_file_system(path, what)}" if what else str(error)

@@ -306,10 +306,11 @@ BEGIN
         WHERE key = ANY (keys_of(outcomes)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF rollbacks IS NOT NULL THEN
-        UPDATE pair SET (attempts, in_doubt, attempted_at) = (
+        UPDATE pair SET (attempts, in_doubt, started_at, attempted_at) = (
             SELECT
                 (each ->> 1)::integer,
                 (each ->> 2)::boolean,
+                CASE WHEN (each ->> 1)::integer > 0 OR (each ->> 2)::boolean THEN started_at END,
                 coalesce((each ->> 3)::bigint, attempted_at)
             FROM (SELECT rollbacks -> key::text OFFSET 0) AS entry (each)
         )

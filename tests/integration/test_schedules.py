@@ -1,0 +1,132 @@
+"""Schedules in a real database: a tick makes one run whatever the number of workers, and none is lost unseen."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from rolecall.cluster.operator_database import open_operator_database
+from rolecall.cluster.run_settings import ENGINE, LIMITS, OPERATION, limits_to_json, settings_to_json
+from rolecall.cluster.schedule_rules import Overlap
+from rolecall.cluster.schedules import NewSchedule, add_schedule, list_schedules, pause_schedule, resume_schedule, tick
+from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.engine.removal_limits import NO_LIMITS
+from rolecall.engine.settings import Settings
+from rolecall.store.postgres.connection import DatabaseConfig
+from tests.support.postgres import Database, shared_server
+
+ENTRY = WorkspaceEntry("main", "https://chat.example.org", "account", "workspaces.toml", Path("token"))
+SETTINGS = {ENGINE: settings_to_json(Settings()), LIMITS: limits_to_json(NO_LIMITS), OPERATION: "groups.removeLeader"}
+SOURCE = {"source": "job", "name": "job.csv", "options": ["", "", ""], "content": ""}
+
+
+@pytest.fixture
+def database() -> Database:
+    """Return a new database with the tables."""
+    return shared_server().initialised_database()
+
+
+@pytest.fixture
+def config(database: Database) -> DatabaseConfig:
+    """Return how to connect to it."""
+    return DatabaseConfig.parse(database.url)
+
+
+async def add(config: DatabaseConfig, name: str = "hourly", overlap: Overlap = Overlap.SKIP) -> None:
+    """Add a schedule of each full hour."""
+    schedule = NewSchedule(name, "0 * * * *", "Europe/Berlin", overlap, timedelta(hours=6), SOURCE, SETTINGS)
+    async with open_operator_database(config) as opened:
+        await add_schedule(opened, ENTRY, schedule)
+
+
+def full_hour(database: Database, ago: int) -> datetime:
+    """Move the next tick of all schedules to a full hour so many hours ago, by the database's clock; return it."""
+    (at, *_), *_ = database.execute(
+        f"UPDATE schedule SET next_at = date_trunc('hour', now()) - interval '{ago} hours' RETURNING next_at"
+    )
+    assert isinstance(at, datetime)
+    return at.astimezone(UTC)
+
+
+async def test_many_workers_make_one_run_of_a_tick(database: Database, config: DatabaseConfig) -> None:
+    """Eight looks at once, and one more: one run and one job, for the tick; the next time is later."""
+    await add(config)
+    at = full_hour(database, 0)
+    made = await asyncio.gather(*(tick(config) for _ in range(8)))
+    assert sum(made) == 1
+    assert await tick(config) == 0
+    assert database.execute("SELECT schedule, due_at, is_released FROM run") == [("hourly", at, False)]
+    assert database.execute("SELECT task_name, queue_name, status::text FROM procrastinate_jobs") == [
+        ("make_run", "ws:main", "todo")
+    ]
+    ((next_at, last_run),) = database.execute("SELECT next_at, last_run FROM schedule")
+    assert next_at == at + timedelta(hours=1)
+    assert [(last_run,)] == database.execute("SELECT id FROM run")
+
+
+async def test_missed_ticks_are_reported(database: Database, config: DatabaseConfig) -> None:
+    """After nine hours without a worker one run is made; the late ticks and the replaced ones are listed."""
+    await add(config)
+    at = full_hour(database, 9)
+    assert await tick(config) == 1
+    async with open_operator_database(config) as opened:
+        (schedule,) = await list_schedules(opened)
+    assert schedule.missed_reports == 2
+    newest, late = schedule.missed
+    assert "replaced" in newest
+    assert f"since {at:%Y-%m-%dT%H:%M:%SZ}" in late
+    assert "late (" in late
+
+
+@pytest.mark.parametrize(("overlap", "reports"), [(Overlap.SKIP, 1), (Overlap.QUEUE, 0)])
+async def test_a_tick_during_a_run(database: Database, config: DatabaseConfig, overlap: Overlap, reports: int) -> None:
+    """While the run before goes on, a tick is left out and reported, or waits for its end."""
+    await add(config, overlap=overlap)
+    full_hour(database, 1)
+    database.execute("UPDATE schedule SET next_at = next_at RETURNING name")
+    assert await tick(config) == 1
+    full_hour(database, 0)
+    database.execute("UPDATE run SET due_at = due_at - interval '1 day'")
+    assert await tick(config) == 0
+    assert database.execute("SELECT count(*) FROM missed WHERE why = 'overlap'") == [(reports,)]
+    database.execute("UPDATE run SET ended_at = 1")
+    assert await tick(config) == (0 if overlap is Overlap.SKIP else 1)
+
+
+async def test_a_paused_schedule_makes_nothing(database: Database, config: DatabaseConfig) -> None:
+    """Paused, its ticks pass without a report; resumed, the next one is in the future."""
+    await add(config)
+    async with open_operator_database(config) as opened:
+        await pause_schedule(opened, "hourly")
+        full_hour(database, 3)
+        assert await tick(config) == 0
+        next_at = await resume_schedule(opened, "hourly")
+    assert next_at > full_hour(database, 0)
+    assert database.execute("SELECT count(*) FROM missed") == [(0,)]
+
+
+async def test_a_job_that_was_lost_is_added_again(database: Database, config: DatabaseConfig) -> None:
+    """A run whose job is gone gets another one; while there is one, none is added."""
+    await add(config)
+    full_hour(database, 0)
+    assert await tick(config) == 1
+    await tick(config)
+    assert database.execute("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+    database.execute("DELETE FROM procrastinate_jobs")
+    await tick(config)
+    assert database.execute("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+
+
+async def test_a_zone_that_vanished_is_an_error_of_its_schedule_alone(
+    database: Database, config: DatabaseConfig
+) -> None:
+    """A schedule that cannot be read is shown with the reason, and keeps no other from its run."""
+    await add(config, "broken")
+    await add(config, "whole")
+    full_hour(database, 0)
+    database.execute("UPDATE schedule SET tz = 'Mars/Olympus' WHERE name = 'broken'")
+    assert await tick(config) == 1
+    assert database.execute("SELECT schedule FROM run") == [("whole",)]
+    ((error,),) = database.execute("SELECT last_error FROM schedule WHERE name = 'broken'")
+    assert "There is no time zone 'Mars/Olympus'" in str(error)

@@ -1,0 +1,248 @@
+"""What workers do in a real database beside the rows: jobs, leases of slots, takeover, the end and the stop of runs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from rolecall.app.observer import NullLogger
+from rolecall.cluster import sql, upkeep
+from rolecall.cluster.database import WorkerDatabase, listen, open_database
+from rolecall.cluster.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
+from rolecall.cluster.lease import DatabaseClock
+from rolecall.cluster.run_settings import BASELINE
+from rolecall.cluster.worker_list import has_live_worker, list_workers
+from rolecall.engine.settings import FailureThreshold
+from rolecall.store.postgres.reading import ShardLease
+from rolecall.store.postgres.runs import take_shard
+from tests.support.cluster import PLAIN, WORKSPACE, Cluster
+from tests.support.postgres import shared_server
+
+PAIRS = [(f"room{number // 5}", f"user{number}") for number in range(20)]
+LOG = NullLogger()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    """Return a new database; no workspace answers."""
+    return Cluster(shared_server().initialised_database(), "http://127.0.0.1:9", tmp_path)
+
+
+@pytest.fixture
+async def two(cluster: Cluster) -> AsyncIterator[tuple[WorkerDatabase, WorkerDatabase]]:
+    """Return the connections of two workers."""
+    async with AsyncExitStack() as stack:
+        one, other = [await stack.enter_async_context(open_database(cluster.config, DatabaseClock())) for _ in range(2)]
+        yield one, other
+
+
+Two = tuple[WorkerDatabase, WorkerDatabase]
+
+
+async def begin(database: WorkerDatabase, worker: int) -> QueuedJob:
+    """Begin the next job of the workspace; there must be one."""
+    job = await database.jobs.fetch(WORKSPACE, worker)
+    assert job is not None
+    return job
+
+
+async def jobs(cluster: Cluster) -> list[tuple[object, ...]]:
+    """Return lock and state of all jobs that have not ended, in their order."""
+    return await cluster.query(
+        "SELECT lock, status::text FROM procrastinate_jobs WHERE status IN ('todo', 'doing') ORDER BY id"
+    )
+
+
+async def test_a_job_that_is_put_back_has_a_successor_with_a_greater_token(cluster: Cluster, two: Two) -> None:
+    """The successor begins at once; until then the shard has one job that waits, however often it is put back."""
+    await cluster.create_run(PAIRS, shard_rows=20)
+    one, other = two
+    worker = await one.jobs.register()
+    first = await begin(one, worker)
+    await one.jobs.put_back(first)
+    await other.jobs.put_back(first, failed=True)
+    assert await jobs(cluster) == [("shard:1", "todo")]
+    second = await begin(other, await other.jobs.register())
+    assert second.token > first.token
+    assert second.arguments == first.arguments == {"shard": 1}
+    await one.jobs.finish(first)
+    assert await jobs(cluster) == [("shard:1", "doing")]
+
+
+async def test_the_shard_of_a_worker_without_a_heartbeat_is_put_back(cluster: Cluster, two: Two) -> None:
+    """Not before its heartbeat is old; and a worker that wakes up can neither end the new job nor take the shard."""
+    await cluster.create_run(PAIRS, shard_rows=20)
+    one, other = two
+    frozen = await begin(one, await one.jobs.register())
+    await upkeep.take_over_stalled(other, LOG)
+    assert await jobs(cluster) == [("shard:1", "doing")]
+    await cluster.query("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '11 s' RETURNING id")
+    await upkeep.take_over_stalled(other, LOG)
+    await upkeep.take_over_stalled(one, LOG)
+    assert await jobs(cluster) == [("shard:1", "todo")]
+    job = await begin(other, await other.jobs.register())
+    assert await take_shard(other.connection, other.config, ShardLease(1, *job.token, "other")) is not None
+    assert await take_shard(one.connection, one.config, ShardLease(1, *frozen.token, "one")) is None
+    await one.jobs.finish(frozen)
+    assert await jobs(cluster) == [("shard:1", "doing")]
+
+
+async def test_a_worker_that_ends_leaves_no_job(cluster: Cluster, two: Two) -> None:
+    """A job of a worker that is not registered any more is put back without waiting."""
+    await cluster.create_run(PAIRS, shard_rows=20)
+    one, other = two
+    worker = await one.jobs.register()
+    await begin(one, worker)
+    await one.jobs.unregister(worker)
+    await upkeep.take_over_stalled(other, LOG)
+    assert await jobs(cluster) == [("shard:1", "todo")]
+
+
+async def test_shards_without_a_job_are_brought_back_but_not_those_of_a_stopped_run(cluster: Cluster, two: Two) -> None:
+    """Each gets one job, also where two workers look at the same time."""
+    run = await cluster.create_run(PAIRS, shard_rows=5)
+    one, other = two
+    await cluster.query("DELETE FROM procrastinate_jobs WHERE lock <> 'shard:2' RETURNING id")
+    assert await one.stop_run(run, "interrupted", "")
+    await upkeep.bring_back_shards(one, LOG)
+    assert await jobs(cluster) == [("shard:2", "todo")]
+    await cluster.query("UPDATE run SET stop = '' RETURNING id")
+    await asyncio.gather(upkeep.bring_back_shards(one, LOG), upkeep.bring_back_shards(other, LOG))
+    assert sorted(map(str, await jobs(cluster))) == [f"('shard:{number}', 'todo')" for number in range(1, 5)]
+    with pytest.raises(JobExistsError):
+        await one.jobs.defer([shard_job(WORKSPACE, 1)])
+
+
+async def test_a_run_ends_with_its_last_shard(cluster: Cluster, two: Two) -> None:
+    """A shard ends only without a row that is left, and only for the worker that has it."""
+    run = await cluster.create_run(PAIRS, shard_rows=10)
+    one, other = two
+    for number, database in ((1, one), (2, other)):
+        lease = ShardLease(number, 10, 0, "me")
+        assert await take_shard(database.connection, database.config, lease) == run
+        info = await database.shard(number)
+        assert info is not None
+        assert not await database.finish_shard(info, (10, 0))
+        await cluster.query("UPDATE pair SET outcome = 'removed' WHERE shard_id = %s RETURNING key", number)
+        assert not await database.finish_shard(info, (9, 0))
+        assert await cluster.query("SELECT ended_at IS NULL FROM run") == [(True,)]
+        assert await database.finish_shard(info, (10, 0))
+    assert await cluster.query("SELECT ended_at IS NULL FROM run") == [(False,)]
+
+
+async def test_the_first_reason_of_a_stop_stands_and_is_notified(cluster: Cluster, two: Two) -> None:
+    """Who listens gets the run at once; a job that may begin is notified as well."""
+    run = await cluster.create_run(PAIRS)
+    one, other = two
+    got: list[tuple[str, str]] = []
+    channels = [sql.RUN_STOPPED, JOBS_CHANGED, *channels_of([WORKSPACE])]
+
+    async def on_notify(channel: str, text: str) -> None:
+        got.append((channel, text))
+
+    listening = asyncio.create_task(listen(cluster.config, lambda: channels, on_notify))
+    await cluster.wait_until(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %%' AND datname = current_database())"
+    )
+    assert await one.stop_run(run, "credentials", "revoked")
+    assert not await other.stop_run(run, "interrupted", "")
+    assert await other.run_stop(run) == ("credentials", "revoked")
+    await one.jobs.put_back(await begin(one, await one.jobs.register()))
+    async with asyncio.timeout(10):
+        while len(got) < 3:  # noqa: ASYNC110 - the server sends them
+            await asyncio.sleep(0.01)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert got[0] == (sql.RUN_STOPPED, str(run))
+    assert (JOBS_CHANGED, WORKSPACE) in got
+
+
+async def test_one_worker_behind_an_address_is_active_until_its_connection_ends(cluster: Cluster, two: Two) -> None:
+    """Another address, and another workspace, have locks of their own."""
+    one, other = two
+    assert await one.lock_egress(WORKSPACE, "nat")
+    assert not await other.lock_egress(WORKSPACE, "nat")
+    assert await other.lock_egress(WORKSPACE, "other nat")
+    assert await other.lock_egress("other workspace", "nat")
+    await one.connection.close()
+    async with asyncio.timeout(10):
+        while not await other.lock_egress(WORKSPACE, "nat"):  # noqa: ASYNC110 - the server notices its end
+            await asyncio.sleep(0.01)
+
+
+async def lease(database: WorkerDatabase, count: int, interval: float, kind: str = "change") -> tuple[float, float]:
+    """Lease slots; return the first one and the database's clock."""
+    values = {"workspace": WORKSPACE, "kind": kind, "count": count, "interval": interval}
+    ((first, now),) = await database.fetch(sql.LEASE_SLOTS, **values)
+    return float(first), float(now)
+
+
+async def test_slots_of_all_workers_are_one_interval_apart(cluster: Cluster, two: Two) -> None:
+    """Leases at the same time follow each other; changes and reads have slots of their own."""
+    await cluster.create_run(PAIRS)
+    leases = await asyncio.gather(*(lease(two[number % 2], 3, 0.5) for number in range(10)))
+    firsts = sorted(first for first, _ in leases)
+    assert firsts == pytest.approx([firsts[0] + number * 1.5 for number in range(10)], abs=1e-3)
+    assert firsts[0] == pytest.approx(leases[0][1], abs=1.0)
+    first, now = await lease(two[0], 1, 0.5, "read")
+    assert abs(first - now) < 0.5
+
+
+async def test_slots_that_passed_are_lost_and_none_is_far_away(cluster: Cluster, two: Two) -> None:
+    """After an idle time the next slot is now; after a step of the database's clock back it is near."""
+    await cluster.create_run(PAIRS)
+    await lease(two[0], 1, 0.1)
+    await cluster.query("UPDATE pace SET next_slot = next_slot - 3600 RETURNING 1")
+    first, now = await lease(two[0], 1, 0.1)
+    assert -0.01 < first - now < 0.01
+    await cluster.query("UPDATE pace SET next_slot = next_slot + 3600 RETURNING 1")
+    first, now = await lease(two[0], 1, 0.1)
+    assert first - now == pytest.approx(64 * 0.25, abs=0.1)
+
+
+async def test_rows_that_failed_are_counted_over_all_shards(cluster: Cluster, two: Two) -> None:
+    """One too many stops the run; those before its last start do not count."""
+    settings = PLAIN.__class__(max_failures=FailureThreshold.parse("3"))
+    run = await cluster.create_run(PAIRS, settings, shard_rows=5, **{BASELINE: [2, 2]})
+    count = (
+        "INSERT INTO group_count VALUES (%s, %s, 'job', 'failed', 'forbidden', false, 'response', %s) RETURNING rows"
+    )
+    info = await two[0].shard(1)
+    assert info is not None
+    await cluster.query(count, run, 1, 3)
+    await cluster.query(count, run, 2, 2)
+    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    assert await two[0].run_stop(run) == ("", "")
+    await cluster.query(count, run, 3, 1)
+    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    assert (await two[0].run_stop(run))[0] == "max_failures"
+
+
+async def test_the_last_answer_of_a_workspace_is_known_to_all(cluster: Cluster, two: Two) -> None:
+    """So a worker that gets none knows whether others do."""
+    await cluster.create_run(PAIRS)
+    one, other = two
+    assert not await other.answered_within(WORKSPACE, 3600)
+    await one.record_answer(WORKSPACE)
+    assert await other.answered_within(WORKSPACE, 5)
+    await cluster.query("UPDATE workspace SET answered_at = answered_at - 6000 RETURNING 1")
+    assert not await other.answered_within(WORKSPACE, 5)
+
+
+async def test_a_worker_is_dead_without_heartbeats(cluster: Cluster, two: Two) -> None:
+    """The list of workers shows the seconds since the last one, by the database's clock."""
+    values = {"host": "host", "egress": "nat", "version": "1", "workspaces": [WORKSPACE]}
+    assert await two[0].record_time(sql.ADD_WORKER, id="one", **values)
+    assert two[0].clock.wall(time.monotonic()) == pytest.approx(time.time(), abs=5)
+    assert has_live_worker(await list_workers(cluster.config), "nat")
+    assert not has_live_worker(await list_workers(cluster.config), "other")
+    await cluster.query("UPDATE worker SET seen_at = seen_at - 10500 RETURNING id")
+    (worker,) = await list_workers(cluster.config)
+    assert (worker.is_alive, worker.egress, worker.workspaces) == (False, "nat", [WORKSPACE])
+    assert 10 < worker.seen_ago < 20
+    assert await two[1].record_time(sql.SEE_WORKER, id="one")
+    assert not await two[1].record_time(sql.SEE_WORKER, id="unknown")
+    assert has_live_worker(await list_workers(cluster.config), "nat")
