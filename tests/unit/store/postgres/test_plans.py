@@ -111,9 +111,7 @@ async def _pages() -> AsyncIterator[list[Row]]:
         yield [Row(line, f"R{line % 97}", f"u{line}", {}) for line in range(start, start + 500)]
 
 
-async def test_updates_stay_in_their_page(
-    database: Database, config: DatabaseConfig, connection: Connection
-) -> None:
+async def test_updates_stay_in_their_page(database: Database, config: DatabaseConfig, connection: Connection) -> None:
     """Intents and outcomes change no index: nearly all new versions of a row are in the page of the older one."""
     run_id = await fill(database, connection, config)
     async with open_store(config, run_id) as store:

@@ -55,6 +55,13 @@ class DatabaseConfig(NamedTuple):
     role: str = "rolecall_worker"
     """The group role whose rights the command needs; empty where the owner of the tables must do it."""
 
+    @property
+    def missing_role(self) -> str:
+        """Return what an administrator can do where the user lacks a right."""
+        if not self.role:
+            return "the owner of the database must do it"
+        return f"an administrator can allow it with: GRANT {self.role} TO {self.user or 'the user'}"
+
     def __repr__(self) -> str:
         """Return it without the password."""
         return f"DatabaseConfig({self.place})"
@@ -149,10 +156,7 @@ def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
     if error.sqlstate == FENCED:
         return FencedError(f"The database {config.place} refused the commit: {reason}.")
     if isinstance(error, errors.InsufficientPrivilege):
-        advice = "the owner of the database must do it"
-        if config.role:
-            advice = f"an administrator can allow it with: GRANT {config.role} TO {config.user or 'the user'}"
-        return DatabaseError(f"The database {config.place} refused it: {reason}; {advice}.")
+        return DatabaseError(f"The database {config.place} refused it: {reason}; {config.missing_role}.")
     if isinstance(error, errors.DiskFull):
         return DatabaseError(f"The disk of the database {config.place} is full: {reason}.")
     if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):

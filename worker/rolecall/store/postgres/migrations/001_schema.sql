@@ -251,7 +251,8 @@ $$;
 -- Write a batch in one transaction: outcomes, rollbacks, prior states and pauses in any case; intents only while the run
 -- is not stopped. Pauses are a JSON array of arrays, in the order of the fields in records.py.
 -- Raises RC001 where the shard has another token: another worker has taken it. The lock lets a takeover wait for a
--- commit under way, and no commit with the old token succeed after it. Without a shard there is no fence.
+-- commit under way, and no commit with the old token succeed after it. Without a shard there is no fence, which only
+-- users may do who could change the rows anyway.
 -- Each part is a JSON object of arrays by key, so that its UPDATE has no join, which could be planned as a scan while
 -- little is known of the table: a batch took a hundred times as long. `+ 0` and the settings leave one plan, a look-up
 -- for each key.
@@ -270,6 +271,9 @@ DECLARE
     entry jsonb;
 BEGIN
     IF of_shard IS NULL THEN
+        IF NOT has_table_privilege(session_user, 'rolecall.pair', 'UPDATE') THEN
+            RAISE insufficient_privilege USING MESSAGE = 'permission denied to write without a shard';
+        END IF;
         SELECT run.stop, run.stop_detail INTO stop, stop_detail FROM run WHERE id = of_run;
     ELSE
         SELECT run.stop, run.stop_detail INTO stop, stop_detail
