@@ -40,7 +40,22 @@ def bench(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         BENCH.unlink(missing_ok=True)
         keep(machine=measure.machine())
-        for part in (startup, jobs, throughput, nginx, window, rate, reading, parts, databases, profile, scale, memory):
+        every = (
+            startup,
+            jobs,
+            throughput,
+            nginx,
+            window,
+            rate,
+            workers,
+            reading,
+            parts,
+            databases,
+            profile,
+            scale,
+            memory,
+        )
+        for part in every:
             click.echo(f"{part.name} ...", err=True)
             # A process for each part: what one part imports must not count as memory of what another starts.
             subprocess.run([sys.executable, "-m", "tests.bench", str(part.name)], cwd=measure.ROOT, check=True)
@@ -106,6 +121,14 @@ def rate() -> None:
     from tests.bench.pacing import RATES, rates
 
     keep(rate=rates(RATES, say))
+
+
+@bench.command()
+def workers() -> None:
+    """Measure several workers on a database: a shared rate, windows, and what waiting costs (8 minutes)."""
+    from tests.bench.workers import workers as measured
+
+    keep(workers=measured(say))
 
 
 @bench.command()

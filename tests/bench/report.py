@@ -24,6 +24,7 @@ def tables(found: Found) -> dict[str, str]:
         "memory": _memory,
         "window": _windows,
         "rate": _rates,
+        "workers": _workers,
         "reading": _reading,
         "jobs": _whole_jobs,
         "parts": _parts,
@@ -33,6 +34,12 @@ def tables(found: Found) -> dict[str, str]:
         "scale": _scale,
     }
     return {name: make(found[name]) for name, make in makers.items() if name in found}
+
+
+def _workers(found: Any) -> str:
+    from tests.bench.workers import table  # here: it needs the libraries of several machines
+
+    return table(found)
 
 
 def rewrite_docs(found: Found) -> list[Path]:

@@ -34,7 +34,7 @@ CREATE TABLE missed (
 );
 
 -- `parent`: the run that this one verifies or undoes. `is_released`: its rows are complete and may be sent. `stop`: why
--- nobody sends its rows any more; the first reason stays.
+-- no worker sends its rows any more; the first reason stays.
 CREATE TABLE run (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workspace text NOT NULL REFERENCES workspace (name),
