@@ -145,8 +145,8 @@ async def test_settings_of_the_server_do_not_count(database: Database) -> None:
         f"ALTER DATABASE {database.name} SET synchronous_commit = off;"
         f"ALTER DATABASE {database.name} SET search_path = elsewhere"
     )
-    names = ("transaction_isolation", "statement_timeout", "idle_in_transaction_session_timeout")
-    names += ("synchronous_commit", "search_path")
+    timeouts = ("statement_timeout", "idle_in_transaction_session_timeout")
+    names = ("transaction_isolation", *timeouts, "synchronous_commit", "search_path")
     async with await connect(DatabaseConfig.parse(database.url)) as connection:
         values = [(await (await connection.execute(f"SHOW {name}".encode())).fetchall())[0][0] for name in names]
     assert values == ["read committed", "0", "0", "on", "rolecall"]
