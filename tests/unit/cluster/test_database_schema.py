@@ -164,6 +164,7 @@ async def test_each_role_can_do_its_work(logins: Mapping[str, DatabaseConfig]) -
     ("role", "statement"),
     [
         ("rolecall_worker", "UPDATE pair SET outcome = 'removed'"),
+        ("rolecall_worker", "SELECT commit_batch(1, NULL, 0, 0, '{}', NULL, NULL, NULL, NULL, NULL)"),
         ("rolecall_worker", "DELETE FROM run"),
         ("rolecall_worker", "CREATE TABLE more (id int)"),
         ("rolecall_worker", "UPDATE workspace SET url = 'https://evil.example.org'"),
