@@ -138,7 +138,7 @@ async def _make(
             )
             if reason:
                 await opened.store.set_meta(**{RUN_REASON: reason})
-            account = "" if prepared is None else prepared.connection.account.user_id
+            account = "" if prepared is None else prepared.connection.account.username
             await release_run(database, run_id, identity, request, account)
     return note
 

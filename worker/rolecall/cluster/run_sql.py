@@ -64,7 +64,7 @@ SESSIONS = """
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
 # Release a run: its rows are complete and confirmed.
 RELEASE = """
-    UPDATE run SET is_released = true, account = %(account)s, settings = settings || %(settings)s::jsonb
+    UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
     WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"

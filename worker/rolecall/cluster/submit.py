@@ -18,7 +18,7 @@ from rolecall.cluster import run_sql, sql
 from rolecall.cluster.job_queue import JobQueue, shard_job
 from rolecall.cluster.operator_database import OperatorDatabase, register_workspace
 from rolecall.cluster.run_records import name_of
-from rolecall.cluster.run_settings import BASELINE, ENGINE, settings_to_json
+from rolecall.cluster.run_settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
 from rolecall.file_access import OpenDirectory
@@ -88,7 +88,7 @@ async def submit_rows(
         prepared = await prepare_rows(new.run, rows, request.run, context, lazy)
         if request.run.reason:
             await new.run.store.set_meta(**{RUN_REASON: request.run.reason})
-        account = "" if prepared is None else prepared.connection.account.user_id
+        account = "" if prepared is None else prepared.connection.account.username
         shards = await release_run(database, new.run_id, identity, request, account)
         due, rooms = (0, 0) if prepared is None else (prepared.due, prepared.rooms)
         return Submitted(new.run_id, due, rooms, shards, request.entry.name, identity.operation)
@@ -107,17 +107,18 @@ async def release_run(
 ) -> int:
     """Release a run and add the jobs of its shards, in one transaction; return their number.
 
-    Raises OperatorError where the same job was released meanwhile.
+    `account`: who prepared it, for the record; the workers send with their own. Raises OperatorError where the same job
+    was released meanwhile.
     """
     workspace = request.entry.name
     baseline = await database.fetch(run_sql.BASELINE, run=run_id)
-    settings = orjson.dumps({BASELINE: list(baseline[0])}).decode()
+    settings = orjson.dumps({BASELINE: list(baseline[0]), SUBMITTED_AS: account}).decode()
     with database_errors(database.config):
         async with database.connection.transaction():
             await database.fetch(run_sql.LOCK_JOB, job=" ".join(identity))
             if not request.run.anew:
                 await require_no_unfinished_run(database, identity, workspace)
-            released = await database.fetch(run_sql.RELEASE, run=run_id, account=account, settings=settings)
+            released = await database.fetch(run_sql.RELEASE, run=run_id, settings=settings)
             if not released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was stopped before it was released.")
             shards = await add_shard_jobs(database, run_id, workspace)
