@@ -97,8 +97,8 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
             note = await _make(database, run_id, entry, _Plan(settings, source), context)
         except WORKSPACE_AWAY:
             return False
-        except (RolecallError, KeyError, ValueError) as error:
-            note = str(error)
+        except Exception as error:  # of any kind: it would be met again and again
+            note = str(error) if isinstance(error, RolecallError) else f"internal error: {type(error).__name__}: {error}"
             if not await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
                 return True  # another worker has made it, or it was stopped
         await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
