@@ -89,16 +89,15 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
         is_released, stop, ended_at, settings, source, _, url, schedule, _ = rows[0]
         if is_released or stop or ended_at is not None:
             return True
+        if url != entry.url:  # the file of this worker names another workspace: another worker may do it
+            return False
         try:
-            if source is None:
-                raise OperatorError("The schedule was removed before its run was made.")
-            if url != entry.url:
-                raise OperatorError(f"The run is for {url}, and {entry.place} is {entry.url}.")
-            note = await _make(database, run_id, entry, _Plan(settings, source), context)
+            note = await _make(database, run_id, entry, _Plan(settings, source or {}), context)
         except WORKSPACE_AWAY:
             return False
         except Exception as error:  # of any kind: it would be met again and again
-            note = str(error) if isinstance(error, RolecallError) else f"internal error: {type(error).__name__}: {error}"
+            is_known = isinstance(error, RolecallError)
+            note = str(error) if is_known else f"internal error: {type(error).__name__}: {error}"
             if not await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
                 return True  # another worker has made it, or it was stopped
         await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
@@ -120,7 +119,9 @@ class _Plan:
 async def _make(
     database: OperatorDatabase, run_id: int, entry: WorkspaceEntry, plan: _Plan, context: AppContext
 ) -> str:
-    """Import and release the rows; return what an operator should know, which may be empty."""
+    """Import and release the rows; return what an operator should know, which may be empty. Raises RolecallError."""
+    if not plan.source:
+        raise OperatorError("The schedule was removed before its run was made.")
     app = replace(context, settings=settings_from_json(plan.settings[ENGINE]))
     limits, reason = limits_from_json(plan.settings[LIMITS]), str(plan.settings.get(REASON, ""))
     run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
