@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
-from rolecall.cli.help import EXAMPLES, LAST, grouped_options
+from rolecall.cli.help import EXAMPLES, HEADINGS, LAST, grouped_options
 from rolecall.cli.main import VERBS, rolecall
 from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "docs/rolecall.1"
+TABLE_HEAD = ("| option | meaning |", "| --- | --- |")
 REPEATED = re.compile(r", (?:after the last attempt|also for the room's other rows)$")
 """What the text below the table says once for all these reasons."""
 
@@ -22,8 +23,7 @@ def with_options(page: str) -> str:
     """Return the page with the present tables of options: each command's own, and those that several commands have."""
     own, shared = _options_by_command()
     tables = {verb: _option_table(options) if options else "" for verb, options in own.items()}
-    parts = [f"**{', '.join(verbs)}**\n\n{_option_table(options)}" for verbs, options in shared.items()]
-    tables["several"] = "\n\n".join(parts)
+    tables["several"] = _shared_table(shared)
     tables["rolecall"] = _option_table([option for option in rolecall.params if isinstance(option, click.Option)])
 
     def table(marked: re.Match[str]) -> str:
@@ -56,14 +56,32 @@ def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str
 
 
 def _option_table(options: Iterable[click.Option]) -> str:
-    rows = ["| option | meaning |", "| --- | --- |"]
-    return "\n".join([*rows, *map(_option_row, options)])
+    return "\n".join([*TABLE_HEAD, *map(_option_row, options)])
+
+
+def _shared_table(shared: dict[tuple[str, ...], list[click.Option]]) -> str:
+    """Return one table of the options of several commands, by topic as in the help; a line names the commands."""
+    topics = [name for names in HEADINGS.values() for name in names]
+
+    def place(options: list[click.Option]) -> int:
+        return min(topics.index(option.name) if option.name in topics else -1 for option in options)
+
+    rows = list(TABLE_HEAD)
+    for verbs, options in sorted(shared.items(), key=lambda group: place(group[1])):
+        rows += [f"| | **{_verb_list(verbs)}** |", *map(_option_row, options)]
+    return "\n".join(rows)
+
+
+def _verb_list(verbs: tuple[str, ...]) -> str:
+    """Return the names of the commands, or of the others if these are most of them."""
+    others = [verb for verb in VERBS if verb not in verbs]
+    return ", ".join(verbs) if len(verbs) <= len(VERBS) / 2 else f"all but {', '.join(others)}"
 
 
 def _option_row(option: click.Option) -> str:
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
     names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
-    text = re.split(r"(?<=[^.])\. (?=[A-Z])", option.help or "")[0].rstrip(".")  # --help has the rest
+    text = (option.help or "").rstrip(".")
     notes = [f"default: {default}"] if (default := _default_of(option)) else []
     if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
         notes.append(f"{option.type.min:g} to {option.type.max:g}")
