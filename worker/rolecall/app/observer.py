@@ -117,6 +117,12 @@ class FindStarted(NamedTuple):
     estimate: "Estimate | None"
 
 
+class UnmatchedExclusions(NamedTuple):
+    """Exclusions that leave nothing out: they may be misspelt, or the room's name that people see."""
+
+    words: tuple[str, ...]
+
+
 class ReadingRemovals(NamedTuple):
     """The roles of so many rooms are read to count what a run would take."""
 
@@ -131,6 +137,7 @@ Notice: TypeAlias = (
     | Aborted
     | StoreLocked
     | NotUndone
+    | UnmatchedExclusions
     | OpenRows
     | FindStarted
     | ReadingRemovals

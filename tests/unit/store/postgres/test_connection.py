@@ -48,6 +48,7 @@ def test_addresses_that_are_accepted(url: str) -> None:
         ("postgresql://me:secret@host:port/db", "not encrypted|not a valid address|encrypted"),
         ("postgresql://me:sec%ret@localhost/db", "not a valid address"),
         ("postgresql://me:secret@localhost/db?nonsense=1", "not a valid address"),
+        ("postgresql://me:pass@secret@db.example.org/rolecall", "as .%40."),
         ("postgresql://me:secret@db.example.org/rolecall", "db.example.org would not be encrypted .* sslmode="),
         ("postgresql://me:secret@db.example.org/rolecall?sslmode=prefer", "would not be encrypted"),
         ("postgresql://me:secret@10.0.0.5/rolecall?sslmode=disable", "10.0.0.5 would not be encrypted"),

@@ -87,6 +87,8 @@ class DatabaseConfig(NamedTuple):
         except psycopg.ProgrammingError:  # its text may have the password
             raise InvalidDatabaseError(f"{VARIABLE} is not a valid address of a database.") from None
         host = values.get("hostaddr") or values.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+        if "@" in (host or "")[1:]:  # the end of a password; not shown
+            raise InvalidDatabaseError(f"{VARIABLE} is not a valid address: write '@' in a password as '%40'.")
         mode = values.get("sslmode") or os.environ.get("PGSSLMODE", "")
         away = [each for each in (host or "").split(",") if not _is_local(each)]
         if (away or "service" in values) and mode not in _ENCRYPTED:
