@@ -260,14 +260,14 @@ async def test_each_user_has_the_rights_of_a_group(operator: Operator) -> None:
         database.execute(f"CREATE ROLE {user} LOGIN")
         database.execute(f"GRANT {group} TO {user}")
     looker, anna = (database.url.replace("rolecall_owner", user) for user in ("looker", "anna"))
-    for words in (("runs", "show", run), ("runs", "--prometheus"), ("schedule", "list"), ("workers",)):
-        assert (await operator(*words, ROLECALL_DATABASE_URL=looker)).code == 0
+    for reading in (("runs", "show", run), ("runs", "--prometheus"), ("schedule", "list"), ("workers",)):
+        assert (await operator(*reading, ROLECALL_DATABASE_URL=looker)).code == 0
     assert (await operator("runs", "report", run, ROLECALL_DATABASE_URL=looker)).code == 4, "it is unfinished"
-    for words in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("schedule", "pause", "x")):
-        refused = await operator(*words, ROLECALL_DATABASE_URL=looker)
+    for changing in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("schedule", "pause", "x")):
+        refused = await operator(*changing, ROLECALL_DATABASE_URL=looker)
         assert (refused.code, "GRANT rolecall_submit TO looker" in refused.stderr) == (4, True), refused.stderr
-    for words in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("database", "prune", "--older-than", "1d")):
-        assert (await operator(*words, ROLECALL_DATABASE_URL=anna)).code == 0
+    for allowed in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("database", "prune", "--older-than", "1d")):
+        assert (await operator(*allowed, ROLECALL_DATABASE_URL=anna)).code == 0
     for user in ("looker", "anna"):
         database.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
 
