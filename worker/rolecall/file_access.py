@@ -32,8 +32,8 @@ def is_foreign(status: os.stat_result) -> bool:
 def is_writable_by_others(status: os.stat_result) -> bool:
     """Return whether other users can replace files in a directory: they can write in it, and it is not sticky.
 
-    A group that only this user has does not count; where it is not in the database of groups, as in a container, nobody
-    else is known to have it.
+    A group that only this user has does not count, nor one that is not in the database of groups, as in a container:
+    no other user is known to have it.
     """
     mode = status.st_mode
     if mode & stat.S_ISVTX:
