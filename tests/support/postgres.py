@@ -94,6 +94,7 @@ class PostgresServer:
             self._shell = subprocess.Popen(
                 ["/bin/sh", "-c", _UNTIL_INPUT_ENDS, str(self.directory), *server],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, user=self._user, cwd="/", env=_environment(),
+                start_new_session=True,  # a signal to the group of the tests leaves it to end the server
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while not self._is_ready():
