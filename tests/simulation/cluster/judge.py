@@ -1,0 +1,30 @@
+"""The judge of several workers: the rules of one worker, and when a row may be sent again."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tests.simulation.cluster.watch import ClusterWatch
+from tests.simulation.judge import Judge
+from tests.simulation.network import Network, Sent
+from tests.simulation.scenario import Scenario
+from tests.simulation.violation import require
+from tests.simulation.workspace import Pair
+
+
+class ClusterJudge(Judge):
+    """Judges one scenario of several workers."""
+
+    def __init__(self, scenario: Scenario, pairs: Sequence[Pair], network: Network, watch: ClusterWatch) -> None:
+        super().__init__(scenario, pairs, network)
+        self._left_open = watch.left_open
+        self._lost = watch.lost
+
+    def _check_repetitions(self, pair: Pair, calls: Sequence[Sent]) -> None:
+        """Check that a call is repeated only where the earlier one's answer proved nothing, or was not recorded.
+
+        It is not recorded where its process died, or lost the database or its shard; that the row had no outcome
+        when the later intent was written, the watch has checked.
+        """
+        for first, second in pairwise(calls):
+            lost = first.session in self._lost
+            require("repetition", not first.is_sound or lost, "{} was called again: {} {}", pair, first, second)
