@@ -52,6 +52,8 @@ class Database:
         """Commits that will fail."""
         self.lost_notifications = 0.0
         """The share of notifications that do not arrive."""
+        self.on_fetch: Callable[[WorkerProcess], None] = lambda process: None
+        """Called when a worker has begun a job, and does not know it yet."""
         self.locks: dict[str, SimulatedConnection] = {}
         """The advisory locks of sessions."""
         self._statements = statements

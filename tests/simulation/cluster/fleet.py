@@ -31,6 +31,8 @@ class Fleet:
     is_ending: bool = False
     """True where no worker is started again."""
     _steps: list[int] = field(default_factory=list)
+    _freezes: dict[int, float] = field(default_factory=dict)
+    """The processes that freeze when they begin a shard, and for how long."""
     _to_come: dict[int, list[ClusterFault]] = field(default_factory=dict)
     """What happens to each worker, the last one first."""
 
@@ -42,6 +44,7 @@ class Fleet:
         wanted = [each for each in scenario.faults if each.name not in self.without]
         wanted.sort(key=lambda each: each.after, reverse=True)
         self._to_come = {host: [each for each in wanted if each.host == host] for host in hosts}
+        self.database.on_fetch = self._at_fetch
         await asyncio.gather(*(self._live(host) for host in hosts))
 
     async def _live(self, host: int) -> None:
@@ -75,6 +78,16 @@ class Fleet:
             self.network.note(fault.kind.name, process.number, fault.seconds)
             self._act(fault, process)
 
+    def _at_fetch(self, process: WorkerProcess) -> None:
+        seconds = self._freezes.pop(process.number, 0.0)
+        if seconds and not process.is_dead and not process.is_frozen:
+            self.network.note("frozen at a start", process.number, seconds)
+            self._freeze(process, seconds)
+
+    def _freeze(self, process: WorkerProcess, seconds: float) -> None:
+        process.freeze()
+        self.database.timeline.after(seconds, process.thaw)
+
     def _act(self, fault: ClusterFault, process: WorkerProcess) -> None:
         database, after = self.database, self.database.timeline.after
         connections = database.connections_of(process)
@@ -83,8 +96,9 @@ class Fleet:
                 database.watch.at_lost(process, "killed")
                 process.kill()
             case Kind.FREEZE:
-                process.freeze()
-                after(fault.seconds, process.thaw)
+                self._freeze(process, fault.seconds)
+            case Kind.FREEZE_AT_START:
+                self._freezes[process.number] = fault.seconds
             case Kind.TERMINATE:
                 process.terminate()
             case Kind.BREAK if connections:
@@ -116,6 +130,7 @@ class Fleet:
         if tables.ended_at is None and tables.stop:
             self.network.note("resumed", tables.stop)
             tables.stop = tables.stop_detail = ""
+            tables.resumed_at = self.database.now()
 
     def end_trouble(self) -> None:
         """Let nothing go wrong any more."""

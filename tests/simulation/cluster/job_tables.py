@@ -52,7 +52,8 @@ def _fetch(database: "Database", connection: "SimulatedConnection", values: Mapp
     doing = {job.lock for job in jobs if job.status == "doing"}
     for job in jobs:
         if job.status == "todo" and job.lock not in doing and job.queue in values["queues"]:
-            job.status, job.worker = "doing", values["worker_id"]
+            job.status, job.worker, job.begun_at = "doing", values["worker_id"], database.now()
+            database.on_fetch(connection.process)
             return [job.to_row()]
         if job.status == "todo":
             doing.add(job.lock)  # a later job of this lock waits for it
@@ -75,7 +76,7 @@ def _finish(database: "Database", connection: "SimulatedConnection", values: Map
         raise psycopg.errors.RaiseException('Job was not found or not in "doing" or "todo" status')
     job.attempts += job.status == "doing"
     job.status = values["status"]
-    database.watch.at_job_end(database.tables, job)
+    database.watch.at_job_end(database, connection.process, job)
     return []
 
 

@@ -23,8 +23,12 @@ class ClusterJudge(Judge):
         """Check that a call is repeated only where the earlier one's answer proved nothing, or was not recorded.
 
         It is not recorded where its process died, or lost the database or its shard; that the row had no outcome
-        when the later intent was written, the watch has checked.
+        when the later intent was written, the watch has checked. A row that is in doubt may be refused, and left
+        without an outcome by a worker that stops.
         """
+        was_in_doubt = False
         for first, second in pairwise(calls):
             lost = first.session in self._lost
-            require("repetition", not first.is_sound or lost, "{} was called again: {} {}", pair, first, second)
+            was_left = first.status == 400 and was_in_doubt and first.session != second.session
+            was_in_doubt = was_in_doubt or (not first.is_sound and not first.is_not_done)
+            require("repetition", not first.is_sound or lost or was_left, "{} was called again: {} {}", pair, first, second)

@@ -91,7 +91,7 @@ class WorkerProcess:
         self._death = loop.create_future()
         self._database: Database | None = None
         self._network: Network | None = None
-        self._stop: StopSignal | None = None
+        self._stop = StopSignal()
 
     def log(self, event: str, values: dict[str, object]) -> None:
         """Record an event of the worker."""
@@ -147,7 +147,7 @@ class WorkerProcess:
 
     def terminate(self) -> None:
         """SIGTERM."""
-        if self._stop is not None and not self.is_dead:
+        if not self.is_dead:
             self._stop.request(StopReason.INTERRUPTED, "SIGTERM")
 
     # Its life
@@ -176,7 +176,6 @@ class WorkerProcess:
         entry = WorkspaceEntry(WORKSPACE, URL, account.user_id, "workspaces.toml [workspaces.main]", token_env=TOKEN)
         database = DatabaseConfig("", "the database", "", open=self._connect)
         worker = Worker([Lane(entry, config, log)], config, database, log)
-        self._stop = StopSignal()
         await worker.run(self._stop, grace)
 
     async def _connect(self, _: str) -> Any:

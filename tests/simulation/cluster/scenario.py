@@ -23,6 +23,8 @@ class Kind(Enum):
     """SIGKILL, after so many steps of the worker; it is started again."""
     FREEZE = auto()
     """SIGSTOP, and SIGCONT some seconds later."""
+    FREEZE_AT_START = auto()
+    """The same, when the worker has been given its next shard and does not know it yet."""
     TERMINATE = auto()
     """SIGTERM; it is started again."""
     BREAK = auto()
@@ -40,6 +42,7 @@ class Kind(Enum):
 KINDS = (
     *[Kind.KILL] * 4,
     *[Kind.FREEZE] * 5,
+    *[Kind.FREEZE_AT_START] * 2,
     *[Kind.STALL] * 3,
     Kind.TERMINATE,
     Kind.TERMINATE,
@@ -121,7 +124,7 @@ def _base(random: Random, seed: int, faults: list[ClusterFault]) -> Scenario:
     if limits is not None:
         base.server.limits = LimiterSettings(max(limits.calls, 10), min(limits.seconds, 10.0))
         base.server.restart(base.server.limits)
-    pauses = any(each.kind in (Kind.FREEZE, Kind.STALL) for each in faults)
+    pauses = any(each.kind in (Kind.FREEZE, Kind.FREEZE_AT_START, Kind.STALL) for each in faults)
     paused = [Interruption("", InterruptionKind.PAUSE, 0, 0.0, 0)] if pauses else []
     chance = random.choice((0.0, 0.0, 0.02, 0.1))
     return replace(
@@ -130,7 +133,7 @@ def _base(random: Random, seed: int, faults: list[ClusterFault]) -> Scenario:
         weather=replace(base.weather, chance=chance, reading_chance=0.0, latency=random.choice((0.02, 0.1, 0.4))),
         settings=replace(base.settings, outage_timeout=60.0, rate=random.choice((None, 10.0, 40.0))),
         timeout=random.choice((3.0, 15.0)),
-        commit_time=random.choice((0.001, 0.01, 0.1)),
+        commit_time=random.choice((0.001, 0.01, 0.01, 0.1, 1.0)),
         interruptions=paused,
         accounts=[ACCOUNT],
         other_clients=[],

@@ -82,7 +82,10 @@ def commit_batch(database: Database, connection: SimulatedConnection, values: An
         database.timeline.after(seconds, lambda: end(stop) if database.incarnation == incarnation else None)
 
     def end(stop: tuple[str, str]) -> None:
+        write(stop)
         end_shared()
+
+    def write(stop: tuple[str, str]) -> None:
         if database.failing_commits:
             database.failing_commits -= 1
             database.watch.at_lost(connection.process, "disk full")

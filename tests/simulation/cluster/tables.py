@@ -54,6 +54,7 @@ class Job:
     status: str = "todo"
     attempts: int = 0
     worker: int | None = None
+    begun_at: float = 0.0
 
     def to_row(self) -> dict[str, Any]:
         """Return the columns that the queue's client reads."""
@@ -82,6 +83,7 @@ class Tables:
     meta: dict[str, str] = field(default_factory=dict)
     stop: str = ""
     stop_detail: str = ""
+    resumed_at: float = 0.0
     ended_at: float | None = None
     answered_at: float = 0.0
     jobs: dict[int, Job] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The rules that several workers keep: at each call that leaves, and at each change of the shared database."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Entry
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster.database import Database
     from tests.simulation.cluster.process import WorkerProcess
 
 CLOCK_ERROR = 0.01
@@ -157,11 +159,19 @@ class ClusterWatch:
         left = shard.open_rows
         self.check(lambda: require("every row", not left, "shard {} ends without {}", shard.shard_id, left[:1]))
 
-    def at_job_end(self, tables: Tables, job: Job) -> None:
-        """Check that a shard of an active run is never without a job, but for a while after a resume."""
+    def at_job_end(self, database: "Database", process: "WorkerProcess", job: Job) -> None:
+        """Check that a shard of an active run has another job, and that no job of a live worker is ended by others.
+
+        A job that was begun before a person resumed the run ends with the stop; the shard is brought back later.
+        """
+        tables = database.tables
         shard = next((each for each in tables.shards.values() if each.lock == job.lock), None)
         if shard is None:
             return
         self.note("job ended", job.job_id, shard.shard_id, job.status)
-        is_served = shard.is_done or not tables.is_active or tables.has_job(shard)
+        is_old = job.begun_at <= tables.resumed_at
+        is_served = shard.is_done or not tables.is_active or tables.has_job(shard) or is_old
         self.check(lambda: require("handover", is_served, "shard {} has no job any more", shard.shard_id))
+        if job.worker is not None and job.worker not in process.numbers:
+            age = database.now() - tables.queue_workers.get(job.worker, -math.inf)
+            self.check(lambda: require("lease", age >= STALLED, "{} is ended, {} s after a heartbeat", job, age))
