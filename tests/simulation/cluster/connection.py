@@ -129,7 +129,7 @@ class SimulatedConnection:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def notifies(self, timeout: float) -> AsyncIterator[Notification]:
+    async def notifies(self, timeout: float) -> AsyncIterator[Notification]:  # noqa: ASYNC109 - as psycopg has it
         """Return the notifications as they arrive, until nothing more arrives for so long."""
         end = self._loop.time() + timeout
         while True:

@@ -4,7 +4,8 @@ What it does for each statement is in `statements` and `job_tables`. After a cra
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -21,6 +22,9 @@ Reply = Callable[[list[Any] | psycopg.Error], None]
 """Receives the rows of a statement, or its error."""
 Execute = Callable[["Database", SimulatedConnection, Any, Reply], None]
 """What a statement does."""
+Rows = list[Any]
+Answer = Callable[["Database", SimulatedConnection, Mapping[str, Any]], Rows]
+"""A statement that is carried out when it arrives."""
 
 
 class Database:
@@ -129,7 +133,7 @@ class Database:
         for connection in list(self._connections.values()):
             if channel in connection.channels and self.random.random() >= self.lost_notifications:
                 notification = Notification(channel, payload)
-                self.timeline.after(self._draw_latency(), lambda to=connection, what=notification: to.notify(what))
+                self.timeline.after(self._draw_latency(), partial(connection.notify, notification))
 
     def _draw_latency(self) -> float:
         return self.random.uniform(0.5, 1.5) * self._latency

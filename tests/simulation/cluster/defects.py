@@ -7,14 +7,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from rolecall.cluster import shard_work, upkeep, worker
+from rolecall.cluster import shard_work, upkeep
 from rolecall.cluster.job_queue import JobQueue
 from rolecall.cluster.lease import HeartbeatLease
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import RunStoppedElsewhere
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.postgres.store import PostgresStore
-from tests.simulation.cluster import job_tables, statements
+from tests.simulation.cluster import job_tables, statements, store_statements
+from tests.simulation.cluster.database import Database
 from tests.simulation.cluster.process import WorkerProcess
 from tests.simulation.defects.registry import Defect, Replacement
 
@@ -30,13 +31,13 @@ def defect(replace: Callable[[], list[Replacement]]) -> Callable[[], list[Replac
 @defect
 def _no_fence() -> list[Replacement]:
     """Commit without the fence."""
-    return [(statements, "may_write", lambda shard, token: True)]
+    return [(store_statements, "may_write", lambda shard, token: True)]
 
 
 @defect
 def _plain_counter() -> list[Replacement]:
     """Give a shard to each worker that starts it, with a plain counter in the place of (job, attempt)."""
-    return [(statements, "may_take", lambda shard, token: not shard.is_done)]
+    return [(store_statements, "may_take", lambda shard, token: not shard.is_done)]
 
 
 @defect
@@ -55,7 +56,7 @@ def _token_used_again() -> list[Replacement]:
     return [
         (JobQueue, "put_back", put_back),
         (statements, "STATEMENTS", {**statements.STATEMENTS, "RETRY": retry}),
-        (statements, "may_take", lambda shard, token: shard.token <= tuple(token) and not shard.is_done),
+        (store_statements, "may_take", lambda shard, token: shard.token <= token and not shard.is_done),
     ]
 
 
@@ -99,7 +100,7 @@ def _lease_on_a_clock_that_stops() -> list[Replacement]:
 @defect
 def _stop_not_looked_at_in_the_commit() -> list[Replacement]:
     """Commit intents after the run was stopped."""
-    return [(statements, "is_stopping", lambda stop: False)]
+    return [(store_statements, "is_stopping", lambda stop: False)]
 
 
 @defect
@@ -136,11 +137,11 @@ def _finished_with_rows_left() -> list[Replacement]:
         await self.database.finish_shard(self.info, self.token)
         return shard_work.ShardEnd.DONE
 
-    return [(shard_work.ShardWork, "_end", end), (statements, "is_complete", lambda shard: True)]
+    return [(shard_work.ShardWork, "_end", end), (store_statements, "is_complete", lambda shard: True)]
 
 
 @defect
-def _nobody_takes_over() -> list[Replacement]:
+def _no_takeover() -> list[Replacement]:
     """Leave the shards of dead workers alone."""
 
     async def take_over_stalled(database: Any, log: Any) -> None:
@@ -171,7 +172,7 @@ def _taken_too_early() -> list[Replacement]:
         )
 
     key = next(text for text in right if "stalled_workers AS" in text)
-    return [(statements, "STATEMENTS", {**statements.STATEMENTS, key: statements._at_once(stalled)})]
+    return [(statements, "STATEMENTS", {**statements.STATEMENTS, key: statements.at_once(stalled)})]
 
 
 @defect
@@ -188,31 +189,14 @@ def _doubt_forgotten_at_a_takeover() -> list[Replacement]:
 @defect
 def _takeover_does_not_wait() -> list[Replacement]:
     """Let a takeover pass a commit that is under way."""
-    return [(statements.Database, "change", lambda self, shard, act: act())]
+    return [(Database, "change", lambda self, shard, act: act())]
 
 
 @defect
 def _failed_heartbeat_believed() -> list[Replacement]:
-    """Begin shards and send for ever after one heartbeat."""
+    """Believe for ever in one heartbeat."""
 
     def renew(self: HeartbeatLease, sent_at: float) -> None:
         self._sent_at = math.inf
 
     return [(HeartbeatLease, "renew", renew)]
-
-
-@defect
-def _stalled_worker_goes_on() -> list[Replacement]:
-    """Go on under the old number after the lease was lost."""
-
-    async def send_heartbeats(self: worker.Worker, database: Any, number: int) -> None:
-        lease = self._config.lease
-        while True:
-            await worker.asyncio.sleep(worker.HEARTBEAT)
-            sent_at = lease.start()
-            await database.jobs.send_heartbeat(number)
-            lease.renew(sent_at)
-
-    return [(worker.Worker, "_send_heartbeats", send_heartbeats)]
-
-

@@ -9,7 +9,7 @@ from tests.simulation.cluster.database import Database
 from tests.simulation.cluster.process import WorkerProcess
 from tests.simulation.cluster.process_loop import ProcessLoop
 from tests.simulation.cluster.scenario import ClusterFault, ClusterScenario, Kind
-from tests.simulation.cluster.statements import stop_run
+from tests.simulation.cluster.worker_statements import stop_run
 from tests.simulation.network import Line, Network
 from tests.simulation.violation import Violation
 
@@ -55,7 +55,7 @@ class Fleet:
             self.network.note("ended", process.number, why)
             if why:
                 self.database.watch.at_lost(process, why)
-            await asyncio.sleep(0.1 if self.is_ending else RESTART)
+            await asyncio.sleep(RESTART)
 
     def _start(self, host: int) -> WorkerProcess:
         number = len(self.processes) + 1

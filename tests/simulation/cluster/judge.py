@@ -17,18 +17,19 @@ class ClusterJudge(Judge):
     def __init__(self, scenario: Scenario, pairs: Sequence[Pair], network: Network, watch: ClusterWatch) -> None:
         super().__init__(scenario, pairs, network)
         self._left_open = watch.left_open
-        self._lost = watch.lost
+        self._watch = watch
 
     def _check_repetitions(self, pair: Pair, calls: Sequence[Sent]) -> None:
         """Check that a call is repeated only where the earlier one's answer proved nothing, or was not recorded.
 
         It is not recorded where its process died, or lost the database or its shard; that the row had no outcome
         when the later intent was written, the watch has checked. A row that is in doubt may be refused, and left
-        without an outcome by a worker that stops.
+        without an outcome where its shard ends early.
         """
-        was_in_doubt = False
+        was_in_doubt, starts = False, self._watch.starts
         for first, second in pairwise(calls):
-            lost = first.session in self._lost
-            was_left = first.status == 400 and was_in_doubt and first.session != second.session
+            lost = first.session in self._watch.lost
+            was_left = first.status == 400 and was_in_doubt and starts.get(first) != starts.get(second)
+            is_excused = not first.is_sound or lost or was_left
+            require("repetition", is_excused, "{} was called again: {} {}", pair, first, second)
             was_in_doubt = was_in_doubt or (not first.is_sound and not first.is_not_done)
-            require("repetition", not first.is_sound or lost or was_left, "{} was called again: {} {}", pair, first, second)

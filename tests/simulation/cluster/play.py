@@ -36,15 +36,7 @@ PATIENCE = 900.0
 """Seconds without faults in which a run must end, beside the waits for windows of the server and its own rate."""
 
 
-@dataclass(frozen=True)
-class ClusterPlayed(Played):
-    """One simulation of several workers."""
-
-    takeovers: int = 0
-    fences: int = 0
-
-
-def simulate(seed: int, without: Iterable[str] = ()) -> ClusterPlayed:
+def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     """Play the scenario of a seed; `without`: names of faults that do not happen, and of rows that the job lacks."""
     random.seed(seed)  # the jitter of retries
     was_collecting = gc.isenabled()
@@ -166,14 +158,15 @@ class ClusterPlay:
     def _patience(self) -> float:
         base = self.scenario.base
         calls = 8 * len(self.pairs) + 20
-        windows = 0.0 if base.server.limits is None else calls / base.server.limits.calls * (base.server.limits.seconds + 1)
+        limits = base.server.limits
+        windows = 0.0 if limits is None else calls / limits.calls * (limits.seconds + 1)
         own = 0.0 if base.settings.rate is None else calls / base.settings.rate
         return PATIENCE + windows + own + calls * 2 * base.weather.latency
 
-    def played(self, violation: Violation | None) -> ClusterPlayed:
+    def played(self, violation: Violation | None) -> Played:
         """Return what was found."""
         names = tuple(self.network.faults)
-        return ClusterPlayed(
+        return Played(
             self.seed,
             violation,
             names,
@@ -183,6 +176,7 @@ class ClusterPlay:
             len(self.network.sent),
             len(self.fleet.processes),
             self.outcomes,
+            len(self.scenario.hosts),
             self.watch.takeovers,
             self.watch.fences,
         )

@@ -18,12 +18,10 @@ class Scheduled(Protocol):
     is_frozen: bool
 
     def step(self) -> None:
-        """Called before each callback of the process: between two of them, a signal can reach it."""
+        """Receive a signal, perhaps: this is called before each callback of the process."""
 
     def keep(self, handle: asyncio.Handle) -> None:
         """Keep a callback that is ready until the process goes on."""
-
-
 
 
 def context_of(process: Scheduled) -> Context:

@@ -51,6 +51,8 @@ class ClusterWatch:
     """The rows in doubt that a process left, by its number."""
     lost: set[int] = field(default_factory=set)
     """The processes that may have got an answer and not recorded it: dead, without the database, or without a lease."""
+    starts: dict[Sent, Token] = field(default_factory=dict)
+    """The start of its shard that each call belongs to."""
     _intents: dict[Pair, tuple[int, Token]] = field(default_factory=dict)
     """The process, and the token, of the last intent of each pair."""
     _attempts: Counter[tuple[int, Token]] = field(default_factory=Counter)
@@ -88,6 +90,7 @@ class ClusterWatch:
         age = process.heartbeat_age()
         is_leased = age < STALLED - MARGIN + CLOCK_ERROR
         require("lease", is_leased, "process {} calls {}, {:.3f} s after its heartbeat", process.number, sent, age)
+        self.starts[sent] = token
         is_newest = shard.token == token
         require("fence", is_newest, "{} is called with the token {}, and {} is newer", sent.pair, token, shard.token)
         self._check_flight(process, sent)
@@ -145,7 +148,7 @@ class ClusterWatch:
         """Check that a shard goes to a newer token, and record what its former holder leaves."""
         self.note("taken", process.number, shard.shard_id, *token)
         old = shard.token
-        self.check(lambda: require("token", tuple(token) > old, "shard {}: {} after {}", shard.shard_id, token, old))
+        self.check(lambda: require("token", token > old, "shard {}: {} after {}", shard.shard_id, token, old))
         if not shard.holder:
             return
         in_doubt = {(entry.room_id, entry.user_id) for entry in shard.open_rows if entry.in_doubt}
