@@ -5,10 +5,11 @@ Where the right one is a statement of the database, its part of the simulated da
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rolecall.cluster import shard_work, upkeep
-from rolecall.cluster.job_queue import JobQueue
+from rolecall.cluster.job_queue import JobExistsError, JobQueue
 from rolecall.cluster.lease import HeartbeatLease
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import RunStoppedElsewhere
@@ -45,7 +46,8 @@ def _token_used_again() -> list[Replacement]:
     """Let a takeover use the token of the dead worker again."""
 
     async def put_back(self: JobQueue, queued: Any, *, failed: bool = False) -> None:
-        await self._connection.execute("RETRY", {"job": queued.job.id})
+        with self._errors():
+            await self._connection.execute("RETRY", {"job": queued.job.id})
 
     def retry(database: Any, connection: Any, values: Any, reply: Any) -> None:
         job = database.tables.jobs[values["job"]]
@@ -124,7 +126,8 @@ def _old_job_ended_first() -> list[Replacement]:
     async def put_back(self: JobQueue, queued: Any, *, failed: bool = False) -> None:
         await self.finish(queued, failed=failed)
         job = queued.job.evolve(id=None, status=None, scheduled_at=None, attempts=0, worker_id=None)
-        await self._manager.batch_defer_jobs_async([job], connection=self._connection)
+        with suppress(JobExistsError):
+            await self.defer([job])
 
     return [(JobQueue, "put_back", put_back)]
 

@@ -1,14 +1,21 @@
 """The judge of several workers: the rules of one worker, and when a row may be sent again."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from rolecall.models import Result
+from rolecall.sandbox.write_routes import CHANGES
 from tests.simulation.cluster.watch import ClusterWatch
 from tests.simulation.judge import Judge
 from tests.simulation.network import Network, Sent
 from tests.simulation.scenario import Scenario
 from tests.simulation.violation import require
 from tests.simulation.workspace import Pair
+
+WORST_SECOND = 1.05
+"""The calls in any second, as a multiple of the own rate."""
+A_SECOND = 0.999
 
 
 class ClusterJudge(Judge):
@@ -18,6 +25,17 @@ class ClusterJudge(Judge):
         super().__init__(scenario, pairs, network)
         self._left_open = watch.left_open
         self._watch = watch
+
+    def final(self, results: Sequence[Result]) -> None:
+        """Check the report of a run that has ended, and the own rate of all workers together."""
+        super().final(results)
+        rate, is_paused = self._scenario.settings.rate, bool(self._scenario.interruptions)
+        if rate is None or is_paused:
+            return
+        most = math.ceil(WORST_SECOND * rate)
+        left = [sent.at for sent in self._network.sent if sent.route in CHANGES]
+        for first, later in zip(left, left[most:], strict=False):
+            require("rate", later - first > A_SECOND, "{} calls and one more in {:.3f} s", most, later - first)
 
     def _check_repetitions(self, pair: Pair, calls: Sequence[Sent]) -> None:
         """Check that a call is repeated only where the earlier one's answer proved nothing, or was not recorded.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.cluster.lease import MARGIN, STALLED
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.models import Outcome, PriorState
 from rolecall.store.records import Batch
 from tests.simulation.cluster.tables import Job, Shard, Tables, Token
@@ -57,6 +58,8 @@ class ClusterWatch:
     """The process, and the token, of the last intent of each pair."""
     _attempts: Counter[tuple[int, Token]] = field(default_factory=Counter)
     """The intents of each row in each start of its shard."""
+    _after_stop: Counter[tuple[int, float]] = field(default_factory=Counter)
+    """The calls of each process that left after a stop: they were prepared before."""
     _in_flight: list[Sent] = field(default_factory=list)
 
     def check(self, rule: Callable[[], None]) -> None:
@@ -94,6 +97,11 @@ class ClusterWatch:
         is_newest = shard.token == token
         require("fence", is_newest, "{} is called with the token {}, and {} is newer", sent.pair, token, shard.token)
         self._check_flight(process, sent)
+        if tables.stop:
+            stopped = (process.number, tables.resumed_at)
+            self._after_stop[stopped] += 1
+            number, most = self._after_stop[stopped], max_rows(self.scenario.settings.concurrency)
+            require("stop", number <= most, "process {}: call {} leaves after the stop", process.number, number)
 
     def _check_flight(self, process: "WorkerProcess", sent: Sent) -> None:
         self._in_flight = [each for each in self._in_flight if not each.has_ended]
