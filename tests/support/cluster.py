@@ -95,13 +95,15 @@ class Cluster:
             **more,
         }
 
-    def workspaces_file(self, **tokens: str) -> Path:
-        """Write the file with the workspace; `tokens`: other keys."""
+    def workspaces_file(self) -> Path:
+        """Return the file of the workspace; it is written unless there is one."""
         path = self.folder / "workspaces.toml"
-        path.write_text(
-            f'[workspaces.{WORKSPACE}]\nurl = "{self.url}"\nuser_id = "{ACCOUNT.user_id}"\ntoken_env = "TEST_TOKEN"\n'
-        )
-        path.chmod(0o600)
+        if not path.exists():
+            path.write_text(
+                f'[workspaces.{WORKSPACE}]\nurl = "{self.url}"\nuser_id = "{ACCOUNT.user_id}"\n'
+                'token_env = "TEST_TOKEN"\n'
+            )
+            path.chmod(0o600)
         return path
 
     async def create_run(

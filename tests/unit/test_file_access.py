@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rolecall import file_access
 from rolecall.file_access import (
     OpenDirectory,
     has_foreign_link,
@@ -57,6 +58,16 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str, flags: int) ->
     with pytest.raises(OSError, match=path.name), in_open_directory(path) as file:
         file.open(flags)
     assert not (tmp_path / "target").exists()
+
+
+def test_a_hard_link_is_not_written(tmp_path: Path) -> None:
+    """Where the system lets another user make one, it would lead the log of a run into any file of ours."""
+    (tmp_path / "elsewhere").write_text("keep")
+    (tmp_path / "run.log.jsonl").hardlink_to(tmp_path / "elsewhere")
+    with in_open_directory(tmp_path / "run.log.jsonl") as file:
+        with pytest.raises(OSError, match="hard link"):
+            file.open(os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.close(file.open(os.O_RDONLY, any_owner=True))
 
 
 @as_root
@@ -111,7 +122,9 @@ def test_who_can_replace_the_files_of_a_directory(
     monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd(("me", "", number, 0, "", "", "")))
     status = list((tmp_path / "folder").stat())
     status[5] = numbers[group]
-    assert is_writable_by_others(os.stat_result(status)) is expected
+    assert is_writable_by_others(tmp_path / "folder", os.stat_result(status)) is expected
+    monkeypatch.setattr(file_access, "_file_system_type", lambda path: "9p")  # a Windows drive in WSL
+    assert not is_writable_by_others(tmp_path / "folder", os.stat_result(status))
 
 
 def test_an_unfit_file_system_is_named(tmp_path: Path) -> None:

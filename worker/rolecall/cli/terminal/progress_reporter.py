@@ -25,6 +25,7 @@ from rolecall.app.observer import (
     RunPreview,
     ShuttingDown,
     StoreLocked,
+    UnmatchedExclusions,
     UnreadableRuns,
 )
 from rolecall.cli.terminal import console
@@ -249,12 +250,18 @@ def format_notice(notice: Notice) -> str:
         case OpenRows(rows, seconds):
             what = f"{plural(rows, 'row')} in doubt: the role is as before, and a call may still arrive"
             return f"{what}. Reading again in {seconds:.0f} s."
+        case UnmatchedExclusions(words):
+            return f"--exclude {', '.join(words)} left nothing out; is it spelt as in the workspace?"
         case FindStarted():
             return _format_find_started(notice)
-        case ReadingRemovals(rooms, estimate):
-            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
-                return ""
-            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+        case ReadingRemovals():
+            return _format_reading_removals(notice)
+
+
+def _format_reading_removals(notice: ReadingRemovals) -> str:
+    if notice.estimate is None or notice.estimate.seconds < MIN_REPORTED_SECONDS:
+        return ""
+    return f"Counting what the run would take: reading {plural(notice.rooms, 'room')}; {notice.estimate}."
 
 
 def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:
@@ -280,7 +287,8 @@ def _format_not_undone(notice: NotUndone) -> str:
 def _format_find_started(notice: FindStarted) -> str:
     parts = []
     if notice.known:
-        parts.append(f"Going on with {notice.checkpoint}: {notice.known:,} answers are known.")
+        known = f"{notice.known:,} answers are known, the last of {notice.known_at}"
+        parts.append(f"Going on with {notice.checkpoint}: {known}; without the file all are read again.")
     if notice.estimate is not None and notice.estimate.seconds >= MIN_REPORTED_SECONDS:
         parts.append(f"Reading {plural(notice.left, 'user' if notice.by_user else 'room')}; {notice.estimate}.")
     return " ".join(parts)

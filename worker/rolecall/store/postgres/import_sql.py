@@ -5,7 +5,7 @@ The rows arrive in temporary tables, whose schema is named: another one could ha
 
 # Begin an import: one at a time for a run; clear the places that rows had in an earlier version of the job, but keep
 # their outcomes. The rows arrive in a table that ends with the transaction.
-LOCK_RUN = "SELECT FROM run WHERE id = %(run)s FOR UPDATE"
+LOCK_RUN = "SELECT is_released FROM run WHERE id = %(run)s FOR UPDATE"
 CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE run_id = %(run)s AND place IS NOT NULL"
 DELETE_UNSENT = "DELETE FROM unsent WHERE run_id = %(run)s"
 CREATE_ARRIVALS = """
@@ -67,13 +67,17 @@ PACK_ROOMS = """
     UNION ALL SELECT room_id, shard_id FROM known
 """
 ANALYSE_ROOMS = "ANALYZE pg_temp.arrived_room"
-# Insert the pairs that the run has not: of rows with the same pair the first one.
+# Insert the pairs of a new run; or, where a pair is repeated or the run has pairs, those that it has not, the first row
+# of each. To look for each pair first would cost a third more.
+HAS_DUPLICATES = """
+    SELECT EXISTS (SELECT FROM pg_temp.arrival WHERE reason IS NULL GROUP BY room_id, user_id HAVING count(*) > 1)
+"""
 INSERT_PAIRS = """
     INSERT INTO pair (run_id, shard_id, room_id, user_id, place, line, extra, room_name, user_name)
     SELECT %(run)s, shard_id, room_id, user_id, place, line, extra, room_name, user_name
     FROM pg_temp.arrival JOIN pg_temp.arrived_room USING (room_id) WHERE reason IS NULL ORDER BY place
-    ON CONFLICT (run_id, room_id, user_id) DO NOTHING
 """
+INSERT_OTHER_PAIRS = INSERT_PAIRS + "ON CONFLICT (run_id, room_id, user_id) DO NOTHING"
 # Insert the rows that are never sent: invalid ones, and those whose pair an earlier row has.
 INSERT_INVALID = """
     INSERT INTO unsent
