@@ -137,7 +137,14 @@ WORKER_STATEMENTS: dict[str, Answer] = {
     "SELECT pg_notify(%s, %s)": _notify,
     "SELECT 1": lambda *_: [(1,)],
     postgres_connection._PROBE: lambda database, connection, _: [
-        (connection.number, postgres_connection.MIN_SERVER, postgres_connection.SCHEMA)
+        (
+            connection.number,
+            postgres_connection.MIN_SERVER,
+            postgres_connection.SCHEMA,
+            postgres_connection.ENCODING,
+            "on",
+        )
     ],
+    schema_version._HAS_RIGHT.decode(): lambda *_: [(True,)],
     schema_version._VERSIONS: lambda *_: [(schema_version.OURS, str(schema_version.SCHEMA_VERSION))],
 }
