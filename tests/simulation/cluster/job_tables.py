@@ -62,12 +62,14 @@ def _fetch(database: "Database", connection: "SimulatedConnection", values: Mapp
 
 def _stalled(database: "Database", connection: "SimulatedConnection", values: Mapping[str, Any]) -> Rows:
     tables, oldest = database.tables, database.now() - values["seconds_since_heartbeat"]
-    return [
-        job.to_row()
+    found = [
+        job
         for job in tables.jobs.values()
         if job.status == "doing"
         and (job.worker not in tables.queue_workers or tables.queue_workers[job.worker] < oldest)
     ]
+    database.watch.at_stalled(database, found)
+    return [job.to_row() for job in found]
 
 
 def _finish(database: "Database", connection: "SimulatedConnection", values: Mapping[str, Any]) -> Rows:
@@ -76,7 +78,7 @@ def _finish(database: "Database", connection: "SimulatedConnection", values: Map
         raise psycopg.errors.RaiseException('Job was not found or not in "doing" or "todo" status')
     job.attempts += job.status == "doing"
     job.status = values["status"]
-    database.watch.at_job_end(database, connection.process, job)
+    database.watch.at_job_end(database.tables, job)
     return []
 
 

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.cluster.lease import MARGIN, STALLED
@@ -170,12 +171,11 @@ class ClusterWatch:
         left = shard.open_rows
         self.check(lambda: require("every row", not left, "shard {} ends without {}", shard.shard_id, left[:1]))
 
-    def at_job_end(self, database: "Database", process: "WorkerProcess", job: Job) -> None:
-        """Check that a shard of an active run has another job, and that no job of a live worker is ended by others.
+    def at_job_end(self, tables: Tables, job: Job) -> None:
+        """Check that a shard of an active run that loses its job has another one.
 
         A job that was begun before a person resumed the run ends with the stop; the shard is brought back later.
         """
-        tables = database.tables
         shard = next((each for each in tables.shards.values() if each.lock == job.lock), None)
         if shard is None:
             return
@@ -183,6 +183,10 @@ class ClusterWatch:
         is_old = job.begun_at <= tables.resumed_at
         is_served = shard.is_done or not tables.is_active or tables.has_job(shard) or is_old
         self.check(lambda: require("handover", is_served, "shard {} has no job any more", shard.shard_id))
-        if job.worker is not None and job.worker not in process.numbers:
-            age = database.now() - tables.queue_workers.get(job.worker, -math.inf)
-            self.check(lambda: require("lease", age >= STALLED, "{} is ended, {} s after a heartbeat", job, age))
+
+    def at_stalled(self, database: "Database", jobs: Sequence[Job]) -> None:
+        """Check jobs that others are about to end: the heartbeats of their workers are old."""
+        seen = database.tables.queue_workers
+        for job in jobs:
+            age = database.now() - seen.get(job.worker or 0, -math.inf)
+            self.check(partial(require, "lease", age >= STALLED, "{} is taken over after {} s", job, age))
