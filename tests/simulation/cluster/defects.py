@@ -16,7 +16,6 @@ from rolecall.store.base import RunStoppedElsewhere
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.postgres.store import PostgresStore
 from tests.simulation.cluster import job_tables, statements, store_statements
-from tests.simulation.cluster.database import Database
 from tests.simulation.cluster.process import WorkerProcess
 from tests.simulation.defects.registry import Defect, Replacement
 
@@ -187,12 +186,6 @@ def _doubt_forgotten_at_a_takeover() -> list[Replacement]:
         return [(place, row._replace(in_doubt=False)) for place, row in await right(self, *what, **how)]
 
     return [(BatchWriter, "fetch_due", fetch_due)]
-
-
-@defect
-def _takeover_does_not_wait() -> list[Replacement]:
-    """Let a takeover pass a commit that is under way."""
-    return [(Database, "change", lambda self, shard, act: act())]
 
 
 @defect
