@@ -42,6 +42,10 @@ class Judge:
         self._left_open: dict[int, set[Pair]] = {}
         """The rows that each session that was cut off left without an outcome."""
 
+    def leave_open(self, session: int, pairs: set[Pair]) -> None:
+        """Record the rows that a session which was cut off left without an outcome, as far as they are known."""
+        self._left_open.setdefault(session, set()).update(pairs)
+
     def after_session(self, record: SessionRecord, store: MemoryStore) -> None:
         """Check a session that has ended."""
         entries = store.contents.entries.values()
