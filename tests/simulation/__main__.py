@@ -15,6 +15,26 @@ MAX_TRACE = 200
 """Entries of a trace that are printed, the last ones."""
 
 
+def run_workers(seconds: float, seed: int) -> int:
+    """Simulate several workers until the time is over; print the figures, or a violation with the end of its trace."""
+    from tests.simulation.workers import simulate_workers  # here: it needs the libraries of several machines
+
+    print(f"simulation of workers, seed {seed}, {seconds:g} s", flush=True)
+    began, totals = time.monotonic(), Totals()
+    for number in count(seed):
+        played = simulate_workers(number)
+        totals = totals.plus(played)
+        if played.violation is not None:
+            print(f"seed {number}: {played.violation}")
+            for time_, *what in played.trace[-MAX_TRACE:]:
+                print(f"{time_:12.3f}", *what)
+            return 1
+        if time.monotonic() - began >= seconds:
+            break
+    print(totals.describe())
+    return 0
+
+
 def run(seconds: float, seed: int) -> int:
     """Simulate until the time is over; print the figures, or the violation with the shortest trace that shows it."""
     print(f"simulation seed {seed}, {seconds:g} s", flush=True)
@@ -62,8 +82,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--defects", action="store_true", help="search for the defects, each for so many seconds")
+    parser.add_argument("--workers", action="store_true", help="simulate several workers over a shared store")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**9)
+    if arguments.workers:
+        return run_workers(arguments.seconds, seed)
     return (find_defects if arguments.defects else run)(arguments.seconds, seed)
 
 

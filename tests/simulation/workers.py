@@ -1,241 +1,35 @@
 """Several workers over a shared store with a fence, in virtual time: killed, frozen, stopped, without the database.
 
-The engine, its leases, stops and fences are the real ones; the database and the choice of shards are played. A frozen
-worker's timers go on, but nothing reaches it and nothing that it waits for comes.
+The engine, its leases, stops and fences are the real ones; the database and the choice of shards are played.
 """
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from rolecall.cluster.lease import HEARTBEAT, STALLED, HeartbeatLease
-from rolecall.cluster.shard_work import ShardStop
-from rolecall.engine.clock import Clock
-from rolecall.engine.context import Caller, RunContext
-from rolecall.engine.dispatcher import process_rows
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import MAX_RESPONSE_SIZE, NoReply, Outcome, Reply, Result
+from rolecall.models import Outcome, Result
 from rolecall.sandbox import ACCOUNT
-from rolecall.store.base import FencedError, RunStoppedElsewhere, StoreError
-from rolecall.store.records import Batch, Identity
-from tests.simulation.client import SimulatedClient
+from rolecall.store.records import Identity
 from tests.simulation.fates import LATE
 from tests.simulation.judge import Judge
 from tests.simulation.knobs import turned
 from tests.simulation.loop import SimulationLoop, Timeline
-from tests.simulation.network import URL, Line, Network, Sent
+from tests.simulation.network import URL, Network, Sent
 from tests.simulation.play import Played, rows_of
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.violation import Violation, require
+from tests.simulation.worker_process import Database, Shard, SimulatedWorker
 from tests.simulation.workspace import Pair
-from tests.support.engine import SilentLog
-from tests.support.memory_contents import apply_batch
 from tests.support.memory_store import MemoryStore
-from tests.unit.engine.virtual import EPOCH, Stuck
+from tests.unit.engine.virtual import Stuck
 
-MAX_SECONDS = 6 * 3600.0
+MAX_SECONDS = 3 * 3600.0
 """Virtual seconds within which everything is done."""
-LOOK = 1.0
-"""Seconds between two looks of a worker for a shard."""
-PREFLIGHT_PAUSE = 5.0
-
-
-@dataclass(eq=False)
-class Shard:
-    """One shard in the database."""
-
-    contents: MemoryStore
-    pairs: frozenset[Pair]
-    token: int = 0
-    holder: "SimulatedWorker | None" = None
-    is_done: bool = False
-
-
-@dataclass(eq=False)
-class Database:
-    """What all workers share."""
-
-    shards: Sequence[Shard]
-    stop: str = ""
-    is_away: bool = False
-    heartbeats: dict["SimulatedWorker", float] = field(default_factory=dict)
-
-    def require_there(self) -> None:
-        """Raise StoreError while the database is away."""
-        if self.is_away:
-            raise StoreError("the database is away")
-
-    def take(self, worker: "SimulatedWorker", now: float) -> Shard | None:
-        """Give a worker a shard that no live worker has."""
-        self.require_there()
-        for shard in () if self.stop else self.shards:
-            holder = shard.holder
-            is_dead = holder is not None and now - self.heartbeats.get(holder, -STALLED) >= STALLED
-            if not shard.is_done and (holder is None or is_dead):
-                shard.token += 1
-                shard.holder = worker
-                return shard
-        return None
-
-
-class ShardView(MemoryStore):
-    """The store of a shard for one session of a worker: each write looks at the fence and at the run's stop."""
-
-    def __init__(self, worker: "SimulatedWorker", shard: Shard, commit_time: Callable[[], float]) -> None:
-        super().__init__(shard.contents.contents)
-        self._worker = worker
-        self._shard = shard
-        self._token = shard.token
-        self._commit_time = commit_time
-
-    @property
-    def is_current(self) -> bool:
-        """True until another session has taken the shard."""
-        return self._shard.token == self._token
-
-    def _require_current(self) -> None:
-        self._worker.database.require_there()
-        if not self.is_current:
-            raise FencedError("another worker has taken the shard")
-
-    async def commit(self, batch: Batch) -> None:
-        """Write a batch in one step, after what a commit takes."""
-        await self._worker.thaw()
-        await asyncio.sleep(self._commit_time())
-        self._require_current()
-        stop = self._worker.database.stop
-        apply_batch(self.contents, batch._replace(intents=()) if stop else batch)
-        await asyncio.sleep(0)
-        await self._worker.thaw()
-        if stop and batch.intents:
-            raise RunStoppedElsewhere(stop)
-
-    async def open_session(self, account: str, at: int) -> None:
-        """Record a session, behind the fence."""
-        self._require_current()
-        await super().open_session(account, at)
-
-    async def close_session(self, stop: str, at: int) -> None:
-        """Record the end of a session, behind the fence."""
-        await self._worker.thaw()
-        self._require_current()
-        await super().close_session(stop, at)
-
-
-class FreezingClient(SimulatedClient):
-    """A client whose process may be frozen when a response comes."""
-
-    worker: "SimulatedWorker"
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        query: dict[str, str] | None = None,
-        limit: int = MAX_RESPONSE_SIZE,
-    ) -> Reply | NoReply:
-        reply = await super()._call(method, path, body, query, limit)
-        await self.worker.thaw()
-        return reply
-
-
-class SimulatedWorker:
-    """One worker process."""
-
-    def __init__(self, play: "WorkersPlay", number: int) -> None:
-        self.database = play.database
-        self.number = number
-        self.stop: ShardStop | None = None
-        self.is_ending = False
-        self._play = play
-        self._loop = play.loop
-        self._lease = HeartbeatLease(now=play.loop.time)
-        self._frozen_until = 0.0
-        self.line: Line | None = None
-        self.is_alive = True
-
-    def freeze(self, seconds: float) -> None:
-        """Let nothing reach it for some time."""
-        self._frozen_until = max(self._frozen_until, self._loop.time() + seconds)
-
-    async def thaw(self) -> None:
-        """Return once it is not frozen."""
-        while (seconds := self._frozen_until - self._loop.time()) > 0:
-            await asyncio.sleep(seconds)
-
-    async def live(self) -> None:
-        """Work until it is ended or cancelled."""
-        beating = asyncio.create_task(self._beat())
-        try:
-            while not self.is_ending:
-                await self.thaw()
-                shard = None
-                with suppress(StoreError):
-                    shard = self.database.take(self, self._loop.time()) if self._lease.is_fresh else None
-                if shard is None:
-                    await asyncio.sleep(LOOK)
-                else:
-                    await self._process(shard)
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-
-    async def _beat(self) -> None:
-        while True:
-            await self.thaw()
-            sent_at = self._lease.start()
-            await asyncio.sleep(0.001)
-            if not self.database.is_away:
-                self.database.heartbeats[self] = self._loop.time()
-                self._lease.renew(sent_at)
-            await asyncio.sleep(HEARTBEAT)
-
-    async def _process(self, shard: Shard) -> None:
-        """Work on a shard as the cluster does, and leave it."""
-        play = self._play
-        session = play.begin_session(self, shard)
-        view = ShardView(self, shard, play.commit_time)
-        self.line, self.stop = Line(session, ACCOUNT, lambda _: None), ShardStop(self._lease)
-        token, reason = shard.token, ""
-        try:
-            await self._run(view, self.line, self.stop)
-            reason = self.stop.reason or ""
-        except FencedError:
-            reason = "fenced"
-        except StoreError:
-            reason = "store"
-        play.note("left", self.number, session, reason)
-        play.end_session(session, shard, is_cut_off=reason in ("fenced", StopReason.STORE, "store"))
-        self.stop = None
-        if self.database.is_away or shard.token != token:
-            return
-        shard.holder = None
-        if reason == "":
-            left = [entry for entry in view.contents.entries.values() if entry.recorded is None]
-            require("every row", not left, "the shard reached its end without {}", left)
-            shard.is_done = True
-        elif reason not in (StopReason.INTERRUPTED, StopReason.STORE, "store") and not self.database.stop:
-            self.database.stop = reason
-        await asyncio.sleep(LOOK)
-
-    async def _run(self, view: ShardView, line: Line, stop: ShardStop) -> None:
-        play = self._play
-        scenario = play.scenario
-        clock = Clock(now=self._loop.time, wall=lambda: EPOCH + self._loop.time())
-        async with FreezingClient(play.network, line, self._loop, scenario.timeout) as client:
-            client.worker = self
-            caller = Caller(ACCOUNT.user_id, clock.wall_ms())
-            context = RunContext.create(scenario.settings, SilentLog(), clock=clock, stop=stop, caller=caller)
-            await view.open_session("bulk.bot", clock.wall_ms())
-            await process_rows(view, client, scenario.operation, context)
-            if stop.reason is not StopReason.STORE:
-                await view.close_session(stop.reason or "", clock.wall_ms())
 
 
 @dataclass
@@ -311,9 +105,7 @@ class WorkersPlay:
             undone = [shard for shard in self.database.shards if not shard.is_done]
             raise Violation("liveness", f"shards are not done: {undone}, stop {self.database.stop!r}") from None
         finally:
-            for task in self.workers.values():
-                task.cancel()
-            await asyncio.gather(*self.workers.values(), return_exceptions=True)
+            await cancel(self.workers.values())
         results = await self._results()
         self.outcomes.update(f"{result.outcome} {result.evidence}".strip() for result in results)
         self.judge.final(results)
@@ -346,7 +138,10 @@ class WorkersPlay:
 
     async def _disturb(self) -> None:
         """Do something to a worker or the database, a few times."""
-        deeds = (self._kill, self._freeze, self._freeze, self._freeze, self._end, self._lose_database, self._stop_run)
+        deeds = (
+            self._kill, self._freeze, self._freeze, self._lose_heartbeats, self._lose_heartbeats, self._end,
+            self._lose_database, self._stop_run,
+        )  # fmt: skip
         for _ in range(self.random.choice((0, 1, 2, 3, 5, 8))):
             await asyncio.sleep(self.random.choice((0.05, 0.5, 2.0, 8.0)) * self.random.random())
             self._raise_failures()
@@ -364,23 +159,24 @@ class WorkersPlay:
     async def _cancel(self, worker: SimulatedWorker) -> None:
         """End a process: its tasks are cancelled, and nothing that they do then reaches anybody."""
         held = [shard for shard in self.database.shards if shard.holder is worker]
-        before = [(shard, replace_entries(shard)) for shard in held]
+        before = [(shard, entries_of(shard)) for shard in held]
         task = self.workers.pop(worker)
         self.database.is_away, was_away = True, self.database.is_away
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel([task])
         self.database.is_away = was_away
         for shard, entries in before:
-            require("kill", replace_entries(shard) == entries, "a dead worker has written")
+            require("kill", entries_of(shard) == entries, "a dead worker has written")
 
     async def _freeze(self, worker: SimulatedWorker) -> None:
         worker.freeze(self.random.choice((0.5, 4.0, 9.5, 11.0, 30.0)))
+
+    async def _lose_heartbeats(self, worker: SimulatedWorker) -> None:
+        worker.lose_heartbeats(self.random.choice((5.0, 9.0, 11.0, 30.0)))
 
     async def _end(self, worker: SimulatedWorker) -> None:
         worker.is_ending = True
         if worker.stop is not None:
             worker.stop.request(StopReason.INTERRUPTED)
-        self.database.heartbeats.pop(worker, None)
         self._start()
 
     async def _lose_database(self, worker: SimulatedWorker) -> None:
@@ -416,7 +212,19 @@ class WorkersPlay:
         return sorted(results, key=lambda result: result.line or 0)
 
 
-def replace_entries(shard: Shard) -> list[object]:
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a store that is away, or a fence, may hide a cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=1.0)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
+
+
+def entries_of(shard: Shard) -> list[object]:
     """Return a copy of what is recorded of the rows of a shard."""
     return list(shard.contents.contents.entries.values())
 
