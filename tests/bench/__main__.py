@@ -40,11 +40,37 @@ def bench(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         BENCH.unlink(missing_ok=True)
         keep(machine=measure.machine())
-        for part in (startup, jobs, throughput, nginx, window, rate, workers, reading, parts, profile, scale, memory):
+        every = (
+            startup,
+            jobs,
+            throughput,
+            nginx,
+            window,
+            rate,
+            workers,
+            reading,
+            parts,
+            databases,
+            profile,
+            scale,
+            memory,
+        )
+        for part in every:
             click.echo(f"{part.name} ...", err=True)
             # A process for each part: what one part imports must not count as memory of what another starts.
             subprocess.run([sys.executable, "-m", "tests.bench", str(part.name)], cwd=measure.ROOT, check=True)
         click.echo(f"\nThe figures are in {BENCH}; `python -m tests.bench docs` puts them into the documents.")
+
+
+@bench.command()
+@click.option("--rows", default=20_000, show_default=True)
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--submitted", default=1_000_000, show_default=True, help="Rows of the large import.")
+def databases(rows: int, rounds: int, submitted: int) -> None:
+    """Rows a second with PostgreSQL beside SQLite, and a large import."""
+    from tests.bench.databases import databases as measured
+
+    keep(databases=measured(rows, rounds, submitted, say))
 
 
 @bench.command()

@@ -28,6 +28,7 @@ def tables(found: Found) -> dict[str, str]:
         "reading": _reading,
         "jobs": _whole_jobs,
         "parts": _parts,
+        "databases": _databases,
         "startup": _startup,
         "profile": lambda text: f"```\n{text}\n```",
         "scale": _scale,
@@ -107,6 +108,22 @@ def _throughput(found: Found) -> str:
                 texts.append(f"Rolecall is {times:.1f} times as fast as {rival}.")
     texts += [f"Left out: {name} ({why})." for name, why in found["absent"].items()]
     return "\n\n".join(texts)
+
+
+def _databases(found: Found) -> str:
+    taken = found["speed"]
+    rows = []
+    for name, own in taken.items():
+        speeds = [one["per_second"] for one in own]
+        spread = [f"{median(speeds):,.0f}", f"{min(speeds):,.0f}", f"{max(speeds):,.0f}"]
+        rows.append([name, *spread, f"{ratio(taken, name, 'SQLite'):.2f}"])
+    speed = table(("", "rows/s", "least", "most", "of SQLite"), rows)
+    submits = [
+        [name, f"{one['rows']:,.0f}", f"{one['import']:.1f}", f"{one['counts'] * 1000:.0f}", f"{one['report']:.1f}"]
+        for name, one in found["submit"].items()
+    ]
+    submit = table(("", "rows", "imported and packed, s", "counted, ms", "read for a report, s"), submits)
+    return f"{speed}\n\n{submit}"
 
 
 def _throughput_row(name: str, taken: dict[str, list[Found]]) -> list[str]:

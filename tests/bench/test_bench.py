@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.bench.databases import databases
 from tests.bench.jobs import pair
 from tests.bench.memory import memory
 from tests.bench.pacing import OVER_THE_SOCKET, SIMULATED, most_in_a_second, rates, windows
@@ -26,6 +27,15 @@ def test_keeps_up_with_a_bare_loop() -> None:
     speed = ratio(found["series"][0]["taken"], "rolecall", "bare aiohttp, asyncio")
     assert speed is not None
     assert speed >= 0.4
+
+
+def test_postgresql_keeps_up_with_sqlite() -> None:
+    """Intents and outcomes in a database on the same machine reach at least half of SQLite's speed."""
+    found = databases(5_000, 3, 20_000, silent)
+    for name in found["submit"]:
+        speed = ratio(found["speed"], name, "SQLite")
+        assert speed is not None
+        assert speed >= 0.5
 
 
 def test_memory_is_flat() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.models import Evidence, Outcome
 from rolecall.sandbox import Call, Kind
 from rolecall.sandbox.write_routes import CHANGES
@@ -115,7 +116,7 @@ def _no_call_without_need(scenario: Scenario, history: History) -> int:
     """Check that no answered call was made again, unless the response may have been lost in a gap.
 
     A refusal leaves a row in doubt where an earlier response was lost, so the next session calls again. A call that
-    was cut off in a gap may be in no record. No gap excuses more rows than there were calls in flight.
+    was cut off in a gap may be in no record. No gap excuses more rows than were under way.
     """
     repeated, gaps = 0, history.gaps
     known = set(map(id, scenario.world.calls[history.lost_calls :]))
@@ -134,7 +135,9 @@ def _no_call_without_need(scenario: Scenario, history: History) -> int:
                 in_doubt = True
             in_doubt = in_doubt or not _is_sound(first)
     for gap, pairs in excused.items():
-        _require(len(pairs) <= scenario.concurrency, f"{len(pairs)} answered rows were sent again after {gap}")
+        _require(
+            len(pairs) <= max_rows(scenario.concurrency), f"{len(pairs)} answered rows were sent again after {gap}"
+        )
     return repeated
 
 

@@ -187,7 +187,7 @@ async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandb
 
 
 async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -> None:
-    """A run that takes too much, or that nobody confirms, is not in the database."""
+    """A run that takes too much, or that no person confirms, is not in the database."""
     too_many = await operator("submit", operator.job, ROLECALL_MAX_REMOVALS="10")
     assert (too_many.code, "Refused before the first change" in too_many.stderr) == (2, True)
     unasked = await operator("submit", operator.job, ROLECALL_YES="0")
@@ -251,6 +251,27 @@ async def test_a_setting_that_is_missing_or_wrong_is_named(
     assert ACCOUNT.token not in ended.stderr
 
 
+async def test_each_user_has_the_rights_of_a_group(operator: Operator) -> None:
+    """Who may only look sees runs and writes reports; a submission is refused with what an administrator can do."""
+    run = await operator.submit()
+    database = operator.cluster.database
+    for user, group in (("looker", "rolecall_report"), ("anna", "rolecall_submit")):
+        database.execute(f"DROP ROLE IF EXISTS {user}")
+        database.execute(f"CREATE ROLE {user} LOGIN")
+        database.execute(f"GRANT {group} TO {user}")
+    looker, anna = (database.url.replace("rolecall_owner", user) for user in ("looker", "anna"))
+    for reading in (("runs", "show", run), ("runs", "--prometheus"), ("schedule", "list"), ("workers",)):
+        assert (await operator(*reading, ROLECALL_DATABASE_URL=looker)).code == 0
+    assert (await operator("runs", "report", run, ROLECALL_DATABASE_URL=looker)).code == 4, "it is unfinished"
+    for changing in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("schedule", "pause", "x")):
+        refused = await operator(*changing, ROLECALL_DATABASE_URL=looker)
+        assert (refused.code, "GRANT rolecall_submit TO looker" in refused.stderr) == (4, True), refused.stderr
+    for allowed in (("submit", "job.csv", "--new"), ("runs", "stop", run), ("database", "prune", "--older-than", "1d")):
+        assert (await operator(*allowed, ROLECALL_DATABASE_URL=anna)).code == 0
+    for user in ("looker", "anna"):
+        database.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
+
+
 async def test_the_workspace_of_a_run_must_be_that_of_the_file(operator: Operator, tmp_path: Path) -> None:
     """A name that the database knows with another URL is refused, and so is a URL with another name."""
     await operator.submit()
@@ -290,7 +311,7 @@ async def test_a_schedule_makes_its_run(operator: Operator, tmp_path: Path) -> N
 
 
 async def test_a_scheduled_run_that_takes_too_much_is_refused(operator: Operator) -> None:
-    """Nobody is asked at night: the limit applies, the run ends with the reason, and the schedule shows it."""
+    """No person confirms it: the limit applies, the run ends with the reason, and the schedule shows it."""
     added = await operator(
         "schedule", "add", "nightly", "--cron", "@daily", "--job", operator.job, ROLECALL_MAX_REMOVALS="10"
     )

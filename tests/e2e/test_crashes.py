@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.sandbox import EVERY_ROUTE, Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import ROLECALL, environment, finish, many, outcomes, read_report, rolecall, start, write_job
 from tests.support.truth import changing_calls, wait_for_changes
@@ -38,7 +39,7 @@ async def test_a_killed_run_repeated_ends_complete(tmp_path: Path) -> None:
     assert set(outcomes(tmp_path / "o")) <= {("removed", ""), ("removed", "confirmed_on_retry")}
     assert all(world.removals(*pair) == 1 for pair in pairs)
     again = sum(len(world.calls_for(*pair)) - 1 for pair in pairs)
-    assert again <= 5 * concurrency, seed
+    assert again <= 5 * max_rows(concurrency), seed
     assert "run resumed" in ended.stderr
 
 

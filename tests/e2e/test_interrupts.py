@@ -72,7 +72,7 @@ def interrupted_at(moment: str, folder: Path, number: signal.Signals = signal.SI
         "aiohttp",
         "sqlite3",
         "orjson",
-        "tenacity",
+        "multidict",
         "uvloop",
     ],
 )

@@ -122,7 +122,7 @@ async def test_each_operation_is_a_run_that_can_be_undone(tmp_path: Path) -> Non
 
 
 async def test_only_the_wanted_roles_are_taken(tmp_path: Path) -> None:
-    """--roles, --kinds and --exclude limit what is taken; the others keep their roles."""
+    """--roles, --kinds and --exclude limit what is taken; an exclusion that leaves nothing out is named."""
     world = company()
     words = (
         "offboard",
@@ -134,10 +134,14 @@ async def test_only_the_wanted_roles_are_taken(tmp_path: Path) -> None:
         "groups",
         "--exclude",
         "proom00",
+        "--exclude",
+        "#Leadership Team",
     )
     async with Sandbox(world) as sandbox:
         ended = await rolecall(*words, "--ignore-missing", *FAST, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
+    assert "--exclude #Leadership Team left nothing out" in ended.stderr
+    assert "proom00 left" not in ended.stderr
     assert {(route, room) for route, room, _ in changes(world)} == {
         ("groups.removeLeader", f"proom{number:02}") for number in range(1, 12)
     }

@@ -1,11 +1,17 @@
 """What the report says is true, by the sandbox's own record: the promise of docs/reliability.md with the command."""
 
+import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from rolecall.sandbox import ACCOUNT, Fault, FaultMatch, Kind, Sandbox, leader_world
 from tests.support.command import environment, outcomes, read_report, rolecall, start, write_job
@@ -158,3 +164,46 @@ async def test_three_kills_in_three_thousand_rows(tmp_path: Path) -> None:
     assert Counter(row["outcome"] for row in report) == {"removed": 2000, "not_leader": 1000}
     assert sum(row["evidence"] == "inferred" for row in report) == 0
     assert removed_by_us(world) == set(leaders)
+
+
+@asynccontextmanager
+async def caching_proxy(url: str) -> AsyncIterator[str]:
+    """Serve a proxy that answers each reading request from its cache once it knows the answer, with its age."""
+    cache: dict[str, tuple[int, bytes]] = {}
+
+    async def forward(request: web.BaseRequest) -> web.Response:
+        headers = {name: value for name, value in request.headers.items() if name.startswith("X-")}
+        key = request.path_qs
+        if request.method == "GET" and key in cache and "/me" not in key:
+            status, content = cache[key]
+            return web.Response(status=status, body=content, content_type="application/json", headers={"Age": "20"})
+        sending = session.request(
+            request.method, URL(url + key, encoded=True), data=await request.read(), headers=headers
+        )
+        async with sending as response:
+            cache[key] = response.status, await response.read()
+            return web.Response(status=response.status, body=cache[key][1], content_type="application/json")
+
+    async with aiohttp.ClientSession() as session:
+        server = web.Server(forward)
+        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        finally:
+            listener.close()
+            await server.shutdown(0.1)
+
+
+async def test_an_old_response_of_a_cache_is_no_reading(tmp_path: Path) -> None:
+    """A cache that answers with the roles of an hour ago makes no row 'not_leader': the row is sent, and inferred."""
+    world = leader_world([("R", "V")], members=[("R", "U")])
+    write_job(tmp_path / "job.csv", [("R", "U")])
+    async with Sandbox(world) as sandbox, caching_proxy(sandbox.url) as url:
+        env = environment(url)
+        checked = await rolecall("check", "job.csv", "--out", "c", cwd=tmp_path, env=env)
+        world.join("R", "U", ("leader",))
+        ran = await rolecall("run", "job.csv", "--out", "r", "--retry-backoff", "0.02", cwd=tmp_path, env=env)
+    assert (checked.code, ran.code) == (0, 0), checked.stderr + ran.stderr
+    (row,) = read_report(tmp_path / "r")
+    assert (row["outcome"], row["evidence"]) == ("removed", "inferred")
+    assert not world.is_leader("R", "U")

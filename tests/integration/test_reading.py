@@ -7,8 +7,8 @@ import pytest
 
 from rolecall.engine.directory.lookups import UserLookup
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import ShutdownRequested, StopReason
-from rolecall.engine.throttle.read_client import PAGE_SIZE, run_until_stopped
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason, run_until_stopped
+from rolecall.engine.throttle.read_client import PAGE_SIZE
 from rolecall.rocketchat.error_table import USER_NOT_FOUND
 from rolecall.rocketchat.preflight import INFO, parse_version
 from rolecall.rocketchat.response_classifier import CallResult

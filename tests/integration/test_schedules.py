@@ -1,4 +1,4 @@
-"""Schedules in a real database: a tick makes one run whatever the number of workers, and none is lost unseen."""
+"""Schedules in a real database: a tick makes one run for any number of workers, and none is lost unseen."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

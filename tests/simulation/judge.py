@@ -26,6 +26,7 @@ A_SECOND = 1000
 NOT_CHANGED = frozenset({*NOTHING_TO_DO, Outcome.FAILED, Outcome.NOT_ATTEMPTED})
 """The outcomes that say that this run did not change the role."""
 SYNC_MESSAGES = "chat.syncMessages"
+USERS_INFO = "users.info"
 
 
 class Judge:
@@ -182,7 +183,7 @@ class Judge:
             doubts = [sent.at for sent in calls if not sent.is_sound and not sent.is_not_done]
             attempted = min(result.attempted_at or 0, self._scenario.own_ms(max(doubts, default=0.0)))
             is_old = (result.finished_at or 0) - attempted > ROLES_PROVE_FOR
-            is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members()
+            is_unsure = is_old or self._scenario.has_odd_clock or self._may_not_see_members(result.user_id)
             is_unsure = is_unsure or self._was_changed_back_at_the_reading(result)
             require("evidence", is_unsure, "{}: better evidence was there", result)
         elif evidence == Evidence.INFERRED and _is_known(result.prior):
@@ -195,11 +196,14 @@ class Judge:
                 carried_out = []
             require("evidence", outcome in NOTHING_TO_DO and not carried_out, "{} was sent: {}", result, carried_out)
 
-    def _may_not_see_members(self) -> bool:
+    def _may_not_see_members(self, user_id: str) -> bool:
         """Return whether a reading may not have shown whether a user is still a member."""
         account = self._scenario.accounts[0].user_id
         shows_rooms = self._world.has_permission(account, "view-other-user-channels")
-        return not shows_rooms or self._scenario.weather.reading_chance > 0 or bool(self._scenario.restarts)
+        was_lost = any(
+            sent.route == USERS_INFO and sent.user_id == user_id and not sent.is_sound for sent in self._network.sent
+        )
+        return not shows_rooms or was_lost or self._scenario.weather.reading_chance > 0 or bool(self._scenario.restarts)
 
     def _took(self, pair: Pair) -> bool:
         accounts, adds = self._scenario.account_ids, self._operation.adds

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from rolecall.engine.route_health import MAX_REFUSALS
 from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.engine.throttle.rate_limiter import MAX_LEAD
+from rolecall.engine.throttle.route_limiter import MAX_AHEAD
 from rolecall.models import PriorState
 from rolecall.rocketchat.client import KEEPALIVE
 from rolecall.sandbox.write_routes import CHANGES
@@ -67,6 +69,9 @@ class SessionWatch:
             raise Violation("others", f"{sent.pair} is not in the job")
         is_intended = entry.in_doubt and entry.recorded is None and entry.attempts > 0
         require("intent", is_intended, "a call of {} leaves without an intent on disk: {}", sent.pair, entry)
+        age = (self.scenario.own_ms(sent.at) - (entry.attempted_at or 0)) / 1000
+        is_fresh = age <= max_intent_age(self.scenario) or self.scenario.has_odd_clock
+        require("age", is_fresh, "a call of {} leaves {} s after its intent: {}", sent.pair, age, entry)
         require("stop", sent.at <= self.stopped_at, "{} is called although the session was interrupted", sent.pair)
         self._in_flight = [each for each in self._in_flight if not each.has_ended]
         is_alone = all(each.pair != sent.pair for each in self._in_flight)
@@ -96,6 +101,11 @@ class SessionWatch:
             is_lost = entry.in_doubt and entry.prior is not None and intent.prior.state is PriorState.UNKNOWN
             known = entry.prior is not None and entry.prior.state is not PriorState.UNKNOWN
             require("prior", not (is_lost and known), "{} is in doubt, and loses its prior state: {}", entry, intent)
+
+
+def max_intent_age(scenario: Scenario) -> float:
+    """Return the seconds after which an intent is written anew: a wait for a place or a slot, and two commits."""
+    return MAX_AHEAD + MAX_LEAD + 4 * scenario.commit_time + 0.01
 
 
 def patience(scenario: Scenario, rows: int) -> float:
@@ -162,7 +172,7 @@ def _check_credentials(scenario: Scenario, record: SessionRecord) -> None:
     if not is_for_good or scenario.weather.reading_chance:
         return
     refused = sum(sent.is_unauthorized for sent in record.sent if sent.route in CHANGES)
-    most = scenario.settings.concurrency
+    most = max_rows(scenario.settings.concurrency)
     require("credentials", refused <= most, "session {}: {} calls came with a revoked token", record.number, refused)
     require("credentials", not refused or record.stop is not None, "session {} went on without a token", record.number)
 

@@ -163,7 +163,8 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
     for key, attempts, in_doubt, doubted_at in batch.rollbacks:
         old = entry(key)
         at = old.attempted_at if doubted_at is None else doubted_at
-        changed[key] = old._replace(attempts=attempts, in_doubt=in_doubt, attempted_at=at)
+        started_at = old.started_at if attempts or in_doubt else None
+        changed[key] = old._replace(attempts=attempts, in_doubt=in_doubt, attempted_at=at, started_at=started_at)
     for key, prior, room_name in batch.priors:
         old = entry(key)
         if not old.in_doubt:

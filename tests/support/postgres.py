@@ -64,10 +64,10 @@ class Database(NamedTuple):
 class PostgresServer:
     """A server on a free port and a socket in a temporary directory. As root it runs as `nobody`."""
 
-    def __init__(self, binaries: Path, settings: Mapping[str, str] = FAST) -> None:
-        """Create the cluster of databases and start the server."""
+    def __init__(self, binaries: Path, settings: Mapping[str, str] = FAST, parent: str = "") -> None:
+        """Create the cluster of databases and start the server. `parent` has its directory; default: in memory."""
         self.binaries = binaries
-        self.directory = Path(tempfile.mkdtemp(prefix="rolecall-pg-", dir=_fast_directory()))
+        self.directory = Path(tempfile.mkdtemp(prefix="rolecall-pg-", dir=parent or _fast_directory()))
         self.data = self.directory / "data"
         self._user = "nobody" if os.geteuid() == 0 else None
         self._settings = {**_SETTINGS, **settings, "unix_socket_directories": str(self.directory)}

@@ -77,6 +77,8 @@ def _command_proper(words: list[str]) -> list[str]:
         return words[1:]
     if words and words[0].rpartition("/")[2] in ("timeout", "env") and "rolecall" in words:
         return words[words.index("rolecall") :]
+    if words[:2] == ["docker", "compose"] and "run" in words and "rolecall" in words:
+        return words[words.index("rolecall") :]
     if words[:2] == ["docker", "run"] and "--entrypoint" not in words:
         return words[next((place for place, word in enumerate(words) if IMAGE(word)), len(words)) :]
     return words

@@ -59,6 +59,16 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str, flags: int) ->
     assert not (tmp_path / "target").exists()
 
 
+def test_a_hard_link_is_not_written(tmp_path: Path) -> None:
+    """Where the system lets another user make one, it would lead the log of a run into any file of ours."""
+    (tmp_path / "elsewhere").write_text("keep")
+    (tmp_path / "run.log.jsonl").hardlink_to(tmp_path / "elsewhere")
+    with in_open_directory(tmp_path / "run.log.jsonl") as file:
+        with pytest.raises(OSError, match="hard link"):
+            file.open(os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.close(file.open(os.O_RDONLY, any_owner=True))
+
+
 @as_root
 def test_a_link_of_another_user_in_the_path_is_foreign(tmp_path: Path) -> None:
     """A directory of ours that is reached over the symbolic link of another user counts as foreign."""

@@ -1,12 +1,14 @@
 """The recipes in `jobs/`: every command, variable, exit code and file in them is one that there is."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import yaml
 from dotenv import dotenv_values
 
 from rolecall.cli.config.config_file import IN_CONFIG_FILE, read_config_file
@@ -14,8 +16,11 @@ from rolecall.cli.config.setting_names import OTHER_VARIABLES
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.help import EXAMPLES
 from rolecall.cli.main import VERBS, rolecall
+from rolecall.cluster.workspaces_file import read_workspaces
 from rolecall.files.input.job import open_job
 from rolecall.models import Row
+from rolecall.rocketchat.connection_config import Credentials
+from rolecall.sandbox import ACCOUNT
 from rolecall.version import __version__
 from tests.support.shell import (
     IMAGE,
@@ -39,6 +44,12 @@ CRONJOB = manifests(OFFBOARDING / "cronjob.yaml")["CronJob"]["spec"]
 JOB = CRONJOB["jobTemplate"]["spec"]
 POD = JOB["template"]["spec"]
 CONTAINER = POD["containers"][0]
+CLUSTER = JOBS / "cluster"
+WORKER_SERVICE = unit(CLUSTER / "rolecall-worker.service")["Service"]
+WORKER_POD = manifests(CLUSTER / "worker.yaml")["Deployment"]["spec"]["template"]["spec"]
+WORKER_CONTAINER = WORKER_POD["containers"][0]
+COMPOSE = yaml.safe_load((CLUSTER / "compose.yaml").read_text("utf-8"))
+OUR_SERVICES = {name: found for name, found in COMPOSE["services"].items() if name != "db"}
 DOCKERFILE = (JOBS / "container/Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 
@@ -53,6 +64,14 @@ def scripts() -> Iterator[tuple[str, str]]:
         if name.startswith("Exec"):
             yield "rolecall-offboarding.service", value
     yield "cronjob.yaml", script_of_container(CONTAINER)
+    for name, value in WORKER_SERVICE:
+        if name.startswith("Exec"):
+            yield "rolecall-worker.service", value
+    yield "worker.yaml", script_of_container(WORKER_CONTAINER)
+    yield "worker.yaml", shlex.join(WORKER_CONTAINER["livenessProbe"]["exec"]["command"])
+    for found in OUR_SERVICES.values():
+        yield "compose.yaml", shlex.join(["rolecall", *found["command"]])
+        yield "compose.yaml", shlex.join(found.get("healthcheck", {}).get("test", ["CMD"])[1:])
     yield from ((f"help of {verb}", line) for verb, lines in EXAMPLES.items() for line in lines)
 
 
@@ -206,6 +225,59 @@ def test_the_token_reaches_the_service_and_the_pod_as_a_file() -> None:
     [variable] = CONTAINER["env"]
     [mount] = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == "secret"]
     assert variable == {"name": "ROCKETCHAT_AUTH_TOKEN_FILE", "value": f"{mount['mountPath']}/token"}
+
+
+def test_the_workers_are_given_their_files_and_no_token() -> None:
+    """Systemd and Kubernetes give the worker the files of the README; the pods of one node share a name."""
+    files = {"workspaces.toml", "main.token", "database-url"}
+    given = [value for name, value in WORKER_SERVICE if name == "LoadCredential"]
+    assert {value.partition(":")[0] for value in given} == files
+    readme = (CLUSTER / "README.md").read_text("utf-8")
+    assert all(f"--from-file={name}" in readme for name in files)
+    environment = dict(value.split("=", 1) for name, value in WORKER_SERVICE if name == "Environment")
+    assert environment["ROLECALL_WORKSPACES"] == "%d/workspaces.toml"
+    assert environment["ROLECALL_DATABASE_URL_FILE"] == "%d/database-url"
+    variables = {each["name"]: each for each in WORKER_CONTAINER["env"]}
+    [mount] = [mount for mount in WORKER_CONTAINER["volumeMounts"] if mount["name"] == "secret"]
+    assert variables["ROLECALL_DATABASE_URL_FILE"]["value"] == f"{mount['mountPath']}/database-url"
+    assert f"{mount['mountPath']}/workspaces.toml" in WORKER_CONTAINER["args"]
+    assert variables["ROLECALL_EGRESS"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    assert WORKER_POD["volumes"][0]["secret"]["secretName"] in readme
+
+
+def test_the_workers_await_their_calls_and_come_back() -> None:
+    """Each way to run a worker leaves time for calls in flight, and starts it again after a crash."""
+    stop = {name: value for name, value in WORKER_SERVICE if name in ("TimeoutStopSec", "Restart")}
+    assert int(stop["TimeoutStopSec"]) > grace() + 10
+    assert stop["Restart"] == "always"
+    assert WORKER_POD["terminationGracePeriodSeconds"] > grace() + 10
+    for name in ("worker-1", "worker-2"):
+        assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) > grace() + 10
+        assert COMPOSE["services"][name]["restart"] == "unless-stopped"
+
+
+def test_the_pod_and_the_containers_of_workers_are_restricted() -> None:
+    """The worker's pod has what the standard 'restricted' asks for; the containers of compose have no rights."""
+    assert WORKER_POD["securityContext"]["runAsNonRoot"] is True
+    assert WORKER_CONTAINER["securityContext"] == CONTAINER["securityContext"]
+    for found in OUR_SERVICES.values():
+        assert (found["read_only"], found["cap_drop"]) == (True, ["ALL"])
+        assert "ports" not in found
+    assert "ports" not in COMPOSE["services"]["db"]
+
+
+def test_the_workspaces_of_the_recipes_can_be_read(tmp_path: Path) -> None:
+    """The example and that of compose are read as they stand; the sandbox takes the account and its token."""
+    for name, text in (
+        ("example.toml", (CLUSTER / "workspaces.toml").read_text("utf-8")),
+        ("compose.toml", COMPOSE["configs"]["workspaces"]["content"]),
+    ):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(text)
+        [entry] = read_workspaces(tmp_path / name, pytest.fail).values()
+    assert entry.load_credentials(COMPOSE["x-rolecall"]["environment"], pytest.fail) == Credentials(
+        ACCOUNT.user_id, ACCOUNT.token
+    )
 
 
 def test_the_pod_is_restricted() -> None:

@@ -16,7 +16,12 @@ from tests.support.shell import scripts_in_crontab, unit
 JOBS = Path(__file__).parents[2] / "jobs"
 SERVICE = JOBS / "offboarding/rolecall-offboarding.service"
 TIMER = JOBS / "offboarding/rolecall-offboarding.timer"
-OBJECTS = list(yaml.safe_load_all((JOBS / "offboarding/cronjob.yaml").read_text("utf-8")))
+WORKER = JOBS / "cluster/rolecall-worker.service"
+OBJECTS = [
+    found
+    for path in ("cluster/worker.yaml", "offboarding/cronjob.yaml")
+    for found in yaml.safe_load_all((JOBS / path).read_text("utf-8"))
+]
 FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """Smallest and largest number of each field of a cron schedule."""
 
@@ -30,7 +35,7 @@ def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-@pytest.mark.parametrize("path", [SERVICE, TIMER], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [SERVICE, TIMER, WORKER], ids=lambda path: path.name)
 def test_systemd_takes_the_unit(path: Path) -> None:
     """`systemd-analyze verify` finds nothing to say about the unit."""
     ended = run("systemd-analyze", "verify", path)
@@ -46,9 +51,10 @@ def test_systemd_would_say_so_of_a_mistake(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_the_service_is_hardened() -> None:
+@pytest.mark.parametrize("path", [SERVICE, WORKER], ids=lambda path: path.name)
+def test_the_service_is_hardened(path: Path) -> None:
     """What the service could do to the machine is little, by systemd's own judgement: 10 would be everything."""
-    ended = run("systemd-analyze", "security", "--offline=true", "--no-pager", SERVICE, SYSTEMD_COLORS="0")
+    ended = run("systemd-analyze", "security", "--offline=true", "--no-pager", path, SYSTEMD_COLORS="0")
     level = re.search(r"Overall exposure level for \S+: ([\d.]+)", ended.stdout)
     assert level, ended.stderr
     assert float(level[1]) <= 1.5

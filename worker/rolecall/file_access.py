@@ -133,7 +133,8 @@ class DirectoryFile(NamedTuple):
     def open(self, flags: int, *, any_owner: bool = False) -> int:
         """Open it, mode 0600 if it is created, and return the descriptor.
 
-        Raises OSError, also for what is no regular file and, without `any_owner`, for a file of another user.
+        Raises OSError, also for what is no regular file and, without `any_owner`, for a file of another user, or one
+        that has a second name: it may be a file of ours elsewhere, to which another user has made a hard link.
         """
         try:
             descriptor = os.open(self.name, flags | _SAFE, 0o600, dir_fd=self.directory.descriptor)
@@ -142,11 +143,16 @@ class DirectoryFile(NamedTuple):
                 raise OSError(error.errno, error.strerror, str(self)) from None
             raise self._refused("it is not a regular file") from None
         status = os.fstat(descriptor)
-        is_regular = stat.S_ISREG(status.st_mode)
-        if is_regular and (any_owner or not is_foreign(status)):
+        if not stat.S_ISREG(status.st_mode):
+            why = "it is not a regular file"
+        elif not any_owner and is_foreign(status):
+            why = "it belongs to another user"
+        elif not any_owner and status.st_nlink > 1:
+            why = "it is a hard link to another file"
+        else:
             return descriptor
         os.close(descriptor)
-        raise self._refused("it belongs to another user" if is_regular else "it is not a regular file")
+        raise self._refused(why)
 
     def status(self) -> os.stat_result | None:
         """Return what stands at its name, links not followed; None if there is nothing. Raises OSError."""

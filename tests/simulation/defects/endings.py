@@ -6,7 +6,7 @@ from typing import Any
 from rolecall.engine import dispatcher
 from rolecall.engine.row_queue import RoomCache
 from rolecall.engine.throttle import retry
-from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
+from rolecall.engine.throttle.adaptive_concurrency import Places
 from rolecall.engine.throttle.circuit_breaker import CircuitBreaker
 from rolecall.store.batch_writer import BatchWriter
 from tests.simulation.defects.registry import Replacement, defect
@@ -57,15 +57,15 @@ def _probe_not_released() -> list[Replacement]:
 @defect
 def _place_not_released() -> list[Replacement]:
     """Keep the place of a call that was cancelled or lost."""
-    right = AdaptiveConcurrencyLimiter.release
+    right = Places.release
 
-    def release(self: AdaptiveConcurrencyLimiter) -> None:
+    def release(self: Places) -> None:
         if self._waiters:
-            self._in_flight -= 1
+            self._in_use -= 1
             return
         right(self)
 
-    return [(AdaptiveConcurrencyLimiter, "release", release)]
+    return [(Places, "release", release)]
 
 
 @defect

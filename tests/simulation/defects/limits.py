@@ -2,7 +2,8 @@
 
 from rolecall.engine import dispatcher
 from rolecall.engine.throttle import server_window
-from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter
+from rolecall.engine.throttle.adaptive_concurrency import AdaptiveConcurrencyLimiter, Places
+from rolecall.engine.throttle.admission import RouteAdmission
 from rolecall.engine.throttle.rate_limiter import PacedRateLimiter
 from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import FixedWindowTracker
@@ -76,6 +77,27 @@ def _too_slow() -> list[Replacement]:
         right(self, None if per_second is None else per_second / 2)
 
     return [(PacedRateLimiter, "__init__", create)]
+
+
+@defect
+def _stale_intents() -> list[Replacement]:
+    """Send a prepared call however long it has waited."""
+
+    async def acquire_within(self: Places, seconds: float) -> bool:
+        await self.acquire()
+        return True
+
+    return [(Places, "acquire_within", acquire_within)]
+
+
+@defect
+def _intents_before_a_pause() -> list[Replacement]:
+    """Write intents ahead although the server demands a pause."""
+
+    def is_open(self: RouteAdmission) -> bool:
+        return True
+
+    return [(RouteAdmission, "_is_open", is_open)]
 
 
 @defect

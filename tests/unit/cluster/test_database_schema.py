@@ -164,6 +164,7 @@ async def test_each_role_can_do_its_work(logins: Mapping[str, DatabaseConfig]) -
     ("role", "statement"),
     [
         ("rolecall_worker", "UPDATE pair SET outcome = 'removed'"),
+        ("rolecall_worker", "SELECT commit_batch(1, NULL, 0, 0, '{}', NULL, NULL, NULL, NULL, NULL)"),
         ("rolecall_worker", "DELETE FROM run"),
         ("rolecall_worker", "CREATE TABLE more (id int)"),
         ("rolecall_worker", "UPDATE workspace SET url = 'https://evil.example.org'"),
@@ -175,7 +176,7 @@ async def test_each_role_can_do_its_work(logins: Mapping[str, DatabaseConfig]) -
     ],
 )
 async def test_no_role_can_do_more(logins: Mapping[str, DatabaseConfig], role: str, statement: str) -> None:
-    """A worker writes outcomes only through the function with the fence; nobody but the owner changes tables."""
+    """A worker writes outcomes only through the function with the fence; only the owner changes tables."""
     async with await connect(logins[role]) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute(statement.encode())

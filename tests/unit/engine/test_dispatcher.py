@@ -418,6 +418,19 @@ async def test_the_calls_in_flight_are_awaited_and_nothing_new_is_sent(start: St
     assert run.outcomes() == {(REMOVED, ""): 9, (NOT_ATTEMPTED, "interrupted"): 41}
 
 
+async def test_intents_that_were_written_ahead_are_rolled_back_at_a_stop(start: Start) -> None:
+    """While eight calls are in flight the intents of four more rows are on disk; after a stop those rows are due."""
+    run = start(users(50), {"u0": [OK], **{user: [0.9] for user in users(50)[1:]}})
+    loop, doubts = asyncio.get_running_loop(), list[int]()
+    loop.call_later(1.5, lambda: doubts.append(sum(doubt for doubt, _, _ in on_disk(run.path).values())))
+    await stop_after(run, 1.6)
+    assert doubts == [8 + 4]
+    assert len(run.client.calls) == 1 + 2 * 8
+    assert run.outcomes() == {(REMOVED, ""): 17, (NOT_ATTEMPTED, "interrupted"): 33}
+    assert not any(doubt for doubt, _, _ in on_disk(run.path).values())
+    assert {result.started_at for result in run.results().values() if result.outcome is NOT_ATTEMPTED} == {None}
+
+
 async def test_after_the_stop_the_store_is_not_read_on(start: Start) -> None:
     """The rows that are left are not read once a stop is requested: only those at hand and the next part were."""
     run = start(users(6 * CHUNK), {})

@@ -11,6 +11,7 @@ import pytest
 from rolecall.engine.clock import Clock
 from rolecall.engine.route_health import CONFIRM_AFTER, Credentials, CredentialsCheck
 from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.models import NoReply, Outcome, Reply
 from tests.unit.engine.answers import BAD_GATEWAY, NOT_A_LEADER, OK, TIMEOUT, TOO_MANY, UNAUTHORIZED, reply
 from tests.unit.engine.runs import PLAIN, TOOK, Run, Start, Step, on_disk
@@ -55,7 +56,7 @@ async def test_a_single_refusal_stops_nothing(start: Start, answer: Reply, user:
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 async def test_two_refusals_of_me_stop_the_run(start: Start, concurrency: int) -> None:
-    """All rows that got a 401 share one check: `me` is read twice, a second apart, and nothing else is sent."""
+    """All rows that got a 401 share one check: `me` is read twice, a second apart, and no rows but those under way."""
     revoked_at = 0.3
     run = start(
         users(200),
@@ -67,7 +68,7 @@ async def test_two_refusals_of_me_stop_the_run(start: Start, concurrency: int) -
     assert run.stop.reason is StopReason.CREDENTIALS
     first, second = run.client.me
     assert second - first == pytest.approx(CONFIRM_AFTER + TOOK)
-    assert len([moment for _, moment in run.client.calls if moment - BEGINNING > revoked_at]) == concurrency
+    assert len([moment for _, moment in run.client.calls if moment - BEGINNING > revoked_at]) == max_rows(concurrency)
     assert {outcome for outcome, _ in run.outcomes()} == {Outcome.REMOVED, Outcome.NOT_ATTEMPTED}
     assert not any(doubt for doubt, _, _ in on_disk(run.path).values())
 
@@ -105,7 +106,7 @@ async def test_a_route_that_refuses_every_call_stops_the_run(
     run = start(users(), lambda _: answer, replace(PLAIN, concurrency=concurrency))
     await run.go()
     assert run.stop.reason is reason
-    assert len(run.client.calls) == concurrency + 2
+    assert len(run.client.calls) == max_rows(concurrency) + 2
     assert {reason for _, reason in run.outcomes()} == {reason.value}
     assert run.ledger.count_due(retry_failed=False)[0] == 30
 

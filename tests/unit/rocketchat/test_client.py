@@ -59,6 +59,7 @@ async def test_a_row_is_sent_as_the_server_wants_it(client: Client) -> None:
         "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",
+        "Cache-Control": "no-cache",
         "User-Agent": f"rolecall/{__version__}",
     }
     assert call["allow_redirects"] is False

@@ -572,3 +572,25 @@ def test_every_status_of_the_facts_is_known(status: int) -> None:
 def test_the_path_of_the_operation() -> None:
     """The operation is called under the API below the workspace's address."""
     assert REMOVE_LEADER.path == "/api/v1/groups.removeLeader"
+
+
+@pytest.mark.parametrize(
+    ("status", "age", "reason"),
+    [
+        (200, "1", "cached_response"),
+        (200, " 86400 ", "cached_response"),
+        (200, "9" * 5000, "cached_response"),
+        (400, "7", "cached_response"),
+        (200, "0", ""),
+        (200, "", ""),
+        (200, "-1", ""),
+        (200, "\u0663", ""),
+        (429, "7", "rate_limited"),
+        (502, "7", "proxy_error"),
+    ],
+)
+def test_an_old_response_of_a_cache_says_nothing_about_now(status: int, age: str, reason: str) -> None:
+    """A reading with an `Age` is no reading; a rate limit and an outage are one all the same."""
+    read = classify_read(reply(status, {"success": True, "roles": []}, {"Age": age}))
+    assert read.verdict.rule.reason == reason
+    assert (read.body is None) is bool(reason)

@@ -6,18 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from rolecall.app.errors import RunStopped
 from rolecall.app.observer import NullObserver, Observer, StoreLocked
 from rolecall.engine.clock import Clock
-from rolecall.engine.context import Caller, RunContext
-from rolecall.engine.progress import Estimate, estimate_duration
 from rolecall.engine.settings import Settings
-from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
-from rolecall.engine.throttle.admission import AdmissionController, CallKind
-from rolecall.engine.throttle.rate_slots import RateSlots
-from rolecall.engine.throttle.read_client import ReadClient, run_until_stopped
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal, run_until_stopped
 from rolecall.file_access import Target
 from rolecall.models import Reply
 from rolecall.rocketchat.client import Client
@@ -25,6 +20,13 @@ from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.preflight import Account, fetch_current_user, may_bypass_rate_limit, parse_account
 from rolecall.rocketchat.rate_limit_headers import server_date
 from rolecall.store.base import LockWait
+
+if TYPE_CHECKING:  # needed only after the preflight
+    from rolecall.engine.context import Caller, RunContext
+    from rolecall.engine.progress import Estimate
+    from rolecall.engine.throttle.admission import AdmissionController, CallKind
+    from rolecall.engine.throttle.rate_slots import RateSlots
+    from rolecall.engine.throttle.read_client import ReadClient
 
 T = TypeVar("T")
 
@@ -58,25 +60,29 @@ class Connection(NamedTuple):
     account: Account
     server_date: float | None
     """The server's clock at the first response: epoch seconds."""
-    admission: AdmissionController
+    admission: "AdmissionController"
     """Of all calls of this connection."""
     may_be_exempt: bool = False
     """The account's roles allow it to bypass the rate limit."""
 
     @property
-    def caller(self) -> Caller:
+    def caller(self) -> "Caller":
         """Who makes the calls, for the evidence of their outcomes."""
+        from rolecall.engine.context import Caller
+
         date = self.server_date
         return Caller(self.account.user_id, None if date is None else round(date * 1000), self.may_be_exempt)
 
-    def estimate(self, settings: Settings, calls: int) -> Estimate | None:
+    def estimate(self, settings: Settings, calls: int) -> "Estimate | None":
         """Estimate how long so many calls take; None where nothing limits them."""
+        from rolecall.engine.progress import estimate_duration
+
         return estimate_duration(calls, settings.rate, self.account.limits, self.server_date)
 
 
 @asynccontextmanager
 async def connect(
-    context: AppContext, rates: Mapping[CallKind, RateSlots] = MappingProxyType({}), clock: Clock | None = None
+    context: AppContext, rates: "Mapping[CallKind, RateSlots]" = MappingProxyType({}), clock: Clock | None = None
 ) -> AsyncIterator[Connection]:
     """Connect and read the account; a rate limit is waited out for at most the outage timeout.
 
@@ -90,6 +96,8 @@ async def connect(
         date = server_date(reply.headers) if isinstance(reply, Reply) else None
         account = parse_account(reply, context.connection.url)
         may_be_exempt = await until_stopped(may_bypass_rate_limit(client, account), context.stop)
+        from rolecall.engine.throttle.admission import AdmissionController
+
         admission = AdmissionController.build(
             context.settings, clock or Clock(), may_be_exempt=may_be_exempt, rates=rates
         )
@@ -128,8 +136,8 @@ async def until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
 class ReadSession(NamedTuple):
     """What a use case needs that only reads."""
 
-    reader: ReadClient
-    context: RunContext
+    reader: "ReadClient"
+    context: "RunContext"
 
     @property
     def stop(self) -> StopSignal:
@@ -144,6 +152,9 @@ class ReadSession(NamedTuple):
 
 def open_read_session(context: AppContext, connection: Connection, log_file: Target | None) -> ReadSession:
     """Create a reader; its events go to the observer's log and to `log_file`."""
+    from rolecall.engine.context import RunContext
+    from rolecall.engine.throttle.read_client import ReadClient
+
     log = context.observer.open_log(log_file, hide=context.credentials.token)
     run_context = RunContext.create(
         context.settings, log, stop=context.stop, admission=connection.admission, caller=connection.caller

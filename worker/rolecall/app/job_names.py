@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from rolecall.app.connection import AppContext, LazyConnection, open_read_session
 from rolecall.app.errors import RunStopped
 from rolecall.app.run_directory import Run
-from rolecall.engine.context import RunContext
-from rolecall.engine.directory.name_lookup import NameLookup
 from rolecall.engine.directory.name_resolver import NameResolver
 from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.file_access import Target
 from rolecall.models import BadRow, JobRow, Row
+
+if TYPE_CHECKING:  # needed only for names, after the preflight
+    from rolecall.engine.context import RunContext
+    from rolecall.engine.directory.name_lookup import NameLookup
 
 JobPages = AsyncGenerator[Sequence[JobRow], None]
 """Rows of a job, page by page."""
@@ -28,7 +31,9 @@ async def with_ids(
     undone. Raises RunStopped, NameLookupError, and what connecting raises.
     """
 
-    async def open_lookup() -> tuple[NameLookup, RunContext]:
+    async def open_lookup() -> "tuple[NameLookup, RunContext]":
+        from rolecall.engine.directory.name_lookup import NameLookup
+
         connected = await connection.get()
         session = open_read_session(context, connected, log_file)
         return NameLookup(session.reader, run.operation.kind, connected.account.roles), session.context

@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeAlias
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.directory.removal_forecast import RemovalForecast
-from rolecall.engine.events import EventLogger
-from rolecall.engine.progress import Estimate
 from rolecall.file_access import Target
 from rolecall.models import Outcome, Progress
 from rolecall.rocketchat.operations import Operation
+
+if TYPE_CHECKING:  # needed only after the preflight
+    from rolecall.engine.directory.removal_forecast import RemovalForecast
+    from rolecall.engine.events import EventLogger
+    from rolecall.engine.progress import Estimate
 
 
 class Resumed(NamedTuple):
@@ -31,13 +33,13 @@ class RunPreview(NamedTuple):
     account: str
     rows: int
     rooms: int
-    estimate: Estimate | None
+    estimate: "Estimate | None"
     """None where nothing limits the calls."""
     resumed: Resumed | None = None
     """None for a new run."""
     room_names: tuple[str, ...] = ()
     """The names of all these rooms, where they are few and known."""
-    forecast: RemovalForecast | None = None
+    forecast: "RemovalForecast | None" = None
     """What it would take; None where that was not counted."""
 
 
@@ -112,14 +114,20 @@ class FindStarted(NamedTuple):
     """True where users are read, False where rooms are."""
     left: int
     """Users or rooms to read; 0 where only a list of the workspace can tell."""
-    estimate: Estimate | None
+    estimate: "Estimate | None"
+
+
+class UnmatchedExclusions(NamedTuple):
+    """Exclusions that leave nothing out: they may be misspelt, or the room's name that people see."""
+
+    words: tuple[str, ...]
 
 
 class ReadingRemovals(NamedTuple):
     """The roles of so many rooms are read to count what a run would take."""
 
     rooms: int
-    estimate: Estimate | None
+    estimate: "Estimate | None"
 
 
 Notice: TypeAlias = (
@@ -129,6 +137,7 @@ Notice: TypeAlias = (
     | Aborted
     | StoreLocked
     | NotUndone
+    | UnmatchedExclusions
     | OpenRows
     | FindStarted
     | ReadingRemovals
@@ -154,11 +163,14 @@ class Observer(Protocol):
     def confirm(self, preview: RunPreview | OffboardPreview) -> bool:
         """Return whether the run may start; called once before the first row is sent."""
 
-    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> "EventLogger":
         """Return the logger of the session; `path` is a file for its events, `hide` the token that no event shows."""
 
     def progress(self, tracker: ProgressSource) -> AbstractAsyncContextManager[None]:
         """Show the progress of the run while the block runs."""
+
+    def prepare_result(self) -> None:
+        """Import what shows the result: on a thread, while the rows are sent."""
 
     def notice(self, notice: Notice) -> None:
         """Receive something that the operator should know now."""
@@ -181,7 +193,7 @@ class NullLogger:
 class NullObserver:
     """The observer of programs: nothing is shown, every run may start. Events go to `log`."""
 
-    def __init__(self, log: EventLogger | None = None) -> None:
+    def __init__(self, log: "EventLogger | None" = None) -> None:
         self._log = log or NullLogger()
 
     def waiting(self, seconds: float) -> None:
@@ -197,7 +209,7 @@ class NullObserver:
         """Return True: the caller has decided already."""
         return True
 
-    def open_log(self, path: Target | None, *, hide: str) -> EventLogger:
+    def open_log(self, path: Target | None, *, hide: str) -> "EventLogger":
         """Return the caller's logger."""
         return self._log
 
@@ -205,6 +217,9 @@ class NullObserver:
     async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show nothing."""
         yield
+
+    def prepare_result(self) -> None:
+        """Prepare nothing."""
 
     def notice(self, notice: Notice) -> None:
         """Log that the store is locked; show nothing."""

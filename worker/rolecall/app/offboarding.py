@@ -13,7 +13,7 @@ from rolecall.app import removal_guard, retention
 from rolecall.app.connection import AppContext, Connection, connect, open_read_session, until_stopped
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import Pages
-from rolecall.app.observer import OffboardPreview, RunPreview
+from rolecall.app.observer import OffboardPreview, RunPreview, UnmatchedExclusions
 from rolecall.app.removal_guard import PreparedRun
 from rolecall.app.run_directory import LOG_FILE, Run, identity_of, on_thread, open_run
 from rolecall.app.run_job import RunRequest, RunResult, import_job, prepare, send_due
@@ -121,7 +121,10 @@ async def open_offboarding(
         work = Offboarding(folder, request, connection, round(started.timestamp() * 1000), (), {}, {}, {}, pruned)
         stack.push_async_callback(_remove_untouched, work)
         work.people = await _look_up(work, context)
-        work.rows = _rows_by_operation(request, work.people)
+        exclusions = Exclusions(request.excluded)
+        work.rows = _rows_by_operation(request, work.people, exclusions)
+        if unmatched := tuple(word for word, rows in exclusions.left_out.items() if not rows):
+            context.observer.notice(UnmatchedExclusions(unmatched))
         work.runs = {
             name: await stack.enter_async_context(_open_run(work, OPERATIONS[name], rows, context))
             for name, rows in work.rows.items()
@@ -164,8 +167,10 @@ async def _look_up(work: Offboarding, context: AppContext) -> list[Person]:
     return await until_stopped(search, session.stop)
 
 
-def _rows_by_operation(request: OffboardRequest, people: Sequence[Person]) -> dict[str, list[RoleRow]]:
-    exclusions, rows = Exclusions(request.excluded), dict[str, list[RoleRow]]()
+def _rows_by_operation(
+    request: OffboardRequest, people: Sequence[Person], exclusions: Exclusions
+) -> dict[str, list[RoleRow]]:
+    rows = dict[str, list[RoleRow]]()
     for operation in request.operations:
         for person in people:
             user = person.user

@@ -11,7 +11,7 @@ from rolecall.app import plan_guard
 from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
-from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
+from rolecall.app.observer import Aborted, Observer, Resumed, RunPreview, ShuttingDown
 from rolecall.app.run_directory import (
     RUN_REASON,
     Run,
@@ -23,12 +23,8 @@ from rolecall.app.run_directory import (
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import StartOptions, open_or_resume_run
 from rolecall.app.send_session import open_session
-from rolecall.engine.context import RunContext
-from rolecall.engine.events import EventLogger
-from rolecall.engine.progress import PriorProgress, ProgressTracker
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.stop_signal import StopReason, StopSignal
-from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.files.doubt_columns import RunTarget, belongs_to
 from rolecall.files.input.job import Job
 from rolecall.files.plan_file import Plan
@@ -40,6 +36,8 @@ from rolecall.store.records import Identity, count_by_outcome
 if TYPE_CHECKING:  # the engine and the reports are imported after the preflight
     from rolecall.app.removal_guard import PreparedRun
     from rolecall.app.reports import ReportSummary
+    from rolecall.engine.context import RunContext
+    from rolecall.engine.events import EventLogger
 
 MAX_NAMED_ROOMS = 3
 """Rooms that the question before a run names."""
@@ -84,7 +82,7 @@ class RunResult(NamedTuple):
     """False where the end of the session could not be recorded; there are no reports then."""
     report_error: str = ""
     """Why the reports could not be written."""
-    log: EventLogger | None = None
+    log: "EventLogger | None" = None
     """The log of its session; its file is open."""
     loss: StoreLoss | None = None
     """What of the store was deleted or moved during the run; after STORE there are reports, from what is still open."""
@@ -150,6 +148,7 @@ async def prepare_rows(
 async def _preview(prepared: "PreparedRun", request: RunRequest) -> RunPreview:
     """Return what the run is about to change. Raises RemovalGuardError where it may not."""
     from rolecall.app import removal_guard
+    from rolecall.engine.progress import PriorProgress
 
     run, connection, context, due, rooms = prepared.run, prepared.connection, prepared.app, prepared.due, prepared.rooms
     retry_failed = context.settings.retry_failed
@@ -175,6 +174,7 @@ def prepare(
 ) -> "PreparedRun":
     """Return a run that can be sent; its events go to the observer's log and to its own. `due`: rows and rooms."""
     from rolecall.app.removal_guard import PreparedRun
+    from rolecall.engine.context import RunContext
 
     log = app.observer.open_log(run.log_file, hide=app.credentials.token)
     context = RunContext.create(
@@ -238,10 +238,11 @@ async def _nothing_due(run: Run, request: RunRequest) -> RunResult:
 
 async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     """Send what is due and write the reports. A cancellation ends it at once; what is known is recorded."""
-    from rolecall.app import reports
     from rolecall.app.not_joined import record_hidden_rooms
     from rolecall.app.removed_rows import settle_removed_rows
     from rolecall.engine.dispatcher import process_rows
+    from rolecall.engine.progress import PriorProgress, ProgressTracker
+    from rolecall.engine.throttle.read_client import ReadClient
 
     run, connection, app, context, log, due, _ = prepared
     earlier = PriorProgress.of(await run.store.counts(), due, retry_failed=app.settings.retry_failed)
@@ -250,7 +251,7 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
         await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
-        preparing = asyncio.create_task(asyncio.to_thread(reports.prepare_html_report), name="prepare the report")
+        preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, app.observer), name="prepare the end")
         try:
             async with app.observer.progress(tracker):
                 await settle_removed_rows(run, connection, request.operation, context)
@@ -275,7 +276,15 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     return result
 
 
-async def _announce_shutdown(app: AppContext, context: RunContext) -> None:
+def _prepare_end(observer: Observer) -> None:
+    """Import what writes and what shows the result."""
+    from rolecall.app import reports
+
+    reports.prepare_html_report()
+    observer.prepare_result()
+
+
+async def _announce_shutdown(app: AppContext, context: "RunContext") -> None:
     """Report an interruption, from which on the calls in flight have some seconds."""
     await app.stop.wait()
     if app.stop.reason is StopReason.INTERRUPTED:

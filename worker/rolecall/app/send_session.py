@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rolecall.app.run_directory import Run, mark_reports_stale
-from rolecall.engine.context import RunContext
 from rolecall.engine.stop_signal import StopReason
 from rolecall.store.base import StoreError
+
+if TYPE_CHECKING:  # needed only after the preflight
+    from rolecall.engine.context import RunContext
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class SendSession:
 
 
 @asynccontextmanager
-async def open_session(run: Run, account: str, due: int, context: RunContext) -> AsyncIterator[SendSession]:
+async def open_session(run: Run, account: str, due: int, context: "RunContext") -> AsyncIterator[SendSession]:
     """Record and log the start of a session with so many due rows, and record its end after the block.
 
     Its end is logged by the caller, with the result; only after a block that raises is it logged here. A store that

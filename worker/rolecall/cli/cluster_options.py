@@ -81,6 +81,7 @@ def pop_shared(options: dict[str, Any]) -> dict[str, Any]:
 def find_workspace(workspaces: Path | None, name: str | None) -> "WorkspaceEntry":
     """Return the named workspace of the file, or the only one. Raises OperatorError."""
     from rolecall.app.errors import OperatorError
+    from rolecall.cli.config.trusted_workspaces import require_trusted_workspaces
     from rolecall.cli.terminal import console
     from rolecall.cluster.workspaces_file import read_workspaces, workspace_named
     from rolecall.models import Advice
@@ -88,6 +89,7 @@ def find_workspace(workspaces: Path | None, name: str | None) -> "WorkspaceEntry
     if workspaces is None:
         raise OperatorError("No file of workspaces is named.", Advice.NAME_WORKSPACES)
     entries = read_workspaces(workspaces, console.print_warning)
+    require_trusted_workspaces(workspaces, entries)
     if name is None:
         if len(entries) > 1:
             raise click.UsageError(f"--workspace is missing: {workspaces} has {', '.join(entries)}")

@@ -37,12 +37,14 @@ async def submit_and_report(
             console.print_info(submitted_sentence(submitted))
         code = ExitCode.OK
         further: dict[str, object] = {}
-        if wait:
-            code, further = await _follow(database, submitted, context)
-    if context.output.json:
-        console.print_json({**submitted_json(submitted), **further})
-    else:
-        console.print_result(str(submitted.run_id))
+        try:
+            if wait:
+                code, further = await _follow(database, submitted, context)
+        finally:  # also where the database is away meanwhile: the run goes on, and its id is known here only
+            if context.output.json:
+                console.print_json({**submitted_json(submitted), **further})
+            else:
+                console.print_result(str(submitted.run_id))
     return code
 
 

@@ -12,6 +12,7 @@ from rolecall.cluster.run_settings import BASELINE, ENGINE
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.store.postgres.connection import database_errors
+from rolecall.store.run_lock import RunLockedError
 
 
 class Resumption(NamedTuple):
@@ -44,6 +45,8 @@ async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: b
     outcomes = [Outcome.UNKNOWN.value, *([Outcome.FAILED.value] if retry_failed else [])]
     with database_errors(database.config):
         async with database.connection.transaction():
+            if not (await database.fetch(run_sql.IS_NOT_VERIFIED, run=run_id))[0][0]:
+                raise RunLockedError(f"{name_of(run_id).capitalize()} is being verified; wait for the end.")
             ((is_released, stop, ended_at, settings),) = await database.fetch(run_sql.LOCK_RUN, run=run_id)
             if not is_released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was never released: submit its job anew.")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rolecall.app import reports
 from rolecall.app.connection import AppContext, connect, open_read_session
-from rolecall.app.errors import OperatorError
+from rolecall.app.errors import InvalidRunDirectoryError, OperatorError
 from rolecall.app.observer import NotUndone
 from rolecall.app.reports import ReportSummary
 from rolecall.app.run_directory import Run, on_thread, operation_of
@@ -28,6 +28,8 @@ from rolecall.store.postgres.connection import DatabaseConfig
 from rolecall.store.postgres.schema_version import connect_current
 from rolecall.store.postgres.store import PostgresStore
 from rolecall.store.records import Session, count_by_outcome
+from rolecall.store.run_lock import RunLockedError
+from rolecall.store.sqlite.store import FILE_NAME
 from rolecall.text import rfc3339
 
 SESSION_GAP_MS = 60_000
@@ -88,6 +90,8 @@ async def open_whole_run(config: DatabaseConfig, run_id: int, directory: Path) -
         identity = await store.identity()
         if identity is None:
             raise OperatorError(f"{name_of(run_id).capitalize()} has no rows: they were never imported.")
+        if (directory / FILE_NAME).exists():  # one look before the work
+            raise InvalidRunDirectoryError(directory, "it contains a run of one machine.", Advice.OTHER_DIRECTORY)
         path = make_private_directory(directory)
         async with on_thread(OpenDirectory(path)) as opened:
             yield Run(opened, identity, store)
@@ -107,8 +111,11 @@ async def verify_database_run(
 ) -> VerifyResult:
     """Read the roles of a run back from this machine, and compare them with its report.
 
-    Rows in doubt get their outcome. Raises OperatorError while workers may send, and for another workspace.
+    Rows in doubt get their outcome; meanwhile the run cannot be resumed. Raises OperatorError while workers may send,
+    and for another workspace; RunLockedError while another command verifies it.
     """
+    if not (await database.fetch(run_sql.LOCK_VERIFICATION, run=run_id))[0][0]:
+        raise RunLockedError(f"{name_of(run_id).capitalize()} is being verified by another command; wait for its end.")
     record = await _require_at_rest(database, run_id, "verified")
     require_same_workspace(record, context)
     async with open_whole_run(database.config, run_id, out) as run, connect(context) as connection:

@@ -173,3 +173,7 @@ IMPORTED_BEFORE = """
     WHERE workspace = %(workspace)s AND operation = %(operation)s AND job_digest = %(digest)s
         AND created_at = %(created_at)s AND settings ? 'imported_from'
 """
+
+# Lock a run while one machine verifies it: as long as the connection lasts. It is not resumed meanwhile.
+LOCK_VERIFICATION = "SELECT pg_try_advisory_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
+IS_NOT_VERIFIED = "SELECT pg_try_advisory_xact_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"

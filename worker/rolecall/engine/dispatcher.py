@@ -12,6 +12,7 @@ from rolecall.engine.row_call import RowTarget
 from rolecall.engine.row_processor import EvidenceReader, RowProcessor
 from rolecall.engine.row_queue import RoomCache, RowQueue
 from rolecall.engine.stop_signal import StopReason, StopSignal
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import RowOutcome
@@ -61,7 +62,7 @@ async def process_rows(
                 ):
                     workers = [
                         asyncio.create_task(_work(queue, processor, context.stop, hooks), name=f"worker-{number}")
-                        for number in range(settings.concurrency)
+                        for number in range(max_rows(settings.concurrency))
                     ]
                     await _shut_down_in_stages(workers, processor, context, pauses)
     except FencedError:

@@ -153,7 +153,7 @@ class RowCall:
         self.attempted_at = intended_at
 
     def cancel_prepared(self) -> None:
-        """Roll the intent back: its request does not leave."""
+        """Roll the intent back, if its request did not leave."""
         if self.is_prepared:
             self.is_prepared = False
             self.attempts -= 1

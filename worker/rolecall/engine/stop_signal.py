@@ -1,6 +1,10 @@
 """Stop signal: requests an early end of the run. The first reason wins."""
 
+from collections.abc import Coroutine
 from enum import StrEnum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class StopReason(StrEnum):
@@ -83,3 +87,19 @@ class StopSignal:
         """Raise ShutdownRequested once the shutdown is requested."""
         if self.reason is not None:
             raise ShutdownRequested
+
+
+async def run_until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
+    """Await the work; raise ShutdownRequested as soon as the stop is requested, even while the work waits."""
+    import asyncio
+
+    task, requested = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, requested}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ShutdownRequested
+        return task.result()
+    finally:
+        requested.cancel()
+        task.cancel()
+        await asyncio.gather(requested, task, return_exceptions=True)

@@ -59,6 +59,7 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache",
             "User-Agent": f"rolecall/{__version__}",
         }
         self._now = now

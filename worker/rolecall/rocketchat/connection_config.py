@@ -84,14 +84,15 @@ def is_header_safe(text: str) -> bool:
 def workspace_url(given: str, *, allow_http: bool = False) -> str:
     """Validate and normalise the URL of a workspace; the result has no slash at the end.
 
-    A workspace may be installed under a path (`https://example.org/chat`). Credentials, a query or a fragment are
-    refused, and so is `http://` to anything but loopback unless `allow_http` is set, because the token would be sent
-    unencrypted. Raises InvalidUrlError.
+    A workspace may be installed under a path (`https://example.org/chat`). A default port and a dot at the end of the
+    host are left out: runs are known by the URL, so that one workspace must not have two. Credentials, a query or a
+    fragment are refused, and so is `http://` to anything but loopback unless `allow_http` is set, because the token
+    would be sent unencrypted. Raises InvalidUrlError.
     """
     text = given.strip()
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
         raise InvalidUrlError(f"The workspace URL is not an address{_EXAMPLE}.", Advice.CHECK_URL) from None
     if "@" in text:  # the URL is not shown: it may contain a password
@@ -107,6 +108,7 @@ def workspace_url(given: str, *, allow_http: bool = False) -> str:
             f"The workspace URL is http://{host}: the token would travel unencrypted.", Advice.ALLOW_HTTP
         )
     path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api").rstrip("/")
+    port = None if port == _DEFAULT_PORTS[parts.scheme] else port
     return urlunsplit((parts.scheme, format_netloc(host, port), path, "", ""))
 
 

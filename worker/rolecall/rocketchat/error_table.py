@@ -170,6 +170,13 @@ UNTRUSTED = _fault(
     "the response is not Rocket.Chat's JSON (a login page? a captive portal?); run the same command again",
     maybe_done=True,
 )
+CACHED = _fault(
+    "cached_response",
+    "a cache in front of the workspace answered with an old response, which says nothing about now: exclude /api/ from "
+    "it",
+    maybe_done=False,
+    scope=ErrorScope.ROW,
+)
 CONNECT_FAILED = _fault(
     "connect_failed", "no connection to the workspace: check the server and the network", maybe_done=False
 )
@@ -232,6 +239,7 @@ RULES = {
         UNKNOWN_ERROR,
         REDIRECTED,
         UNTRUSTED,
+        CACHED,
         NOT_AWAITED,
     )
 }

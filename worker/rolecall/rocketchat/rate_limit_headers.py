@@ -85,6 +85,12 @@ def _epoch(http_date: str) -> float | None:
     return epoch if 0 <= epoch < MAX_EPOCH else None
 
 
+def cache_age(headers: Mapping[str, str]) -> int:
+    """Return for how many seconds a cache has had the response, from `Age`; 0 for a fresh one."""
+    value = headers.get("Age", "").strip()
+    return int(value[:9]) if value.isdecimal() and value.isascii() else 0
+
+
 def retry_after(reply: Reply) -> float | None:
     """Parse `Retry-After`, seconds or an HTTP date: seconds from the response on; None if it is missing or invalid."""
     value = reply.headers.get("Retry-After", "").strip()

@@ -13,6 +13,7 @@ from rolecall.rocketchat.error_table import (
     BY_MESSAGE,
     BY_NO_REPLY,
     BY_STATUS,
+    CACHED,
     NO_SUCH_ROUTE,
     REDIRECTED,
     SERVER_ERROR,
@@ -25,7 +26,7 @@ from rolecall.rocketchat.error_table import (
     ErrorRule,
 )
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation, Role
-from rolecall.rocketchat.rate_limit_headers import retry_delay, server_date
+from rolecall.rocketchat.rate_limit_headers import cache_age, retry_delay, server_date
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of the server's message that are kept."""
@@ -139,10 +140,12 @@ def _means_no_member(operation: Operation) -> bool:
 def classify_read(reply: Reply | NoReply) -> ReadResult:
     """Classify the response to a read call.
 
-    A missing route does not stop the run: an older server may not have it.
+    A missing route does not stop the run: an older server may not have it. An old response of a cache says nothing.
     """
     if isinstance(reply, NoReply):
         return ReadResult(_classify_no_reply(reply), None)
+    if reply.status < 500 and reply.status != TOO_MANY_REQUESTS and (age := cache_age(reply.headers)):
+        return ReadResult(CallResult(CACHED, "", f"the response is {age} s old", reply.status), None)
     body = parse_object(reply.body)
     if _is_success(reply, body):
         return ReadResult(_READ, body, server_date(reply.headers))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 from multidict import CIMultiDict
 
@@ -14,7 +15,12 @@ class SecretFilter:
 
     def __init__(self, secret: str) -> None:
         """Create a filter; without a secret it changes nothing."""
-        self._search = re.compile("".join(map(_spellings, secret)).encode()) if secret else None
+        self._secret = secret
+
+    @cached_property
+    def _search(self) -> re.Pattern[bytes] | None:
+        """The pattern, compiled for the first response: that takes as long as some imports, and no request needs it."""
+        return re.compile("".join(map(_spellings, self._secret)).encode()) if self._secret else None
 
     def hide(self, content: bytes) -> bytes:
         """Return the content without the token."""

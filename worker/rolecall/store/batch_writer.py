@@ -2,7 +2,7 @@
 
 While one batch waits for the disk the next one is collected, so that a slow disk makes batches larger and not the
 loop slower. A worker has at most one outcome that is not yet durable, because its next intent waits for a batch
-that contains it; so after a crash at most `concurrency` rows are in doubt.
+that contains it; so after a crash at most one row of each worker is in doubt, in all `max_rows(concurrency)`.
 """
 
 import asyncio

@@ -15,14 +15,14 @@ async def test_no_more_than_allowed_and_first_come_first_served() -> None:
     concurrency, entered = AdaptiveConcurrencyLimiter(2), list[int]()
 
     async def call(number: int) -> None:
-        await concurrency.acquire()
+        await concurrency.calls.acquire()
         entered.append(number)
 
     tasks = [asyncio.create_task(call(number)) for number in range(5)]
     await turns()
     assert entered == [0, 1]
     for count in (3, 4, 5):
-        concurrency.release()
+        concurrency.calls.release()
         await turns()
         assert entered == list(range(count))
     await asyncio.gather(*tasks)
@@ -31,16 +31,16 @@ async def test_no_more_than_allowed_and_first_come_first_served() -> None:
 async def test_nobody_overtakes_those_who_wait() -> None:
     """A call that comes between a leaving and a waking does not take the place that was given."""
     concurrency, entered = AdaptiveConcurrencyLimiter(1), list[str]()
-    await concurrency.acquire()
+    await concurrency.calls.acquire()
 
     async def call(name: str) -> None:
-        await concurrency.acquire()
+        await concurrency.calls.acquire()
         entered.append(name)
-        concurrency.release()
+        concurrency.calls.release()
 
     first = asyncio.create_task(call("first"))
     await turns()
-    concurrency.release()
+    concurrency.calls.release()
     await asyncio.gather(asyncio.create_task(call("second")), first)
     assert entered == ["first", "second"]
 
@@ -55,13 +55,13 @@ class Crowd:
         self.now = 0.0
 
     async def call(self) -> None:
-        await self.concurrency.acquire()
+        await self.concurrency.calls.acquire()
         self.inside += 1
 
     def leave(self) -> None:
         if self.inside:
             self.inside -= 1
-            self.concurrency.release()
+            self.concurrency.calls.release()
 
     def cancel(self, number: int) -> None:
         if self.tasks:
@@ -111,11 +111,11 @@ def test_any_interleaving_keeps_the_bound_and_leaks_nothing(most: int, steps: li
             await turns(3)
         assert all(task.done() for task in crowd.tasks)
         for _ in range(concurrency.allowed):
-            await concurrency.acquire()
-        one_more = asyncio.create_task(concurrency.acquire())
+            await concurrency.calls.acquire()
+        one_more = asyncio.create_task(concurrency.calls.acquire())
         await turns(3)
         assert not one_more.done()
-        concurrency.release()
+        concurrency.calls.release()
         await one_more
 
     run_virtual(scenario())
@@ -165,19 +165,19 @@ async def test_nobody_overtakes_those_who_wait_when_more_is_allowed() -> None:
     concurrency, entered = AdaptiveConcurrencyLimiter(2), list[str]()
 
     async def call(name: str) -> None:
-        await concurrency.acquire()
+        await concurrency.calls.acquire()
         entered.append(name)
 
     concurrency.decrease(0.0)
     assert concurrency.decrease(0.1) is True
-    await concurrency.acquire()
+    await concurrency.calls.acquire()
     first = asyncio.create_task(call("first"))
     await turns()
     concurrency.increase()
     assert concurrency.allowed == 2
     second = asyncio.create_task(call("second"))
     await turns()
-    concurrency.release()
+    concurrency.calls.release()
     await asyncio.gather(first, second)
     assert entered == ["first", "second"]
 
@@ -186,25 +186,25 @@ async def test_after_a_cut_nobody_enters_until_enough_have_left() -> None:
     """Calls in flight above the new bound finish, and only below it others enter."""
     concurrency = AdaptiveConcurrencyLimiter(4)
     for _ in range(4):
-        await concurrency.acquire()
-    waiting = asyncio.create_task(concurrency.acquire())
+        await concurrency.calls.acquire()
+    waiting = asyncio.create_task(concurrency.calls.acquire())
     concurrency.decrease(0.0)
     assert concurrency.decrease(0.1) is True
     for _ in range(2):
-        concurrency.release()
+        concurrency.calls.release()
         await turns()
         assert not waiting.done()
-    concurrency.release()
+    concurrency.calls.release()
     await waiting
 
 
 async def test_a_turn_that_was_given_to_a_cancelled_call_goes_on_to_the_next() -> None:
     """Cancelled in the very moment in which its turn came, a call hands it on."""
     concurrency = AdaptiveConcurrencyLimiter(1)
-    await concurrency.acquire()
-    first, second = asyncio.create_task(concurrency.acquire()), asyncio.create_task(concurrency.acquire())
+    await concurrency.calls.acquire()
+    first, second = asyncio.create_task(concurrency.calls.acquire()), asyncio.create_task(concurrency.calls.acquire())
     await turns()
-    concurrency.release()
+    concurrency.calls.release()
     first.cancel()
     await second
     assert first.cancelled()

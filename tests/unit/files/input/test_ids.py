@@ -1,8 +1,10 @@
 """The words of one row: which is an id and which a name, and what a person reads of an unusable one."""
 
+import re
+
 import pytest
 
-from rolecall.files.input.ids import BAD_ROW_REASONS, Words, make_row
+from rolecall.files.input.ids import BAD_ROW_REASONS, INVISIBLE, Words, make_row, trim
 from rolecall.models import BadRow, NamedRow, Row
 from rolecall.models.rows import MAX_ID_LENGTH
 
@@ -40,3 +42,9 @@ def test_what_a_spreadsheet_has_spoiled_is_shown_in_short() -> None:
     assert isinstance(long, BadRow)
     assert long.message == BAD_ROW_REASONS["room_id_too_long"]
     assert make_row(7, Words("r" * MAX_ID_LENGTH, "u1"), {}) == Row(7, "r" * MAX_ID_LENGTH, "u1", {})
+
+
+def test_every_blank_and_invisible_character_is_trimmed() -> None:
+    """The characters that are removed are white space, or in the class of invisible ones."""
+    every = "".join(map(chr, range(0x110000)))
+    assert [character for character in every if not trim(character)] == re.findall(rf"[\s{INVISIBLE}]", every)

@@ -247,6 +247,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 attempts = data.draw(st.integers(0, self.known[pair].attempts))
                 entry = IntentRollback(keys[pair], attempts, data.draw(st.booleans()))
                 self.known[pair].attempts, self.known[pair].doubt = entry.attempts, entry.in_doubt
+                if not entry.attempts and not entry.in_doubt:
+                    self.known[pair].started_at = None
                 batch = batch._replace(rollbacks=[*batch.rollbacks, entry])
         for pair in data.draw(some, "read"):
             known, prior, name = self.known[pair], data.draw(priors), data.draw(names)

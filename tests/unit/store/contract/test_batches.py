@@ -136,6 +136,17 @@ async def test_the_first_attempt_is_the_start(store: RunStore) -> None:
     assert [(result.started_at, result.attempts) for result in await all_results(store)] == [(500, 2)]
 
 
+@pytest.mark.parametrize(("in_doubt", "started_at"), [(False, None), (True, 500)])
+async def test_a_row_without_an_attempt_was_not_started(
+    store: RunStore, in_doubt: bool, started_at: int | None
+) -> None:
+    """After the rollback of its only intent a row has no start, unless it is in doubt."""
+    (key,) = await import_lines(store, 2)
+    await store.commit(Batch(intents=[Intent(key, 1, 500)]))
+    await store.commit(rollbacks(IntentRollback(key, 0, in_doubt)))
+    assert [result.started_at for result in await all_results(store)] == [started_at]
+
+
 async def test_intents_come_after_outcomes_and_rollbacks(store: RunStore) -> None:
     """A row with an outcome or a rollback and an intent in one batch is in doubt after it."""
     one, other = await import_lines(store, 2, 3)

@@ -48,6 +48,7 @@ def test_addresses_that_are_accepted(url: str) -> None:
         ("postgresql://me:secret@host:port/db", "not encrypted|not a valid address|encrypted"),
         ("postgresql://me:sec%ret@localhost/db", "not a valid address"),
         ("postgresql://me:secret@localhost/db?nonsense=1", "not a valid address"),
+        ("postgresql://me:pass@secret@db.example.org/rolecall", "as .%40."),
         ("postgresql://me:secret@db.example.org/rolecall", "db.example.org would not be encrypted .* sslmode="),
         ("postgresql://me:secret@db.example.org/rolecall?sslmode=prefer", "would not be encrypted"),
         ("postgresql://me:secret@10.0.0.5/rolecall?sslmode=disable", "10.0.0.5 would not be encrypted"),
@@ -105,6 +106,13 @@ async def test_a_database_that_does_not_exist(database: Database) -> None:
     assert 'database "nowhere" does not exist' in await why_not(database.server.tcp_url("nowhere"))
 
 
+async def test_an_encoding_without_all_characters_is_refused(database: Database) -> None:
+    """A database that was made in the locale C can have the encoding SQL_ASCII: it is named, and not used."""
+    name = f"{database.name}_ascii"
+    database.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    assert "has the encoding SQL_ASCII" in await why_not(database.server.url(name))
+
+
 async def test_a_database_without_our_tables(database: Database) -> None:
     """The line says how they are created."""
     empty = database.server.create_database()
@@ -127,6 +135,22 @@ async def test_a_role_without_rights(database: Database) -> None:
     line = await why_not(database.server.tcp_url(database.name, "stranger", "x"))
     assert "permission denied" in line
     assert line.endswith("an administrator can allow it with: GRANT rolecall_report TO stranger.")
+
+
+async def test_settings_of_the_server_do_not_count(database: Database) -> None:
+    """Timeouts, another isolation and commits that do not wait for the disk are the server's, not this session's."""
+    database.execute(
+        f"ALTER DATABASE {database.name} SET default_transaction_isolation = 'repeatable read';"
+        f"ALTER DATABASE {database.name} SET statement_timeout = 5;"
+        f"ALTER DATABASE {database.name} SET idle_in_transaction_session_timeout = 5;"
+        f"ALTER DATABASE {database.name} SET synchronous_commit = off;"
+        f"ALTER DATABASE {database.name} SET search_path = elsewhere"
+    )
+    timeouts = ("statement_timeout", "idle_in_transaction_session_timeout")
+    names = ("transaction_isolation", *timeouts, "synchronous_commit", "search_path")
+    async with await connect(DatabaseConfig.parse(database.url)) as connection:
+        values = [(await (await connection.execute(f"SHOW {name}".encode())).fetchall())[0][0] for name in names]
+    assert values == ["read committed", "0", "0", "on", "rolecall"]
 
 
 async def test_a_pooler_is_refused(database: Database) -> None:

@@ -111,10 +111,8 @@ async def _pages() -> AsyncIterator[list[Row]]:
         yield [Row(line, f"R{line % 97}", f"u{line}", {}) for line in range(start, start + 500)]
 
 
-async def test_most_updates_stay_in_their_page(
-    database: Database, config: DatabaseConfig, connection: Connection
-) -> None:
-    """Intents and outcomes change no index: most new versions of a row are in the page of the older one."""
+async def test_updates_stay_in_their_page(database: Database, config: DatabaseConfig, connection: Connection) -> None:
+    """Intents and outcomes change no index: nearly all new versions of a row are in the page of the older one."""
     run_id = await fill(database, connection, config)
     async with open_store(config, run_id) as store:
         due = await store.fetch_due(0, 200, retry_failed=False)
@@ -124,4 +122,4 @@ async def test_most_updates_stay_in_their_page(
     ((updates, in_page),) = database.execute(
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'pair'"
     )
-    assert (int(str(updates)), int(str(in_page)) > 300) == (400, True)
+    assert (int(str(updates)), int(str(in_page)) > 390) == (400, True)

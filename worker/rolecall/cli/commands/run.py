@@ -128,12 +128,13 @@ async def _finish(
     work: "Coroutine[Any, Any, RunResult]", config: "NotifyConfig | None", context: "CommandContext"
 ) -> "RunResult":
     """Await a run, show its result, and post it."""
-    from rolecall.app.notifications import notify
-    from rolecall.cli.exit_codes import exit_code_of_run
-    from rolecall.cli.views.run_view import show_run
-
     result = await work
+    from rolecall.cli.exit_codes import exit_code_of_run
+    from rolecall.cli.views.run_view import show_run  # loaded while the rows were sent
+
     show_run(result, exit_code_of_run(result), context.reporter)
     if config is not None:
+        from rolecall.app.notifications import notify
+
         await notify(result, config, context.app)
     return result

@@ -68,8 +68,8 @@ def schedule_add(name: str, json: bool, **options: Any) -> int:
     """Add the schedule NAME: at each tick of --cron one worker makes a run, for all workers.
 
     Its rows are searched at each tick (--find-users, --find-rooms, --find-deactivated), or are those of a job file.
-    The lists and the file are stored in the database: a later change of the files changes nothing. Nobody is asked,
-    so the limits on removals are those of --yes.
+    The lists and the file are stored in the database: a later change of the files changes nothing. No person confirms
+    a run, so the limits on removals are those of --yes.
     """
     from rolecall.cli.config.database_url import require_extra
     from rolecall.cli.exit_codes import ExitCode

@@ -47,6 +47,7 @@ def worker(log_format: str, **options: Any) -> int:
     import sys
 
     from rolecall.cli.config.database_url import load_database_config
+    from rolecall.cli.config.trusted_workspaces import require_trusted_workspaces
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console, event_loop
 
@@ -54,9 +55,12 @@ def worker(log_format: str, **options: Any) -> int:
         raise click.UsageError("name the workspaces to serve with --workspaces FILE, or in ROLECALL_WORKSPACES")
     config = load_database_config("worker", console.print_warning)
     from rolecall.cluster.start import WorkerOptions, run_worker
+    from rolecall.cluster.workspaces_file import read_workspaces
     from rolecall.display.log_setup import LogForm, open_logs
     from rolecall.engine.stop_signal import StopSignal
 
+    entries = read_workspaces(options["workspaces"], lambda _: None)  # warnings come when the worker reads it
+    require_trusted_workspaces(options["workspaces"], entries)
     form, stop = LogForm.JSON if log_format == "json" else LogForm.LINES, StopSignal()
     work = run_worker(
         WorkerOptions(**options),

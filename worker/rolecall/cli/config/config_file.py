@@ -1,7 +1,6 @@
 """`rolecall.toml`: the workspace, profiles for further ones, and flags by command; unknown keys are refused."""
 
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -150,6 +149,8 @@ def read_config_file(
 
 
 def _read(path: Path, *, is_found: bool) -> Mapping[str, Any]:
+    import tomllib  # here: most commands read no such file
+
     try:
         if is_found:
             require_own_file(path)

@@ -118,7 +118,7 @@ def _require_one_source(environ: Mapping[str, str], sources: ConfigSources, used
         raise OperatorError(f"{what}: {_format_not_trusted(sources)}")
     secret = used[-1]
     folder = sources.file.path.parent if secret.in_file else DOTENV_FILE.parent
-    if secret.variable == TOKEN_FILE and _is_found(secret, sources) and not _is_in(folder, Path(secret.value)):
+    if secret.variable == TOKEN_FILE and _is_found(secret, sources) and not is_in_folder(folder, Path(secret.value)):
         what = f"The token file {secret.value}, named in {secret.place}, is in another directory"
         raise OperatorError(f"{what}: {_format_not_trusted(sources)}")
 
@@ -164,7 +164,7 @@ def _is_found(given: ConfigValue, sources: ConfigSources) -> bool:
     return sources.file.is_found if given.in_file else given.variable in sources.dotenv
 
 
-def _is_in(folder: Path, path: Path) -> bool:
+def is_in_folder(folder: Path, path: Path) -> bool:
     """Return whether a file is in a folder or below, wherever links lead; True where that cannot be determined."""
     try:
         return path.resolve().is_relative_to(folder.resolve())

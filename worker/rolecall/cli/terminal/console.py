@@ -1,7 +1,6 @@
 """The standard streams: kept usable, with sanitised lines for people on them; what is shown, and questions."""
 
 import io
-import json
 import os
 import signal
 import sys
@@ -135,6 +134,8 @@ def _for_terminal(line: str, stream: TextIO) -> str:
 
 def _as_event(event: str, level: str, detail: str, **values: object) -> str:
     """Return a line for people as a JSON event, with the fields of the log's events."""
+    import json  # here: most commands print none, and it is slow to import
+
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     fields = {"event": event, "detail": sanitise(detail), **values, "level": level, "timestamp": now}
     return json.dumps(fields, ensure_ascii=False)

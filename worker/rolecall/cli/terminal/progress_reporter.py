@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,6 +25,7 @@ from rolecall.app.observer import (
     RunPreview,
     ShuttingDown,
     StoreLocked,
+    UnmatchedExclusions,
     UnreadableRuns,
 )
 from rolecall.cli.terminal import console
@@ -122,6 +124,10 @@ class ProgressReporter:
             self.screen.print_line(sentence)
         else:
             console.print_info(sentence)
+
+    def prepare_result(self) -> None:
+        """Import what shows the result."""
+        import_module("rolecall.cli.views.run_view")
 
     @asynccontextmanager
     async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
@@ -244,12 +250,18 @@ def format_notice(notice: Notice) -> str:
         case OpenRows(rows, seconds):
             what = f"{plural(rows, 'row')} in doubt: the role is as before, and a call may still arrive"
             return f"{what}. Reading again in {seconds:.0f} s."
+        case UnmatchedExclusions(words):
+            return f"--exclude {', '.join(words)} left nothing out; is it spelt as in the workspace?"
         case FindStarted():
             return _format_find_started(notice)
-        case ReadingRemovals(rooms, estimate):
-            if estimate is None or estimate.seconds < MIN_REPORTED_SECONDS:
-                return ""
-            return f"Counting what the run would take: reading {plural(rooms, 'room')}; {estimate}."
+        case ReadingRemovals():
+            return _format_reading_removals(notice)
+
+
+def _format_reading_removals(notice: ReadingRemovals) -> str:
+    if notice.estimate is None or notice.estimate.seconds < MIN_REPORTED_SECONDS:
+        return ""
+    return f"Counting what the run would take: reading {plural(notice.rooms, 'room')}; {notice.estimate}."
 
 
 def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:

@@ -48,8 +48,11 @@ NAME_HINTS = {
     f"its role '{SEE_ALL_ROOMS}'",
     ROOM_NAME_OF_OTHER_KIND: "the name is that of a public channel and the operation is for private groups, or the "
     "other way round: choose another --operation",
-    ROOM_NAME_AMBIGUOUS: "several rooms are shown under this name: write the id, or the name in the room's address",
+    ROOM_NAME_AMBIGUOUS: "several rooms are shown under this name, or it is the id of one and the name of another: "
+    "write the id in a column roomId, or the name in the room's address",
     USER_NAME_NOT_FOUND: "no user has this username: check the spelling; a full name is no username",
+    USER_NAME_AMBIGUOUS: "the word is the id or the address of one user and the username of another, and users choose "
+    "their usernames: write the id of the right one in a column userId",
     ADDRESS_NOT_FOUND: GAP_HINTS[ADDRESS_NOT_FOUND],
     ADDRESS_AMBIGUOUS: GAP_HINTS[ADDRESS_AMBIGUOUS],
 }

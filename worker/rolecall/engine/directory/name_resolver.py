@@ -7,13 +7,15 @@ the same ids.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from rolecall.engine.context import RunContext
-from rolecall.engine.directory.name_lookup import NameLookup
-from rolecall.engine.throttle.read_client import run_until_stopped
+from rolecall.engine.stop_signal import run_until_stopped
 from rolecall.models import BadRow, FoundName, JobRow, NamedRow, NameKey, NameKind, Row
 from rolecall.store.base import RunStore
+
+if TYPE_CHECKING:  # needed only where a job has names
+    from rolecall.engine.context import RunContext
+    from rolecall.engine.directory.name_lookup import NameLookup
 
 PAGES_AHEAD = 4
 """Pages whose names are looked up at the same time."""
@@ -22,7 +24,7 @@ MAX_RECENT = 10_000
 LOG_INTERVAL = 10.0
 """Seconds between two events about the names that were found so far."""
 
-OpenLookup = Callable[[], Awaitable[tuple[NameLookup, RunContext]]]
+OpenLookup: TypeAlias = "Callable[[], Awaitable[tuple[NameLookup, RunContext]]]"
 """Connects to the workspace; called where the first name must be looked up."""
 
 
@@ -107,7 +109,7 @@ class NameResolver:
         self._count(found, context)
         return found
 
-    def _count(self, found: FoundName, context: RunContext) -> None:
+    def _count(self, found: FoundName, context: "RunContext") -> None:
         if found.id:
             self._found += 1
         else:

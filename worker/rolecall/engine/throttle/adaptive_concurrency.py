@@ -10,34 +10,33 @@ from collections import deque
 
 INTERVAL = 1.0
 """Seconds in which several signs of overload count once; a single sign within that time is taken for chance."""
+AHEAD = 0.5
+"""Rows that are prepared ahead, as a share of the calls in flight: on a quick disk half of it would be enough."""
 
 
-class AdaptiveConcurrencyLimiter:
-    """Admits at most `maximum` calls in flight: fewer after an overload, one more for each round of good responses."""
+def max_rows(calls: int) -> int:
+    """Return the rows that are under way, prepared or in flight, where so many calls may be in flight."""
+    return calls + int(calls * AHEAD)
 
-    def __init__(self, maximum: int) -> None:
-        self.maximum = maximum
-        """Calls in flight as configured."""
-        self._allowed = float(maximum)
-        self._in_flight = 0
+
+class Places:
+    """A number of places, given in the order of arrival; the number may change."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        """Places in all; after a decrease, more may be in use until enough are released."""
+        self._in_use = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._last_decrease = float("-inf")
-        self._last_sign = float("-inf")
-
-    @property
-    def allowed(self) -> int:
-        """Calls that may be in flight now."""
-        return int(self._allowed)
 
     def acquire_now(self) -> bool:
         """Acquire without waiting; False where `acquire` must be awaited."""
-        if self._waiters or self._in_flight >= self.allowed:
+        if self._waiters or self._in_use >= self.size:
             return False
-        self._in_flight += 1
+        self._in_use += 1
         return True
 
     async def acquire(self) -> None:
-        """Return when a call may be in flight; `release` must follow."""
+        """Return once a place is acquired; `release` must follow."""
         if self.acquire_now():
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -49,14 +48,46 @@ class AdaptiveConcurrencyLimiter:
                 self.release()
             raise
 
+    async def acquire_within(self, seconds: float) -> bool:
+        """Acquire a place; False where there was none within so many seconds."""
+        if self.acquire_now():
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self.acquire()
+        except TimeoutError:
+            return False
+        return True
+
     def release(self) -> None:
-        """Record the end of a call and admit the next waiting one."""
-        self._in_flight -= 1
-        while self._waiters and self._in_flight < self.allowed:
+        """Release a place; the first that waits gets it."""
+        self._in_use -= 1
+        while self._waiters and self._in_use < self.size:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                self._in_flight += 1
+                self._in_use += 1
                 waiter.set_result(None)
+
+
+class AdaptiveConcurrencyLimiter:
+    """Places for calls in flight, and for rows under way, of which some are prepared ahead.
+
+    Both become fewer after an overload, and one call more is allowed for each round of good responses.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        """Calls in flight as configured."""
+        self.calls = Places(maximum)
+        self.rows = Places(max_rows(maximum))
+        self._allowed = float(maximum)
+        self._last_decrease = float("-inf")
+        self._last_sign = float("-inf")
+
+    @property
+    def allowed(self) -> int:
+        """Calls that may be in flight now."""
+        return self.calls.size
 
     def decrease(self, now: float) -> bool:
         """Record a sign of overload; return True when it halves the limit."""
@@ -65,10 +96,15 @@ class AdaptiveConcurrencyLimiter:
         if alone or now - self._last_decrease < INTERVAL or self.allowed == 1:
             return False
         self._last_decrease = now
-        self._allowed = max(1.0, self._allowed / 2)
+        self._set(max(1.0, self._allowed / 2))
         return True
 
     def increase(self) -> None:
         """Record a good response: one more call is allowed after as many of them as there are calls in flight."""
         if self._allowed < self.maximum:
-            self._allowed = min(float(self.maximum), self._allowed + 1.0 / self._allowed)
+            self._set(min(float(self.maximum), self._allowed + 1.0 / self._allowed))
+
+    def _set(self, allowed: float) -> None:
+        self._allowed = allowed
+        self.calls.size = int(allowed)
+        self.rows.size = max_rows(self.calls.size)

@@ -1,6 +1,7 @@
 """Admission control: the one place that decides whether the next call may leave, and if not, why and until when.
 
-A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, rate.
+A call passes four limits in this order: concurrency, circuit breaker, the server's window of its route, rate. Where
+nothing but the concurrency limits it, it is prepared ahead, while others are in flight: so none waits for the disk.
 Changing and reading calls each have a rate, a concurrency limit, a breaker and a retry budget of their own, and share
 the learnt rate of a hidden limiter; routes have a server window each. One controller serves one workspace; several
 runs may share it.
@@ -20,7 +21,15 @@ from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.retry import RetryBudget
-from rolecall.engine.throttle.route_limiter import Delay, Prepare, RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.route_limiter import (
+    MAX_AHEAD,
+    Delay,
+    Prepare,
+    RouteLimiter,
+    RouteSchedule,
+    Withdraw,
+    do_nothing,
+)
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, OutageStatus, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import Action, ErrorScope
@@ -118,29 +127,58 @@ class RouteAdmission:
         """The budget that retries of this route's calls share with all of their kind."""
         return self._limits.retry_budget
 
-    async def acquire(self, prepare: Prepare | None = None) -> bool:
+    async def acquire(self, prepare: Prepare | None = None, withdraw: Withdraw = do_nothing) -> bool:
         """Return when a call may leave; True when it is a probe.
 
-        `prepare` prepares the call; it is awaited when all but its slot of the own rate has come.
+        `prepare` prepares the call. It is awaited when all but its slot of the own rate has come; or ahead, while no
+        more than the concurrency limits the route. `withdraw` takes that back where the call must wait after all.
         """
-        if not self._concurrency.acquire_now():
-            await self._concurrency.acquire()
+        rows, calls = self._concurrency.rows, self._concurrency.calls
+        await rows.acquire()
+        try:
+            if prepare is not None and self._is_open():
+                prepare = await self._prepare_ahead(prepare, withdraw)
+            else:
+                await calls.acquire()
+        except BaseException:
+            rows.release()
+            raise
         probing = False
         try:
             if self._breaker.is_open:
                 probing = await self._breaker.acquire()
-            await self._limiter.acquire(prepare)
+            await self._limiter.acquire(prepare, withdraw)
         except BaseException:
             self._breaker.cancel(probing=probing)
-            self._concurrency.release()
+            self._release()
             raise
         return probing
+
+    async def _prepare_ahead(self, prepare: Prepare, withdraw: Withdraw) -> Prepare | None:
+        """Prepare a call, return when it may be in flight, and return what must still be done to prepare it."""
+        await prepare()
+        if not await self._concurrency.calls.acquire_within(MAX_AHEAD):
+            withdraw()
+            await self._concurrency.calls.acquire()
+        elif self._is_open():
+            return None
+        else:
+            withdraw()
+        return prepare
+
+    def _is_open(self) -> bool:
+        """Return whether nothing but the concurrency limits this route now."""
+        return not self._breaker.is_open and self._limiter.is_open()
+
+    def _release(self) -> None:
+        self._concurrency.calls.release()
+        self._concurrency.rows.release()
 
     def cancel(self, *, probing: bool) -> None:
         """Record that an admitted call did not leave, or was cancelled before its response."""
         self._limiter.cancel()
         self._breaker.cancel(probing=probing)
-        self._concurrency.release()
+        self._release()
 
     def record_response(self, request: object, reply: Reply | NoReply, result: CallResult, *, probing: bool) -> None:
         """Record the end of a call in each limit; `request` is the same for each attempt of one request."""
@@ -158,7 +196,7 @@ class RouteAdmission:
         else:
             self._concurrency.increase()
             self._refused_since = None
-        self._concurrency.release()
+        self._release()
 
     def confirm_reachable(self) -> None:
         """Record that the workspace responds on another route: the request was the cause, not an outage."""

@@ -22,10 +22,10 @@ class Call(Protocol):
 
     @property
     def prepare(self) -> Prepare | None:
-        """Prepare the next attempt, just before it leaves; None where there is nothing to prepare."""
+        """Prepare the next attempt, before it leaves; None where there is nothing to prepare."""
 
     def cancel_prepared(self) -> None:
-        """Take back what `prepare` did, if it began: the attempt does not leave."""
+        """Withdraw what `prepare` did, if it began and the request did not leave."""
 
     async def send(self) -> Reply | NoReply:
         """Send the request."""
@@ -111,7 +111,7 @@ class CallExecutor:
         while True:
             self._stop.raise_if_requested()
             try:
-                probing = await route.acquire(call.prepare)
+                probing = await route.acquire(call.prepare, call.cancel_prepared)
             except BaseException:
                 call.cancel_prepared()
                 raise

@@ -114,6 +114,11 @@ class PacedRateLimiter:
         self._preparation = PreparationTime()
 
     @property
+    def allows_ahead(self) -> bool:
+        """True while calls may leave at any moment, so that they may be prepared before one of them can."""
+        return not self._interval
+
+    @property
     def lead(self) -> float:
         """Seconds before its slot at which a call may be admitted: what its preparation takes, but for rare cases."""
         return self._preparation.lead

@@ -30,6 +30,10 @@ class RateSlots(Protocol):
     """The slots of the own rate, of which each call needs one. See PacedRateLimiter, which paces one process."""
 
     @property
+    def allows_ahead(self) -> bool:
+        """True while calls may leave at any moment, so that they may be prepared before one of them can."""
+
+    @property
     def lead(self) -> float:
         """Seconds before its slot at which a call may be admitted, to be prepared meanwhile."""
 
@@ -81,6 +85,11 @@ class LeasedSlots:
     def is_unlimited(self) -> bool:
         """True while calls may leave at any moment."""
         return not self._interval
+
+    @property
+    def allows_ahead(self) -> bool:
+        """False: the commit of an intent also shows that another process has stopped the run, or taken it over."""
+        return False
 
     @property
     def interval(self) -> float:

@@ -4,13 +4,12 @@ A reading call changes nothing, so it writes no intent and leaves no doubt: it i
 allow.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import TypeVar
 
 from rolecall.engine.context import RunContext
 from rolecall.engine.route_health import MAX_REFUSALS, Credentials
-from rolecall.engine.stop_signal import ShutdownRequested, StopReason, StopSignal
+from rolecall.engine.stop_signal import ShutdownRequested, StopReason
 from rolecall.engine.throttle.admission import CallKind
 from rolecall.engine.throttle.call_executor import CallExecutor
 from rolecall.models import NoReply, Reply
@@ -126,17 +125,3 @@ class ReadClient:
                 route, self._client, self._context, max_refusals=MAX_REFUSALS
             )
         return executor
-
-
-async def run_until_stopped(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
-    """Await the work; raise ShutdownRequested as soon as the stop is requested, even while the work waits."""
-    task, requested = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, requested}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ShutdownRequested
-        return task.result()
-    finally:
-        requested.cancel()
-        task.cancel()
-        await asyncio.gather(requested, task, return_exceptions=True)

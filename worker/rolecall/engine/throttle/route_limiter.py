@@ -26,8 +26,17 @@ UNAVAILABLE = 503
 SHORTEST_WAIT = 0.001
 """Seconds; uvloop's timers count whole milliseconds, so a shorter wait may be none."""
 
+MAX_AHEAD = 1.0
+"""Seconds that a call may wait once it is prepared, as the time of its intent is evidence; then it is prepared anew."""
+
 Prepare = Callable[[], Awaitable[object]]
 """Does what must be done before a call leaves."""
+Withdraw = Callable[[], object]
+"""Undoes that, where the call does not leave soon."""
+
+
+def do_nothing() -> None:
+    """Withdraw nothing."""
 
 
 class DelayReason(StrEnum):
@@ -85,6 +94,11 @@ class RouteSchedule:
             return None
         is_full = opens < math.inf and self.window.is_known
         return Delay(opens, DelayReason.WINDOW if is_full else DelayReason.ANSWER)
+
+    def is_open(self, now: float) -> bool:
+        """Return whether nothing limits the calls of this route: no rate, no window and no pause."""
+        allowed = self._rate.allows_ahead and self._learnt.limiter.allows_ahead
+        return allowed and self.window.limits_nothing and now >= self._paused_until
 
     def reserve(self, now: float) -> Delay | None:
         """Admit the next call and count it (None), or return its delay; then `assign_slot` or `cancel_reservation`.
@@ -204,11 +218,12 @@ class RouteLimiter:
             return None
         return RateLimitPause(delay.until - now, refused=delay.reason is DelayReason.REFUSED)
 
-    async def acquire(self, prepare: Prepare | None = None) -> None:
+    async def acquire(self, prepare: Prepare | None = None, withdraw: Withdraw = do_nothing) -> None:
         """Return when the call may leave; it is counted from then on. `cancel` or `record_response` must follow.
 
         `prepare` is awaited a little before the call's slot, so that the call leaves in its slot, however long the
-        preparation took. Raise what `prepare` raises; the slot is then the next call's.
+        preparation took. Raise what `prepare` raises; the slot is then the next call's. Where the slot has moved far
+        away meanwhile, the preparation is withdrawn, and done anew in the slot.
         """
         began = self._clock.now()
         if self._queued or self._schedule.reserve(began) is not None:
@@ -223,9 +238,15 @@ class RouteLimiter:
             raise
         now = self._clock.now()
         slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
+        is_far = prepare is not None and slot - now > MAX_AHEAD
         try:
+            if is_far:
+                withdraw()
             while slot > now:
                 await asyncio.sleep(slot - now)
+                now = self._clock.now()
+            if prepare is not None and is_far:
+                await prepare()
                 now = self._clock.now()
         except BaseException:
             self.cancel()
@@ -250,6 +271,10 @@ class RouteLimiter:
         """Record the end of a call; the first in the queue looks anew."""
         self._schedule.record_response(reply, refused=refused)
         self._changed.set()
+
+    def is_open(self) -> bool:
+        """Return whether nothing limits the calls of this route now, and none waits."""
+        return not self._queued and self._schedule.is_open(self._clock.now())
 
     def look_anew(self) -> None:
         """Let the first in the queue look whether it may leave now."""

@@ -100,9 +100,14 @@ class FixedWindowTracker:
         """True while a response has shown the window that is open."""
         return bool(self._windows)
 
+    @property
+    def limits_nothing(self) -> bool:
+        """True where a response has shown that the server limits no call of this account."""
+        return self._exemption.is_proven or (self._has_learnt and self._limit is None)
+
     def opens_at(self, now: float) -> float:
         """Return when the next call may leave: NOW, a moment of our clock, or infinity: a response decides."""
-        if self._exemption.is_proven or (self._has_learnt and self._limit is None):
+        if self.limits_nothing:
             return NOW
         self._drop_ended(now)
         if self._windows:

@@ -13,6 +13,7 @@ MAX_PACKED_SIZE = 100_000_000
 """Bytes of a workbook: the reader has it in memory as a whole."""
 MAX_UNPACKED_SIZE = 500_000_000
 """Bytes of all parts of a workbook."""
+MAX_PARTS = 10_000
 MAX_EXACT = 10**15
 """A spreadsheet has rounded whole numbers from here on."""
 SAVE_AS = "save the sheet as 'CSV UTF-8'"
@@ -72,6 +73,8 @@ def _find_archive_problem(archive: zipfile.ZipFile) -> str:
     parts = archive.infolist()
     if not any(part.filename == "xl/workbook.xml" for part in parts):
         return _describe_archive(parts)
+    if len(parts) > MAX_PARTS:
+        return f"a workbook of {len(parts):,} parts; {SAVE_AS}"
     if sum(part.file_size for part in parts) > MAX_UNPACKED_SIZE:
         return f"a workbook of more than 500 MB when unpacked; {SAVE_AS}"
     sizes = []

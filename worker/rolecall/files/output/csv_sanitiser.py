@@ -19,6 +19,8 @@ LINE_END = "\r\n"
 YES_NO = {True: "yes", False: "no", None: ""}
 """The cell of a fact that may be unknown."""
 
+_DELIMITERS = ",;\t|"
+"""At which another program may split a line."""
 _BLANKS = "\\s\ufeff\u200b-\u200f\u2060"
 _FORMULA = f"[{_BLANKS}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 """The ASCII and full-width characters that start a formula, after visible or invisible blanks."""
@@ -60,14 +62,11 @@ class CsvWriter(Protocol):
 
 
 class _LineEndWriter:
-    """Writes lines that end in QUOTED_CHARACTERS with LINE_END in its place."""
+    """Writes lines that end in `ending` with LINE_END in its place."""
 
-    QUOTED_CHARACTERS = ",;\t|" + LINE_END
-    """The csv module quotes every cell that contains the delimiter, a quote or a character of its line terminator."""
-
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, ending: str) -> None:
         self._write = file.write
-        self._length = len(self.QUOTED_CHARACTERS)
+        self._length = len(ending)
 
     def write(self, line: str) -> int:
         """Write one line."""
@@ -92,8 +91,10 @@ def csv_writer(file: TextIO, style: CsvStyle = RFC_4180) -> CsvWriter:
     """
     if style.has_bom:
         file.write("\ufeff")
-    lines, ending = _LineEndWriter(file), _LineEndWriter.QUOTED_CHARACTERS
-    writer = csv.writer(lines, delimiter=style.delimiter, lineterminator=ending)
+    # The csv module quotes every cell that contains the delimiter, a quote or a character of its line terminator, which
+    # must not contain the delimiter (an error from Python 3.13 on).
+    ending = _DELIMITERS.replace(style.delimiter, "") + LINE_END
+    writer = csv.writer(_LineEndWriter(file, ending), delimiter=style.delimiter, lineterminator=ending)
     return writer if style.delimiter == "," else _CommaGuard(writer)
 
 

@@ -19,14 +19,25 @@ SCHEMA = "rolecall"
 MIN_SERVER = 130000
 """The oldest version of PostgreSQL that the job queue supports."""
 VARIABLE = "ROLECALL_DATABASE_URL"
+ENCODING = "UTF8"
 FENCED = "RC001"
 """The SQLSTATE of `commit_batch` for a shard that another worker has taken."""
 _ENCRYPTED = {"require", "verify-ca", "verify-full"}
-_PROBE = "SELECT pg_backend_pid(), current_setting('server_version_num')::integer, current_setting('search_path')"
+_PROBE = """
+    SELECT pg_backend_pid(), current_setting('server_version_num')::integer, current_setting('search_path'),
+        current_setting('server_encoding'), current_setting('synchronous_commit')
+"""
+# What a server, a database or a user may have set otherwise, and would end an import or let a commit see old values.
+_OPTIONS = (
+    f"-c search_path={SCHEMA} -c default_transaction_isolation=read\\ committed -c statement_timeout=0 "
+    "-c idle_in_transaction_session_timeout=0"
+)
+_WAIT_FOR_DISK = b"SET synchronous_commit = on"
 # A peer that vanished is noticed after some 20 seconds; without these a read could wait for hours.
 _DEFAULTS = {
     "connect_timeout": "10",
     "application_name": "rolecall",
+    "client_encoding": "utf8",
     "keepalives_idle": "5",
     "keepalives_interval": "3",
     "keepalives_count": "3",
@@ -55,6 +66,13 @@ class DatabaseConfig(NamedTuple):
     role: str = "rolecall_worker"
     """The group role whose rights the command needs; empty where the owner of the tables must do it."""
 
+    @property
+    def missing_role(self) -> str:
+        """Return what an administrator can do where the user lacks a right."""
+        if not self.role:
+            return "the owner of the database must do it"
+        return f"an administrator can allow it with: GRANT {self.role} TO {self.user or 'the user'}"
+
     def __repr__(self) -> str:
         """Return it without the password."""
         return f"DatabaseConfig({self.place})"
@@ -69,6 +87,8 @@ class DatabaseConfig(NamedTuple):
         except psycopg.ProgrammingError:  # its text may have the password
             raise InvalidDatabaseError(f"{VARIABLE} is not a valid address of a database.") from None
         host = values.get("hostaddr") or values.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+        if "@" in (host or "")[1:]:  # the end of a password; not shown
+            raise InvalidDatabaseError(f"{VARIABLE} is not a valid address: write '@' in a password as '%40'.")
         mode = values.get("sslmode") or os.environ.get("PGSSLMODE", "")
         away = [each for each in (host or "").split(",") if not _is_local(each)]
         if (away or "service" in values) and mode not in _ENCRYPTED:
@@ -81,7 +101,7 @@ class DatabaseConfig(NamedTuple):
         database = values.get("dbname") or os.environ.get("PGDATABASE") or user
         port = values.get("port") or os.environ.get("PGPORT", "")
         at = f"{host or 'the local socket'}{f':{port}' if port else ''}"
-        options = f"{values.pop('options', '')} -c search_path={SCHEMA}".strip()
+        options = f"{values.pop('options', '')} {_OPTIONS}".strip()
         conninfo = make_conninfo("", **{**_DEFAULTS, **values, "options": options})
         return cls(conninfo, f'"{database}" at {at}' + (f" as {user}" if user else ""), user, role)
 
@@ -117,13 +137,21 @@ async def connect(config: DatabaseConfig) -> Connection:
 
 async def _require_usable(connection: Connection, config: DatabaseConfig) -> None:
     with database_errors(config):
-        ((process, version, path),) = await (await connection.execute(_PROBE)).fetchall()
+        ((process, version, path, encoding, commits),) = await (await connection.execute(_PROBE)).fetchall()
     if process != connection.info.backend_pid or path != SCHEMA:
         raise _pooled(config)
     if not isinstance(version, int) or version < MIN_SERVER:
         raise InvalidDatabaseError(
             f"The server of the database {config.place} is older than PostgreSQL {MIN_SERVER // 10000}."
         )
+    if encoding != ENCODING:
+        raise InvalidDatabaseError(
+            f"The database {config.place} has the encoding {encoding}, which cannot store every name: "
+            f"create one with the encoding {ENCODING}."
+        )
+    if commits == "off":
+        with database_errors(config):
+            await connection.execute(_WAIT_FOR_DISK)
 
 
 def _pooled(config: DatabaseConfig) -> InvalidDatabaseError:
@@ -149,10 +177,7 @@ def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
     if error.sqlstate == FENCED:
         return FencedError(f"The database {config.place} refused the commit: {reason}.")
     if isinstance(error, errors.InsufficientPrivilege):
-        advice = "the owner of the database must do it"
-        if config.role:
-            advice = f"an administrator can allow it with: GRANT {config.role} TO {config.user or 'the user'}"
-        return DatabaseError(f"The database {config.place} refused it: {reason}; {advice}.")
+        return DatabaseError(f"The database {config.place} refused it: {reason}; {config.missing_role}.")
     if isinstance(error, errors.DiskFull):
         return DatabaseError(f"The disk of the database {config.place} is full: {reason}.")
     if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):

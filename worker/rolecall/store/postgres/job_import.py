@@ -24,7 +24,6 @@ class JobImport:
         self._values = {"run": run_id, "shard_rows": shard_rows}
         self._columns: dict[str, None] = {}
         self._place = 0
-        self._good = 0
         self._has_doubts = False
 
     async def begin(self) -> None:
@@ -44,10 +43,8 @@ class JobImport:
             if row.extra:
                 self._columns.update(dict.fromkeys(row.extra))
             arrivals.append(_arrival(self._place, row))
-            if isinstance(row, Row):
-                self._good += 1
-                if row.doubt is not None:
-                    doubts.append((self._place, *doubt_columns(row.doubt)))
+            if isinstance(row, Row) and row.doubt is not None:
+                doubts.append((self._place, *doubt_columns(row.doubt)))
         await self._copy(import_sql.COPY_ROWS, arrivals)
         if doubts:
             self._has_doubts = True
@@ -67,14 +64,15 @@ class JobImport:
 
     async def _insert_rows(self) -> None:
         await self._execute(import_sql.ANALYSE_ARRIVALS)
-        moved = 0
-        if (await self._execute(import_sql.HAS_PAIRS))[0][0]:
-            moved = await self._change(import_sql.MOVE_PAIRS)
+        ((is_known,),) = await self._execute(import_sql.HAS_PAIRS)
+        ((is_repeated,),) = await self._execute(import_sql.HAS_DUPLICATES)
+        if is_known:
+            await self._execute(import_sql.MOVE_PAIRS)
         await self._execute(import_sql.PACK_ROOMS)
         await self._execute(import_sql.ANALYSE_ROOMS)
-        inserted = await self._change(import_sql.INSERT_PAIRS)
+        await self._execute(import_sql.INSERT_OTHER_PAIRS if is_known or is_repeated else import_sql.INSERT_PAIRS)
         await self._execute(import_sql.INSERT_INVALID)
-        if moved + inserted < self._good:
+        if is_repeated:
             await self._execute(import_sql.INSERT_DUPLICATES)
         if self._has_doubts:
             await self._execute(import_sql.IMPORT_DOUBTS)
@@ -93,9 +91,6 @@ class JobImport:
     async def _execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         cursor = await self._connection.execute(statement.encode(), {**self._values, **values})
         return await cursor.fetchall() if cursor.description else []
-
-    async def _change(self, statement: str) -> int:
-        return (await self._connection.execute(statement.encode(), self._values)).rowcount
 
     async def _copy(self, statement: str, rows: Sequence[Values]) -> None:
         async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:

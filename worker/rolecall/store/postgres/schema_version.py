@@ -26,6 +26,11 @@ CREATE_TABLE = f"""
         PRIMARY KEY (component, version)
     )
 """
+_HAS_RIGHT = b"SELECT has_table_privilege(%s, %s)"
+_PROBES = MappingProxyType(
+    {"rolecall_worker": ("rolecall.worker", "INSERT"), "rolecall_submit": ("rolecall.run", "INSERT")}
+)
+"""For group roles a right that every command of theirs needs: without it the command would fail halfway."""
 _VERSIONS = f"SELECT component, version FROM {SCHEMA}.migration"  # noqa: S608 # the schema is a constant
 
 
@@ -75,11 +80,25 @@ def require_version(versions: dict[str, set[str]], config: DatabaseConfig) -> No
         )
 
 
+async def _require_role(connection: Connection, config: DatabaseConfig) -> None:
+    """Raise InvalidDatabaseError where the user has not even the one right that stands for those of the role."""
+    if config.role not in _PROBES:
+        return
+    with database_errors(config):
+        ((has_right,),) = await (await connection.execute(_HAS_RIGHT, _PROBES[config.role])).fetchall()
+    if not has_right:
+        raise InvalidDatabaseError(f"The database {config.place} permits too little: {config.missing_role}.")
+
+
 async def connect_current(config: DatabaseConfig) -> Connection:
-    """Return a connection to a database with the schema of this Rolecall. Raises as `connect`."""
+    """Return a connection to a database with the schema of this Rolecall, for a user with the role that is needed.
+
+    Raises as `connect`.
+    """
     connection = await connect(config)
     try:
         require_version(await fetch_versions(connection, config), config)
+        await _require_role(connection, config)
     except BaseException:
         await connection.close()
         raise

@@ -119,9 +119,11 @@ WRITE_OUTCOME = """
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
-# Requests that were not sent, or were certainly not carried out: attempts and `in_doubt` are as before.
+# Requests that were not sent, or were certainly not carried out: attempts and `in_doubt` are as before. Without any
+# attempt that counts, the row was not started.
 ROLLBACK_INTENT = """
     UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2,
+        started_at = iif(each.value ->> 1 = 0 AND NOT each.value ->> 2, NULL, started_at),
         attempted_at = ifnull(each.value ->> 3, attempted_at)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """

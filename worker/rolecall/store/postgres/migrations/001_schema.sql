@@ -34,7 +34,7 @@ CREATE TABLE missed (
 );
 
 -- `parent`: the run that this one verifies or undoes. `is_released`: its rows are complete and may be sent. `stop`: why
--- nobody sends its rows any more; the first reason stays.
+-- no worker sends its rows any more; the first reason stays.
 CREATE TABLE run (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workspace text NOT NULL REFERENCES workspace (name),
@@ -91,7 +91,8 @@ CREATE INDEX shard_not_done ON shard (run_id) WHERE NOT done;
 
 -- One line for each pair, as in the SQLite store. A foreign key would be checked for each row of an import; a trigger
 -- deletes the pairs of a run that is deleted. `place` is its position in the job, NULL where an edited job has it
--- no longer. The free half of each page, and no index with a column that a commit changes, make updates stay in the page.
+-- no longer. No index has a column that a commit changes, and a page has room for an intent and an outcome of each of
+-- its rows: no update writes an index, and none has to tidy up its page first.
 CREATE TABLE pair (
     key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id bigint NOT NULL,
@@ -121,7 +122,7 @@ CREATE TABLE pair (
     room_name text COLLATE "C",
     user_name text,
     UNIQUE (run_id, room_id, user_id)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 25);
 CREATE INDEX pair_in_job_order ON pair (run_id, place);
 CREATE INDEX pair_of_shard ON pair (shard_id, place);
 CREATE INDEX pair_by_user ON pair (run_id, user_id, room_id);
@@ -250,7 +251,8 @@ $$;
 -- Write a batch in one transaction: outcomes, rollbacks, prior states and pauses in any case; intents only while the run
 -- is not stopped. Pauses are a JSON array of arrays, in the order of the fields in records.py.
 -- Raises RC001 where the shard has another token: another worker has taken it. The lock lets a takeover wait for a
--- commit under way, and no commit with the old token succeed after it. Without a shard there is no fence.
+-- commit under way, and no commit with the old token succeed after it. Without a shard there is no fence, which only
+-- users may do who could change the rows anyway.
 -- Each part is a JSON object of arrays by key, so that its UPDATE has no join, which could be planned as a scan while
 -- little is known of the table: a batch took a hundred times as long. `+ 0` and the settings leave one plan, a look-up
 -- for each key.
@@ -269,6 +271,9 @@ DECLARE
     entry jsonb;
 BEGIN
     IF of_shard IS NULL THEN
+        IF NOT has_table_privilege(session_user, 'rolecall.pair', 'UPDATE') THEN
+            RAISE insufficient_privilege USING MESSAGE = 'permission denied to write without a shard';
+        END IF;
         SELECT run.stop, run.stop_detail INTO stop, stop_detail FROM run WHERE id = of_run;
     ELSE
         SELECT run.stop, run.stop_detail INTO stop, stop_detail
@@ -305,10 +310,11 @@ BEGIN
         WHERE key = ANY (keys_of(outcomes)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF rollbacks IS NOT NULL THEN
-        UPDATE pair SET (attempts, in_doubt, attempted_at) = (
+        UPDATE pair SET (attempts, in_doubt, started_at, attempted_at) = (
             SELECT
                 (each ->> 1)::integer,
                 (each ->> 2)::boolean,
+                CASE WHEN (each ->> 1)::integer > 0 OR (each ->> 2)::boolean THEN started_at END,
                 coalesce((each ->> 3)::bigint, attempted_at)
             FROM (SELECT rollbacks -> key::text OFFSET 0) AS entry (each)
         )

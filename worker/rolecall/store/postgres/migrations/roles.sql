@@ -27,7 +27,9 @@ BEGIN
         GRANT INSERT, UPDATE, DELETE ON rolecall.workspace, rolecall.schedule, rolecall.missed, rolecall.run,
             rolecall.meta, rolecall.name, rolecall.shard, rolecall.pair, rolecall.unsent, rolecall.session,
             rolecall.pause, rolecall.group_count, rolecall.settled, rolecall.pace TO rolecall_submit;
+        GRANT DELETE ON rolecall.worker TO rolecall_submit; -- those that were not seen for long, when pruned
         GRANT EXECUTE ON FUNCTION rolecall.commit_batch TO rolecall_submit;
+        GRANT DELETE ON rolecall.worker TO rolecall_submit;
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO rolecall_submit', current_database());
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rolecall_worker') THEN
