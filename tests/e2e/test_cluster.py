@@ -121,7 +121,7 @@ async def test_a_worker_that_is_stopped_leaves_its_rows_to_the_other_one_at_once
     cluster: Cluster, workspace: Sandbox
 ) -> None:
     """After SIGTERM the calls in flight are awaited, the worker exits with 0, and nobody waits for its heartbeat."""
-    run = await cluster.create_run(pairs_of(400))
+    run = await cluster.create_run(pairs_of(400), shard_rows=100)
     one, two = await two_workers(cluster)
     await cluster.wait_for_rows(run, 60)
     one.signal(signal.SIGTERM)

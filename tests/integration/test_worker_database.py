@@ -246,3 +246,16 @@ async def test_a_worker_is_dead_without_heartbeats(cluster: Cluster, two: Two) -
     assert await two[1].record_time(sql.SEE_WORKER, id="one")
     assert not await two[1].record_time(sql.SEE_WORKER, id="unknown")
     assert has_live_worker(await list_workers(cluster.config), "nat")
+
+
+async def test_the_first_worker_makes_its_account_that_of_the_run(cluster: Cluster, two: Two) -> None:
+    """Another account gets the first one, and so refuses the shards."""
+    await cluster.create_run(PAIRS)
+    info = await two[0].shard(1)
+    assert info is not None
+    assert info.account == ""
+    assert await two[0].claim_account(info, "first") == "first"
+    assert await two[1].claim_account(info, "second") == "first"
+    later = await two[1].shard(1)
+    assert later is not None
+    assert await two[1].claim_account(later, "second") == "first"

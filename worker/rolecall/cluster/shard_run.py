@@ -104,8 +104,9 @@ class ShardRun:
         self.outage.since = None
         try:
             account = session.connection.account
-            if info.account not in ("", account.user_id, account.username):
-                return self._refuse(f"the run is of the account {info.account}, not of {account.username}")
+            owner = await self.database.claim_account(info, account.user_id)
+            if owner not in (account.user_id, account.username):
+                return self._refuse(f"the run is of the account {owner}, not of {account.username}")
             return await self._with_store(info, session, settings)
         finally:
             await self.sessions.release(session, settings)

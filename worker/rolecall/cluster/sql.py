@@ -43,6 +43,11 @@ SHARD = """
 """
 # Whether a run is stopped.
 RUN_STOP = "SELECT stop, stop_detail FROM run WHERE id = %(run)s"
+# Make an account that of a run that has none yet; returns the run's.
+CLAIM_ACCOUNT = """
+    UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END WHERE id = %(run)s
+    RETURNING account
+"""
 # Stop a run; the first reason stays.
 STOP_RUN = """
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s
