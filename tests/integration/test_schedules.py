@@ -6,14 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.app.connection import AppContext
+from rolecall.app.errors import OperatorError
+from rolecall.cluster.make_run import make_run
 from rolecall.cluster.operator_database import open_operator_database
+from rolecall.cluster.run_control import resume_run
 from rolecall.cluster.run_settings import ENGINE, LIMITS, OPERATION, limits_to_json, settings_to_json
 from rolecall.cluster.schedule_rules import Overlap
 from rolecall.cluster.schedules import NewSchedule, add_schedule, list_schedules, pause_schedule, resume_schedule, tick
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.removal_limits import NO_LIMITS
 from rolecall.engine.settings import Settings
+from rolecall.models import Row
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
+from rolecall.store.base import StoreError, read_pages
 from rolecall.store.postgres.connection import DatabaseConfig
+from rolecall.store.postgres.store import open_store
+from rolecall.store.records import Identity
 from tests.support.postgres import Database, shared_server
 
 ENTRY = WorkspaceEntry("main", "https://chat.example.org", "account", "workspaces.toml", Path("token"))
@@ -116,6 +125,52 @@ async def test_a_job_that_was_lost_is_added_again(database: Database, config: Da
     database.execute("DELETE FROM procrastinate_jobs")
     await tick(config)
     assert database.execute("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+
+
+async def test_a_run_that_another_worker_has_made_stays_as_it_is(database: Database, config: DatabaseConfig) -> None:
+    """A worker that comes late, because it was frozen, changes neither the rows of the run nor what is said of it."""
+    await add(config)
+    full_hour(database, 0)
+    await tick(config)
+    ((run_id,),) = database.execute("UPDATE run SET is_released = true RETURNING id")
+    context = AppContext(ConnectionConfig(ENTRY.url), Credentials("account", "token"))
+    assert await make_run(config, int(str(run_id)), ENTRY, context)
+    assert database.execute("SELECT stop, is_released FROM run") == [("", True)]
+    assert database.execute("SELECT last_error FROM schedule") == [("",)]
+    async with open_store(config, int(str(run_id))) as store:
+        with pytest.raises(StoreError, match="was released to workers"):
+            await store.import_rows(
+                Identity(ENTRY.url, "groups.removeLeader", "other"), read_pages([Row(2, "r", "u", {})])
+            )
+
+
+async def test_a_run_whose_source_cannot_be_read_is_refused(database: Database, config: DatabaseConfig) -> None:
+    """The stored job has no row: the run ends with the reason, which the schedule shows; its job is done."""
+    await add(config)
+    full_hour(database, 0)
+    await tick(config)
+    ((run_id,),) = database.execute("SELECT id FROM run")
+    context = AppContext(ConnectionConfig(ENTRY.url), Credentials("account", "token"))
+    assert await make_run(config, int(str(run_id)), ENTRY, context)
+    ((stop, detail, ended_at),) = database.execute("SELECT stop, stop_detail, ended_at FROM run")
+    assert (stop, ended_at is None) == ("refused", False)
+    assert database.execute("SELECT last_error FROM schedule") == [(detail,)]
+    async with open_operator_database(config) as opened:
+        with pytest.raises(OperatorError, match="was never released"):
+            await resume_run(opened, int(str(run_id)), retry_failed=False)
+
+
+async def test_a_run_that_was_stopped_at_its_end_is_finished(database: Database, config: DatabaseConfig) -> None:
+    """Where a stop came after the last row, resuming ends the run; a second time it is refused."""
+    await add(config)
+    full_hour(database, 0)
+    await tick(config)
+    ((run_id,),) = database.execute("UPDATE run SET is_released = true, stop = 'interrupted' RETURNING id")
+    async with open_operator_database(config) as opened:
+        assert (await resume_run(opened, int(str(run_id)), retry_failed=False))[1:] == (0, 0)
+        assert database.execute("SELECT stop, ended_at IS NULL FROM run") == [("", False)]
+        with pytest.raises(OperatorError, match="no row that is due"):
+            await resume_run(opened, int(str(run_id)), retry_failed=False)
 
 
 async def test_a_zone_that_vanished_is_an_error_of_its_schedule_alone(

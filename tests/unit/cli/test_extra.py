@@ -5,37 +5,35 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.app.errors import OperatorError
+from rolecall.cli.commands.runs import read_database
 from rolecall.cli.config import database_url
 from rolecall.cli.help import EXAMPLES
-from rolecall.cli.main import CLUSTER_VERBS, main
-
-VERBS = sorted(CLUSTER_VERBS)
+from rolecall.cli.main import CLUSTER_VERBS, rolecall
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_command_names_the_extra(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It ends with 2 and one line, before anything is read or connected to."""
+@pytest.fixture(autouse=True)
+def without_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the libraries of the extra seem to be missing, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(database_url, "find_spec", lambda _: None)
+
+
+@pytest.mark.parametrize("verb", sorted(CLUSTER_VERBS))
+def test_a_command_names_the_extra(verb: str, tmp_path: Path) -> None:
+    """It is refused in one line, before anything is read or connected to."""
     for name in ("job.csv", "workspaces.toml", "leavers.txt"):
         (tmp_path / name).write_text("roomId,userId\na,b\n")
     (tmp_path / "runs/job/20260301T090000Z").mkdir(parents=True)
-    words = shlex.split(EXAMPLES[verb][0])[1:]
-    assert main([word.replace("/etc/rolecall/", "") for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == f"rolecall: rolecall {verb} needs the extra 'cluster': pip install 'rolecall[cluster]'.\n"
+    words = [word.replace("/etc/rolecall/", "") for word in shlex.split(EXAMPLES[verb][0])[1:]]
+    with pytest.raises(OperatorError) as refused:
+        rolecall.main(args=words, standalone_mode=False, obj=tuple(words))
+    assert str(refused.value) == f"rolecall {verb} needs the extra 'cluster': pip install 'rolecall[cluster]'."
 
 
-def test_runs_of_this_machine_are_listed_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_of_this_machine_are_listed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """`rolecall runs` needs the extra only where a database is named."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(database_url, "find_spec", lambda _: None)
-    assert main(["runs"]) == 0
+    assert read_database(None, 20) == []
     monkeypatch.setenv("ROLECALL_DATABASE_URL", "postgresql:///x")
-    assert main(["runs"]) == 2
-    assert "rolecall runs needs the extra 'cluster'" in capsys.readouterr().err
+    with pytest.raises(OperatorError, match="rolecall runs needs the extra 'cluster'"):
+        read_database(None, 20)

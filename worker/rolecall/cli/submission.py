@@ -59,7 +59,7 @@ async def _follow(
     waiting = RunWait(database, await read_run(database, run_id))
     reporter.open_log(None, hide=context.app.credentials.token)
     async with reporter.progress(waiting):
-        is_over = await waiting.until_over(context.app.stop)
+        is_over = await waiting.until_over(context.app.stop, lambda problem: _print_problem(problem, context))
     if not is_over:
         console.print_info(f"Run {run_id} goes on; 'rolecall runs stop {run_id}' stops it.")
         console.mark_interruption_reported()
@@ -69,3 +69,8 @@ async def _follow(
         console.print_info(end_sentence(waiting.run))
     content = database_run_json(waiting.run)
     return code, {**(content if isinstance(content, dict) else {}), "exitCode": int(code)}
+
+
+def _print_problem(problem: str, context: "CommandContext") -> None:
+    if problem:
+        context.reporter.print_urgent(f"The run waits: {problem}.")

@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rolecall.app import find_roles
 from rolecall.app.connection import AppContext, LazyConnection
 from rolecall.app.errors import OperatorError, OutputError, RunStopped
 from rolecall.app.find_roles import FindRequest, FindResult
-from rolecall.app.run_directory import RUN_REASON, identity_of
+from rolecall.app.run_directory import RUN_REASON, identity_of, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
 from rolecall.app.run_paths import RunKind
 from rolecall.cluster import run_sql
@@ -89,17 +89,17 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
         is_released, stop, ended_at, settings, source, _, url, schedule, _ = rows[0]
         if is_released or stop or ended_at is not None:
             return True
+        if url != entry.url:  # the file of this worker names another workspace: another worker may do it
+            return False
         try:
-            if source is None:
-                raise OperatorError("The schedule was removed before its run was made.")
-            if url != entry.url:
-                raise OperatorError(f"The run is for {url}, and {entry.place} is {entry.url}.")
-            note = await _make(database, run_id, entry, _Plan(settings, source), context)
+            note = await _make(database, run_id, entry, _Plan(settings, source or {}), context)
         except WORKSPACE_AWAY:
             return False
-        except (RolecallError, KeyError, ValueError) as error:
-            note = str(error)
-            await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note)
+        except Exception as error:  # of any kind: it would be met again and again
+            is_known = isinstance(error, RolecallError)
+            note = str(error) if is_known else f"internal error: {type(error).__name__}: {error}"
+            if not await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
+                return True  # another worker has made it, or it was stopped
         await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
     return True
 
@@ -119,17 +119,19 @@ class _Plan:
 async def _make(
     database: OperatorDatabase, run_id: int, entry: WorkspaceEntry, plan: _Plan, context: AppContext
 ) -> str:
-    """Import and release the rows; return what an operator should know, which may be empty."""
+    """Import and release the rows; return what an operator should know, which may be empty. Raises RolecallError."""
+    if not plan.source:
+        raise OperatorError("The schedule was removed before its run was made.")
     app = replace(context, settings=settings_from_json(plan.settings[ENGINE]))
     limits, reason = limits_from_json(plan.settings[LIMITS]), str(plan.settings.get(REASON, ""))
     run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
     shard_rows = int(plan.settings.get(SHARD_ROWS_KEY, SHARD_ROWS))
     request = SubmitRequest(entry, run, shard_rows=shard_rows)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolecall-schedule-")))
+    async with AsyncExitStack() as stack:
+        folder = Path(await stack.enter_async_context(on_thread(_temporary_directory())))
         job, note = await _open_source(plan.source, folder, app)
         if job is not None:
-            stack.enter_context(job)
+            await stack.enter_async_context(on_thread(job))
         identity = identity_of(RunKind.RUN, entry.url, plan.operation, job.digest if job is not None else NO_ROWS)
         async with LazyConnection(app) as lazy, open_unreleased(database, run_id, identity, shard_rows) as opened:
             prepared = await prepare_rows(
@@ -137,9 +139,16 @@ async def _make(
             )
             if reason:
                 await opened.store.set_meta(**{RUN_REASON: reason})
-            account = "" if prepared is None else prepared.connection.account.user_id
+            account = "" if prepared is None else prepared.connection.account.username
             await release_run(database, run_id, identity, request, account)
     return note
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[str]:
+    """Create a directory, and remove it with its content."""
+    with tempfile.TemporaryDirectory(prefix="rolecall-schedule-") as path:
+        yield path
 
 
 async def _open_source(source: Mapping[str, Any], folder: Path, app: AppContext) -> tuple[Job | None, str]:

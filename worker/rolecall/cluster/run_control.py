@@ -39,7 +39,8 @@ async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "reque
 async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:
     """Let workers go on with a run: with its unknown rows again, and the failed ones too where they are named.
 
-    Raises OperatorError for an unknown run, for one that goes on anyway, and where nothing is due.
+    A run that was stopped when its last row had been done is finished then. Raises OperatorError for an unknown run,
+    for one that goes on anyway, and where nothing is due.
     """
     found = await read_run(database, run_id)
     outcomes = [Outcome.UNKNOWN.value, *([Outcome.FAILED.value] if retry_failed else [])]
@@ -54,6 +55,9 @@ async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: b
                 raise OperatorError(f"{name_of(run_id).capitalize()} is not stopped: workers go on with it.")
             await database.fetch(run_sql.REOPEN_SHARDS, run=run_id, outcomes=outcomes)
             shards = len(await database.fetch(run_sql.SHARDS_TO_DO, run=run_id))
+            if not shards and stop:
+                await database.fetch(run_sql.FINISH, run=run_id)
+                return Resumption(run_id, 0, 0)
             if not shards:
                 raise OperatorError(f"{name_of(run_id).capitalize()} has no row that is due. {_remedy(retry_failed)}")
             engine = {**settings.get(ENGINE, {}), "retry_failed": retry_failed}

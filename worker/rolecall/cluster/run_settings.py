@@ -11,6 +11,8 @@ ENGINE = "engine"
 """The key of the engine's settings among those of a run."""
 BASELINE = "baseline"
 """The key of the rows that were done and had failed when the run was released or resumed: they stop nothing."""
+SUBMITTED_AS = "submitted_as"
+"""The key of the username of the account with which the run was prepared."""
 NEVER_STOPS = FailureThreshold(100, is_percent=True)
 """The threshold of one shard: failures are counted over all workers."""
 

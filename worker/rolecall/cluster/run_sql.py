@@ -64,7 +64,7 @@ SESSIONS = """
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
 # Release a run: its rows are complete and confirmed.
 RELEASE = """
-    UPDATE run SET is_released = true, account = %(account)s, settings = settings || %(settings)s::jsonb
+    UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
     WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"
@@ -73,7 +73,7 @@ DISCARD = "DELETE FROM run WHERE id = %(run)s AND NOT is_released"
 # End a run that cannot be released, with the reason.
 REFUSE = f"""
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
-    WHERE id = %(run)s AND NOT is_released
+    WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
 """
 
 # Lock a run for a change of its state, and read what decides about it.
@@ -95,6 +95,11 @@ REOPEN_SHARDS = """
 RESUME = """
     UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb
     WHERE id = %(run)s
+"""
+
+# End a run that was stopped at its end: no row of it is due.
+FINISH = f"""
+    UPDATE run SET stop = '', stop_detail = '', ended_at = coalesce(ended_at, {_NOW_MS}) WHERE id = %(run)s
 """
 
 # Schedules.

@@ -1,6 +1,7 @@
 """Wait for the end of a run that workers process."""
 
 import asyncio
+from collections.abc import Callable
 
 from rolecall.cluster.operator_database import OperatorDatabase
 from rolecall.cluster.run_records import ListedDatabaseRun, RunState, read_run
@@ -28,9 +29,16 @@ class RunWait:
         """Whether no worker sends a further row of the run."""
         return self.run.state is RunState.FINISHED or (self.run.state is RunState.STOPPED and not self.run.workers)
 
-    async def until_over(self, stop: StopSignal) -> bool:
-        """Look again and again; return False where the stop is requested before the end. Raises StoreError."""
+    async def until_over(self, stop: StopSignal, on_problem: Callable[[str], None]) -> bool:
+        """Look again and again; return False where the stop is requested before the end. Raises StoreError.
+
+        `on_problem` receives why the run does not go on, each time that this changes.
+        """
+        problem = ""
         while not self.is_over:
+            if self.run.problem != problem:
+                problem = self.run.problem
+                on_problem(problem)
             if stop.reason is not None:
                 return False
             requested = asyncio.ensure_future(stop.wait())

@@ -1,8 +1,8 @@
 """Submit a job: import it into the database, count what it would take, confirm it, and release its shards."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,13 @@ import orjson
 from rolecall.app.connection import AppContext, LazyConnection
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages
-from rolecall.app.run_directory import RUN_REASON, Run
+from rolecall.app.run_directory import RUN_REASON, Run, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
-from rolecall.cluster import run_sql
+from rolecall.cluster import run_sql, sql
 from rolecall.cluster.job_queue import JobQueue, shard_job
 from rolecall.cluster.operator_database import OperatorDatabase, register_workspace
 from rolecall.cluster.run_records import name_of
-from rolecall.cluster.run_settings import BASELINE, ENGINE, settings_to_json
+from rolecall.cluster.run_settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
 from rolecall.file_access import OpenDirectory
@@ -30,6 +30,8 @@ from rolecall.store.records import Identity
 
 JOB = "job"
 """The key of the job's name among the settings of a run."""
+_LOCK_TIMEOUT = b"SET lock_timeout = '30s'"
+"""A worker that froze while it imported the rows of a run must not keep another one from it for ever."""
 MAX_JOBS = 1000
 """Jobs that are added at once."""
 
@@ -86,7 +88,7 @@ async def submit_rows(
         prepared = await prepare_rows(new.run, rows, request.run, context, lazy)
         if request.run.reason:
             await new.run.store.set_meta(**{RUN_REASON: request.run.reason})
-        account = "" if prepared is None else prepared.connection.account.user_id
+        account = "" if prepared is None else prepared.connection.account.username
         shards = await release_run(database, new.run_id, identity, request, account)
         due, rooms = (0, 0) if prepared is None else (prepared.due, prepared.rooms)
         return Submitted(new.run_id, due, rooms, shards, request.entry.name, identity.operation)
@@ -105,20 +107,24 @@ async def release_run(
 ) -> int:
     """Release a run and add the jobs of its shards, in one transaction; return their number.
 
-    Raises OperatorError where the same job was released meanwhile.
+    `account`: who prepared it, for the record; the workers send with their own. Raises OperatorError where the same job
+    was released meanwhile.
     """
     workspace = request.entry.name
     baseline = await database.fetch(run_sql.BASELINE, run=run_id)
-    settings = orjson.dumps({BASELINE: list(baseline[0])}).decode()
+    settings = orjson.dumps({BASELINE: list(baseline[0]), SUBMITTED_AS: account}).decode()
     with database_errors(database.config):
         async with database.connection.transaction():
             await database.fetch(run_sql.LOCK_JOB, job=" ".join(identity))
             if not request.run.anew:
                 await require_no_unfinished_run(database, identity, workspace)
-            released = await database.fetch(run_sql.RELEASE, run=run_id, account=account, settings=settings)
+            released = await database.fetch(run_sql.RELEASE, run=run_id, settings=settings)
             if not released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was stopped before it was released.")
-            return await add_shard_jobs(database, run_id, workspace)
+            shards = await add_shard_jobs(database, run_id, workspace)
+            if not shards:
+                await database.fetch(sql.END_RUN, run=run_id)
+            return shards
 
 
 async def add_shard_jobs(database: OperatorDatabase, run_id: int, workspace: str) -> int:
@@ -152,9 +158,17 @@ async def open_unreleased(
     database: OperatorDatabase, run_id: int, identity: Identity, shard_rows: int
 ) -> AsyncIterator[Run]:
     """Open a run whose rows are to be imported; the log of the preparation is in a directory that is removed again."""
+    opened = open_store(database.config, run_id, shard_rows=shard_rows)
+    async with on_thread(_temporary_directory()) as directory, opened as store:
+        await store.connection.execute(_LOCK_TIMEOUT)
+        yield Run(directory, identity, store)
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[OpenDirectory]:
+    """Create a directory, and remove it with its content."""
     with tempfile.TemporaryDirectory(prefix="rolecall-submit-") as path, OpenDirectory(Path(path)) as directory:
-        async with open_store(database.config, run_id, shard_rows=shard_rows) as store:
-            yield Run(directory, identity, store)
+        yield directory
 
 
 async def _now_ms(database: OperatorDatabase) -> int:

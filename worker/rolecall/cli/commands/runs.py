@@ -42,7 +42,7 @@ def runs(base: Path, limit: int, checks: bool, workspace: str | None, prometheus
     if prometheus:
         return _print_metrics(workspace)
     kinds = (RunKind.CHECK,) if checks else (RunKind.RUN, RunKind.OFFBOARDING)
-    stored = [] if checks else _read_database(workspace, limit)
+    stored = [] if checks else read_database(workspace, limit)
     found = [] if workspace else event_loop.run(list_runs(base, time.time(), limit=limit, kinds=kinds))
     if json:
         console.print_json(runs_json(found, stored))
@@ -60,7 +60,7 @@ def _has_database() -> bool:
     return any(os.environ.get(name, "").strip() for name in (DATABASE_URL, DATABASE_URL_FILE))
 
 
-def _read_database(workspace: str | None, limit: int) -> list["ListedDatabaseRun"]:
+def read_database(workspace: str | None, limit: int) -> list["ListedDatabaseRun"]:
     """Return the runs of the database; none where no database is named. Raises RolecallError."""
     if workspace is None and not _has_database():
         return []

@@ -109,7 +109,8 @@ def runs_resume(run: str, retry_failed: bool, json: bool) -> int:
         console.print_json({"run": resumed.run_id, "rows": resumed.due, "shards": resumed.shards})
     else:
         rows, shards = plural(resumed.due, "row"), plural(resumed.shards, "shard")
-        console.print_result(f"Resumed run {resumed.run_id}: {rows} to send in {shards}.")
+        what = f"{rows} to send in {shards}" if resumed.shards else "every row was done, it has finished"
+        console.print_result(f"Resumed run {resumed.run_id}: {what}.")
     return ExitCode.OK
 
 

@@ -50,6 +50,7 @@ def database_run_json(run: "ListedDatabaseRun") -> Json:
         "schedule": record.schedule,
         "dueAt": None if record.due_at is None else rfc3339(round(record.due_at.timestamp() * 1000)),
         "parent": record.parent,
+        "submittedAs": str(record.settings.get("submitted_as", "")),
         "reason": record.reason,
         "createdAt": rfc3339(record.created_at),
         "endedAt": rfc3339(record.ended_at),
@@ -74,7 +75,8 @@ def database_run_lines(run: "ListedDatabaseRun") -> list[str]:
     if record.reason:
         lines.append(f"Reason: {record.reason}")
     ended = f", ended {_minute(record.ended_at)}" if record.ended_at is not None else ""
-    lines.append(f"Submitted {_minute(record.created_at)}{ended}")
+    account = record.settings.get("submitted_as")
+    lines.append(f"Submitted {_minute(record.created_at)}{f' as {account}' if account else ''}{ended}")
     return lines
 
 

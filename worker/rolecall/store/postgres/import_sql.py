@@ -5,7 +5,7 @@ The rows arrive in temporary tables, whose schema is named: another one could ha
 
 # Begin an import: one at a time for a run; clear the places that rows had in an earlier version of the job, but keep
 # their outcomes. The rows arrive in a table that ends with the transaction.
-LOCK_RUN = "SELECT FROM run WHERE id = %(run)s FOR UPDATE"
+LOCK_RUN = "SELECT is_released FROM run WHERE id = %(run)s FOR UPDATE"
 CLEAR_PLACES = "UPDATE pair SET place = NULL, line = NULL WHERE run_id = %(run)s AND place IS NOT NULL"
 DELETE_UNSENT = "DELETE FROM unsent WHERE run_id = %(run)s"
 CREATE_ARRIVALS = """

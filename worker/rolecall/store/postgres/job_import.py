@@ -6,7 +6,7 @@ All of it is one transaction, which the caller commits or undoes.
 from collections.abc import Iterable, Mapping, Sequence
 
 from rolecall.models import BadRow, Row
-from rolecall.store.base import read_pages
+from rolecall.store.base import StoreError, read_pages
 from rolecall.store.postgres import import_sql, sql
 from rolecall.store.postgres.connection import Connection
 from rolecall.store.records import Identity, PresetOutcome
@@ -27,8 +27,10 @@ class JobImport:
         self._has_doubts = False
 
     async def begin(self) -> None:
-        """Lock the run and prepare it for the rows."""
-        await self._execute(import_sql.LOCK_RUN)
+        """Lock the run and prepare it for the rows. Raises StoreError for a run that was released to workers."""
+        for (is_released,) in await self._execute(import_sql.LOCK_RUN):
+            if is_released:
+                raise StoreError("The rows of a run that was released to workers cannot change.")
         await self._execute(import_sql.CLEAR_PLACES)
         await self._execute(import_sql.DELETE_UNSENT)
         await self._execute(import_sql.DELETE_UNKNOWN_NAMES)
