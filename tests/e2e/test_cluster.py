@@ -240,3 +240,18 @@ async def test_a_clock_that_is_an_hour_off_changes_nothing(cluster: Cluster, wor
     finished = [result.finished_at or 0 for result in results]
     assert started_at <= min(finished) <= max(finished) <= time.time() * 1000 + 1000
     assert "worker stalled" not in one.log + two.log
+
+
+async def test_the_role_of_workers_is_all_that_a_worker_needs(cluster: Cluster, workspace: Sandbox) -> None:
+    """With the rights of `rolecall_worker` alone it processes a run, also at an own rate, and ends in good order."""
+    run = await cluster.create_run(pairs_of(100), replace(PLAIN, rate=200.0))
+    server, name = cluster.database.server, f"worker_of_{cluster.database.name}"
+    for statement in (f"CREATE ROLE {name} LOGIN PASSWORD 'x'", f"GRANT rolecall_worker TO {name}"):
+        cluster.database.execute(statement)
+    url = server.tcp_url(cluster.database.name, name, "x")
+    worker = await cluster.start_worker("one", environ={"ROLECALL_DATABASE_URL": url})
+    await cluster.wait_until_ended(run)
+    await require_truth(cluster, run, workspace.world, 100)
+    worker.signal(signal.SIGTERM)
+    assert await worker.wait() == 0
+    assert "away" not in worker.log
