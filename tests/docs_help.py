@@ -8,23 +8,20 @@ from pathlib import Path
 import click
 
 from rolecall.app.reasons import LOOKUP_REASONS, REASONS, ReasonSource
-from rolecall.cli.help import EXAMPLES, LAST, grouped_options
-from rolecall.cli.main import VERBS, rolecall
+from rolecall.cli.help import EXAMPLES, HEADINGS, LAST, grouped_options
+from rolecall.cli.main import CLUSTER_VERBS, VERBS, rolecall
 from rolecall.version import __version__
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 MAN_PAGE = Path(__file__).parents[1] / "docs/rolecall.1"
+TABLE_HEAD = ("| option | meaning |", "| --- | --- |")
 REPEATED = re.compile(r", (?:after the last attempt|also for the room's other rows)$")
 """What the text below the table says once for all these reasons."""
 
 
 def with_options(page: str) -> str:
     """Return the page with the present tables of options: each command's own, and those that several commands have."""
-    own, shared = _options_by_command()
-    tables = {verb: _option_table(options) if options else "" for verb, options in own.items()}
-    parts = [f"**{', '.join(verbs)}**\n\n{_option_table(options)}" for verbs, options in shared.items()]
-    tables["several"] = "\n\n".join(parts)
-    tables["rolecall"] = _option_table([option for option in rolecall.params if isinstance(option, click.Option)])
+    tables = _option_tables()
 
     def table(marked: re.Match[str]) -> str:
         return f"<!-- options: {marked[1]} -->\n{tables[marked[1]]}\n<!-- end -->"
@@ -32,8 +29,36 @@ def with_options(page: str) -> str:
     return re.sub(r"<!-- options: (\w[\w ]*) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
-def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str, ...], list[click.Option]]]:
-    """Return the options of one command each, and those that several have with the same text, by these commands."""
+def _option_tables() -> dict[str, str]:
+    """Return the tables by their names: commands, `rolecall`, `several`, `several machines`.
+
+    Commands for several machines share options among themselves, and have options of the other commands besides.
+    """
+    own: dict[str, list[click.Option]] = {verb: [] for verb in VERBS}
+    shared: dict[tuple[str, ...], list[click.Option]] = {}
+    repeated: dict[tuple[str, ...], list[click.Option]] = {}
+    for option, verbs in _commands_by_option():
+        here = tuple(verb for verb in verbs if verb not in CLUSTER_VERBS)
+        there = tuple(verb for verb in verbs if verb in CLUSTER_VERBS)
+        main = here or there
+        if len(main) == 1:
+            own[main[0]].append(option)
+        else:
+            shared.setdefault(main, []).append(option)
+        if here and there:
+            repeated.setdefault(there, []).append(option)
+    rows = {several: _shared_rows(shared, several) for several in (False, True)}
+    rows[True] += [f"| {', '.join(map(_names, same))} | **{_verb_list(to)}** |" for to, same in repeated.items()]
+    return {
+        "rolecall": _option_table([option for option in rolecall.params if isinstance(option, click.Option)]),
+        "several": "\n".join([*TABLE_HEAD, *rows[False]]),
+        "several machines": "\n".join([*TABLE_HEAD, *rows[True]]),
+        **{verb: _option_table(options) for verb, options in own.items() if options},
+    }
+
+
+def _commands_by_option() -> Iterator[tuple[click.Option, list[str]]]:
+    """Yield each option with the commands that have it with the same text."""
     context = click.Context(rolecall)
     uses: dict[tuple[str, str], list[str]] = {}
     options: dict[tuple[str, str], click.Option] = {}
@@ -45,25 +70,42 @@ def _options_by_command() -> tuple[dict[str, list[click.Option]], dict[tuple[str
                 key = (option.opts[0], option.help or "")
                 uses.setdefault(key, []).append(verb)
                 options[key] = option
-    own: dict[str, list[click.Option]] = {verb: [] for verb in VERBS}
-    shared: dict[tuple[str, ...], list[click.Option]] = {}
-    for key, verbs in uses.items():
-        if len(verbs) == 1:
-            own[verbs[0]].append(options[key])
-        else:
-            shared.setdefault(tuple(verbs), []).append(options[key])
-    return own, shared
+    return ((options[key], verbs) for key, verbs in uses.items())
 
 
 def _option_table(options: Iterable[click.Option]) -> str:
-    rows = ["| option | meaning |", "| --- | --- |"]
-    return "\n".join([*rows, *map(_option_row, options)])
+    return "\n".join([*TABLE_HEAD, *map(_option_row, options)])
+
+
+def _shared_rows(shared: dict[tuple[str, ...], list[click.Option]], several_machines: bool) -> list[str]:
+    """Return the rows of the options of several commands, by topic as in the help; a row names the commands."""
+    topics = [name for names in HEADINGS.values() for name in names]
+
+    def place(options: list[click.Option]) -> int:
+        return min(topics.index(option.name) if option.name in topics else -1 for option in options)
+
+    rows: list[str] = []
+    for verbs, options in sorted(shared.items(), key=lambda group: place(group[1])):
+        if (verbs[0] in CLUSTER_VERBS) is several_machines:
+            rows += [f"| | **{_verb_list(verbs)}** |", *map(_option_row, options)]
+    return rows
+
+
+def _verb_list(verbs: tuple[str, ...]) -> str:
+    """Return the names of the commands, or of the others of their kind if these are fewer."""
+    kind = [verb for verb in VERBS if (verb in CLUSTER_VERBS) is (verbs[0] in CLUSTER_VERBS)]
+    others = [verb for verb in kind if verb not in verbs]
+    return ", ".join(verbs) if len(verbs) <= len(others) else f"all but {', '.join(others)}"
+
+
+def _names(option: click.Option) -> str:
+    return ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
 
 
 def _option_row(option: click.Option) -> str:
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(rolecall)).strip('[]')}"
     names = [f"`{name}{metavar if name.startswith('--') else ''}`" for name in (*option.opts, *option.secondary_opts)]
-    text = re.split(r"(?<=[^.])\. (?=[A-Z])", option.help or "")[0].rstrip(".")  # --help has the rest
+    text = (option.help or "").rstrip(".")
     notes = [f"default: {default}"] if (default := _default_of(option)) else []
     if isinstance(option.type, click.IntRange | click.FloatRange) and option.type.max is not None:
         notes.append(f"{option.type.min:g} to {option.type.max:g}")

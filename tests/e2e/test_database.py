@@ -29,7 +29,8 @@ async def test_a_database_from_the_beginning_to_its_pruning(tmp_path: Path) -> N
     assert "schema        version 1" in made.stdout
     for verb in ("check", "upgrade"):
         ended = await database(verb, "--json", cwd=tmp_path, url=empty.url)
-        assert (ended.code, ended.stderr) == (0, "")
+        assert ended.code == 0
+        assert "does not wait for its disk" in ended.stderr, "the server of the tests does not"
         assert json.loads(ended.stdout)["applied"] == []
     _add_old_run(empty)
     refused = await database("prune", "--older-than", "400d", cwd=tmp_path, url=empty.url)

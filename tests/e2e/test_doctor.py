@@ -49,10 +49,10 @@ async def test_everything_is_examined(tmp_path: Path) -> None:
         "view-other-user-channels",
         "view-room-administration",
         "roles",
-        "rate limit",
         "groups",
         "readable roles",
         "readable members",
+        "rate limit",
     ]
     assert {status for _, (status, _) in found.items()} == {"ok"}
     assert found["readable members"] == ("ok", "#rehearsals: 2 members")

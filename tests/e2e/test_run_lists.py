@@ -27,7 +27,7 @@ async def test_runs_are_listed_and_the_newest_is_shown(tmp_path: Path) -> None:
         shown = await rolecall("runs", "--limit", "2", cwd=tmp_path, env=env)
         checks = await rolecall("runs", "--checks", "--json", cwd=tmp_path, env=env)
         newest = await rolecall("status", "--json", cwd=tmp_path, env=env)
-    assert (none.code, none.stdout, none.stderr) == (0, "", "There are no runs below ..\n")
+    assert (none.code, none.stdout, none.stderr) == (0, "", f"There are no runs below {tmp_path}.\n")
     assert nothing.code == 2
     found = json.loads(listed.stdout)
     assert [Path(run["where"]).parts[0] for run in found] == ["offboardings", "runs", "runs", "runs"]

@@ -147,7 +147,11 @@ async def test_a_username_that_looks_like_an_address(address: str, expected: str
     world.add_user("M2", username="ada", email=address)
     async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
         found = await lookup.find(user_key("eve@example.org"))
+        world.add_user("M3", username="ida", email="Eve@example.org")
+        world.add_user("M4", username="ina", email="eve@Example.org")
+        with_more = await lookup.find(user_key("eve@example.org"))
     assert (found.id or found.reason) == expected
+    assert with_more.reason == ADDRESS_AMBIGUOUS
 
 
 async def test_an_address_of_two_users_is_ambiguous() -> None:
@@ -200,6 +204,17 @@ async def test_a_room_that_is_named_like_the_id_of_another(
         found = await lookup.find(room_key(LIKE_AN_ID))
         assert (await lookup.find(room_key("boardroom"))).id == (LIKE_AN_ID if joined or roles == ADMIN else "")
     assert (found.id, found.reason) == ("", ROOM_NAME_AMBIGUOUS)
+
+
+@pytest.mark.parametrize("word", ["C024BE91L", "4711", "GENERAL", "b1"])
+async def test_an_imported_id_may_be_the_name_of_another_room(word: str) -> None:
+    """Ids of an import are recognised where hardly a name looks like them, and behind display names."""
+    world = furnished()
+    for room_id, name in ((word, "boardroom"), ("U1", "other" if word.islower() else word)):
+        world.add_room(room_id, name=name).display_name = word if name == "other" else ""
+        world.join(room_id, ACCOUNT.user_id, ("owner",))
+    async with Sandbox(world) as sandbox, opened(sandbox) as (lookup, _):
+        assert (await lookup.find(room_key(word))).reason == ROOM_NAME_AMBIGUOUS
 
 
 @pytest.mark.parametrize(("roles", "expected"), [(ADMIN, group(UNJOINED)), (MEMBER, ROOM_NAME_NOT_JOINED)])

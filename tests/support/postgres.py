@@ -38,8 +38,8 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "max_prepared_transactions": "0",
     }
 )
-# The shell ends the server when its own input ends: also after the process of the tests was killed.
-_UNTIL_INPUT_ENDS = '"$@" </dev/null & pid=$!; read _; kill -QUIT $pid; wait $pid'
+# The shell ends the server and removes its files when its own input ends: also after the tests were killed.
+_UNTIL_INPUT_ENDS = '"$@" </dev/null & pid=$!; read word; kill -QUIT $pid; wait $pid; [ "$word" ] || rm -rf "$0"'
 _numbers = count(1)
 
 
@@ -92,8 +92,9 @@ class PostgresServer:
         server = [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
         with (self.directory / "log").open("ab") as log:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _UNTIL_INPUT_ENDS, "sh", *server],
+                ["/bin/sh", "-c", _UNTIL_INPUT_ENDS, str(self.directory), *server],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, user=self._user, cwd="/", env=_environment(),
+                start_new_session=True,  # a signal to the group of the tests leaves it to end the server
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while not self._is_ready():
@@ -125,15 +126,16 @@ class PostgresServer:
     def crash(self) -> None:
         """End the server as `pg_ctl stop -m immediate` does: what was committed is recovered by the next start."""
         os.kill(self.pid, signal.SIGQUIT)
-        self._end_shell()
+        self._end_shell(b"keep the files\n")
 
     def stop(self) -> None:
         """End the server and remove its files."""
         self._end_shell()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _end_shell(self) -> None:
+    def _end_shell(self, word: bytes = b"") -> None:
         if self._shell.stdin is not None:
+            self._shell.stdin.write(word)
             self._shell.stdin.close()
         self._shell.wait(30)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rolecall import file_access
 from rolecall.file_access import (
     OpenDirectory,
     has_foreign_link,
@@ -121,7 +122,9 @@ def test_who_can_replace_the_files_of_a_directory(
     monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd(("me", "", number, 0, "", "", "")))
     status = list((tmp_path / "folder").stat())
     status[5] = numbers[group]
-    assert is_writable_by_others(os.stat_result(status)) is expected
+    assert is_writable_by_others(tmp_path / "folder", os.stat_result(status)) is expected
+    monkeypatch.setattr(file_access, "_file_system_type", lambda path: "9p")  # a Windows drive in WSL
+    assert not is_writable_by_others(tmp_path / "folder", os.stat_result(status))
 
 
 def test_an_unfit_file_system_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import NamedTuple, Self, TypeAlias
 
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags of every file that is opened: no symbolic link is followed, and no pipe makes the caller wait."""
+_WITHOUT_MODES = frozenset({"9p", "drvfs", "vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3"})
+"""Types of file systems whose files have no owners and modes of their own."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
 MAX_LINKS = 40
 """Symbolic links in one path: as many as Linux follows."""
@@ -29,16 +31,19 @@ def is_foreign(status: os.stat_result) -> bool:
     return status.st_uid not in (os.geteuid(), 0)
 
 
-def is_writable_by_others(status: os.stat_result) -> bool:
+def is_writable_by_others(directory: Path, status: os.stat_result) -> bool:
     """Return whether other users can replace files in a directory: they can write in it, and it is not sticky.
 
-    A group that only this user has does not count; where it is not in the database of groups, as in a container, nobody
-    else is known to have it.
+    File systems without modes of their own (Windows drives in WSL, FAT) show one mode for all: it says nothing.
+
+    A group that only this user has does not count, nor one that is not in the database of groups, as in a container:
+    no other user is known to have it.
     """
     mode = status.st_mode
     if mode & stat.S_ISVTX:
         return False
-    return bool(mode & stat.S_IWOTH) or bool(mode & stat.S_IWGRP and not _is_own_group(status.st_gid))
+    is_writable = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _is_own_group(status.st_gid))
+    return bool(is_writable) and _file_system_type(directory) not in _WITHOUT_MODES
 
 
 def _is_own_group(number: int) -> bool:
@@ -96,7 +101,7 @@ class OpenDirectory:
     @property
     def is_writable_by_others(self) -> bool:
         """Whether other users can replace files in it."""
-        return is_writable_by_others(os.fstat(self.descriptor))
+        return is_writable_by_others(self._absolute, os.fstat(self.descriptor))
 
     def is_at_path(self) -> bool:
         """Return whether the path still leads to this directory."""

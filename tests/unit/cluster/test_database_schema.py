@@ -23,7 +23,7 @@ from rolecall.store.postgres.runs import NewRun, add_workspace, create_run, take
 from rolecall.store.postgres.schema_version import MIGRATIONS
 from rolecall.store.postgres.store import PostgresStore, open_store
 from rolecall.store.records import Batch, Pause, PauseKind
-from tests.support.postgres import Database, all_binaries, shared_server
+from tests.support.postgres import Database, PostgresServer, all_binaries, shared_server
 from tests.unit.store.contract.jobs import import_lines, keys_by_line
 from tests.unit.store.values import intents, outcomes, settled
 
@@ -66,6 +66,17 @@ async def test_a_database_is_initialised_once(empty: Database) -> None:
     assert again == first._replace(applied=()) == await check_database(config) == await upgrade_database(config)
     assert empty.execute("SELECT count(*) FROM procrastinate_jobs") == [(0,)]
     assert empty.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+async def test_a_server_that_does_not_wait_for_its_disk_is_reported() -> None:
+    """The report has whether a crash of the server's machine can lose a commit."""
+    server = await asyncio.to_thread(PostgresServer, all_binaries()["wheel"], {})
+    try:
+        careful = await asyncio.to_thread(server.initialised_database)
+        assert (await check_database(config_of(careful))).is_durable
+    finally:
+        await asyncio.to_thread(server.stop)
+    assert not (await check_database(config_of(shared_server().initialised_database()))).is_durable
 
 
 async def test_two_that_initialise_at_once(empty: Database) -> None:

@@ -20,6 +20,7 @@ from rolecall.files.output.csv_files import write_find_csv
 from rolecall.files.output.text_files import replace_atomically
 from rolecall.models import Advice, LookupGap, LookupResult, RoleAssignment
 from rolecall.rocketchat.operations import OPERATIONS, Operation
+from rolecall.text import rfc3339
 
 MAX_NAMES = 10
 """Names that are kept of a group; the others are counted."""
@@ -129,7 +130,9 @@ async def _read(request: FindRequest, connection: Connection, part: FindCheckpoi
     done, query = await asyncio.to_thread(_known_targets, part), request.query
     left = max(0, (query.units or 0) - len(done))
     estimate = connection.estimate(context.settings, left) if left else None
-    context.observer.notice(FindStarted(checkpoint_path(request.output), len(done), query.by_person, left, estimate))
+    known_at = rfc3339(round(part.changed_at * 1000)) or ""
+    checkpoint = checkpoint_path(request.output)
+    context.observer.notice(FindStarted(checkpoint, len(done), query.by_person, left, estimate, known_at))
     session = open_read_session(context, connection, None)
 
     async def keep(result: LookupResult) -> None:

@@ -113,8 +113,10 @@ class FindStarted(NamedTuple):
     by_user: bool
     """True where users are read, False where rooms are."""
     left: int
-    """Users or rooms to read; 0 where only a list of the workspace can tell."""
+    """Users or rooms to read; 0 where only a list of the workspace shows it."""
     estimate: "Estimate | None"
+    known_at: str = ""
+    """When the last of the known answers was read: UTC, RFC 3339."""
 
 
 class UnmatchedExclusions(NamedTuple):

@@ -92,7 +92,7 @@ def make_private_directory(path: Path) -> Path:
             status = path.stat()
     if is_foreign(status):
         raise InvalidRunDirectoryError(path, "the directory belongs to another user.", Advice.OTHER_DIRECTORY)
-    if is_writable_by_others(status):
+    if is_writable_by_others(path, status):
         why = "other users can write in it and could replace its files: 'chmod go-w' it first."
         raise InvalidRunDirectoryError(path, why, Advice.OTHER_DIRECTORY)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):

@@ -28,6 +28,7 @@ QUEUE = "procrastinate"
 ROLES = ("rolecall_worker", "rolecall_submit", "rolecall_report")
 _LOCK = "SELECT pg_advisory_lock(hashtext('rolecall.migration'))"
 _RECORD = f"INSERT INTO {SCHEMA}.migration (component, version) VALUES (%s, %s)"  # noqa: S608 # a constant
+_DURABLE = "SELECT current_setting('fsync') = 'on'"
 _ROLES = "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)"
 
 
@@ -45,6 +46,8 @@ class DatabaseReport(NamedTuple):
     """The migrations that this call has applied."""
     missing_roles: tuple[str, ...]
     """The group roles that do not exist: the user may not create them."""
+    is_durable: bool
+    """Whether the server waits for its disk with each commit."""
 
 
 class QueueSchema(NamedTuple):
@@ -169,6 +172,7 @@ async def _report(
 ) -> DatabaseReport:
     with database_errors(config):
         found = {str(name) for (name,) in await (await connection.execute(_ROLES.encode(), [list(ROLES)])).fetchall()}
+        ((is_durable,),) = await (await connection.execute(_DURABLE.encode())).fetchall()
     number = connection.info.server_version
     return DatabaseReport(
         config.place,
@@ -177,4 +181,5 @@ async def _report(
         max(versions[QUEUE]),
         applied,
         tuple(role for role in ROLES if role not in found),
+        bool(is_durable),
     )

@@ -45,6 +45,8 @@ class FindCheckpoint:
             self._close_directory()
             raise
         try:
+            self.changed_at = os.fstat(self._file.fileno()).st_mtime
+            """When an earlier session wrote its last result: epoch seconds."""
             self._header = {"rolecall find": FORMAT, "workspace": workspace, "question": query_digest}
             self._session_start = self._recover()
         except BaseException:

@@ -4,6 +4,7 @@ import asyncio
 import math
 from bisect import bisect_left
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -203,3 +204,31 @@ def test_no_second_holds_too_many_after_a_rate_was_learnt(slowed: float) -> None
         left.append(now)
         schedule.record_response(OK._replace(sent_at=now, received_at=now), refused=False)
     assert max(bisect_left(left, start + 0.999) - place for place, start in enumerate(left)) <= 10
+
+
+def test_calls_that_waited_while_the_process_was_suspended_leave_one_by_one() -> None:
+    """Three calls wait for their slots, and all slots pass while the process is suspended: no two leave at once."""
+
+    async def main() -> list[float]:
+        loop, suspended, left = asyncio.get_running_loop(), [0.0], list[float]()
+        clock = virtual_clock()._replace(now=lambda: loop.time() + suspended[0])
+        limiter = RouteLimiter(schedule := route_schedule(10.0), clock, lambda _: None)
+        schedule.reserve(loop.time())
+        schedule.assign_slot(loop.time(), prepared_in=1.0)  # so calls are admitted long before their slots
+        schedule.record_response(OK, refused=False)
+
+        async def ready() -> None:
+            await asyncio.sleep(0)
+
+        async def call() -> None:
+            await limiter.acquire(ready)
+            left.append(clock.now())
+
+        calls = [asyncio.create_task(call()) for _ in range(4)]
+        await asyncio.sleep(0.05)  # two of them have their slots
+        suspended[0] = 200.0
+        await asyncio.gather(*calls)
+        return left
+
+    left = run_virtual(main())
+    assert [later - first for first, later in pairwise(left)] == pytest.approx([0.1] * 3, abs=0.005)

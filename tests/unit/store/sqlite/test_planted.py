@@ -85,7 +85,7 @@ def test_an_active_run_of_another_user_is_read_without_a_change(path: Path) -> N
         for file in path.parent.iterdir():
             os.chown(file, OTHER, OTHER)
         before = {file.name: (file.read_bytes(), file.stat().st_uid) for file in path.parent.iterdir()}
-        before.pop(f"{path.name}-shm")  # it has the marks of readers
+        before.pop(f"{path.name}-shm")  # the run, which is in this very process, lends it to the reader
         with closing(SqliteDatabase.open_snapshot(path)) as snapshot:
             assert snapshot.identity() == RUN
             assert sum(count.rows for count in snapshot.counts()) == 2
@@ -93,6 +93,19 @@ def test_an_active_run_of_another_user_is_read_without_a_change(path: Path) -> N
                 snapshot._db.execute(sql.CLEAR_GROUPS)
         after = {file.name: (file.read_bytes(), file.stat().st_uid) for file in path.parent.iterdir()}
         assert {name: after[name] for name in before} == before
+
+
+@as_root
+def test_no_helper_file_is_created_beside_the_store_of_another_user(path: Path) -> None:
+    """A write-ahead log without its shared memory was planted: the store is not read, and nothing appears."""
+    SqliteDatabase(path).close()
+    path.with_name(f"{path.name}-wal").touch()
+    for file in path.parent.iterdir():
+        os.chown(file, OTHER, OTHER)
+    before = sorted(file.name for file in path.parent.iterdir())
+    with pytest.raises(InvalidStoreError, match="cannot be read"):
+        SqliteDatabase.open_snapshot(path)
+    assert sorted(file.name for file in path.parent.iterdir()) == before
 
 
 LEAVING = """

@@ -105,11 +105,11 @@ def _report(
     """Run a use case and print what is in the database after it."""
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console, event_loop
-    from rolecall.cli.views.database_view import database_json, database_lines, missing_roles_line
+    from rolecall.cli.views.database_view import database_json, database_lines, database_warnings
 
     report = event_loop.run(work(config))
-    if missing := missing_roles_line(report):
-        console.print_warning(missing)
+    for warning in database_warnings(report):
+        console.print_warning(warning)
     if json:
         console.print_json(database_json(report))
     else:

@@ -50,7 +50,7 @@ def runs(base: Path, limit: int, checks: bool, workspace: str | None, prometheus
         for line in runs_lines(found, stored):
             console.print_result(line)
     else:
-        console.print_info(f"There are no {'checks' if checks else 'runs'} below {base}.")
+        console.print_info(f"There are no {'checks' if checks else 'runs'} below {base.resolve()}.")
     return ExitCode.OK
 
 

@@ -287,7 +287,8 @@ def _format_not_undone(notice: NotUndone) -> str:
 def _format_find_started(notice: FindStarted) -> str:
     parts = []
     if notice.known:
-        parts.append(f"Going on with {notice.checkpoint}: {notice.known:,} answers are known.")
+        known = f"{notice.known:,} answers are known, the last of {notice.known_at}"
+        parts.append(f"Going on with {notice.checkpoint}: {known}; without the file all are read again.")
     if notice.estimate is not None and notice.estimate.seconds >= MIN_REPORTED_SECONDS:
         parts.append(f"Reading {plural(notice.left, 'user' if notice.by_user else 'room')}; {notice.estimate}.")
     return " ".join(parts)

@@ -1,6 +1,6 @@
 """What is in a database, as text and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rolecall.models import Json
@@ -23,12 +23,20 @@ def database_lines(report: "DatabaseReport") -> Sequence[str]:
     return lines
 
 
-def missing_roles_line(report: "DatabaseReport") -> str:
-    """Return a line about the group roles that could not be created; empty where they all exist."""
-    if not report.missing_roles:
-        return ""
+def database_warnings(report: "DatabaseReport") -> Iterator[str]:
+    """Yield a line about each thing that is not as it must be."""
+    if not report.is_durable:
+        yield (
+            f"The database {report.place} does not wait for its disk (its setting fsync is off): a crash of its "
+            "machine can lose what was recorded, and rows would be sent again."
+        )
+    if report.missing_roles:
+        yield _missing_roles(report.missing_roles)
+
+
+def _missing_roles(roles: Sequence[str]) -> str:
     return (
-        f"The roles {', '.join(report.missing_roles)} do not exist, and this user may not create them: only the owner "
+        f"The roles {', '.join(roles)} do not exist, and this user may not create them: only the owner "
         "of the tables can use them. An administrator creates them with CREATE ROLE ... NOLOGIN; then upgrade again."
     )
 
@@ -38,10 +46,11 @@ def database_json(report: "DatabaseReport") -> Json:
     return {
         "database": report.place,
         "server": report.server,
-        "schema_version": report.schema,
-        "queue_version": report.queue,
+        "schemaVersion": report.schema,
+        "queueVersion": report.queue,
         "applied": list(report.applied),
-        "missing_roles": list(report.missing_roles),
+        "missingRoles": list(report.missing_roles),
+        "isDurable": report.is_durable,
     }
 
 

@@ -143,6 +143,14 @@ def may_be_name(room_id: str) -> bool:
     return _is_own_id(room_id) is None
 
 
+def may_be_room_id(word: str) -> bool:
+    """Return whether a word may be the id of a room: like the server's own, or with upper case or of digits only.
+
+    Imports bring ids of their own. Nearly all names are in lower case, so that they need no second look.
+    """
+    return not may_be_name(word) or word != word.lower() or word.isdecimal()
+
+
 def room_name_in_id_column(name: str, room_id: str) -> str:
     """Format that the room id of a row is the name of a room, and what to do."""
     return name_in_id_column(name, room_id, f"roomName, or write #{name[:100]}")

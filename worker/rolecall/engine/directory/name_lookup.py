@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from rolecall.engine.directory.address_search import search_address
 from rolecall.engine.directory.find_query import ADDRESS_AMBIGUOUS, ADDRESS_NOT_FOUND, GAP_HINTS
-from rolecall.engine.directory.lookups import is_hidden_group, may_be_name, username_spellings
+from rolecall.engine.directory.lookups import is_hidden_group, may_be_name, may_be_room_id, username_spellings
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.models import FoundName, NameKey, NameKind
+from rolecall.models import FoundName, LookupGap, NameKey, NameKind
 from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
 from rolecall.rocketchat.error_table import (
     BAD_REQUEST,
@@ -118,6 +118,8 @@ class NameLookup:
             other = await search_address(self._reads, key.name)
             if isinstance(other, ListedUser) and other.user_id != named.user_id:
                 return _ambiguous_user(key, "address", other.user_id, other.username, named)
+            if isinstance(other, LookupGap) and other.reason == ADDRESS_AMBIGUOUS:
+                return _not_found(key, ADDRESS_AMBIGUOUS, f"{key.name}: {NAME_HINTS[ADDRESS_AMBIGUOUS]}.")
         return FoundName(key, named.user_id, named.username)
 
     async def _find_user_behind_id(self, key: NameKey, with_id: UserInfo) -> FoundName:
@@ -160,7 +162,8 @@ class NameLookup:
             named = rooms[0] if rooms else None
             if named is not None and named.name != key.name and await self._is_hidden_group(roomName=key.name):
                 return _not_joined(key)
-        if named is not None and not may_be_name(key.name) and await self._is_id_of_other_room(key, named):
+        is_doubtful = named is not None and (named.name != key.name or may_be_room_id(key.name))
+        if named is not None and is_doubtful and await self._is_id_of_other_room(key, named):
             message = f"{key.name} is the id of a room, and the name of another one ({named.room_id})."
             return _not_found(key, ROOM_NAME_AMBIGUOUS, message)
         found = named or await self._read_room(key, self._kind, roomId=key.name)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rolecall.engine.clock import Clock
-from rolecall.engine.throttle.rate_limiter import LearntRate
+from rolecall.engine.throttle.rate_limiter import IDLE_AFTER, LearntRate
 from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.server_window import NOW, FixedWindowTracker
 from rolecall.engine.throttle.window_signs import Exemption
@@ -130,6 +130,12 @@ class RouteSchedule:
                 limiter.defer(latest)
         return latest
 
+    def renew_slot(self, now: float) -> float:
+        """Return another slot for a call whose slot has passed unused."""
+        for limiter in self._limiters:
+            limiter.reserve(now)
+        return self.assign_slot(now)
+
     def record_departure(self, now: float) -> None:
         """Record that a call that had its slot leaves now."""
         for limiter in self._limiters:
@@ -245,6 +251,8 @@ class RouteLimiter:
             while slot > now:
                 await asyncio.sleep(slot - now)
                 now = self._clock.now()
+                if now - slot > IDLE_AFTER:  # the process was suspended: calls whose slots passed leave one by one
+                    slot = self._schedule.renew_slot(now)
             if prepare is not None and is_far:
                 await prepare()
                 now = self._clock.now()

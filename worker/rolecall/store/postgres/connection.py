@@ -91,8 +91,9 @@ class DatabaseConfig(NamedTuple):
             raise InvalidDatabaseError(f"{VARIABLE} is not a valid address: write '@' in a password as '%40'.")
         mode = values.get("sslmode") or os.environ.get("PGSSLMODE", "")
         away = [each for each in (host or "").split(",") if not _is_local(each)]
-        if (away or "service" in values) and mode not in _ENCRYPTED:
-            where = away[0] if away else f"the service {values['service']}"
+        service = values.get("service") or os.environ.get("PGSERVICE")
+        if (away or service) and mode not in _ENCRYPTED:
+            where = away[0] if away else f"the service {service}"
             raise InvalidDatabaseError(
                 f"The connection to the database at {where} would not be encrypted for certain: "
                 f"add sslmode=verify-full (or require) to {VARIABLE}."

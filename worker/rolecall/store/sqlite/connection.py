@@ -40,6 +40,8 @@ from rolecall.text import format_duration
 MIN_SQLITE = (3, 38, 0)  # the first with `->>`, and so with all that the statements use
 LOCK_SLICE = 1.0
 """Seconds that SQLite itself waits for a lock, before the wait is reported and goes on."""
+_FOREIGN = "mode=ro&readonly_shm=1"
+"""How the store of another user's active run is opened: SQLite neither writes nor creates a helper file."""
 _READ_SCHEMA = "SELECT type, name, tbl_name, ifnull(sql, '') FROM sqlite_schema"
 
 
@@ -94,7 +96,7 @@ class SqliteConnection:
             if not is_store_file(file):
                 raise InvalidStoreError(f"{file} is empty.")
             is_active = file.beside(file.name + WAL).status() is not None
-            mode = ("mode=ro" if is_foreign_store(file) else "mode=rw") if is_active else "mode=ro&immutable=1"
+            mode = (_FOREIGN if is_foreign_store(file) else "mode=rw") if is_active else "mode=ro&immutable=1"
             path = file.path
         db = _connect(path, mode)
         _prepare(db, path, None)
