@@ -229,7 +229,7 @@ class SimulatedWorker:
         play.note("left", self.number, session, reason)
         play.end_session(session, shard, is_cut_off=reason in ("fenced", StopReason.STORE, "store"))
         self.stop = None
-        while self.database.is_away:  # noqa: ASYNC110 - it tells nobody when it is back
+        while self.database.is_away:  # noqa: ASYNC110 - it sends no sign when it is back
             await asyncio.sleep(LOOK)
         if shard.token != token:
             return

@@ -157,9 +157,9 @@ class WorkersPlay:
         self._start()
 
     async def _cancel(self, worker: SimulatedWorker) -> None:
-        """End a process: its tasks are cancelled, and nothing that they do then reaches anybody."""
-        held = [shard for shard in self.database.shards if shard.holder is worker]
-        before = [(shard, entries_of(shard)) for shard in held]
+        """End a process: its tasks are cancelled, and nothing that they do then has an effect."""
+        taken = [shard for shard in self.database.shards if shard.holder is worker]
+        before = [(shard, entries_of(shard)) for shard in taken]
         task = self.workers.pop(worker)
         self.database.is_away, was_away = True, self.database.is_away
         await cancel([task])
