@@ -1,4 +1,4 @@
-"""Several workers on one database: every row is done once and reported truly, also where one of them dies or freezes."""
+"""Several workers on one database: every row is done once and reported truly, also where one dies or freezes."""
 
 import asyncio
 import signal
@@ -120,7 +120,7 @@ async def test_a_worker_that_was_frozen_settles_nothing_of_what_another_one_has(
 async def test_a_worker_that_is_stopped_leaves_its_rows_to_the_other_one_at_once(
     cluster: Cluster, workspace: Sandbox
 ) -> None:
-    """After SIGTERM the calls in flight are awaited, the worker exits with 0, and no other one waits for its heartbeat."""
+    """After SIGTERM the calls in flight are awaited, the worker exits with 0, and no heartbeat is waited for."""
     run = await cluster.create_run(pairs_of(400), shard_rows=100)
     one, two = await two_workers(cluster)
     await cluster.wait_for_rows(run, 60)
