@@ -255,3 +255,37 @@ async def test_the_role_of_workers_is_all_that_a_worker_needs(cluster: Cluster, 
     worker.signal(signal.SIGTERM)
     assert await worker.wait() == 0
     assert "away" not in worker.log
+
+
+CUT_OFF = """
+import pathlib, aiohttp
+class Connector(aiohttp.TCPConnector):
+    async def connect(self, *words, **options):
+        if pathlib.Path("cut-off").exists():
+            raise aiohttp.ClientConnectionError("the network of this host is cut off")
+        return await super().connect(*words, **options)
+aiohttp.TCPConnector = Connector
+import rolecall.cluster.lane as lane
+lane.ELSEWHERE, lane.RECORD_ANSWERS = 1.0, 0.2
+"""
+"""A worker that does not get through to the workspace while there is a file."""
+
+
+async def test_a_worker_that_is_cut_off_from_the_workspace_leaves_its_rows_to_the_other_one(
+    cluster: Cluster, workspace: Sandbox
+) -> None:
+    """An outage of one host ends its shard and not the run: no row is lost, and none fails for it."""
+    run = await cluster.create_run(pairs_of(400), replace(PLAIN, rate=60.0), shard_rows=100)
+    one, two = await asyncio.gather(
+        cluster.start_worker("one", first=CUT_OFF), cluster.start_worker("two", "--shutdown-timeout", "5")
+    )
+    await asyncio.gather(one.wait_for_line("shard started"), two.wait_for_line("shard started"))
+    await cluster.wait_for_rows(run, 20)
+    (cluster.folder / "cut-off").touch()
+    await one.wait_for_line('"end":"away"')
+    await cluster.wait_until_ended(run)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {result.outcome.value for result in results} == {"removed"}
+    assert await cluster.query("SELECT stop FROM run WHERE id = %s", run) == [("",)]
+    assert "outage began" in one.log
+    assert "outage began" not in two.log

@@ -214,10 +214,10 @@ async def test_rows_that_failed_are_counted_over_all_shards(cluster: Cluster, tw
     assert info is not None
     await cluster.query(count, run, 1, 3)
     await cluster.query(count, run, 2, 2)
-    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    await upkeep.stop_failing_runs(two[0], [(info, 0)], LOG)
     assert await two[0].run_stop(run) == ("", "")
     await cluster.query(count, run, 3, 1)
-    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    await upkeep.stop_failing_runs(two[0], [(info, 0), (info, 0)], LOG)
     assert (await two[0].run_stop(run))[0] == "max_failures"
 
 
@@ -259,3 +259,21 @@ async def test_the_first_worker_makes_its_account_that_of_the_run(cluster: Clust
     later = await two[1].shard(1)
     assert later is not None
     assert await two[1].claim_account(later, "second") == "first"
+
+
+async def test_an_unknown_row_counts_in_the_worker_that_has_it_and_once_its_shard_is_done(
+    cluster: Cluster, two: Two
+) -> None:
+    """Until then another worker may still settle it."""
+    settings = PLAIN.__class__(max_failures=FailureThreshold.parse("1"))
+    run = await cluster.create_run(PAIRS, settings, shard_rows=5)
+    info = await two[0].shard(1)
+    assert info is not None
+    await cluster.query(
+        "INSERT INTO group_count VALUES (%s, 1, 'job', 'unknown', 'timeout', false, '', 2) RETURNING rows", run
+    )
+    await upkeep.stop_failing_runs(two[0], [(info, 1)], LOG)
+    assert await two[0].run_stop(run) == ("", "")
+    await cluster.query("UPDATE shard SET done = true WHERE id = 1 RETURNING id")
+    await upkeep.stop_failing_runs(two[0], [(info, 0)], LOG)
+    assert (await two[0].run_stop(run))[0] == "max_failures"

@@ -82,11 +82,6 @@ class DatabaseClock:
     def __init__(self) -> None:
         self._differences: deque[float] = deque(maxlen=RECENT_OFFSETS)
 
-    @property
-    def is_known(self) -> bool:
-        """True once there was a measurement."""
-        return bool(self._differences)
-
     def record(self, database: float, received: float) -> None:
         """Record the database's time (seconds since the epoch) that was received at a moment of our clock."""
         difference = received - database

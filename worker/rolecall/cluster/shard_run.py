@@ -17,7 +17,7 @@ from rolecall.cluster.workspace_session import SessionRequest, WorkspaceSession,
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import RolecallError, RowOutcome
+from rolecall.models import Outcome, RolecallError, RowOutcome
 from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
@@ -64,6 +64,11 @@ class ShardRun:
     def rows(self) -> int:
         """Rows that it has finished."""
         return 0 if self.context is None else self.context.outcomes.total()
+
+    @property
+    def unknown(self) -> int:
+        """Rows that became unknown."""
+        return 0 if self.context is None else self.context.outcomes[Outcome.UNKNOWN]
 
     async def run(self) -> ShardEnd:
         """Process the shard, and return how it ended. Raises StoreError where the database is away."""
