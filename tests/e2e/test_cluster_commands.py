@@ -169,6 +169,22 @@ async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> Non
     assert (nothing.code, "no row that is due" in nothing.stderr) == (2, True)
 
 
+async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> None:
+    """While a worker has a shard, rows in flight have no outcome yet: the report waits for the end or a stop."""
+    run = await operator.submit()
+    query = operator.cluster.query
+    await query(
+        "INSERT INTO rolecall.worker (id, host, egress, version, started_at, seen_at) "
+        "VALUES ('w', 'h', 'e', '1', 0, (extract(epoch FROM now()) * 1000)::bigint) RETURNING id"
+    )
+    await query("UPDATE rolecall.shard SET holder = 'w' RETURNING id")
+    refused = await operator("runs", "report", run)
+    assert (refused.code, "is being processed by 1 worker" in refused.stderr) == (5, True)
+    assert not (operator.folder / f"run-{run}").exists()
+    await query("UPDATE rolecall.worker SET seen_at = 0 RETURNING id")
+    assert (await operator("runs", "report", run)).code == 4, "it is unfinished, and the worker is dead"
+
+
 async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandbox) -> None:
     """The roles are read back from this machine; the undo is a run of the workers, and is made once."""
     await operator.cluster.start_worker("one")

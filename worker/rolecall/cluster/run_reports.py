@@ -19,7 +19,7 @@ from rolecall.app.undo_run import identity_of_undo, rows_to_undo
 from rolecall.app.verify_run import VerifyResult, verify_rows
 from rolecall.cluster import run_sql
 from rolecall.cluster.operator_database import OperatorDatabase
-from rolecall.cluster.run_records import RunRecord, RunState, name_of, read_record, read_run
+from rolecall.cluster.run_records import RunRecord, RunState, name_of, read_run
 from rolecall.cluster.submit import JOB, SubmitRequest, Submitted, submit_rows
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.file_access import OpenDirectory
@@ -30,7 +30,7 @@ from rolecall.store.postgres.store import PostgresStore
 from rolecall.store.records import Session, count_by_outcome
 from rolecall.store.run_lock import RunLockedError
 from rolecall.store.sqlite.store import FILE_NAME
-from rolecall.text import rfc3339
+from rolecall.text import plural, rfc3339
 
 SESSION_GAP_MS = 60_000
 """Sessions of one worker that are less apart are reported as one."""
@@ -100,8 +100,15 @@ async def open_whole_run(config: DatabaseConfig, run_id: int, directory: Path) -
 async def report_run(
     database: OperatorDatabase, run_id: int, out: Path, formats: Collection[str] = (), style: CsvStyle | None = None
 ) -> ReportSummary:
-    """Write the reports of a run into a directory, as a run on one machine writes them. Only reads the database."""
-    await read_record(database, run_id)
+    """Write the reports of a run into a directory, as a run on one machine writes them. Only reads the database.
+
+    Raises RunLockedError while workers work on it: rows in flight would be reported as if a worker had died.
+    """
+    found = await read_run(database, run_id)
+    if found.workers:
+        workers = plural(len(found.workers), "worker")
+        text = f"{found.record.name.capitalize()} is being processed by {workers}: wait for its end, or stop it."
+        raise RunLockedError(text)
     async with open_whole_run(database.config, run_id, out) as run:
         return await reports.write_report_files(run, formats, style)
 
