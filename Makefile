@@ -51,16 +51,16 @@ $(VENV)/.browser: $(READY)
 		|| { echo 'These tests need Chromium: apt-get install chromium' >&2; exit 1; }
 	@touch $@
 
-campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random)
-	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random); WORKERS=1: on a database
+	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers)
 
-simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random); CLUSTER=1: only several workers
+simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random); WORKERS=1: several workers
 	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
-		$(if $(CLUSTER),--cluster)
+		$(if $(WORKERS),--workers)
 
 simulate-mutants: $(READY) ## check that the simulation finds each known defect within SECONDS (60)
 	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
-		$(if $(CLUSTER),--cluster)
+		$(if $(WORKERS),--workers)
 
 bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)

@@ -28,7 +28,7 @@ lease.HEARTBEAT, lease.STALLED, lease.MARGIN, lease.FRESH = (
 )
 """
 MAX_RESUMES = 12
-ROUND_SECONDS = 90.0
+ROUND_SECONDS = 300.0
 """Seconds after which a run that has not ended is a violation: shards are lost."""
 AHEAD = 2
 """Rows in doubt after an accident, as a multiple of the calls in flight."""

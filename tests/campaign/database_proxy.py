@@ -55,7 +55,7 @@ class DatabaseProxy:
         while data := await reader.read(65536):
             if self.delay:
                 await asyncio.sleep(self.delay)
-            while self.is_cut:  # noqa: ASYNC110 - a network tells nobody when it works again
+            while self.is_cut:  # noqa: ASYNC110 - a network sends no sign when it works again
                 await asyncio.sleep(0.02)
             writer.write(data)
             await writer.drain()

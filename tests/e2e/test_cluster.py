@@ -1,4 +1,4 @@
-"""Several workers on one database: every row is done once and reported truly, whatever happens to one of them."""
+"""Several workers on one database: every row is done once and reported truly, also where one dies or freezes."""
 
 import asyncio
 import signal
@@ -120,8 +120,8 @@ async def test_a_worker_that_was_frozen_settles_nothing_of_what_another_one_has(
 async def test_a_worker_that_is_stopped_leaves_its_rows_to_the_other_one_at_once(
     cluster: Cluster, workspace: Sandbox
 ) -> None:
-    """After SIGTERM the calls in flight are awaited, the worker exits with 0, and nobody waits for its heartbeat."""
-    run = await cluster.create_run(pairs_of(400))
+    """After SIGTERM the calls in flight are awaited, the worker exits with 0, and no heartbeat is waited for."""
+    run = await cluster.create_run(pairs_of(400), shard_rows=100)
     one, two = await two_workers(cluster)
     await cluster.wait_for_rows(run, 60)
     one.signal(signal.SIGTERM)
@@ -240,3 +240,52 @@ async def test_a_clock_that_is_an_hour_off_changes_nothing(cluster: Cluster, wor
     finished = [result.finished_at or 0 for result in results]
     assert started_at <= min(finished) <= max(finished) <= time.time() * 1000 + 1000
     assert "worker stalled" not in one.log + two.log
+
+
+async def test_the_role_of_workers_is_all_that_a_worker_needs(cluster: Cluster, workspace: Sandbox) -> None:
+    """With the rights of `rolecall_worker` alone it processes a run, also at an own rate, and ends in good order."""
+    run = await cluster.create_run(pairs_of(100), replace(PLAIN, rate=200.0))
+    server, name = cluster.database.server, f"worker_of_{cluster.database.name}"
+    for statement in (f"CREATE ROLE {name} LOGIN PASSWORD 'x'", f"GRANT rolecall_worker TO {name}"):
+        cluster.database.execute(statement)
+    url = server.tcp_url(cluster.database.name, name, "x")
+    worker = await cluster.start_worker("one", environ={"ROLECALL_DATABASE_URL": url})
+    await cluster.wait_until_ended(run)
+    await require_truth(cluster, run, workspace.world, 100)
+    worker.signal(signal.SIGTERM)
+    assert await worker.wait() == 0
+    assert "away" not in worker.log
+
+
+CUT_OFF = """
+import pathlib, aiohttp
+class Connector(aiohttp.TCPConnector):
+    async def connect(self, *words, **options):
+        if pathlib.Path("cut-off").exists():
+            raise aiohttp.ClientConnectionError("the network of this host is cut off")
+        return await super().connect(*words, **options)
+aiohttp.TCPConnector = Connector
+import rolecall.cluster.lane as lane
+lane.ELSEWHERE, lane.RECORD_ANSWERS = 1.0, 0.2
+"""
+"""A worker that does not get through to the workspace while there is a file."""
+
+
+async def test_a_worker_that_is_cut_off_from_the_workspace_leaves_its_rows_to_the_other_one(
+    cluster: Cluster, workspace: Sandbox
+) -> None:
+    """An outage of one host ends its shard and not the run: no row is lost, and none fails for it."""
+    run = await cluster.create_run(pairs_of(400), replace(PLAIN, rate=60.0), shard_rows=100)
+    one, two = await asyncio.gather(
+        cluster.start_worker("one", first=CUT_OFF), cluster.start_worker("two", "--shutdown-timeout", "5")
+    )
+    await asyncio.gather(one.wait_for_line("shard started"), two.wait_for_line("shard started"))
+    await cluster.wait_for_rows(run, 20)
+    (cluster.folder / "cut-off").touch()
+    await one.wait_for_line('"end":"away"')
+    await cluster.wait_until_ended(run)
+    results = await require_truth(cluster, run, workspace.world, 400)
+    assert {result.outcome.value for result in results} == {"removed"}
+    assert await cluster.query("SELECT stop FROM run WHERE id = %s", run) == [("",)]
+    assert "outage began" in one.log
+    assert "outage began" not in two.log

@@ -214,10 +214,10 @@ async def test_rows_that_failed_are_counted_over_all_shards(cluster: Cluster, tw
     assert info is not None
     await cluster.query(count, run, 1, 3)
     await cluster.query(count, run, 2, 2)
-    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    await upkeep.stop_failing_runs(two[0], [(info, 0)], LOG)
     assert await two[0].run_stop(run) == ("", "")
     await cluster.query(count, run, 3, 1)
-    await upkeep.stop_failing_runs(two[0], [info], LOG)
+    await upkeep.stop_failing_runs(two[0], [(info, 0), (info, 0)], LOG)
     assert (await two[0].run_stop(run))[0] == "max_failures"
 
 
@@ -246,3 +246,34 @@ async def test_a_worker_is_dead_without_heartbeats(cluster: Cluster, two: Two) -
     assert await two[1].record_time(sql.SEE_WORKER, id="one")
     assert not await two[1].record_time(sql.SEE_WORKER, id="unknown")
     assert has_live_worker(await list_workers(cluster.config), "nat")
+
+
+async def test_the_first_worker_makes_its_account_that_of_the_run(cluster: Cluster, two: Two) -> None:
+    """Another account gets the first one, and so refuses the shards."""
+    await cluster.create_run(PAIRS)
+    info = await two[0].shard(1)
+    assert info is not None
+    assert info.account == ""
+    assert await two[0].claim_account(info, "first") == "first"
+    assert await two[1].claim_account(info, "second") == "first"
+    later = await two[1].shard(1)
+    assert later is not None
+    assert await two[1].claim_account(later, "second") == "first"
+
+
+async def test_an_unknown_row_counts_in_the_worker_that_has_it_and_once_its_shard_is_done(
+    cluster: Cluster, two: Two
+) -> None:
+    """Until then another worker may still settle it."""
+    settings = PLAIN.__class__(max_failures=FailureThreshold.parse("1"))
+    run = await cluster.create_run(PAIRS, settings, shard_rows=5)
+    info = await two[0].shard(1)
+    assert info is not None
+    await cluster.query(
+        "INSERT INTO group_count VALUES (%s, 1, 'job', 'unknown', 'timeout', false, '', 2) RETURNING rows", run
+    )
+    await upkeep.stop_failing_runs(two[0], [(info, 1)], LOG)
+    assert await two[0].run_stop(run) == ("", "")
+    await cluster.query("UPDATE shard SET done = true WHERE id = 1 RETURNING id")
+    await upkeep.stop_failing_runs(two[0], [(info, 0)], LOG)
+    assert (await two[0].run_stop(run))[0] == "max_failures"

@@ -66,12 +66,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--defects", action="store_true", help="search for the defects, each for so many seconds")
-    parser.add_argument("--cluster", action="store_true", help="only several workers over a shared store")
+    parser.add_argument("--workers", action="store_true", help="only several workers over a shared store")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**9)
     if arguments.defects:
-        return find_defects(arguments.seconds, seed, of_cluster=arguments.cluster)
-    return run(arguments.seconds, seed, cluster_play.simulate if arguments.cluster else simulate_either)
+        return find_defects(arguments.seconds, seed, of_cluster=arguments.workers)
+    return run(arguments.seconds, seed, cluster_play.simulate if arguments.workers else simulate_either)
 
 
 if __name__ == "__main__":

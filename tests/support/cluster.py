@@ -6,9 +6,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -80,6 +81,7 @@ class Cluster:
     url: str
     folder: Path
     workers: list[WorkerProcess] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def config(self) -> DatabaseConfig:
@@ -142,7 +144,7 @@ class Cluster:
     ) -> WorkerProcess:
         """Start a worker; `address`: where its calls come from, `first`: a program that it begins with."""
         words = ["worker", "--workspaces", str(self.workspaces_file()), "--egress", egress, "--log-format", "json"]
-        log_file = self.folder / f"worker-{len(self.workers)}.log"
+        log_file = self.folder / f"worker-{next(self.numbers)}.log"
         python = [sys.executable, "-c", first + _FROM_ADDRESS.format(address=address or "127.0.0.1")]
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(

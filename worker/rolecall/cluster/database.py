@@ -24,7 +24,7 @@ class ShardInfo(NamedTuple):
     workspace: str
     operation: str
     account: str
-    """Empty where any account may process it."""
+    """Empty where no worker has begun it."""
     settings: Mapping[str, Any]
     stop: str
     stop_detail: str
@@ -92,6 +92,13 @@ class WorkerDatabase:
         """Return the stop reason of a run and its detail; empty while it is not stopped."""
         rows = await self.fetch(sql.RUN_STOP, run=run)
         return (rows[0][0], rows[0][1]) if rows else ("interrupted", "the run was deleted")
+
+    async def claim_account(self, info: ShardInfo, account: str) -> str:
+        """Return the account of a run, which is that of the first worker that processes it."""
+        if info.account:
+            return info.account
+        rows = await self.fetch(sql.CLAIM_ACCOUNT, run=info.run_id, account=account)
+        return str(rows[0][0]) if rows else account
 
     async def record_answer(self, workspace: str) -> None:
         """Record that a workspace gives answers now."""

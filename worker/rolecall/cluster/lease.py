@@ -1,4 +1,4 @@
-"""How long a worker may work on a shard, whose turn it is to write, and the database's clock as seen from here. Pure.
+"""How long a worker may work on a shard, which token may write, and the database's clock as seen from here. Pure.
 
 The lease of a worker is its heartbeat: what it has sent and the database has received. Other workers take over its
 shards when the heartbeat is STALLED seconds old; it sends no call from MARGIN seconds before that.
@@ -83,11 +83,6 @@ class DatabaseClock:
         self.now = now
         """Our monotonic clock, in seconds."""
         self._differences: deque[float] = deque(maxlen=RECENT_OFFSETS)
-
-    @property
-    def is_known(self) -> bool:
-        """True once there was a measurement."""
-        return bool(self._differences)
 
     def record(self, database: float, received: float) -> None:
         """Record the database's time (seconds since the epoch) that was received at a moment of our clock."""

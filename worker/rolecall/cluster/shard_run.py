@@ -17,7 +17,7 @@ from rolecall.cluster.workspace_session import SessionRequest, WorkspaceSession,
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import RolecallError, RowOutcome
+from rolecall.models import Outcome, RolecallError, RowOutcome
 from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
@@ -65,6 +65,11 @@ class ShardRun:
         """Rows that it has finished."""
         return 0 if self.context is None else self.context.outcomes.total()
 
+    @property
+    def unknown(self) -> int:
+        """Rows that became unknown."""
+        return 0 if self.context is None else self.context.outcomes[Outcome.UNKNOWN]
+
     async def run(self) -> ShardEnd:
         """Process the shard, and return how it ended. Raises StoreError where the database is away."""
         try:
@@ -104,8 +109,9 @@ class ShardRun:
         self.outage.since = None
         try:
             account = session.connection.account
-            if info.account not in ("", account.user_id, account.username):
-                return self._refuse(f"the run is of the account {info.account}, not of {account.username}")
+            owner = await self.database.claim_account(info, account.user_id)
+            if owner not in (account.user_id, account.username):
+                return self._refuse(f"the run is of the account {owner}, not of {account.username}")
             return await self._with_store(info, session, settings)
         finally:
             await self.sessions.release(session, settings)

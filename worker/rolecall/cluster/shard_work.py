@@ -14,7 +14,7 @@ from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason, StopSignal
-from rolecall.models import RowOutcome
+from rolecall.models import Outcome, RowOutcome
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import FencedError, RunStore, StoreError
 
@@ -108,7 +108,7 @@ class ShardWork:
         """Record the end of the shard, or the stop of its run."""
         info, stop = self.info, self.stop
         if stop.reason is None:
-            await stop_if_failing(self.database, info, self.log)
+            await stop_if_failing(self.database, info, context.outcomes[Outcome.UNKNOWN], self.log)
             if await self.database.finish_shard(info, self.token):
                 return ShardEnd.DONE
             self.log.warning("shard not finished", detail="rows without an outcome are left, or it was taken over")
@@ -137,8 +137,11 @@ async def stop_run(database: WorkerDatabase, run: int, reason: StopReason, detai
         log.warning("run stopped", reason=reason.value, detail=detail)
 
 
-async def stop_if_failing(database: WorkerDatabase, info: ShardInfo, log: EventLogger) -> None:
-    """Stop a run for all workers where more rows failed than its threshold allows. Raises StoreError."""
+async def stop_if_failing(database: WorkerDatabase, info: ShardInfo, unknown: int, log: EventLogger) -> None:
+    """Stop a run for all workers where more rows failed than its threshold allows. Raises StoreError.
+
+    `unknown`: rows that became unknown in the shards that this worker processes now.
+    """
     ((done, failed),) = await database.fetch(sql.FAILURES, run=info.run_id)
-    if has_too_many(info.settings, done, failed):
+    if has_too_many(info.settings, done, failed + unknown):
         await stop_run(database, info.run_id, StopReason.MAX_FAILURES, "", log)

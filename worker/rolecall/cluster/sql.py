@@ -43,6 +43,11 @@ SHARD = """
 """
 # Whether a run is stopped.
 RUN_STOP = "SELECT stop, stop_detail FROM run WHERE id = %(run)s"
+# Make an account that of a run that has none yet; returns the run's.
+CLAIM_ACCOUNT = """
+    UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END WHERE id = %(run)s
+    RETURNING account
+"""
 # Stop a run; the first reason stays.
 STOP_RUN = """
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s
@@ -87,11 +92,13 @@ WAITING_QUEUES = """
         AND queue_name LIKE 'ws:%%' AND substr(queue_name, 4) = ANY (%(names)s)
         AND NOT EXISTS (SELECT FROM workspace WHERE name = substr(queue_name, 4) AND paused)
 """
-# The rows of a run that are done, and those of them that failed.
+# The rows of a run that are done, and those of them that failed. Unknown rows of a shard that is not done are tried
+# again where another worker goes on with it.
 FAILURES = """
-    SELECT coalesce(sum(rows), 0)::bigint,
-        coalesce(sum(rows) FILTER (WHERE outcome IN ('failed', 'unknown')), 0)::bigint
-    FROM group_count WHERE run_id = %(run)s AND part = 'job' AND outcome <> ''
+    SELECT coalesce(sum(counted.rows), 0)::bigint,
+        coalesce(sum(counted.rows) FILTER (WHERE outcome = 'failed' OR (outcome = 'unknown' AND done)), 0)::bigint
+    FROM group_count AS counted LEFT JOIN shard ON shard.id = shard_id
+    WHERE counted.run_id = %(run)s AND part = 'job' AND outcome <> ''
 """
 
 # Lease slots of a rate: the first moment, and the clock. A slot that passed is lost; after a step of the clock back no

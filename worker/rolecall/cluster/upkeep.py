@@ -50,7 +50,15 @@ async def end_runs(database: WorkerDatabase) -> None:
         await database.fetch(sql.END_RUN, run=run)
 
 
-async def stop_failing_runs(database: WorkerDatabase, shards: Iterable[ShardInfo], log: EventLogger) -> None:
-    """Stop each of these shards' runs in which more rows failed than its threshold allows. Raises StoreError."""
-    for info in {info.run_id: info for info in shards}.values():
-        await stop_if_failing(database, info, log.bind(run=info.run_id))
+async def stop_failing_runs(
+    database: WorkerDatabase, shards: Iterable[tuple[ShardInfo, int]], log: EventLogger
+) -> None:
+    """Stop each of these shards' runs in which more rows failed than its threshold allows. Raises StoreError.
+
+    `shards`: those that this worker processes, each with the rows that became unknown.
+    """
+    runs: dict[int, tuple[ShardInfo, int]] = {}
+    for info, unknown in shards:
+        runs[info.run_id] = (info, unknown + runs.get(info.run_id, (info, 0))[1])
+    for info, unknown in runs.values():
+        await stop_if_failing(database, info, unknown, log.bind(run=info.run_id))

@@ -173,7 +173,7 @@ class Worker:
         for (name,) in await database.fetch(sql.WAITING_QUEUES, names=list(self._lanes)):
             self._lanes[name].wake.set()
         runs = [run for lane in self._lanes.values() for run in lane.runs.values()]
-        shards = [run.info for run in runs if run.info is not None]
+        shards = [(run.info, run.unknown) for run in runs if run.info is not None]
         await upkeep.stop_failing_runs(database, shards, self._log)
         for lane in self._lanes.values():
             await lane.leave_if_others_get_answers(database)

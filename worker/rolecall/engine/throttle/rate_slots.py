@@ -82,11 +82,6 @@ class LeasedSlots:
         self._catch_up = 0.0
 
     @property
-    def is_unlimited(self) -> bool:
-        """True while calls may leave at any moment."""
-        return not self._interval
-
-    @property
     def allows_ahead(self) -> bool:
         """False: the commit of an intent also shows that another process has stopped the run, or taken it over."""
         return False
