@@ -81,6 +81,8 @@ class Tables:
     settings: Mapping[str, Any]
     shards: dict[int, Shard]
     meta: dict[str, str] = field(default_factory=dict)
+    account: str = ""
+    """The account of the first worker that processed it."""
     stop: str = ""
     stop_detail: str = ""
     resumed_at: float = 0.0

@@ -47,8 +47,13 @@ def _unlock_egress(database: Database, connection: SimulatedConnection, values: 
 
 def _shard(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
     tables, shard = database.tables, database.tables.shards[values["shard"]]
-    run = (RUN_ID, WORKSPACE, tables.operation, "", tables.settings, tables.stop, tables.stop_detail, "")
+    run = (RUN_ID, WORKSPACE, tables.operation, tables.account, tables.settings, tables.stop, tables.stop_detail, "")
     return [(shard.shard_id, *run, URL, None, shard.is_done, len(shard.contents.entries))]
+
+
+def _claim_account(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    database.tables.account = database.tables.account or values["account"]
+    return [(database.tables.account,)]
 
 
 def stop_run(database: Database, connection: SimulatedConnection | None, values: Mapping[str, Any]) -> Rows:
@@ -88,8 +93,12 @@ def _waiting_queues(database: Database, connection: SimulatedConnection, values:
 
 
 def _failures(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    outcomes = [entry.outcome for entry in database.tables.entries() if entry.outcome is not None]
-    return [(len(outcomes), sum(outcome in (Outcome.FAILED, Outcome.UNKNOWN) for outcome in outcomes))]
+    done = failed = 0
+    for shard in database.tables.shards.values():
+        outcomes = [entry.outcome for entry in shard.contents.entries.values() if entry.outcome is not None]
+        done += len(outcomes)
+        failed += sum(each is Outcome.FAILED or (each is Outcome.UNKNOWN and shard.is_done) for each in outcomes)
+    return [(done, failed)]
 
 
 def _lease_slots(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
@@ -124,6 +133,7 @@ WORKER_STATEMENTS: dict[str, Answer] = {
     sql.UNLOCK_EGRESS: _unlock_egress,
     sql.SHARD: _shard,
     sql.RUN_STOP: lambda database, *_: [(database.tables.stop, database.tables.stop_detail)],
+    sql.CLAIM_ACCOUNT: _claim_account,
     sql.STOP_RUN: stop_run,
     sql.END_RUN: _end_run,
     sql.DONE_RUNS: _done_runs,
