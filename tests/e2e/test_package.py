@@ -111,8 +111,10 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if name.startswith(f"{NAME}.data")} == {man_page}
     assert names >= {"rolecall/py.typed", f"{NAME}.dist-info/licenses/LICENSE"}
     data = {name for name in names if name.startswith("rolecall/") and not name.endswith((".py", "py.typed"))}
-    assert {name.rpartition("/")[0] for name in data} == {"rolecall/display/html_report"}
-    assert {name.rpartition(".")[2] for name in data} == {"html", "css", "js"}
+    folders = {"rolecall/display/html_report": {"html", "css", "js"}, "rolecall/store/postgres/migrations": {"sql"}}
+    assert {name.rpartition("/")[0] for name in data} == folders.keys()
+    for folder, kinds in folders.items():
+        assert {name.rpartition(".")[2] for name in data if name.startswith(folder)} == kinds
 
 
 def test_the_metadata_is_complete(wheel: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.sandbox import Fault, FaultMatch, FaultPlan, Kind, Sandbox, leader_world
 from tests.support.command import environment, finish, many, outcomes, read_report, rolecall, start, write_job
 
@@ -57,7 +58,7 @@ async def test_a_workspace_that_stays_away_ends_the_run(tmp_path: Path) -> None:
 
 
 async def test_a_revoked_token_stops_within_the_calls_in_flight(tmp_path: Path) -> None:
-    """Exit 3; the rows that got the 401 and all others are not attempted, and few more calls were made."""
+    """Exit 3; the rows that got the 401 and all others are not attempted; only calls under way were made."""
     pairs = many(200)
     world = leader_world(pairs)
     job = write_job(tmp_path / "job.csv", pairs)
@@ -70,7 +71,7 @@ async def test_a_revoked_token_stops_within_the_calls_in_flight(tmp_path: Path) 
     removed = sum(world.removals(*pair) for pair in pairs)
     assert told == {("removed", ""): removed, ("not_attempted", "credentials"): 200 - removed}
     refused = Counter(call.route for call in world.calls if call.status == 401)
-    assert refused["groups.removeLeader"] <= 8
+    assert refused["groups.removeLeader"] <= max_rows(8)
     assert refused["me"] == 2
 
 
@@ -100,7 +101,7 @@ async def test_a_route_that_is_gone_stops_the_run(tmp_path: Path) -> None:
     assert ended.code == 4, ended.stderr
     assert {reason for _, reason in outcomes(tmp_path / "o")} == {"no_such_route"}
     assert not any(outcome == "failed" for outcome, _ in outcomes(tmp_path / "o"))
-    assert sum(call.route == "groups.removeLeader" for call in world.calls) <= 8 + 2
+    assert sum(call.route == "groups.removeLeader" for call in world.calls) <= max_rows(8) + 2
 
 
 async def test_a_page_instead_of_the_route_is_no_missing_route(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rolecall.engine.directory.role_verify import is_in_doubt, read_doubts
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits
 from rolecall.engine.settlement import is_as_wanted
 from rolecall.engine.throttle.read_client import ReadClient
-from rolecall.models import Outcome, PriorState, RowOutcome
+from rolecall.models import OUTCOMES, Outcome, PriorState, RowOutcome
 from rolecall.rocketchat.error_table import LAST_OWNER, NOT_ALLOWED
 from rolecall.rocketchat.operations import Operation, Role
 from rolecall.rocketchat.preflight import Account
@@ -35,10 +35,6 @@ from rolecall.store.records import Batch, Pair
 
 USUALLY_ALLOWED = frozenset({"admin", "owner"})
 """Roles that may change roles in a room unless an administrator has changed that."""
-
-
-_UNPREDICTED = frozenset({Outcome.NOT_ATTEMPTED, Outcome.UNKNOWN, Outcome.INVALID, Outcome.DUPLICATE})
-"""Outcomes of rows before their first prediction."""
 
 
 class Prediction(NamedTuple):
@@ -147,7 +143,8 @@ class RoleCheck:
 
     async def _has_predictions(self) -> bool:
         """Return whether an earlier session of this check has predicted a row."""
-        return any(count.outcome not in _UNPREDICTED for count in await self._store.counts())
+        outcomes = [count.outcome for count in await self._store.counts()]
+        return any(OUTCOMES[outcome].is_success or outcome is Outcome.FAILED for outcome in outcomes)
 
     async def _is_cheaper_by_user(self) -> bool:
         first = await self._store.fetch_due(0, 1, retry_failed=False)
