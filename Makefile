@@ -54,11 +54,13 @@ $(VENV)/.browser: $(READY)
 campaign: $(READY) ## test random faults, kills and resumes for SECONDS (60) with SEED (random); WORKERS=1: on a database
 	$(BIN)/python -m tests.campaign --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers)
 
-simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random)
-	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers)
+simulate: $(READY) ## simulate whole runs in virtual time for SECONDS (60) with SEED (random); WORKERS=1: several workers
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
+		$(if $(WORKERS),--workers)
 
 simulate-mutants: $(READY) ## check that the simulation finds each known defect within SECONDS (60)
-	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
+		$(if $(WORKERS),--workers)
 
 bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)

@@ -49,6 +49,26 @@ async def test_found_workspaces_get_no_token_of_another_place(
         assert "Cannot connect to the database" in ended.stderr
 
 
+@pytest.mark.parametrize("where", ["..", "."])
+async def test_the_place_of_found_workspaces_does_not_matter(tmp_path: Path, where: str) -> None:
+    """They get no variable as a token from a directory above either; a token beside them is theirs."""
+    work, world = tmp_path / "work", World()
+    work.mkdir()
+    write_job(work / "job.csv", [("R", "U")])
+    (work / ".env").write_text(f"ROLECALL_WORKSPACES={where}/ws.toml\n")
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url, ROLECALL_DATABASE_URL=DATABASE)
+        write_workspaces(work / where / "ws.toml", sandbox.url, 'token_env = "ROCKETCHAT_AUTH_TOKEN"')
+        refused = await rolecall("submit", "job.csv", cwd=work, env=env)
+        write_workspaces(work / where / "ws.toml", sandbox.url, 'token_file = "token"')
+        (work / where / "token").write_text("beside")
+        (work / where / "token").chmod(0o600)
+        ended = await rolecall("submit", "job.csv", cwd=work, env=env)
+    assert world.calls == []
+    assert "working directory may not have the tokens" in refused.stderr
+    assert "Cannot connect to the database" in ended.stderr
+
+
 @pytest.mark.parametrize("verb", ["worker", "submit"])
 @pytest.mark.parametrize("place", ["own", "work"])
 async def test_a_found_database_gets_no_worker_of_other_workspaces(tmp_path: Path, verb: str, place: str) -> None:

@@ -6,40 +6,22 @@ import sys
 import time
 from itertools import count
 
-from tests.simulation.campaign import Totals, search, until_violated
+from tests.simulation.campaign import Simulate, Totals, search, simulate_either, until_violated
+from tests.simulation.cluster import play as cluster_play
+from tests.simulation.cluster.defects import CLUSTER_DEFECTS
 from tests.simulation.defects import DEFECTS
-from tests.simulation.play import Played
+from tests.simulation.play import Played, simulate
 from tests.simulation.shrink import shrink
 
 MAX_TRACE = 200
 """Entries of a trace that are printed, the last ones."""
 
 
-def run_workers(seconds: float, seed: int) -> int:
-    """Simulate several workers until the time is over; print the figures, or a violation with the end of its trace."""
-    from tests.simulation.workers import simulate_workers  # here: it needs the libraries of several machines
-
-    print(f"simulation of workers, seed {seed}, {seconds:g} s", flush=True)
-    began, totals = time.monotonic(), Totals()
-    for number in count(seed):
-        played = simulate_workers(number)
-        totals = totals.plus(played)
-        if played.violation is not None:
-            print(f"seed {number}: {played.violation}")
-            for time_, *what in played.trace[-MAX_TRACE:]:
-                print(f"{time_:12.3f}", *what)
-            return 1
-        if time.monotonic() - began >= seconds:
-            break
-    print(totals.describe())
-    return 0
-
-
-def run(seconds: float, seed: int) -> int:
+def run(seconds: float, seed: int, simulate: Simulate) -> int:
     """Simulate until the time is over; print the figures, or the violation with the shortest trace that shows it."""
     print(f"simulation seed {seed}, {seconds:g} s", flush=True)
     began, totals = time.monotonic(), Totals()
-    for played in until_violated(count(seed)):
+    for played in until_violated(count(seed), simulate):
         totals = totals.plus(played)
         if played.violation is not None:
             print_violation(played)
@@ -62,17 +44,19 @@ def print_violation(played: Played) -> None:
         print(f"{time_:12.3f}", *what)
 
 
-def find_defects(seconds: float, seed: int) -> int:
+def find_defects(seconds: float, seed: int, *, of_cluster: bool) -> int:
     """Search for each defect, and print the table for the documentation; return the number that was not found."""
     print(f"simulation seed {seed}, at most {seconds:g} s for each defect\n")
     print("| defect | seconds | simulations | rule |\n| --- | --- | --- | --- |", flush=True)
     missing = 0
-    for defect in DEFECTS:
-        found = search(defect, seed, seconds)
+    every = [(each, cluster_play.simulate) for each in CLUSTER_DEFECTS]
+    every = every if of_cluster else [*((each, simulate) for each in DEFECTS), *every]
+    for defect, simulate_defect in every:
+        found = search(defect, seed, seconds, simulate=simulate_defect)
         rule = found.found.violation.rule if found.found is not None and found.found.violation else "**not found**"
         missing += found.found is None
         print(f"| {defect.name} | {found.seconds:.1f} | {found.simulations} | {rule} |", flush=True)
-    print(f"\n{len(DEFECTS) - missing} of {len(DEFECTS)} defects were found.")
+    print(f"\n{len(every) - missing} of {len(every)} defects were found.")
     return min(missing, 1)
 
 
@@ -82,12 +66,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--defects", action="store_true", help="search for the defects, each for so many seconds")
-    parser.add_argument("--workers", action="store_true", help="simulate several workers over a shared store")
+    parser.add_argument("--workers", action="store_true", help="only several workers over a shared store")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**9)
-    if arguments.workers:
-        return run_workers(arguments.seconds, seed)
-    return (find_defects if arguments.defects else run)(arguments.seconds, seed)
+    if arguments.defects:
+        return find_defects(arguments.seconds, seed, of_cluster=arguments.workers)
+    return run(arguments.seconds, seed, cluster_play.simulate if arguments.workers else simulate_either)
 
 
 if __name__ == "__main__":

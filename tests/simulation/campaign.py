@@ -2,13 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
+from tests.simulation.cluster import play as cluster_play
 from tests.simulation.defects import Defect, with_defect
 from tests.simulation.play import Played, simulate
+
+CLUSTER_SHARE = 5
+"""Of so many seeds one is a scenario of several workers."""
+Simulate = Callable[[int], Played]
+
+
+def simulate_either(seed: int) -> Played:
+    """Play the scenario of a seed: that of one worker, or of several."""
+    return cluster_play.simulate(seed) if seed % CLUSTER_SHARE == 0 else simulate(seed)
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,10 @@ class Totals:
     requests: int = 0
     sessions: int = 0
     faults: int = 0
+    cluster: int = 0
+    """Simulations of several workers."""
+    takeovers: int = 0
+    fences: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def plus(self, played: Played) -> "Totals":
@@ -30,6 +44,9 @@ class Totals:
             self.requests + played.requests,
             self.sessions + played.sessions,
             self.faults + len(played.faults),
+            self.cluster + bool(played.workers),
+            self.takeovers + played.takeovers,
+            self.fences + played.fences,
             self.outcomes + played.outcomes,
         )
 
@@ -37,11 +54,12 @@ class Totals:
         """Return the figures in one line."""
         return (
             f"{self.simulations:,} simulations, {self.rows:,} rows, {self.sessions:,} sessions, "
-            f"{self.requests:,} requests, {self.faults:,} faults"
+            f"{self.requests:,} requests, {self.faults:,} faults; "
+            f"{self.cluster:,} simulations of several workers, {self.takeovers:,} takeovers, {self.fences:,} fences"
         )
 
 
-def until_violated(seeds: Iterable[int]) -> Iterator[Played]:
+def until_violated(seeds: Iterable[int], simulate: Simulate = simulate) -> Iterator[Played]:
     """Return the simulation of each seed, up to the first that breaks a rule."""
     for seed in seeds:
         played = simulate(seed)
@@ -65,7 +83,7 @@ class Search(NamedTuple):
     """None where no rule was broken in time."""
 
 
-def search(defect: Defect, seed: int, seconds: float, most: int | None = None) -> Search:
+def search(defect: Defect, seed: int, seconds: float, most: int | None = None, simulate: Simulate = simulate) -> Search:
     """Simulate with a defect until a rule is broken, for so many seconds of processor time or simulations at most."""
     began, number = time.process_time(), 0
     with with_defect(defect):

@@ -14,7 +14,6 @@ from rolecall.rocketchat.error_table import ANSWER_LOST, CONNECT_FAILED, TIMEOUT
 from rolecall.sandbox.request_handler import Request
 from rolecall.sandbox.responses import Response
 from tests.simulation.network import (
-    ADDRESS,
     URL,
     ConnectionLost,
     ConnectionRefused,
@@ -58,7 +57,7 @@ class SimulatedClient(Client):
     ) -> Reply | NoReply:
         params: Any = query if body is None else orjson.loads(body)
         account = self._line.account
-        request = Request(method, path, ADDRESS, account.user_id, account.token, params)
+        request = Request(method, path, self._line.address, account.user_id, account.token, params)
         sent_at = self._now()
         exchange: list[Sent] = []
         try:

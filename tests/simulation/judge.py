@@ -43,10 +43,6 @@ class Judge:
         self._left_open: dict[int, set[Pair]] = {}
         """The rows that each session that was cut off left without an outcome."""
 
-    def leave_open(self, session: int, pairs: set[Pair]) -> None:
-        """Record the rows that a session which was cut off left without an outcome, as far as they are known."""
-        self._left_open.setdefault(session, set()).update(pairs)
-
     def after_session(self, record: SessionRecord, store: MemoryStore) -> None:
         """Check a session that has ended."""
         entries = store.contents.entries.values()
@@ -152,9 +148,10 @@ class Judge:
             return
         if self._was_changed_by_others(pair) and any(sent.died_before_the_message for sent in calls):
             return  # nothing shows that our call was carried out
-        repeated = any(sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED for sent in calls)
-        if repeated and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
+        if any(map(_is_repeated, calls)) and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
             return  # a proxy repeated the call, and the prior state is unknown: nothing shows it
+        if outcome in NOTHING_TO_DO and self._was_refused_when_repeated(pair, calls):
+            return
         raise Violation("promise", f"{result}: this run {'changed' if took else 'did not change'} the role")
 
     def _check_evidence(self, result: Result, calls: Sequence[Sent]) -> None:
@@ -204,6 +201,14 @@ class Judge:
             sent.route == USERS_INFO and sent.user_id == user_id and not sent.is_sound for sent in self._network.sent
         )
         return not shows_rooms or was_lost or self._scenario.weather.reading_chance > 0 or bool(self._scenario.restarts)
+
+    def _was_refused_when_repeated(self, pair: Pair, calls: Sequence[Sent]) -> bool:
+        """Return whether a proxy repeated a call whose second copy was refused, before the session was cut off.
+
+        The refusal says that nothing was carried out, and the next session finds the role changed.
+        """
+        was_left_open = any(pair in rows for rows in self._left_open.values())
+        return was_left_open and any(_is_repeated(sent) and sent.is_not_done for sent in calls)
 
     def _took(self, pair: Pair) -> bool:
         accounts, adds = self._scenario.account_ids, self._operation.adds
@@ -285,6 +290,7 @@ class Judge:
 
     def after_undo(self, before: set[Pair], results: Sequence[Result]) -> None:
         """Check that the roles are as before the run, for rows that are known well enough."""
+        calls = self._calls_by_pair()
         for result in results:
             pair = (result.room_id, result.user_id)
             if result.outcome not in DONE | NOTHING_TO_DO or result.evidence == Evidence.INFERRED:
@@ -293,6 +299,8 @@ class Judge:
                 continue
             if result.outcome in NOTHING_TO_DO and result.evidence == Evidence.RESPONSE and not _is_known(result.prior):
                 continue  # a call that a proxy repeated
+            if result.outcome in NOTHING_TO_DO and self._was_refused_when_repeated(pair, calls[pair]):
+                continue
             has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
             require("undo", has_role is (pair in before), "{}: the role is {}there", result, "" if has_role else "not ")
 
@@ -301,6 +309,10 @@ RATE_LIMITED = "rate_limited"
 ALL_REFUSALS = frozenset(
     {"room_not_found", "room_not_joined", "room_archived", "not_allowed", "user_not_found", "user_not_in_room"}
 )
+
+
+def _is_repeated(sent: Sent) -> bool:
+    return sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED
 
 
 def _is_known(prior: Prior) -> bool:

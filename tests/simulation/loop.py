@@ -6,7 +6,7 @@ Tasks have numbers, by which sets of them are ordered: their usual hash is their
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVarTuple
 
 from tests.unit.engine.virtual import Stuck, VirtualLoop
@@ -14,10 +14,16 @@ from tests.unit.engine.virtual import Stuck, VirtualLoop
 Ts = TypeVarTuple("Ts")
 
 
+OWNER: ContextVar[object] = ContextVar("process", default=None)
+"""The process that callbacks belong to, where a simulation has several."""
+
+
 class NumberedTask(asyncio.Task[Any]):
     """A task whose hash is its number."""
 
     number = 0
+    owner: object = None
+    """The process that it belongs to."""
 
     def __hash__(self) -> int:
         """Return the number."""
@@ -93,6 +99,7 @@ class SimulationLoop(VirtualLoop):
         task = NumberedTask.__new__(NumberedTask)
         self._created += 1
         task.number = self._created
+        task.owner = OWNER.get() if context is None else context.get(OWNER)
         task.__init__(coroutine, loop=loop, name=name, context=context)  # type: ignore[misc]  # the hash is needed there
         self.running[task] = None
         task.add_done_callback(self._is_done)
@@ -113,6 +120,8 @@ class Timeline:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._context = copy_context()
+        """The world's, whoever causes an event."""
         self.now = loop.time()
         """The moment of the event that happens, on the loop's clock."""
 
@@ -141,4 +150,7 @@ class Timeline:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._events[0][0], self.catch_up) if self._events else None
+        if not self._events:
+            self._timer = None
+            return
+        self._timer = self._loop.call_at(self._events[0][0], self.catch_up, context=self._context)

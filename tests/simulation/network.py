@@ -113,6 +113,7 @@ class Line:
         self.account = account
         self.on_step = on_step
         self.is_alive = True
+        self.address = ADDRESS
         self.pool = ConnectionPool()
 
 

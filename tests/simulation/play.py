@@ -60,6 +60,12 @@ class Played:
     requests: int = 0
     sessions: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    workers: int = 0
+    """Workers at once; 0 for a scenario with one process after the other."""
+    takeovers: int = 0
+    """Shards that one worker took from another that had not ended its work on them."""
+    fences: int = 0
+    """Commits that were refused because another worker had taken the shard."""
 
     @property
     def digest(self) -> str:

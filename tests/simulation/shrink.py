@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from tests.simulation.play import Played, simulate
+from tests.simulation.cluster import play as cluster_play
+from tests.simulation.play import Played
+from tests.simulation.play import simulate as simulate_one
 
 MAX_SIMULATIONS = 300
 
@@ -12,6 +14,7 @@ def shrink(played: Played) -> Played:
     violation = played.violation
     if violation is None:
         raise ValueError("nothing to shrink: no rule is broken")
+    simulate = cluster_play.simulate if played.workers else simulate_one
     best, without, left = played, frozenset[str](), MAX_SIMULATIONS
     size = len(_parts(best, without))
     while size and left:

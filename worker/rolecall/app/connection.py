@@ -1,7 +1,7 @@
 """The connection of a use case to its workspace: who calls, how, and how it can be interrupted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ class AppContext:
     observer: Observer = field(default_factory=NullObserver)
     stop: StopSignal = field(default_factory=StopSignal)
     """Requested by the caller to end the work early; one for each call of a use case."""
+    open_client: Callable[[ConnectionConfig, Credentials], Client] = Client
+    """Opens the HTTP session; a simulation has its own."""
 
 
 def lock_wait(context: AppContext) -> LockWait:
@@ -90,7 +92,7 @@ async def connect(
     Raises CaFileError, InvalidUrlError, AuthenticationError, WorkspaceUnavailableError, or RunStopped on a request to
     stop.
     """
-    async with Client(context.connection, context.credentials) as client:
+    async with context.open_client(context.connection, context.credentials) as client:
         call = fetch_current_user(client, context.settings.outage_timeout, context.observer.waiting)
         reply = await until_stopped(call, context.stop)
         date = server_date(reply.headers) if isinstance(reply, Reply) else None

@@ -1,7 +1,6 @@
 """The database as a worker uses it beside its run stores: one connection for statements, one that listens."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -65,11 +64,11 @@ class WorkerDatabase:
 
     def now(self) -> float:
         """Return the database's time: seconds since the epoch."""
-        return self.clock.wall(time.monotonic())
+        return self.clock.wall(self.clock.now())
 
     def record_clock(self, now: float) -> None:
         """Record the database's time, which was received at this moment."""
-        self.clock.record(now, time.monotonic())
+        self.clock.record(now, self.clock.now())
 
     async def shard(self, shard: int) -> ShardInfo | None:
         """Return what is recorded of a shard; None where it was deleted."""
@@ -123,7 +122,7 @@ class WorkerDatabase:
 
 def database_clock(clock: DatabaseClock) -> Clock:
     """Return the clock of the engine: the times of all workers are those of the database."""
-    return Clock(time.monotonic, lambda: clock.wall(time.monotonic()))
+    return Clock(clock.now, lambda: clock.wall(clock.now()))
 
 
 @asynccontextmanager

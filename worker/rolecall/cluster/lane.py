@@ -4,6 +4,7 @@ Of the workers behind one address, one is active for a workspace, and the others
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.admission import AdmissionStatus
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import StoreError
 
@@ -67,6 +70,10 @@ class LaneConfig:
     """Calls in flight; None for what each run says."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Of the connections to workspaces, see ConnectionConfig."""
+    now: Callable[[], float] = time.monotonic
+    """The monotonic clock, in seconds."""
+    open_client: Callable[[ConnectionConfig, Credentials], Client] = Client
+    """Opens an HTTP session with a workspace."""
 
 
 class Lane:
@@ -82,7 +89,9 @@ class Lane:
         """The shards that are processed."""
         self._config = config
         self._log = log.bind(workspace=entry.name)
-        self._sessions = WorkspaceSessions(entry, config.environ, config.warn, config.concurrency, config.timeouts)
+        self._sessions = WorkspaceSessions(
+            entry, config.environ, config.warn, config.concurrency, config.timeouts, config.open_client
+        )
         self._outage = Outage()
         self._pause = 0.0
         self._is_reported_standby = False

@@ -79,7 +79,9 @@ class DatabaseClock:
     measurements is the most exact one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        """Our monotonic clock, in seconds."""
         self._differences: deque[float] = deque(maxlen=RECENT_OFFSETS)
 
     def record(self, database: float, received: float) -> None:

@@ -38,7 +38,7 @@ class Worker:
         self._config = config
         self._database = database
         self._log = log
-        self._clock = DatabaseClock()
+        self._clock = DatabaseClock(config.now)
         self._former: int | None = None
         """The number under which it worked before the connection was lost; its lanes have ended since."""
         self._channels = channels_of([lane.name for lane in lanes])

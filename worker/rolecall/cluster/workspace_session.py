@@ -16,7 +16,8 @@ from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import CallKind
-from rolecall.rocketchat.connection_config import Credentials
+from rolecall.rocketchat.client import Client
+from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 
 
 class SessionRequest(NamedTuple):
@@ -53,6 +54,8 @@ class WorkspaceSessions:
     """Calls in flight; None for what each run says."""
     timeouts: Mapping[str, float]
     """Of the connection, see ConnectionConfig."""
+    open_client: Callable[[ConnectionConfig, Credentials], Client] = Client
+    """Opens an HTTP session."""
     leasers: Mapping[CallKind, SlotLeaser] = field(init=False)
     _current: WorkspaceSession | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -115,7 +118,12 @@ class WorkspaceSessions:
     ) -> WorkspaceSession:
         observer = NullObserver(request.log)
         context = AppContext(
-            self.entry.connection(**self.timeouts), credentials, request.settings, observer, request.stop
+            self.entry.connection(**self.timeouts),
+            credentials,
+            request.settings,
+            observer,
+            request.stop,
+            self.open_client,
         )
         rates = {kind: leaser.slots for kind, leaser in self.leasers.items()}
         stack = AsyncExitStack()

@@ -23,16 +23,14 @@ if TYPE_CHECKING:  # part of an extra
 
 def require_trusted_workspaces(path: Path, entries: "Mapping[str, WorkspaceEntry]") -> None:
     """Raise OperatorError where a found file and a token of another place would come together."""
-    sources, here = current_sources(), DOTENV_FILE.parent
-    if not is_in_folder(here, path):
-        variable = next((name for name in (DATABASE_URL, DATABASE_URL_FILE) if name in sources.dotenv), "")
-        if variable:
-            what = f"{variable} comes from {DOTENV_FILE}, and the workspaces from {path}"
-            raise OperatorError(f"{what}: {_NOT_TRUSTED}; put the address of the database into the environment.")
-        return
+    sources = current_sources()
+    variable = next((name for name in (DATABASE_URL, DATABASE_URL_FILE) if name in sources.dotenv), "")
+    if variable and not is_in_folder(DOTENV_FILE.parent, path):
+        what = f"{variable} comes from {DOTENV_FILE}, and the workspaces from {path}"
+        raise OperatorError(f"{what}: {_NOT_TRUSTED}; put the address of the database into the environment.")
     place = _found_place(click.get_current_context(), sources)
     for entry in entries.values() if place else ():
-        if entry.token_file is None or not is_in_folder(here, entry.token_file):
+        if entry.token_file is None or not is_in_folder(path.parent, entry.token_file):  # not beside the file
             token = entry.token_file or f"the variable {entry.token_env}"
             what = f"{path} is named in {place}, and its token is {token}"
             raise OperatorError(f"{what}: {_NOT_TRUSTED}; name the workspaces with --workspaces {path}.")

@@ -1,7 +1,7 @@
 """A connection to the database: its address, what its server must be able to do, and its errors as one line."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import NamedTuple, Self, TypeAlias
@@ -54,6 +54,10 @@ class InvalidDatabaseError(InvalidStoreError):
     """The database cannot be used as it is, or its address is wrong; the text is one line for a person."""
 
 
+async def _open(conninfo: str) -> Connection:
+    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+
+
 class DatabaseConfig(NamedTuple):
     """How to connect to a database."""
 
@@ -65,6 +69,8 @@ class DatabaseConfig(NamedTuple):
     """Empty where the system decides it."""
     role: str = "rolecall_worker"
     """The group role whose rights the command needs; empty where the owner of the tables must do it."""
+    open: Callable[[str], Awaitable[Connection]] = _open
+    """Opens a connection in autocommit mode; a simulation has its own. Raises psycopg.Error."""
 
     @property
     def missing_role(self) -> str:
@@ -122,7 +128,7 @@ async def connect(config: DatabaseConfig) -> Connection:
     Raises DatabaseError, and InvalidDatabaseError for a connection pooler or a server that is too old.
     """
     try:
-        connection = await psycopg.AsyncConnection.connect(config.conninfo, autocommit=True)
+        connection = await config.open(config.conninfo)
     except psycopg.Error as error:
         reason = _last_line(error)
         if "unsupported startup parameter" in reason:
