@@ -39,17 +39,19 @@ class DatabaseProxy:
         task.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            back, forth = await asyncio.open_unix_connection(str(self._socket))
-            pumps = [asyncio.ensure_future(self._pump(reader, forth)), asyncio.ensure_future(self._pump(back, writer))]
-            try:
+        writers, pumps = [writer], list[asyncio.Future[None]]()
+        try:
+            with suppress(OSError):
+                back, forth = await asyncio.open_unix_connection(str(self._socket))
+                writers.append(forth)
+                pumps += [asyncio.ensure_future(self._pump(*ends)) for ends in ((reader, forth), (back, writer))]
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in (writer, forth):
-                    each.transport.abort()
-                for pump in pumps:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
+        finally:
+            for each in writers:
+                each.transport.abort()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, *(each.wait_closed() for each in writers), return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

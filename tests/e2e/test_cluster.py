@@ -13,6 +13,7 @@ from rolecall.cluster.lease import STALLED
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
+from tests.campaign.harms import faketime_environment, step_clock
 from tests.support.cluster import PLAIN, Cluster, WorkerProcess, open_cluster
 from tests.support.postgres import PostgresServer, shared_server, wheel_binaries
 from tests.support.truth import is_true
@@ -227,13 +228,15 @@ async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_pat
         await asyncio.to_thread(server.stop)
 
 
-async def test_a_clock_that_is_an_hour_off_changes_nothing(cluster: Cluster, workspace: Sandbox) -> None:
+async def test_a_clock_that_is_an_hour_off_changes_nothing(
+    cluster: Cluster, workspace: Sandbox, tmp_path: Path
+) -> None:
     """Times in the reports, leases and evidence are by the database's clock."""
+    an_hour_ahead = faketime_environment(tmp_path)
+    step_clock(tmp_path, 3600)
     started_at = round(time.time() * 1000)
     run = await cluster.create_run(pairs_of(400))
-    one, two = await asyncio.gather(
-        cluster.start_worker("one", program=("faketime", "-f", "+1h")), cluster.start_worker("two")
-    )
+    one, two = await asyncio.gather(cluster.start_worker("one", environ=an_hour_ahead), cluster.start_worker("two"))
     await asyncio.gather(one.wait_for_line("shard started"), two.wait_for_line("shard started"))
     await cluster.wait_until_ended(run)
     results = await require_truth(cluster, run, workspace.world, 400)

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -139,7 +139,6 @@ class Cluster:
         *options: str,
         address: str | None = None,
         first: str = "",
-        program: Sequence[str] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> WorkerProcess:
         """Start a worker; `address`: where its calls come from, `first`: a program that it begins with."""
@@ -148,7 +147,7 @@ class Cluster:
         python = [sys.executable, "-c", first + _FROM_ADDRESS.format(address=address or "127.0.0.1")]
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *program, *python, *words, *options,
+                *python, *words, *options,
                 cwd=self.folder, env=self.environment(**environ), stdin=asyncio.subprocess.DEVNULL,
                 stdout=log, stderr=log,
             )  # fmt: skip
