@@ -100,9 +100,10 @@ async def test_a_worker_that_was_frozen_settles_nothing_of_what_another_one_has(
     cluster: Cluster, workspace: Sandbox
 ) -> None:
     """It wakes up after the other one has taken over: it is fenced, and no row is settled twice."""
-    run = await cluster.create_run(pairs_of(400))
+    run = await cluster.create_run(pairs_of(400), shard_rows=100)
     one, two = await two_workers(cluster)
     await cluster.wait_for_rows(run, 60)
+    await cluster.wait_until(f"SELECT ({IN_DOUBT}) > 3")
     one.signal(signal.SIGSTOP)
     await cluster.wait_until_ended(run)
     before = await cluster.results(run)
