@@ -16,32 +16,23 @@ from tests.simulation.workspace import Pair
 WORST_SECOND = 1.05
 """The calls in any second, as a multiple of the own rate."""
 A_SECOND = 0.999
-FAST_COMMIT = 0.01
-"""Seconds of a commit, on average, with which a call is ready for its slot."""
 
 
 class ClusterJudge(Judge):
     """Judges one scenario of several workers."""
 
-    def __init__(
-        self, scenario: Scenario, pairs: Sequence[Pair], network: Network, watch: ClusterWatch, workers: int
-    ) -> None:
+    def __init__(self, scenario: Scenario, pairs: Sequence[Pair], network: Network, watch: ClusterWatch) -> None:
         super().__init__(scenario, pairs, network)
         self._left_open = watch.left_open
         self._watch = watch
-        self._workers = workers
 
     def final(self, results: Sequence[Result]) -> None:
-        """Check the report of a run that has ended, and the own rate of all workers together.
-
-        Each worker may have one call that was prepared too late for its slot, and leaves in that of another worker.
-        Slow commits make more of them late, each worker for itself: they are left out.
-        """
+        """Check the report of a run that has ended, and the own rate of all workers together."""
         super().final(results)
         rate, is_paused = self._scenario.settings.rate, bool(self._scenario.interruptions)
-        if rate is None or is_paused or self._scenario.commit_time > FAST_COMMIT:
+        if rate is None or is_paused:
             return
-        most = math.ceil(WORST_SECOND * rate) + self._workers
+        most = math.ceil(WORST_SECOND * rate)
         left = [sent.at for sent in self._network.sent if sent.route in CHANGES]
         for first, later in zip(left, left[most:], strict=False):
             require("rate", later - first > A_SECOND, "{} calls and one more in {:.3f} s", most, later - first)

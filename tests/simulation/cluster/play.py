@@ -83,7 +83,7 @@ class ClusterPlay:
         self.network = Network(
             base.server, self.timeline, base.weather, self.without, on_send=self._at_send, note=self.note
         )
-        self.judge = ClusterJudge(base, self.pairs, self.network, self.watch, len(scenario.hosts))
+        self.judge = ClusterJudge(base, self.pairs, self.network, self.watch)
         self.tables = self._tables()
         self.database = Database(
             self.tables,

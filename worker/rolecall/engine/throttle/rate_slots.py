@@ -76,7 +76,6 @@ class LeasedSlots:
         self._queues: list[SlotQueue] = []
         self._slots: deque[float] = deque()
         self._reserved = 0
-        self._last = -math.inf
         self._preparation = PreparationTime()
         self._interval = 0.0
         self._catch_up = 0.0
@@ -148,20 +147,19 @@ class LeasedSlots:
         self._reserved -= 1
 
     def assign_slot(self, now: float) -> float:
-        """Return the slot of an admitted call that is prepared. Slots that passed meanwhile are not made up for."""
+        """Return the slot of an admitted call that is prepared; infinite where it has passed and none is leased.
+
+        A slot that passed is lost: a call that made up for it could leave beside those of other processes.
+        """
         self._reserved -= 1
         if not self._interval:
             return now
-        slot = self._slots.popleft() if self._slots else now
-        earliest = now - self._catch_up
-        if slot < earliest:
-            slot = max(earliest, self._last + self._interval)
-        self._last = slot
-        return slot
+        while self._slots and self._slots[0] < now - self._catch_up:
+            self._slots.popleft()
+        return self._slots.popleft() if self._slots else math.inf
 
     def defer(self, slot: float) -> None:
-        """Record that the call that just got its slot leaves in a later one: what was missed is counted from there."""
-        self._last = max(self._last, slot)
+        """Do nothing: its slot is lost."""
 
     def record_departure(self, now: float) -> None:
         """Do nothing: its slot was its own."""

@@ -119,12 +119,16 @@ class RouteSchedule:
     def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
         """Return the slot of an admitted call that is prepared: it leaves then, or now where that has passed.
 
+        Infinite where its slot is lost: after `cancel` it waits for another one.
+
         `prepared_in`: seconds that its preparation took; None where there was nothing to prepare.
         """
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
         slots = [limiter.assign_slot(now) for limiter in self._limiters]
         latest = max(slots)
+        if latest == math.inf:
+            return latest
         for limiter, slot in zip(self._limiters, slots, strict=True):
             if slot < latest:
                 limiter.defer(latest)
@@ -244,22 +248,41 @@ class RouteLimiter:
             raise
         now = self._clock.now()
         slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
-        is_far = prepare is not None and slot - now > MAX_AHEAD
+        is_far = MAX_AHEAD < slot - now < math.inf
+        if is_far:
+            withdraw()
+        await self._wait_for_slot(slot)
+        if prepare is not None and is_far:
+            try:
+                await prepare()
+            except BaseException:
+                self.cancel()
+                raise
+        self._schedule.record_departure(self._clock.now())
+
+    async def _wait_for_slot(self, slot: float) -> None:
+        """Return in the slot of an admitted call, or in another one where that is lost.
+
+        Where the wait is cancelled, so is the call.
+        """
+        is_admitted, now = True, self._clock.now()
         try:
-            if is_far:
-                withdraw()
             while slot > now:
+                if slot == math.inf:  # it passed during the preparation, and no other one is leased
+                    self.cancel()
+                    is_admitted = False
+                    await self._wait_in_queue()
+                    is_admitted, now = True, self._clock.now()
+                    slot = self._schedule.assign_slot(now)
+                    continue
                 await asyncio.sleep(slot - now)
                 now = self._clock.now()
                 if now - slot > IDLE_AFTER:  # the process was suspended: calls whose slots passed leave one by one
                     slot = self._schedule.renew_slot(now)
-            if prepare is not None and is_far:
-                await prepare()
-                now = self._clock.now()
         except BaseException:
-            self.cancel()
+            if is_admitted:
+                self.cancel()
             raise
-        self._schedule.record_departure(now)
 
     async def _wait_in_queue(self) -> None:
         self._queued += 1
