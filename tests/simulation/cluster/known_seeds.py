@@ -14,6 +14,6 @@ KNOWN_SEEDS = {
     "Leave the shards of dead workers alone": 0,
     "Bring no shard back after a resume": 19,
     "Take over from workers whose lease lasts": 12,
-    "Forget at a takeover that a row is in doubt": 87,
+    "Forget at a takeover that a row is in doubt": 317,
     "Believe for ever in one heartbeat": 16,
 }
