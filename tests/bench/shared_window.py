@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.route_schedule import RouteSchedule
 from rolecall.models import Reply
 from rolecall.sandbox import Limiter
 from tests.bench.target import GOOD, TOO_MANY

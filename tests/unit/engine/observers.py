@@ -1,7 +1,7 @@
 """Observers of the engine for tests."""
 
 from rolecall.engine.throttle.observer import AdmissionObserver
-from rolecall.engine.throttle.route_limiter import Delay
+from rolecall.engine.throttle.route_schedule import Delay
 from rolecall.models import RateLimitStatus
 
 

@@ -8,7 +8,7 @@ from rolecall.cli.exit_codes import ExitCode
 from rolecall.engine.clock import Clock
 from rolecall.engine.events import EngineEvents
 from rolecall.engine.stop_signal import StopReason, StopSignal
-from rolecall.engine.throttle.route_limiter import Delay, DelayReason
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason
 from rolecall.models import Outcome, RateLimitStatus, RowOutcome
 from tests.unit.engine.answers import SERVER_ERROR, pending, result_of
 

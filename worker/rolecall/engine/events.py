@@ -8,7 +8,7 @@ from typing import Protocol
 from rolecall.engine.clock import Clock
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.engine.throttle.observer import EngineObserver
-from rolecall.engine.throttle.route_limiter import Delay, DelayReason
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.store.records import Identity

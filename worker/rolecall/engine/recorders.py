@@ -9,7 +9,7 @@ from rolecall.engine.events import PauseFilter
 from rolecall.engine.settings import FORBIDDEN_IN_A_ROW, PERCENT_AFTER, FailureThreshold
 from rolecall.engine.stop_signal import StopReason
 from rolecall.engine.throttle.observer import AdmissionObserver
-from rolecall.engine.throttle.route_limiter import Delay, DelayReason
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason
 from rolecall.models import DueRow, Outcome, RateLimitStatus, RowOutcome
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.records import Pause, PauseEnd, PauseKind

@@ -9,7 +9,7 @@ from itertools import count, cycle
 from random import Random
 
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.route_schedule import RouteSchedule
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, Reply
 

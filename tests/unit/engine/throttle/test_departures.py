@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteLimiter
+from rolecall.engine.throttle.route_schedule import RouteSchedule
 from tests.unit.engine.answers import OK
 from tests.unit.engine.throttle.fixed_window import route_schedule
 from tests.unit.engine.virtual import run_virtual, virtual_clock

@@ -7,7 +7,7 @@ import pytest
 
 from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
-from rolecall.engine.throttle.route_limiter import RouteSchedule
+from rolecall.engine.throttle.route_schedule import RouteSchedule
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import TOO_MANY, result_of, windowed

@@ -11,7 +11,8 @@ from rolecall.engine.settings import Settings
 from rolecall.engine.throttle.admission import AdmissionController, CallKind
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import MAX_AHEAD, RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.route_limiter import MAX_AHEAD, RouteLimiter
+from rolecall.engine.throttle.route_schedule import RouteSchedule
 from rolecall.models import NoReply, Reply
 from tests.unit.engine.answers import NO_CONNECTION, OK, SERVER_ERROR, TOO_MANY, reply, result_of, windowed
 from tests.unit.engine.virtual import BEGINNING, EPOCH, turns, virtual_clock

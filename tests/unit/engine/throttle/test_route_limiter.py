@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import Delay, DelayReason, RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteLimiter
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason, RouteSchedule
 from tests.unit.engine.answers import OK, reply, windowed
 from tests.unit.engine.throttle.fixed_window import route_schedule
 from tests.unit.engine.virtual import BEGINNING, EPOCH, run_virtual, turns, virtual_clock

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from rolecall.engine.throttle.clock_bounds import DRIFT
-from rolecall.engine.throttle.route_limiter import FIRST_PAUSE, LONGEST_PAUSE, Delay, DelayReason, RouteSchedule
+from rolecall.engine.throttle.route_schedule import FIRST_PAUSE, LONGEST_PAUSE, Delay, DelayReason, RouteSchedule
 from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import NOW, SAFETY, SCOUT_TIMEOUT, FixedWindowTracker
 from rolecall.models import NoReply, Reply

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from rolecall.engine.throttle.rate_limiter import EXACT, LearntRate, PacedRateLimiter
-from rolecall.engine.throttle.route_limiter import Delay, DelayReason, RouteLimiter, RouteSchedule
+from rolecall.engine.throttle.route_limiter import RouteLimiter
+from rolecall.engine.throttle.route_schedule import Delay, DelayReason, RouteSchedule
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import RateLimitPause, Reply
 from tests.unit.engine.answers import BAD_GATEWAY, OK, SERVER_ERROR, reply, windowed

@@ -9,7 +9,7 @@ from rolecall.cli.exit_codes import ExitCode
 from rolecall.engine.settings import FORBIDDEN_IN_A_ROW
 from rolecall.engine.settlement import CONFIRMED_ON_RETRY, SETTLEMENT_HINTS
 from rolecall.engine.throttle.circuit_breaker import THRESHOLD
-from rolecall.engine.throttle.route_limiter import FIRST_PAUSE
+from rolecall.engine.throttle.route_schedule import FIRST_PAUSE
 from rolecall.models import Json, Outcome, Reply
 from rolecall.rocketchat.error_table import ROOM_NOT_FOUND, Action, Answer, ErrorRule, ErrorScope
 from rolecall.rocketchat.operations import DONE, NOTHING_TO_DO, Operation

@@ -21,15 +21,8 @@ from rolecall.engine.throttle.observer import AdmissionObserver, ObserverGroup
 from rolecall.engine.throttle.rate_limiter import LearntRate, PacedRateLimiter
 from rolecall.engine.throttle.rate_slots import RateSlots
 from rolecall.engine.throttle.retry import RetryBudget
-from rolecall.engine.throttle.route_limiter import (
-    MAX_AHEAD,
-    Delay,
-    Prepare,
-    RouteLimiter,
-    RouteSchedule,
-    Withdraw,
-    do_nothing,
-)
+from rolecall.engine.throttle.route_limiter import MAX_AHEAD, Prepare, RouteLimiter, Withdraw, do_nothing
+from rolecall.engine.throttle.route_schedule import Delay, RouteSchedule
 from rolecall.engine.throttle.window_signs import Exemption
 from rolecall.models import NoReply, OutageStatus, RateLimitPause, RateLimitStatus, Reply
 from rolecall.rocketchat.error_table import Action, ErrorScope

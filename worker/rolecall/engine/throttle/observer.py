@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rolecall.engine.throttle.route_limiter import Delay
+from rolecall.engine.throttle.route_schedule import Delay
 from rolecall.models import DueRow, RateLimitStatus, RowOutcome
 from rolecall.rocketchat.response_classifier import CallResult
 
