@@ -150,7 +150,7 @@ class Judge:
             return  # nothing shows that our call was carried out
         if any(map(_is_repeated, calls)) and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
             return  # a proxy repeated the call, and the prior state is unknown: nothing shows it
-        if outcome in NOTHING_TO_DO and self._was_refused_when_repeated(pair, calls):
+        if outcome in NOTHING_TO_DO and _was_refused_when_repeated(calls):
             return
         raise Violation("promise", f"{result}: this run {'changed' if took else 'did not change'} the role")
 
@@ -201,14 +201,6 @@ class Judge:
             sent.route == USERS_INFO and sent.user_id == user_id and not sent.is_sound for sent in self._network.sent
         )
         return not shows_rooms or was_lost or self._scenario.weather.reading_chance > 0 or bool(self._scenario.restarts)
-
-    def _was_refused_when_repeated(self, pair: Pair, calls: Sequence[Sent]) -> bool:
-        """Return whether a proxy repeated a call whose second copy was refused, before the session was cut off.
-
-        The refusal says that nothing was carried out, and the next session finds the role changed.
-        """
-        was_left_open = any(pair in rows for rows in self._left_open.values())
-        return was_left_open and any(_is_repeated(sent) and sent.is_not_done for sent in calls)
 
     def _took(self, pair: Pair) -> bool:
         accounts, adds = self._scenario.account_ids, self._operation.adds
@@ -299,7 +291,7 @@ class Judge:
                 continue
             if result.outcome in NOTHING_TO_DO and result.evidence == Evidence.RESPONSE and not _is_known(result.prior):
                 continue  # a call that a proxy repeated
-            if result.outcome in NOTHING_TO_DO and self._was_refused_when_repeated(pair, calls[pair]):
+            if result.outcome in NOTHING_TO_DO and _was_refused_when_repeated(calls[pair]):
                 continue
             has_role = self._world.rooms[pair[0]].has_role(pair[1], self._role)
             require("undo", has_role is (pair in before), "{}: the role is {}there", result, "" if has_role else "not ")
@@ -313,6 +305,14 @@ ALL_REFUSALS = frozenset(
 
 def _is_repeated(sent: Sent) -> bool:
     return sent.fate.fault is not None and sent.fate.fault.kind is Kind.REPEATED
+
+
+def _was_refused_when_repeated(calls: Sequence[Sent]) -> bool:
+    """Return whether a proxy repeated the last call, whose second copy was refused, and the session ended then.
+
+    The refusal says that nothing was carried out, and the next session finds the role changed.
+    """
+    return bool(calls) and _is_repeated(calls[-1]) and calls[-1].is_not_done
 
 
 def _is_known(prior: Prior) -> bool:

@@ -5,9 +5,10 @@ REGRESSIONS = {
     1_001_817: "the own rate was exceeded after the learnt rate of a hidden limiter had delayed calls",
     77_001_562: "the same, in a second that began with such a call",
     60_005_717: "a refusal that said 'wait 0 seconds' made `Date` wrong, and a window of 10 s one of 9 s",
+    400_000_223: "the judge: the row was `inferred` because two connections in a row were lost while the user was read",
     410_004_809: "calls that had slots of the own rate left at once after the process had been suspended",
     420_007_851: "the judge: a proxy repeated a call, whose second copy was refused, and then the session was killed",
-    400_000_223: "the judge: the row was `inferred` because two connections in a row were lost while the user was read",
+    430_039_216: "the same, and the session was interrupted",
 }
 """Each seed that broke a rule of the judge with the engine of its time, and the reason."""
 
