@@ -12,6 +12,7 @@ from rolecall.file_access import DirectoryFile, OpenDirectory
 from rolecall.models import Advice
 from rolecall.rocketchat.operations import OPERATIONS, Operation
 from rolecall.store.base import DEFAULT_LOCK_WAIT, InvalidStoreError, LockWait, RunStore, StoreError
+from rolecall.store.completion import complete
 from rolecall.store.records import Identity
 from rolecall.store.run_lock import LOCK_FILE
 from rolecall.store.sqlite.store import FILE_NAME, open_store
@@ -140,15 +141,22 @@ def require_workspace(run: Run, url: str) -> None:
 
 @asynccontextmanager
 async def on_thread(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """Enter and exit a context manager that blocks (files, locks) on a thread."""
-    value = await asyncio.to_thread(manager.__enter__)
+    """Enter and exit a context manager that blocks (files, locks) on a thread.
+
+    What has begun on the thread ends before a cancellation is raised, and what was entered is exited.
+    """
+    entering = asyncio.ensure_future(asyncio.to_thread(manager.__enter__))
     try:
+        value = await complete(entering)
         yield value
     except BaseException as error:
-        if not await asyncio.shield(asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__)):
+        if entering.cancelled() or entering.exception() is not None:
+            raise
+        exiting = asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__)
+        if not await complete(asyncio.ensure_future(exiting)):
             raise
     else:
-        await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
+        await complete(asyncio.ensure_future(asyncio.to_thread(manager.__exit__, None, None, None)))
 
 
 async def _require_same_run(store: RunStore, identity: Identity, folder: Path) -> None:
