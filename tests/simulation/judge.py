@@ -150,7 +150,7 @@ class Judge:
             return  # nothing shows that our call was carried out
         if any(map(_is_repeated, calls)) and not _is_known(result.prior) and outcome in NOTHING_TO_DO:
             return  # a proxy repeated the call, and the prior state is unknown: nothing shows it
-        if outcome in NOTHING_TO_DO and _was_refused_when_repeated(calls):
+        if outcome in NOT_CHANGED and _was_refused_when_repeated(calls):
             return
         raise Violation("promise", f"{result}: this run {'changed' if took else 'did not change'} the role")
 
@@ -308,11 +308,11 @@ def _is_repeated(sent: Sent) -> bool:
 
 
 def _was_refused_when_repeated(calls: Sequence[Sent]) -> bool:
-    """Return whether a proxy repeated the last call, whose second copy was refused, and the session ended then.
+    """Return whether a proxy repeated a call, whose second copy was refused.
 
-    The refusal says that nothing was carried out, and the next session finds the role changed.
+    The refusal says that nothing was carried out, and a later session may find the role changed.
     """
-    return bool(calls) and _is_repeated(calls[-1]) and calls[-1].is_not_done
+    return any(_is_repeated(sent) and sent.is_not_done for sent in calls)
 
 
 def _is_known(prior: Prior) -> bool:
