@@ -57,6 +57,15 @@ class SimulationLoop(VirtualLoop):
 
     def _run_once(self) -> None:
         """Run what is ready; where nothing is, jump to the next timer first. As asyncio's own, without a selector."""
+        self._collect_ready()
+        ready = self._ready
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _collect_ready(self) -> None:
+        """Make the callbacks ready whose timers are due; where nothing is ready, jump to the next timer first."""
         ready, timers = self._ready, self._scheduled
         while timers and timers[0].cancelled():
             heapq.heappop(timers)._scheduled = False
@@ -70,10 +79,6 @@ class SimulationLoop(VirtualLoop):
             handle = heapq.heappop(timers)
             handle._scheduled = False
             ready.append(handle)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle.cancelled():
-                handle._run()
 
     def shut_down(self) -> None:
         """Cancel what a violation left behind, and close the loop."""

@@ -4,12 +4,10 @@ What belongs to a process runs in a context that names it; what has no such cont
 """
 
 import asyncio
-import heapq
 from contextvars import Context, copy_context
 from typing import Protocol
 
 from tests.simulation.loop import OWNER, NumberedTask, SimulationLoop
-from tests.unit.engine.virtual import Stuck
 
 
 class Scheduled(Protocol):
@@ -43,20 +41,9 @@ class ProcessLoop(SimulationLoop):
         self._ready.extend(handles)
 
     def _run_once(self) -> None:
-        """Run what is ready; where nothing is, jump to the next timer first."""
-        ready, timers = self._ready, self._scheduled
-        while timers and timers[0].cancelled():
-            heapq.heappop(timers)._scheduled = False
-            self._timer_cancelled_count -= 1
-        if not ready and not self._stopping:
-            if not timers:
-                raise Stuck
-            self.skip(max(0.0, timers[0].when() - self.time()))
-        end = self.time() + self._clock_resolution
-        while timers and timers[0].when() < end:
-            handle = heapq.heappop(timers)
-            handle._scheduled = False
-            ready.append(handle)
+        """Run what is ready, each callback as its process is."""
+        self._collect_ready()
+        ready = self._ready
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():

@@ -6,7 +6,7 @@ heartbeat for each queue, and a worker has a queue for each of its workspaces.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from procrastinate import exceptions
@@ -32,6 +32,11 @@ class QueuedJob(NamedTuple):
     task: str
     arguments: Mapping[str, Any]
     token: Token
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return a job as the queue has it."""
+        return cls(job, job.task_name, job.task_kwargs, Token(job.id or 0, job.attempts))
 
 
 def queue_of(workspace: str) -> str:
@@ -107,9 +112,7 @@ class JobQueue:
         """Begin the next job of a workspace; None where there is none that may begin."""
         with self._errors():
             job = await self._manager.fetch_job([queue_of(workspace)], worker)
-        if job is None:
-            return None
-        return QueuedJob(job, job.task_name, job.task_kwargs, Token(job.id or 0, job.attempts))
+        return None if job is None else QueuedJob.of(job)
 
     async def defer(self, jobs: Sequence[Job]) -> None:
         """Add jobs in the transaction of the connection. Raises JobExistsError where one of them waits already."""
@@ -129,18 +132,17 @@ class JobQueue:
         """
         job = queued.job
         successor = job.evolve(id=None, status=None, scheduled_at=None, attempts=0, worker_id=None)
+        with self._errors(), suppress(exceptions.AlreadyEnqueued):
+            await self._manager.batch_defer_jobs_async([successor], connection=self._connection)
+        await self.finish(queued, failed=failed)
         with self._errors():
-            with suppress(exceptions.AlreadyEnqueued):
-                await self._manager.batch_defer_jobs_async([successor], connection=self._connection)
-            with _ended_before():
-                await self._manager.finish_job(job, Status.FAILED if failed else Status.SUCCEEDED, delete_job=False)
             await self._connection.execute(b"SELECT pg_notify(%s, %s)", [JOBS_CHANGED, job.queue.removeprefix("ws:")])
 
     async def stalled(self) -> list[QueuedJob]:
         """Return the jobs whose workers are dead."""
         with self._errors():
             jobs = await self._manager.get_stalled_jobs(seconds_since_heartbeat=STALLED)
-        return [QueuedJob(job, job.task_name, job.task_kwargs, Token(job.id or 0, job.attempts)) for job in jobs]
+        return [QueuedJob.of(job) for job in jobs]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

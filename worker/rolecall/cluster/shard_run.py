@@ -120,7 +120,6 @@ class ShardRun:
         lease = ShardLease(info.shard_id, *self.job.token, self.worker_id)
         if await take_shard(self.database.connection, self.database.config, lease) is None:
             return ShardEnd.LOST
-        config = self.database.config
         work = ShardWork(
             info,
             self.job.token,

@@ -154,29 +154,28 @@ def _prior_columns(prior: Prior) -> tuple[PriorState, int | None, str, str]:
 def batch_json(part: Iterable[Sequence[object]]) -> str:
     """Return a batch as one JSON text; zero bytes, at which `->>` ends a text, and lone surrogates are replaced."""
     rows = [tuple(entry) for entry in part]
-    try:
-        text = orjson.dumps(rows).decode()
-    except TypeError:
-        text = ""
-    if text and "\\u0000" not in text:
-        return text
-    return orjson.dumps(
-        [[to_text(value) if isinstance(value, str) else value for value in row] for row in rows]
-    ).decode()
+    text = _json_if_storable(rows)
+    return text or orjson.dumps(list(map(_storable, rows))).decode()
 
 
 def keyed_json(part: Iterable[Sequence[object]]) -> str:
     """Return a part of a batch as one JSON object: each entry by its key, which is its first value."""
     rows = {str(entry[0]): tuple(entry) for entry in part}
+    text = _json_if_storable(rows)
+    return text or orjson.dumps({key: _storable(row) for key, row in rows.items()}).decode()
+
+
+def _json_if_storable(rows: object) -> str:
+    """Return the JSON text; empty where a value has characters that must be replaced."""
     try:
         text = orjson.dumps(rows).decode()
     except TypeError:
-        text = ""
-    if text and "\\u0000" not in text:
-        return text
-    return orjson.dumps(
-        {key: [to_text(value) if isinstance(value, str) else value for value in row] for key, row in rows.items()}
-    ).decode()
+        return ""
+    return "" if "\\u0000" in text else text
+
+
+def _storable(row: Iterable[object]) -> list[object]:
+    return [to_text(value) if isinstance(value, str) else value for value in row]
 
 
 def json_text(value: object) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rolecall.cli.exit_codes import OF_STOP, ExitCode
-from rolecall.cli.views.run_view import format_outcomes, format_stop
+from rolecall.cli.views.run_view import format_outcomes, format_stop, progress_json
 from rolecall.engine.stop_signal import StopReason
-from rolecall.models import OUTCOMES, Json, Outcome
+from rolecall.models import OUTCOMES, Json
 from rolecall.text import format_countdown, plural, rfc3339
 
 if TYPE_CHECKING:  # they need the libraries of the distributed mode
@@ -35,12 +35,7 @@ def database_run_json(run: "ListedDatabaseRun") -> Json:
         "state": run.state.value,
         "stop": record.stop,
         "problem": run.problem,
-        "rows": progress.total,
-        "done": progress.done,
-        "inFlight": progress.in_flight,
-        "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
-        "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
-        "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
+        **progress_json(progress),
         "shards": record.shards,
         "shardsDone": record.shards_done,
         "workers": [

@@ -20,7 +20,7 @@ from rolecall.cli.terminal.progress_reporter import ProgressReporter
 from rolecall.display.console import SummaryLine, print_summary
 from rolecall.engine.directory.hidden_rooms import HiddenRoom
 from rolecall.engine.stop_signal import StopReason, stop_hint
-from rolecall.models import Json
+from rolecall.models import Json, Outcome, Progress
 from rolecall.store.base import StoreLoss
 from rolecall.store.records import Count, RoomCount, count_by_outcome
 from rolecall.text import format_room, plural
@@ -268,3 +268,15 @@ def _check_sentences(result: CheckResult) -> Iterator[str]:
         if result.planned.estimate:
             yield f"A run of the plan makes {plural(result.planned.calls, 'call')}: {result.planned.estimate}."
         yield f"Plan: {result.plan}"
+
+
+def progress_json(progress: Progress) -> Json:
+    """Return the rows of a run by outcome, and how fast they are done, as JSON."""
+    return {
+        "rows": progress.total,
+        "done": progress.done,
+        "inFlight": progress.in_flight,
+        "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
+        "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
+        "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
+    }

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from rolecall.app.reports import session_json
 from rolecall.app.run_status import RunStatus, State
+from rolecall.cli.views.run_view import progress_json
 from rolecall.display.console import TextConsole
 from rolecall.display.progress_view import format_clock_time, render_bar, render_outcomes, render_progress
 from rolecall.engine.stop_signal import STOP_HINTS, StopReason
-from rolecall.models import Json, Outcome
+from rolecall.models import Json
 from rolecall.store.records import Session
 from rolecall.text import format_countdown, rfc3339, sanitise
 
@@ -91,12 +92,7 @@ def status_json(status: RunStatus) -> Json:
         "operation": identity.operation,
         "state": status.state.value,
         "stop": status.stop,
-        "rows": progress.total,
-        "done": progress.done,
-        "inFlight": progress.in_flight,
-        "outcomes": {outcome.value: progress.outcomes.get(outcome, 0) for outcome in Outcome},
-        "perSecond": None if progress.per_second is None else round(progress.per_second, 2),
-        "remainingSeconds": None if progress.remaining is None else round(progress.remaining),
+        **progress_json(progress),
         "pausedUntil": None if pause is None else rfc3339(round((progress.at + pause.seconds) * 1000)),
         "outageSince": None if outage is None else rfc3339(round((progress.at - outage.seconds) * 1000)),
         "stopping": progress.stopping_in is not None,
