@@ -22,7 +22,7 @@ from tests.support.postgres import PostgresServer
 QUICK = 4.0
 """Leases are so many times shorter than in use, so that a round takes seconds."""
 _QUICK_LEASES = f"""
-import rolecall.cluster.lease as lease
+import rolecall.cluster.database.lease as lease
 lease.HEARTBEAT, lease.STALLED, lease.MARGIN, lease.FRESH = (
     each / {QUICK} for each in (lease.HEARTBEAT, lease.STALLED, lease.MARGIN, lease.FRESH)
 )

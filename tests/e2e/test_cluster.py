@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.cluster.lease import STALLED
+from rolecall.cluster.database.lease import STALLED
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
@@ -269,7 +269,7 @@ class Connector(aiohttp.TCPConnector):
             raise aiohttp.ClientConnectionError("the network of this host is cut off")
         return await super().connect(*words, **options)
 aiohttp.TCPConnector = Connector
-import rolecall.cluster.lane as lane
+import rolecall.cluster.worker.lane as lane
 lane.ELSEWHERE, lane.RECORD_ANSWERS = 1.0, 0.2
 """
 """A worker that does not get through to the workspace while there is a file."""

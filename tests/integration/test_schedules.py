@@ -8,12 +8,19 @@ import pytest
 
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError
-from rolecall.cluster.make_run import make_run
-from rolecall.cluster.operator_database import open_operator_database
-from rolecall.cluster.run_control import resume_run
-from rolecall.cluster.run_settings import ENGINE, LIMITS, OPERATION, limits_to_json, settings_to_json
-from rolecall.cluster.schedule_rules import Overlap
-from rolecall.cluster.schedules import NewSchedule, add_schedule, list_schedules, pause_schedule, resume_schedule, tick
+from rolecall.cluster.database.operator_database import open_operator_database
+from rolecall.cluster.runs.control import resume_run
+from rolecall.cluster.runs.settings import ENGINE, LIMITS, OPERATION, limits_to_json, settings_to_json
+from rolecall.cluster.schedules.make_run import make_run
+from rolecall.cluster.schedules.rules import Overlap
+from rolecall.cluster.schedules.schedules import (
+    NewSchedule,
+    add_schedule,
+    list_schedules,
+    pause_schedule,
+    resume_schedule,
+    tick,
+)
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.removal_limits import NO_LIMITS
 from rolecall.engine.settings import Settings

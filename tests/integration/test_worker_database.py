@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from rolecall.app.observer import NullLogger
-from rolecall.cluster import sql, upkeep
-from rolecall.cluster.database import WorkerDatabase, listen, open_database
-from rolecall.cluster.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
-from rolecall.cluster.lease import DatabaseClock
-from rolecall.cluster.run_settings import BASELINE
-from rolecall.cluster.worker_list import has_live_worker, list_workers
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
+from rolecall.cluster.database.lease import DatabaseClock
+from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
+from rolecall.cluster.runs.settings import BASELINE
+from rolecall.cluster.worker import upkeep
+from rolecall.cluster.worker.worker_list import has_live_worker, list_workers
 from rolecall.engine.settings import FailureThreshold
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
@@ -138,7 +139,7 @@ async def test_the_first_reason_of_a_stop_stands_and_is_notified(cluster: Cluste
     run = await cluster.create_run(PAIRS)
     one, other = two
     got: list[tuple[str, str]] = []
-    channels = [sql.RUN_STOPPED, JOBS_CHANGED, *channels_of([WORKSPACE])]
+    channels = [worker_sql.RUN_STOPPED, JOBS_CHANGED, *channels_of([WORKSPACE])]
 
     async def on_notify(channel: str, text: str) -> None:
         got.append((channel, text))
@@ -156,7 +157,7 @@ async def test_the_first_reason_of_a_stop_stands_and_is_notified(cluster: Cluste
             await asyncio.sleep(0.01)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
-    assert got[0] == (sql.RUN_STOPPED, str(run))
+    assert got[0] == (worker_sql.RUN_STOPPED, str(run))
     assert (JOBS_CHANGED, WORKSPACE) in got
 
 
@@ -176,7 +177,7 @@ async def test_one_worker_behind_an_address_is_active_until_its_connection_ends(
 async def lease(database: WorkerDatabase, count: int, interval: float, kind: str = "change") -> tuple[float, float]:
     """Lease slots; return the first one and the database's clock."""
     values = {"workspace": WORKSPACE, "kind": kind, "count": count, "interval": interval}
-    ((first, now),) = await database.fetch(sql.LEASE_SLOTS, **values)
+    ((first, now),) = await database.fetch(worker_sql.LEASE_SLOTS, **values)
     return float(first), float(now)
 
 
@@ -235,7 +236,7 @@ async def test_the_last_answer_of_a_workspace_is_known_to_all(cluster: Cluster, 
 async def test_a_worker_is_dead_without_heartbeats(cluster: Cluster, two: Two) -> None:
     """The list of workers shows the seconds since the last one, by the database's clock."""
     values = {"host": "host", "egress": "nat", "version": "1", "workspaces": [WORKSPACE]}
-    assert await two[0].record_time(sql.ADD_WORKER, id="one", **values)
+    assert await two[0].record_time(worker_sql.ADD_WORKER, id="one", **values)
     assert two[0].clock.wall(time.monotonic()) == pytest.approx(time.time(), abs=5)
     assert has_live_worker(await list_workers(cluster.config), "nat")
     assert not has_live_worker(await list_workers(cluster.config), "other")
@@ -243,8 +244,8 @@ async def test_a_worker_is_dead_without_heartbeats(cluster: Cluster, two: Two) -
     (worker,) = await list_workers(cluster.config)
     assert (worker.is_alive, worker.egress, worker.workspaces) == (False, "nat", [WORKSPACE])
     assert 10 < worker.seen_ago < 20
-    assert await two[1].record_time(sql.SEE_WORKER, id="one")
-    assert not await two[1].record_time(sql.SEE_WORKER, id="unknown")
+    assert await two[1].record_time(worker_sql.SEE_WORKER, id="one")
+    assert not await two[1].record_time(worker_sql.SEE_WORKER, id="unknown")
     assert has_live_worker(await list_workers(cluster.config), "nat")
 
 

@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import psycopg
 
-from rolecall.cluster.database import open_database
-from rolecall.cluster.job_queue import JobQueue, shard_job
-from rolecall.cluster.lease import DatabaseClock
-from rolecall.cluster.run_settings import ENGINE, settings_to_json
+from rolecall.cluster.database.job_queue import JobQueue, shard_job
+from rolecall.cluster.database.lease import DatabaseClock
+from rolecall.cluster.database.worker_database import open_database
+from rolecall.cluster.runs.settings import ENGINE, settings_to_json
 from rolecall.engine.settings import FailureThreshold, Settings
 from rolecall.models import Result, Row
 from rolecall.rocketchat.operations import REMOVE_LEADER

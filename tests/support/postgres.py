@@ -164,7 +164,7 @@ class PostgresServer:
 
 def initialise(database: Database) -> Database:
     """Create the schema in a database, as `rolecall database init` does, on a thread: the test may have a loop."""
-    from rolecall.cluster.database_schema import initialise_database
+    from rolecall.cluster.database.schema import initialise_database
     from rolecall.store.postgres.connection import DatabaseConfig
 
     def create() -> None:

@@ -67,6 +67,18 @@ def test_imports_point_down_only(module: str) -> None:
     assert wrong == []
 
 
+CLUSTER = ("workspaces_file", "database", "runs", "schedules", "worker")
+"""The parts of the layer for several machines; each imports only itself and those before it."""
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("rolecall.cluster.")])
+def test_imports_within_the_cluster_point_down_only(module: str) -> None:
+    """A part of the cluster layer imports no part above it."""
+    allowed = CLUSTER[: CLUSTER.index(module.split(".")[2]) + 1]
+    ours = [name.split(".")[2] for name in IMPORTS[module] if name.startswith("rolecall.cluster.")]
+    assert set(ours) <= set(allowed)
+
+
 @pytest.mark.parametrize(
     ("library", "door"),
     [

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from rolecall.cluster import shard_work, upkeep
-from rolecall.cluster.job_queue import JobExistsError, JobQueue
-from rolecall.cluster.lease import HeartbeatLease
+from rolecall.cluster.database.job_queue import JobExistsError, JobQueue
+from rolecall.cluster.database.lease import HeartbeatLease
+from rolecall.cluster.worker import shard_work, upkeep
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import RunStoppedElsewhere
 from rolecall.store.batch_writer import BatchWriter

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolecall.cluster.job_queue import PROCESS_SHARD
-from rolecall.cluster.run_settings import ENGINE, settings_to_json
+from rolecall.cluster.database.job_queue import PROCESS_SHARD
+from rolecall.cluster.runs.settings import ENGINE, settings_to_json
 from rolecall.store.records import Identity
 from tests.simulation.cluster.database import Database
 from tests.simulation.cluster.fleet import Fleet

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rolecall.cluster.lane import Lane, LaneConfig, WorkerIdentity
-from rolecall.cluster.lease import HeartbeatLease
-from rolecall.cluster.worker import Worker
+from rolecall.cluster.database.lease import HeartbeatLease
+from rolecall.cluster.worker.lane import Lane, LaneConfig, WorkerIdentity
+from rolecall.cluster.worker.worker import Worker
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.stop_signal import StopReason, StopSignal
 from rolecall.models import RolecallError

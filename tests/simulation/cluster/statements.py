@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from rolecall.cluster import sql as worker_sql
+from rolecall.cluster.database import worker_sql
 from rolecall.store.postgres import sql as store_sql
 from tests.simulation.cluster.connection import SimulatedConnection
 from tests.simulation.cluster.database import Answer, Database, Execute, Reply

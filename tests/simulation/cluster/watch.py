@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.cluster.lease import MARGIN, STALLED
+from rolecall.cluster.database.lease import MARGIN, STALLED
 from rolecall.engine.throttle.adaptive_concurrency import max_rows
 from rolecall.models import Outcome, PriorState
 from rolecall.store.records import Batch

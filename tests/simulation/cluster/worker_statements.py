@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rolecall.cluster import sql
+from rolecall.cluster.database import worker_sql
 from rolecall.models import Outcome
 from rolecall.store.postgres import connection as postgres_connection
 from rolecall.store.postgres import schema_version
@@ -63,7 +63,7 @@ def stop_run(database: Database, connection: SimulatedConnection | None, values:
         return []
     tables.stop, tables.stop_detail = values["stop"], values["detail"]
     database.watch.note("run stopped", tables.stop, tables.stop_detail)
-    database.notify(sql.RUN_STOPPED, str(RUN_ID))
+    database.notify(worker_sql.RUN_STOPPED, str(RUN_ID))
     return [(RUN_ID, "")]
 
 
@@ -125,25 +125,25 @@ def _notify(database: Database, connection: SimulatedConnection, values: Any) ->
 
 
 WORKER_STATEMENTS: dict[str, Answer] = {
-    sql.ADD_WORKER: _add_worker,
-    sql.SEE_WORKER: _see_worker,
-    sql.DELETE_WORKER: _delete_worker,
-    sql.FORGET_WORKERS: lambda *_: [],
-    sql.LOCK_EGRESS: _lock_egress,
-    sql.UNLOCK_EGRESS: _unlock_egress,
-    sql.SHARD: _shard,
-    sql.RUN_STOP: lambda database, *_: [(database.tables.stop, database.tables.stop_detail)],
-    sql.CLAIM_ACCOUNT: _claim_account,
-    sql.STOP_RUN: stop_run,
-    sql.END_RUN: _end_run,
-    sql.DONE_RUNS: _done_runs,
-    sql.LOST_SHARDS: _lost_shards,
-    sql.WAITING_QUEUES: _waiting_queues,
-    sql.FAILURES: _failures,
-    sql.LEASE_SLOTS: _lease_slots,
-    sql.RECORD_ANSWER: _record_answer,
-    sql.ANSWERED_WITHIN: _answered_within,
-    sql.HAS_ENDED: lambda database, *_: [(database.tables.ended_at is not None,)],
+    worker_sql.ADD_WORKER: _add_worker,
+    worker_sql.SEE_WORKER: _see_worker,
+    worker_sql.DELETE_WORKER: _delete_worker,
+    worker_sql.FORGET_WORKERS: lambda *_: [],
+    worker_sql.LOCK_EGRESS: _lock_egress,
+    worker_sql.UNLOCK_EGRESS: _unlock_egress,
+    worker_sql.SHARD: _shard,
+    worker_sql.RUN_STOP: lambda database, *_: [(database.tables.stop, database.tables.stop_detail)],
+    worker_sql.CLAIM_ACCOUNT: _claim_account,
+    worker_sql.STOP_RUN: stop_run,
+    worker_sql.END_RUN: _end_run,
+    worker_sql.DONE_RUNS: _done_runs,
+    worker_sql.LOST_SHARDS: _lost_shards,
+    worker_sql.WAITING_QUEUES: _waiting_queues,
+    worker_sql.FAILURES: _failures,
+    worker_sql.LEASE_SLOTS: _lease_slots,
+    worker_sql.RECORD_ANSWER: _record_answer,
+    worker_sql.ANSWERED_WITHIN: _answered_within,
+    worker_sql.HAS_ENDED: lambda database, *_: [(database.tables.ended_at is not None,)],
     "SELECT pg_notify(%s, %s)": _notify,
     "SELECT 1": lambda *_: [(1,)],
     postgres_connection._PROBE: lambda database, connection, _: [

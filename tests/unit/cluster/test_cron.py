@@ -10,7 +10,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.cluster.cron import CronError, parse_cron
+from rolecall.cluster.schedules.cron import CronError, parse_cron
 
 MINUTES = ("0", "15", "*/20", "30", "59", "5,35", "*/7")
 HOURS = ("*", "0", "1", "2", "3", "23", "*/2", "1-3")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import psycopg
 import pytest
 
-from rolecall.cluster import database_schema
-from rolecall.cluster.database_schema import (
+from rolecall.cluster.database import schema as database_schema
+from rolecall.cluster.database.schema import (
     ROLES,
     QueueSchema,
     check_database,

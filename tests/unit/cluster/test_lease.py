@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.cluster.lease import (
+from rolecall.cluster.database.lease import (
     CLOCK_STEP,
     FRESH,
     HEARTBEAT,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rolecall.cluster.pruning import find_prunable, parse_age, prune_database
+from rolecall.cluster.database.pruning import find_prunable, parse_age, prune_database
 from rolecall.models import RolecallError
 from rolecall.store.postgres.connection import DatabaseConfig, connect
 from rolecall.store.postgres.runs import NewRun, add_workspace, create_run

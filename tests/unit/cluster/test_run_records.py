@@ -7,7 +7,7 @@ import pytest
 from rolecall.app.errors import OperatorError
 from rolecall.cli.exit_codes import ExitCode
 from rolecall.cli.views.database_run_view import database_run_cells, database_run_json, exit_code_of_database_run
-from rolecall.cluster.run_records import (
+from rolecall.cluster.runs.records import (
     ListedDatabaseRun,
     RunRecord,
     RunState,
@@ -15,8 +15,8 @@ from rolecall.cluster.run_records import (
     describe_run,
     parse_run_id,
 )
-from rolecall.cluster.run_reports import WorkerSession, merge_sessions
-from rolecall.cluster.run_settings import limits_from_json, limits_to_json
+from rolecall.cluster.runs.reports import WorkerSession, merge_sessions
+from rolecall.cluster.runs.settings import limits_from_json, limits_to_json
 from rolecall.engine.removal_limits import NO_LIMITS, RemovalLimits, RemovalThreshold
 from rolecall.store.records import Session
 from rolecall.store.rows import Group

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.cluster.run_settings import BASELINE, ENGINE, exceeds, has_too_many, settings_from_json, settings_to_json
+from rolecall.cluster.runs.settings import BASELINE, ENGINE, exceeds, has_too_many, settings_from_json, settings_to_json
 from rolecall.engine.recorders import FailureCounter
 from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold, Settings
 from rolecall.models import Outcome

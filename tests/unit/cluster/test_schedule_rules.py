@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolecall.cluster import schedule_rules
-from rolecall.cluster.cron import parse_cron
-from rolecall.cluster.schedule_rules import MissedReason, Overlap, ScheduleRules, parse_duration
+from rolecall.cluster.schedules import rules as schedule_rules
+from rolecall.cluster.schedules.cron import parse_cron
+from rolecall.cluster.schedules.rules import MissedReason, Overlap, ScheduleRules, parse_duration
 from rolecall.models import RolecallError
 
 HOURLY = parse_cron("0 * * * *", "UTC")

@@ -10,7 +10,7 @@ from rolecall.cli.options import SHARED_OPTIONS
 
 if TYPE_CHECKING:  # the libraries of the distributed mode are installed with the extra only
     from rolecall.cli.context import CommandContext
-    from rolecall.cluster.operator_database import OperatorDatabase
+    from rolecall.cluster.database.operator_database import OperatorDatabase
     from rolecall.cluster.workspaces_file import WorkspaceEntry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -115,7 +115,7 @@ def with_database(command: str, role: str, work: "Callable[[OperatorDatabase], A
     from rolecall.cli.terminal import console, event_loop
 
     config = load_database_config(command, console.print_warning, role=role)
-    from rolecall.cluster.operator_database import open_operator_database
+    from rolecall.cluster.database.operator_database import open_operator_database
 
     async def run() -> T:
         async with open_operator_database(config) as database:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # they need the libraries of the distributed mode
     from collections.abc import Awaitable, Callable
 
     from rolecall.cli.context import CommandContext
-    from rolecall.cluster.operator_database import OperatorDatabase
-    from rolecall.cluster.submit import Submitted
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.runs.submit import Submitted
     from rolecall.store.postgres.connection import DatabaseConfig
 
 
@@ -29,7 +29,7 @@ async def submit_and_report(
     wait: bool,
 ) -> ExitCode:
     """Submit a run and print its id as the last line on stdout, after its end with `wait`. Raises RolecallError."""
-    from rolecall.cluster.operator_database import open_operator_database
+    from rolecall.cluster.database.operator_database import open_operator_database
 
     async with open_operator_database(config) as database:
         submitted = await submit(database)
@@ -52,8 +52,8 @@ async def _follow(
     database: "OperatorDatabase", submitted: "Submitted", context: "CommandContext"
 ) -> tuple[ExitCode, dict[str, object]]:
     """Wait for the end of a run; an interruption ends the waiting, not the run."""
-    from rolecall.cluster.run_records import read_run
-    from rolecall.cluster.run_wait import RunWait
+    from rolecall.cluster.runs.records import read_run
+    from rolecall.cluster.runs.wait import RunWait
 
     run_id, reporter = submitted.run_id, context.reporter
     waiting = RunWait(database, await read_run(database, run_id))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # the libraries of the distributed mode are installed with th
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from rolecall.cluster.database_schema import DatabaseReport
+    from rolecall.cluster.database.schema import DatabaseReport
     from rolecall.store.postgres.connection import DatabaseConfig
 
 _OWNER = ""
@@ -27,7 +27,7 @@ def database_init(json: bool) -> int:
     rolecall_report where that user may; grant them to the users of workers and of people.
     """
     config = _config("database init", _OWNER)
-    from rolecall.cluster.database_schema import initialise_database
+    from rolecall.cluster.database.schema import initialise_database
 
     return _report(initialise_database, config, json=json)
 
@@ -40,7 +40,7 @@ def database_upgrade(json: bool) -> int:
     It also creates roles that are missing, and grants them their rights again.
     """
     config = _config("database upgrade", _OWNER)
-    from rolecall.cluster.database_schema import upgrade_database
+    from rolecall.cluster.database.schema import upgrade_database
 
     return _report(upgrade_database, config, json=json)
 
@@ -50,7 +50,7 @@ def database_upgrade(json: bool) -> int:
 def database_check(json: bool) -> int:
     """Connect to the database and compare its version with that of this Rolecall; it changes nothing."""
     config = _config("database check", "rolecall_report")
-    from rolecall.cluster.database_schema import check_database
+    from rolecall.cluster.database.schema import check_database
 
     return _report(check_database, config, json=json)
 
@@ -73,7 +73,7 @@ def database_prune(older_than: str, yes: bool, json: bool) -> int:
     from rolecall.cli.views.database_view import prunable_json, prunable_words
 
     config = _config("database prune", "rolecall_submit")
-    from rolecall.cluster.pruning import find_prunable, parse_age, prune_database
+    from rolecall.cluster.database.pruning import find_prunable, parse_age, prune_database
 
     prunable = event_loop.run(find_prunable(config, parse_age(older_than), datetime.now(UTC)))
     words = prunable_words(prunable)

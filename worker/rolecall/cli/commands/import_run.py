@@ -10,8 +10,8 @@ from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 if TYPE_CHECKING:  # the libraries of the distributed mode are installed with the extra only
-    from rolecall.cluster.import_run import ImportedRun
-    from rolecall.cluster.operator_database import OperatorDatabase
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.runs.import_run import ImportedRun
 
 
 @click.command("import", cls=DocumentedCommand, short_help="Bring the run of a directory into the database.")
@@ -34,7 +34,7 @@ def import_run(folder: Path, workspaces: Path | None, workspace: str | None, jso
     entry = find_workspace(workspaces, workspace) if workspaces is not None else None
 
     async def copy(database: "OperatorDatabase") -> "ImportedRun":
-        from rolecall.cluster import import_run as use_case
+        from rolecall.cluster.runs import import_run as use_case
 
         return await use_case.import_run(database, folder, entry)
 

@@ -11,8 +11,8 @@ from rolecall.cli.help import DocumentedCommand
 from rolecall.cli.options import json_option
 
 if TYPE_CHECKING:  # it needs the libraries of the distributed mode
-    from rolecall.cluster.operator_database import OperatorDatabase
-    from rolecall.cluster.run_records import ListedDatabaseRun
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.runs.records import ListedDatabaseRun
 
 
 @click.command(cls=DocumentedCommand, short_help="List the runs here and in the database, the newest first.")
@@ -66,7 +66,7 @@ def read_database(workspace: str | None, limit: int) -> list["ListedDatabaseRun"
         return []
 
     async def read(database: "OperatorDatabase") -> list["ListedDatabaseRun"]:
-        from rolecall.cluster.run_records import read_runs
+        from rolecall.cluster.runs.records import read_runs
 
         return await read_runs(database, workspace, limit)
 
@@ -78,7 +78,7 @@ def _print_metrics(workspace: str | None) -> int:
     from rolecall.cli.terminal import console
 
     async def read(database: "OperatorDatabase") -> list[str]:
-        from rolecall.cluster.run_metrics import read_metrics
+        from rolecall.cluster.runs.metrics import read_metrics
 
         return await read_metrics(database, workspace)
 

@@ -26,10 +26,10 @@ from rolecall.cli.options import json_option, report_options
 if TYPE_CHECKING:  # the libraries of the distributed mode are installed with the extra only
     from rolecall.app.reports import ReportSummary
     from rolecall.app.verify_run import VerifyResult
-    from rolecall.cluster.operator_database import OperatorDatabase
-    from rolecall.cluster.run_control import Resumption
-    from rolecall.cluster.run_records import ListedDatabaseRun
-    from rolecall.cluster.submit import Submitted
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.runs.control import Resumption
+    from rolecall.cluster.runs.records import ListedDatabaseRun
+    from rolecall.cluster.runs.submit import Submitted
     from rolecall.models import CsvStyle
     from rolecall.store.postgres.connection import DatabaseConfig
 
@@ -51,7 +51,7 @@ def runs_show(run: str, json: bool) -> int:
     from rolecall.cli.views.database_run_view import database_run_json, database_run_lines
 
     async def read(database: "OperatorDatabase") -> "ListedDatabaseRun":
-        from rolecall.cluster.run_records import parse_run_id, read_run
+        from rolecall.cluster.runs.records import parse_run_id, read_run
 
         return await read_run(database, parse_run_id(run))
 
@@ -73,8 +73,8 @@ def runs_stop(run: str, json: bool) -> int:
     from rolecall.cli.terminal import console
 
     async def stop(database: "OperatorDatabase") -> tuple[int, bool]:
-        from rolecall.cluster.run_control import stop_run
-        from rolecall.cluster.run_records import parse_run_id
+        from rolecall.cluster.runs.control import stop_run
+        from rolecall.cluster.runs.records import parse_run_id
 
         run_id = parse_run_id(run)
         return run_id, await stop_run(database, run_id)
@@ -99,8 +99,8 @@ def runs_resume(run: str, retry_failed: bool, json: bool) -> int:
     from rolecall.text import plural
 
     async def resume(database: "OperatorDatabase") -> "Resumption":
-        from rolecall.cluster.run_control import resume_run
-        from rolecall.cluster.run_records import parse_run_id
+        from rolecall.cluster.runs.control import resume_run
+        from rolecall.cluster.runs.records import parse_run_id
 
         return await resume_run(database, parse_run_id(run), retry_failed=retry_failed)
 
@@ -129,8 +129,8 @@ def runs_report(
     from rolecall.cli.views.run_view import show_report
 
     async def report(database: "OperatorDatabase") -> "ReportSummary":
-        from rolecall.cluster.run_records import parse_run_id
-        from rolecall.cluster.run_reports import report_run
+        from rolecall.cluster.runs.records import parse_run_id
+        from rolecall.cluster.runs.reports import report_run
 
         run_id = parse_run_id(run)
         return await report_run(database, run_id, out or Path(f"run-{run_id}"), report_format, csv_style)
@@ -168,9 +168,9 @@ def runs_verify(run: str, workspaces: Path | None, out: Path | None, no_wait: bo
     from rolecall.engine.stop_signal import StopSignal
 
     config, shared = _config("runs verify", "rolecall_submit"), pop_shared(options)
-    from rolecall.cluster.operator_database import open_operator_database
-    from rolecall.cluster.run_records import parse_run_id, read_record
-    from rolecall.cluster.run_reports import verify_database_run
+    from rolecall.cluster.database.operator_database import open_operator_database
+    from rolecall.cluster.runs.records import parse_run_id, read_record
+    from rolecall.cluster.runs.reports import verify_database_run
 
     run_id, stop = parse_run_id(run), StopSignal()
 
@@ -214,8 +214,8 @@ def runs_undo(
     from rolecall.cli.terminal import event_loop
 
     config, shared = _config("runs undo", "rolecall_submit"), pop_shared(options)
-    from rolecall.cluster.run_records import RunRecord, parse_run_id, read_record
-    from rolecall.cluster.run_reports import undo_database_run
+    from rolecall.cluster.runs.records import RunRecord, parse_run_id, read_record
+    from rolecall.cluster.runs.reports import undo_database_run
 
     run_id, request = parse_run_id(run), RunRequest(reason=parse_reason(reason), is_unattended=yes)
 

@@ -23,8 +23,8 @@ from rolecall.rocketchat.operations import REMOVE_LEADER, Role
 if TYPE_CHECKING:  # the libraries of the distributed mode are installed with the extra only
     from datetime import datetime
 
-    from rolecall.cluster.operator_database import OperatorDatabase
-    from rolecall.cluster.schedules import ListedSchedule
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.schedules.schedules import ListedSchedule
 
 name_argument = click.argument("name", metavar="NAME")
 
@@ -77,7 +77,7 @@ def schedule_add(name: str, json: bool, **options: Any) -> int:
     from rolecall.text import rfc3339
 
     require_extra("schedule add")
-    from rolecall.cluster.schedules import NewSchedule, add_schedule
+    from rolecall.cluster.schedules.schedules import NewSchedule, add_schedule
 
     entry, schedule = find_workspace(options["workspaces"], options["workspace"]), _new_schedule(name, options)
 
@@ -95,7 +95,7 @@ def schedule_add(name: str, json: bool, **options: Any) -> int:
 
 def _new_schedule(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a NewSchedule. Raises UsageError and RolecallError."""
-    from rolecall.cluster.run_settings import (
+    from rolecall.cluster.runs.settings import (
         ENGINE,
         LIMITS,
         OPERATION,
@@ -104,7 +104,7 @@ def _new_schedule(name: str, options: dict[str, Any]) -> dict[str, Any]:
         limits_to_json,
         settings_to_json,
     )
-    from rolecall.cluster.schedule_rules import Overlap, parse_duration
+    from rolecall.cluster.schedules.rules import Overlap, parse_duration
     from rolecall.engine.settings import Settings
 
     shared = pop_shared(options)
@@ -133,7 +133,7 @@ def _new_schedule(name: str, options: dict[str, Any]) -> dict[str, Any]:
 def _source(options: dict[str, Any]) -> tuple[dict[str, object], str]:
     """Return the source of a schedule, and the name of its operation. Raises UsageError and RolecallError."""
     from rolecall.app.find_roles import require_words
-    from rolecall.cluster.make_run import find_source, job_source
+    from rolecall.cluster.schedules.make_run import find_source, job_source
     from rolecall.engine.directory.find_query import FindQuery
     from rolecall.files.input.id_list import ROOM_COLUMNS, USER_COLUMNS, read_id_list
     from rolecall.files.input.job import DETECT_ALL, open_job
@@ -163,7 +163,7 @@ def schedule_list(json: bool) -> int:
     from rolecall.cli.views.schedule_view import schedules_json, schedules_lines
 
     async def read(database: "OperatorDatabase") -> "list[ListedSchedule]":
-        from rolecall.cluster.schedules import list_schedules
+        from rolecall.cluster.schedules.schedules import list_schedules
 
         return await list_schedules(database)
 
@@ -185,7 +185,7 @@ def schedule_pause(name: str, json: bool) -> int:
     """Let the schedule NAME make no runs until it is resumed; its ticks are not reported as missed."""
 
     async def pause(database: "OperatorDatabase") -> None:
-        from rolecall.cluster.schedules import pause_schedule
+        from rolecall.cluster.schedules.schedules import pause_schedule
 
         await pause_schedule(database, name)
 
@@ -201,7 +201,7 @@ def schedule_resume(name: str, json: bool) -> int:
     from rolecall.text import rfc3339
 
     async def resume(database: "OperatorDatabase") -> "datetime":
-        from rolecall.cluster.schedules import resume_schedule
+        from rolecall.cluster.schedules.schedules import resume_schedule
 
         return await resume_schedule(database, name)
 
@@ -217,7 +217,7 @@ def schedule_remove(name: str, json: bool) -> int:
     """Remove the schedule NAME. The runs that it has made stay."""
 
     async def remove(database: "OperatorDatabase") -> None:
-        from rolecall.cluster.schedules import remove_schedule
+        from rolecall.cluster.schedules.schedules import remove_schedule
 
         await remove_schedule(database, name)
 

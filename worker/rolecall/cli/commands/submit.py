@@ -25,8 +25,8 @@ from rolecall.cli.options import JobSource, job_options, operation_option
 from rolecall.rocketchat.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from rolecall.cluster.operator_database import OperatorDatabase
-    from rolecall.cluster.submit import Submitted
+    from rolecall.cluster.database.operator_database import OperatorDatabase
+    from rolecall.cluster.runs.submit import Submitted
 
 
 @click.command(cls=DocumentedCommand, short_help="Put a job into the database, for workers on any host.")
@@ -58,7 +58,7 @@ def submit(
     from rolecall.store.base import read_pages
 
     config = load_database_config("submit", console.print_warning, role="rolecall_submit")
-    from rolecall.cluster.submit import SubmitRequest, submit_rows
+    from rolecall.cluster.runs.submit import SubmitRequest, submit_rows
 
     shared, why = pop_shared(options), parse_reason(options["reason"])
     entry = find_workspace(workspaces, workspace)

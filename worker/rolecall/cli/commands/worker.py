@@ -54,7 +54,7 @@ def worker(log_format: str, **options: Any) -> int:
     if options["workspaces"] is None:
         raise click.UsageError("name the workspaces to serve with --workspaces FILE, or in ROLECALL_WORKSPACES")
     config = load_database_config("worker", console.print_warning)
-    from rolecall.cluster.start import WorkerOptions, run_worker
+    from rolecall.cluster.worker.start import WorkerOptions, run_worker
     from rolecall.cluster.workspaces_file import read_workspaces
     from rolecall.display.log_setup import LogForm, open_logs
     from rolecall.engine.stop_signal import StopSignal

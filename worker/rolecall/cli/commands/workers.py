@@ -24,7 +24,7 @@ def workers(check: bool, egress: str, json: bool) -> int:
     from rolecall.cli.views.workers_view import workers_json, workers_lines
 
     config = load_database_config("workers", console.print_warning, role="rolecall_report")
-    from rolecall.cluster.worker_list import has_live_worker, list_workers
+    from rolecall.cluster.worker.worker_list import has_live_worker, list_workers
 
     found = event_loop.run(list_workers(config))
     if json:

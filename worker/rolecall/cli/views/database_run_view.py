@@ -10,8 +10,8 @@ from rolecall.models import OUTCOMES, Json
 from rolecall.text import format_countdown, plural, rfc3339
 
 if TYPE_CHECKING:  # they need the libraries of the distributed mode
-    from rolecall.cluster.run_records import ListedDatabaseRun
-    from rolecall.cluster.submit import Submitted
+    from rolecall.cluster.runs.records import ListedDatabaseRun
+    from rolecall.cluster.runs.submit import Submitted
 
 
 def database_run_cells(run: "ListedDatabaseRun") -> Sequence[str]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from rolecall.models import Json
 
 if TYPE_CHECKING:  # they need the libraries of the distributed mode
-    from rolecall.cluster.database_schema import DatabaseReport
-    from rolecall.cluster.pruning import Prunable
+    from rolecall.cluster.database.pruning import Prunable
+    from rolecall.cluster.database.schema import DatabaseReport
 
 
 def database_lines(report: "DatabaseReport") -> Sequence[str]:

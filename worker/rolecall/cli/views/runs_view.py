@@ -10,7 +10,7 @@ from rolecall.models import Json
 from rolecall.text import rfc3339
 
 if TYPE_CHECKING:  # it needs the libraries of the distributed mode
-    from rolecall.cluster.run_records import ListedDatabaseRun
+    from rolecall.cluster.runs.records import ListedDatabaseRun
 
 HEADER = ("started", "state", "operation", "rows", "outcomes", "where")
 

@@ -9,7 +9,7 @@ from rolecall.text import format_duration, rfc3339
 if TYPE_CHECKING:  # it needs the libraries of the distributed mode
     from datetime import datetime
 
-    from rolecall.cluster.schedules import ListedSchedule
+    from rolecall.cluster.schedules.schedules import ListedSchedule
 
 HEADER = ("schedule", "cron", "zone", "next", "workspace", "source", "last run")
 

@@ -7,7 +7,7 @@ from rolecall.models import Json
 from rolecall.text import rfc3339
 
 if TYPE_CHECKING:  # it needs the libraries of the distributed mode
-    from rolecall.cluster.worker_list import WorkerInfo
+    from rolecall.cluster.worker.worker_list import WorkerInfo
 
 HEADER = ("worker", "egress", "version", "heartbeat", "shards", "workspaces")
 

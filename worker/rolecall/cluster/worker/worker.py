@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from rolecall.cluster import sql, upkeep
-from rolecall.cluster.database import WorkerDatabase, listen, open_database
-from rolecall.cluster.job_queue import JOBS_CHANGED, channels_of
-from rolecall.cluster.lane import RECORD_ANSWERS, WORKER_STOPS, Lane, LaneConfig
-from rolecall.cluster.lease import HEARTBEAT, DatabaseClock
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.job_queue import JOBS_CHANGED, channels_of
+from rolecall.cluster.database.lease import HEARTBEAT, DatabaseClock
+from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
+from rolecall.cluster.worker import upkeep
+from rolecall.cluster.worker.lane import RECORD_ANSWERS, WORKER_STOPS, Lane, LaneConfig
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import StoreError
@@ -126,14 +127,14 @@ class Worker:
         self._former = number = await database.jobs.register()
         identity = self._config.identity
         await database.record_time(
-            sql.ADD_WORKER,
+            worker_sql.ADD_WORKER,
             id=identity.worker_id,
             host=identity.host,
             egress=identity.egress,
             version=__version__,
             workspaces=list(self._lanes),
         )
-        await database.execute(sql.FORGET_WORKERS)
+        await database.execute(worker_sql.FORGET_WORKERS)
         self._config.lease.renew(sent_at)
         self._log.info("worker started", egress=identity.egress, workspaces=len(self._lanes), version=__version__)
         return number
@@ -141,7 +142,7 @@ class Worker:
     async def _unregister(self, database: WorkerDatabase, number: int) -> None:
         await database.jobs.unregister(number)
         self._former = None
-        await database.execute(sql.DELETE_WORKER, id=self._config.identity.worker_id)
+        await database.execute(worker_sql.DELETE_WORKER, id=self._config.identity.worker_id)
         self._log.info("worker ended")
 
     async def _send_heartbeats(self, database: WorkerDatabase, number: int) -> None:
@@ -151,16 +152,16 @@ class Worker:
             await asyncio.sleep(HEARTBEAT)
             was_lost, sent_at = lease.is_lost, lease.start()
             await database.jobs.send_heartbeat(number)
-            is_known = await database.record_time(sql.SEE_WORKER, id=self._config.identity.worker_id)
+            is_known = await database.record_time(worker_sql.SEE_WORKER, id=self._config.identity.worker_id)
             if was_lost or not is_known:
                 raise StoreError("No heartbeat was sent for too long; other workers may have taken over.")
             lease.renew(sent_at)
 
     def _all_channels(self) -> list[str]:
-        return [sql.RUN_STOPPED, JOBS_CHANGED, *self._channels]
+        return [worker_sql.RUN_STOPPED, JOBS_CHANGED, *self._channels]
 
     async def _on_notify(self, database: WorkerDatabase, channel: str, text: str) -> None:
-        if channel == sql.RUN_STOPPED:
+        if channel == worker_sql.RUN_STOPPED:
             for lane in self._lanes.values():
                 await lane.look_for_stop(database, int(text))
             return
@@ -170,7 +171,7 @@ class Worker:
 
     async def _sweep(self, database: WorkerDatabase) -> None:
         await upkeep.take_over_stalled(database, self._log)
-        for (name,) in await database.fetch(sql.WAITING_QUEUES, names=list(self._lanes)):
+        for (name,) in await database.fetch(worker_sql.WAITING_QUEUES, names=list(self._lanes)):
             self._lanes[name].wake.set()
         runs = [run for lane in self._lanes.values() for run in lane.runs.values()]
         shards = [(run.info, run.unknown) for run in runs if run.info is not None]

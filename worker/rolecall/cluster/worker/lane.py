@@ -12,15 +12,14 @@ from typing import Any
 from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NullObserver
-from rolecall.cluster.database import WorkerDatabase
-from rolecall.cluster.job_queue import PROCESS_SHARD, QueuedJob
-from rolecall.cluster.lease import HeartbeatLease
-from rolecall.cluster.make_run import make_run
-from rolecall.cluster.schedules import MAKE_RUN
-from rolecall.cluster.shard_run import Outage, ShardRun
-from rolecall.cluster.shard_work import ShardEnd, ShardStop
-from rolecall.cluster.store_connections import StoreConnections
-from rolecall.cluster.workspace_session import WorkspaceSessions
+from rolecall.cluster.database.job_queue import PROCESS_SHARD, QueuedJob
+from rolecall.cluster.database.lease import HeartbeatLease
+from rolecall.cluster.database.worker_database import StoreConnections, WorkerDatabase
+from rolecall.cluster.schedules.make_run import make_run
+from rolecall.cluster.schedules.schedules import MAKE_RUN
+from rolecall.cluster.worker.shard_run import Outage, ShardRun
+from rolecall.cluster.worker.shard_work import ShardEnd, ShardStop
+from rolecall.cluster.worker.workspace_session import WorkspaceSessions
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings

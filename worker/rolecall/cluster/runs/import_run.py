@@ -8,11 +8,11 @@ from rolecall.app.errors import OperatorError
 from rolecall.app.run_directory import RUN_REASON, kind_of, operation_of, require_run
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import JOB_PATH
-from rolecall.cluster import run_sql
-from rolecall.cluster.operator_database import OperatorDatabase, register_workspace
-from rolecall.cluster.run_records import name_of
-from rolecall.cluster.run_settings import ENGINE, settings_to_json
-from rolecall.cluster.submit import JOB
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.operator_database import OperatorDatabase, register_workspace
+from rolecall.cluster.runs.records import name_of
+from rolecall.cluster.runs.settings import ENGINE, settings_to_json
+from rolecall.cluster.runs.submit import JOB
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
 from rolecall.models import Advice
@@ -55,7 +55,7 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
         workspace = await _workspace_of(database, identity, folder, entry)
         created_at = sessions[0].started_at if sessions else 0
         values = {"workspace": workspace, "digest": identity.job_digest, "operation": identity.operation}
-        for (known,) in await database.fetch(run_sql.IMPORTED_BEFORE, created_at=created_at, **values):
+        for (known,) in await database.fetch(operator_sql.IMPORTED_BEFORE, created_at=created_at, **values):
             raise OperatorError(f"{folder} was brought in before: it is {name_of(known)}.")
         meta = dict(await store.get_meta())
         settings = {ENGINE: settings_to_json(Settings()), JOB: Path(meta.get(JOB_PATH, "")).name}
@@ -83,7 +83,7 @@ async def _workspace_of(
             raise OperatorError(f"{folder} contains a run at {identity.workspace}, and {entry.place} is {entry.url}.")
         await register_workspace(database, entry)
         return entry.name
-    for (name,) in await database.fetch(run_sql.WORKSPACE_OF_URL, url=identity.workspace):
+    for (name,) in await database.fetch(operator_sql.WORKSPACE_OF_URL, url=identity.workspace):
         return str(name)
     text = f"The database does not know the workspace {identity.workspace} yet."
     raise OperatorError(text, Advice.NAME_WORKSPACES)

@@ -14,11 +14,11 @@ from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages
 from rolecall.app.run_directory import RUN_REASON, Run, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
-from rolecall.cluster import run_sql, sql
-from rolecall.cluster.job_queue import JobQueue, shard_job
-from rolecall.cluster.operator_database import OperatorDatabase, register_workspace
-from rolecall.cluster.run_records import name_of
-from rolecall.cluster.run_settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
+from rolecall.cluster.database import operator_sql, worker_sql
+from rolecall.cluster.database.job_queue import JobQueue, shard_job
+from rolecall.cluster.database.operator_database import OperatorDatabase, register_workspace
+from rolecall.cluster.runs.records import name_of
+from rolecall.cluster.runs.settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
 from rolecall.file_access import OpenDirectory
@@ -97,7 +97,7 @@ async def submit_rows(
 async def require_no_unfinished_run(database: OperatorDatabase, identity: Identity, workspace: str) -> None:
     """Raise OperatorError where a run of the same job has rows that are due, or has not ended."""
     values = {"workspace": workspace, "operation": identity.operation, "digest": identity.job_digest}
-    for (run_id,) in await database.fetch(run_sql.SAME_JOB, **values):
+    for (run_id,) in await database.fetch(operator_sql.SAME_JOB, **values):
         text = f"The database has an unfinished run of this job: {name_of(run_id)}. Nothing was sent."
         raise OperatorError(text, Advice.RESUME_RUN)
 
@@ -111,25 +111,25 @@ async def release_run(
     was released meanwhile.
     """
     workspace = request.entry.name
-    baseline = await database.fetch(run_sql.BASELINE, run=run_id)
+    baseline = await database.fetch(operator_sql.BASELINE, run=run_id)
     settings = orjson.dumps({BASELINE: list(baseline[0]), SUBMITTED_AS: account}).decode()
     with database_errors(database.config):
         async with database.connection.transaction():
-            await database.fetch(run_sql.LOCK_JOB, job=" ".join(identity))
+            await database.fetch(operator_sql.LOCK_JOB, job=" ".join(identity))
             if not request.run.anew:
                 await require_no_unfinished_run(database, identity, workspace)
-            released = await database.fetch(run_sql.RELEASE, run=run_id, settings=settings)
+            released = await database.fetch(operator_sql.RELEASE, run=run_id, settings=settings)
             if not released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was stopped before it was released.")
             shards = await add_shard_jobs(database, run_id, workspace)
             if not shards:
-                await database.fetch(sql.END_RUN, run=run_id)
+                await database.fetch(worker_sql.END_RUN, run=run_id)
             return shards
 
 
 async def add_shard_jobs(database: OperatorDatabase, run_id: int, workspace: str) -> int:
     """Add a job for each shard of a run that has due rows, in the transaction of the connection; return the number."""
-    shards = await database.fetch(run_sql.SHARDS_TO_DO, run=run_id)
+    shards = await database.fetch(operator_sql.SHARDS_TO_DO, run=run_id)
     jobs = [shard_job(workspace, shard) for (shard,) in shards]
     for start in range(0, len(jobs), MAX_JOBS):
         await JobQueue(database.connection, database.config).defer(jobs[start : start + MAX_JOBS])
@@ -149,7 +149,7 @@ async def _new_run(
             yield _Unreleased(run_id, run)
     except BaseException:
         if not database.connection.closed:
-            await database.fetch(run_sql.DISCARD, run=run_id)
+            await database.fetch(operator_sql.DISCARD, run=run_id)
         raise
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rolecall.cluster import sql
-from rolecall.cluster.database import open_database
-from rolecall.cluster.lease import STALLED, DatabaseClock
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.lease import STALLED, DatabaseClock
+from rolecall.cluster.database.worker_database import open_database
 from rolecall.store.postgres.connection import DatabaseConfig
 
 
@@ -33,7 +33,7 @@ class WorkerInfo(NamedTuple):
 async def list_workers(config: DatabaseConfig) -> list[WorkerInfo]:
     """Return all workers. Raises StoreError and InvalidStoreError."""
     async with open_database(config, DatabaseClock()) as database:
-        return [WorkerInfo(*row) for row in await database.fetch(sql.WORKERS)]
+        return [WorkerInfo(*row) for row in await database.fetch(worker_sql.WORKERS)]
 
 
 def has_live_worker(workers: Sequence[WorkerInfo], egress: str) -> bool:

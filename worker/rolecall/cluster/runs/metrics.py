@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rolecall.cluster import run_sql
-from rolecall.cluster.operator_database import OperatorDatabase
-from rolecall.cluster.run_records import LIVE_MS, ListedDatabaseRun, RunState, read_runs
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.operator_database import OperatorDatabase
+from rolecall.cluster.runs.records import LIVE_MS, ListedDatabaseRun, RunState, read_runs
 from rolecall.files.output.prometheus import Metric, format_gauges
 
 MAX_RUNS = 1000
@@ -27,8 +27,8 @@ class _Samples:
 async def read_metrics(database: OperatorDatabase, workspace: str | None) -> list[str]:
     """Return the lines of the metrics: runs that have not finished, schedules, live workers. Raises StoreError."""
     runs = await read_runs(database, workspace, MAX_RUNS)
-    schedules = await database.fetch(run_sql.SCHEDULES)
-    served = await database.fetch(run_sql.LIVE_WORKERS, ms=LIVE_MS)
+    schedules = await database.fetch(operator_sql.SCHEDULES)
+    served = await database.fetch(operator_sql.LIVE_WORKERS, ms=LIVE_MS)
     metrics = [*run_metrics([run for run in runs if run.state is not RunState.FINISHED])]
     next_runs = [({"schedule": row[0]}, row[3].timestamp()) for row in schedules if row[3] and not row[8]]
     missed = [({"schedule": row[0]}, float(row[11])) for row in schedules]

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from rolecall.app.errors import OperatorError
-from rolecall.cluster import run_sql
-from rolecall.cluster.cron import CronError, parse_cron
-from rolecall.cluster.database import WorkerDatabase
-from rolecall.cluster.job_queue import JobExistsError, JobQueue, new_job
-from rolecall.cluster.operator_database import OperatorDatabase, open_operator_database, register_workspace
-from rolecall.cluster.run_settings import REASON
-from rolecall.cluster.schedule_rules import MissedTicks, Overlap, ScheduleRules, TickDecision
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.job_queue import JobExistsError, JobQueue, new_job
+from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database, register_workspace
+from rolecall.cluster.database.worker_database import WorkerDatabase
+from rolecall.cluster.runs.settings import REASON
+from rolecall.cluster.schedules.cron import CronError, parse_cron
+from rolecall.cluster.schedules.rules import MissedTicks, Overlap, ScheduleRules, TickDecision
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.store.base import InvalidStoreError, StoreError
@@ -103,25 +103,25 @@ async def add_schedule(database: OperatorDatabase, entry: WorkspaceEntry, schedu
         "source": orjson.dumps(dict(schedule.source)).decode(),
         "settings": orjson.dumps(dict(schedule.settings)).decode(),
     }
-    if not await database.fetch(run_sql.ADD_SCHEDULE, **values):
+    if not await database.fetch(operator_sql.ADD_SCHEDULE, **values):
         raise OperatorError(f"There is a schedule {schedule.name!r} already: remove it first, or choose another name.")
     return next_at
 
 
 async def list_schedules(database: OperatorDatabase) -> list[ListedSchedule]:
     """Return the schedules by name."""
-    return [ListedSchedule(*row) for row in await database.fetch(run_sql.SCHEDULES)]
+    return [ListedSchedule(*row) for row in await database.fetch(operator_sql.SCHEDULES)]
 
 
 async def remove_schedule(database: OperatorDatabase, name: str) -> None:
     """Remove a schedule; its runs stay. Raises OperatorError for an unknown name."""
-    if not await database.fetch(run_sql.REMOVE_SCHEDULE, name=name):
+    if not await database.fetch(operator_sql.REMOVE_SCHEDULE, name=name):
         raise await _unknown(database, name)
 
 
 async def pause_schedule(database: OperatorDatabase, name: str) -> None:
     """Let a schedule make no runs. Raises OperatorError for an unknown name."""
-    if not await database.fetch(run_sql.PAUSE_SCHEDULE, name=name, paused=True):
+    if not await database.fetch(operator_sql.PAUSE_SCHEDULE, name=name, paused=True):
         raise await _unknown(database, name)
 
 
@@ -132,14 +132,14 @@ async def resume_schedule(database: OperatorDatabase, name: str) -> datetime:
     """
     with database_errors(database.config):
         async with database.connection.transaction():
-            rows = await database.fetch(run_sql.PAUSE_SCHEDULE, name=name, paused=False)
+            rows = await database.fetch(operator_sql.PAUSE_SCHEDULE, name=name, paused=False)
             if not rows:
                 raise await _unknown(database, name)
             expression, zone, next_at, now = rows[0]
             if next_at is None or next_at <= now:
                 cron = await asyncio.to_thread(parse_cron, expression, zone)
                 next_at = cron.next_after(now)
-                await database.fetch(run_sql.SET_NEXT, name=name, next_at=next_at)
+                await database.fetch(operator_sql.SET_NEXT, name=name, next_at=next_at)
     return next_at.astimezone(UTC)  # type: ignore[no-any-return] # a column
 
 
@@ -153,9 +153,9 @@ async def tick(config: DatabaseConfig) -> int:
         with database_errors(database.config):
             async with database.connection.transaction():
                 await database.fetch(_LIMIT_TRANSACTION)
-                due = await database.fetch(run_sql.DUE_SCHEDULES)
+                due = await database.fetch(operator_sql.DUE_SCHEDULES)
                 made = [await _tick_schedule(database, DueSchedule(*row)) for row in due]
-        for workspace, run_id in await database.fetch(run_sql.UNMADE_RUNS):
+        for workspace, run_id in await database.fetch(operator_sql.UNMADE_RUNS):
             await _add_job(database, workspace, run_id)
     return sum(made)
 
@@ -169,7 +169,7 @@ class ScheduleTick:
 
     async def __call__(self, database: WorkerDatabase) -> None:
         """Make the runs that are due. Raises StoreError where the worker's own connection is lost."""
-        ((has_work,),) = await database.fetch(run_sql.HAS_SCHEDULE_WORK)
+        ((has_work,),) = await database.fetch(operator_sql.HAS_SCHEDULE_WORK)
         if not has_work:
             return
         failure = ""
@@ -185,24 +185,24 @@ class ScheduleTick:
 
 async def _tick_schedule(database: OperatorDatabase, due: DueSchedule) -> bool:
     """Do what is due of one schedule, which is locked; return whether a run was made."""
-    ((is_unfinished,),) = await database.fetch(run_sql.UNFINISHED_OF_SCHEDULE, name=due.name)
+    ((is_unfinished,),) = await database.fetch(operator_sql.UNFINISHED_OF_SCHEDULE, name=due.name)
     try:
         decision = await asyncio.to_thread(_decide, due, is_unfinished=is_unfinished)
     except (CronError, ValueError) as error:
-        await database.fetch(run_sql.RECORD_ERROR, name=due.name, error=str(error))
+        await database.fetch(operator_sql.RECORD_ERROR, name=due.name, error=str(error))
         return False
     for missed in decision.missed:
-        await database.fetch(run_sql.ADD_MISSED, name=due.name, due_at=missed.last, why=format_missed(missed))
+        await database.fetch(operator_sql.ADD_MISSED, name=due.name, due_at=missed.last, why=format_missed(missed))
     run_id = None
     if decision.start is not None:
         values = {"workspace": due.workspace, "name": due.name, "due_at": decision.start}
         text, reason = orjson.dumps(dict(due.settings)).decode(), due.settings.get(REASON, "")
-        rows = await database.fetch(run_sql.ADD_SCHEDULED_RUN, settings=text, reason=reason, **values)
+        rows = await database.fetch(operator_sql.ADD_SCHEDULED_RUN, settings=text, reason=reason, **values)
         run_id = rows[0][0] if rows else None
         if run_id is not None:
             await _defer(database, due.workspace, run_id)
     if decision.next_at != due.next_at or run_id is not None:
-        await database.fetch(run_sql.RECORD_TICK, name=due.name, next_at=decision.next_at, run=run_id, error="")
+        await database.fetch(operator_sql.RECORD_TICK, name=due.name, next_at=decision.next_at, run=run_id, error="")
     return run_id is not None
 
 
@@ -233,7 +233,7 @@ async def _defer(database: OperatorDatabase, workspace: str, run_id: int) -> Non
 
 
 async def _unknown(database: OperatorDatabase, name: str) -> OperatorError:
-    names = [each for (each,) in await database.fetch(run_sql.SCHEDULE_NAMES)]
+    names = [each for (each,) in await database.fetch(operator_sql.SCHEDULE_NAMES)]
     return OperatorError(f"There is no schedule {name!r}; {or_all(name, names)}")
 
 

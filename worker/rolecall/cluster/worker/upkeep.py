@@ -6,10 +6,10 @@ fail.
 
 from collections.abc import Iterable
 
-from rolecall.cluster import sql
-from rolecall.cluster.database import ShardInfo, WorkerDatabase
-from rolecall.cluster.job_queue import PROCESS_SHARD, JobExistsError, shard_job
-from rolecall.cluster.shard_work import stop_if_failing
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.job_queue import PROCESS_SHARD, JobExistsError, shard_job
+from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase
+from rolecall.cluster.worker.shard_work import stop_if_failing
 from rolecall.engine.events import EventLogger
 
 MAX_JOBS = 200
@@ -34,7 +34,7 @@ async def bring_back_shards(database: WorkerDatabase, log: EventLogger) -> None:
     This heals every other accident: a job that failed, a run that was resumed, a database that crashed between two
     steps.
     """
-    lost = [shard_job(workspace, shard) for workspace, shard in await database.fetch(sql.LOST_SHARDS)]
+    lost = [shard_job(workspace, shard) for workspace, shard in await database.fetch(worker_sql.LOST_SHARDS)]
     for start in range(0, len(lost), MAX_JOBS):
         try:
             await database.jobs.defer(lost[start : start + MAX_JOBS])
@@ -46,8 +46,8 @@ async def bring_back_shards(database: WorkerDatabase, log: EventLogger) -> None:
 
 async def end_runs(database: WorkerDatabase) -> None:
     """End the runs whose shards are all done. Raises StoreError."""
-    for (run,) in await database.fetch(sql.DONE_RUNS):
-        await database.fetch(sql.END_RUN, run=run)
+    for (run,) in await database.fetch(worker_sql.DONE_RUNS):
+        await database.fetch(worker_sql.END_RUN, run=run)
 
 
 async def stop_failing_runs(

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import orjson
 
 from rolecall.app.errors import OperatorError
-from rolecall.cluster import run_sql, sql
-from rolecall.cluster.operator_database import OperatorDatabase
-from rolecall.cluster.run_records import RunState, name_of, read_run
-from rolecall.cluster.run_settings import BASELINE, ENGINE
+from rolecall.cluster.database import operator_sql, worker_sql
+from rolecall.cluster.database.operator_database import OperatorDatabase
+from rolecall.cluster.runs.records import RunState, name_of, read_run
+from rolecall.cluster.runs.settings import BASELINE, ENGINE
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.store.postgres.connection import database_errors
@@ -33,7 +33,7 @@ async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "reque
     if found.state is RunState.FINISHED:
         raise OperatorError(f"{name_of(run_id).capitalize()} has finished: there is nothing to stop.")
     values = {"run": run_id, "stop": StopReason.INTERRUPTED.value, "detail": detail}
-    return bool(await database.fetch(sql.STOP_RUN, **values))
+    return bool(await database.fetch(worker_sql.STOP_RUN, **values))
 
 
 async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:
@@ -46,24 +46,24 @@ async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: b
     outcomes = [Outcome.UNKNOWN.value, *([Outcome.FAILED.value] if retry_failed else [])]
     with database_errors(database.config):
         async with database.connection.transaction():
-            if not (await database.fetch(run_sql.IS_NOT_VERIFIED, run=run_id))[0][0]:
+            if not (await database.fetch(operator_sql.IS_NOT_VERIFIED, run=run_id))[0][0]:
                 raise RunLockedError(f"{name_of(run_id).capitalize()} is being verified; wait for the end.")
-            ((is_released, stop, ended_at, settings),) = await database.fetch(run_sql.LOCK_RUN, run=run_id)
+            ((is_released, stop, ended_at, settings),) = await database.fetch(operator_sql.LOCK_RUN, run=run_id)
             if not is_released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was never released: submit its job anew.")
             if not stop and ended_at is None:
                 raise OperatorError(f"{name_of(run_id).capitalize()} is not stopped: workers go on with it.")
-            await database.fetch(run_sql.REOPEN_SHARDS, run=run_id, outcomes=outcomes)
-            shards = len(await database.fetch(run_sql.SHARDS_TO_DO, run=run_id))
+            await database.fetch(operator_sql.REOPEN_SHARDS, run=run_id, outcomes=outcomes)
+            shards = len(await database.fetch(operator_sql.SHARDS_TO_DO, run=run_id))
             if not shards and stop:
-                await database.fetch(run_sql.FINISH, run=run_id)
+                await database.fetch(operator_sql.FINISH, run=run_id)
                 return Resumption(run_id, 0, 0)
             if not shards:
                 raise OperatorError(f"{name_of(run_id).capitalize()} has no row that is due. {_remedy(retry_failed)}")
             engine = {**settings.get(ENGINE, {}), "retry_failed": retry_failed}
-            ((done, failed),) = await database.fetch(run_sql.BASELINE, run=run_id)
+            ((done, failed),) = await database.fetch(operator_sql.BASELINE, run=run_id)
             changed = orjson.dumps({ENGINE: engine, BASELINE: [done, failed]}).decode()
-            await database.fetch(run_sql.RESUME, run=run_id, settings=changed)
+            await database.fetch(operator_sql.RESUME, run=run_id, settings=changed)
     due = sum(found.progress.outcomes.get(Outcome(word), 0) for word in (Outcome.NOT_ATTEMPTED.value, *outcomes))
     return Resumption(run_id, due, shards)
 

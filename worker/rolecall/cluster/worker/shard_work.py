@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from rolecall.app.connection import Connection
-from rolecall.cluster import sql
-from rolecall.cluster.database import ShardInfo, WorkerDatabase, database_clock
-from rolecall.cluster.lease import HeartbeatLease, Token
-from rolecall.cluster.run_settings import NEVER_STOPS, has_too_many
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.lease import HeartbeatLease, Token
+from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase, database_clock
+from rolecall.cluster.runs.settings import NEVER_STOPS, has_too_many
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EventLogger
@@ -142,6 +142,6 @@ async def stop_if_failing(database: WorkerDatabase, info: ShardInfo, unknown: in
 
     `unknown`: rows that became unknown in the shards that this worker processes now.
     """
-    ((done, failed),) = await database.fetch(sql.FAILURES, run=info.run_id)
+    ((done, failed),) = await database.fetch(worker_sql.FAILURES, run=info.run_id)
     if has_too_many(info.settings, done, failed + unknown):
         await stop_run(database, info.run_id, StopReason.MAX_FAILURES, "", log)

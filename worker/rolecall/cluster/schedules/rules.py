@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-from rolecall.cluster.cron import Cron
+from rolecall.cluster.schedules.cron import Cron
 from rolecall.models import RolecallError
 
 MAX_TICKS = 5_000

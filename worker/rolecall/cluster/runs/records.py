@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_status import RECENT_SECONDS, LiveState, progress_at_rest, progress_under_way
-from rolecall.cluster import run_sql
-from rolecall.cluster.lease import STALLED
-from rolecall.cluster.operator_database import OperatorDatabase
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.lease import STALLED
+from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.models import Progress
 from rolecall.store.records import Count
 from rolecall.store.rows import Group, counts_of
@@ -103,7 +103,7 @@ def parse_run_id(text: str) -> int:
 
 async def read_record(database: OperatorDatabase, run_id: int) -> RunRecord:
     """Return what is recorded of a run. Raises OperatorError for an unknown id."""
-    rows = await database.fetch(run_sql.RUN, run=run_id)
+    rows = await database.fetch(operator_sql.RUN, run=run_id)
     if not rows:
         raise OperatorError(f"There is no {name_of(run_id)} in the database {database.config.place}.")
     return RunRecord(*rows[0])
@@ -117,19 +117,19 @@ async def read_run(database: OperatorDatabase, run_id: int) -> ListedDatabaseRun
 
 async def read_runs(database: OperatorDatabase, workspace: str | None, limit: int) -> list[ListedDatabaseRun]:
     """Return the runs, of one workspace where one is named, the newest first."""
-    rows = await database.fetch(run_sql.RUNS, workspace=workspace, limit=limit)
+    rows = await database.fetch(operator_sql.RUNS, workspace=workspace, limit=limit)
     return await _with_progress(database, [RunRecord(*row) for row in rows])
 
 
 async def _with_progress(database: OperatorDatabase, records: Sequence[RunRecord]) -> list[ListedDatabaseRun]:
     runs = [record.run_id for record in records]
     groups, workers = defaultdict[int, list[Group]](list), defaultdict[int, list[WorkingHost]](list)
-    for run_id, *values in await database.fetch(run_sql.GROUPS, runs=runs):
+    for run_id, *values in await database.fetch(operator_sql.GROUPS, runs=runs):
         groups[run_id].append(Group(*values))
-    for run_id, *values in await database.fetch(run_sql.WORKING, runs=runs, ms=LIVE_MS):
+    for run_id, *values in await database.fetch(operator_sql.WORKING, runs=runs, ms=LIVE_MS):
         workers[run_id].append(WorkingHost(*values))
-    lately = dict(await database.fetch(run_sql.LATELY, runs=runs, ms=round(RECENT_SECONDS * 1000)))
-    served = {name for (name,) in await database.fetch(run_sql.SERVED, ms=LIVE_MS)}
+    lately = dict(await database.fetch(operator_sql.LATELY, runs=runs, ms=round(RECENT_SECONDS * 1000)))
+    served = {name for (name,) in await database.fetch(operator_sql.SERVED, ms=LIVE_MS)}
     return [
         describe_run(record, groups[record.run_id], workers[record.run_id], lately.get(record.run_id, 0), served)
         for record in records

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rolecall.cluster.database import WorkerDatabase
-from rolecall.cluster.lane import Lane, WorkerIdentity
+from rolecall.cluster.database.worker_database import WorkerDatabase
+from rolecall.cluster.worker.lane import Lane, WorkerIdentity
 from rolecall.files.output.prometheus import Metric, write_gauges
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
-from rolecall.cluster import run_sql
+from rolecall.cluster.database import operator_sql
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
 from rolecall.store.postgres.runs import add_workspace
@@ -37,10 +37,10 @@ async def open_operator_database(config: DatabaseConfig) -> AsyncIterator[Operat
 
 async def register_workspace(database: OperatorDatabase, entry: WorkspaceEntry) -> None:
     """Make a workspace known to the database. Raises OperatorError where its name or its URL belongs to another."""
-    for (name,) in await database.fetch(run_sql.WORKSPACE_OF_URL, url=entry.url):
+    for (name,) in await database.fetch(operator_sql.WORKSPACE_OF_URL, url=entry.url):
         if name != entry.name:
             raise OperatorError(f"{entry.place}: the database knows {entry.url} as the workspace {name!r}.")
     await add_workspace(database.connection, database.config, entry.name, entry.url)
-    ((url,),) = await database.fetch(run_sql.WORKSPACE_URL, name=entry.name)
+    ((url,),) = await database.fetch(operator_sql.WORKSPACE_URL, name=entry.name)
     if url != entry.url:
         raise OperatorError(f"{entry.place}: the workspace {entry.name!r} of the database is {url}, not {entry.url}.")

@@ -17,10 +17,10 @@ from rolecall.app.run_paths import make_private_directory
 from rolecall.app.undo_decision import PastUndo, refusal_of
 from rolecall.app.undo_run import identity_of_undo, rows_to_undo
 from rolecall.app.verify_run import VerifyResult, verify_rows
-from rolecall.cluster import run_sql
-from rolecall.cluster.operator_database import OperatorDatabase
-from rolecall.cluster.run_records import RunRecord, RunState, name_of, read_run
-from rolecall.cluster.submit import JOB, SubmitRequest, Submitted, submit_rows
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.operator_database import OperatorDatabase
+from rolecall.cluster.runs.records import RunRecord, RunState, name_of, read_run
+from rolecall.cluster.runs.submit import JOB, SubmitRequest, Submitted, submit_rows
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.file_access import OpenDirectory
 from rolecall.models import Advice, CsvStyle, Outcome
@@ -52,7 +52,7 @@ class WholeRunStore(PostgresStore):
 
     async def sessions(self) -> list[Session]:
         """Return the sessions of this run: for each worker one as long as it worked without a break."""
-        rows = await self._read(run_sql.SESSIONS)
+        rows = await self._read(operator_sql.SESSIONS)
         return merge_sessions([WorkerSession(*row) for row in rows])
 
 
@@ -121,7 +121,7 @@ async def verify_database_run(
     Rows in doubt get their outcome; meanwhile the run cannot be resumed. Raises OperatorError while workers may send,
     and for another workspace; RunLockedError while another command verifies it.
     """
-    if not (await database.fetch(run_sql.LOCK_VERIFICATION, run=run_id))[0][0]:
+    if not (await database.fetch(operator_sql.LOCK_VERIFICATION, run=run_id))[0][0]:
         raise RunLockedError(f"{name_of(run_id).capitalize()} is being verified by another command; wait for its end.")
     record = await _require_at_rest(database, run_id, "verified")
     require_same_workspace(record, context)
@@ -168,7 +168,7 @@ async def undo_database_run(
 
 async def _past_undo(database: OperatorDatabase, run_id: int, digest: str) -> PastUndo | None:
     """Return the undo of exactly these rows that has ended; None where there is none, or it has rows to send."""
-    for undo_id, undo_digest in await database.fetch(run_sql.UNDO_OF, run=run_id):
+    for undo_id, undo_digest in await database.fetch(operator_sql.UNDO_OF, run=run_id):
         if undo_digest != digest:
             return None
         undo = await read_run(database, undo_id)
@@ -185,7 +185,7 @@ async def _past_undo(database: OperatorDatabase, run_id: int, digest: str) -> Pa
 async def _reverted_in(database: OperatorDatabase, undo_id: int) -> str | None:
     """Return the last undo of an undo, if it takes the undo back; None where there is none, or it is undone too."""
     last, is_reverted = undo_id, False
-    while rows := await database.fetch(run_sql.UNDO_OF, run=last):
+    while rows := await database.fetch(operator_sql.UNDO_OF, run=last):
         last, is_reverted = rows[0][0], not is_reverted
     return name_of(last) if is_reverted else None
 

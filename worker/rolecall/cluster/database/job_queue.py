@@ -14,7 +14,7 @@ from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager, get_channel_for_queues
 from procrastinate.psycopg_connector import PsycopgConnector
 
-from rolecall.cluster.lease import STALLED, Token
+from rolecall.cluster.database.lease import STALLED, Token
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
 
 PROCESS_SHARD = "process_shard"

@@ -2,29 +2,30 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from rolecall.app.connection import Connection
 from rolecall.app.errors import RunStopped
-from rolecall.cluster.database import ShardInfo, WorkerDatabase
-from rolecall.cluster.job_queue import QueuedJob
-from rolecall.cluster.run_end import record_end
-from rolecall.cluster.run_settings import ENGINE, settings_from_json
-from rolecall.cluster.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
-from rolecall.cluster.store_connections import StoreConnections
-from rolecall.cluster.workspace_session import SessionRequest, WorkspaceSession, WorkspaceSessions
+from rolecall.app.not_joined import record_hidden_rooms
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.job_queue import QueuedJob
+from rolecall.cluster.database.worker_database import ShardInfo, StoreConnections, WorkerDatabase
+from rolecall.cluster.runs.settings import ENGINE, settings_from_json
+from rolecall.cluster.worker.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
+from rolecall.cluster.worker.workspace_session import SessionRequest, WorkspaceSession, WorkspaceSessions
+from rolecall.engine.context import RunContext
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
+from rolecall.engine.throttle.read_client import ReadClient
 from rolecall.models import Outcome, RolecallError, RowOutcome
 from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUrlError, WorkspaceUnavailableError
+from rolecall.store.base import StoreError
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore
-
-if TYPE_CHECKING:
-    from rolecall.engine.context import RunContext
 
 NEARLY_DONE = 3.0
 """Rows that are left, as a multiple of the calls in flight, from which on the next shard is begun."""
@@ -165,3 +166,18 @@ class ShardRun:
             await stop_run(self.database, info.run_id, StopReason.OUTAGE, detail, self.log)
             return ShardEnd.STOPPED
         return ShardEnd.AWAY
+
+
+async def record_end(
+    store: PostgresStore, database: WorkerDatabase, connection: Connection, context: RunContext
+) -> None:
+    """Store the rooms with the run, once every shard of it is done; a failure loses only this list.
+
+    `store`: that of the shard, whose connection to the database is used.
+    """
+    with suppress(StoreError):
+        ((has_ended,),) = await database.fetch(worker_sql.HAS_ENDED, run=store.run_id)
+        if has_ended:
+            whole = PostgresStore(store.connection, database.config, store.run_id)
+            reads = ReadClient(connection.client, context)
+            await record_hidden_rooms(whole, reads, connection, context.stop)

@@ -1,13 +1,13 @@
-"""The database as a worker uses it beside its run stores: one connection for statements, one that listens."""
+"""The database as a worker uses it: one connection for statements, one that listens, and those of its run stores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from rolecall.cluster import sql
-from rolecall.cluster.job_queue import JobQueue
-from rolecall.cluster.lease import DatabaseClock
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.job_queue import JobQueue
+from rolecall.cluster.database.lease import DatabaseClock
 from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, DatabaseError, connect, database_errors
 from rolecall.store.postgres.schema_version import connect_current
@@ -72,41 +72,41 @@ class WorkerDatabase:
 
     async def shard(self, shard: int) -> ShardInfo | None:
         """Return what is recorded of a shard; None where it was deleted."""
-        rows = await self.fetch(sql.SHARD, shard=shard)
+        rows = await self.fetch(worker_sql.SHARD, shard=shard)
         return ShardInfo(*rows[0]) if rows else None
 
     async def lock_egress(self, workspace: str, egress: str) -> bool:
         """Become the one active worker for a workspace behind an address; False where another one is."""
-        ((is_locked,),) = await self.fetch(sql.LOCK_EGRESS, workspace=workspace, egress=egress)
+        ((is_locked,),) = await self.fetch(worker_sql.LOCK_EGRESS, workspace=workspace, egress=egress)
         return bool(is_locked)
 
     async def unlock_egress(self, workspace: str, egress: str) -> None:
         """Let another worker behind the address become active."""
-        await self.fetch(sql.UNLOCK_EGRESS, workspace=workspace, egress=egress)
+        await self.fetch(worker_sql.UNLOCK_EGRESS, workspace=workspace, egress=egress)
 
     async def stop_run(self, run: int, stop: str, detail: str) -> bool:
         """Stop a run for all workers; False where it was stopped or has ended before."""
-        return bool(await self.fetch(sql.STOP_RUN, run=run, stop=stop, detail=detail))
+        return bool(await self.fetch(worker_sql.STOP_RUN, run=run, stop=stop, detail=detail))
 
     async def run_stop(self, run: int) -> tuple[str, str]:
         """Return the stop reason of a run and its detail; empty while it is not stopped."""
-        rows = await self.fetch(sql.RUN_STOP, run=run)
+        rows = await self.fetch(worker_sql.RUN_STOP, run=run)
         return (rows[0][0], rows[0][1]) if rows else ("interrupted", "the run was deleted")
 
     async def claim_account(self, info: ShardInfo, account: str) -> str:
         """Return the account of a run, which is that of the first worker that processes it."""
         if info.account:
             return info.account
-        rows = await self.fetch(sql.CLAIM_ACCOUNT, run=info.run_id, account=account)
+        rows = await self.fetch(worker_sql.CLAIM_ACCOUNT, run=info.run_id, account=account)
         return str(rows[0][0]) if rows else account
 
     async def record_answer(self, workspace: str) -> None:
         """Record that a workspace gives answers now."""
-        await self.execute(sql.RECORD_ANSWER, workspace=workspace)
+        await self.execute(worker_sql.RECORD_ANSWER, workspace=workspace)
 
     async def answered_within(self, workspace: str, seconds: float) -> bool:
         """Return whether a workspace gave an answer to any worker within the last seconds."""
-        rows = await self.fetch(sql.ANSWERED_WITHIN, workspace=workspace, ms=round(seconds * 1000))
+        rows = await self.fetch(worker_sql.ANSWERED_WITHIN, workspace=workspace, ms=round(seconds * 1000))
         return bool(rows and rows[0][0])
 
     async def finish_shard(self, info: ShardInfo, token: tuple[int, int]) -> bool:
@@ -115,8 +115,8 @@ class WorkerDatabase:
         Each is a transaction of its own: a worker that froze within one would keep others from taking the shard over.
         """
         job, attempt = token
-        done = await self.fetch(sql.FINISH_SHARD, shard=info.shard_id, job=job, attempt=attempt)
-        await self.fetch(sql.END_RUN, run=info.run_id)
+        done = await self.fetch(worker_sql.FINISH_SHARD, shard=info.shard_id, job=job, attempt=attempt)
+        await self.fetch(worker_sql.END_RUN, run=info.run_id)
         return bool(done)
 
 
@@ -154,3 +154,27 @@ async def listen(
     finally:
         await connection.close()
         await asyncio.sleep(0)
+
+
+class StoreConnections:
+    """Connections that are free, and new ones where none is."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._config = config
+        self._free: list[Connection] = []
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Return a connection for the block; after an error it is closed. Raises StoreError."""
+        connection = self._free.pop() if self._free else await connect(self._config)
+        try:
+            yield connection
+        except BaseException:
+            await connection.close()
+            raise
+        self._free.append(connection)
+
+    async def close(self) -> None:
+        """Close those that are free."""
+        while self._free:
+            await self._free.pop().close()

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from rolecall.cluster.lane import Lane, LaneConfig, WorkerIdentity
-from rolecall.cluster.lease import HeartbeatLease
-from rolecall.cluster.metrics import MetricsTick
-from rolecall.cluster.schedules import TICK_SECONDS, ScheduleTick
-from rolecall.cluster.worker import Worker
+from rolecall.cluster.database.lease import HeartbeatLease
+from rolecall.cluster.schedules.schedules import TICK_SECONDS, ScheduleTick
+from rolecall.cluster.worker.lane import Lane, LaneConfig, WorkerIdentity
+from rolecall.cluster.worker.metrics import MetricsTick
+from rolecall.cluster.worker.worker import Worker
 from rolecall.cluster.workspaces_file import read_workspaces
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal

@@ -1,4 +1,7 @@
-"""The HTTP sessions of a lane with its workspace, each with the limits and the account of its runs."""
+"""The HTTP sessions of a lane with its workspace, each with the limits and the account of its runs.
+
+Their calls leave in slots of the own rate that are leased from the database.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,15 +12,49 @@ from typing import NamedTuple
 from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NullObserver
-from rolecall.cluster.database import WorkerDatabase, database_clock
-from rolecall.cluster.slot_leaser import SlotLeaser
+from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.lease import lease_moments
+from rolecall.cluster.database.worker_database import WorkerDatabase, database_clock
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.engine.throttle.admission import CallKind
+from rolecall.engine.throttle.rate_slots import LeasedSlots
 from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
+
+
+class SlotLeaser:
+    """The slots of one kind of calls to a workspace. Without the database no slot is leased, and no call leaves."""
+
+    def __init__(self, workspace: str, kind: CallKind) -> None:
+        self._workspace = workspace
+        self._kind = kind
+        self._wanted = asyncio.Event()
+        self.slots = LeasedSlots(self._wanted.set)
+
+    async def run(self, database: WorkerDatabase) -> None:
+        """Lease slots whenever calls wait for them, until cancelled. Raises StoreError."""
+        self._wanted.set()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            if count := self.slots.wanted:
+                self.slots.add(await self._lease(database, count))
+
+    async def _lease(self, database: WorkerDatabase, count: int) -> list[float]:
+        interval = self.slots.interval
+        found = await database.fetch(
+            worker_sql.LEASE_SLOTS,
+            workspace=self._workspace,
+            kind=self._kind.name.lower(),
+            count=count,
+            interval=interval,
+        )
+        ((first, now),) = found
+        database.record_clock(now)
+        return lease_moments(first, count, interval, database.clock)
 
 
 class SessionRequest(NamedTuple):

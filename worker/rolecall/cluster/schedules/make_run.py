@@ -16,10 +16,10 @@ from rolecall.app.find_roles import FindRequest, FindResult
 from rolecall.app.run_directory import RUN_REASON, identity_of, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
 from rolecall.app.run_paths import RunKind
-from rolecall.cluster import run_sql
-from rolecall.cluster.operator_database import OperatorDatabase, open_operator_database
-from rolecall.cluster.run_records import REFUSED
-from rolecall.cluster.run_settings import (
+from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
+from rolecall.cluster.runs.records import REFUSED
+from rolecall.cluster.runs.settings import (
     ENGINE,
     LIMITS,
     OPERATION,
@@ -28,7 +28,7 @@ from rolecall.cluster.run_settings import (
     limits_from_json,
     settings_from_json,
 )
-from rolecall.cluster.submit import SubmitRequest, open_unreleased, release_run
+from rolecall.cluster.runs.submit import SubmitRequest, open_unreleased, release_run
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.files.input.job import Job, ReadOptions, open_job
@@ -83,7 +83,7 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
     run that was made, stopped or deleted before stays as it is. `context`: its settings are those of the run.
     """
     async with open_operator_database(config._replace(role="rolecall_submit")) as database:
-        rows = await database.fetch(run_sql.SCHEDULED_SOURCE, run=run_id)
+        rows = await database.fetch(operator_sql.SCHEDULED_SOURCE, run=run_id)
         if not rows:
             return True
         is_released, stop, ended_at, settings, source, _, url, schedule, _ = rows[0]
@@ -98,9 +98,9 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
         except Exception as error:  # of any kind: it would be met again and again
             is_known = isinstance(error, RolecallError)
             note = str(error) if is_known else f"internal error: {type(error).__name__}: {error}"
-            if not await database.fetch(run_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
+            if not await database.fetch(operator_sql.REFUSE, run=run_id, stop=REFUSED, detail=note):
                 return True  # another worker has made it, or it was stopped
-        await database.fetch(run_sql.RECORD_ERROR, name=schedule, error=note)
+        await database.fetch(operator_sql.RECORD_ERROR, name=schedule, error=note)
     return True
 
 

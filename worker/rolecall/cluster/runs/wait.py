@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from rolecall.cluster.operator_database import OperatorDatabase
-from rolecall.cluster.run_records import ListedDatabaseRun, RunState, read_run
+from rolecall.cluster.database.operator_database import OperatorDatabase
+from rolecall.cluster.runs.records import ListedDatabaseRun, RunState, read_run
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.models import Progress
 

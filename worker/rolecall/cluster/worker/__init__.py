@@ -1,0 +1,1 @@
+"""A worker: the process that sends the rows of runs, and what it does beside that."""
