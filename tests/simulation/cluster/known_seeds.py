@@ -1,7 +1,7 @@
 """Seeds of simulations of several workers: those that once broke a rule, and those that show a defect soon."""
 
 REGRESSIONS = {
-    310_009_260: "calls whose slots had moved far away were prepared again in them by one slow commit, and left together",
+    310_009_260: "calls with slots far away were prepared again in these slots, by one slow commit, and left together",
 }
 """Each seed that broke a rule of the judge with the workers of its time, and the reason."""
 
