@@ -129,6 +129,24 @@ def test_days_on_which_the_clocks_change(expression: str, start: str, local: lis
 
 
 @pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("@hourly", "2026-05-06T13:00"),
+        ("@daily", "2026-05-07T00:00"),
+        ("@midnight", "2026-05-07T00:00"),
+        ("@weekly", "2026-05-10T00:00"),
+        ("@Monthly", "2026-06-01T00:00"),
+        ("@yearly", "2027-01-01T00:00"),
+        ("@annually", "2027-01-01T00:00"),
+    ],
+)
+def test_words_for_expressions(word: str, first: str) -> None:
+    """Each word has its next tick, which is in UTC."""
+    tick = parse_cron(word, "UTC").next_after(datetime(2026, 5, 6, 12, 30, tzinfo=UTC))
+    assert (tick, tick.tzinfo) == (datetime.fromisoformat(first).replace(tzinfo=UTC), UTC)
+
+
+@pytest.mark.parametrize(
     ("expression", "zone", "words"),
     [
         ("", "UTC", "write five fields"),

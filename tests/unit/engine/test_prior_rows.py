@@ -13,6 +13,7 @@ from rolecall.engine.settings import Settings
 from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome, Prior, PriorState, Row
 from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.records import Batch, PriorRecord
+from tests.support.memory_store import MemoryStore
 from tests.unit.engine.prior_readings import AT, READING, SENT, STARTED, Pair, Reading, leaders, lines
 from tests.unit.engine.workspace import UNREADABLE, Workspace
 from tests.unit.store.contract.jobs import import_job
@@ -50,16 +51,21 @@ async def test_rows_that_failed_count_where_the_cheaper_reading_is_chosen(pairs:
     assert ("groups.roles" in workspace.routes) is (route == "groups.roles")
 
 
+class SlowStore(MemoryStore):
+    """A store whose commits begin late, so that what is read meanwhile does not contain them."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Make a batch durable after a second."""
+        await asyncio.sleep(1.0)
+        await super().commit(batch)
+
+
 async def test_no_row_is_fetched_before_what_was_read_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow disk lets no row be settled twice."""
     monkeypatch.setattr(module, "CHUNK", 1)
     run = Reading(leaders(("R", "leo"), members=[("R", "max"), ("R", "mia")]))
+    run.store = SlowStore()
     await run.import_pairs([("R", "max"), ("R", "mia")])
-
-    async def take_time(_: Batch) -> None:
-        await asyncio.sleep(1.0)
-
-    run.store.before_commit = take_time
     assert await run.go() == []
     assert len(run.recorded) == len({each.key for each in run.recorded}) == 2
     assert run.workspace.routes["groups.roles"] == 2
