@@ -10,7 +10,8 @@ from rolecall.engine.throttle.rate_slots import LeasedSlots
 from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.engine.throttle.route_schedule import RouteSchedule
 from tests.unit.engine.answers import OK
-from tests.unit.engine.virtual import BEGINNING, virtual_clock
+from tests.unit.engine.throttle.fixed_window import route_schedule
+from tests.unit.engine.virtual import BEGINNING, turns, virtual_clock
 
 
 async def open_limiter(rate: PacedRateLimiter, learnt: LearntRate) -> RouteLimiter:
@@ -64,6 +65,21 @@ async def test_a_call_that_is_cancelled_before_its_slot_is_in_flight_no_more() -
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert (limiter.in_flight, limiter.calls) == (0, 1)
+
+
+async def test_a_call_that_cannot_be_prepared_lets_the_next_one_look_anew() -> None:
+    """That one waited for the response to it, which will not come."""
+    limiter = RouteLimiter(route_schedule(None), virtual_clock(), lambda _: None)
+    preparation = Preparation(LearntRate(None), fails_at=1)
+    first = asyncio.create_task(limiter.acquire(preparation.prepare))
+    await turns()
+    second = asyncio.create_task(limiter.acquire())
+    await turns()
+    assert limiter.queued == 1
+    with pytest.raises(OSError, match="disk full"):
+        await first
+    await asyncio.wait_for(second, 1.0)
+    assert (limiter.in_flight, limiter.queued) == (1, 0)
 
 
 class Departures(RouteSchedule):
@@ -125,3 +141,24 @@ async def test_a_call_that_loses_its_leased_slot_is_prepared_once() -> None:
     assert loop.time() == BEGINNING + 0.75
     assert prepared == [pytest.approx(BEGINNING + 0.05)]
     assert (limiter.in_flight, limiter.queued, limiter.calls) == (1, 0, 1)
+
+
+async def test_a_call_that_is_cancelled_after_it_lost_its_slot_counts_no_more() -> None:
+    """It gave up its place when the slot was lost: a cancellation gives up no other call's."""
+    leased, loop = LeasedSlots(lambda: None), asyncio.get_running_loop()
+    leased.set_rate(10.0)
+    limiter = RouteLimiter(RouteSchedule(leased, LearntRate(None)), virtual_clock(), lambda _: None)
+    leased.add_queue(limiter)
+    leased.add([loop.time()])
+    await limiter.acquire()
+    limiter.record_response(OK, refused=False)
+    leased.add([loop.time()])
+    call = asyncio.create_task(limiter.acquire(lambda: asyncio.sleep(0.05)))
+    await asyncio.sleep(0.5)
+    assert (limiter.in_flight, limiter.queued, limiter.calls) == (0, 1, 1)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert (limiter.in_flight, limiter.queued, limiter.calls) == (0, 0, 1)
+    leased.add([loop.time() + 0.25])
+    await limiter.acquire()
+    assert (limiter.in_flight, limiter.calls) == (1, 2)
