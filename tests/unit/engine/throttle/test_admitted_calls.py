@@ -25,15 +25,16 @@ async def open_limiter(rate: PacedRateLimiter, learnt: LearntRate) -> RouteLimit
 class Preparation:
     """Preparations that take a moment, slow down the learnt rate, and fail from a number of them on."""
 
-    def __init__(self, learnt: LearntRate, fails_at: float = math.inf) -> None:
+    def __init__(self, learnt: LearntRate, fails_at: float = math.inf, took: float = 0.01) -> None:
         self.learnt = learnt
+        self.took = took
         self.fails_at = fails_at
         self.done = 0
         self.withdrawn = 0
 
     async def prepare(self) -> None:
         """Prepare a call."""
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.took)
         self.learnt.limiter.slow_down(0.1)
         self.done += 1
         if self.done >= self.fails_at:
@@ -64,7 +65,7 @@ async def test_a_call_that_is_cancelled_before_its_slot_is_in_flight_no_more() -
     assert limiter.in_flight == 1
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    assert (limiter.in_flight, limiter.calls) == (0, 1)
+    assert (call.cancelled(), limiter.in_flight, limiter.calls) == (True, 0, 1)
 
 
 async def test_a_call_that_cannot_be_prepared_lets_the_next_one_look_anew() -> None:
@@ -143,8 +144,9 @@ async def test_a_call_that_loses_its_leased_slot_is_prepared_once() -> None:
     assert (limiter.in_flight, limiter.queued, limiter.calls) == (1, 0, 1)
 
 
-async def test_a_call_that_is_cancelled_after_it_lost_its_slot_counts_no_more() -> None:
-    """It gave up its place when the slot was lost: a cancellation gives up no other call's."""
+@pytest.mark.parametrize("has_another_slot", [False, True])
+async def test_a_call_that_is_cancelled_after_it_lost_its_slot_counts_no_more(has_another_slot: bool) -> None:
+    """While it waits for another slot it has no place to give up, and once it has one it gives up that one."""
     leased, loop = LeasedSlots(lambda: None), asyncio.get_running_loop()
     leased.set_rate(10.0)
     limiter = RouteLimiter(RouteSchedule(leased, LearntRate(None)), virtual_clock(), lambda _: None)
@@ -153,12 +155,17 @@ async def test_a_call_that_is_cancelled_after_it_lost_its_slot_counts_no_more() 
     await limiter.acquire()
     limiter.record_response(OK, refused=False)
     leased.add([loop.time()])
-    call = asyncio.create_task(limiter.acquire(lambda: asyncio.sleep(0.05)))
+    call = asyncio.create_task(limiter.acquire(Preparation(LearntRate(None), took=0.05).prepare))
     await asyncio.sleep(0.5)
     assert (limiter.in_flight, limiter.queued, limiter.calls) == (0, 1, 1)
+    if has_another_slot:
+        leased.record_preparation(0.05)  # so a call is admitted 150 ms ahead of its slot
+        leased.add([loop.time() + 0.1])
+        await turns()
+        assert (limiter.in_flight, limiter.queued, limiter.calls) == (1, 0, 2)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    assert (limiter.in_flight, limiter.queued, limiter.calls) == (0, 0, 1)
+    assert (call.cancelled(), limiter.in_flight, limiter.queued, limiter.calls) == (True, 0, 0, 1)
     leased.add([loop.time() + 0.25])
     await limiter.acquire()
     assert (limiter.in_flight, limiter.calls) == (1, 2)
