@@ -58,10 +58,13 @@ class Worker:
         """The lanes that it serves."""
         return list(self._lanes.values())
 
-    def replace_lanes(self, lanes: Iterable[Lane]) -> None:
+    async def replace_lanes(self, lanes: Iterable[Lane]) -> None:
         """Serve these lanes from now on; those that are not among them end in stages."""
-        self._lanes = {lane.name: lane for lane in lanes}
+        former, self._lanes = self.lanes, {lane.name: lane for lane in lanes}
         self._changed.set()
+        for lane in former:
+            if lane not in self.lanes:
+                await lane.close()  # its shards, if any, keep the session to their ends
 
     async def run(self, stop: StopSignal, grace: float = 10.0) -> None:
         """Work until the stop is requested; calls in flight then have `grace` seconds.

@@ -51,7 +51,7 @@ class LaneSource:
                 log.warning("workspaces not read", detail=str(error))
                 continue
             kept = {lane.name for lane in lanes if lane in worker.lanes}
-            worker.replace_lanes(lanes)
+            await worker.replace_lanes(lanes)
             log.info(
                 "workspaces read",
                 workspaces=len(lanes),
