@@ -2,17 +2,19 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from rolecall.cluster.database.lease import HeartbeatLease
-from rolecall.cluster.database.worker_database import WorkerDatabase
 from rolecall.cluster.worker.lane import Lane, LaneConfig, WorkerIdentity
-from rolecall.cluster.worker.shard_run import ShardRun
 from rolecall.cluster.workspaces_file import WorkspaceEntry
-from rolecall.engine.events import EventLogger
 from tests.unit.engine.virtual import turns
+
+if TYPE_CHECKING:
+    from rolecall.cluster.database.worker_database import WorkerDatabase
+    from rolecall.cluster.worker.shard_run import ShardRun
+    from rolecall.engine.events import EventLogger
 
 ENTRY = WorkspaceEntry("main", "https://chat.example.org", "account", "workspaces.toml [workspaces.main]")
 
