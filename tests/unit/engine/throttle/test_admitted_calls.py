@@ -25,8 +25,9 @@ async def open_limiter(rate: PacedRateLimiter, learnt: LearntRate) -> RouteLimit
 class Preparation:
     """Preparations that take a moment, slow down the learnt rate, and fail from a number of them on."""
 
-    def __init__(self, learnt: LearntRate, fails_at: float = math.inf, took: float = 0.01) -> None:
+    def __init__(self, learnt: LearntRate, fails_at: float = math.inf, took: float = 0.01, rate: float = 0.1) -> None:
         self.learnt = learnt
+        self.rate = rate
         self.took = took
         self.fails_at = fails_at
         self.done = 0
@@ -35,7 +36,7 @@ class Preparation:
     async def prepare(self) -> None:
         """Prepare a call."""
         await asyncio.sleep(self.took)
-        self.learnt.limiter.slow_down(0.1)
+        self.learnt.limiter.slow_down(self.rate)
         self.done += 1
         if self.done >= self.fails_at:
             raise OSError("disk full")
@@ -59,10 +60,10 @@ async def test_a_call_that_cannot_be_prepared_anew_takes_no_place() -> None:
 async def test_a_call_that_is_cancelled_before_its_slot_is_in_flight_no_more() -> None:
     """It was admitted and prepared; another call leaves in its place."""
     limiter = await open_limiter(PacedRateLimiter(None), learnt := LearntRate(None))
-    preparation = Preparation(learnt)
+    preparation = Preparation(learnt, rate=2.0)
     call = asyncio.create_task(limiter.acquire(preparation.prepare, preparation.withdraw))
-    await asyncio.sleep(5.0)
-    assert limiter.in_flight == 1
+    await asyncio.sleep(0.25)
+    assert (call.done(), limiter.in_flight, preparation.withdrawn) == (False, 1, 0)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert (call.cancelled(), limiter.in_flight, limiter.calls) == (True, 0, 1)

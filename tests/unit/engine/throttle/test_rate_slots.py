@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.engine.throttle.rate_limiter import COARSE_FROM, IDLE_AFTER, tolerance_of
+from rolecall.engine.throttle.rate_limiter import COARSE_FROM, IDLE_AFTER, PacedRateLimiter, tolerance_of
 from rolecall.engine.throttle.rate_slots import MAX_LEASED, LeasedSlots
 
 
@@ -199,3 +199,17 @@ def test_calls_are_admitted_as_early_as_their_preparation_takes() -> None:
     slots, _, _ = slots_of(10.0)
     slots.record_preparation(0.010)
     assert slots.lead == pytest.approx(0.030)
+
+
+@given(st.lists(st.floats(0.0, 2.0), max_size=6), st.floats(0.0, 2.0), st.sampled_from([None, 1.0, 10.0, 100.0]))
+def test_the_first_slot_is_the_one_that_is_assigned(leased: list[float], now: float, rate: float | None) -> None:
+    """Looking at it takes nothing: the same slot is there at the next look, and for the call that is prepared."""
+    slots, _, _ = slots_of(rate)
+    slots.add(sorted(leased))
+    paced = PacedRateLimiter(rate)
+    for limiter in (slots, paced):
+        limiter.reserve(now)
+        first = limiter.first_slot(now)
+        assert limiter.first_slot(now) == first
+        assert limiter.assign_slot(now) == first
+    assert slots.first_slot(now) >= now - 0.016 - 1e-9

@@ -180,6 +180,10 @@ def test_a_call_without_a_leased_slot_puts_off_no_other_call() -> None:
     leased.add([1.0])
     schedule = RouteSchedule(leased, learnt)
     assert schedule.reserve(1.0) is None
+    assert schedule.first_slot(1.0) == 1.0
+    learnt.limiter.defer(1.2)
+    assert schedule.first_slot(1.0) == pytest.approx(1.4)
+    assert schedule.first_slot(2.0) == math.inf
     assert schedule.assign_slot(2.0) == math.inf
     assert learnt.limiter.next_slot(2.0) == pytest.approx(2.2)
 
