@@ -653,3 +653,17 @@ def test_an_old_response_of_a_cache_says_nothing_about_now(status: int, age: str
     assert (read.body is None) is bool(reason)
     assert (read.verdict.status, read.verdict.error_type) == (status, "")
     assert reason != "cached_response" or f"{age.strip()[:9]} s" in read.verdict.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"),
+    [
+        ("timeout", Answer.DOUBT),
+        ("answer_lost", Answer.DOUBT),
+        ("cancelled_in_flight", Answer.DOUBT),
+        ("connect_failed", Answer.NOT_DONE),
+    ],
+)
+def test_a_lost_response_is_a_doubt_in_the_table_itself(reason: str, answer: Answer) -> None:
+    """Only where no connection was made is the call certainly not carried out."""
+    assert RULES[reason].answer is answer
