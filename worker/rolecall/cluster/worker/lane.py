@@ -17,10 +17,10 @@ from rolecall.cluster.database.lease import HeartbeatLease
 from rolecall.cluster.database.worker_database import StoreConnections, WorkerDatabase
 from rolecall.cluster.schedules.make_run import make_run
 from rolecall.cluster.schedules.schedules import MAKE_RUN
-from rolecall.cluster.worker.shard_run import Outage, ShardRun
+from rolecall.cluster.worker.shard_run import LaneState, ShardRun
 from rolecall.cluster.worker.shard_work import ShardEnd, ShardStop
 from rolecall.cluster.worker.workspace_session import WorkspaceSessions
-from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.cluster.workspaces_file import OtherWorkspaceError, WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
@@ -91,11 +91,21 @@ class Lane:
         self._sessions = WorkspaceSessions(
             entry, config.environ, config.warn, config.concurrency, config.timeouts, config.open_client
         )
-        self._outage = Outage()
+        self._shared = LaneState()
         self._pause = 0.0
         self._is_reported_standby = False
         self._calls = 0
         self._rows = 0
+
+    @property
+    def entry(self) -> WorkspaceEntry:
+        """The workspace, as the file of workspaces has it."""
+        return self._sessions.entry
+
+    @property
+    def has_other_url(self) -> bool:
+        """True while the runs of the workspace are for another URL than its entry."""
+        return self._shared.has_other_url
 
     @property
     def is_busy(self) -> bool:
@@ -198,7 +208,7 @@ class Lane:
             sessions=self._sessions,
             connections=connections,
             stop=ShardStop(self._config.lease),
-            outage=self._outage,
+            shared=self._shared,
             log=self._log,
             wake=self.wake,
         )
@@ -245,14 +255,18 @@ class Lane:
         else:
             await jobs.finish(run.job)
         if end is ShardEnd.AWAY:
-            away = asyncio.get_running_loop().time() - (self._outage.since or 0.0) if self._outage.since else 0.0
+            since = self._shared.away_since
+            away = asyncio.get_running_loop().time() - since if since else 0.0
             self._pause = min(AWAY_PAUSE + away, MAX_AWAY_PAUSE)
         elif end is ShardEnd.REFUSED:
             self._pause = REFUSED_PAUSE
 
     async def _make_run(self, run: ShardRun) -> ShardEnd:
-        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops."""
-        entry, run_id = self._sessions.entry, int(run.job.arguments["run"])
+        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops.
+
+        A run that this worker cannot make is left to others; the reason is logged once.
+        """
+        entry, run_id = self.entry, int(run.job.arguments["run"])
         log = self._log.bind(run=run_id)
         try:
             credentials = entry.load_credentials(self._config.environ, self._config.warn)
@@ -260,9 +274,11 @@ class Lane:
                 entry.connection(**self._config.timeouts), credentials, Settings(), NullObserver(log), run.stop
             )
             is_made = await make_run(run.database.config, run_id, entry, context)
-        except OperatorError as error:  # no token: another worker may have one
-            log.warning("run not made", detail=str(error))
-            is_made = False
+        except OperatorError as error:  # no token, or that of another workspace
+            self._shared.has_other_url = isinstance(error, OtherWorkspaceError)
+            if self._shared.is_new_refusal(run_id, str(error)):
+                log.warning("run not made", detail=str(error))
+            return ShardEnd.REFUSED
         return ShardEnd.DONE if is_made else ShardEnd.AWAY
 
 
