@@ -37,6 +37,8 @@ from tests.support.truth import Pair
 PORT = 3000
 MEMORY = Path("/dev/shm")
 """Where the files are: each commit waits for a disk, and that wait shows nothing here."""
+STILL_UNDER_WAY = 0.5
+"""Seconds in which a request arrives, at most, that left before its process ended."""
 SLOW_TO_SIMULATE = (Kind.HUGE, Kind.BOMB)
 """Faults of many megabytes, which the campaign of real processes has."""
 SETTINGS = Settings(
@@ -160,7 +162,7 @@ class ProductPlay(rounds.Play):
         async with rounds.beside(self._disturb(self._process, stop, interruption)):
             code = await self._process.wait()
         if code is None or (interruption is not None and len(interruption.signals) > 1):
-            self.gaps.append(Gap(time.time(), time.time()))
+            self.gaps.append(Gap(time.time(), time.time() + STILL_UNDER_WAY))
         return -1 if code is None else code
 
     def _context(self, account: Account, stop: StopSignal) -> AppContext:
@@ -199,7 +201,7 @@ class ProductPlay(rounds.Play):
             await asyncio.sleep(seconds)
         finally:
             process.reconnect()
-            self.gaps.append(Gap(started, time.time() + 1.0))
+            self.gaps.append(Gap(started, time.time() + 1.0))  # what had arrived may still time out
 
     def _cut_power(self, process: Process) -> None:
         folder, before = self.folder / "o", read_files(self.folder / "o")
