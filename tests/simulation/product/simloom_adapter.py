@@ -41,8 +41,8 @@ class ThreadCall:
     of_store: bool
     """On an executor of its own, not on the loop's."""
     has_begun: bool = False
-    has_ended: bool = False
-    """Executed; its result may still be under way to the loop."""
+    deliver: Callable[[], None] | None = None
+    """Sets the result; set once it is executed. Its result may then still be under way to the loop."""
 
 
 class Threads:
@@ -72,12 +72,16 @@ class Threads:
         """Forget every call; return the call of the store that had begun and not ended, if there is one."""
         lost, self._calls = list(self._calls), {}
         self._lost += lost
-        return next((call.function for call in lost if call.of_store and call.has_begun and not call.has_ended), None)
+        begun = (call for call in lost if call.has_begun and call.deliver is None)
+        return next((call.function for call in begun if call.of_store), None)
 
     def release_lost(self) -> None:
-        """Cancel the futures of the calls that were forgotten, so that the dead tasks can be ended after all."""
+        """End the calls that were forgotten, so that the dead tasks can be ended after all."""
         for call in self._lost:
-            call.future.cancel()
+            if call.deliver is None:
+                call.future.cancel()
+            else:
+                call.deliver()
 
     def _begin(self, call: ThreadCall) -> None:
         if call.future.cancelled():  # a queued call is not begun any more
@@ -87,16 +91,16 @@ class Threads:
     def _execute(self, call: ThreadCall) -> None:
         if call not in self._calls or not call.has_begun:
             return
-        call.has_ended = True
         try:
-            deliver = partial(_set_result, call.future, call.function())
+            call.deliver = partial(_set_result, call.future, call.function())
         except Exception as error:
-            deliver = partial(_set_exception, call.future, error)
-        self._loop.call_later(self._random.uniform(0.0, MAX_CALL / 10), self._deliver, call, deliver)
+            call.deliver = partial(_set_exception, call.future, error)
+        self._loop.call_later(self._random.uniform(0.0, MAX_CALL / 10), self._deliver, call)
 
-    def _deliver(self, call: ThreadCall, deliver: Callable[[], None]) -> None:
-        if self._calls.pop(call, call) is None:
-            deliver()
+    def _deliver(self, call: ThreadCall) -> None:
+        if call in self._calls and call.deliver is not None:
+            del self._calls[call]
+            call.deliver()
 
 
 def _set_result(future: asyncio.Future[Any], result: object) -> None:
