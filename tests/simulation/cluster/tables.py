@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolecall.models import Row
+from rolecall.models import FoundName, NameKey, Result, Row
 from rolecall.store.records import Identity
 from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Contents, Entry, JobImport, keys_by_pair
@@ -81,6 +81,9 @@ class Tables:
     settings: Mapping[str, Any]
     shards: dict[int, Shard]
     meta: dict[str, str] = field(default_factory=dict)
+    unsent: list[tuple[int, Result]] = field(default_factory=list)
+    """The place and the result of each row that is never sent: of the run, not of a shard."""
+    names: dict[NameKey, FoundName] = field(default_factory=dict)
     account: str = ""
     """The account of the first worker that processed it."""
     stop: str = ""
@@ -101,6 +104,15 @@ class Tables:
     def is_active(self) -> bool:
         """True while workers may send rows of the run."""
         return not self.stop and self.ended_at is None
+
+    def shards_of(self, shard: int | None) -> list[Shard]:
+        """Return the shard with an id, if there is one; all shards for None."""
+        return [each for each in self.shards.values() if shard in (None, each.shard_id)]
+
+    def contents(self, shard: int | None) -> Contents:
+        """Return the contents of a shard; for None those of the run, which are a copy where it has several shards."""
+        found = [each.contents for each in self.shards_of(shard)]
+        return found[0] if len(found) == 1 else _together(found)
 
     def next_number(self, sequence: str) -> int:
         """Return the next number of a sequence."""
@@ -136,6 +148,15 @@ def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dic
             parts.append([])
         parts[-1].extend(entries)
     return {number: Shard(number, _contents(part)) for number, part in enumerate(parts, start=1) if part}
+
+
+def _together(parts: Sequence[Contents]) -> Contents:
+    """Return the contents of several shards as one; pauses have no common order."""
+    entries = {key: entry for part in parts for key, entry in part.entries.items()}
+    in_job = sorted(each for part in parts for each in part.in_job)
+    sessions = sorted((each for part in parts for each in part.sessions), key=lambda session: session.started_at)
+    groups = sum((part.groups for part in parts), Counter())
+    return Contents(entries, keys_by_pair(entries), in_job, sessions=sessions, groups=groups)
 
 
 def _contents(part: Sequence[Entry]) -> Contents:

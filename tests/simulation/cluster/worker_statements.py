@@ -35,18 +35,21 @@ def _delete_worker(database: Database, connection: SimulatedConnection, values: 
 
 
 def _lock_egress(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    owner = database.locks.setdefault(values["egress"], connection)
+    owner = database.locks.setdefault((values["workspace"], values["egress"]), connection)
     return [(owner is connection,)]
 
 
 def _unlock_egress(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    if database.locks.get(values["egress"]) is connection:
-        del database.locks[values["egress"]]
-    return [(True,)]
+    is_own = database.locks.get((values["workspace"], values["egress"])) is connection
+    if is_own:
+        del database.locks[values["workspace"], values["egress"]]
+    return [(is_own,)]
 
 
 def _shard(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    tables, shard = database.tables, database.tables.shards[values["shard"]]
+    tables, shard = database.tables, database.tables.shards.get(values["shard"])
+    if shard is None:
+        return []
     run = (RUN_ID, WORKSPACE, tables.operation, tables.account, tables.settings, tables.stop, tables.stop_detail, "")
     return [(shard.shard_id, *run, URL, None, shard.is_done, len(shard.contents.entries))]
 

@@ -1,0 +1,50 @@
+"""The simulated database beside the tests that it shares with the real one: its statements, transactions and locks."""
+
+from types import ModuleType
+
+import psycopg
+import pytest
+
+from rolecall.cluster.database import worker_sql
+from rolecall.store.postgres import sql
+from rolecall.store.records import Session
+from tests.simulation.cluster.statements import STATEMENTS, UNSUPPORTED
+from tests.support.simulated_database import SimulatedDatabase
+
+
+def statements_of(module: ModuleType) -> dict[str, str]:
+    """Return the statements of a module by their names: public texts that begin with a word of SQL."""
+    texts = {name: text for name, text in vars(module).items() if name.isupper() and not name.startswith("_")}
+    return {name: text for name, text in texts.items() if isinstance(text, str) and text.split()[0].isupper()}
+
+
+@pytest.mark.parametrize("is_shard", [True, False])
+def test_every_statement_is_supported_or_listed(is_shard: bool) -> None:
+    """The list of what is not supported is exact: it has no statement that is, and no other one is missing."""
+    every = {**statements_of(sql), **statements_of(worker_sql)}
+    texts = {name: {text, sql.in_scope(text, is_shard=is_shard).decode()} for name, text in every.items()}
+    assert {name for name in texts if not texts[name] & set(STATEMENTS)} == set(UNSUPPORTED)
+
+
+async def test_a_transaction_ends_with_its_connection() -> None:
+    """What a worker changed in a transaction is undone where it dies before the end, and not after it."""
+    simulated = SimulatedDatabase()
+    store, again = await simulated.open_store(), await simulated.open_store()
+    await store.set_meta(one="old")
+    await store.open_session("bot", 1)
+    connection, close_session = store.connection, sql.in_scope(sql.CLOSE_SESSION, is_shard=False)
+
+    async def die_within() -> None:
+        async with connection.transaction():
+            await connection.execute(sql.SET_META.encode(), {"name": "one", "value": "new"})
+            await connection.execute(sql.SET_META.encode(), {"name": "two", "value": "new"})
+            await connection.execute(close_session, {"shard": None, "stop": "outage", "at": 5})
+            simulated.break_connection(connection)
+
+    with pytest.raises(psycopg.OperationalError):
+        await die_within()
+    assert await again.get_meta() == {"one": "old"}
+    assert await again.sessions() == [Session(1, None, "", "bot")]
+    await again.close_session("", 6)
+    simulated.break_connection(again.connection)
+    assert await (await simulated.open_store()).sessions() == [Session(1, 6, "", "bot")]

@@ -1,0 +1,119 @@
+"""The database of the simulation of several workers, without a simulation: no time passes in it, and nothing watches.
+
+The real stores and the real client of the job queue run over it, so that tests of the real database run with it too.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, cast
+
+from rolecall.models import BadRow, Row
+from rolecall.store.postgres.connection import DatabaseConfig, connect
+from rolecall.store.postgres.store import PostgresStore
+from rolecall.store.records import Identity, PresetOutcome
+from tests.simulation.cluster.database import Database
+from tests.simulation.cluster.process import WorkerProcess
+from tests.simulation.cluster.statements import execute_of
+from tests.simulation.cluster.tables import RUN_ID, Shard, Tables
+from tests.simulation.cluster.watch import ClusterWatch
+from tests.simulation.loop import Timeline
+from tests.simulation.scenario import Scenario
+from tests.support.memory_contents import Contents, JobImport
+
+
+class NoWatch(ClusterWatch):
+    """A watch without rules: tests may do what no worker does."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Scenario, None), lambda *_: None)
+
+    def at_lost(self, *_: object) -> None:
+        """Do nothing."""
+
+    def at_commit(self, *_: object) -> None:
+        """Do nothing."""
+
+    def at_take(self, *_: object) -> None:
+        """Do nothing."""
+
+    def at_finish(self, *_: object) -> None:
+        """Do nothing."""
+
+    def at_job_end(self, *_: object) -> None:
+        """Do nothing."""
+
+    def at_stalled(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class Client:
+    """Who has a connection."""
+
+    is_dead = False
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+
+
+class SimulatedDatabase:
+    """One run of one shard without rows, until a job is imported."""
+
+    def __init__(self) -> None:
+        """Use the running event loop."""
+        loop = asyncio.get_running_loop()
+        self.tables = Tables("", {}, {1: Shard(1, Contents())})
+        timing = {"skew": 0.0, "latency": 0.0, "commit_time": 0.0}
+        self.database = Database(self.tables, execute_of, NoWatch(), Timeline(loop), loop, Random(0), **timing)
+        self.config = DatabaseConfig("", "the simulated database", "", open=self._connect)
+        self._client = cast(WorkerProcess, Client())
+
+    async def _connect(self, _: str) -> Any:
+        return await self.database.connect(self._client)
+
+    async def open_store(self) -> PostgresStore:
+        """Return a store of the whole run over a new connection."""
+        return SimulatedStore(await connect(self.config), self.config, self.tables)
+
+    def break_connection(self, connection: Any) -> None:
+        """End a connection: its client is gone."""
+        connection.lose("the connection was reset")
+        self.database.drop(connection)
+
+
+class SimulatedStore(PostgresStore):
+    """A store of the run. The simulated database has no statements of an import: it is filled by its own means."""
+
+    def __init__(self, connection: Any, config: DatabaseConfig, tables: Tables) -> None:
+        super().__init__(connection, config, RUN_ID)
+        self._tables = tables
+
+    async def _import(
+        self,
+        identity: Identity,
+        pages: AsyncIterator[Sequence[Row | BadRow]],
+        preset: Iterable[PresetOutcome],
+        meta: Mapping[str, str],
+    ) -> None:
+        tables, old_names = self._tables, self._tables.names
+        job = JobImport(tables.contents(None))
+        tables.names = {key: found for key, found in old_names.items() if found.id}
+        is_complete = False
+
+        async def complete_import() -> None:
+            nonlocal is_complete
+            await self.connection.execute(b"SELECT 1")
+            tables.shards[1].contents, tables.unsent = contents, contents.unsent
+            tables.meta.update(contents.meta)
+            is_complete = True
+
+        try:
+            async for page in pages:
+                await self._serial.work(self.connection.execute, b"SELECT 1")
+                for row in page:
+                    job.add(row)
+            contents = job.finish(identity, preset, meta)
+            await self._serial.work(complete_import)
+        finally:
+            if not is_complete:
+                tables.names = old_names
