@@ -1,15 +1,24 @@
 """The simulated database beside the tests that it shares with the real one: its statements, transactions and locks."""
 
+import asyncio
 from types import ModuleType
 
 import psycopg
 import pytest
 
 from rolecall.cluster.database import worker_sql
+from rolecall.models import Outcome
+from rolecall.store.base import FencedError
 from rolecall.store.postgres import sql
-from rolecall.store.records import Session
+from rolecall.store.postgres.connection import connect
+from rolecall.store.postgres.reading import ShardLease
+from rolecall.store.postgres.runs import take_shard
+from rolecall.store.postgres.store import PostgresStore
+from rolecall.store.records import Batch, Session
 from tests.simulation.cluster.statements import STATEMENTS, UNSUPPORTED
+from tests.simulation.loop import SimulationLoop
 from tests.support.simulated_database import SimulatedDatabase
+from tests.unit.store.values import outcomes, settled
 
 
 def statements_of(module: ModuleType) -> dict[str, str]:
@@ -48,3 +57,36 @@ async def test_a_transaction_ends_with_its_connection() -> None:
     await again.close_session("", 6)
     simulated.break_connection(again.connection)
     assert await (await simulated.open_store()).sessions() == [Session(1, 6, "", "bot")]
+
+
+async def take_over_during_a_commit() -> None:
+    """Let a worker take a shard while another one commits to it; see `test_a_takeover_waits_for_a_commit_under_way`."""
+    simulated = SimulatedDatabase(commit_time=1.0)
+    config = simulated.config
+    run_id = await simulated.create_run([("R", "u")])
+    older, newer = ShardLease(1, 1, 1), ShardLease(1, 2, 1)
+    connection = await connect(config)
+    assert await take_shard(connection, config, older) == run_id
+    async with PostgresStore(connection, config, run_id, older) as store:
+        ((_, due),) = await store.fetch_due(0, 1, retry_failed=False)
+        commit = asyncio.create_task(store.commit(outcomes(settled(due.key))))
+        await asyncio.sleep(0.001)
+        other = await connect(config)
+        assert not commit.done()
+        taking = asyncio.create_task(take_shard(other, config, newer))
+        await asyncio.wait([commit, taking], return_when=asyncio.FIRST_COMPLETED)
+        assert commit.done()
+        assert await taking == run_id
+        with pytest.raises(FencedError):
+            await store.commit(Batch())
+    async with PostgresStore(other, config, run_id, newer) as store:
+        assert await store.counts() == [(Outcome.REMOVED, "", 1)]
+
+
+def test_a_takeover_waits_for_a_commit_under_way() -> None:
+    """While a commit with the older token is not ended the takeover waits; what it wrote is there after it."""
+    loop = SimulationLoop()
+    try:
+        loop.run_until_complete(take_over_during_a_commit())
+    finally:
+        loop.shut_down()

@@ -38,6 +38,7 @@ def _defer(database: "Database", connection: "SimulatedConnection", values: Mapp
     for _, _, _, _, queueing_lock, *_ in values["jobs"]:
         if queueing_lock in waiting:
             raise Exists(queueing_lock)
+        waiting.add(queueing_lock)
     added = []
     for queue, task, _, lock, queueing_lock, arguments, _ in values["jobs"]:
         number = tables.next_number("job")

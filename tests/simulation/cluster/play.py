@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolecall.cluster.database.job_queue import PROCESS_SHARD
 from rolecall.cluster.runs.settings import ENGINE, settings_to_json
 from rolecall.store.records import Identity
 from tests.simulation.cluster.database import Database
@@ -18,7 +17,7 @@ from tests.simulation.cluster.judge import ClusterJudge
 from tests.simulation.cluster.process_loop import ProcessLoop
 from tests.simulation.cluster.scenario import ClusterScenario, draw
 from tests.simulation.cluster.statements import execute_of
-from tests.simulation.cluster.tables import QUEUE, Job, Tables, make_shards
+from tests.simulation.cluster.tables import make_run
 from tests.simulation.cluster.watch import ClusterWatch
 from tests.simulation.knobs import turned
 from tests.simulation.loop import Timeline
@@ -84,7 +83,9 @@ class ClusterPlay:
             base.server, self.timeline, base.weather, self.without, on_send=self._at_send, note=self.note
         )
         self.judge = ClusterJudge(base, self.pairs, self.network, self.watch)
-        self.tables = self._tables()
+        identity = Identity(URL, base.operation.name, "job")
+        settings = {ENGINE: settings_to_json(base.settings)}
+        self.tables = make_run(rows_of(self.pairs), identity, settings, scenario.shard_rows)
         self.database = Database(
             self.tables,
             execute_of,
@@ -99,18 +100,6 @@ class ClusterPlay:
         self.database.lost_notifications = scenario.lost_notifications
         self.fleet = Fleet(scenario, self.loop, self.database, self.network, self.without)
         self._others = Others(base, self.timeline, self.note)
-
-    def _tables(self) -> Tables:
-        """Return a run that is released, with a job for each of its shards."""
-        base = self.scenario.base
-        identity = Identity(URL, base.operation.name, "job")
-        shards = make_shards(rows_of(self.pairs), identity, self.scenario.shard_rows)
-        tables = Tables(base.operation.name, {ENGINE: settings_to_json(base.settings)}, shards)
-        for shard in shards.values():
-            number = tables.next_number("job")
-            arguments = {"shard": shard.shard_id}
-            tables.jobs[number] = Job(number, PROCESS_SHARD, QUEUE, shard.lock, shard.lock, arguments)
-        return tables
 
     def note(self, *what: object) -> None:
         """Add an entry to the trace."""

@@ -35,10 +35,12 @@ def commit_batch(database: Database, connection: SimulatedConnection, values: An
 
     Without a shard it is that of the run, which has one, and there is no fence.
     """
-    shard = next(iter(database.tables.shards_of(values["shard"])), None)
-    if shard is None:
-        reply(Fenced(TAKEN))
+    shards = database.tables.shards_of(values["shard"])
+    if len(shards) != 1:
+        several = psycopg.errors.FeatureNotSupported("the simulated database writes one shard at a time")
+        reply(several if shards else Fenced(TAKEN))
         return
+    (shard,) = shards
     token = None if values["shard"] is None else (values["job"], values["attempt"])
     written = _BeingWritten(database, connection.process, shard, token, batch_of(values), reply)
     database.share(shard, written.begin)

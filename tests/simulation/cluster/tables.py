@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rolecall.cluster.database.job_queue import PROCESS_SHARD
 from rolecall.models import FoundName, NameKey, Result, Row
 from rolecall.store.records import Identity
 from tests.simulation.workspace import Pair
@@ -131,6 +132,15 @@ class Tables:
     def has_job(self, shard: Shard) -> bool:
         """Return whether a job of a shard waits or is processed."""
         return any(job.lock == shard.lock and job.status in ("todo", "doing") for job in self.jobs.values())
+
+
+def make_run(rows: Sequence[Row], identity: Identity, settings: Mapping[str, Any], shard_rows: int) -> Tables:
+    """Return a run that is released, with a job for each of its shards."""
+    tables = Tables(identity.operation, settings, make_shards(rows, identity, shard_rows))
+    for shard in tables.shards.values():
+        number = tables.next_number("job")
+        tables.jobs[number] = Job(number, PROCESS_SHARD, QUEUE, shard.lock, shard.lock, {"shard": shard.shard_id})
+    return tables
 
 
 def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dict[int, Shard]:
