@@ -1,7 +1,6 @@
 """Plays one scenario of several workers to its end; the judge looks at everything."""
 
 import asyncio
-import gc
 import math
 import random
 from collections import Counter
@@ -19,13 +18,12 @@ from tests.simulation.cluster.scenario import ClusterScenario, draw
 from tests.simulation.cluster.statements import execute_of
 from tests.simulation.cluster.tables import make_run
 from tests.simulation.cluster.watch import ClusterWatch
-from tests.simulation.knobs import turned
 from tests.simulation.loop import Timeline
 from tests.simulation.network import URL, Network, Sent
 from tests.simulation.others import Others
 from tests.simulation.play import Played, rows_of
+from tests.simulation.verdict import violation_of
 from tests.simulation.violation import Violation, require
-from tests.unit.engine.virtual import Stuck
 
 CHECK = 1.0
 """Seconds between two looks whether the run has ended."""
@@ -37,30 +35,10 @@ PATIENCE = 900.0
 
 def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     """Play the scenario of a seed; `without`: names of faults that do not happen, and of rows that the job lacks."""
-    random.seed(seed)  # the jitter of retries
-    was_collecting = gc.isenabled()
-    gc.disable()
     loop = ProcessLoop()
     play = ClusterPlay(seed, draw(seed), loop, frozenset(without))
-    violation: Violation | None = None
-    try:
-        with turned(play.scenario.base.knobs):
-            loop.run_until_complete(play.run())
-    except Violation as found:
-        violation = found
-    except Stuck:
-        violation = Violation("liveness", "nothing is ready and no timer is set: the run waits for ever")
-    except Exception as error:
-        violation = Violation("crash", f"{type(error).__name__}: {error}")
-    finally:
-        play.fleet.end_trouble()
-        loop.shut_down()
-        if was_collecting:
-            gc.enable()
-    violation = play.watch.violation or violation
-    if violation is None and loop.problems:
-        violation = Violation("crash", loop.problems[0])
-    return play.played(violation)
+    violation = violation_of(seed, loop, play.scenario.base.knobs, play.run, play.fleet.end_trouble)
+    return play.played(play.watch.violation or violation)
 
 
 @dataclass
