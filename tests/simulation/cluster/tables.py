@@ -144,7 +144,10 @@ def make_run(rows: Sequence[Row], identity: Identity, settings: Mapping[str, Any
 
 
 def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dict[int, Shard]:
-    """Return the shards of a job: whole rooms in the order of their first rows, about so many rows each."""
+    """Return the shards of a job: whole rooms in the order of their first rows, about so many rows each.
+
+    They are those of an import into a real database, see PACK_ROOMS.
+    """
     job = JobImport(Contents())
     for row in rows:
         job.add(row)
@@ -152,12 +155,15 @@ def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dic
     rooms: dict[str, list[Entry]] = {}
     for entry in whole.job_entries():
         rooms.setdefault(entry.room_id, []).append(entry)
-    parts: list[list[Entry]] = [[]]
-    for entries in rooms.values():
-        if parts[-1] and len(parts[-1]) + len(entries) > shard_rows:
-            parts.append([])
-        parts[-1].extend(entries)
-    return {number: Shard(number, _contents(part)) for number, part in enumerate(parts, start=1) if part}
+    parts: dict[tuple[str, int], list[Entry]] = {}
+    small_rows = 0
+    for room, entries in rooms.items():
+        if len(entries) >= shard_rows:
+            parts[room, 0] = entries
+            continue
+        parts.setdefault(("", small_rows // shard_rows), []).extend(entries)
+        small_rows += len(entries)
+    return {number: Shard(number, _contents(part)) for number, part in enumerate(parts.values(), start=1)}
 
 
 def _together(parts: Sequence[Contents]) -> Contents:
