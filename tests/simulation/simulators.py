@@ -7,7 +7,7 @@ from tests.simulation import play
 from tests.simulation.cluster import play as cluster_play
 from tests.simulation.cluster.defects import CLUSTER_DEFECTS
 from tests.simulation.defects import DEFECTS, Defect
-from tests.simulation.known_seeds import CLUSTER_SEEDS, KNOWN_SEEDS
+from tests.simulation.known_seeds import CLUSTER_REGRESSIONS, CLUSTER_SEEDS, KNOWN_SEEDS, REGRESSIONS
 from tests.simulation.play import Played
 
 CLUSTER_SHARE = 5
@@ -29,10 +29,14 @@ class Simulator(NamedTuple):
     defects: Sequence[Defect]
     known_seeds: Mapping[str, int]
     """A seed that shows a defect soon, by its name."""
+    regressions: Mapping[int, str]
+    """Seeds that once broke a rule, each with the reason."""
 
 
-ONE_WORKER = Simulator("one worker", play.simulate, DEFECTS, KNOWN_SEEDS)
-SEVERAL_WORKERS = Simulator("several workers", cluster_play.simulate, CLUSTER_DEFECTS, CLUSTER_SEEDS)
+ONE_WORKER = Simulator("one worker", play.simulate, DEFECTS, KNOWN_SEEDS, REGRESSIONS)
+SEVERAL_WORKERS = Simulator(
+    "several workers", cluster_play.simulate, CLUSTER_DEFECTS, CLUSTER_SEEDS, CLUSTER_REGRESSIONS
+)
 
 
 def simulate_either(seed: int, without: Iterable[str] = ()) -> Played:

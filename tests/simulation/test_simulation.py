@@ -9,7 +9,6 @@ import pytest
 
 from tests.simulation.campaign import search, until_violated
 from tests.simulation.defects import Defect, with_defect
-from tests.simulation.known_seeds import REGRESSIONS
 from tests.simulation.shrink import shrink
 from tests.simulation.simulators import ONE_WORKER, SEVERAL_WORKERS, Simulator
 
@@ -39,6 +38,11 @@ DEFECTS = [
     for name, extent in EXTENTS.items()
     for defect in extent.simulator.defects
 ]
+REGRESSIONS = [
+    pytest.param(simulator, seed, id=str(seed))
+    for simulator in (ONE_WORKER, SEVERAL_WORKERS)
+    for seed in simulator.regressions
+]
 
 
 @pytest.mark.timeout(300)
@@ -55,10 +59,10 @@ def test_no_rule_is_broken(extent: Extent) -> None:
     assert (takeovers > 0) is (extent.simulator is SEVERAL_WORKERS)
 
 
-@pytest.mark.parametrize("seed", REGRESSIONS)
-def test_a_rule_that_was_broken_once_is_kept(seed: int) -> None:
+@pytest.mark.parametrize(("simulator", "seed"), REGRESSIONS)
+def test_a_rule_that_was_broken_once_is_kept(simulator: Simulator, seed: int) -> None:
     """A seed that once broke a rule breaks none any more."""
-    assert ONE_WORKER.simulate(seed).violation is None, REGRESSIONS[seed]
+    assert simulator.simulate(seed).violation is None, simulator.regressions[seed]
 
 
 @pytest.mark.timeout(300)
