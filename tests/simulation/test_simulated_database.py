@@ -1,14 +1,19 @@
 """The simulated database beside the tests that it shares with the real one: its statements, transactions and locks."""
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from types import ModuleType
+from typing import Any
 
 import psycopg
 import pytest
 
 from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database.lease import DatabaseClock
+from rolecall.cluster.database.worker_database import open_database
 from rolecall.models import Outcome
-from rolecall.store.base import FencedError
+from rolecall.store.base import FencedError, StoreError
 from rolecall.store.postgres import sql
 from rolecall.store.postgres.connection import connect
 from rolecall.store.postgres.reading import ShardLease
@@ -59,6 +64,15 @@ async def test_a_transaction_ends_with_its_connection() -> None:
     assert await (await simulated.open_store()).sessions() == [Session(1, 6, "", "bot")]
 
 
+def run_in_virtual_time(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test on the event loop of the simulation."""
+    loop = SimulationLoop()
+    try:
+        loop.run_until_complete(test)
+    finally:
+        loop.shut_down()
+
+
 async def take_over_during_a_commit() -> None:
     """Let a worker take a shard while another one commits to it; see `test_a_takeover_waits_for_a_commit_under_way`."""
     simulated = SimulatedDatabase(commit_time=1.0)
@@ -85,8 +99,25 @@ async def take_over_during_a_commit() -> None:
 
 def test_a_takeover_waits_for_a_commit_under_way() -> None:
     """While a commit with the older token is not ended the takeover waits; what it wrote is there after it."""
-    loop = SimulationLoop()
-    try:
-        loop.run_until_complete(take_over_during_a_commit())
-    finally:
-        loop.shut_down()
+    run_in_virtual_time(take_over_during_a_commit())
+
+
+async def die_while_a_lock_is_requested() -> None:
+    """Let a worker die between the request of a lock and its arrival; another worker requests it later."""
+    simulated = SimulatedDatabase(latency=0.1)
+    async with AsyncExitStack() as stack:
+        dead, other = [
+            await stack.enter_async_context(open_database(simulated.config, DatabaseClock())) for _ in range(2)
+        ]
+        request = asyncio.create_task(dead.lock_egress("main", "nat"))
+        await asyncio.sleep(0.001)
+        simulated.break_connection(dead.connection)
+        with pytest.raises(StoreError):
+            await request
+        await asyncio.sleep(1.0)
+        assert await other.lock_egress("main", "nat")
+
+
+def test_a_lock_ends_with_its_connection_also_where_it_was_on_its_way() -> None:
+    """A server that carries out the statement of a dead client releases its locks behind it."""
+    run_in_virtual_time(die_while_a_lock_is_requested())

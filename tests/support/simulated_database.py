@@ -63,10 +63,10 @@ class Client:
 class SimulatedDatabase:
     """A SharedDatabase: one run of one shard without rows, until a job is imported or a run with rows created."""
 
-    def __init__(self, *, commit_time: float = 0.0) -> None:
-        """Use the running event loop. `commit_time`: seconds that a commit takes, on average."""
+    def __init__(self, *, latency: float = 0.0, commit_time: float = 0.0) -> None:
+        """Use the running event loop. `latency`, `commit_time`: seconds, on average."""
         loop = asyncio.get_running_loop()
-        timing = {"skew": 0.0, "latency": 0.0, "commit_time": commit_time}
+        timing = {"skew": 0.0, "latency": latency, "commit_time": commit_time}
         tables = Tables("", {}, {1: Shard(1, Contents())})
         self.database = Database(tables, execute_of, NoWatch(), Timeline(loop), loop, Random(0), **timing)
         self.config = DatabaseConfig("", "the simulated database", "", open=self._connect)
