@@ -103,7 +103,7 @@ async def test_tokens_only_grow(shared: SharedDatabase, run_id: int, token: tupl
 
 
 async def test_a_shard_that_is_done_is_not_taken(shared: SharedDatabase, run_id: int) -> None:
-    """Only who has the newest token can finish a shard; after that nobody takes it."""
+    """Only who has the newest token can finish a shard; after that no worker takes it."""
     shard, *_ = await shared.shards()
     async with await connect(shared.config) as connection:
         await take_shard(connection, shared.config, ShardLease(shard, 5, 2))
