@@ -4,21 +4,14 @@ Every test runs with a real PostgreSQL, and with the simulated database of the s
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from rolecall.app.observer import NullLogger
 from rolecall.cluster.database import worker_sql
-from rolecall.cluster.database.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
-from rolecall.cluster.database.lease import DatabaseClock
-from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase, listen, open_database
+from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase
 from rolecall.cluster.runs.settings import BASELINE
 from rolecall.cluster.worker import upkeep
-from rolecall.cluster.worker.worker_list import has_live_worker, list_workers
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Outcome
 from rolecall.store.postgres.reading import ShardLease
@@ -26,37 +19,14 @@ from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore
 from rolecall.store.records import Batch
 from tests.support.cluster import PLAIN, WORKSPACE
-from tests.support.shared_database import SIMULATED, SharedDatabase, new_database
+from tests.support.shared_database import SharedDatabase
 from tests.unit.store.values import settled
 
 PAIRS = [(f"room{number // 5}", f"user{number}") for number in range(20)]
 LOG = NullLogger()
 REMOVED, FAILED, UNKNOWN = Outcome.REMOVED, Outcome.FAILED, Outcome.UNKNOWN
-WORKER = {"host": "host", "egress": "nat", "version": "1", "workspaces": [WORKSPACE]}
-
-
-@pytest.fixture(params=["wheel", SIMULATED])
-async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> SharedDatabase:
-    """Return a new database of each kind."""
-    return new_database(request.param, tmp_path)
-
-
-@pytest.fixture
-async def two(shared: SharedDatabase) -> AsyncIterator[tuple[WorkerDatabase, WorkerDatabase]]:
-    """Return the connections of two workers."""
-    async with AsyncExitStack() as stack:
-        one, other = [await stack.enter_async_context(open_database(shared.config, DatabaseClock())) for _ in range(2)]
-        yield one, other
-
-
 Two = tuple[WorkerDatabase, WorkerDatabase]
-
-
-async def begin(database: WorkerDatabase, worker: int) -> QueuedJob:
-    """Begin the next job of the workspace; there must be one."""
-    job = await database.jobs.fetch(WORKSPACE, worker)
-    assert job is not None
-    return job
+WORKER = {"host": "host", "egress": "nat", "version": "1", "workspaces": [WORKSPACE]}
 
 
 async def info_of(database: WorkerDatabase, shard: int) -> ShardInfo:
@@ -78,114 +48,6 @@ async def record(database: WorkerDatabase, info: ShardInfo, *outcomes: Outcome, 
 async def has_ended(database: WorkerDatabase, run: int) -> bool:
     """Return whether a run has ended."""
     return await database.fetch(worker_sql.HAS_ENDED, run=run) == [(True,)]
-
-
-async def test_a_job_that_is_put_back_has_a_successor_with_a_greater_token(shared: SharedDatabase, two: Two) -> None:
-    """The successor begins at once; until then the shard has one job that waits, however often it is put back."""
-    await shared.create_run(PAIRS, shard_rows=20)
-    one, other = two
-    worker = await one.jobs.register()
-    first = await begin(one, worker)
-    await one.jobs.put_back(first)
-    await other.jobs.put_back(first, failed=True)
-    assert await shared.jobs() == [("shard:1", "todo")]
-    second = await begin(other, await other.jobs.register())
-    assert second.token > first.token
-    assert second.arguments == first.arguments == {"shard": 1}
-    await one.jobs.finish(first)
-    assert await shared.jobs() == [("shard:1", "doing")]
-
-
-async def test_the_shard_of_a_worker_without_a_heartbeat_is_put_back(shared: SharedDatabase, two: Two) -> None:
-    """Not before its heartbeat is old; and a worker that wakes up can neither end the new job nor take the shard."""
-    await shared.create_run(PAIRS, shard_rows=20)
-    one, other = two
-    worker = await one.jobs.register()
-    frozen = await begin(one, worker)
-    await shared.age_heartbeats(11)
-    await one.jobs.send_heartbeat(worker)
-    await upkeep.take_over_stalled(other, LOG)
-    assert await shared.jobs() == [("shard:1", "doing")]
-    await shared.age_heartbeats(11)
-    await upkeep.take_over_stalled(other, LOG)
-    await upkeep.take_over_stalled(one, LOG)
-    assert await shared.jobs() == [("shard:1", "todo")]
-    job = await begin(other, await other.jobs.register())
-    assert await take_shard(other.connection, other.config, ShardLease(1, *job.token, "other")) is not None
-    assert await take_shard(one.connection, one.config, ShardLease(1, *frozen.token, "one")) is None
-    await one.jobs.finish(frozen)
-    assert await shared.jobs() == [("shard:1", "doing")]
-
-
-async def test_a_worker_that_ends_leaves_no_job(shared: SharedDatabase, two: Two) -> None:
-    """A job of a worker that is not registered any more is put back without waiting."""
-    await shared.create_run(PAIRS, shard_rows=20)
-    one, other = two
-    worker = await one.jobs.register()
-    await begin(one, worker)
-    await one.jobs.unregister(worker)
-    await upkeep.take_over_stalled(other, LOG)
-    assert await shared.jobs() == [("shard:1", "todo")]
-
-
-async def test_a_worker_that_is_long_dead_is_deleted_with_the_next_that_starts(
-    shared: SharedDatabase, two: Two
-) -> None:
-    """Its job is stalled still."""
-    await shared.create_run(PAIRS, shard_rows=20)
-    one, other = two
-    await begin(one, await one.jobs.register())
-    await shared.age_heartbeats(601)
-    await other.jobs.register()
-    assert [job.arguments for job in await other.jobs.stalled()] == [{"shard": 1}]
-
-
-async def test_jobs_begin_in_their_order_and_those_of_a_lock_one_after_the_other(
-    shared: SharedDatabase, two: Two
-) -> None:
-    """Another workspace has none of them; a workspace has jobs that wait until the last one has begun."""
-    await shared.create_run(PAIRS, shard_rows=10)
-    one, other = two
-    worker = await one.jobs.register()
-    names = {"names": [WORKSPACE, "other"]}
-    assert await one.jobs.fetch("other", worker) is None
-    assert await other.fetch(worker_sql.WAITING_QUEUES, **names) == [(WORKSPACE,)]
-    assert await other.fetch(worker_sql.WAITING_QUEUES, names=["other"]) == []
-    first = await begin(one, worker)
-    await one.jobs.defer([shard_job(WORKSPACE, 1)])
-    second = await begin(other, worker)
-    assert [job.arguments for job in (first, second)] == [{"shard": 1}, {"shard": 2}]
-    assert await one.jobs.fetch(WORKSPACE, worker) is None
-    await one.jobs.finish(first)
-    third = await begin(one, worker)
-    assert (third.arguments, await other.fetch(worker_sql.WAITING_QUEUES, **names)) == ({"shard": 1}, [])
-
-
-async def test_several_jobs_are_added_all_or_none(shared: SharedDatabase, two: Two) -> None:
-    """Where one of them waits already, or is named twice, none of them is added."""
-    await shared.create_run(PAIRS, shard_rows=10)
-    await shared.delete_jobs_except("shard:1")
-    for shards in ((2, 1), (2, 2)):
-        with pytest.raises(JobExistsError):
-            await two[0].jobs.defer([shard_job(WORKSPACE, shard) for shard in shards])
-        assert await shared.jobs() == [("shard:1", "todo")]
-
-
-async def test_shards_without_a_job_are_brought_back_but_not_those_of_a_stopped_run(
-    shared: SharedDatabase, two: Two
-) -> None:
-    """Each gets one job, also where two workers look at the same time."""
-    run = await shared.create_run(PAIRS, shard_rows=5)
-    one, other = two
-    await shared.delete_jobs_except("shard:2")
-    assert await one.stop_run(run, "interrupted", "")
-    await upkeep.bring_back_shards(one, LOG)
-    assert await shared.jobs() == [("shard:2", "todo")]
-    await shared.resume()
-    await asyncio.gather(upkeep.bring_back_shards(one, LOG), upkeep.bring_back_shards(other, LOG))
-    assert sorted(map(str, await shared.jobs())) == [f"('shard:{number}', 'todo')" for number in range(1, 5)]
-    with pytest.raises(JobExistsError):
-        await one.jobs.defer([shard_job(WORKSPACE, 1)])
 
 
 async def test_a_run_ends_with_its_last_shard(shared: SharedDatabase, two: Two) -> None:
@@ -227,30 +89,6 @@ async def test_a_shard_and_a_run_that_are_not_there(shared: SharedDatabase, two:
     assert await one.shard(99) is None
     assert await take_shard(one.connection, one.config, ShardLease(99, 10, 0)) is None
     assert (await one.run_stop(run + 1))[0] == "interrupted"
-
-
-async def test_the_first_reason_of_a_stop_stands_and_is_notified(shared: SharedDatabase, two: Two) -> None:
-    """Who listens gets the run at once; a job that may begin is notified as well."""
-    run = await shared.create_run(PAIRS)
-    one, other = two
-    got: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-    channels = [worker_sql.RUN_STOPPED, JOBS_CHANGED, *channels_of([WORKSPACE])]
-
-    async def on_notify(channel: str, text: str) -> None:
-        got.put_nowait((channel, text))
-
-    listening = asyncio.create_task(listen(shared.config, lambda: channels, on_notify))
-    await shared.wait_for_listener(channels)
-    assert await one.stop_run(run, "credentials", "revoked")
-    assert not await other.stop_run(run, "interrupted", "")
-    assert await other.run_stop(run) == ("credentials", "revoked")
-    await one.jobs.put_back(await begin(one, await one.jobs.register()))
-    async with asyncio.timeout(10):
-        first, *later = [await got.get() for _ in range(3)]
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
-    assert first == (worker_sql.RUN_STOPPED, str(run))
-    assert (JOBS_CHANGED, WORKSPACE) in later
 
 
 async def test_one_worker_behind_an_address_is_active_until_its_connection_ends(
@@ -359,13 +197,13 @@ async def test_a_heartbeat_returns_the_time_unless_the_worker_was_deleted(shared
     assert await other.record_time(worker_sql.SEE_WORKER, id="one")
     assert abs(one.now() - other.now()) < 1.0
     await shared.age_heartbeats(6.9 * 86400)
-    await other.execute(worker_sql.FORGET_WORKERS)
+    await other.fetch(worker_sql.FORGET_WORKERS)
     assert await one.record_time(worker_sql.SEE_WORKER, id="one")
     await shared.age_heartbeats(7.1 * 86400)
-    await other.execute(worker_sql.FORGET_WORKERS)
+    await other.fetch(worker_sql.FORGET_WORKERS)
     assert not await one.record_time(worker_sql.SEE_WORKER, id="one")
     assert await one.record_time(worker_sql.ADD_WORKER, id="one", **WORKER)
-    await one.execute(worker_sql.DELETE_WORKER, id="one")
+    await one.fetch(worker_sql.DELETE_WORKER, id="one")
     assert not await one.record_time(worker_sql.SEE_WORKER, id="one")
 
 
@@ -378,19 +216,3 @@ async def test_the_first_worker_makes_its_account_that_of_the_run(shared: Shared
     assert await two[1].claim_account(info, "second") == "first"
     later = await info_of(two[1], 1)
     assert await two[1].claim_account(later, "second") == "first"
-
-
-async def test_a_worker_is_dead_without_heartbeats(tmp_path: Path) -> None:
-    """The list of workers shows the seconds since the last one, by the clock of the real database."""
-    real = new_database("wheel", tmp_path)
-    async with open_database(real.config, DatabaseClock()) as database:
-        assert await database.record_time(worker_sql.ADD_WORKER, id="one", **WORKER)
-        assert database.clock.wall(time.monotonic()) == pytest.approx(time.time(), abs=5)
-        assert has_live_worker(await list_workers(real.config), "nat")
-        assert not has_live_worker(await list_workers(real.config), "other")
-        await real.age_heartbeats(10.5)
-        (worker,) = await list_workers(real.config)
-        assert (worker.is_alive, worker.egress, worker.workspaces) == (False, "nat", [WORKSPACE])
-        assert 10 < worker.seen_ago < 20
-        assert await database.record_time(worker_sql.SEE_WORKER, id="one")
-        assert has_live_worker(await list_workers(real.config), "nat")
