@@ -5,7 +5,7 @@ Of the workers behind one address, one is active for a workspace, and the others
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import StoreError
+from rolecall.store.completion import complete
 
 MAX_SHARDS = 2
 """Shards at once: one, and where it is nearly done the next one."""
@@ -133,13 +134,14 @@ class Lane:
                 await asyncio.wait(self.runs, timeout=LAST_CALLS)
             raise
         finally:
-            tasks = [*leasing, *self.runs]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.runs.clear()
-            self.is_active = False
-            await connections.close()
+            await complete(asyncio.ensure_future(self._clean_up(leasing, connections)))
+
+    async def _clean_up(self, leasing: Sequence[asyncio.Task[None]], connections: StoreConnections) -> None:
+        """Cancel what is left, so that the lane can be served again."""
+        await cancel([*leasing, *self.runs])
+        self.runs.clear()
+        self.is_active = False
+        await connections.close()
 
     async def close(self) -> None:
         """Close the HTTP session."""
@@ -280,6 +282,14 @@ class Lane:
                 log.warning("run not made", detail=str(error))
             return ShardEnd.REFUSED
         return ShardEnd.DONE if is_made else ShardEnd.AWAY
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait for their ends."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _status(run: ShardRun) -> AdmissionStatus | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rolecall.cluster.database.worker_database import WorkerDatabase
-from rolecall.cluster.worker.lane import WORKER_STOPS, Lane
+from rolecall.cluster.worker.lane import WORKER_STOPS, Lane, cancel
 
 NOT_SERVED = "the file of workspaces does not have the workspace any more"
 END_SECONDS = 1.0
@@ -87,11 +87,3 @@ class LaneTasks:
         for job in jobs:  # this worker lives, so nothing else brings them back
             await self._database.jobs.put_back(job)
         await self._database.unlock_egress(lane.name, self._egress)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait for their ends."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from rolecall.cluster.database.lease import HeartbeatLease
 from rolecall.cluster.schedules.schedules import TICK_SECONDS, ScheduleTick
-from rolecall.cluster.worker.lane import LaneConfig, WorkerIdentity
-from rolecall.cluster.worker.lane_tasks import cancel
+from rolecall.cluster.worker.lane import LaneConfig, WorkerIdentity, cancel
 from rolecall.cluster.worker.metrics import MetricsTick
 from rolecall.cluster.worker.worker import Worker
 from rolecall.cluster.worker.workspace_reload import LaneSource, WorkspaceSource

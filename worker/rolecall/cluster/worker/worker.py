@@ -13,8 +13,8 @@ from rolecall.cluster.database.job_queue import JOBS_CHANGED, channels_of
 from rolecall.cluster.database.lease import HEARTBEAT, DatabaseClock
 from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
 from rolecall.cluster.worker import upkeep
-from rolecall.cluster.worker.lane import RECORD_ANSWERS, Lane, LaneConfig
-from rolecall.cluster.worker.lane_tasks import LaneTasks, cancel
+from rolecall.cluster.worker.lane import RECORD_ANSWERS, Lane, LaneConfig, cancel
+from rolecall.cluster.worker.lane_tasks import LaneTasks
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import StoreError
