@@ -1,5 +1,6 @@
 """The commands on runs of a database: submitted, watched, stopped, resumed, reported, verified, undone, brought in."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -183,6 +184,22 @@ async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> No
     assert not (operator.folder / f"run-{run}").exists()
     await query("UPDATE rolecall.worker SET seen_at = 0 RETURNING id")
     assert (await operator("runs", "report", run)).code == 4, "it is unfinished, and the worker is dead"
+
+
+async def test_a_stopped_run_is_at_rest_while_its_worker_lives(operator: Operator, workspace: Sandbox) -> None:
+    """A worker whose shard was stopped has it no longer: the wait ends, and the run is reported, verified, undone."""
+    worker = await operator.cluster.start_worker("one")
+    waiting = asyncio.create_task(operator("submit", operator.job, "--shard-rows", "20", "--rate", "10/s", "--wait"))
+    await operator.cluster.wait_until("SELECT count(*) > 5 FROM rolecall.pair WHERE outcome IS NOT NULL")
+    assert (await operator.json("runs", "stop", "1"))["stopped"]
+    ended = await asyncio.wait_for(waiting, 30)
+    assert (ended.code, worker.process.returncode) == (130, None), ended.stderr
+    shown = await operator.json("runs", "show", "1")
+    assert (shown["state"], shown["workers"]) == ("stopped", [])
+    assert (await operator("runs", "report", "1", "--out", "stored")).code == 4
+    assert (await operator.json("runs", "verify", "1"))["rows"]["differs"] == 0
+    assert (await operator("runs", "undo", "1", "--wait", "--rate", "unlimited")).code == 0
+    assert leaders(workspace) == {*PAIRS, ("closed", "user0")}
 
 
 async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandbox) -> None:

@@ -119,6 +119,11 @@ class WorkerDatabase:
         await self.fetch(worker_sql.END_RUN, run=info.run_id)
         return bool(done)
 
+    async def release_shard(self, shard: int, token: tuple[int, int]) -> None:
+        """Record that this worker has ended its work on a shard; nothing where another one has taken it."""
+        job, attempt = token
+        await self.execute(worker_sql.RELEASE_SHARD, shard=shard, job=job, attempt=attempt)
+
 
 def database_clock(clock: DatabaseClock) -> Clock:
     """Return the clock of the engine: the times of all workers are those of the database."""

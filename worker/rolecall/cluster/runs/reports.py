@@ -193,9 +193,13 @@ async def _reverted_in(database: OperatorDatabase, undo_id: int) -> str | None:
 async def _require_at_rest(database: OperatorDatabase, run_id: int, verb: str) -> RunRecord:
     """Return a run to which no worker sends anything. Raises OperatorError."""
     found = await read_run(database, run_id)
-    if found.state not in (RunState.STOPPED, RunState.FINISHED) or found.workers:
+    if found.state not in (RunState.STOPPED, RunState.FINISHED):
         text = f"{name_of(run_id).capitalize()} is {found.state}: it can be {verb} once it has finished or is stopped."
         raise OperatorError(text)
+    if found.workers:
+        workers = plural(len(found.workers), "worker")
+        text = f"{name_of(run_id).capitalize()} is {found.state}, and {workers} may have calls in flight: wait some"
+        raise OperatorError(f"{text} seconds; a worker that died counts for 30.")
     return found.record
 
 
