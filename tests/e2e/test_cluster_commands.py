@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
+from tests.campaign.harms import faketime_environment, step_clock
 from tests.support.cluster import Cluster, open_cluster
-from tests.support.command import Ended, environment, read_report, rolecall, write_job
+from tests.support.command import Ended, environment, finish, read_report, rolecall, start, write_job
 from tests.support.postgres import shared_server
 
 PAIRS = [(f"room{number // 10}", f"user{number}") for number in range(60)]
@@ -147,6 +149,29 @@ async def test_an_unfinished_run_is_brought_in_and_resumed(
     assert (await operator.json("runs", "show", run))["outcomes"]["removed"] == 60
 
 
+async def test_an_imported_run_follows_its_plan(operator: Operator, workspace: Sandbox, tmp_path: Path) -> None:
+    """A row whose state no longer fits the plan is reported so; and only the account of the plan sends its rows."""
+    env = environment(workspace.url, ROLECALL_MAX_FAILURES="1")
+    planned = write_job(tmp_path / "planned.csv", PAIRS)
+    checked = await rolecall("check", planned, "--save-plan", "plan", "--out", "c", cwd=tmp_path, env=env)
+    assert checked.code == 0, checked.stderr
+    words = ("run", planned, "--plan", "plan", "--out", "alone", "--rate", "20/s", "--concurrency", "1")
+    process = await start(*words, cwd=tmp_path, env=env)
+    async with asyncio.timeout(20):
+        while not workspace.world.calls or workspace.world.calls[-1].route != "groups.removeLeader":  # noqa: ASYNC110 - another process calls
+            await asyncio.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert (await finish(process)).code == 130
+    workspace.world.rooms["room5"].members["user59"] = []
+    run = (await operator("import", "alone")).stdout.strip()
+    assert await operator.cluster.query("SELECT account FROM run") == [("bulk.bot",)]
+    await operator.cluster.start_worker("one")
+    await operator("runs", "resume", run)
+    await operator.cluster.wait_until_ended(int(run))
+    ended = await operator.cluster.results(int(run))
+    assert [(each.room_id, each.user_id) for each in ended if each.reason == "differs_from_plan"] == [PAIRS[59]]
+
+
 async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> None:
     """Before a worker is up a run is queued and says so; stopped, nothing is sent; resumed, all of it."""
     run = await operator.submit()
@@ -217,6 +242,23 @@ async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandb
     again = await operator("runs", "undo", run)
     assert (again.code, f"run {undo} contains the report" in again.stderr) == (2, True)
     assert (await operator("runs", "verify", run)).code == 6
+
+
+async def test_a_call_may_arrive_late_by_the_clock_of_the_database(operator: Operator, tmp_path: Path) -> None:
+    """On a host whose clock is an hour ahead a row in doubt stays open for as long as its call may arrive."""
+    run = await operator.submit()
+    await operator("runs", "stop", run)
+    await operator.cluster.query(
+        "UPDATE pair SET in_doubt = true, attempts = 1, prior = 'has_role', accounts = %s, started_at = now.ms, "
+        "attempted_at = now.ms, prior_read_at = now.ms "
+        "FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms) AS now WHERE user_id = 'user1' RETURNING key",
+        ACCOUNT.user_id,
+    )
+    an_hour_ahead = faketime_environment(tmp_path)
+    step_clock(tmp_path, 3600)
+    verified = await operator("runs", "verify", run, "--no-wait", "--json", **an_hour_ahead)
+    assert (verified.code, json.loads(verified.stdout)["rows"]["open"]) == (6, 1), verified.stderr
+    assert await operator.cluster.query("SELECT count(*) FROM pair WHERE outcome = 'failed'") == [(0,)]
 
 
 async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -> None:

@@ -110,6 +110,11 @@ ADD_SCHEDULE = """
     ON CONFLICT (name) DO NOTHING RETURNING name
 """
 REMOVE_SCHEDULE = "DELETE FROM schedule WHERE name = %(name)s RETURNING name"
+# End the runs of a schedule that were not made yet: a schedule that gets its name later has another source.
+REFUSE_UNMADE = f"""
+    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
+    WHERE schedule = %(name)s AND NOT is_released AND stop = '' AND ended_at IS NULL RETURNING id
+"""
 PAUSE_SCHEDULE = "UPDATE schedule SET paused = %(paused)s WHERE name = %(name)s RETURNING cron, tz, next_at, now()"
 SET_NEXT = "UPDATE schedule SET next_at = %(next_at)s WHERE name = %(name)s"
 SCHEDULE_NAMES = "SELECT name FROM schedule ORDER BY name"

@@ -163,6 +163,9 @@ class Worker:
 
     async def _on_notify(self, database: WorkerDatabase, channel: str, text: str) -> None:
         if channel == worker_sql.RUN_STOPPED:
+            runs = {run.info.run_id for lane in self._lanes.values() for run in lane.runs.values() if run.info}
+            if text not in map(str, runs):  # of another worker's run; any user of the database may send any text
+                return
             for lane in self._lanes.values():
                 await lane.look_for_stop(database, int(text))
             return
