@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.campaign import search, until_violated
 from tests.simulation.cluster.defects import CLUSTER_DEFECTS
-from tests.simulation.cluster.known_seeds import KNOWN_SEEDS
+from tests.simulation.cluster.known_seeds import KNOWN_SEEDS, REGRESSIONS
 from tests.simulation.cluster.play import simulate
 from tests.simulation.defects import Defect, with_defect
 from tests.simulation.shrink import shrink
@@ -28,6 +28,12 @@ def test_no_rule_is_broken() -> None:
         assert played.violation is None, played.seed
         takeovers += played.takeovers
     assert takeovers > 0
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_no_rule_is_broken_again(seed: int) -> None:
+    """A simulation of several workers that once broke a rule of the judge breaks none."""
+    assert simulate(seed).violation is None, REGRESSIONS[seed]
 
 
 @pytest.mark.timeout(300)

@@ -1,4 +1,9 @@
-"""A seed that shows each defect of several workers soon; an outdated one makes the tests slower, not wrong."""
+"""Seeds of simulations of several workers: those that once broke a rule, and those that show a defect soon."""
+
+REGRESSIONS = {
+    310_009_260: "calls with slots far away were prepared again in these slots, by one slow commit, and left together",
+}
+"""Each seed that broke a rule of the judge with the workers of its time, and the reason."""
 
 KNOWN_SEEDS = {
     "Commit without the fence": 16,
@@ -17,3 +22,4 @@ KNOWN_SEEDS = {
     "Forget at a takeover that a row is in doubt": 317,
     "Believe for ever in one heartbeat": 16,
 }
+"""A seed that shows each defect soon; an outdated one makes the tests slower, not wrong."""

@@ -213,3 +213,31 @@ async def test_a_call_whose_slot_moves_far_away_is_prepared_anew() -> None:
     await call
     assert [event for event, _ in events] == ["prepare", "withdraw", "prepare"]
     assert [at for _, at in events] == pytest.approx([0.01, 0.01, 10.0], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("second", "left_at"), [(0.01, [10.0, 20.0]), (5.0, [20.0, 30.0])], ids=["a quick disk", "a slow disk"]
+)
+async def test_a_call_that_is_prepared_anew_too_slowly_leaves_in_another_slot(
+    second: float, left_at: list[float]
+) -> None:
+    """Where its slot passes while it is prepared again, it leaves no closer to the next call than the rate allows."""
+    loop = asyncio.get_running_loop()
+    rate, learnt = PacedRateLimiter(None), LearntRate(None)
+    limiter = RouteLimiter(RouteSchedule(rate, learnt), virtual_clock(), lambda _: None)
+    await limiter.acquire()
+    limiter.record_response(OK, refused=False)
+    took = [0.01, second]
+
+    async def leave(preparations: list[float]) -> float:
+        async def prepare() -> None:
+            await asyncio.sleep(preparations.pop(0))
+
+        await limiter.acquire(prepare)
+        return loop.time() - BEGINNING
+
+    first = asyncio.create_task(leave(took))
+    await turns()
+    learnt.limiter.slow_down(0.1)
+    await asyncio.sleep(1.0)
+    assert [await first, await leave([0.0])] == pytest.approx(left_at, abs=0.2)

@@ -68,7 +68,7 @@ class RouteLimiter:
 
         `prepare` is awaited a little before the call's slot, so that the call leaves in its slot, however long the
         preparation took. Raise what `prepare` raises; the slot is then the next call's. Where the slot has moved far
-        away meanwhile, the preparation is withdrawn, and done anew in the slot.
+        away meanwhile, the preparation is withdrawn, and done anew a little before the slot.
         """
         began = self._clock.now()
         if self._queued or self._schedule.reserve(began) is not None:
@@ -83,26 +83,34 @@ class RouteLimiter:
             raise
         now = self._clock.now()
         slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
-        is_far = MAX_AHEAD < slot - now < math.inf
-        if is_far:
+        if prepare is not None and MAX_AHEAD < slot - now < math.inf:
             withdraw()
+            slot = await self._prepare_anew(prepare, slot)
         await self._wait_for_slot(slot)
-        if prepare is not None and is_far:
-            try:
-                await prepare()
-            except BaseException:
-                self.cancel()
-                raise
         self._schedule.record_departure(self._clock.now())
 
-    async def _wait_for_slot(self, slot: float) -> None:
-        """Return in the slot of an admitted call, or in another one where that is lost.
+    async def _prepare_anew(self, prepare: Prepare, slot: float) -> float:
+        """Prepare an admitted call a little before its slot; return the slot, or another one where it passed meanwhile.
+
+        Where that fails, the call is cancelled.
+        """
+        slot = await self._wait_for_slot(slot, self._schedule.lead)
+        try:
+            await prepare()
+        except BaseException:
+            self.cancel()
+            raise
+        now = self._clock.now()
+        return slot if now - slot <= IDLE_AFTER else self._schedule.renew_slot(now)
+
+    async def _wait_for_slot(self, slot: float, ahead: float = 0.0) -> float:
+        """Return the slot of an admitted call, so many seconds ahead of it, or another slot where that is lost.
 
         Where the wait is cancelled, so is the call.
         """
         is_admitted, now = True, self._clock.now()
         try:
-            while slot > now:
+            while slot - ahead > now:
                 if slot == math.inf:  # it passed during the preparation, and no other one is leased
                     self.cancel()
                     is_admitted = False
@@ -110,7 +118,7 @@ class RouteLimiter:
                     is_admitted, now = True, self._clock.now()
                     slot = self._schedule.assign_slot(now)
                     continue
-                await asyncio.sleep(slot - now)
+                await asyncio.sleep(slot - ahead - now)
                 now = self._clock.now()
                 if now - slot > IDLE_AFTER:  # the process was suspended: calls whose slots passed leave one by one
                     slot = self._schedule.renew_slot(now)
@@ -118,6 +126,7 @@ class RouteLimiter:
             if is_admitted:
                 self.cancel()
             raise
+        return slot
 
     async def _wait_in_queue(self) -> None:
         self._queued += 1

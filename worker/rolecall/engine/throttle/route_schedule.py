@@ -66,6 +66,11 @@ class RouteSchedule:
         self._unexplained = 0
         """Refusals in a row that named no time while no call passed."""
 
+    @property
+    def lead(self) -> float:
+        """Seconds before its slot at which a call may be admitted, to be prepared meanwhile."""
+        return self._rate.lead
+
     def server_delay(self, now: float) -> Delay | None:
         """Return the delay that the server demands; counts nothing, and leaves the own rate aside."""
         if now < self._paused_until:
@@ -89,7 +94,7 @@ class RouteSchedule:
         delay = self.server_delay(now)
         if delay is not None:
             return delay
-        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self._rate.lead
+        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self.lead
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
         for limiter in self._limiters:
