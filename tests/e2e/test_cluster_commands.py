@@ -211,6 +211,30 @@ async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> No
     assert (await operator("runs", "report", run)).code == 4, "it is unfinished, and the worker is dead"
 
 
+async def test_a_resumed_run_goes_on_with_the_token_of_another_account(
+    operator: Operator, workspace: Sandbox, tmp_path: Path
+) -> None:
+    """Once the account of a stopped run has lost its token, the one that took its place sends the rows that are left."""
+    worker = await operator.cluster.start_worker("one")
+    run = await operator.submit("--rate", "10/s")
+    await operator.cluster.wait_for_rows(int(run), 5)
+    await operator("runs", "stop", run)
+    worker.signal(signal.SIGTERM)
+    await worker.wait()
+    workspace.world.add_account("otherBot", "other-token", username="other.bot", roles=("user", "admin", "bot"))
+    for room in workspace.world.rooms.values():
+        if ACCOUNT.user_id in room.members:
+            room.members["otherBot"] = list(room.members[ACCOUNT.user_id] or ())
+    operator.file.write_text(operator.file.read_text().replace(ACCOUNT.user_id, "otherBot"))
+    await operator.cluster.start_worker("one", environ={"TEST_TOKEN": "other-token"})
+    assert (await operator("runs", "resume", run)).code == 0
+    await operator.cluster.wait_until_ended(int(run))
+    assert await operator.cluster.query("SELECT account FROM run") == [("otherBot",)]
+    results = await operator.cluster.results(int(run))
+    assert sum(result.outcome == "removed" for result in results) == 60
+    assert leaders(workspace) - {(room, "otherBot") for room in workspace.world.rooms} == {("closed", "user0")}
+
+
 async def test_a_stopped_run_is_at_rest_while_its_worker_lives(operator: Operator, workspace: Sandbox) -> None:
     """A worker whose shard was stopped has it no longer: the wait ends, and the run is reported, verified, undone."""
     worker = await operator.cluster.start_worker("one")

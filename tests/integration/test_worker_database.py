@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rolecall.app.observer import NullLogger
-from rolecall.cluster.database import worker_sql
+from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
 from rolecall.cluster.database.lease import DatabaseClock
 from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
@@ -220,6 +220,24 @@ async def test_rows_that_failed_are_counted_over_all_shards(cluster: Cluster, tw
     await cluster.query(count, run, 3, 1)
     await upkeep.stop_failing_runs(two[0], [(info, 0), (info, 0)], LOG)
     assert (await two[0].run_stop(run))[0] == "max_failures"
+
+
+async def test_a_run_that_is_resumed_meanwhile_is_not_ended(cluster: Cluster, two: Two) -> None:
+    """A worker that waits to end a stopped run sees shards as they were: it must not end one with rows to send."""
+    run = await cluster.create_run(PAIRS)
+    await cluster.query("UPDATE shard SET done = true RETURNING id")
+    one, other = two
+    assert await one.stop_run(run, "outage", "")
+    async with other.connection.transaction():
+        await other.fetch(operator_sql.LOCK_RUN, run=run)
+        ending = asyncio.create_task(one.fetch(worker_sql.END_RUN, run=run))
+        await cluster.wait_until("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        await other.connection.execute("UPDATE shard SET done = false")
+        await other.execute(operator_sql.RESUME, run=run, settings="{}")
+    await ending
+    assert await cluster.query("SELECT stop, ended_at FROM run") == [("", None)]
+    await cluster.query("UPDATE shard SET done = true RETURNING id")
+    assert await one.fetch(worker_sql.END_RUN, run=run)
 
 
 async def test_the_last_answer_of_a_workspace_is_known_to_all(cluster: Cluster, two: Two) -> None:

@@ -62,10 +62,10 @@ SESSIONS = """
 
 # Lock what a release decides about: the same job cannot be released twice at a time.
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
-# Release a run: its rows are complete and confirmed.
+# Release a run: its rows are complete and confirmed, and no other worker has imported others since.
 RELEASE = """
     UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
-    WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
+    WHERE id = %(run)s AND NOT is_released AND stop = '' AND job_digest = %(digest)s RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"
 # Delete a run that was not released.
@@ -92,8 +92,10 @@ REOPEN_SHARDS = """
     )
     RETURNING id
 """
+# Its account is then that of the first worker that goes on, as the token may be another one now; that of a plan stays.
 RESUME = """
-    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb
+    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb,
+        account = CASE WHEN settings -> 'follows_plan' = 'true' THEN account ELSE '' END
     WHERE id = %(run)s
 """
 

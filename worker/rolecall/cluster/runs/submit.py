@@ -118,7 +118,8 @@ async def release_run(
             await database.fetch(operator_sql.LOCK_JOB, job=" ".join(identity))
             if not request.run.anew:
                 await require_no_unfinished_run(database, identity, workspace)
-            released = await database.fetch(operator_sql.RELEASE, run=run_id, settings=settings)
+            values = {"run": run_id, "settings": settings, "digest": identity.job_digest}
+            released = await database.fetch(operator_sql.RELEASE, **values)
             if not released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was stopped before it was released.")
             shards = await add_shard_jobs(database, run_id, workspace)
