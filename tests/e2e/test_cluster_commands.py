@@ -214,7 +214,7 @@ async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> No
 async def test_a_resumed_run_goes_on_with_the_token_of_another_account(
     operator: Operator, workspace: Sandbox, tmp_path: Path
 ) -> None:
-    """Once the account of a stopped run has lost its token, the one that took its place sends the rows that are left."""
+    """Once the account of a stopped run has lost its token, another one sends the rows that are left."""
     worker = await operator.cluster.start_worker("one")
     run = await operator.submit("--rate", "10/s")
     await operator.cluster.wait_for_rows(int(run), 5)
