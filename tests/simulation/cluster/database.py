@@ -99,6 +99,8 @@ class Database:
             if connection.is_cut or self.is_down or self.incarnation != incarnation:
                 return
             self._statements(query)(self, connection, values, answer)
+            if connection.number not in self._connections:  # closed since it was sent: its session ends behind it
+                self.drop(connection)
 
         def answer(result: list[Any] | psycopg.Error) -> None:
             back = max(self._draw_latency(), connection.stalled_until - self._loop.time())
