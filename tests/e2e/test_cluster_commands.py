@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -127,6 +128,21 @@ async def test_an_imported_run_is_reported_byte_for_byte(
     assert (again.code, f"it is run {run}" in again.stderr) == (2, True)
     shown = await operator.json("runs", "show", run)
     assert (shown["state"], shown["rows"], shown["outcomes"]["removed"]) == ("finished", 63, 60)
+
+
+async def test_names_of_files_that_are_no_text(operator: Operator, workspace: Sandbox, tmp_path: Path) -> None:
+    """A job and a directory with bytes in their names that are no UTF-8 are scheduled and brought in all the same."""
+    job, folder = os.fsdecode(b"job\xff.csv"), os.fsdecode(b"run\xff")
+    write_job(tmp_path / job, PAIRS[:2])
+    alone = await rolecall("run", job, "--out", folder, cwd=tmp_path, env=environment(workspace.url))
+    assert alone.code == 0, alone.stderr
+    added = await operator("schedule", "add", "odd", "--cron", "@yearly", "--job", job)
+    assert (added.code, added.stderr) == (0, "")
+    brought = await operator("import", folder)
+    assert (brought.code, brought.stdout) == (0, "1\n"), brought.stderr
+    await operator.cluster.start_worker("one")
+    await operator.cluster.query("UPDATE schedule SET next_at = now() RETURNING name")
+    await operator.cluster.wait_until("SELECT count(*) = 2 FROM run WHERE ended_at IS NOT NULL")
 
 
 async def test_an_unfinished_run_is_brought_in_and_resumed(

@@ -26,6 +26,7 @@ from rolecall.store.postgres.store import SHARD_ROWS
 from rolecall.store.records import Identity
 from rolecall.store.sqlite.database import CopiedTable
 from rolecall.store.sqlite.store import SqliteStore, open_store
+from rolecall.text import sanitise
 
 ROWS_PER_PAGE = 1000
 
@@ -59,9 +60,11 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
         for (known,) in await database.fetch(operator_sql.IMPORTED_BEFORE, created_at=created_at, **values):
             raise OperatorError(f"{folder} was brought in before: it is {name_of(known)}.")
         meta = dict(await store.get_meta())
-        settings = {ENGINE: settings_to_json(Settings()), JOB: Path(meta.get(JOB_PATH, "")).name}
+        settings = {ENGINE: settings_to_json(Settings()), JOB: sanitise(Path(meta.get(JOB_PATH, "")).name)}
         is_planned = PLAN in meta
-        new = NewRun(workspace, created_at, {**settings, "imported_from": str(folder), FOLLOWS_PLAN: is_planned})
+        new = NewRun(
+            workspace, created_at, {**settings, "imported_from": sanitise(str(folder)), FOLLOWS_PLAN: is_planned}
+        )
         new = new._replace(reason=meta.get(RUN_REASON, ""))
         due = (await store.count_due(retry_failed=False))[0]
         with database_errors(database.config):
