@@ -8,17 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NullLogger
+from rolecall.app.run_job import RunRequest
 from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.job_queue import JOBS_CHANGED, JobExistsError, QueuedJob, channels_of, shard_job
 from rolecall.cluster.database.lease import DatabaseClock
+from rolecall.cluster.database.operator_database import open_operator_database
 from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
 from rolecall.cluster.runs.settings import BASELINE
+from rolecall.cluster.runs.submit import SubmitRequest, release_run
 from rolecall.cluster.worker import upkeep
 from rolecall.cluster.worker.worker_list import has_live_worker, list_workers
+from rolecall.cluster.workspaces_file import read_workspaces
 from rolecall.engine.settings import FailureThreshold
+from rolecall.models import Row
+from rolecall.rocketchat.operations import REMOVE_LEADER
+from rolecall.store.base import read_pages
 from rolecall.store.postgres.reading import ShardLease
-from rolecall.store.postgres.runs import take_shard
+from rolecall.store.postgres.runs import NewRun, create_run, take_shard
+from rolecall.store.postgres.store import open_store
+from rolecall.store.records import Identity
 from tests.support.cluster import PLAIN, WORKSPACE, Cluster
 from tests.support.postgres import shared_server
 
@@ -220,6 +230,29 @@ async def test_rows_that_failed_are_counted_over_all_shards(cluster: Cluster, tw
     await cluster.query(count, run, 3, 1)
     await upkeep.stop_failing_runs(two[0], [(info, 0), (info, 0)], LOG)
     assert (await two[0].run_stop(run))[0] == "max_failures"
+
+
+async def test_a_run_is_undone_once(cluster: Cluster) -> None:
+    """Of two undos that were prepared at once the second is refused, also where the first has ended before."""
+    done = await cluster.create_run(PAIRS)
+    await cluster.query("UPDATE run SET ended_at = 1 RETURNING id")
+    identity = Identity(cluster.url, REMOVE_LEADER.inverse.name, "undone")
+    request = SubmitRequest(
+        read_workspaces(cluster.workspaces_file(), pytest.fail)[WORKSPACE], RunRequest(), parent=done
+    )
+    async with open_operator_database(cluster.config) as database:
+        runs = []
+        for _ in range(2):
+            new = NewRun(WORKSPACE, 1, parent=done)
+            runs.append(await create_run(database.connection, database.config, new))
+            async with open_store(cluster.config, runs[-1]) as store:
+                await store.import_rows(identity, read_pages([Row(2, "room0", "user0", {})]))
+        assert await release_run(database, runs[0], identity, request, "") == 1
+        await cluster.query("UPDATE run SET ended_at = 1 RETURNING id")
+        await cluster.query("UPDATE group_count SET outcome = 'added' RETURNING run_id")
+        with pytest.raises(OperatorError, match=f"Run {done} was undone meanwhile, by run {runs[0]}"):
+            await release_run(database, runs[1], identity, request, "")
+    assert await cluster.query("SELECT is_released FROM run WHERE id = %s", runs[1]) == [(False,)]
 
 
 async def test_a_run_that_is_resumed_meanwhile_is_not_ended(cluster: Cluster, two: Two) -> None:

@@ -34,6 +34,11 @@ UNDO_OF = """
     SELECT id, job_digest FROM run
     WHERE parent = %(run)s AND is_released ORDER BY id DESC LIMIT 1
 """
+# Another undo of exactly these rows.
+UNDONE_BY = """
+    SELECT id FROM run WHERE parent = %(parent)s AND is_released AND job_digest = %(digest)s AND id <> %(run)s
+    ORDER BY id DESC LIMIT 1
+"""
 
 # How many rows of these runs have which outcome.
 GROUPS = """
@@ -186,6 +191,7 @@ IMPORTED_BEFORE = """
         AND created_at = %(created_at)s AND settings ? 'imported_from'
 """
 
-# Lock a run while one machine verifies it: as long as the connection lasts. It is not resumed meanwhile.
+# Lock a run while one machine verifies it: as long as the connection lasts. It is not resumed meanwhile; resumptions do
+# not keep each other out.
 LOCK_VERIFICATION = "SELECT pg_try_advisory_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
-IS_NOT_VERIFIED = "SELECT pg_try_advisory_xact_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
+IS_NOT_VERIFIED = "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
