@@ -192,7 +192,10 @@ async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> Non
     """Before a worker is up a run is queued and says so; stopped, nothing is sent; resumed, all of it."""
     run = await operator.submit()
     shown = await operator.json("runs", "show", run)
-    assert (shown["state"], shown["problem"]) == ("queued", "no worker has credentials for main")
+    assert (shown["state"], shown["problem"]) == (
+        "queued",
+        f"no worker has credentials for main at {operator.cluster.url}",
+    )
     assert (shown["rows"], shown["outcomes"]["not_attempted"], shown["shards"]) == (63, 62, 4)
     listed = await operator("runs")
     assert f"run {run}" in listed.stdout
@@ -209,6 +212,16 @@ async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> Non
     assert (await operator.json("runs", "show", run))["state"] == "finished"
     nothing = await operator("runs", "resume", run)
     assert (nothing.code, "no row that is due" in nothing.stderr) == (2, True)
+
+
+async def test_a_small_run_is_divided_among_the_live_workers(operator: Operator) -> None:
+    """Without --shard-rows it is one shard while no worker is up, and several once there is one."""
+    submit = ("submit", operator.job, "--rate", "10/m", "--new")
+    assert (await operator.json(*submit))["shards"] == 1
+    worker = await operator.cluster.start_worker("one")
+    await worker.wait_for_line("worker started")
+    assert (await operator.json(*submit))["shards"] == 4
+    assert (await operator.json(*submit, "--shard-rows", "200"))["shards"] == 1
 
 
 async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> None:
@@ -421,6 +434,7 @@ async def test_a_schedule_makes_its_run(operator: Operator, tmp_path: Path) -> N
     (schedule,) = await operator.json("schedule", "list")
     shown = await operator.json("runs", "show", str(schedule["lastRun"]))
     assert (shown["schedule"], shown["outcomes"]["removed"]) == ("often", 60)
+    assert shown["shards"] == 4, "20 rows each, because a worker is up"
     assert schedule["nextAt"] >= added["nextAt"]
     assert schedule["lastError"] == ""
 

@@ -22,7 +22,7 @@ from rolecall.cluster.schedules.schedules import (
     resume_schedule,
     tick,
 )
-from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.cluster.workspaces_file import OtherWorkspaceError, WorkspaceEntry
 from rolecall.engine.removal_limits import NO_LIMITS
 from rolecall.engine.settings import Settings
 from rolecall.models import Row
@@ -170,6 +170,19 @@ async def test_a_schedule_of_the_same_name_makes_no_run_of_a_removed_one(
     assert await make_run(config, int(str(run_id)), ENTRY, context)
     assert database.execute("SELECT stop, is_released FROM run") == [("refused", False)]
     assert database.execute("SELECT last_error FROM schedule") == [("",)]
+
+
+async def test_a_run_of_another_url_is_left_to_other_workers(database: Database, config: DatabaseConfig) -> None:
+    """A worker whose file has another URL for the workspace does not make the run, and says which URL it is for."""
+    await add(config)
+    full_hour(database, 0)
+    await tick(config)
+    ((run_id,),) = database.execute("SELECT id FROM run")
+    other = ENTRY._replace(url="https://other.example.org")
+    context = AppContext(ConnectionConfig(other.url), Credentials("account", "token"))
+    with pytest.raises(OtherWorkspaceError, match=f"the run is for {ENTRY.url}, and workspaces.toml is {other.url}"):
+        await make_run(config, int(str(run_id)), other, context)
+    assert database.execute("SELECT stop, is_released FROM run") == [("", False)]
 
 
 async def test_a_run_whose_source_cannot_be_read_is_refused(database: Database, config: DatabaseConfig) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from rolecall.cluster.database.lease import DatabaseClock
 from rolecall.cluster.database.operator_database import open_operator_database
 from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
 from rolecall.cluster.runs.settings import BASELINE
+from rolecall.cluster.runs.shard_size import choose_shard_size
 from rolecall.cluster.runs.submit import SubmitRequest, release_run
 from rolecall.cluster.worker import upkeep
 from rolecall.cluster.worker.worker_list import has_live_worker, list_workers
@@ -48,6 +49,42 @@ async def two(cluster: Cluster) -> AsyncIterator[tuple[WorkerDatabase, WorkerDat
     async with AsyncExitStack() as stack:
         one, other = [await stack.enter_async_context(open_database(cluster.config, DatabaseClock())) for _ in range(2)]
         yield one, other
+
+
+async def job_pages(pages: int, read: list[int]) -> AsyncGenerator[Sequence[Row], None]:
+    """Yield pages of 100 rows; `read` receives the number of each page."""
+    for number in range(pages):
+        read.append(number)
+        yield [Row(number, "room", "user", {})] * 100
+
+
+async def test_the_rows_are_counted_for_live_workers_with_an_address_of_their_own(cluster: Cluster) -> None:
+    """Dead workers, those of other workspaces and those that stand by have no shards; a large job is not read twice."""
+    now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    read: list[int] = []
+
+    async def choose(pages: int) -> int:
+        read.clear()
+        async with open_operator_database(cluster.config) as database:
+            return await choose_shard_size(database, WORKSPACE, lambda: job_pages(pages, read))
+
+    assert (await choose(8), read) == (200, [])
+    for number, (egress, workspaces, seen) in enumerate(
+        [
+            ("one", "{main}", now),
+            ("two", "{other,main}", now),
+            ("two", "{main}", now),
+            ("three", "{other}", now),
+            ("four", "{main}", f"{now} - 60000"),
+        ]
+    ):
+        await cluster.query(
+            "INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at) "
+            f"VALUES ('{number}', 'h', '{egress}', '1', '{workspaces}', 0, {seen}) RETURNING id"
+        )
+    assert await choose(8) == 50
+    assert await choose(1000) == 200
+    assert len(read) == 32
 
 
 Two = tuple[WorkerDatabase, WorkerDatabase]
@@ -154,7 +191,7 @@ async def test_the_first_reason_of_a_stop_stands_and_is_notified(cluster: Cluste
     async def on_notify(channel: str, text: str) -> None:
         got.append((channel, text))
 
-    listening = asyncio.create_task(listen(cluster.config, lambda: channels, on_notify))
+    listening = asyncio.create_task(listen(cluster.config, channels, on_notify))
     await cluster.wait_until(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %%' AND datname = current_database())"
     )

@@ -84,10 +84,14 @@ def test_rows_in_flight_are_not_done() -> None:
     ("changes", "served", "problem"),
     [
         ({}, ("main",), ""),
-        ({}, ("other",), "no worker has credentials for main"),
+        ({}, ("other",), "no worker has credentials for main at https://chat.example.org"),
         ({"ended_at": 1}, (), ""),
         ({"is_released": False}, (), ""),
-        ({"is_released": False, "schedule": "nightly"}, (), "no worker has credentials for main"),
+        (
+            {"is_released": False, "schedule": "nightly"},
+            (),
+            "no worker has credentials for main at https://chat.example.org",
+        ),
         ({"stop": "max_failures", "stop_detail": "too many"}, (), "too many"),
     ],
 )

@@ -53,10 +53,9 @@ out_option = click.option(
 shard_rows_option = click.option(
     "--shard-rows",
     type=click.IntRange(1, 100_000),
-    default=200,
-    show_default=True,
     metavar="N",
-    help="Rows of a shard, about: the part of a run that one worker takes at a time. Whole rooms stay together.",
+    help="Rows of a shard, about: the part of a run that one worker takes at a time. Whole rooms stay together. "
+    "Default: 200, and down to 20 where the live workers would get fewer than eight shards each.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before the first row is sent.")
 wait_option = click.option("--wait", is_flag=True, help="Wait for the end of the run, and exit as 'rolecall run' does.")

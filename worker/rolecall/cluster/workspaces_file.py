@@ -82,6 +82,13 @@ class WorkspaceEntry(NamedTuple):
         return content.decode("utf-8", "replace").strip()
 
 
+class OtherWorkspaceError(OperatorError):
+    """A run is for another URL than its workspace has in the file: another worker may have the right one."""
+
+    def __init__(self, url: str, entry: WorkspaceEntry) -> None:
+        super().__init__(f"the run is for {url}, and {entry.place} is {entry.url}")
+
+
 Workspaces = Mapping[str, WorkspaceEntry]
 """The entries of a file by name, in the order of the file."""
 

@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 @yes_option
 @shared_options(*ENGINE_OPTIONS, *CONNECTION_OPTIONS, *OUTPUT_OPTIONS)
 def submit(
-    source: JobSource, workspaces: Path | None, workspace: str | None, shard_rows: int, wait: bool, **options: Any
+    source: JobSource,
+    workspaces: Path | None,
+    workspace: str | None,
+    shard_rows: int | None,
+    wait: bool,
+    **options: Any,
 ) -> int:
     """Import JOB into the database and release it: workers on any host ('rolecall worker') send its rows.
 

@@ -41,9 +41,10 @@ from rolecall.cli.options import SHARED_OPTIONS
 def worker(log_format: str, **options: Any) -> int:
     """Process the runs that 'rolecall submit' has put into the database, until Ctrl-C or SIGTERM.
 
-    Any number of hosts can work at the same time; each serves the workspaces of which it has a token. The database is
-    named by ROLECALL_DATABASE_URL or ROLECALL_DATABASE_URL_FILE.
+    Any number of hosts can work at the same time; each serves the workspaces of which it has a token. SIGHUP lets it
+    read the file of workspaces again. The database is named by ROLECALL_DATABASE_URL or ROLECALL_DATABASE_URL_FILE.
     """
+    import asyncio
     import sys
 
     from rolecall.cli.config.database_url import load_database_config
@@ -51,23 +52,28 @@ def worker(log_format: str, **options: Any) -> int:
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console, event_loop
 
-    if options["workspaces"] is None:
+    path = options.pop("workspaces")
+    if path is None:
         raise click.UsageError("name the workspaces to serve with --workspaces FILE, or in ROLECALL_WORKSPACES")
     config = load_database_config("worker", console.print_warning)
-    from rolecall.cluster.worker.start import WorkerOptions, run_worker
-    from rolecall.cluster.workspaces_file import read_workspaces
+    from rolecall.cluster.worker.start import WorkerHooks, WorkerOptions, run_worker
+    from rolecall.cluster.worker.workspace_reload import WorkspaceSource
+    from rolecall.cluster.workspaces_file import Workspaces, read_workspaces
     from rolecall.display.log_setup import LogForm, open_logs
     from rolecall.engine.stop_signal import StopSignal
 
-    entries = read_workspaces(options["workspaces"], lambda _: None)  # warnings come when the worker reads it
-    require_trusted_workspaces(options["workspaces"], entries)
-    form, stop = LogForm.JSON if log_format == "json" else LogForm.LINES, StopSignal()
-    work = run_worker(
-        WorkerOptions(**options),
-        config,
-        stop,
+    def read() -> Workspaces:
+        entries = read_workspaces(path, console.print_warning)
+        require_trusted_workspaces(path, entries)
+        return entries
+
+    form = LogForm.JSON if log_format == "json" else LogForm.LINES
+    hooks = WorkerHooks(
+        WorkspaceSource(read, asyncio.Event()),
         lambda token: open_logs(sys.stderr, None, hide=token, form=form),
         console.print_warning,
+        StopSignal(),
     )
-    event_loop.run(work, stop)
+    work = run_worker(WorkerOptions(**options), config, hooks)
+    event_loop.run(work, hooks.stop, on_hangup=hooks.workspaces.requested.set)
     return ExitCode.OK

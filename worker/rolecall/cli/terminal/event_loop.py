@@ -14,16 +14,19 @@ from rolecall.engine.stop_signal import StopReason, StopSignal
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T], stop: StopSignal | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T], stop: StopSignal | None = None, *, on_hangup: Callable[[], object] | None = None
+) -> T:
     """Run a coroutine on a new event loop and return its result.
 
     The first signal (Ctrl-C, SIGTERM, SIGHUP) requests `stop`; the next one, or the first one without `stop`, cancels
-    the coroutine. Raises KeyboardInterrupt after a cancellation.
+    the coroutine. With `on_hangup`, SIGHUP calls it instead, unless the terminal of the process was closed. Raises
+    KeyboardInterrupt after a cancellation.
     """
     # Imported modules stay, so the garbage collector can skip them, and examine the rest less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    signals = LoopSignals()
+    signals = LoopSignals(on_hangup)
     try:
         with asyncio.Runner(loop_factory=_factory()) as runner:
             return runner.run(_interruptible(main, stop, signals))
@@ -53,10 +56,16 @@ class LoopSignals:
     moment would end the process although its result is complete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_hangup: Callable[[], object] | None = None) -> None:
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
         self._handled = [number for number, handler in self._before.items() if handler is not signal.SIG_IGN]
         """The others stay ignored: nohup stays nohup."""
+        self._on_hangup = on_hangup
+        self._may_lose_terminal = False
+        if on_hangup is not None and signal.SIGHUP in self._handled:
+            self._may_lose_terminal = _has_terminal()
+        elif on_hangup is not None:
+            self._handled.append(signal.SIGHUP)
         self._was_interrupted = False
 
     @contextmanager
@@ -70,6 +79,10 @@ class LoopSignals:
         stages = iter((first,))
 
         def on_signal(number: int, frame: object) -> None:
+            is_hangup = number == signal.SIGHUP and (not self._may_lose_terminal or _has_terminal())
+            if is_hangup and self._on_hangup is not None:
+                loop.call_soon_threadsafe(self._on_hangup)
+                return
             self._was_interrupted = True
             loop.call_soon_threadsafe(next(stages, second))
 
@@ -92,6 +105,15 @@ class LoopSignals:
     def _set(self, handler: Callable[[int, object], object] | signal.Handlers) -> None:
         for number in self._handled:
             signal.signal(number, handler)
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that is open: after it was closed, SIGHUP comes, and it has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,8 +1,8 @@
-"""The database as the commands of an operator use it: one connection, and its errors as one line."""
+"""The database over one connection, with its errors as one line: what commands of an operator and workers share."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from rolecall.app.errors import OperatorError
 from rolecall.cluster.database import operator_sql
@@ -15,11 +15,12 @@ from rolecall.store.postgres.runs import add_workspace
 from rolecall.store.postgres.schema_version import connect_current
 
 
-class OperatorDatabase(NamedTuple):
+class OperatorDatabase:
     """An open connection. All methods raise StoreError."""
 
-    connection: Connection
-    config: DatabaseConfig
+    def __init__(self, connection: Connection, config: DatabaseConfig) -> None:
+        self.connection = connection
+        self.config = config
 
     async def fetch(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows, none where it returns no rows."""

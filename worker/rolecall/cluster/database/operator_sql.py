@@ -59,6 +59,11 @@ WORKING = f"""
 """
 # The workspaces that a live worker has credentials for.
 SERVED = f"SELECT DISTINCT unnest(workspaces) FROM worker WHERE seen_at > {_NOW_MS} - %(ms)s"
+# The live workers that can send rows of a workspace at the same time: of those behind one address one is active.
+COUNT_SENDERS = f"""
+    SELECT count(DISTINCT egress) FROM worker
+    WHERE %(workspace)s = ANY (workspaces) AND seen_at > {_NOW_MS} - %(ms)s
+"""
 # The sessions of a run with the workers that had them.
 SESSIONS = """
     SELECT started_at, ended_at, stop, account, worker, coalesce(shard_id, 0) FROM session WHERE run_id = %(run)s

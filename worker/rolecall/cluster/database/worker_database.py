@@ -1,13 +1,14 @@
 """The database as a worker uses it: one connection for statements, one that listens, and those of its run stores."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from rolecall.cluster.database import worker_sql
 from rolecall.cluster.database.job_queue import JobQueue
 from rolecall.cluster.database.lease import DatabaseClock
+from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, DatabaseError, connect, database_errors
 from rolecall.store.postgres.schema_version import connect_current
@@ -36,24 +37,13 @@ class ShardInfo(NamedTuple):
     rows: int
 
 
-class WorkerDatabase:
+class WorkerDatabase(OperatorDatabase):
     """One worker's access to the database. All methods raise StoreError; the connection serves one call at a time."""
 
     def __init__(self, connection: Connection, config: DatabaseConfig, clock: DatabaseClock) -> None:
-        self.connection = connection
-        self.config = config
+        super().__init__(connection, config)
         self.clock = clock
         self.jobs = JobQueue(connection, config)
-
-    async def fetch(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows."""
-        with database_errors(self.config):
-            return await (await self.connection.execute(statement.encode(), values)).fetchall()
-
-    async def execute(self, statement: str, **values: object) -> None:
-        """Run a statement without rows."""
-        with database_errors(self.config):
-            await self.connection.execute(statement.encode(), values)
 
     async def record_time(self, statement: str, **values: object) -> bool:
         """Run a statement that returns the database's time in its one row; False where it has none."""
@@ -102,7 +92,7 @@ class WorkerDatabase:
 
     async def record_answer(self, workspace: str) -> None:
         """Record that a workspace gives answers now."""
-        await self.execute(worker_sql.RECORD_ANSWER, workspace=workspace)
+        await self.fetch(worker_sql.RECORD_ANSWER, workspace=workspace)
 
     async def answered_within(self, workspace: str, seconds: float) -> bool:
         """Return whether a workspace gave an answer to any worker within the last seconds."""
@@ -141,13 +131,13 @@ async def open_database(config: DatabaseConfig, clock: DatabaseClock) -> AsyncIt
 
 
 async def listen(
-    config: DatabaseConfig, channels: Callable[[], list[str]], on_notify: Callable[[str, str], Awaitable[None]]
+    config: DatabaseConfig, channels: Iterable[str], on_notify: Callable[[str, str], Awaitable[None]]
 ) -> None:
     """Call `on_notify` with the channel and the text of each notification, until cancelled. Raises DatabaseError."""
     connection = await connect(config)
     try:
         with database_errors(config):
-            for channel in channels():
+            for channel in channels:
                 quoted = channel.replace('"', '""')
                 await connection.execute(f'LISTEN "{quoted}"'.encode())
             while True:

@@ -157,7 +157,7 @@ def describe_run(
     problem = record.stop_detail if record.stop else ""
     is_waiting = state in (RunState.QUEUED, RunState.RUNNING) or (state is RunState.PREPARING and record.schedule)
     if is_waiting and record.workspace not in served:
-        problem = f"no worker has credentials for {record.workspace}"
+        problem = f"no worker has credentials for {record.workspace} at {record.url}"
     return ListedDatabaseRun(record, state, counts, progress, workers, problem)
 
 

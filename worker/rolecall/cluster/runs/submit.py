@@ -19,13 +19,14 @@ from rolecall.cluster.database.job_queue import JobQueue, shard_job
 from rolecall.cluster.database.operator_database import OperatorDatabase, register_workspace
 from rolecall.cluster.runs.records import name_of
 from rolecall.cluster.runs.settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
+from rolecall.cluster.runs.shard_size import choose_shard_size
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
 from rolecall.file_access import OpenDirectory
 from rolecall.models import Advice
 from rolecall.store.postgres.connection import database_errors
 from rolecall.store.postgres.runs import NewRun, create_run
-from rolecall.store.postgres.store import SHARD_ROWS, open_store
+from rolecall.store.postgres.store import open_store
 from rolecall.store.records import Identity
 
 JOB = "job"
@@ -45,7 +46,8 @@ class SubmitRequest:
     job_name: str = ""
     parent: int | None = None
     """The run that it undoes."""
-    shard_rows: int = SHARD_ROWS
+    shard_rows: int | None = None
+    """Rows of a shard, about; None for a number that suits the live workers."""
     further: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of the run."""
 
@@ -84,7 +86,9 @@ async def submit_rows(
     await register_workspace(database, request.entry)
     if not request.run.anew:
         await require_no_unfinished_run(database, identity, request.entry.name)
-    async with LazyConnection(context) as lazy, _new_run(database, identity, request, context.settings) as new:
+    shard_rows = request.shard_rows or await choose_shard_size(database, request.entry.name, rows)
+    opened = _new_run(database, identity, request, context.settings, shard_rows)
+    async with LazyConnection(context) as lazy, opened as new:
         prepared = await prepare_rows(new.run, rows, request.run, context, lazy)
         if request.run.reason:
             await new.run.store.set_meta(**{RUN_REASON: request.run.reason})
@@ -149,14 +153,14 @@ async def add_shard_jobs(database: OperatorDatabase, run_id: int, workspace: str
 
 @asynccontextmanager
 async def _new_run(
-    database: OperatorDatabase, identity: Identity, request: SubmitRequest, settings: Settings
+    database: OperatorDatabase, identity: Identity, request: SubmitRequest, settings: Settings, shard_rows: int
 ) -> AsyncIterator[_Unreleased]:
     """Create a run that is deleted again where the block raises."""
     values = {ENGINE: settings_to_json(settings), JOB: request.job_name, **request.further}
     new = NewRun(request.entry.name, await _now_ms(database), values, request.run.reason, request.parent)
     run_id = await create_run(database.connection, database.config, new)
     try:
-        async with open_unreleased(database, run_id, identity, request.shard_rows) as run:
+        async with open_unreleased(database, run_id, identity, shard_rows) as run:
             yield _Unreleased(run_id, run)
     except BaseException:
         if not database.connection.closed:

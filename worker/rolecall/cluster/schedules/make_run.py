@@ -13,6 +13,7 @@ from rolecall.app import find_roles
 from rolecall.app.connection import AppContext, LazyConnection
 from rolecall.app.errors import OperatorError, OutputError, RunStopped
 from rolecall.app.find_roles import FindRequest, FindResult
+from rolecall.app.job_names import JobPages
 from rolecall.app.run_directory import RUN_REASON, identity_of, on_thread
 from rolecall.app.run_job import RunRequest, prepare_rows
 from rolecall.app.run_paths import RunKind
@@ -28,8 +29,9 @@ from rolecall.cluster.runs.settings import (
     limits_from_json,
     settings_from_json,
 )
+from rolecall.cluster.runs.shard_size import choose_shard_size
 from rolecall.cluster.runs.submit import SubmitRequest, open_unreleased, release_run
-from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.cluster.workspaces_file import OtherWorkspaceError, WorkspaceEntry
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.files.input.job import Job, ReadOptions, open_job
 from rolecall.models import RoleAssignment, RolecallError
@@ -37,7 +39,6 @@ from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
 from rolecall.rocketchat.operations import OPERATIONS, Operation, Role
 from rolecall.store.base import StoreError, read_pages
 from rolecall.store.postgres.connection import DatabaseConfig
-from rolecall.store.postgres.store import SHARD_ROWS
 from rolecall.text import sanitise
 
 FIND, JOB_FILE = "find", "job"
@@ -82,6 +83,7 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
 
     A run that cannot be made is ended with the stop `refused` and the reason, which the schedule records as well. A
     run that was made, stopped or deleted before stays as it is. `context`: its settings are those of the run.
+    Raises OtherWorkspaceError.
     """
     async with open_operator_database(config._replace(role="rolecall_submit")) as database:
         rows = await database.fetch(operator_sql.SCHEDULED_SOURCE, run=run_id)
@@ -90,8 +92,8 @@ async def make_run(config: DatabaseConfig, run_id: int, entry: WorkspaceEntry, c
         is_released, stop, ended_at, settings, source, _, url, schedule, _ = rows[0]
         if is_released or stop or ended_at is not None:
             return True
-        if url != entry.url:  # the file of this worker names another workspace: another worker may do it
-            return False
+        if url != entry.url:
+            raise OtherWorkspaceError(url, entry)
         try:
             note = await _make(database, run_id, entry, _Plan(settings, source or {}), context)
         except WORKSPACE_AWAY:
@@ -126,18 +128,20 @@ async def _make(
     app = replace(context, settings=settings_from_json(plan.settings[ENGINE]))
     limits, reason = limits_from_json(plan.settings[LIMITS]), str(plan.settings.get(REASON, ""))
     run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
-    shard_rows = int(plan.settings.get(SHARD_ROWS_KEY, SHARD_ROWS))
-    request = SubmitRequest(entry, run, shard_rows=shard_rows)
+    request = SubmitRequest(entry, run, shard_rows=plan.settings.get(SHARD_ROWS_KEY))
     async with AsyncExitStack() as stack:
         folder = Path(await stack.enter_async_context(on_thread(_temporary_directory())))
         job, note = await _open_source(plan.source, folder, app)
         if job is not None:
             await stack.enter_async_context(on_thread(job))
         identity = identity_of(RunKind.RUN, entry.url, plan.operation, job.digest if job is not None else NO_ROWS)
+
+        def rows() -> JobPages:
+            return read_pages(job.rows() if job is not None else ())
+
+        shard_rows = request.shard_rows or await choose_shard_size(database, entry.name, rows)
         async with LazyConnection(app) as lazy, open_unreleased(database, run_id, identity, shard_rows) as opened:
-            prepared = await prepare_rows(
-                opened, lambda: read_pages(job.rows() if job is not None else ()), run, app, lazy
-            )
+            prepared = await prepare_rows(opened, rows, run, app, lazy)
             if reason:
                 await opened.store.set_meta(**{RUN_REASON: reason})
             account = "" if prepared is None else prepared.connection.account.username

@@ -5,7 +5,7 @@ Of the workers behind one address, one is active for a workspace, and the others
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,10 @@ from rolecall.cluster.database.lease import HeartbeatLease
 from rolecall.cluster.database.worker_database import StoreConnections, WorkerDatabase
 from rolecall.cluster.schedules.make_run import make_run
 from rolecall.cluster.schedules.schedules import MAKE_RUN
-from rolecall.cluster.worker.shard_run import Outage, ShardRun
+from rolecall.cluster.worker.shard_run import LaneState, ShardRun
 from rolecall.cluster.worker.shard_work import ShardEnd, ShardStop
 from rolecall.cluster.worker.workspace_session import WorkspaceSessions
-from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.cluster.workspaces_file import OtherWorkspaceError, WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
 from rolecall.engine.stop_signal import StopReason
@@ -29,6 +29,7 @@ from rolecall.rocketchat.client import Client
 from rolecall.rocketchat.connection_config import ConnectionConfig, Credentials
 from rolecall.rocketchat.operations import OPERATIONS
 from rolecall.store.base import StoreError
+from rolecall.store.completion import complete
 
 MAX_SHARDS = 2
 """Shards at once: one, and where it is nearly done the next one."""
@@ -91,11 +92,21 @@ class Lane:
         self._sessions = WorkspaceSessions(
             entry, config.environ, config.warn, config.concurrency, config.timeouts, config.open_client
         )
-        self._outage = Outage()
+        self._shared = LaneState()
         self._pause = 0.0
         self._is_reported_standby = False
         self._calls = 0
         self._rows = 0
+
+    @property
+    def entry(self) -> WorkspaceEntry:
+        """The workspace, as the file of workspaces has it."""
+        return self._sessions.entry
+
+    @property
+    def has_other_url(self) -> bool:
+        """True while the runs of the workspace are for another URL than its entry."""
+        return self._shared.has_other_url
 
     @property
     def is_busy(self) -> bool:
@@ -123,13 +134,14 @@ class Lane:
                 await asyncio.wait(self.runs, timeout=LAST_CALLS)
             raise
         finally:
-            tasks = [*leasing, *self.runs]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.runs.clear()
-            self.is_active = False
-            await connections.close()
+            await complete(asyncio.ensure_future(self._clean_up(leasing, connections)))
+
+    async def _clean_up(self, leasing: Sequence[asyncio.Task[None]], connections: StoreConnections) -> None:
+        """Cancel what is left, so that the lane can be served again."""
+        await cancel([*leasing, *self.runs])
+        self.runs.clear()
+        self.is_active = False
+        await connections.close()
 
     async def close(self) -> None:
         """Close the HTTP session."""
@@ -198,7 +210,7 @@ class Lane:
             sessions=self._sessions,
             connections=connections,
             stop=ShardStop(self._config.lease),
-            outage=self._outage,
+            shared=self._shared,
             log=self._log,
             wake=self.wake,
         )
@@ -245,14 +257,18 @@ class Lane:
         else:
             await jobs.finish(run.job)
         if end is ShardEnd.AWAY:
-            away = asyncio.get_running_loop().time() - (self._outage.since or 0.0) if self._outage.since else 0.0
+            since = self._shared.away_since
+            away = asyncio.get_running_loop().time() - since if since else 0.0
             self._pause = min(AWAY_PAUSE + away, MAX_AWAY_PAUSE)
         elif end is ShardEnd.REFUSED:
             self._pause = REFUSED_PAUSE
 
     async def _make_run(self, run: ShardRun) -> ShardEnd:
-        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops."""
-        entry, run_id = self._sessions.entry, int(run.job.arguments["run"])
+        """Make the rows of a scheduled run; later, where the workspace is away or this worker stops.
+
+        A run that this worker cannot make is left to others; the reason is logged once.
+        """
+        entry, run_id = self.entry, int(run.job.arguments["run"])
         log = self._log.bind(run=run_id)
         try:
             credentials = entry.load_credentials(self._config.environ, self._config.warn)
@@ -260,10 +276,20 @@ class Lane:
                 entry.connection(**self._config.timeouts), credentials, Settings(), NullObserver(log), run.stop
             )
             is_made = await make_run(run.database.config, run_id, entry, context)
-        except OperatorError as error:  # no token: another worker may have one
-            log.warning("run not made", detail=str(error))
-            is_made = False
+        except OperatorError as error:  # no token, or that of another workspace
+            self._shared.has_other_url = isinstance(error, OtherWorkspaceError)
+            if self._shared.is_new_refusal(run_id, str(error)):
+                log.warning("run not made", detail=str(error))
+            return ShardEnd.REFUSED
         return ShardEnd.DONE if is_made else ShardEnd.AWAY
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait for their ends."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _status(run: ShardRun) -> AdmissionStatus | None:

@@ -1,7 +1,7 @@
 """Metrics of a worker in Prometheus' text format, for node_exporter's textfile collector."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rolecall.cluster.database.worker_database import WorkerDatabase
@@ -12,7 +12,7 @@ from rolecall.files.output.prometheus import Metric, write_gauges
 class MetricsTick:
     """Writes the metrics each time it is called; a file that cannot be written changes nothing about the work."""
 
-    def __init__(self, path: Path, lanes: Sequence[Lane], identity: WorkerIdentity) -> None:
+    def __init__(self, path: Path, lanes: Callable[[], Sequence[Lane]], identity: WorkerIdentity) -> None:
         self._path = path
         self._lanes = lanes
         self._identity = identity
@@ -38,5 +38,5 @@ class MetricsTick:
             ("rolecall_worker_rows_total", "Rows that the worker has finished.", "rows"),
         ):
             yield Metric(
-                name, help_text, [({"workspace": lane.name}, float(getattr(lane, value))) for lane in self._lanes]
+                name, help_text, [({"workspace": lane.name}, float(getattr(lane, value))) for lane in self._lanes()]
             )

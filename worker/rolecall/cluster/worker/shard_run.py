@@ -15,6 +15,7 @@ from rolecall.cluster.database.worker_database import ShardInfo, StoreConnection
 from rolecall.cluster.runs.settings import ENGINE, settings_from_json
 from rolecall.cluster.worker.shard_work import ShardEnd, ShardStop, ShardWork, stop_run
 from rolecall.cluster.worker.workspace_session import SessionRequest, WorkspaceSession, WorkspaceSessions
+from rolecall.cluster.workspaces_file import OtherWorkspaceError
 from rolecall.engine.context import RunContext
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings
@@ -32,10 +33,20 @@ NEARLY_DONE = 3.0
 
 
 @dataclass(eq=False)
-class Outage:
-    """Since when a workspace is away for this worker; the shards of a lane share it."""
+class LaneState:
+    """What the shards of a lane share: since when their workspace is away, and what was refused."""
 
-    since: float | None = None
+    away_since: float | None = None
+    """Since when the workspace is away for this worker."""
+    has_other_url: bool = False
+    """True while the runs of the workspace are for another URL than the worker has: it can send none of their rows."""
+    _refused: set[tuple[int, str]] = field(default_factory=set)
+
+    def is_new_refusal(self, run: int, detail: str) -> bool:
+        """Record why a run is refused; return False where it was recorded before."""
+        is_new = (run, detail) not in self._refused
+        self._refused.add((run, detail))
+        return is_new
 
 
 @dataclass(eq=False)
@@ -48,7 +59,7 @@ class ShardRun:
     sessions: WorkspaceSessions
     connections: StoreConnections
     stop: ShardStop
-    outage: Outage
+    shared: LaneState
     log: EventLogger
     wake: asyncio.Event
     """Set once the next shard may be begun."""
@@ -81,15 +92,18 @@ class ShardRun:
                 return ShardEnd.STOPPED
             self.info, self.log = info, self.log.bind(run=info.run_id, shard=info.shard_id)
             entry = self.sessions.entry
-            if info.url != entry.url:
-                return self._refuse(f"the run is for {info.url}, and {entry.place} is {entry.url}")
+            self.shared.has_other_url = info.url != entry.url
+            if self.shared.has_other_url:
+                return self._refuse(info, OtherWorkspaceError(info.url, entry))
             return await self._with_session(info)
         finally:
             self.is_nearly_done = True
             self.wake.set()
 
-    def _refuse(self, detail: str) -> ShardEnd:
-        self.log.warning("shard refused", detail=detail)
+    def _refuse(self, info: ShardInfo, reason: object) -> ShardEnd:
+        """Leave the shard to other workers; the reason is logged once for a run."""
+        if self.shared.is_new_refusal(info.run_id, str(reason)):
+            self.log.warning("shard refused", detail=str(reason))
         return ShardEnd.REFUSED
 
     async def _with_session(self, info: ShardInfo) -> ShardEnd:
@@ -106,13 +120,13 @@ class ShardRun:
         except RunStopped:
             return ShardEnd.PUT_BACK
         except RolecallError as error:
-            return self._refuse(str(error))
-        self.outage.since = None
+            return self._refuse(info, error)
+        self.shared.away_since = None
         try:
             account = session.connection.account
             owner = await self.database.claim_account(info, account.user_id)
             if owner not in (account.user_id, account.username):
-                return self._refuse(f"the run is of the account {owner}, not of {account.username}")
+                return self._refuse(info, f"the run is of the account {owner}, not of {account.username}")
             return await self._with_store(info, session, settings)
         finally:
             await self.sessions.release(session, settings)
@@ -141,7 +155,7 @@ class ShardRun:
                 with suppress(StoreError):
                     await self.database.release_shard(info.shard_id, self.job.token)
         if end is ShardEnd.AWAY:
-            self.outage.since = asyncio.get_running_loop().time()
+            self.shared.away_since = asyncio.get_running_loop().time()
         if end is ShardEnd.AWAY or self.stop.reason is StopReason.CREDENTIALS:
             await self.sessions.retire()  # the next shard is begun only once the workspace answers, or with a new token
         return end
@@ -165,10 +179,12 @@ class ShardRun:
     async def _away(self, info: ShardInfo, settings: Settings, detail: str) -> ShardEnd:
         """Leave the shard to others; stop the run where the workspace gave no answer to any worker for too long."""
         now, seconds = asyncio.get_running_loop().time(), settings.outage_timeout
-        if self.outage.since is None:
-            self.outage.since = now
+        if self.shared.away_since is None:
+            self.shared.away_since = now
             self.log.warning("workspace away", detail=detail)
-        elif now - self.outage.since >= seconds and not await self.database.answered_within(info.workspace, seconds):
+        elif now - self.shared.away_since >= seconds and not await self.database.answered_within(
+            info.workspace, seconds
+        ):
             await stop_run(self.database, info.run_id, StopReason.OUTAGE, detail, self.log)
             return ShardEnd.STOPPED
         return ShardEnd.AWAY

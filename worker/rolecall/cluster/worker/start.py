@@ -1,5 +1,6 @@
 """Start a worker from its files and options."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -9,10 +10,10 @@ from typing import NamedTuple
 
 from rolecall.cluster.database.lease import HeartbeatLease
 from rolecall.cluster.schedules.schedules import TICK_SECONDS, ScheduleTick
-from rolecall.cluster.worker.lane import Lane, LaneConfig, WorkerIdentity
+from rolecall.cluster.worker.lane import LaneConfig, WorkerIdentity, cancel
 from rolecall.cluster.worker.metrics import MetricsTick
 from rolecall.cluster.worker.worker import Worker
-from rolecall.cluster.workspaces_file import read_workspaces
+from rolecall.cluster.worker.workspace_reload import LaneSource, WorkspaceSource
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.postgres.connection import DatabaseConfig
@@ -24,8 +25,6 @@ WRITE_METRICS = 5.0
 class WorkerOptions(NamedTuple):
     """The options of a worker."""
 
-    workspaces: Path
-    """The file with the workspaces and the places of their tokens."""
     egress: str
     """The name of the address from which its calls come; empty for the host's."""
     concurrency: int | None = None
@@ -39,34 +38,36 @@ class WorkerOptions(NamedTuple):
     metrics_file: Path | None = None
 
 
-async def run_worker(
-    options: WorkerOptions,
-    config: DatabaseConfig,
-    stop: StopSignal,
-    open_log: Callable[[str], EventLogger],
-    warn: Callable[[str], None],
-) -> None:
-    """Serve the workspaces of the file until the stop is requested.
+class WorkerHooks(NamedTuple):
+    """What the worker uses of its process."""
 
-    `open_log` returns the logger for a token that no event may show. Raises RolecallError where it cannot start.
-    """
-    entries = read_workspaces(options.workspaces, warn)
+    workspaces: WorkspaceSource
+    open_log: Callable[[str], EventLogger]
+    """Returns the logger for a token that no event may show."""
+    warn: Callable[[str], None]
+    stop: StopSignal
+
+
+async def run_worker(options: WorkerOptions, config: DatabaseConfig, hooks: WorkerHooks) -> None:
+    """Serve the workspaces of the file until the stop is requested. Raises RolecallError where it cannot start."""
     host = socket.gethostname()
     identity = WorkerIdentity(f"{host}-{os.getpid()}-{secrets.token_hex(3)}", host, options.egress or host)
     lane_config = LaneConfig(
         identity,
         HeartbeatLease(),
         os.environ,
-        warn,
+        hooks.warn,
         options.concurrency,
         timeouts={"connect_timeout": options.connect_timeout, "timeout": options.timeout},
     )
-    lanes = []
-    for entry in entries.values():
-        token = entry.load_credentials(os.environ, warn).token
-        lanes.append(Lane(entry, lane_config, open_log(token).bind(worker=identity.worker_id)))
-    worker = Worker(lanes, lane_config, config, open_log("").bind(worker=identity.worker_id))
-    worker.ticks.append((TICK_SECONDS, ScheduleTick(open_log("").bind(worker=identity.worker_id))))
+    lanes, log = LaneSource(hooks.workspaces, lane_config, hooks.open_log), hooks.open_log("")
+    log = log.bind(worker=identity.worker_id)
+    worker = Worker(lanes.lanes({}), lane_config, config, log)
+    worker.ticks.append((TICK_SECONDS, ScheduleTick(log)))
     if options.metrics_file is not None:
-        worker.ticks.append((WRITE_METRICS, MetricsTick(options.metrics_file, lanes, identity)))
-    await worker.run(stop, options.shutdown_timeout)
+        worker.ticks.append((WRITE_METRICS, MetricsTick(options.metrics_file, lambda: worker.lanes, identity)))
+    following = asyncio.create_task(lanes.follow(worker, log), name="workspaces")
+    try:
+        await worker.run(hooks.stop, options.shutdown_timeout)
+    finally:
+        await cancel([following])

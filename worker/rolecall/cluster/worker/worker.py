@@ -4,7 +4,7 @@ While the database is away, no call leaves; the worker connects again with growi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -13,7 +13,8 @@ from rolecall.cluster.database.job_queue import JOBS_CHANGED, channels_of
 from rolecall.cluster.database.lease import HEARTBEAT, DatabaseClock
 from rolecall.cluster.database.worker_database import WorkerDatabase, listen, open_database
 from rolecall.cluster.worker import upkeep
-from rolecall.cluster.worker.lane import RECORD_ANSWERS, WORKER_STOPS, Lane, LaneConfig
+from rolecall.cluster.worker.lane import RECORD_ANSWERS, Lane, LaneConfig, cancel
+from rolecall.cluster.worker.lane_tasks import LaneTasks
 from rolecall.engine.events import EventLogger
 from rolecall.engine.stop_signal import StopSignal
 from rolecall.store.base import StoreError
@@ -42,13 +43,28 @@ class Worker:
         self._clock = DatabaseClock(config.now)
         self._former: int | None = None
         """The number under which it worked before the connection was lost; its lanes have ended since."""
-        self._channels = channels_of([lane.name for lane in lanes])
+        self._recorded: list[str] = []
+        """The workspaces that the database knows it to serve."""
+        self._changed = asyncio.Event()
         self.ticks: list[tuple[float, Tick]] = [
             (SWEEP, self._sweep),
             (RECONCILE, self._reconcile),
             (RECORD_ANSWERS, self._record_answers),
         ]
         """What else is done, and the seconds between two times."""
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The lanes that it serves."""
+        return list(self._lanes.values())
+
+    async def replace_lanes(self, lanes: Iterable[Lane]) -> None:
+        """Serve these lanes from now on; those that are not among them end in stages."""
+        former, self._lanes = self.lanes, {lane.name: lane for lane in lanes}
+        self._changed.set()
+        for lane in former:
+            if lane not in self.lanes:
+                await lane.close()  # its shards, if any, keep the session to their ends
 
     async def run(self, stop: StopSignal, grace: float = 10.0) -> None:
         """Work until the stop is requested; calls in flight then have `grace` seconds.
@@ -86,39 +102,44 @@ class Worker:
         Heartbeats have a connection of their own: a statement that waits must not delay them.
         """
         number = await self._register(database)
-        draining = asyncio.Event()
-        lanes = [
-            asyncio.create_task(lane.serve(database, number, draining), name=f"lane {lane.name}")
-            for lane in self._lanes.values()
-        ]
+        lanes = LaneTasks(database, number, self._config.identity.egress, grace)
+        serving = asyncio.create_task(self._serve_lanes(lanes, database), name="lanes")
         others = [
             asyncio.create_task(self._send_heartbeats(for_heartbeats, number), name="heartbeat"),
-            asyncio.create_task(
-                listen(self._database, self._all_channels, partial(self._on_notify, database)), name="listen"
-            ),
             *(asyncio.create_task(_repeat(seconds, tick, database)) for seconds, tick in self.ticks),
         ]
         requested = asyncio.create_task(stop.wait(), name="stop")
         try:
-            done, _ = await asyncio.wait([*lanes, *others, requested], return_when=asyncio.FIRST_COMPLETED)
-            await self._drain(lanes, draining, stop, grace)
+            done, _ = await asyncio.wait([serving, *others, requested], return_when=asyncio.FIRST_COMPLETED)
+            await cancel([serving])
+            if lanes.shards and stop.reason is not None:
+                self._log.info("stopping", shards=lanes.shards, shutdown_timeout=grace)
+            await lanes.drain()
             for task in done:
                 task.result()
         finally:
-            await _cancel([*lanes, requested, *others])
+            await cancel([serving])
+            await lanes.close()
+            await cancel([requested, *others])
         await self._unregister(database, number)
 
-    async def _drain(
-        self, lanes: Sequence[asyncio.Task[None]], draining: asyncio.Event, stop: StopSignal, grace: float
-    ) -> None:
-        """End the work on all shards: no new rows, and calls in flight have so many seconds."""
-        draining.set()
-        busy = [lane for lane in self._lanes.values() if lane.runs]
-        if busy and stop.reason is not None:
-            self._log.info("stopping", shards=sum(len(lane.runs) for lane in busy), shutdown_timeout=grace)
-        for lane in busy:
-            lane.request_stop(WORKER_STOPS)
-        await asyncio.wait(lanes, timeout=grace + SWEEP)
+    async def _serve_lanes(self, lanes: LaneTasks, database: WorkerDatabase) -> None:
+        """Serve the lanes, also after they were replaced, until cancelled. Raises StoreError."""
+        while True:
+            self._changed.clear()
+            lanes.update(self._lanes)
+            channels = channels_of(list(self._lanes))
+            listening = listen(
+                self._database,
+                [worker_sql.RUN_STOPPED, JOBS_CHANGED, *channels],
+                partial(self._on_notify, database, channels),
+            )
+            others = [asyncio.create_task(listening, name="listen"), asyncio.create_task(self._changed.wait())]
+            try:
+                done, _ = await asyncio.wait([*others, *lanes.tasks], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await cancel(others)
+            lanes.remove_ended(done)
 
     async def _register(self, database: WorkerDatabase) -> int:
         sent_at = self._config.lease.start()
@@ -126,6 +147,16 @@ class Worker:
             await database.jobs.unregister(self._former)
             await database.execute(worker_sql.RELEASE_SHARDS, worker=self._config.identity.worker_id)
         self._former = number = await database.jobs.register()
+        await self._record(database)
+        await database.fetch(worker_sql.FORGET_WORKERS)
+        self._config.lease.renew(sent_at)
+        egress = self._config.identity.egress
+        self._log.info("worker started", egress=egress, workspaces=len(self._lanes), version=__version__)
+        return number
+
+    async def _record(self, database: WorkerDatabase) -> None:
+        """Record the worker with the workspaces that it can serve."""
+        names = self._names()
         identity = self._config.identity
         await database.record_time(
             worker_sql.ADD_WORKER,
@@ -133,17 +164,18 @@ class Worker:
             host=identity.host,
             egress=identity.egress,
             version=__version__,
-            workspaces=list(self._lanes),
+            workspaces=names,
         )
-        await database.execute(worker_sql.FORGET_WORKERS)
-        self._config.lease.renew(sent_at)
-        self._log.info("worker started", egress=identity.egress, workspaces=len(self._lanes), version=__version__)
-        return number
+        self._recorded = names
+
+    def _names(self) -> list[str]:
+        """Return the workspaces that it can serve: not those whose runs are for another URL."""
+        return [lane.name for lane in self._lanes.values() if not lane.has_other_url]
 
     async def _unregister(self, database: WorkerDatabase, number: int) -> None:
         await database.jobs.unregister(number)
         self._former = None
-        await database.execute(worker_sql.DELETE_WORKER, id=self._config.identity.worker_id)
+        await database.fetch(worker_sql.DELETE_WORKER, id=self._config.identity.worker_id)
         self._log.info("worker ended")
 
     async def _send_heartbeats(self, database: WorkerDatabase, number: int) -> None:
@@ -158,10 +190,8 @@ class Worker:
                 raise StoreError("No heartbeat was sent for too long; other workers may have taken over.")
             lease.renew(sent_at)
 
-    def _all_channels(self) -> list[str]:
-        return [worker_sql.RUN_STOPPED, JOBS_CHANGED, *self._channels]
-
-    async def _on_notify(self, database: WorkerDatabase, channel: str, text: str) -> None:
+    async def _on_notify(self, database: WorkerDatabase, channels: Mapping[str, str], channel: str, text: str) -> None:
+        """Look for work or for a stop; `channels`: the workspaces by the channels of their queues."""
         if channel == worker_sql.RUN_STOPPED:
             runs = {run.info.run_id for lane in self._lanes.values() for run in lane.runs.values() if run.info}
             if text not in map(str, runs):  # of another worker's run; any user of the database may send any text
@@ -169,14 +199,17 @@ class Worker:
             for lane in self._lanes.values():
                 await lane.look_for_stop(database, int(text))
             return
-        name = text if channel == JOBS_CHANGED else self._channels.get(channel, "")
+        name = text if channel == JOBS_CHANGED else channels.get(channel, "")
         if name in self._lanes:
             self._lanes[name].wake.set()
 
     async def _sweep(self, database: WorkerDatabase) -> None:
         await upkeep.take_over_stalled(database, self._log)
-        for (name,) in await database.fetch(worker_sql.WAITING_QUEUES, names=list(self._lanes)):
-            self._lanes[name].wake.set()
+        if self._recorded != self._names():
+            await self._record(database)
+        waiting = await database.fetch(worker_sql.WAITING_QUEUES, names=list(self._lanes))
+        for lane in [self._lanes[name] for (name,) in waiting if name in self._lanes]:
+            lane.wake.set()
         runs = [run for lane in self._lanes.values() for run in lane.runs.values()]
         shards = [(run.info, run.unknown) for run in runs if run.info is not None]
         await upkeep.stop_failing_runs(database, shards, self._log)
@@ -198,9 +231,3 @@ async def _repeat(seconds: float, tick: Tick, database: WorkerDatabase) -> None:
     while True:
         await tick(database)
         await asyncio.sleep(seconds)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[object]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
