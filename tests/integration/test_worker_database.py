@@ -303,7 +303,7 @@ async def test_a_run_that_is_resumed_meanwhile_is_not_ended(cluster: Cluster, tw
         ending = asyncio.create_task(one.fetch(worker_sql.END_RUN, run=run))
         await cluster.wait_until("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         await other.connection.execute("UPDATE shard SET done = false")
-        await other.execute(operator_sql.RESUME, run=run, settings="{}")
+        await other.fetch(operator_sql.RESUME, run=run, settings="{}")
     await ending
     assert await cluster.query("SELECT stop, ended_at FROM run") == [("", None)]
     await cluster.query("UPDATE shard SET done = true RETURNING id")

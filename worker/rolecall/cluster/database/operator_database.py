@@ -6,8 +6,7 @@ from typing import Any
 
 from rolecall.app.errors import OperatorError
 from rolecall.cluster.database import operator_sql
-from rolecall.cluster.database.lease import DatabaseClock
-from rolecall.cluster.database.worker_database import database_clock
+from rolecall.cluster.database.lease import DatabaseClock, database_clock
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors

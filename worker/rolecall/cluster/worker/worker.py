@@ -145,7 +145,7 @@ class Worker:
         sent_at = self._config.lease.start()
         if self._former is not None:
             await database.jobs.unregister(self._former)
-            await database.execute(worker_sql.RELEASE_SHARDS, worker=self._config.identity.worker_id)
+            await database.fetch(worker_sql.RELEASE_SHARDS, worker=self._config.identity.worker_id)
         self._former = number = await database.jobs.register()
         await self._record(database)
         await database.fetch(worker_sql.FORGET_WORKERS)
