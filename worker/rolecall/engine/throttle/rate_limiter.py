@@ -149,7 +149,7 @@ class PacedRateLimiter:
         """Return when the next call may leave, behind those that are being prepared."""
         if not self._reserved:
             return self._next
-        return self._first_slot(now) + self._reserved * self._interval
+        return self.first_slot(now) + self._reserved * self._interval
 
     def reserve(self, now: float) -> None:
         """Record that a call is admitted; slots that passed unused are lost."""
@@ -161,16 +161,17 @@ class PacedRateLimiter:
         """Record that an admitted call will not leave."""
         self._reserved -= 1
 
+    def first_slot(self, now: float) -> float:
+        """Return the slot that `assign_slot` would return."""
+        is_slowed = self._interval > self._own_interval
+        return max(self._next, now if is_slowed else now - self._catch_up)
+
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
         self._reserved -= 1
-        slot = self._first_slot(now)
+        slot = self.first_slot(now)
         self._next = slot + self._interval
         return slot
-
-    def _first_slot(self, now: float) -> float:
-        is_slowed = self._interval > self._own_interval
-        return max(self._next, now if is_slowed else now - self._catch_up)
 
 
 class LearntLimit(NamedTuple):

@@ -55,6 +55,9 @@ class RateSlots(Protocol):
     def cancel_reservation(self) -> None:
         """Record that an admitted call will not leave."""
 
+    def first_slot(self, now: float) -> float:
+        """Return the slot that `assign_slot` would return."""
+
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared: it may leave then, or now where that has passed."""
 
@@ -146,17 +149,24 @@ class LeasedSlots:
         """Record that an admitted call will not leave; its slot is the next call's."""
         self._reserved -= 1
 
+    def first_slot(self, now: float) -> float:
+        """Return the first slot that has not passed; infinite where none is leased. Slots that passed are lost."""
+        if not self._interval:
+            return now
+        while self._slots and self._slots[0] < now - self._catch_up:
+            self._slots.popleft()
+        return self._slots[0] if self._slots else math.inf
+
     def assign_slot(self, now: float) -> float:
         """Return the slot of an admitted call that is prepared; infinite where it has passed and none is leased.
 
         A slot that passed is lost: a call that made up for it could leave beside those of other processes.
         """
         self._reserved -= 1
-        if not self._interval:
-            return now
-        while self._slots and self._slots[0] < now - self._catch_up:
+        slot = self.first_slot(now)
+        if self._slots and self._interval:
             self._slots.popleft()
-        return self._slots.popleft() if self._slots else math.inf
+        return slot
 
     def defer(self, slot: float) -> None:
         """Do nothing: its slot is lost."""

@@ -67,50 +67,44 @@ class RouteLimiter:
         """Return when the call may leave; it is counted from then on. `cancel` or `record_response` must follow.
 
         `prepare` is awaited a little before the call's slot, so that the call leaves in its slot, however long the
-        preparation took. Raise what `prepare` raises; the slot is then the next call's. Where the slot has moved far
-        away meanwhile, the preparation is withdrawn, and done anew a little before the slot.
+        preparation took. Raise what `prepare` raises; the slot is then the next call's. Where the next slot has moved
+        far away meanwhile, the preparation is withdrawn, and the call queues again.
         """
-        began = self._clock.now()
-        if self._queued or self._schedule.reserve(began) is not None:
-            await self._wait_in_queue()
-            began = self._clock.now()
-        try:
-            if prepare is not None:
-                await prepare()
-        except BaseException:
+        while True:
+            began = await self._admit()
+            try:
+                if prepare is not None:
+                    await prepare()
+            except BaseException:
+                self._schedule.cancel_reservation()
+                self._changed.set()
+                raise
+            now = self._clock.now()
+            if prepare is None or not MAX_AHEAD < self._schedule.first_slot(now) - now < math.inf:
+                break
             self._schedule.cancel_reservation()
             self._changed.set()
-            raise
-        now = self._clock.now()
-        slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
-        if prepare is not None and MAX_AHEAD < slot - now < math.inf:
             withdraw()
-            slot = await self._prepare_anew(prepare, slot)
+        slot = self._schedule.assign_slot(now, None if prepare is None else now - began)
         await self._wait_for_slot(slot)
         self._schedule.record_departure(self._clock.now())
 
-    async def _prepare_anew(self, prepare: Prepare, slot: float) -> float:
-        """Prepare an admitted call a little before its slot; return the slot, or another one where it passed meanwhile.
-
-        Where that fails, the call is cancelled.
-        """
-        slot = await self._wait_for_slot(slot, self._schedule.lead)
-        try:
-            await prepare()
-        except BaseException:
-            self.cancel()
-            raise
+    async def _admit(self) -> float:
+        """Wait until the call is admitted; return when that was."""
         now = self._clock.now()
-        return slot if now - slot <= IDLE_AFTER else self._schedule.renew_slot(now)
+        if self._queued or self._schedule.reserve(now) is not None:
+            await self._wait_in_queue()
+            now = self._clock.now()
+        return now
 
-    async def _wait_for_slot(self, slot: float, ahead: float = 0.0) -> float:
-        """Return the slot of an admitted call, so many seconds ahead of it, or another slot where that is lost.
+    async def _wait_for_slot(self, slot: float) -> None:
+        """Return in the slot of an admitted call, or in another one where that is lost.
 
         Where the wait is cancelled, so is the call.
         """
         is_admitted, now = True, self._clock.now()
         try:
-            while slot - ahead > now:
+            while slot > now:
                 if slot == math.inf:  # it passed during the preparation, and no other one is leased
                     self.cancel()
                     is_admitted = False
@@ -118,7 +112,7 @@ class RouteLimiter:
                     is_admitted, now = True, self._clock.now()
                     slot = self._schedule.assign_slot(now)
                     continue
-                await asyncio.sleep(slot - ahead - now)
+                await asyncio.sleep(slot - now)
                 now = self._clock.now()
                 if now - slot > IDLE_AFTER:  # the process was suspended: calls whose slots passed leave one by one
                     slot = self._schedule.renew_slot(now)
@@ -126,7 +120,6 @@ class RouteLimiter:
             if is_admitted:
                 self.cancel()
             raise
-        return slot
 
     async def _wait_in_queue(self) -> None:
         self._queued += 1

@@ -66,11 +66,6 @@ class RouteSchedule:
         self._unexplained = 0
         """Refusals in a row that named no time while no call passed."""
 
-    @property
-    def lead(self) -> float:
-        """Seconds before its slot at which a call may be admitted, to be prepared meanwhile."""
-        return self._rate.lead
-
     def server_delay(self, now: float) -> Delay | None:
         """Return the delay that the server demands; counts nothing, and leaves the own rate aside."""
         if now < self._paused_until:
@@ -94,13 +89,17 @@ class RouteSchedule:
         delay = self.server_delay(now)
         if delay is not None:
             return delay
-        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self.lead
+        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self._rate.lead
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
         for limiter in self._limiters:
             limiter.reserve(now)
         self.window.record_request(now)
         return None
+
+    def first_slot(self, now: float) -> float:
+        """Return the slot that `assign_slot` would return; infinite where none is known."""
+        return max(limiter.first_slot(now) for limiter in self._limiters)
 
     def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
         """Return the slot of an admitted call that is prepared: it leaves then, or now where that has passed.
