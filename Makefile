@@ -1,13 +1,16 @@
-# All targets use the virtual environment .venv with the exact versions of .ci/constraints.txt.
+# All targets use the virtual environment .venv with the exact versions of .ci/constraints.txt;
+# only simulate-product has one of its own, because simloom needs a newer Python than the project.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
+PRODUCT := $(VENV)-product
+SIMLOOM := simloom==0.5.0
 CHANGELOG ?= CHANGELOG.md
 
 .DEFAULT_GOAL := help
 .PHONY: help install fmt lint type test e2e browser pictures campaign bench demo demo-cluster docs docs-help man audit hashes check
-.PHONY: dist notes clean simulate simulate-mutants
+.PHONY: dist notes clean simulate simulate-mutants simulate-product
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +65,18 @@ simulate-mutants: $(READY) ## check that the simulation finds each known defect 
 	PYTHONPATH=.:worker $(BIN)/python -m tests.simulation --defects --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
 		$(if $(WORKERS),--workers)
 
+simulate-product: $(PRODUCT)/.ready ## simulate the whole product for SECONDS (60) with SEED (random); needs Python 3.12 or newer
+	PYTHONPATH=.:worker $(PRODUCT)/bin/python -m tests.simulation.product --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+$(PRODUCT)/.ready: pyproject.toml .ci/constraints.txt
+	@python=$$(for each in python3.14 python3.13 python3.12 \
+		$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin/python3 2>/dev/null | sort -rV) $(PYTHON); do \
+			"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$each" && break; done); \
+	test -n "$$python" || { echo 'This simulation needs Python 3.12 or newer, and there is none here.' >&2; exit 1; }; \
+	echo "Creating the virtual environment $(PRODUCT) with $$python: about a minute, once."; "$$python" -m venv $(PRODUCT)
+	$(PRODUCT)/bin/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable . $(SIMLOOM)
+	@touch $@
+
 bench: $(READY) ## run the benchmarks (15 minutes); PART=... for one part
 	$(BIN)/python -m tests.bench $(PART)
 
@@ -100,4 +115,4 @@ notes: ## print the release notes: the newest version's section of the changelog
 	@awk '/^## \[?[0-9]/ { if (found++) exit; next } found && (NF || lines++)' $(CHANGELOG)
 
 clean: ## delete the files that the targets create
-	rm -rf $(VENV) demo-run demo-cluster dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PRODUCT) demo-run demo-cluster dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """The invariants of a finished job, compared with the sandbox's own record and not with what the worker reports."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -120,7 +121,7 @@ def _no_call_without_need(scenario: Scenario, history: History) -> int:
     """
     repeated, gaps = 0, history.gaps
     known = set(map(id, scenario.world.calls[history.lost_calls :]))
-    excused: dict[Gap, set[Pair]] = {gap: set() for gap in gaps}
+    excuses: list[tuple[Pair, list[Gap]]] = []
     for pair in scenario.pairs:
         calls = [call for call in _changing_calls(scenario, pair) if id(call) in known]
         in_doubt = False
@@ -129,16 +130,24 @@ def _no_call_without_need(scenario: Scenario, history: History) -> int:
             between = [gap for gap in gaps if first.time <= gap.end and gap.start <= second.time]
             if _is_sound(first) and not (in_doubt and first.status == REFUSED):
                 before = [gap for gap in reversed(gaps) if gap.start <= calls[0].time and first.status == REFUSED]
-                lost_in = between or before
+                lost_in = [*between, *before]
                 _require(bool(lost_in), f"{pair} was called again although it was answered: {first} {second}")
-                excused[lost_in[0]].add(pair)
+                excuses.append((pair, lost_in))
                 in_doubt = True
             in_doubt = in_doubt or not _is_sound(first)
+    _check_excuses(scenario, excuses)
+    return repeated
+
+
+def _check_excuses(scenario: Scenario, excuses: Sequence[tuple[Pair, Sequence[Gap]]]) -> None:
+    """Check that no gap must excuse more rows than were under way; a row may have several gaps to choose from."""
+    excused: defaultdict[Gap, set[Pair]] = defaultdict(set)
+    for pair, gaps in sorted(excuses, key=lambda excuse: len(excuse[1])):
+        excused[min(gaps, key=lambda gap: len(excused[gap]))].add(pair)
     for gap, pairs in excused.items():
         _require(
             len(pairs) <= max_rows(scenario.concurrency), f"{len(pairs)} answered rows were sent again after {gap}"
         )
-    return repeated
 
 
 def _changing_calls(scenario: Scenario, pair: Pair) -> list[Call]:

@@ -4,14 +4,13 @@ import argparse
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from itertools import count
 
-from tests.simulation.campaign import Simulate, Totals, search, simulate_either, until_violated
-from tests.simulation.cluster import play as cluster_play
-from tests.simulation.cluster.defects import CLUSTER_DEFECTS
-from tests.simulation.defects import DEFECTS
-from tests.simulation.play import Played, simulate
+from tests.simulation.campaign import Totals, search, until_violated
+from tests.simulation.play import Played
 from tests.simulation.shrink import shrink
+from tests.simulation.simulators import ONE_WORKER, SEVERAL_WORKERS, Simulate, Simulator, simulate_either
 
 MAX_TRACE = 200
 """Entries of a trace that are printed, the last ones."""
@@ -24,7 +23,7 @@ def run(seconds: float, seed: int, simulate: Simulate) -> int:
     for played in until_violated(count(seed), simulate):
         totals = totals.plus(played)
         if played.violation is not None:
-            print_violation(played)
+            print_violation(played, simulate)
             return 1
         if time.monotonic() - began >= seconds:
             break
@@ -34,25 +33,24 @@ def run(seconds: float, seed: int, simulate: Simulate) -> int:
     return 0
 
 
-def print_violation(played: Played) -> None:
+def print_violation(played: Played, simulate: Simulate) -> None:
     """Print what was found, and the shortest scenario that shows it."""
     print(f"seed {played.seed}: {played.violation}", flush=True)
-    shortest = shrink(played)
+    shortest = shrink(played, simulate)
     kept = ", ".join(shortest.faults) or "nothing"
     print(f"\nThe shortest scenario has {shortest.rows} rows; what goes wrong in it: {kept}.\n{shortest.violation}\n")
     for time_, *what in shortest.trace[-MAX_TRACE:]:
         print(f"{time_:12.3f}", *what)
 
 
-def find_defects(seconds: float, seed: int, *, of_cluster: bool) -> int:
+def find_defects(seconds: float, seed: int, simulators: Sequence[Simulator]) -> int:
     """Search for each defect, and print the table for the documentation; return the number that was not found."""
     print(f"simulation seed {seed}, at most {seconds:g} s for each defect\n")
     print("| defect | seconds | simulations | rule |\n| --- | --- | --- | --- |", flush=True)
     missing = 0
-    every = [(each, cluster_play.simulate) for each in CLUSTER_DEFECTS]
-    every = every if of_cluster else [*((each, simulate) for each in DEFECTS), *every]
-    for defect, simulate_defect in every:
-        found = search(defect, seed, seconds, simulate=simulate_defect)
+    every = [(each, simulator.simulate) for simulator in simulators for each in simulator.defects]
+    for defect, simulate in every:
+        found = search(defect, seed, simulate, seconds=seconds)
         rule = found.found.violation.rule if found.found is not None and found.found.violation else "**not found**"
         missing += found.found is None
         print(f"| {defect.name} | {found.seconds:.1f} | {found.simulations} | {rule} |", flush=True)
@@ -70,8 +68,9 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**9)
     if arguments.defects:
-        return find_defects(arguments.seconds, seed, of_cluster=arguments.workers)
-    return run(arguments.seconds, seed, cluster_play.simulate if arguments.workers else simulate_either)
+        simulators = [SEVERAL_WORKERS] if arguments.workers else [ONE_WORKER, SEVERAL_WORKERS]
+        return find_defects(arguments.seconds, seed, simulators)
+    return run(arguments.seconds, seed, SEVERAL_WORKERS.simulate if arguments.workers else simulate_either)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
-from tests.simulation.cluster import play as cluster_play
 from tests.simulation.defects import Defect, with_defect
-from tests.simulation.play import Played, simulate
-
-CLUSTER_SHARE = 5
-"""Of so many seeds one is a scenario of several workers."""
-Simulate = Callable[[int], Played]
-
-
-def simulate_either(seed: int) -> Played:
-    """Play the scenario of a seed: that of one worker, or of several."""
-    return cluster_play.simulate(seed) if seed % CLUSTER_SHARE == 0 else simulate(seed)
+from tests.simulation.play import Played
+from tests.simulation.simulators import Simulate
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Totals:
         )
 
 
-def until_violated(seeds: Iterable[int], simulate: Simulate = simulate) -> Iterator[Played]:
+def until_violated(seeds: Iterable[int], simulate: Simulate) -> Iterator[Played]:
     """Return the simulation of each seed, up to the first that breaks a rule."""
     for seed in seeds:
         played = simulate(seed)
@@ -83,7 +74,7 @@ class Search(NamedTuple):
     """None where no rule was broken in time."""
 
 
-def search(defect: Defect, seed: int, seconds: float, most: int | None = None, simulate: Simulate = simulate) -> Search:
+def search(defect: Defect, seed: int, simulate: Simulate, *, seconds: float, most: int | None = None) -> Search:
     """Simulate with a defect until a rule is broken, for so many seconds of processor time or simulations at most."""
     began, number = time.process_time(), 0
     with with_defect(defect):

@@ -120,7 +120,7 @@ class SimulationLoop(VirtualLoop):
 class Timeline:
     """The events of the world. They happen at their own moments, also while the process stands still."""
 
-    def __init__(self, loop: SimulationLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0

@@ -1,7 +1,6 @@
 """Plays one scenario to its end: sessions, verification, undo; the judge looks at everything."""
 
 import asyncio
-import gc
 import hashlib
 import random
 from collections import Counter
@@ -24,7 +23,6 @@ from rolecall.store.records import Identity
 from tests.simulation.client import SimulatedClient
 from tests.simulation.interruptions import Interruption
 from tests.simulation.judge import Judge
-from tests.simulation.knobs import turned
 from tests.simulation.loop import SimulationLoop, Timeline
 from tests.simulation.network import URL, Network, Sent
 from tests.simulation.others import Others
@@ -32,11 +30,11 @@ from tests.simulation.process import Process
 from tests.simulation.retry_file import retry_rows
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.session_rules import SessionRecord, SessionWatch, patience
+from tests.simulation.verdict import violation_of
 from tests.simulation.violation import Violation, require
 from tests.simulation.workspace import Pair
 from tests.support.engine import SilentLog
 from tests.support.memory_store import MemoryStore
-from tests.unit.engine.virtual import Stuck
 
 MAX_CALM_SESSIONS = 3
 """Sessions without faults after which the run must be complete: the first one may leave rows in doubt."""
@@ -75,27 +73,9 @@ class Played:
 
 def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     """Play the scenario of a seed; `without`: names of faults that do not happen, and of rows that the job lacks."""
-    random.seed(seed)  # the jitter of retries
-    was_collecting = gc.isenabled()
-    gc.disable()
     loop = SimulationLoop()
     play = Play(seed, draw(seed), loop, frozenset(without))
-    violation: Violation | None = None
-    try:
-        with turned(play.scenario.knobs):
-            loop.run_until_complete(play.run())
-    except Violation as found:
-        violation = found
-    except Stuck:
-        violation = Violation("liveness", "nothing is ready and no timer is set: the run waits for ever")
-    except Exception as error:
-        violation = Violation("crash", f"{type(error).__name__}: {error}")
-    finally:
-        loop.shut_down()
-        if was_collecting:
-            gc.enable()
-    if violation is None and loop.problems:
-        violation = Violation("crash", loop.problems[0])
+    violation = violation_of(seed, loop, play.scenario.knobs, play.run)
     names = tuple(play.network.faults)
     sent, sessions = len(play.network.sent), len(play.records)
     rows, drawn = len(play.pairs), len(play.scenario.pairs)

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
-from tests.simulation.cluster import play as cluster_play
 from tests.simulation.play import Played
-from tests.simulation.play import simulate as simulate_one
+from tests.simulation.simulators import Simulate
 
 MAX_SIMULATIONS = 300
 
 
-def shrink(played: Played) -> Played:
+def shrink(played: Played, simulate: Simulate) -> Played:
     """Return the simulation of the same seed with the fewest faults and rows that were found to break the same rule."""
     violation = played.violation
     if violation is None:
         raise ValueError("nothing to shrink: no rule is broken")
-    simulate = cluster_play.simulate if played.workers else simulate_one
     best, without, left = played, frozenset[str](), MAX_SIMULATIONS
     size = len(_parts(best, without))
     while size and left:

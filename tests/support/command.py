@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from rolecall.sandbox import ACCOUNT
 
 ROLECALL = Path(sys.executable).with_name("rolecall")
@@ -94,6 +92,8 @@ async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None
 
 def metrics(path: Path) -> Mapping[str, float]:
     """Read a metrics file; rows by their outcome."""
+    from prometheus_client.parser import text_string_to_metric_families  # nothing else here needs it
+
     return {
         sample.labels.get("outcome", sample.name): sample.value
         for family in text_string_to_metric_families(path.read_text("utf-8"))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -64,6 +64,8 @@ class SimulatedConnection:
         self.stalled_until = 0.0
         """Until when nothing arrives at the worker."""
         self.channels: set[str] = set()
+        self.undo: list[Callable[[], object]] | None = None
+        """What undoes the statements of the transaction that is open, the first one first; None outside of one."""
         self.info = SimpleNamespace(backend_pid=number)
         self._database = database
         self._loop = asyncio.get_running_loop()
@@ -83,11 +85,25 @@ class SimulatedConnection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Run the statements of the block; in the simulation each of them stands for itself."""
-        yield
+        """Run the statements of the block: all of them have an effect, or none."""
+        await self.exchange("BEGIN", {})
+        try:
+            yield
+        except BaseException:
+            if not self.closed:
+                await self.rollback()
+            raise
+        await self.exchange("COMMIT", {})
 
     async def rollback(self) -> None:
-        """Do nothing: no transaction is open."""
+        """Undo the statements of the transaction that is open, if there is one."""
+        await self.exchange("ROLLBACK", {})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Close it; what was sent is carried out."""

@@ -15,7 +15,7 @@ from tests.simulation.cluster.connection import Notification, SimulatedConnectio
 from tests.simulation.cluster.process import WorkerProcess
 from tests.simulation.cluster.tables import Shard, Tables
 from tests.simulation.cluster.watch import ClusterWatch
-from tests.simulation.loop import SimulationLoop, Timeline
+from tests.simulation.loop import Timeline
 from tests.unit.engine.virtual import EPOCH
 
 Reply = Callable[[list[Any] | psycopg.Error], None]
@@ -36,7 +36,7 @@ class Database:
         statements: Callable[[str], Execute],
         watch: ClusterWatch,
         timeline: Timeline,
-        loop: SimulationLoop,
+        loop: asyncio.AbstractEventLoop,
         random: Random,
         *,
         skew: float,
@@ -58,8 +58,8 @@ class Database:
         """The share of notifications that do not arrive."""
         self.on_fetch: Callable[[WorkerProcess], None] = lambda process: None
         """Called when a worker has begun a job, and does not know it yet."""
-        self.locks: dict[str, SimulatedConnection] = {}
-        """The advisory locks of sessions."""
+        self.locks: dict[tuple[str, str], SimulatedConnection] = {}
+        """The locks of sessions: who is active for a workspace behind an address."""
         self._statements = statements
         self._loop = loop
         self._latency = latency
@@ -83,9 +83,28 @@ class Database:
         return connection
 
     def drop(self, connection: SimulatedConnection) -> None:
-        """End a session whose client is gone: its locks are free."""
+        """End a session whose client is gone: its transaction is undone, its locks are free."""
         self._connections.pop(connection.number, None)
+        if connection.undo is not None:
+            connection.is_cut = True
+            self.roll_back(connection)
         self.locks = {name: owner for name, owner in self.locks.items() if owner is not connection}
+
+    def can_undo(self, connection: SimulatedConnection, undo: Callable[[], object]) -> None:
+        """Record how a change is undone, where it is a part of a transaction."""
+        if connection.undo is not None:
+            connection.undo.append(undo)
+
+    def roll_back(self, connection: SimulatedConnection) -> None:
+        """Undo the transaction of a connection, if one is open."""
+        undo, connection.undo = connection.undo or [], None
+        for each in reversed(undo):
+            each()
+
+    @property
+    def channels(self) -> set[str]:
+        """Return the channels that some connection listens to."""
+        return {channel for connection in self._connections.values() for channel in connection.channels}
 
     def connections_of(self, process: WorkerProcess) -> list[SimulatedConnection]:
         """Return the open connections of a process, the oldest first."""

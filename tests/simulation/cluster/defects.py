@@ -4,7 +4,6 @@ Where the right one is a statement of the database, its part of the simulated da
 """
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,15 +16,10 @@ from rolecall.store.batch_writer import BatchWriter
 from rolecall.store.postgres.store import PostgresStore
 from tests.simulation.cluster import job_tables, statements, store_statements
 from tests.simulation.cluster.process import WorkerProcess
-from tests.simulation.defects.registry import Defect, Replacement
+from tests.simulation.defects.registry import Defect, Replacement, added_to
 
 CLUSTER_DEFECTS: list[Defect] = []
-
-
-def defect(replace: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
-    """Add a defect; the first sentence of its docstring is its name."""
-    CLUSTER_DEFECTS.append(Defect((replace.__doc__ or "").strip().rstrip("."), replace))
-    return replace
+defect = added_to(CLUSTER_DEFECTS)
 
 
 @defect

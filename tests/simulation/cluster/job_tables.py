@@ -38,6 +38,7 @@ def _defer(database: "Database", connection: "SimulatedConnection", values: Mapp
     for _, _, _, _, queueing_lock, *_ in values["jobs"]:
         if queueing_lock in waiting:
             raise Exists(queueing_lock)
+        waiting.add(queueing_lock)
     added = []
     for queue, task, _, lock, queueing_lock, arguments, _ in values["jobs"]:
         number = tables.next_number("job")
@@ -52,6 +53,8 @@ def _fetch(database: "Database", connection: "SimulatedConnection", values: Mapp
     doing = {job.lock for job in jobs if job.status == "doing"}
     for job in jobs:
         if job.status == "todo" and job.lock not in doing and job.queue in values["queues"]:
+            if values["worker_id"] not in database.tables.queue_workers:
+                raise psycopg.errors.ForeignKeyViolation("the worker is not registered any more")
             job.status, job.worker, job.begun_at = "doing", values["worker_id"], database.now()
             database.on_fetch(connection.process)
             return [job.to_row()]

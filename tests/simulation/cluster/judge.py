@@ -41,11 +41,13 @@ class ClusterJudge(Judge):
         """Check that a call is repeated only where the earlier one's answer proved nothing, or was not recorded.
 
         It is not recorded where its process died, or lost the database or its shard; that the row had no outcome
-        when the later intent was written, the watch has checked. A row that is in doubt may be refused, and left
-        without an outcome where its shard ends early.
+        when the later intent was written, the watch has checked. A row that is in doubt, also by an intent without a
+        call, may be refused: it is unknown, or left without an outcome where its shard ends early.
         """
         was_in_doubt, starts = False, self._watch.starts
+        doubted_from = self._watch.doubted_from.get(pair)
         for first, second in pairwise(calls):
+            was_in_doubt = was_in_doubt or (doubted_from is not None and doubted_from <= starts.get(first, (0, 0)))
             lost = first.session in self._watch.lost
             was_left = first.status == 400 and was_in_doubt and starts.get(first) != starts.get(second)
             is_excused = not first.is_sound or lost or was_left

@@ -1,7 +1,6 @@
 """Plays one scenario of several workers to its end; the judge looks at everything."""
 
 import asyncio
-import gc
 import math
 import random
 from collections import Counter
@@ -9,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolecall.cluster.database.job_queue import PROCESS_SHARD
 from rolecall.cluster.runs.settings import ENGINE, settings_to_json
 from rolecall.store.records import Identity
 from tests.simulation.cluster.database import Database
@@ -18,15 +16,14 @@ from tests.simulation.cluster.judge import ClusterJudge
 from tests.simulation.cluster.process_loop import ProcessLoop
 from tests.simulation.cluster.scenario import ClusterScenario, draw
 from tests.simulation.cluster.statements import execute_of
-from tests.simulation.cluster.tables import QUEUE, Job, Tables, make_shards
+from tests.simulation.cluster.tables import make_run
 from tests.simulation.cluster.watch import ClusterWatch
-from tests.simulation.knobs import turned
 from tests.simulation.loop import Timeline
 from tests.simulation.network import URL, Network, Sent
 from tests.simulation.others import Others
 from tests.simulation.play import Played, rows_of
+from tests.simulation.verdict import violation_of
 from tests.simulation.violation import Violation, require
-from tests.unit.engine.virtual import Stuck
 
 CHECK = 1.0
 """Seconds between two looks whether the run has ended."""
@@ -38,30 +35,10 @@ PATIENCE = 900.0
 
 def simulate(seed: int, without: Iterable[str] = ()) -> Played:
     """Play the scenario of a seed; `without`: names of faults that do not happen, and of rows that the job lacks."""
-    random.seed(seed)  # the jitter of retries
-    was_collecting = gc.isenabled()
-    gc.disable()
     loop = ProcessLoop()
     play = ClusterPlay(seed, draw(seed), loop, frozenset(without))
-    violation: Violation | None = None
-    try:
-        with turned(play.scenario.base.knobs):
-            loop.run_until_complete(play.run())
-    except Violation as found:
-        violation = found
-    except Stuck:
-        violation = Violation("liveness", "nothing is ready and no timer is set: the run waits for ever")
-    except Exception as error:
-        violation = Violation("crash", f"{type(error).__name__}: {error}")
-    finally:
-        play.fleet.end_trouble()
-        loop.shut_down()
-        if was_collecting:
-            gc.enable()
-    violation = play.watch.violation or violation
-    if violation is None and loop.problems:
-        violation = Violation("crash", loop.problems[0])
-    return play.played(violation)
+    violation = violation_of(seed, loop, play.scenario.base.knobs, play.run, play.fleet.end_trouble)
+    return play.played(play.watch.violation or violation)
 
 
 @dataclass
@@ -84,7 +61,9 @@ class ClusterPlay:
             base.server, self.timeline, base.weather, self.without, on_send=self._at_send, note=self.note
         )
         self.judge = ClusterJudge(base, self.pairs, self.network, self.watch)
-        self.tables = self._tables()
+        identity = Identity(URL, base.operation.name, "job")
+        settings = {ENGINE: settings_to_json(base.settings)}
+        self.tables = make_run(rows_of(self.pairs), identity, settings, scenario.shard_rows)
         self.database = Database(
             self.tables,
             execute_of,
@@ -99,18 +78,6 @@ class ClusterPlay:
         self.database.lost_notifications = scenario.lost_notifications
         self.fleet = Fleet(scenario, self.loop, self.database, self.network, self.without)
         self._others = Others(base, self.timeline, self.note)
-
-    def _tables(self) -> Tables:
-        """Return a run that is released, with a job for each of its shards."""
-        base = self.scenario.base
-        identity = Identity(URL, base.operation.name, "job")
-        shards = make_shards(rows_of(self.pairs), identity, self.scenario.shard_rows)
-        tables = Tables(base.operation.name, {ENGINE: settings_to_json(base.settings)}, shards)
-        for shard in shards.values():
-            number = tables.next_number("job")
-            arguments = {"shard": shard.shard_id}
-            tables.jobs[number] = Job(number, PROCESS_SHARD, QUEUE, shard.lock, shard.lock, arguments)
-        return tables
 
     def note(self, *what: object) -> None:
         """Add an entry to the trace."""

@@ -1,21 +1,27 @@
-"""What the statements of a shard's store do in the simulated database, by their texts."""
+"""What the statements that change a run, or one shard of it, do in the simulated database, by their texts."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 import psycopg
 
-from rolecall.models import DueRow, Outcome, RowOutcome, is_due
+from rolecall.models import FoundName, NameKey, NameKind, Outcome, RowOutcome
+from rolecall.store.base import StoreError
 from rolecall.store.postgres import connection as postgres_connection
 from rolecall.store.postgres import sql
 from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseEnd, PauseKind, PriorRecord, Session
 from rolecall.store.rows import to_prior
 from tests.simulation.cluster.connection import SimulatedConnection
 from tests.simulation.cluster.database import Answer, Database, Reply, Rows
+from tests.simulation.cluster.process import WorkerProcess
 from tests.simulation.cluster.tables import RUN_ID, Shard
 from tests.simulation.cluster.watch import Commit
-from tests.support.memory_contents import Entry, apply_batch
+from tests.support.memory_contents import Contents, Entry, apply_batch
+
+TAKEN = "the shard was taken by another worker"
 
 
 class Fenced(psycopg.DatabaseError):
@@ -25,43 +31,69 @@ class Fenced(psycopg.DatabaseError):
 
 
 def commit_batch(database: Database, connection: SimulatedConnection, values: Any, reply: Reply) -> None:
-    """Write a batch of a shard behind the fence; it takes time, in which the shard's line is locked."""
-    shard = database.tables.shards[values["shard"]]
-    token = (values["job"], values["attempt"])
+    """Write a batch of a shard behind the fence; it takes time, in which the shard's line is locked.
 
-    def begin() -> None:
-        if not may_write(shard, token):
-            end_shared()
+    Without a shard it is that of the run, which has one, and there is no fence.
+    """
+    shards = database.tables.shards_of(values["shard"])
+    if len(shards) != 1:
+        several = psycopg.errors.FeatureNotSupported("the simulated database writes one shard at a time")
+        reply(several if shards else Fenced(TAKEN))
+        return
+    (shard,) = shards
+    token = None if values["shard"] is None else (values["job"], values["attempt"])
+    written = _BeingWritten(database, connection.process, shard, token, batch_of(values), reply)
+    database.share(shard, written.begin)
+
+
+@dataclass(frozen=True)
+class _BeingWritten:
+    """A batch that is being written."""
+
+    database: Database
+    process: WorkerProcess
+    shard: Shard
+    token: tuple[int, int] | None
+    """None without a fence."""
+    batch: Batch
+    reply: Reply
+
+    def begin(self) -> None:
+        """Pass the fence, and see the stop of the run."""
+        database, shard = self.database, self.shard
+        if self.token is not None and not may_write(shard, self.token):
+            self._unlock()
             database.watch.fences += 1
-            database.watch.at_lost(connection.process, "fenced")
-            reply(Fenced("the shard was taken by another worker"))
+            database.watch.at_lost(self.process, "fenced")
+            self.reply(Fenced(TAKEN))
             return
         incarnation, stop = database.incarnation, (database.tables.stop, database.tables.stop_detail)
         seconds = database.random.uniform(0.0, 2 * database.commit_time)
-        database.timeline.after(seconds, lambda: end(stop) if database.incarnation == incarnation else None)
+        database.timeline.after(seconds, lambda: self._end(stop) if database.incarnation == incarnation else None)
 
-    def end(stop: tuple[str, str]) -> None:
-        write(stop)
-        end_shared()
+    def _end(self, stop: tuple[str, str]) -> None:
+        self._write(stop)
+        self._unlock()
 
-    def write(stop: tuple[str, str]) -> None:
-        if database.failing_commits:
-            database.failing_commits -= 1
-            database.watch.at_lost(connection.process, "disk full")
-            reply(psycopg.errors.DiskFull("no space left"))
+    def _write(self, stop: tuple[str, str]) -> None:
+        watch = self.database.watch
+        if self.database.failing_commits:
+            self.database.failing_commits -= 1
+            watch.at_lost(self.process, "disk full")
+            self.reply(psycopg.errors.DiskFull("no space left"))
             return
-        batch = batch_of(values)
-        if is_stopping(stop[0]):
-            batch = batch._replace(intents=())
-        database.watch.at_commit(Commit(connection.process, shard, token, batch, stop[0]))
-        apply_batch(shard.contents, batch)
-        reply([stop])
+        batch = self.batch._replace(intents=()) if is_stopping(stop[0]) else self.batch
+        watch.at_commit(Commit(self.process, self.shard, self.token or self.shard.token, batch, stop[0]))
+        try:
+            apply_batch(self.shard.contents, batch)
+        except StoreError as error:
+            self.reply(psycopg.errors.NotNullViolation(str(error)))
+        else:
+            self.reply([stop])
 
-    def end_shared() -> None:
-        shard.sharing -= 1
-        database.serve(shard)
-
-    database.share(shard, begin)
+    def _unlock(self) -> None:
+        self.shard.sharing -= 1
+        self.database.serve(self.shard)
 
 
 def may_write(shard: Shard, token: tuple[int, int]) -> bool:
@@ -92,9 +124,9 @@ def _part(text: str | None) -> Iterable[list[Any]]:
 
 def take_shard(database: Database, connection: SimulatedConnection, values: Any, reply: Reply) -> None:
     """Take a shard with a newer token, once no commit is under way."""
-    shard, token = database.tables.shards[values["shard"]], (values["job"], values["attempt"])
+    token = (values["job"], values["attempt"])
 
-    def take() -> None:
+    def take(shard: Shard) -> None:
         if not may_take(shard, token):
             reply([])
             return
@@ -102,7 +134,16 @@ def take_shard(database: Database, connection: SimulatedConnection, values: Any,
         shard.token, shard.holder = token, values["worker"]
         reply([(RUN_ID,)])
 
-    database.change(shard, take)
+    _change(database, values["shard"], take, reply)
+
+
+def _change(database: Database, shard_id: int, act: Callable[[Shard], None], reply: Reply) -> None:
+    """Change the line of a shard once no commit is under way; of an unknown one, return no row."""
+    shard = database.tables.shards.get(shard_id)
+    if shard is None:
+        reply([])
+    else:
+        database.change(shard, lambda: act(shard))
 
 
 def may_take(shard: Shard, token: tuple[int, int]) -> bool:
@@ -110,19 +151,28 @@ def may_take(shard: Shard, token: tuple[int, int]) -> bool:
     return shard.token < token and not shard.is_done
 
 
-def finish_shard(database: Database, connection: SimulatedConnection, values: Any, reply: Reply) -> None:
+def finish_complete_shard(database: Database, connection: SimulatedConnection, values: Any, reply: Reply) -> None:
     """End a shard without open rows, for who has it."""
-    shard, token = database.tables.shards[values["shard"]], (values["job"], values["attempt"])
+    _finish(database, values, reply, is_complete)
 
-    def finish() -> None:
-        if shard.token != token or not is_complete(shard):
+
+def finish_shard(database: Database, connection: SimulatedConnection, values: Any, reply: Reply) -> None:
+    """End a shard, for who has it."""
+    _finish(database, values, reply, lambda shard: True)
+
+
+def _finish(database: Database, values: Any, reply: Reply, may_end: Callable[[Shard], bool]) -> None:
+    token = (values["job"], values["attempt"])
+
+    def finish(shard: Shard) -> None:
+        if shard.token != token or not may_end(shard):
             reply([])
             return
         database.watch.at_finish(shard, token)
         shard.is_done, shard.holder = True, ""
         reply([(shard.shard_id,)])
 
-    database.change(shard, finish)
+    _change(database, values["shard"], finish, reply)
 
 
 def is_complete(shard: Shard) -> bool:
@@ -130,89 +180,82 @@ def is_complete(shard: Shard) -> bool:
     return not shard.open_rows
 
 
-def _due(wanted: Callable[[Entry, Mapping[str, Any]], bool]) -> Answer:
-    def due(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-        contents = database.tables.shards[values["shard"]].contents
-        rows: Rows = []
-        for entry in contents.job_entries(values["after"]):
-            if len(rows) == values.get("count"):
-                break
-            if wanted(entry, values) and is_due(entry.outcome, retry_failed=values["retry_failed"]):
-                rows.append((entry.place, *_due_values(entry.to_due_row(len(contents.sessions)))))
-        return rows
-
-    return due
-
-
-def _due_values(row: DueRow) -> tuple[Any, ...]:
-    key, line, room, user, attempts, in_doubt, prior, attempted_at, room_name, username = row
-    columns: tuple[Any, ...] = (None, None, None, None)
-    if prior is not None:
-        columns = (prior.state.value, prior.read_at, prior.username, " ".join(prior.accounts))
-    return key, line, room, user, attempts, in_doubt, *columns, attempted_at, room_name, username
-
-
-_ALL_DUE = _due(lambda entry, values: True)
-
-
-def _count_due(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    rows = _ALL_DUE(database, connection, values)
-    return [(len(rows), len({row[3] for row in rows}))]
-
-
-def _count_due_users(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    return [(len({row[4] for row in _ALL_DUE(database, connection, values)}),)]
-
-
 def _open_session(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    database.tables.shards[values["shard"]].contents.sessions.append(Session(values["at"], None, "", values["account"]))
+    session = Session(values["at"], None, "", values["account"])
+    database.tables.contents(values["shard"]).sessions.append(session)
     return []
 
 
 def _close_session(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    sessions = database.tables.shards[values["shard"]].contents.sessions
-    sessions[-1] = sessions[-1]._replace(stop=values["stop"], ended_at=values["at"])
-    return [(len(sessions),)]
+    sessions = database.tables.contents(values["shard"]).sessions
+    if not sessions:
+        return []
+    number, old = len(sessions), sessions[-1]
+    sessions[-1] = old._replace(stop=values["stop"], ended_at=values["at"])
+    database.can_undo(connection, lambda: sessions.__setitem__(number - 1, old))
+    return [(number,)]
 
 
 def _end_pauses(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    contents = database.tables.shards[values["shard"]].contents
-    for number, (session, pause) in enumerate(contents.pauses):
+    contents = database.tables.contents(values["shard"])
+    old = list(contents.pauses)
+    for number, (session, pause) in enumerate(old):
         if session == len(contents.sessions) and pause.ended_at is None and pause.until is None:
             contents.pauses[number] = (session, pause._replace(ended_at=values["at"]))
+    database.can_undo(connection, lambda: contents.pauses.__setitem__(slice(len(old)), old))
     return []
 
 
-def _groups(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    wanted = values["shard"]
-    shards = [each for each in database.tables.shards.values() if wanted in (None, each.shard_id)]
-    return [
-        ("job", outcome.value if outcome else "", reason, int(in_doubt), evidence, rows)
-        for shard in shards
-        for (outcome, reason, in_doubt, evidence), rows in shard.contents.groups.items()
-        if rows
-    ]
-
-
 def _set_meta(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    database.tables.meta[values["name"]] = values["value"]
+    name, value, meta = values["name"], values["value"], database.tables.meta
+    if value is None:
+        raise psycopg.errors.NotNullViolation("a fact about the run is text")
+    undo = partial(meta.__setitem__, name, meta[name]) if name in meta else partial(meta.pop, name)
+    database.can_undo(connection, undo)
+    meta[name] = value
+    return []
+
+
+def _change_rows(rows: Callable[[Contents], dict[int, Entry]]) -> Answer:
+    """Return a statement that replaces all rows of the run by others."""
+
+    def change(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+        for shard in database.tables.shards.values():
+            database.can_undo(connection, partial(setattr, shard, "contents", shard.contents))
+            shard.contents = shard.contents.with_entries(rows(shard.contents))
+        return []
+
+    return change
+
+
+def _without_removed(contents: Contents) -> dict[int, Entry]:
+    return {key: entry for key, entry in contents.entries.items() if entry.place is not None}
+
+
+def _without_outcomes(contents: Contents) -> dict[int, Entry]:
+    return {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
+
+
+def _add_name(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    for kind, name, *rest in orjson.loads(values["found"]):
+        found = FoundName(NameKey(NameKind(kind), name), *rest)
+        database.tables.names.setdefault(found.key, found)
+    return []
+
+
+def _delete_names(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    database.tables.names.clear()
     return []
 
 
 STORE_STATEMENTS: dict[str, Answer] = {
-    sql.DUE: _ALL_DUE,
-    sql.DUE_IN_ROOM: _due(lambda entry, values: entry.room_id == values["id"]),
-    sql.DUE_OF_USER: _due(lambda entry, values: entry.user_id == values["id"]),
-    sql.COUNT_DUE: _count_due,
-    sql.COUNT_DUE_USERS: _count_due_users,
     sql.OPEN_SESSION: _open_session,
     sql.CLOSE_SESSION: _close_session,
     sql.END_PAUSES: _end_pauses,
-    sql.GROUPS: _groups,
-    sql.RUN_STOP: lambda database, *_: [(database.tables.stop,)],
-    sql.SESSIONS: lambda *_: [],
-    sql.GET_META: lambda database, *_: list(database.tables.meta.items()),
     sql.SET_META: _set_meta,
-    sql.PAIRS_BY_ROOM: lambda *_: [],
-    sql.RESULTS_BY_KEY: lambda *_: [],
+    sql.DELETE_REMOVED: _change_rows(_without_removed),
+    sql.RESET_OUTCOMES: _change_rows(_without_outcomes),
+    sql.COUNT_GROUPS: lambda *_: [],  # they are counted with each change
+    sql.ADD_NAME: _add_name,
+    sql.DELETE_NAMES: _delete_names,
 }

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolecall.models import Row
+from rolecall.cluster.database.job_queue import PROCESS_SHARD
+from rolecall.models import FoundName, NameKey, Result, Row
 from rolecall.store.records import Identity
 from tests.simulation.workspace import Pair
 from tests.support.memory_contents import Contents, Entry, JobImport, keys_by_pair
@@ -81,6 +82,9 @@ class Tables:
     settings: Mapping[str, Any]
     shards: dict[int, Shard]
     meta: dict[str, str] = field(default_factory=dict)
+    unsent: list[tuple[int, Result]] = field(default_factory=list)
+    """The place and the result of each row that is never sent: of the run, not of a shard."""
+    names: dict[NameKey, FoundName] = field(default_factory=dict)
     account: str = ""
     """The account of the first worker that processed it."""
     stop: str = ""
@@ -102,6 +106,15 @@ class Tables:
         """True while workers may send rows of the run."""
         return not self.stop and self.ended_at is None
 
+    def shards_of(self, shard: int | None) -> list[Shard]:
+        """Return the shard with an id, if there is one; all shards for None."""
+        return [each for each in self.shards.values() if shard in (None, each.shard_id)]
+
+    def contents(self, shard: int | None) -> Contents:
+        """Return the contents of a shard; for None those of the run, which are a copy where it has several shards."""
+        found = [each.contents for each in self.shards_of(shard)]
+        return found[0] if len(found) == 1 else _together(found)
+
     def next_number(self, sequence: str) -> int:
         """Return the next number of a sequence."""
         self.numbers[sequence] += 1
@@ -121,8 +134,20 @@ class Tables:
         return any(job.lock == shard.lock and job.status in ("todo", "doing") for job in self.jobs.values())
 
 
+def make_run(rows: Sequence[Row], identity: Identity, settings: Mapping[str, Any], shard_rows: int) -> Tables:
+    """Return a run that is released, with a job for each of its shards."""
+    tables = Tables(identity.operation, settings, make_shards(rows, identity, shard_rows))
+    for shard in tables.shards.values():
+        number = tables.next_number("job")
+        tables.jobs[number] = Job(number, PROCESS_SHARD, QUEUE, shard.lock, shard.lock, {"shard": shard.shard_id})
+    return tables
+
+
 def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dict[int, Shard]:
-    """Return the shards of a job: whole rooms in the order of their first rows, about so many rows each."""
+    """Return the shards of a job: whole rooms in the order of their first rows, about so many rows each.
+
+    They are those of an import into a real database, see PACK_ROOMS.
+    """
     job = JobImport(Contents())
     for row in rows:
         job.add(row)
@@ -130,12 +155,24 @@ def make_shards(rows: Sequence[Row], identity: Identity, shard_rows: int) -> dic
     rooms: dict[str, list[Entry]] = {}
     for entry in whole.job_entries():
         rooms.setdefault(entry.room_id, []).append(entry)
-    parts: list[list[Entry]] = [[]]
-    for entries in rooms.values():
-        if parts[-1] and len(parts[-1]) + len(entries) > shard_rows:
-            parts.append([])
-        parts[-1].extend(entries)
-    return {number: Shard(number, _contents(part)) for number, part in enumerate(parts, start=1) if part}
+    parts: dict[tuple[str, int], list[Entry]] = {}
+    small_rows = 0
+    for room, entries in rooms.items():
+        if len(entries) >= shard_rows:
+            parts[room, 0] = entries
+            continue
+        parts.setdefault(("", small_rows // shard_rows), []).extend(entries)
+        small_rows += len(entries)
+    return {number: Shard(number, _contents(part)) for number, part in enumerate(parts.values(), start=1)}
+
+
+def _together(parts: Sequence[Contents]) -> Contents:
+    """Return the contents of several shards as one; pauses have no common order."""
+    entries = {key: entry for part in parts for key, entry in part.entries.items()}
+    in_job = sorted(each for part in parts for each in part.in_job)
+    sessions = sorted((each for part in parts for each in part.sessions), key=lambda session: session.started_at)
+    groups = sum((part.groups for part in parts), Counter())
+    return Contents(entries, keys_by_pair(entries), in_job, sessions=sessions, groups=groups)
 
 
 def _contents(part: Sequence[Entry]) -> Contents:

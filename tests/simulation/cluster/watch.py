@@ -51,6 +51,8 @@ class ClusterWatch:
     """Commits that were refused."""
     left_open: dict[int, set[Pair]] = field(default_factory=dict)
     """The rows in doubt that a process left, by its number."""
+    doubted_from: dict[Pair, Token] = field(default_factory=dict)
+    """The first start of its shard to which each of these rows was left."""
     lost: set[int] = field(default_factory=set)
     """The processes that may have got an answer and not recorded it: dead, without the database, or without a lease."""
     starts: dict[Sent, Token] = field(default_factory=dict)
@@ -163,6 +165,7 @@ class ClusterWatch:
         in_doubt = {(entry.room_id, entry.user_id) for entry in shard.open_rows if entry.in_doubt}
         for pair in in_doubt:
             self.left_open.setdefault(self._intents[pair][0], set()).add(pair)
+            self.doubted_from.setdefault(pair, token)
         self.takeovers += shard.holder != process.name
 
     def at_finish(self, shard: Shard, token: Token) -> None:

@@ -14,6 +14,8 @@ from tests.simulation.network import URL
 
 SLOT_LATENESS, MAX_SLOTS_AHEAD = 0.003, 64
 """See LEASE_SLOTS."""
+FORGET_AFTER = 7 * 86400.0
+"""Seconds, see FORGET_WORKERS."""
 
 
 def _see_worker(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
@@ -34,21 +36,34 @@ def _delete_worker(database: Database, connection: SimulatedConnection, values: 
     return []
 
 
+def _forget_workers(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    workers, oldest = database.tables.workers, database.now() - FORGET_AFTER
+    database.tables.workers = {name: seen_at for name, seen_at in workers.items() if seen_at >= oldest}
+    return []
+
+
 def _lock_egress(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    owner = database.locks.setdefault(values["egress"], connection)
+    owner = database.locks.setdefault((values["workspace"], values["egress"]), connection)
     return [(owner is connection,)]
 
 
 def _unlock_egress(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    if database.locks.get(values["egress"]) is connection:
-        del database.locks[values["egress"]]
-    return [(True,)]
+    is_own = database.locks.get((values["workspace"], values["egress"])) is connection
+    if is_own:
+        del database.locks[values["workspace"], values["egress"]]
+    return [(is_own,)]
 
 
 def _shard(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    tables, shard = database.tables, database.tables.shards[values["shard"]]
+    tables, shard = database.tables, database.tables.shards.get(values["shard"])
+    if shard is None:
+        return []
     run = (RUN_ID, WORKSPACE, tables.operation, tables.account, tables.settings, tables.stop, tables.stop_detail, "")
     return [(shard.shard_id, *run, URL, None, shard.is_done, len(shard.contents.entries))]
+
+
+def _run_stop(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    return [(database.tables.stop, database.tables.stop_detail)] if values["run"] == RUN_ID else []
 
 
 def _claim_account(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
@@ -89,7 +104,8 @@ def _lost_shards(database: Database, connection: SimulatedConnection, values: Ma
 
 
 def _waiting_queues(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
-    return [(WORKSPACE,)] if any(job.status == "todo" for job in database.tables.jobs.values()) else []
+    is_waiting = any(job.status == "todo" for job in database.tables.jobs.values())
+    return [(WORKSPACE,)] if is_waiting and WORKSPACE in values["names"] else []
 
 
 def _failures(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
@@ -128,13 +144,13 @@ WORKER_STATEMENTS: dict[str, Answer] = {
     worker_sql.ADD_WORKER: _add_worker,
     worker_sql.SEE_WORKER: _see_worker,
     worker_sql.DELETE_WORKER: _delete_worker,
-    worker_sql.FORGET_WORKERS: lambda *_: [],
-    worker_sql.RELEASE_SHARD: lambda *_: [],  # who has a shard is only shown
+    worker_sql.FORGET_WORKERS: _forget_workers,
+    worker_sql.RELEASE_SHARD: lambda *_: [],  # the judge looks at who had a shard last
     worker_sql.RELEASE_SHARDS: lambda *_: [],
     worker_sql.LOCK_EGRESS: _lock_egress,
     worker_sql.UNLOCK_EGRESS: _unlock_egress,
     worker_sql.SHARD: _shard,
-    worker_sql.RUN_STOP: lambda database, *_: [(database.tables.stop, database.tables.stop_detail)],
+    worker_sql.RUN_STOP: _run_stop,
     worker_sql.CLAIM_ACCOUNT: _claim_account,
     worker_sql.STOP_RUN: stop_run,
     worker_sql.END_RUN: _end_run,

@@ -39,10 +39,19 @@ def with_defect(defect: Defect) -> Iterator[None]:
                 setattr(place, name, right)
 
 
+Add = Callable[[Callable[[], list[Replacement]]], Callable[[], list[Replacement]]]
+"""A decorator of the function that returns the replacements of a defect."""
+
+
+def added_to(defects: list[Defect]) -> Add:
+    """Return what adds a defect to a list; the first sentence of its docstring is its name."""
+
+    def add(replace: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
+        defects.append(Defect((replace.__doc__ or "").strip().rstrip("."), replace))
+        return replace
+
+    return add
+
+
 DEFECTS: list[Defect] = []
-
-
-def defect(replace: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
-    """Add a defect; the first sentence of its docstring is its name."""
-    DEFECTS.append(Defect((replace.__doc__ or "").strip().rstrip("."), replace))
-    return replace
+defect = added_to(DEFECTS)

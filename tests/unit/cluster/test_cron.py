@@ -128,6 +128,44 @@ def test_days_on_which_the_clocks_change(expression: str, start: str, local: lis
     assert found == local
 
 
+@pytest.mark.parametrize(("expression", "day"), [("20,35 2 * * *", "2026-10-03"), ("20,35 2 4,5 * *", "2026-09-20")])
+def test_local_times_that_change_their_order_fire_in_the_order_of_their_moments(expression: str, day: str) -> None:
+    """On Lord Howe the clocks go from 02:00 to 02:30: what was set for 02:20 fires at 02:50, after that of 02:35."""
+    cron, at = parse_cron(expression, "Australia/Lord_Howe"), datetime.fromisoformat(f"{day}T12:00+00:00")
+    found = []
+    for _ in range(3):
+        at = cron.next_after(at)
+        found.append(at.astimezone(ZoneInfo("Australia/Lord_Howe")).isoformat(timespec="minutes"))
+    assert found == ["2026-10-04T02:35+11:00", "2026-10-04T02:50+11:00", "2026-10-05T02:20+11:00"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("before", [0.5, 1.0, 1.5])
+def test_a_tick_of_the_next_moment_is_not_missed(before: float, zone: str) -> None:
+    """Half a second before its time too, in every zone; at its very time the next one follows."""
+    noon, cron = datetime(2026, 5, 6, 12, tzinfo=UTC), parse_cron("0 * * * *", zone)
+    assert cron.next_after(noon - timedelta(seconds=before)) == noon
+    assert cron.next_after(noon) == noon + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("@hourly", "2026-05-06T13:00"),
+        ("@daily", "2026-05-07T00:00"),
+        ("@midnight", "2026-05-07T00:00"),
+        ("@weekly", "2026-05-10T00:00"),
+        ("@Monthly", "2026-06-01T00:00"),
+        ("@yearly", "2027-01-01T00:00"),
+        ("@annually", "2027-01-01T00:00"),
+    ],
+)
+def test_words_for_expressions(word: str, first: str) -> None:
+    """Each word has its next tick, which is in UTC."""
+    tick = parse_cron(word, "UTC").next_after(datetime(2026, 5, 6, 12, 30, tzinfo=UTC))
+    assert (tick, tick.tzinfo) == (datetime.fromisoformat(first).replace(tzinfo=UTC), UTC)
+
+
 @pytest.mark.parametrize(
     ("expression", "zone", "words"),
     [

@@ -1,6 +1,7 @@
 """Leases: how old a heartbeat may be, which token is newer, and when a leased slot is by our own clock."""
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -41,10 +42,10 @@ def test_without_a_heartbeat_nothing_may_be_sent_or_begun() -> None:
 
 def test_a_heartbeat_counts_from_when_it_was_sent() -> None:
     """A response that comes late renews the lease for the time that is left."""
-    time = Time()
-    lease = HeartbeatLease(time)
+    ours = Time()
+    lease = HeartbeatLease(ours)
     sent_at = lease.start()
-    time.now += 4.0
+    ours.now += 4.0
     lease.renew(sent_at)
     assert lease.age == 4.0
     lease.renew(sent_at - 2.0)
@@ -54,18 +55,67 @@ def test_a_heartbeat_counts_from_when_it_was_sent() -> None:
 @given(st.floats(0, 60))
 def test_calls_end_before_others_take_over(age: float) -> None:
     """A call leaves only while the lease has MARGIN left, and what is begun has more."""
-    time = Time()
-    lease = HeartbeatLease(time)
-    lease.renew(time.now - age)
-    assert lease.is_valid is (time.now - (time.now - age) < STALLED - MARGIN)
+    ours = Time()
+    lease = HeartbeatLease(ours)
+    lease.renew(ours.now - age)
+    assert lease.is_valid is (ours.now - (ours.now - age) < STALLED - MARGIN)
     assert not (lease.is_valid and lease.is_lost)
     assert lease.is_valid or not lease.is_fresh
     assert HEARTBEAT < FRESH < STALLED - MARGIN
 
 
-def test_the_clock_counts_the_time_of_a_suspended_machine() -> None:
-    """It is monotonic, and not the one that stops meanwhile."""
+@pytest.mark.parametrize(
+    ("age", "is_valid", "is_fresh", "is_lost"),
+    [
+        (FRESH, True, False, False),
+        (FRESH - 0.5, True, True, False),
+        (STALLED - MARGIN, False, False, False),
+        (STALLED - 0.5, False, False, False),
+        (STALLED, False, False, True),
+    ],
+)
+def test_the_last_moment_of_a_lease_belongs_to_others(
+    age: float, is_valid: bool, is_fresh: bool, is_lost: bool
+) -> None:
+    """At the very moment at which others may take over, nothing of ours is valid any more."""
+    ours = Time()
+    lease = HeartbeatLease(ours)
+    lease.renew(ours.now - age)
+    assert (lease.is_valid, lease.is_fresh, lease.is_lost) == (is_valid, is_fresh, is_lost)
+
+
+@pytest.mark.parametrize("has_boot_time", [True, False])
+def test_the_clock_counts_the_time_of_a_suspended_machine(monkeypatch: pytest.MonkeyPatch, has_boot_time: bool) -> None:
+    """It is the clock that goes on meanwhile; where the system has none, the monotonic one."""
     assert boot_time() <= boot_time()
+    monkeypatch.setattr(time, "clock_gettime", float)
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 77, raising=False)
+    if not has_boot_time:
+        monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    assert boot_time() == (77 if has_boot_time else time.CLOCK_MONOTONIC)
+
+
+def test_an_old_quick_response_does_not_count_for_ever() -> None:
+    """Two clocks drift apart: only the last measurements show the database's clock."""
+    clock = DatabaseClock()
+    clock.record(1000.0, 1000.001)
+    for number in range(RECENT_OFFSETS):
+        clock.record(1001.0 + number, 1001.0 + number + 0.1)
+    assert clock.to_local(2000.0) == pytest.approx(2000.1)
+
+
+def test_a_response_later_than_the_quickest_by_more_than_a_step_is_a_step() -> None:
+    """Slow responses before it make no step of the clock smaller."""
+    clock = DatabaseClock()
+    for late in (0.0, 0.9, 1.5):
+        clock.record(1000.0, 1000.0 + late)
+    assert clock.to_local(2000.0) == 2001.5
+
+
+def test_the_database_clock_has_our_clock() -> None:
+    """Moments of leased slots are compared with it."""
+    ours = Time()
+    assert DatabaseClock(ours).now() == ours.now
 
 
 @given(st.tuples(st.integers(1), st.integers(0)), st.tuples(st.integers(1), st.integers(0)))

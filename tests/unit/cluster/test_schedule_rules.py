@@ -42,6 +42,31 @@ def test_of_several_ticks_the_newest_starts_the_run() -> None:
     )
 
 
+def test_a_tick_that_is_due_or_late_at_this_very_moment() -> None:
+    """It starts at its time; it is late only once it is older than the limit, which is six hours if none is set."""
+    assert ScheduleRules(HOURLY).decide(hour(5), hour(5), is_unfinished=False) == (hour(5), (), hour(6))
+    daily = ScheduleRules(parse_cron("0 0 * * *", "UTC"))
+    assert daily.decide(hour(0), hour(6), is_unfinished=False).start == hour(0)
+    assert daily.decide(hour(0), hour(6.001), is_unfinished=False).start is None
+
+
+@pytest.mark.parametrize("now", [hour(5), hour(5.5)])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_one_run_starts_however_many_decisions_it_takes(
+    monkeypatch: pytest.MonkeyPatch, now: datetime, limit: int
+) -> None:
+    """A decision that leaves later ticks to the next one starts nothing, and looks at no more ticks than it may."""
+    monkeypatch.setattr(schedule_rules, "MAX_TICKS", limit)
+    next_at, starts, replaced = hour(1), list[datetime](), 0
+    while next_at <= now:
+        start, missed, next_at = ScheduleRules(HOURLY).decide(next_at, now, is_unfinished=False)
+        starts += [start] if start else []
+        assert {each.reason for each in missed} <= {MissedReason.REPLACED}
+        assert all(each.ticks <= limit for each in missed)
+        replaced += sum(each.ticks for each in missed)
+    assert (starts, replaced, next_at) == ([hour(5)], 4, hour(6))
+
+
 def test_all_late_ticks_are_only_reported() -> None:
     """Where the newest tick is late too, nothing starts."""
     daily = ScheduleRules(parse_cron("0 0 * * *", "UTC"), late=timedelta(hours=6))
@@ -106,7 +131,8 @@ def in_between(rules: ScheduleRules, first: datetime, last: datetime, number: in
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("30 min", 1800), ("6h", 21_600), ("2d", 172_800)]
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("30 min", 1800), ("6h", 21_600), ("2d", 172_800), ("366d", 31_622_400)],
 )
 def test_durations(text: str, seconds: int) -> None:
     """A number and a unit are a duration."""

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,104 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.engine import prior_reader as module
-from rolecall.engine.context import Caller, RunContext
-from rolecall.engine.directory.role_reader import RoleReader
-from rolecall.engine.prior_reader import PriorReader, due_rows
-from rolecall.engine.recorders import OutcomeRecorder
-from rolecall.engine.settings import Settings
+from rolecall.engine.prior_reader import due_rows
 from rolecall.engine.settlement import MESSAGE_TOLERANCE, ROLES_PROVE_FOR
-from rolecall.models import DueRow, Outcome, Prior, PriorState, Result, RowOutcome
-from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
+from rolecall.models import DueRow, Outcome, Prior, PriorState
+from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.responses import RoleMessage
 from rolecall.store.batch_writer import BatchWriter
-from rolecall.store.records import Batch, Intent
-from tests.support.engine import NEVER, SilentLog
-from tests.support.memory_store import MemoryStore
-from tests.unit.engine.virtual import EPOCH, run_virtual, virtual_clock
-from tests.unit.engine.workspace import DATE, TOOK, UNREADABLE, Workspace
-from tests.unit.store.contract.jobs import EVERY, all_results, import_job
-from tests.unit.store.values import row as job_row
-
-ADD_LEADER = OPERATIONS["groups.addLeader"]
-AT = round(DATE * 1000)
-STARTED = 77
-"""The server's clock before the first call of a session."""
-US = Caller("bot-1", STARTED)
-READING = Settings(rate=None, concurrency=4, max_failures=NEVER)
-SENT = Prior(PriorState.HAS_ROLE, AT - 5000, "name-lea", ("bot-0",))
-"""The prior state of a row in doubt, and the account of an earlier session."""
-Pair = tuple[str, str]
-
-
-class Reading:
-    """A run that only reads: its store, its workspace and what came of it."""
-
-    def __init__(
-        self, workspace: Workspace, operation: Operation = REMOVE_LEADER, settings: Settings = READING
-    ) -> None:
-        self.workspace = workspace
-        self.operation = operation
-        self.settings = settings
-        self.store = MemoryStore()
-        self.recorded: list[RowOutcome] = []
-        """Every outcome that was recorded, each time."""
-
-    async def import_pairs(self, pairs: Iterable[Pair]) -> None:
-        """Import a job: each pair in the line of its number, counted from 1."""
-        await import_job(self.store, [job_row(line, room, user) for line, (room, user) in enumerate(pairs, start=1)])
-
-    async def put_in_doubt(self, priors: Mapping[int, Prior], at: int | None = None) -> None:
-        """Let rows, by line, be in doubt since an earlier session."""
-        keys = {each.line: each.key for _, each in await self.store.fetch_due(0, EVERY, retry_failed=True)}
-        moment = round(virtual_clock().wall() * 1000) if at is None else at
-        await self.store.open_session("bot", 1)
-        await self.store.commit(Batch(intents=[Intent(keys[line], 1, moment, prior) for line, prior in priors.items()]))
-        await self.store.close_session("killed", 2)
-
-    def context(self, *, follows_plan: bool = False) -> RunContext:
-        """Return the context of a session."""
-        return RunContext.create(
-            self.settings, SilentLog(), clock=virtual_clock(), caller=US, follows_plan=follows_plan
-        )
-
-    async def go(self, most: int | None = None, *, follows_plan: bool = False) -> list[DueRow]:
-        """Read in a new session, to the end or until so many parts have come; return the rows that must be sent."""
-        await self.store.open_session("bot", 3)
-        context, rows = self.context(follows_plan=follows_plan), list[DueRow]()
-        async with BatchWriter(self.store, self.recorded.extend) as journal:
-            reader = RoleReader(self.workspace, self.operation)
-            recorder = OutcomeRecorder(journal, context)
-            source = PriorReader(journal, reader, self.operation, recorder, context)
-            async with aclosing(source.rows()) as parts:
-                async for part in parts:
-                    rows += part
-                    await self.on_part(journal, part)
-                    if most is not None and (most := most - 1) == 0:
-                        break
-        await self.store.close_session("", 4)
-        return rows
-
-    async def on_part(self, journal: BatchWriter, part: Sequence[DueRow]) -> None:
-        """Do something with a part of the rows when it comes."""
-
-    async def results(self) -> dict[Pair, Result]:
-        """Return each pair's result."""
-        return {(each.room_id, each.user_id): each for each in await all_results(self.store)}
-
-
-def lines(rows: Iterable[DueRow]) -> list[int]:
-    """Return the lines of rows."""
-    return [each.line for each in rows]
-
-
-def leaders(*pairs: Pair, members: Iterable[Pair] = ()) -> Workspace:
-    """Return a workspace with leaders and with members without roles."""
-    rooms: dict[str, dict[str, list[str] | None]] = {}
-    for room, user in pairs:
-        rooms.setdefault(room, {})[user] = ["leader"]
-    for room, user in members:
-        rooms.setdefault(room, {})[user] = None
-    return Workspace(rooms)
+from rolecall.store.records import Intent
+from tests.unit.engine.prior_readings import ADD_LEADER, AT, READING, SENT, STARTED, Reading, leaders, lines
+from tests.unit.engine.virtual import EPOCH, run_virtual
+from tests.unit.engine.workspace import TOOK, UNREADABLE
 
 
 async def test_what_needs_no_call_is_settled_and_the_rest_is_sent() -> None:
@@ -133,6 +44,7 @@ async def test_what_needs_no_call_is_settled_and_the_rest_is_sent() -> None:
         ("S", "nobody"): (Outcome.FAILED, "user_not_found", ""),
     }
     assert {each.http_status for each in results.values()} == {None}
+    assert {each.message for each in results.values()} == {""}
     assert {each.attempts for each in results.values()} == {0}
 
 

@@ -1,6 +1,7 @@
 """What headers say about limits: milliseconds, seconds, nonsense of every kind, and the server's sentence."""
 
 import math
+import time
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +27,11 @@ SENTENCE = b'{"success":false,"error":"Error, too many requests. Please slow dow
 def headers(limit: str = "10", remaining: str = "3", reset: str = f"{NOW + 42}000", date: str = DATE) -> dict[str, str]:
     """Give the headers of a limited answer."""
     return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset, "Date": date}
+
+
+def without_date(given_headers: dict[str, str]) -> dict[str, str]:
+    """Return these headers without their `Date`."""
+    return {name: value for name, value in given_headers.items() if name != "Date"}
 
 
 @pytest.mark.parametrize(
@@ -91,12 +97,10 @@ def test_nonsense_is_no_limit(changes: dict[str, str]) -> None:
     assert parse_limits(headers(**changes)) is None
 
 
-@pytest.mark.parametrize("reset", ["0", "9" * 16, "9" * 30, "9" * 310, "9" * 400, "9" * 4000])
+@pytest.mark.parametrize("reset", ["0", "253370764800000", "9" * 16, "9" * 30, "9" * 310, "9" * 400, "9" * 4000])
 def test_a_senseless_reset_without_a_date_is_no_limit(reset: str) -> None:
     """Where no `Date` bounds the reset, zero and more digits than a time can have are nonsense too."""
-    given_headers = headers(reset=reset)
-    del given_headers["Date"]
-    assert parse_limits(given_headers) is None
+    assert parse_limits(without_date(headers(reset=reset))) is None
 
 
 @pytest.mark.parametrize("name", ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"])
@@ -128,6 +132,7 @@ def test_more_remaining_than_the_limit_is_cut() -> None:
         "9" * 5000,
         "Fri, 31 Dec 9999 23:59:59 -2359",  # in UTC the year 10000, which no report can contain
         "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 01 Jan 9999 00:00:00 GMT",
         "Thu, 01 Jan 1970 00:00:00 +0100",
     ],
 )
@@ -149,6 +154,23 @@ def test_a_bad_date_is_none(date: str) -> None:
 def test_dates_are_read_as_utc(date: str, epoch: float) -> None:
     """The usual forms of an HTTP date come to the same second, whatever the local zone."""
     assert server_date({"Date": date}) == epoch
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the local zone cannot be set")
+def test_a_date_without_a_zone_is_not_of_the_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-0000` means that the zone is not known, and HTTP dates are in UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        seen = server_date({"Date": "Tue, 14 Nov 2023 22:13:21 -0000"})
+    time.tzset()
+    assert seen == NOW + 1
+
+
+def test_the_size_of_a_reset_decides_what_it_is() -> None:
+    """Up to the year 5138 it is seconds, above that milliseconds, where no `Date` contradicts."""
+    seen = [parse_limits(without_date(headers(reset=reset))) for reset in ("100000000000", "100000000001")]
+    assert seen == [Limits(10, 3, 1e11), Limits(10, 3, 100_000_000.001)]
 
 
 @pytest.mark.parametrize(
@@ -207,8 +229,10 @@ def test_retry_after_needs_a_date_for_a_date() -> None:
         ({}, SENTENCE % (b"9" * 500), None),
         ({}, b"<html>429 Too Many Requests</html>", None),
         ({}, b"", None),
-        ({name: value for name, value in headers(remaining="0").items() if name != "Date"}, SENTENCE % b"9", 9.0),
+        (without_date(headers(remaining="0")), SENTENCE % b"9", 9.0),
+        (without_date(headers(remaining="0")), b"", None),
         ({**headers(remaining="0", reset=f"{NOW}000")}, b"", 0.0),
+        ({**headers(remaining="0", reset=f"{NOW - 1}000")}, b"", 0.0),
     ],
 )
 def test_the_asked_wait_has_its_order(more: dict[str, str], body: bytes, seconds: float | None) -> None:

@@ -22,7 +22,15 @@ from rolecall.rocketchat.error_table import (
     ErrorScope,
 )
 from rolecall.rocketchat.operations import OPERATIONS, REMOVE_LEADER, Operation
-from rolecall.rocketchat.response_classifier import CallResult, MatchedBy, classify, classify_read, explain
+from rolecall.rocketchat.response_classifier import (
+    DEFAULT_RETRY_DELAY,
+    CallResult,
+    MatchedBy,
+    classify,
+    classify_read,
+    explain,
+    rate_limit_delay,
+)
 from tests.unit.rocketchat.replies import reply
 
 FAILED, UNKNOWN, NOT_ATTEMPTED = Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED
@@ -216,6 +224,49 @@ def test_what_could_not_be_read_is_told(answer: Reply | NoReply, reason: str, th
     assert (verdict.rule.reason, verdict.rule.action) == (reason, then)
 
 
+def test_a_missing_reading_route_is_a_refusal() -> None:
+    """Nothing was changed, and nothing will be: an older server does not have the method."""
+    rule = classify_read(reply(404, b"404 Not Found")).verdict.rule
+    assert (rule.outcome, rule.answer, rule.maybe_done) == (FAILED, Answer.REFUSED, False)
+
+
+def test_the_words_for_an_unknown_user_count_only_without_a_better_sign() -> None:
+    """A 403 that says `User not found.` is a lack of permission."""
+    answer = reply(403, {"success": False, "error": "User not found."})
+    assert classify_read(answer).verdict.rule.reason == "forbidden"
+
+
+def test_a_success_has_no_reason_and_no_hint() -> None:
+    """Nothing is reported of it but its outcome; that of a reading settles no row."""
+    for operation in (REMOVE_LEADER, OPERATIONS["groups.addLeader"]):
+        for body in (b'{"success":true}', b'{"success": true}'):
+            expected = CallResult(ErrorRule("", operation.done, Action.FINISH, ""), "", "", 200)
+            assert classify(reply(200, body), operation) == expected
+            assert explain(reply(200, body), operation) == (expected, MatchedBy.SUCCESS)
+        nothing = reply(400, {"success": False, "errorType": operation.noop_error_type})
+        assert classify(nothing, operation).rule == ErrorRule("", operation.nothing_to_do, Action.FINISH, "")
+    read = classify_read(reply(200, {"success": True})).verdict
+    assert read == CallResult(ErrorRule("", NOT_ATTEMPTED, Action.FINISH, ""), "", "", 200)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (reply(429, {"success": False, "error": TOO_MANY}), 42.0),
+        (reply(400, {"success": False, "error": TOO_MANY}), 42.0),
+        (reply(429, b"", {"Retry-After": "7"}), 7.0),
+        (reply(429, b"", {"Retry-After": "0"}), DEFAULT_RETRY_DELAY),
+        (reply(429), DEFAULT_RETRY_DELAY),
+        (reply(503, b"", {"Retry-After": "7"}), None),
+        (reply(200, {"success": True}, {"Retry-After": "7"}), None),
+        (NoReply("timeout", "", True), None),
+    ],
+)
+def test_how_long_a_single_call_waits_before_it_is_repeated(answer: Reply | NoReply, seconds: float | None) -> None:
+    """As long as the refusal says, never not at all; what is no 'too many requests' is not repeated for it."""
+    assert rate_limit_delay(answer) == seconds
+
+
 def test_what_was_read_is_given() -> None:
     """A reading call gives the JSON object that the server answered."""
     read = classify_read(reply(200, {"success": True, "roles": []}))
@@ -282,6 +333,10 @@ def test_success_is_removed(body: bytes) -> None:
         (401, {"message": "Sign in"}),
         (403, b"<html>403 Forbidden</html>"),
         (403, {"error": "blocked"}),
+        (400, {"status": "error", "message": "You must be logged in to do this."}),
+        (403, {"status": "error", "message": "You must be logged in to do this."}),
+        (400, b"404 Not Found"),
+        (410, {"status": "error", "message": "API endpoint does not exist"}),
         (404, b"<html>404</html>"),
         (404, b""),
         (413, LOGIN_PAGE),
@@ -304,6 +359,7 @@ def test_what_is_not_rocket_chats_json_is_not_trusted(status: int, body: bytes |
          "Match error: Expected string, got number"),
         (400, {"success": False, "message": "said elsewhere"}, "", "said elsewhere"),
         (400, {"success": False, "error": {"code": 7}, "message": "second"}, "", "second"),
+        (400, {"success": False, "error": "", "message": "second"}, "", "second"),
         (400, {"success": False, "error": "", "errorType": 5}, "", ""),
         (400, {"success": False, "error": "User not found."}, "", "User not found."),
         (405, {"success": False, "error": "Method Not Allowed"}, "", "Method Not Allowed"),
@@ -586,6 +642,7 @@ def test_the_path_of_the_operation() -> None:
         (200, "-1", ""),
         (200, "\u0663", ""),
         (429, "7", "rate_limited"),
+        (500, "7", "server_error"),
         (502, "7", "proxy_error"),
     ],
 )
@@ -594,3 +651,5 @@ def test_an_old_response_of_a_cache_says_nothing_about_now(status: int, age: str
     read = classify_read(reply(status, {"success": True, "roles": []}, {"Age": age}))
     assert read.verdict.rule.reason == reason
     assert (read.body is None) is bool(reason)
+    assert (read.verdict.status, read.verdict.error_type) == (status, "")
+    assert reason != "cached_response" or f"{age.strip()[:9]} s" in read.verdict.message

@@ -8,6 +8,7 @@ from rolecall.engine.directory.doubt_settlement import (
     Doubt,
     LaterReading,
     arrives_until,
+    settle_before_sending,
     settle_doubt,
 )
 from rolecall.engine.directory.role_reader import MEMBERSHIP_NOT_SEEN, RoleReading
@@ -25,6 +26,7 @@ HAS, GONE, LEFT, UNKNOWN = (
     for state in (PriorState.HAS_ROLE, PriorState.MEMBER, PriorState.STRANGER, PriorState.UNKNOWN)
 )
 UNSURE = GONE._replace(reason=MEMBERSHIP_NOT_SEEN)
+RENAMED = GONE._replace(prior=GONE.prior._replace(username="lee"))
 
 
 def removal(account: str = "bot", at: int = TRIED_AT, *, adds: bool = False) -> RoleMessage:
@@ -54,6 +56,9 @@ REMOVED, NOT_LEADER, FAILED = Outcome.REMOVED, Outcome.NOT_LEADER, Outcome.FAILE
         (UNREAD, GONE, [], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
         (UNREAD, HAS, [], SOON, (FAILED, ROLE_UNCHANGED, Evidence.INFERRED)),
         (UNREAD, LEFT, [], SOON, None),
+        (LED, RENAMED, [removal()], SOON, (REMOVED, CONFIRMED_BY_READING, Evidence.INFERRED)),
+        (UNREAD, HAS, [removal()], SOON, None),
+        (UNREAD, LEFT, [removal()], SOON, None),
     ],
 )
 def test_what_a_later_reading_proves(
@@ -97,6 +102,41 @@ def test_the_name_of_the_later_reading_is_used() -> None:
     nameless = Doubt(LED._replace(username=""), TRIED_AT)
     settled = settle_doubt(nameless, LaterReading(GONE, [removal()], LATE), REMOVE_LEADER)
     assert settled == (REMOVED, "", Evidence.MESSAGE)
+
+
+GIVEN_BACK = [removal(), removal("admin", TRIED_AT + 1, adds=True)]
+
+
+@pytest.mark.parametrize(
+    ("prior", "reading", "messages", "read_at", "expected"),
+    [
+        (LED, GONE, [removal()], LATE, (REMOVED, "", Evidence.MESSAGE)),
+        (LED, GONE, [removal("admin")], SOON, (NOT_LEADER, "removed_by_other", Evidence.MESSAGE)),
+        (LED, GONE, [], SOON, (REMOVED, "", Evidence.ROLES)),
+        (LED, GONE, [], LATE, (REMOVED, "", Evidence.INFERRED)),
+        (LED, UNSURE, [], SOON, (REMOVED, "", Evidence.INFERRED)),
+        (LED, RENAMED, [removal()], SOON, (REMOVED, "", Evidence.INFERRED)),
+        (LED._replace(username=""), GONE, [removal()], LATE, (REMOVED, "", Evidence.MESSAGE)),
+        (LED, HAS, GIVEN_BACK, SOON, (REMOVED, "", Evidence.MESSAGE)),
+        (LED, HAS, [removal()], SOON, (REMOVED, "", Evidence.MESSAGE)),
+        (LED, HAS, [removal("admin")], SOON, None),
+        (LED, HAS, [], SOON, None),
+        (LED, LEFT, [removal()], SOON, None),
+        (LED, UNKNOWN, [removal()], SOON, None),
+        (UNREAD, GONE, [removal()], SOON, None),
+        (LED._replace(state=PriorState.MEMBER), GONE, [removal()], SOON, None),
+    ],
+)
+def test_what_need_not_be_sent_again(
+    prior: Prior,
+    reading: RoleReading,
+    messages: list[RoleMessage],
+    read_at: int,
+    expected: tuple[Outcome, str, Evidence] | None,
+) -> None:
+    """Only where the role is as wanted, or our message shows the change of a member's: else the row is sent."""
+    later = LaterReading(reading, messages, read_at)
+    assert settle_before_sending(Doubt(prior, TRIED_AT), later, REMOVE_LEADER) == expected
 
 
 @pytest.mark.parametrize(("attempted_at", "until"), [(None, 0), (0, 120_000), (TRIED_AT, TRIED_AT + 120_000)])

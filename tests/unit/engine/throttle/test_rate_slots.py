@@ -2,9 +2,11 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rolecall.engine.throttle.rate_limiter import COARSE_FROM, IDLE_AFTER, PacedRateLimiter, tolerance_of
 from rolecall.engine.throttle.rate_slots import MAX_LEASED, LeasedSlots
 
 
@@ -125,3 +127,89 @@ def test_another_rate_begins_with_slots_of_its_own() -> None:
     slots.set_rate(20.0)
     assert slots.next_slot(0.95) == math.inf
     assert slots.assign_slot(0.95) == 1.0
+
+
+def test_slots_of_no_rate_yet_are_unlimited() -> None:
+    """Until the rate is set, and no intent is written ahead of its slot at any rate."""
+    slots = LeasedSlots(lambda: None)
+    assert slots.next_slot(0.0) == -math.inf
+    assert slots.wanted == 0
+    assert slots.allows_ahead is False
+
+
+@pytest.mark.parametrize("rate", [1.0, COARSE_FROM - 1.0, COARSE_FROM, 4 * COARSE_FROM])
+def test_slots_have_the_headroom_of_their_rate(rate: float) -> None:
+    """They are a little further apart than the rate, so that no window of a second has one call too many."""
+    slots, _, _ = slots_of(rate)
+    assert slots.interval == (1.0 + tolerance_of(rate).headroom) / rate
+    assert slots.interval > 1.0 / rate
+
+
+def test_slots_of_the_same_rate_stay() -> None:
+    """A rate that is set again, as it is with each answer of the database, loses no slot."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([1.0, 1.1])
+    slots.set_rate(10.0)
+    assert slots.next_slot(0.95) == 1.0
+
+
+def test_calls_that_are_being_prepared_want_slots_too() -> None:
+    """Waiting and admitted calls count; more slots than calls want nothing, never less than nothing."""
+    slots, _, queue = slots_of(100.0, 2)
+    slots.add([1.0])
+    slots.reserve(0.95)
+    assert slots.wanted == 2
+    queue.queued = 0
+    slots.add([1.01, 1.02, 1.03])
+    assert slots.wanted == 0
+
+
+def test_the_last_slot_that_a_call_takes_requests_the_next_lease() -> None:
+    """So the next slots come while that call is prepared; no lease is requested while one is left."""
+    slots, requests, _ = slots_of(10.0)
+    slots.add([1.0, 1.1])
+    slots.reserve(0.95)
+    assert requests == []
+    slots.reserve(0.95)
+    assert len(requests) == 1
+
+
+def test_a_withdrawn_call_releases_one_slot_only() -> None:
+    """However many calls are being prepared."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([1.0, 1.1, 1.2, 1.3])
+    for expected in (1.1, 1.2, 1.3):
+        slots.reserve(0.95)
+        assert slots.next_slot(0.95) == expected
+    for expected in (1.2, 1.1, 1.0):
+        slots.cancel_reservation()
+        assert slots.next_slot(0.95) == expected
+
+
+def test_a_slot_may_be_used_a_little_late() -> None:
+    """By what the loop may be late, to the very moment; then it is lost."""
+    slots, _, _ = slots_of(10.0)
+    slots.add([0.0, 1.0])
+    assert slots.next_slot(IDLE_AFTER) == 0.0
+    assert slots.next_slot(math.nextafter(IDLE_AFTER, 1.0)) == 1.0
+
+
+def test_calls_are_admitted_as_early_as_their_preparation_takes() -> None:
+    """The lead is that of the preparations that were recorded."""
+    slots, _, _ = slots_of(10.0)
+    slots.record_preparation(0.010)
+    assert slots.lead == pytest.approx(0.030)
+
+
+@given(st.lists(st.floats(0.0, 2.0), max_size=6), st.floats(0.0, 2.0), st.sampled_from([None, 1.0, 10.0, 100.0]))
+def test_the_first_slot_is_the_one_that_is_assigned(leased: list[float], now: float, rate: float | None) -> None:
+    """Looking at it takes nothing: the same slot is there at the next look, and for the call that is prepared."""
+    slots, _, _ = slots_of(rate)
+    slots.add(sorted(leased))
+    paced = PacedRateLimiter(rate)
+    for limiter in (slots, paced):
+        limiter.reserve(now)
+        first = limiter.first_slot(now)
+        assert limiter.first_slot(now) == first
+        assert limiter.assign_slot(now) == first
+    assert slots.first_slot(now) >= now - 0.016 - 1e-9

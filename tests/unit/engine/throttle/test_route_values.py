@@ -6,6 +6,7 @@ import math
 import pytest
 
 from rolecall.engine.throttle.rate_limiter import EXACT, LearntRate, PacedRateLimiter
+from rolecall.engine.throttle.rate_slots import LeasedSlots
 from rolecall.engine.throttle.route_limiter import RouteLimiter
 from rolecall.engine.throttle.route_schedule import Delay, DelayReason, RouteSchedule
 from rolecall.engine.throttle.window_signs import Exemption
@@ -110,3 +111,89 @@ async def test_a_pause_is_reported_while_calls_wait_for_it() -> None:
     waiting[1].cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert limiter.pause(now + 5) is None
+
+
+def test_the_refusals_of_a_hidden_limiter_cut_the_rate_and_pause_for_a_moment_only() -> None:
+    """The slower rate is the pause; a third refusal in a row is an outage's, and pauses for a second."""
+    schedule = RouteSchedule(PacedRateLimiter(50.0), learnt := LearntRate(50.0))
+    schedule.window.record_request(1.0)
+    schedule.record_response(reply(200, at=1.0), refused=False)
+    pauses = list[float]()
+    for at in (1.5, 2.0, 2.5):
+        schedule.window.record_request(at)
+        schedule.record_response(reply(429, b"", at=at, took=0.25), refused=True)
+        delay = schedule.server_delay(at)
+        assert delay is not None
+        pauses.append(delay.until - at)
+        if len(pauses) == 1:
+            assert learnt._limit is not None
+            assert (learnt._limit.rate, learnt._limit.since) == (12.5, 1.5)
+            assert not schedule.is_open(3.0)
+    assert pauses == pytest.approx([0.05, 0.1, 1.0])
+
+
+def test_a_refusal_in_the_last_moment_of_a_pause_lengthens_it() -> None:
+    """By 50 ms from then on, as a first one does."""
+    schedule = route_schedule(None)
+    schedule.window.record_request(1.0)
+    schedule.record_response(reply(503, b"", {"Retry-After": "1"}, at=1.0), refused=False)
+    assert refuse(schedule, 1.99, {"Retry-After": "0"}) == pytest.approx(0.05)
+
+
+class RecordingLimiter(PacedRateLimiter):
+    """An unlimited rate that records what it is called with."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.calls: list[tuple[str, float]] = []
+
+    def reserve(self, now: float) -> None:
+        self.calls.append(("reserve", now))
+        super().reserve(now)
+
+    def assign_slot(self, now: float) -> float:
+        self.calls.append(("assign", now))
+        return super().assign_slot(now)
+
+    def record_departure(self, now: float) -> None:
+        self.calls.append(("departure", now))
+
+
+def test_both_rates_count_each_step_of_a_call() -> None:
+    """Its admission, its slot, another slot where that one passed, and when it left."""
+    own, learnt = RecordingLimiter(), LearntRate(None)
+    learnt.limiter = hidden = RecordingLimiter()
+    schedule = RouteSchedule(own, learnt)
+    assert schedule.reserve(1.0) is None
+    assert schedule.assign_slot(1.5) <= 1.5
+    assert schedule.renew_slot(2.0) <= 2.0
+    schedule.record_departure(2.5)
+    expected = [("reserve", 1.0), ("assign", 1.5), ("reserve", 2.0), ("assign", 2.0), ("departure", 2.5)]
+    assert own.calls == hidden.calls == expected
+
+
+def test_a_call_without_a_leased_slot_puts_off_no_other_call() -> None:
+    """The slots of a learnt rate go on for calls that have one."""
+    leased, learnt = LeasedSlots(lambda: None), LearntRate(None)
+    leased.set_rate(10.0)
+    learnt.limiter.slow_down(5.0)
+    leased.add([1.0])
+    schedule = RouteSchedule(leased, learnt)
+    assert schedule.reserve(1.0) is None
+    assert schedule.first_slot(1.0) == 1.0
+    learnt.limiter.defer(1.2)
+    assert schedule.first_slot(1.0) == pytest.approx(1.4)
+    assert schedule.first_slot(2.0) == math.inf
+    assert schedule.assign_slot(2.0) == math.inf
+    assert learnt.limiter.next_slot(2.0) == pytest.approx(2.2)
+
+
+def test_a_route_is_not_open_while_a_rate_is_learnt() -> None:
+    """Though neither an own rate nor a window limits it."""
+    learnt = LearntRate(None)
+    schedule = RouteSchedule(PacedRateLimiter(None), learnt)
+    schedule.window.record_request(0.0)
+    schedule.record_response(OK, refused=False)
+    assert schedule.is_open(1.0)
+    learnt.limiter.slow_down(5.0)
+    assert not schedule.is_open(1.0)

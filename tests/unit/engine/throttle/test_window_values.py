@@ -1,17 +1,12 @@
 """The server's clock and its windows to the last digit."""
 
-import math
-
 import pytest
 
 from rolecall.engine.throttle.server_clock import ServerClock
 from rolecall.engine.throttle.server_window import FixedWindowTracker
 from rolecall.engine.throttle.window_signs import Exemption, SharedWindowDetector
-from rolecall.models import RateLimitStatus, Reply
-from tests.unit.engine.answers import windowed
-
-SERVER = 1_700_000_000.0
-"""The server's clock when ours shows nought."""
+from rolecall.models import RateLimitStatus
+from tests.unit.engine.throttle.trackers import SERVER, answer, tracker_with, without
 
 
 def clock_of(length: float, *openings: float) -> ServerClock:
@@ -22,20 +17,6 @@ def clock_of(length: float, *openings: float) -> ServerClock:
         clock.record_reset(SERVER + began + length, began, began)
         clock.record_window_start(SERVER + began + length, began, began)
     return clock
-
-
-def tracker_with(*replies: Reply, max_wait: float = math.inf) -> FixedWindowTracker:
-    """Return a tracker that has got these responses."""
-    tracker = FixedWindowTracker(max_wait)
-    for reply in replies:
-        tracker.record_request(reply.sent_at)
-        tracker.record_response(reply)
-    return tracker
-
-
-def answer(left: int, ends: float, at: float, status: int = 200) -> Reply:
-    """Return the response of a window of ten calls that ends at a moment of our clock."""
-    return windowed(10, left, SERVER + ends, SERVER + at, at=at, status=status)
 
 
 # What displays show
@@ -55,9 +36,7 @@ def test_the_status_is_that_of_the_fullest_window() -> None:
 
 def test_the_status_without_a_known_end() -> None:
     """Without a `Date` neither the length nor the end is known."""
-    reply = answer(4, 10.5, 0.5)
-    reply = reply._replace(headers={name: value for name, value in reply.headers.items() if name != "Date"})
-    tracker = tracker_with(reply, max_wait=50.0)
+    tracker = tracker_with(without(answer(4, 10.5, 0.5), "Date"), max_wait=50.0)
     assert tracker.status(2.0) == RateLimitStatus(10, None, 4, 0.0)
     assert tracker.status(60.0) == RateLimitStatus(10, None, 10, 0.0)
     for _ in range(12):

@@ -13,6 +13,7 @@ from rolecall.store.postgres.store import PostgresStore
 from rolecall.store.sqlite.store import FILE_NAME, SqliteStore
 from tests.support.memory_store import MemoryStore
 from tests.support.postgres import Database, all_binaries, shared_server
+from tests.support.simulated_database import SimulatedDatabase
 
 
 class Backend(Protocol):
@@ -117,9 +118,37 @@ class PostgresBackend:
         self._opened.clear()
 
 
+class SimulatedBackend:
+    """The run of the simulated database, over which the simulation of several workers has the store of a real one."""
+
+    def __init__(self, _: Path) -> None:
+        self._database: SimulatedDatabase | None = None
+        self._opened: list[PostgresStore] = []
+
+    async def open(self) -> RunStore:
+        """Open the run over a new connection."""
+        self._database = self._database or SimulatedDatabase()
+        self._opened.append(await self._database.open_store())
+        return self._opened[-1]
+
+    async def crash(self) -> RunStore:
+        """Open the run while the earlier connections end without a word."""
+        assert self._database is not None
+        for store in self._opened:
+            self._database.break_connection(store.connection)
+        return await self.open()
+
+    async def discard(self) -> None:
+        """Close all connections."""
+        for store in self._opened:
+            await store.close()
+        self._opened.clear()
+
+
 BACKENDS: Mapping[str, Callable[[Path], Backend]] = {
     "sqlite": SqliteBackend,
     "memory": MemoryBackend,
+    "simulated": SimulatedBackend,
     **{f"postgres-{server}": partial(PostgresBackend, server) for server in all_binaries()},
 }
 """Every implementation, by its name in the ids of the tests. All tests of this folder run with each of them."""

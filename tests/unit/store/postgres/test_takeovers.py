@@ -1,30 +1,27 @@
-"""Workers that take shards from each other at random: no commit with an older token counts, and the counts agree."""
+"""Workers that take shards from each other at random: no commit with an older token counts, and the counts agree.
+
+The tests run with the simulated database of the simulation of several workers as well.
+"""
 
 import asyncio
 import random
+from collections import Counter
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from rolecall.store.base import FencedError
 from rolecall.store.postgres.connection import DatabaseConfig, connect
-from rolecall.store.postgres.reading import ShardLease
-from rolecall.store.postgres.runs import NewRun, create_run, take_shard
+from rolecall.store.postgres.reading import ShardLease, StoreReader
+from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore, open_store
 from rolecall.store.records import Batch, Intent
-from tests.support.postgres import Database
-from tests.unit.store.contract.jobs import import_job
-from tests.unit.store.values import row, settled
+from tests.support.shared_database import KINDS, new_database
+from tests.unit.store.values import settled
 
 WORKERS, TURNS = 4, 40
-SCAN = """
-    SELECT shard_id, outcome, coalesce(reason, ''), outcome IS NULL AND in_doubt, count(*) FROM pair
-    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-"""
-COUNTED = """
-    SELECT shard_id, nullif(outcome, ''), reason, in_doubt, sum(rows)::bigint FROM group_count
-    GROUP BY 1, 2, 3, 4 HAVING sum(rows) <> 0 ORDER BY 1, 2, 3, 4
-"""
+PAIRS = [(f"R{number // 4}", f"u{number}") for number in range(16)]
 
 
 class Takeovers:
@@ -68,19 +65,31 @@ class Takeovers:
             self.written += 1
 
 
+async def require_counts_of_a_scan(store: StoreReader) -> None:
+    """Compare the counts of a store, which are kept with each commit, with its rows."""
+    results = [result async for page in store.results() for result in page]
+    scanned = Counter((result.outcome, result.reason) for result in results)
+    assert {(count.outcome, count.reason): count.rows for count in await store.counts()} == scanned
+    recorded = [result for result in results if result.finished_at is not None]
+    assert await store.evidence_counts() == Counter((result.outcome, result.evidence) for result in recorded)
+
+
 @pytest.mark.parametrize("seed", range(3))
-async def test_only_the_newest_token_writes(database: Database, config: DatabaseConfig, seed: int) -> None:
-    """Whatever the order: after a takeover the older worker is refused, and the counts are those of a scan."""
-    async with await connect(config) as connection:
-        run_id = await create_run(connection, config, NewRun("main", 1))
-    async with open_store(config, run_id, shard_rows=8) as store:
-        await import_job(store, [row(line, f"R{line // 4}") for line in range(16)])
-    shards = [int(str(shard)) for (shard,) in database.execute("SELECT id FROM shard")]
-    takeovers = Takeovers(config, run_id, shards)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_only_the_newest_token_writes(kind: str, tmp_path: Path, seed: int) -> None:
+    """In any order: after a takeover the older worker is refused, and the counts are those of a scan."""
+    shared = new_database(kind, tmp_path)
+    run_id = await shared.create_run(PAIRS, shard_rows=8)
+    shards = await shared.shards()
+    assert len(shards) == 2
+    takeovers = Takeovers(shared.config, run_id, shards)
     await asyncio.gather(*(takeovers.work(seed * WORKERS + number) for number in range(WORKERS)))
     assert takeovers.written > 0
     assert takeovers.refused > 0
-    assert database.execute(SCAN) == database.execute(COUNTED)
-    ((settled_rows,),) = database.execute("SELECT coalesce(sum(rows), 0) FROM settled")
-    ((with_outcome,),) = database.execute("SELECT count(*) FROM pair WHERE outcome IS NOT NULL")
-    assert settled_rows == with_outcome
+    async with open_store(shared.config, run_id) as whole:
+        await require_counts_of_a_scan(whole)
+        results = [result async for page in whole.results() for result in page]
+        assert await whole.count_settled(0) == sum(result.finished_at is not None for result in results)
+    for shard in shards:
+        async with open_store(shared.config, run_id, ShardLease(shard, 0, 0)) as store:
+            await require_counts_of_a_scan(store)
