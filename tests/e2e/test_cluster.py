@@ -72,6 +72,21 @@ async def two_workers(cluster: Cluster) -> tuple[WorkerProcess, WorkerProcess]:
     return one, two
 
 
+async def test_notifications_of_others_change_nothing(cluster: Cluster) -> None:
+    """Any user of the database may send any text on any channel: the worker goes on."""
+    run = await cluster.create_run(pairs_of(50))
+    worker = await cluster.start_worker("one")
+    await worker.wait_for_line("shard started")
+    for text in ("x", "", "-1", "1e9", "9" * 5000, "0"):
+        for channel in ("rolecall_stop", "rolecall_jobs"):
+            await cluster.query("SELECT pg_notify(%s, %s)", channel, text)
+    await cluster.wait_until_ended(run)
+    await cluster.create_run([("room2", "user60")])
+    await cluster.wait_until("SELECT count(*) = 2 FROM run WHERE ended_at IS NOT NULL")
+    assert worker.process.returncode is None
+    assert worker.log.count("worker started") == 1
+
+
 async def test_a_worker_that_is_killed_is_replaced_by_the_other_one(cluster: Cluster, workspace: Sandbox) -> None:
     """Its rows in doubt are settled by evidence, every row is reported once and truly, within twelve seconds."""
     run = await cluster.create_run(pairs_of(400))

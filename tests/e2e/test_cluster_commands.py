@@ -1,6 +1,9 @@
 """The commands on runs of a database: submitted, watched, stopped, resumed, reported, verified, undone, brought in."""
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,9 @@ from typing import Any
 import pytest
 
 from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
+from tests.campaign.harms import faketime_environment, step_clock
 from tests.support.cluster import Cluster, open_cluster
-from tests.support.command import Ended, environment, read_report, rolecall, write_job
+from tests.support.command import Ended, environment, finish, read_report, rolecall, start, write_job
 from tests.support.postgres import shared_server
 
 PAIRS = [(f"room{number // 10}", f"user{number}") for number in range(60)]
@@ -126,6 +130,21 @@ async def test_an_imported_run_is_reported_byte_for_byte(
     assert (shown["state"], shown["rows"], shown["outcomes"]["removed"]) == ("finished", 63, 60)
 
 
+async def test_names_of_files_that_are_no_text(operator: Operator, workspace: Sandbox, tmp_path: Path) -> None:
+    """A job and a directory with bytes in their names that are no UTF-8 are scheduled and brought in all the same."""
+    job, folder = os.fsdecode(b"job\xff.csv"), os.fsdecode(b"run\xff")
+    write_job(tmp_path / job, PAIRS[:2])
+    alone = await rolecall("run", job, "--out", folder, cwd=tmp_path, env=environment(workspace.url))
+    assert alone.code == 0, alone.stderr
+    added = await operator("schedule", "add", "odd", "--cron", "@yearly", "--job", job)
+    assert (added.code, added.stderr) == (0, "")
+    brought = await operator("import", folder)
+    assert (brought.code, brought.stdout) == (0, "1\n"), brought.stderr
+    await operator.cluster.start_worker("one")
+    await operator.cluster.query("UPDATE schedule SET next_at = now() RETURNING name")
+    await operator.cluster.wait_until("SELECT count(*) = 2 FROM run WHERE ended_at IS NOT NULL")
+
+
 async def test_an_unfinished_run_is_brought_in_and_resumed(
     operator: Operator, workspace: Sandbox, tmp_path: Path
 ) -> None:
@@ -144,6 +163,29 @@ async def test_an_unfinished_run_is_brought_in_and_resumed(
     assert resumed["rows"] == shown["outcomes"]["not_attempted"]
     await operator.cluster.wait_until_ended(int(run))
     assert (await operator.json("runs", "show", run))["outcomes"]["removed"] == 60
+
+
+async def test_an_imported_run_follows_its_plan(operator: Operator, workspace: Sandbox, tmp_path: Path) -> None:
+    """A row whose state no longer fits the plan is reported so; and only the account of the plan sends its rows."""
+    env = environment(workspace.url, ROLECALL_MAX_FAILURES="1")
+    planned = write_job(tmp_path / "planned.csv", PAIRS)
+    checked = await rolecall("check", planned, "--save-plan", "plan", "--out", "c", cwd=tmp_path, env=env)
+    assert checked.code == 0, checked.stderr
+    words = ("run", planned, "--plan", "plan", "--out", "alone", "--rate", "20/s", "--concurrency", "1")
+    process = await start(*words, cwd=tmp_path, env=env)
+    async with asyncio.timeout(20):
+        while not workspace.world.calls or workspace.world.calls[-1].route != "groups.removeLeader":  # noqa: ASYNC110 - another process calls
+            await asyncio.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert (await finish(process)).code == 130
+    workspace.world.rooms["room5"].members["user59"] = []
+    run = (await operator("import", "alone")).stdout.strip()
+    assert await operator.cluster.query("SELECT account FROM run") == [("bulk.bot",)]
+    await operator.cluster.start_worker("one")
+    await operator("runs", "resume", run)
+    await operator.cluster.wait_until_ended(int(run))
+    ended = await operator.cluster.results(int(run))
+    assert [(each.room_id, each.user_id) for each in ended if each.reason == "differs_from_plan"] == [PAIRS[59]]
 
 
 async def test_a_run_is_stopped_and_resumed_by_its_id(operator: Operator) -> None:
@@ -198,6 +240,46 @@ async def test_a_run_that_is_processed_is_not_reported(operator: Operator) -> No
     assert (await operator("runs", "report", run)).code == 4, "it is unfinished, and the worker is dead"
 
 
+async def test_a_resumed_run_goes_on_with_the_token_of_another_account(
+    operator: Operator, workspace: Sandbox, tmp_path: Path
+) -> None:
+    """Once the account of a stopped run has lost its token, another one sends the rows that are left."""
+    worker = await operator.cluster.start_worker("one")
+    run = await operator.submit("--rate", "10/s")
+    await operator.cluster.wait_for_rows(int(run), 5)
+    await operator("runs", "stop", run)
+    worker.signal(signal.SIGTERM)
+    await worker.wait()
+    workspace.world.add_account("otherBot", "other-token", username="other.bot", roles=("user", "admin", "bot"))
+    for room in workspace.world.rooms.values():
+        if ACCOUNT.user_id in room.members:
+            room.members["otherBot"] = list(room.members[ACCOUNT.user_id] or ())
+    operator.file.write_text(operator.file.read_text().replace(ACCOUNT.user_id, "otherBot"))
+    await operator.cluster.start_worker("one", environ={"TEST_TOKEN": "other-token"})
+    assert (await operator("runs", "resume", run)).code == 0
+    await operator.cluster.wait_until_ended(int(run))
+    assert await operator.cluster.query("SELECT account FROM run") == [("otherBot",)]
+    results = await operator.cluster.results(int(run))
+    assert sum(result.outcome == "removed" for result in results) == 60
+    assert leaders(workspace) - {(room, "otherBot") for room in workspace.world.rooms} == {("closed", "user0")}
+
+
+async def test_a_stopped_run_is_at_rest_while_its_worker_lives(operator: Operator, workspace: Sandbox) -> None:
+    """A worker whose shard was stopped has it no longer: the wait ends, and the run is reported, verified, undone."""
+    worker = await operator.cluster.start_worker("one")
+    waiting = asyncio.create_task(operator("submit", operator.job, "--shard-rows", "20", "--rate", "10/s", "--wait"))
+    await operator.cluster.wait_until("SELECT count(*) > 5 FROM rolecall.pair WHERE outcome IS NOT NULL")
+    assert (await operator.json("runs", "stop", "1"))["stopped"]
+    ended = await asyncio.wait_for(waiting, 30)
+    assert (ended.code, worker.process.returncode) == (130, None), ended.stderr
+    shown = await operator.json("runs", "show", "1")
+    assert (shown["state"], shown["workers"]) == ("stopped", [])
+    assert (await operator("runs", "report", "1", "--out", "stored")).code == 4
+    assert (await operator.json("runs", "verify", "1"))["rows"]["differs"] == 0
+    assert (await operator("runs", "undo", "1", "--wait", "--rate", "unlimited")).code == 0
+    assert leaders(workspace) == {*PAIRS, ("closed", "user0")}
+
+
 async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandbox) -> None:
     """The roles are read back from this machine; the undo is a run of the workers, and is made once."""
     await operator.cluster.start_worker("one")
@@ -213,6 +295,23 @@ async def test_a_run_is_verified_and_undone(operator: Operator, workspace: Sandb
     again = await operator("runs", "undo", run)
     assert (again.code, f"run {undo} contains the report" in again.stderr) == (2, True)
     assert (await operator("runs", "verify", run)).code == 6
+
+
+async def test_a_call_may_arrive_late_by_the_clock_of_the_database(operator: Operator, tmp_path: Path) -> None:
+    """On a host whose clock is an hour ahead a row in doubt stays open for as long as its call may arrive."""
+    run = await operator.submit()
+    await operator("runs", "stop", run)
+    await operator.cluster.query(
+        "UPDATE pair SET in_doubt = true, attempts = 1, prior = 'has_role', accounts = %s, started_at = now.ms, "
+        "attempted_at = now.ms, prior_read_at = now.ms "
+        "FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms) AS now WHERE user_id = 'user1' RETURNING key",
+        ACCOUNT.user_id,
+    )
+    an_hour_ahead = faketime_environment(tmp_path)
+    step_clock(tmp_path, 3600)
+    verified = await operator("runs", "verify", run, "--no-wait", "--json", **an_hour_ahead)
+    assert (verified.code, json.loads(verified.stdout)["rows"]["open"]) == (6, 1), verified.stderr
+    assert await operator.cluster.query("SELECT count(*) FROM pair WHERE outcome = 'failed'") == [(0,)]
 
 
 async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -> None:

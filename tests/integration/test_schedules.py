@@ -18,6 +18,7 @@ from rolecall.cluster.schedules.schedules import (
     add_schedule,
     list_schedules,
     pause_schedule,
+    remove_schedule,
     resume_schedule,
     tick,
 )
@@ -149,6 +150,26 @@ async def test_a_run_that_another_worker_has_made_stays_as_it_is(database: Datab
             await store.import_rows(
                 Identity(ENTRY.url, "groups.removeLeader", "other"), read_pages([Row(2, "r", "u", {})])
             )
+
+
+async def test_a_schedule_of_the_same_name_makes_no_run_of_a_removed_one(
+    database: Database, config: DatabaseConfig
+) -> None:
+    """A run that waits to be made ends with its schedule: the source of another one is not taken for it."""
+    await add(config)
+    full_hour(database, 0)
+    assert await tick(config) == 1
+    async with open_operator_database(config) as opened:
+        await remove_schedule(opened, "hourly")
+    assert database.execute("SELECT stop, stop_detail, ended_at IS NULL FROM run") == [
+        ("refused", "The schedule was removed before its run was made.", False)
+    ]
+    await add(config)
+    ((run_id,),) = database.execute("SELECT id FROM run")
+    context = AppContext(ConnectionConfig(ENTRY.url), Credentials("account", "token"))
+    assert await make_run(config, int(str(run_id)), ENTRY, context)
+    assert database.execute("SELECT stop, is_released FROM run") == [("refused", False)]
+    assert database.execute("SELECT last_error FROM schedule") == [("",)]
 
 
 async def test_a_run_of_another_url_is_left_to_other_workers(database: Database, config: DatabaseConfig) -> None:

@@ -175,6 +175,10 @@ def test_words_for_expressions(word: str, first: str) -> None:
         ("61 2 * * *", "UTC", "'61 2 * * *' is not a cron expression"),
         ("x 2 * * *", "UTC", "is not a cron expression"),
         ("0 0 30 2 *", "UTC", "names a day that no year has"),
+        ("R 2 * * *", "UTC", "has a time of chance"),
+        ("0 r(1-5) * * *", "UTC", "has a time of chance"),
+        ("0 0 * * 1,R/2", "UTC", "has a time of chance"),
+        ("H 2 * * *", "UTC", "has a time of chance"),
         ("@dayly", "UTC", "did you mean '@daily'?"),
         ("* * * * " + "1," * 200, "UTC", "longer than 200 characters"),
         ("15 2 * * *", "Europe/Berlni", "There is no time zone 'Europe/Berlni'; did you mean 'Europe/Berlin'?"),
@@ -190,7 +194,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(expression: str, zone: str, 
     assert "\n" not in str(caught.value)
 
 
-@given(st.text("0123456789*/,-# LWHa?@\n", max_size=20), st.text(max_size=8))
+@given(st.text("0123456789*/,-# LWHRa?@\n", max_size=20), st.text(max_size=8))
 def test_any_text_is_parsed_or_refused(expression: str, zone: str) -> None:
     """No expression and no zone leads to anything but a schedule or one line."""
     for name in ("UTC", zone):

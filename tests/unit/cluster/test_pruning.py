@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rolecall.cluster.database.operator_database import open_operator_database
 from rolecall.cluster.database.pruning import find_prunable, parse_age, prune_database
+from rolecall.cluster.runs.control import resume_run
 from rolecall.models import RolecallError
 from rolecall.store.postgres.connection import DatabaseConfig, connect
 from rolecall.store.postgres.runs import NewRun, add_workspace, create_run
@@ -52,6 +54,33 @@ async def test_only_old_runs_that_ended_are_deleted() -> None:
         assert database.execute(f"SELECT DISTINCT run_id FROM {table} ORDER BY 1") == kept
     assert database.execute("SELECT id FROM run ORDER BY id") == kept
     assert (await find_prunable(config, timedelta(days=400), NOW)).runs == ()
+
+
+async def test_a_run_that_is_resumed_before_it_is_deleted_stays() -> None:
+    """Between the question and the answer workers may have begun with it: it is neither deleted nor counted."""
+    database = shared_server().initialised_database()
+    config = DatabaseConfig.parse(database.url)
+    stopped, resumed = await add_run(config, 500), await add_run(config, 500)
+    database.execute("UPDATE run SET is_released = true, stop = 'outage'")
+    prunable = await find_prunable(config, timedelta(days=400), NOW)
+    assert prunable.runs == (stopped, resumed)
+    async with open_operator_database(config) as opened:
+        await resume_run(opened, resumed, retry_failed=False)
+    deleted = await prune_database(config, prunable)
+    assert (deleted.runs, deleted.rows) == ((stopped,), 2)
+    assert database.execute("SELECT run_id, count(*) FROM pair GROUP BY 1") == [(resumed, 2)]
+
+
+async def test_the_age_of_a_run_is_by_the_clock_of_the_database() -> None:
+    """Without a moment of the caller, runs count as old by the clock that their times are from."""
+    database = shared_server().initialised_database()
+    config = DatabaseConfig.parse(database.url)
+    runs = [await add_run(config, 1), await add_run(config, 1)]
+    database.execute(
+        "UPDATE run SET stop = 'outage', created_at = extract(epoch FROM now()) * 1000 - 86400000 * 10.001"
+    )
+    database.execute(f"UPDATE run SET created_at = created_at + 86400000 WHERE id = {runs[1]}")
+    assert (await find_prunable(config, timedelta(days=10))).runs == (runs[0],)
 
 
 def add_jobs(database: Database) -> None:

@@ -133,7 +133,7 @@ def test_the_id_of_a_run_is_parsed(text: str) -> None:
     assert parse_run_id(text) == 17
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "run", "x", "٣", "9" * 30])
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "run", "x", "٣", "9" * 30, "1" * 5000])
 def test_what_is_no_id_is_refused(text: str) -> None:
     """Anything else is refused."""
     with pytest.raises(OperatorError, match="is no id of a run"):

@@ -152,14 +152,21 @@ class ReadSession(NamedTuple):
         return self.context.clock
 
 
-def open_read_session(context: AppContext, connection: Connection, log_file: Target | None) -> ReadSession:
-    """Create a reader; its events go to the observer's log and to `log_file`."""
+def open_read_session(
+    context: AppContext, connection: Connection, log_file: Target | None, clock: Clock | None = None
+) -> ReadSession:
+    """Create a reader; its events go to the observer's log and to `log_file`. `clock`: that of the rows' times."""
     from rolecall.engine.context import RunContext
     from rolecall.engine.throttle.read_client import ReadClient
 
     log = context.observer.open_log(log_file, hide=context.credentials.token)
     run_context = RunContext.create(
-        context.settings, log, stop=context.stop, admission=connection.admission, caller=connection.caller
+        context.settings,
+        log,
+        clock=clock,
+        stop=context.stop,
+        admission=connection.admission,
+        caller=connection.caller,
     )
     return ReadSession(ReadClient(connection.client, run_context), run_context)
 

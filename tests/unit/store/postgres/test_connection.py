@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -151,6 +152,19 @@ async def test_settings_of_the_server_do_not_count(database: Database) -> None:
     async with await connect(DatabaseConfig.parse(database.url)) as connection:
         values = [(await (await connection.execute(f"SHOW {name}".encode())).fetchall())[0][0] for name in names]
     assert values == ["read committed", "0", "0", "on", "rolecall"]
+
+
+async def test_times_are_read_in_any_style_of_the_server(database: Database) -> None:
+    """Dates, intervals and numbers arrive in the one form that is read, whole."""
+    database.execute(
+        f"ALTER DATABASE {database.name} SET datestyle = 'SQL, DMY';"
+        f"ALTER DATABASE {database.name} SET intervalstyle = 'iso_8601';"
+        f"ALTER DATABASE {database.name} SET extra_float_digits = -10"
+    )
+    query = b"SELECT to_timestamp(0), interval '6 hours', 1790000000.123456::double precision"
+    async with await connect(DatabaseConfig.parse(database.url)) as connection:
+        (row,) = await (await connection.execute(query)).fetchall()
+    assert row == (datetime.fromtimestamp(0, UTC), timedelta(hours=6), 1790000000.123456)
 
 
 async def test_a_pooler_is_refused(database: Database) -> None:

@@ -65,8 +65,6 @@ def database_prune(older_than: str, yes: bool, json: bool) -> int:
     A run whose rows are still to be sent stays. Jobs of the queue that ended, missed ticks of schedules and workers
     that were not seen since are deleted too.
     """
-    from datetime import UTC, datetime
-
     from rolecall.app.errors import OperatorError
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console, event_loop
@@ -75,7 +73,7 @@ def database_prune(older_than: str, yes: bool, json: bool) -> int:
     config = _config("database prune", "rolecall_submit")
     from rolecall.cluster.database.pruning import find_prunable, parse_age, prune_database
 
-    prunable = event_loop.run(find_prunable(config, parse_age(older_than), datetime.now(UTC)))
+    prunable = event_loop.run(find_prunable(config, parse_age(older_than)))
     words = prunable_words(prunable)
     is_allowed = yes or not prunable.runs
     if not is_allowed:
@@ -84,7 +82,8 @@ def database_prune(older_than: str, yes: bool, json: bool) -> int:
             raise OperatorError(f"There is no terminal to confirm on; --yes deletes {words} without it.")
         is_allowed = answer
     if is_allowed:
-        event_loop.run(prune_database(config, prunable))
+        prunable = event_loop.run(prune_database(config, prunable))
+        words = prunable_words(prunable)
     if json:
         console.print_json(prunable_json(prunable, is_deleted=is_allowed))
     else:

@@ -27,7 +27,18 @@ def load_database_config(
     require_extra(command)
     from rolecall.store.postgres.connection import DatabaseConfig
 
-    return DatabaseConfig.parse(_find_url(command, warn, environ), role)
+    url = _find_url(command, warn, environ)
+    _require_encoded_password(url)
+    return DatabaseConfig.parse(url, role)
+
+
+def _require_encoded_password(url: str) -> None:
+    """Raise OperatorError where a '/' cuts the password: its rest would be shown as the name of a database."""
+    path = url.partition("://")[2].partition("/")[2].partition("?")[0]
+    if "@" in path:
+        raise OperatorError(
+            f"{DATABASE_URL} is not a valid address: write '/' in a password as '%2F', and '@' in a name as '%40'."
+        )
 
 
 def require_extra(command: str) -> None:

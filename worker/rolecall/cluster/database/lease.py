@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rolecall.engine.clock import Clock
+
 HEARTBEAT = 3.0
 """Seconds between heartbeats."""
 STALLED = 10.0
@@ -98,6 +100,11 @@ class DatabaseClock:
     def wall(self, now: float) -> float:
         """Return the database's time at a moment of our clock; our own wall clock before the first measurement."""
         return now - min(self._differences) if self._differences else time.time()
+
+
+def database_clock(clock: DatabaseClock) -> Clock:
+    """Return the clock of the engine: the times of all workers are those of the database."""
+    return Clock(clock.now, lambda: clock.wall(clock.now()))
 
 
 def lease_moments(first: float, count: int, interval: float, clock: DatabaseClock) -> list[float]:

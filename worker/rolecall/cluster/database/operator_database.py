@@ -6,7 +6,9 @@ from typing import Any
 
 from rolecall.app.errors import OperatorError
 from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database.lease import DatabaseClock, database_clock
 from rolecall.cluster.workspaces_file import WorkspaceEntry
+from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
 from rolecall.store.postgres.runs import add_workspace
 from rolecall.store.postgres.schema_version import connect_current
@@ -24,6 +26,14 @@ class OperatorDatabase:
         with database_errors(self.config):
             cursor = await self.connection.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []
+
+
+async def read_clock(database: OperatorDatabase) -> Clock:
+    """Return the clock of the database, from which the times of the rows are. Raises StoreError."""
+    clock = DatabaseClock()
+    ((now,),) = await database.fetch("SELECT extract(epoch FROM clock_timestamp())::double precision")
+    clock.record(now, clock.now())
+    return database_clock(clock)
 
 
 @asynccontextmanager

@@ -34,6 +34,11 @@ UNDO_OF = """
     SELECT id, job_digest FROM run
     WHERE parent = %(run)s AND is_released ORDER BY id DESC LIMIT 1
 """
+# Another undo of exactly these rows.
+UNDONE_BY = """
+    SELECT id FROM run WHERE parent = %(parent)s AND is_released AND job_digest = %(digest)s AND id <> %(run)s
+    ORDER BY id DESC LIMIT 1
+"""
 
 # How many rows of these runs have which outcome.
 GROUPS = """
@@ -67,10 +72,10 @@ SESSIONS = """
 
 # Lock what a release decides about: the same job cannot be released twice at a time.
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
-# Release a run: its rows are complete and confirmed.
+# Release a run: its rows are complete and confirmed, and no other worker has imported others since.
 RELEASE = """
     UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
-    WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
+    WHERE id = %(run)s AND NOT is_released AND stop = '' AND job_digest = %(digest)s RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"
 # Delete a run that was not released.
@@ -97,8 +102,10 @@ REOPEN_SHARDS = """
     )
     RETURNING id
 """
+# Its account is then that of the first worker that goes on, as the token may be another one now; that of a plan stays.
 RESUME = """
-    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb
+    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb,
+        account = CASE WHEN settings -> 'follows_plan' = 'true' THEN account ELSE '' END
     WHERE id = %(run)s
 """
 
@@ -115,6 +122,11 @@ ADD_SCHEDULE = """
     ON CONFLICT (name) DO NOTHING RETURNING name
 """
 REMOVE_SCHEDULE = "DELETE FROM schedule WHERE name = %(name)s RETURNING name"
+# End the runs of a schedule that were not made yet: a schedule that gets its name later has another source.
+REFUSE_UNMADE = f"""
+    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
+    WHERE schedule = %(name)s AND NOT is_released AND stop = '' AND ended_at IS NULL RETURNING id
+"""
 PAUSE_SCHEDULE = "UPDATE schedule SET paused = %(paused)s WHERE name = %(name)s RETURNING cron, tz, next_at, now()"
 SET_NEXT = "UPDATE schedule SET next_at = %(next_at)s WHERE name = %(name)s"
 SCHEDULE_NAMES = "SELECT name FROM schedule ORDER BY name"
@@ -184,6 +196,7 @@ IMPORTED_BEFORE = """
         AND created_at = %(created_at)s AND settings ? 'imported_from'
 """
 
-# Lock a run while one machine verifies it: as long as the connection lasts. It is not resumed meanwhile.
+# Lock a run while one machine verifies it: as long as the connection lasts. It is not resumed meanwhile; resumptions do
+# not keep each other out.
 LOCK_VERIFICATION = "SELECT pg_try_advisory_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
-IS_NOT_VERIFIED = "SELECT pg_try_advisory_xact_lock(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"
+IS_NOT_VERIFIED = "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('rolecall verify ' || %(run)s::bigint, 0))"

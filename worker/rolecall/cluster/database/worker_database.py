@@ -9,7 +9,6 @@ from rolecall.cluster.database import worker_sql
 from rolecall.cluster.database.job_queue import JobQueue
 from rolecall.cluster.database.lease import DatabaseClock
 from rolecall.cluster.database.operator_database import OperatorDatabase
-from rolecall.engine.clock import Clock
 from rolecall.store.postgres.connection import Connection, DatabaseConfig, DatabaseError, connect, database_errors
 from rolecall.store.postgres.schema_version import connect_current
 
@@ -109,10 +108,10 @@ class WorkerDatabase(OperatorDatabase):
         await self.fetch(worker_sql.END_RUN, run=info.run_id)
         return bool(done)
 
-
-def database_clock(clock: DatabaseClock) -> Clock:
-    """Return the clock of the engine: the times of all workers are those of the database."""
-    return Clock(clock.now, lambda: clock.wall(clock.now()))
+    async def release_shard(self, shard: int, token: tuple[int, int]) -> None:
+        """Record that this worker has ended its work on a shard; nothing where another one has taken it."""
+        job, attempt = token
+        await self.fetch(worker_sql.RELEASE_SHARD, shard=shard, job=job, attempt=attempt)
 
 
 @asynccontextmanager

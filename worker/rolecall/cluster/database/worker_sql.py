@@ -61,9 +61,18 @@ FINISH_SHARD = """
         AND NOT EXISTS (SELECT FROM pair WHERE shard_id = shard.id AND outcome IS NULL AND place IS NOT NULL)
     RETURNING id
 """
+# Record that a worker has ended its work on a shard that has rows left, unless another one has taken it; and that one
+# which starts anew works on none.
+RELEASE_SHARD = """
+    UPDATE shard SET holder = ''
+    WHERE id = %(shard)s AND (token_job, token_attempt) = (%(job)s, %(attempt)s) AND holder <> ''
+"""
+RELEASE_SHARDS = "UPDATE shard SET holder = '' WHERE holder = %(worker)s"
+# `xmin`: a statement that had to wait for a resumption sees the run as it is then, and its shards as they were before.
 END_RUN = f"""
     UPDATE run SET ended_at = {_NOW_MS}
     WHERE id = %(run)s AND ended_at IS NULL AND is_released
+        AND xmin = (SELECT seen.xmin FROM run AS seen WHERE seen.id = run.id)
         AND NOT EXISTS (SELECT FROM shard WHERE run_id = run.id AND NOT done)
     RETURNING id
 """

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rolecall.app.errors import OperatorError
+from rolecall.app.plan_guard import PLAN
 from rolecall.app.run_directory import RUN_REASON, kind_of, operation_of, require_run
 from rolecall.app.run_paths import RunKind
 from rolecall.app.run_selection import JOB_PATH
-from rolecall.cluster.database import operator_sql
+from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, register_workspace
 from rolecall.cluster.runs.records import name_of
-from rolecall.cluster.runs.settings import ENGINE, settings_to_json
+from rolecall.cluster.runs.settings import ENGINE, FOLLOWS_PLAN, settings_to_json
 from rolecall.cluster.runs.submit import JOB
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
@@ -25,6 +26,7 @@ from rolecall.store.postgres.store import SHARD_ROWS
 from rolecall.store.records import Identity
 from rolecall.store.sqlite.database import CopiedTable
 from rolecall.store.sqlite.store import SqliteStore, open_store
+from rolecall.text import sanitise
 
 ROWS_PER_PAGE = 1000
 
@@ -58,8 +60,11 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
         for (known,) in await database.fetch(operator_sql.IMPORTED_BEFORE, created_at=created_at, **values):
             raise OperatorError(f"{folder} was brought in before: it is {name_of(known)}.")
         meta = dict(await store.get_meta())
-        settings = {ENGINE: settings_to_json(Settings()), JOB: Path(meta.get(JOB_PATH, "")).name}
-        new = NewRun(workspace, created_at, {**settings, "imported_from": str(folder)})
+        settings = {ENGINE: settings_to_json(Settings()), JOB: sanitise(Path(meta.get(JOB_PATH, "")).name)}
+        is_planned = PLAN in meta
+        new = NewRun(
+            workspace, created_at, {**settings, "imported_from": sanitise(str(folder)), FOLLOWS_PLAN: is_planned}
+        )
         new = new._replace(reason=meta.get(RUN_REASON, ""))
         due = (await store.count_due(retry_failed=False))[0]
         with database_errors(database.config):
@@ -69,6 +74,8 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
                 await _copy_tables(copy, store)
                 ended_at = max((each.ended_at or each.started_at for each in sessions), default=created_at)
                 await copy.finish(identity, meta, is_finished=not due, at=ended_at)
+                if is_planned and sessions:  # a plan is of one account, which may see and do other things
+                    await database.fetch(worker_sql.CLAIM_ACCOUNT, run=run_id, account=sessions[-1].account)
         rows = sum(count.rows for count in await store.counts())
     return ImportedRun(run_id, rows, due)
 

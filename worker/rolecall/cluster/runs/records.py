@@ -14,9 +14,12 @@ from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.models import Progress
 from rolecall.store.records import Count
 from rolecall.store.rows import Group, counts_of
+from rolecall.text import sanitise
 
 LIVE_MS = round(3 * STALLED * 1000)
 """Milliseconds since the last heartbeat after which a worker counts as gone."""
+MAX_ID_LENGTH = 19
+"""Digits of a run's id."""
 REFUSED = "refused"
 """Stop of a run that was never released: what it would take is not allowed, or its source could not be read."""
 
@@ -96,8 +99,11 @@ def name_of(run_id: int) -> str:
 def parse_run_id(text: str) -> int:
     """Parse the id of a run, also as `run 17`. Raises OperatorError."""
     digits = text.strip().removeprefix("run").strip()
-    if not (digits.isascii() and digits.isdecimal() and 0 < int(digits) < 2**63):
-        raise OperatorError(f"{text!r} is no id of a run in the database: it is a number, as 'rolecall runs' lists it.")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= MAX_ID_LENGTH and 0 < int(digits) < 2**63):
+        shown = sanitise(text, limit=60)
+        raise OperatorError(
+            f"{shown!r} is no id of a run in the database: it is a number, as 'rolecall runs' lists it."
+        )
     return int(digits)
 
 

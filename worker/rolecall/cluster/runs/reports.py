@@ -18,7 +18,7 @@ from rolecall.app.undo_decision import PastUndo, refusal_of
 from rolecall.app.undo_run import identity_of_undo, rows_to_undo
 from rolecall.app.verify_run import VerifyResult, verify_rows
 from rolecall.cluster.database import operator_sql
-from rolecall.cluster.database.operator_database import OperatorDatabase
+from rolecall.cluster.database.operator_database import OperatorDatabase, read_clock
 from rolecall.cluster.runs.records import RunRecord, RunState, name_of, read_run
 from rolecall.cluster.runs.submit import JOB, SubmitRequest, Submitted, submit_rows
 from rolecall.cluster.workspaces_file import WorkspaceEntry
@@ -125,8 +125,10 @@ async def verify_database_run(
         raise RunLockedError(f"{name_of(run_id).capitalize()} is being verified by another command; wait for its end.")
     record = await _require_at_rest(database, run_id, "verified")
     require_same_workspace(record, context)
-    async with open_whole_run(database.config, run_id, out) as run, connect(context) as connection:
-        session = open_read_session(context, connection, run.log_file)
+    clock = await read_clock(database)
+    opened = open_whole_run(database.config, run_id, out)
+    async with opened as run, connect(context, clock=clock) as connection:
+        session = open_read_session(context, connection, run.log_file, clock)
         return await verify_rows(run, operation_of(run.identity), session, context, wait=wait)
 
 
@@ -193,9 +195,13 @@ async def _reverted_in(database: OperatorDatabase, undo_id: int) -> str | None:
 async def _require_at_rest(database: OperatorDatabase, run_id: int, verb: str) -> RunRecord:
     """Return a run to which no worker sends anything. Raises OperatorError."""
     found = await read_run(database, run_id)
-    if found.state not in (RunState.STOPPED, RunState.FINISHED) or found.workers:
+    if found.state not in (RunState.STOPPED, RunState.FINISHED):
         text = f"{name_of(run_id).capitalize()} is {found.state}: it can be {verb} once it has finished or is stopped."
         raise OperatorError(text)
+    if found.workers:
+        workers = plural(len(found.workers), "worker")
+        text = f"{name_of(run_id).capitalize()} is {found.state}, and {workers} may have calls in flight: wait some"
+        raise OperatorError(f"{text} seconds; a worker that died counts for 30.")
     return found.record
 
 

@@ -13,6 +13,8 @@ BASELINE = "baseline"
 """The key of the rows that were done and had failed when the run was released or resumed: they stop nothing."""
 SUBMITTED_AS = "submitted_as"
 """The key of the username of the account with which the run was prepared."""
+FOLLOWS_PLAN = "follows_plan"
+"""The key of whether every row was planned to be sent: one whose state does not fit that is not sent."""
 NEVER_STOPS = FailureThreshold(100, is_percent=True)
 """The threshold of one shard: failures are counted over all workers."""
 

@@ -122,13 +122,24 @@ async def release_run(
             await database.fetch(operator_sql.LOCK_JOB, job=" ".join(identity))
             if not request.run.anew:
                 await require_no_unfinished_run(database, identity, workspace)
-            released = await database.fetch(operator_sql.RELEASE, run=run_id, settings=settings)
+            await _require_not_undone(database, run_id, identity, request.parent)
+            values = {"run": run_id, "settings": settings, "digest": identity.job_digest}
+            released = await database.fetch(operator_sql.RELEASE, **values)
             if not released:
                 raise OperatorError(f"{name_of(run_id).capitalize()} was stopped before it was released.")
             shards = await add_shard_jobs(database, run_id, workspace)
             if not shards:
                 await database.fetch(worker_sql.END_RUN, run=run_id)
             return shards
+
+
+async def _require_not_undone(database: OperatorDatabase, run_id: int, identity: Identity, parent: int | None) -> None:
+    """Raise OperatorError where another undo of the same run was released since this one was prepared."""
+    if parent is None:
+        return
+    values = {"parent": parent, "digest": identity.job_digest, "run": run_id}
+    for (other,) in await database.fetch(operator_sql.UNDONE_BY, **values):
+        raise OperatorError(f"{name_of(parent).capitalize()} was undone meanwhile, by {name_of(other)}.")
 
 
 async def add_shard_jobs(database: OperatorDatabase, run_id: int, workspace: str) -> int:

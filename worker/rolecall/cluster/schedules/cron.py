@@ -5,6 +5,7 @@ A local time that occurs twice (the clocks go back) fires at its first occurrenc
 tick of 02:30 fires at 03:30. Where another tick fires at that moment anyway, both are one.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from rolecall.text import did_you_mean, sanitise
 
 MAX_EXPRESSION_LENGTH = 200
 FIELDS = 5
+_RANDOM = re.compile(r"(?<![a-z@])[rh](?![a-z])", re.IGNORECASE)
+"""A field that the library fills by chance or by a name; days and months are longer words."""
 _ALIASES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _CHANGE_WINDOW = timedelta(hours=26)
 """Longer than any change of the clocks: whole days have been skipped at the date line."""
@@ -77,6 +80,8 @@ def parse_cron(expression: str, zone: str) -> Cron:
             f"{shown!r} is not a cron expression: write five fields (minute, hour, day of the month, month, day of the "
             "week), such as '15 2 * * *'."
         )
+    if _RANDOM.search(words):
+        raise CronError(f"{shown!r} has a time of chance (R, H), which is another one each time it is read.")
     try:
         croniter.expand(words)
     except (CroniterBadCronError, ValueError, KeyError) as error:

@@ -39,6 +39,7 @@ from rolecall.rocketchat.connection_config import WorkspaceUnavailableError
 from rolecall.rocketchat.operations import OPERATIONS, Operation, Role
 from rolecall.store.base import StoreError, read_pages
 from rolecall.store.postgres.connection import DatabaseConfig
+from rolecall.text import sanitise
 
 FIND, JOB_FILE = "find", "job"
 """The kinds of a schedule's source."""
@@ -55,7 +56,7 @@ def job_source(path: Path, content: bytes, options: ReadOptions) -> dict[str, ob
     if len(content) > MAX_SOURCE_SIZE:
         raise OperatorError(f"{path} is larger than {MAX_SOURCE_SIZE // 1024**2} MB: submit it instead.")
     encoded = base64.b64encode(content).decode()
-    return {"source": JOB_FILE, "name": path.name, "options": list(options), "content": encoded}
+    return {"source": JOB_FILE, "name": sanitise(path.name), "options": list(options), "content": encoded}
 
 
 def find_source(query: FindQuery, excluded: Iterable[str]) -> dict[str, object]:

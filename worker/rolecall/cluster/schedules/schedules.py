@@ -12,6 +12,7 @@ from rolecall.cluster.database import operator_sql
 from rolecall.cluster.database.job_queue import JobExistsError, JobQueue, new_job
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database, register_workspace
 from rolecall.cluster.database.worker_database import WorkerDatabase
+from rolecall.cluster.runs.records import REFUSED
 from rolecall.cluster.runs.settings import REASON
 from rolecall.cluster.schedules.cron import CronError, parse_cron
 from rolecall.cluster.schedules.rules import MissedTicks, Overlap, ScheduleRules, TickDecision
@@ -26,6 +27,7 @@ MAKE_RUN = "make_run"
 MAX_NAME_LENGTH = 64
 TICK_SECONDS = 5.0
 """Seconds between two looks at the schedules."""
+REMOVED = "The schedule was removed before its run was made."
 _LIMIT_TRANSACTION = "SET LOCAL idle_in_transaction_session_timeout = '15s'"
 """A worker that froze while it looks at schedules must not keep others from it."""
 
@@ -114,9 +116,15 @@ async def list_schedules(database: OperatorDatabase) -> list[ListedSchedule]:
 
 
 async def remove_schedule(database: OperatorDatabase, name: str) -> None:
-    """Remove a schedule; its runs stay. Raises OperatorError for an unknown name."""
-    if not await database.fetch(operator_sql.REMOVE_SCHEDULE, name=name):
-        raise await _unknown(database, name)
+    """Remove a schedule; its runs stay, and those that were not made yet are refused.
+
+    Raises OperatorError for an unknown name.
+    """
+    with database_errors(database.config):
+        async with database.connection.transaction():
+            if not await database.fetch(operator_sql.REMOVE_SCHEDULE, name=name):
+                raise await _unknown(database, name)
+            await database.fetch(operator_sql.REFUSE_UNMADE, name=name, stop=REFUSED, detail=REMOVED)
 
 
 async def pause_schedule(database: OperatorDatabase, name: str) -> None:

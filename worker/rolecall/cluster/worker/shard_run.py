@@ -144,10 +144,16 @@ class ShardRun:
             self.log,
             partial(self.sessions.has_new_token, session),
         )
-        async with self.connections.acquire() as connection:
-            config, on_stop = self.database.config, self.stop.request_by_word
-            store = PostgresStore(connection, config, info.run_id, lease, on_stop=on_stop)
-            end = await self._process(store, work, settings)
+        end = None
+        try:
+            async with self.connections.acquire() as connection:
+                config, on_stop = self.database.config, self.stop.request_by_word
+                store = PostgresStore(connection, config, info.run_id, lease, on_stop=on_stop)
+                end = await self._process(store, work, settings)
+        finally:
+            if end not in (ShardEnd.DONE, ShardEnd.LOST):  # a stopped run is at rest once no worker has its shards
+                with suppress(StoreError):
+                    await self.database.release_shard(info.shard_id, self.job.token)
         if end is ShardEnd.AWAY:
             self.shared.away_since = asyncio.get_running_loop().time()
         if end is ShardEnd.AWAY or self.stop.reason is StopReason.CREDENTIALS:

@@ -6,9 +6,9 @@ from enum import Enum, auto
 
 from rolecall.app.connection import Connection
 from rolecall.cluster.database import worker_sql
-from rolecall.cluster.database.lease import HeartbeatLease, Token
-from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase, database_clock
-from rolecall.cluster.runs.settings import NEVER_STOPS, has_too_many
+from rolecall.cluster.database.lease import HeartbeatLease, Token, database_clock
+from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase
+from rolecall.cluster.runs.settings import FOLLOWS_PLAN, NEVER_STOPS, has_too_many
 from rolecall.engine.context import RunContext
 from rolecall.engine.dispatcher import RunHooks, process_rows
 from rolecall.engine.events import EventLogger
@@ -79,7 +79,7 @@ class ShardWork:
             stop=self.stop,
             admission=self.connection.admission,
             caller=self.connection.caller,
-            follows_plan=bool(self.info.settings.get("follows_plan")),
+            follows_plan=bool(self.info.settings.get(FOLLOWS_PLAN)),
         )
 
     async def process(

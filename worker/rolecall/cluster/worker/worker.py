@@ -145,6 +145,7 @@ class Worker:
         sent_at = self._config.lease.start()
         if self._former is not None:
             await database.jobs.unregister(self._former)
+            await database.fetch(worker_sql.RELEASE_SHARDS, worker=self._config.identity.worker_id)
         self._former = number = await database.jobs.register()
         await self._record(database)
         await database.fetch(worker_sql.FORGET_WORKERS)
@@ -192,6 +193,9 @@ class Worker:
     async def _on_notify(self, database: WorkerDatabase, channels: Mapping[str, str], channel: str, text: str) -> None:
         """Look for work or for a stop; `channels`: the workspaces by the channels of their queues."""
         if channel == worker_sql.RUN_STOPPED:
+            runs = {run.info.run_id for lane in self._lanes.values() for run in lane.runs.values() if run.info}
+            if text not in map(str, runs):  # of another worker's run; any user of the database may send any text
+                return
             for lane in self._lanes.values():
                 await lane.look_for_stop(database, int(text))
             return

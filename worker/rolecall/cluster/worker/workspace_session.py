@@ -13,8 +13,8 @@ from rolecall.app.connection import AppContext, Connection, connect
 from rolecall.app.errors import OperatorError
 from rolecall.app.observer import NullObserver
 from rolecall.cluster.database import worker_sql
-from rolecall.cluster.database.lease import lease_moments
-from rolecall.cluster.database.worker_database import WorkerDatabase, database_clock
+from rolecall.cluster.database.lease import database_clock, lease_moments
+from rolecall.cluster.database.worker_database import WorkerDatabase
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.events import EventLogger
 from rolecall.engine.settings import Settings

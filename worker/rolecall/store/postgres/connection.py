@@ -27,10 +27,11 @@ _PROBE = """
     SELECT pg_backend_pid(), current_setting('server_version_num')::integer, current_setting('search_path'),
         current_setting('server_encoding'), current_setting('synchronous_commit')
 """
-# What a server, a database or a user may have set otherwise, and would end an import or let a commit see old values.
+# What a server, a database or a user may have set otherwise, and would end an import, let a commit see old values, or
+# make times unreadable or inexact.
 _OPTIONS = (
     f"-c search_path={SCHEMA} -c default_transaction_isolation=read\\ committed -c statement_timeout=0 "
-    "-c idle_in_transaction_session_timeout=0"
+    "-c idle_in_transaction_session_timeout=0 -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1"
 )
 _WAIT_FOR_DISK = b"SET synchronous_commit = on"
 # A peer that vanished is noticed after some 20 seconds; without these a read could wait for hours.
