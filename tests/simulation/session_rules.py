@@ -172,8 +172,9 @@ def _check_credentials(scenario: Scenario, record: SessionRecord) -> None:
     if not is_for_good or scenario.weather.reading_chance:
         return
     refused = sum(sent.is_unauthorized for sent in record.sent if sent.route in CHANGES)
-    pauses = sum(each.kind is Kind.PAUSE for each in scenario.interruptions)  # each may cut a check of the token off
-    most = max_rows(scenario.settings.concurrency) * (1 + pauses)
+    pauses = sum(each.kind is Kind.PAUSE for each in scenario.interruptions)
+    cut_off = pauses + len(scenario.restarts)  # each may cut a check of the token off
+    most = max_rows(scenario.settings.concurrency) * (1 + cut_off)
     require("credentials", refused <= most, "session {}: {} calls came with a revoked token", record.number, refused)
     require("credentials", not refused or record.stop is not None, "session {} went on without a token", record.number)
 
