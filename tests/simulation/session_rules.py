@@ -153,7 +153,8 @@ def _check_window(scenario: Scenario, record: SessionRecord) -> None:
     refused = sum(sent.limited for sent in calls)
     uncounted = sum(bool(sent.fate.name) for sent in calls)  # the worker cannot know whether the server counted these
     is_whole = scenario.server.limits.seconds % 1 == 0
-    is_misled = bool(calls) and not calls[0].is_genuine  # a page without headers seems to show that nothing is limited
+    # A page without headers, or nonsense in them, seems to show that nothing is limited.
+    is_misled = bool(calls) and (not calls[0].is_genuine or bool(calls[0].fate.name))
     question = 1  # one call may find out whether the clock and the length of the window are as they seem
     earlier = min(record.number, 1)  # an earlier session may have used the window that the first call comes into
     allowed = question + earlier + uncounted + (scenario.settings.concurrency if is_misled or not is_whole else 0)
