@@ -226,6 +226,16 @@ def test_refusals_soon_after_an_outage_are_a_limiters() -> None:
         assert [rate.record_refusal(at, at) for _ in range(MAX_CUTS + 1)][-1] is is_limiter
 
 
+def test_the_time_of_a_break_is_no_measurement() -> None:
+    """After a suspension of the process a refusal lowers the rate to that of the calls since, not over the break."""
+    rate = LearntRate(None)
+    for at in (0.0, 0.1, 0.2, 4000.0, 4000.5):
+        rate.record_acceptance(at, at)
+    assert rate.record_refusal(4001.0, 4001.0)
+    assert rate._limit is not None
+    assert rate._limit.rate == pytest.approx(1.0)
+
+
 def test_a_limit_that_is_not_below_the_own_rate_is_none() -> None:
     """Then the limiter counts as gone."""
     rate = LearntRate(50.0)

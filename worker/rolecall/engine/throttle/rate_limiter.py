@@ -251,8 +251,9 @@ class LearntRate:
         limit = self._limit
         if limit is None:
             own = self._own_rate
-            recent = len(self._accepted_at) / max(now - self._accepted_at[0], SHORTEST_MEASURE)
-            limit = LearntLimit(own if own < math.inf else recent, now, refused_rate=own)
+            recent = [at for at in self._accepted_at if now - at <= RECENT]  # a break before them shows nothing
+            rate = len(recent) / max(now - recent[0], SHORTEST_MEASURE)
+            limit = LearntLimit(own if own < math.inf else rate, now, refused_rate=own)
         if limit.is_found:
             is_measured = self._measured >= ENOUGH
             seconds = max(now - self._measured_since, SHORTEST_MEASURE)
