@@ -27,12 +27,16 @@ class OperatorDatabase:
             cursor = await self.connection.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []
 
+    async def read_time(self) -> float:
+        """Return the time of the database: seconds since the epoch."""
+        ((now,),) = await self.fetch("SELECT extract(epoch FROM clock_timestamp())::double precision")
+        return float(now)
+
 
 async def read_clock(database: OperatorDatabase) -> Clock:
     """Return the clock of the database, from which the times of the rows are. Raises StoreError."""
     clock = DatabaseClock()
-    ((now,),) = await database.fetch("SELECT extract(epoch FROM clock_timestamp())::double precision")
-    clock.record(now, clock.now())
+    clock.record(await database.read_time(), clock.now())
     return database_clock(clock)
 
 

@@ -4,9 +4,9 @@ import re
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from rolecall.cluster.database.operator_database import open_operator_database
 from rolecall.models import RolecallError
-from rolecall.store.postgres.connection import Connection, DatabaseConfig, database_errors
-from rolecall.store.postgres.schema_version import connect_current
+from rolecall.store.postgres.connection import DatabaseConfig, database_errors
 
 # Runs that began and ended before a moment. One whose rows are still to be sent stays, however old it is.
 _IS_OLD = """
@@ -19,7 +19,6 @@ _COUNT_ROWS = "SELECT coalesce(sum(rows), 0)::bigint FROM group_count WHERE run_
 # Lock a run and delete it, unless it was resumed since it was found.
 _LOCK_RUN = "SELECT FROM run WHERE id = %(run)s FOR UPDATE"
 _DELETE_RUN = f"DELETE FROM run WHERE id = %(run)s AND {_IS_OLD} RETURNING id"  # noqa: S608 # a constant
-_NOW_MS = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
 _DELETE_MISSED = "DELETE FROM missed WHERE due_at < to_timestamp(%(before)s / 1000.0)"
 _DELETE_WORKERS = "DELETE FROM worker WHERE seen_at < %(before)s"
 # Jobs of the queue that have ended, and about which nothing happened since a moment.
@@ -54,13 +53,12 @@ async def find_prunable(config: DatabaseConfig, age: timedelta, now: datetime | 
 
     Raises StoreError and InvalidStoreError.
     """
-    async with await connect_current(config) as connection:
-        with database_errors(config):
-            at_ms = now.timestamp() * 1000 if now else float(str((await _fetch(connection, _NOW_MS))[0][0]))
-            before = int(at_ms - age.total_seconds() * 1000)
-            runs = [int(str(run)) for (run,) in await _fetch(connection, _OLD_RUNS, before=before)]
-            ((rows,),) = await _fetch(connection, _COUNT_ROWS, runs=runs)
-    return Prunable(tuple(runs), int(str(rows)), before)
+    async with open_operator_database(config) as database:
+        at = now.timestamp() if now else await database.read_time()
+        before = int((at - age.total_seconds()) * 1000)
+        runs = [run for (run,) in await database.fetch(_OLD_RUNS, before=before)]
+        ((rows,),) = await database.fetch(_COUNT_ROWS, runs=runs)
+    return Prunable(tuple(runs), rows, before)
 
 
 async def prune_database(config: DatabaseConfig, prunable: Prunable) -> Prunable:
@@ -69,19 +67,15 @@ async def prune_database(config: DatabaseConfig, prunable: Prunable) -> Prunable
     Returns what was deleted: a run that was resumed meanwhile stays.
     """
     deleted, rows = [], 0
-    async with await connect_current(config) as connection:
+    async with open_operator_database(config) as database:
         with database_errors(config):
             for run in prunable.runs:
-                async with connection.transaction():
-                    await connection.execute(_LOCK_RUN.encode(), {"run": run})
-                    ((of_run,),) = await _fetch(connection, _COUNT_ROWS, runs=[run])
-                    if await _fetch(connection, _DELETE_RUN, run=run, before=prunable.before):
+                async with database.connection.transaction():
+                    await database.fetch(_LOCK_RUN, run=run)
+                    ((of_run,),) = await database.fetch(_COUNT_ROWS, runs=[run])
+                    if await database.fetch(_DELETE_RUN, run=run, before=prunable.before):
                         deleted.append(run)
-                        rows += int(str(of_run))
-            for statement in (_DELETE_MISSED, _DELETE_WORKERS, _DELETE_JOBS):
-                await connection.execute(statement.encode(), {"before": prunable.before})
+                        rows += of_run
+        for statement in (_DELETE_MISSED, _DELETE_WORKERS, _DELETE_JOBS):
+            await database.fetch(statement, before=prunable.before)
     return prunable._replace(runs=tuple(deleted), rows=rows)
-
-
-async def _fetch(connection: Connection, statement: str, **values: object) -> list[tuple[object, ...]]:
-    return await (await connection.execute(statement.encode(), values)).fetchall()

@@ -64,7 +64,7 @@ class Submitted(NamedTuple):
     operation: str
 
 
-class _Unreleased(NamedTuple):
+class UnreleasedRun(NamedTuple):
     """A run whose rows are being imported."""
 
     run_id: int
@@ -87,8 +87,20 @@ async def submit_rows(
     if not request.run.anew:
         await require_no_unfinished_run(database, identity, request.entry.name)
     shard_rows = request.shard_rows or await choose_shard_size(database, request.entry.name, rows)
-    opened = _new_run(database, identity, request, context.settings, shard_rows)
-    async with LazyConnection(context) as lazy, opened as new:
+    async with _new_run(database, identity, request, context.settings, shard_rows) as new:
+        return await import_and_release(database, new, rows, request, context)
+
+
+async def import_and_release(
+    database: OperatorDatabase,
+    new: UnreleasedRun,
+    rows: Callable[[], JobPages],
+    request: SubmitRequest,
+    context: AppContext,
+) -> Submitted:
+    """Import the rows of a run, let the operator or the limits confirm them, and release it. Raises RolecallError."""
+    identity = new.run.identity
+    async with LazyConnection(context) as lazy:
         prepared = await prepare_rows(new.run, rows, request.run, context, lazy)
         if request.run.reason:
             await new.run.store.set_meta(**{RUN_REASON: request.run.reason})
@@ -154,14 +166,16 @@ async def add_shard_jobs(database: OperatorDatabase, run_id: int, workspace: str
 @asynccontextmanager
 async def _new_run(
     database: OperatorDatabase, identity: Identity, request: SubmitRequest, settings: Settings, shard_rows: int
-) -> AsyncIterator[_Unreleased]:
+) -> AsyncIterator[UnreleasedRun]:
     """Create a run that is deleted again where the block raises."""
     values = {ENGINE: settings_to_json(settings), JOB: request.job_name, **request.further}
-    new = NewRun(request.entry.name, await _now_ms(database), values, request.run.reason, request.parent)
+    new = NewRun(
+        request.entry.name, round(await database.read_time() * 1000), values, request.run.reason, request.parent
+    )
     run_id = await create_run(database.connection, database.config, new)
     try:
-        async with open_unreleased(database, run_id, identity, shard_rows) as run:
-            yield _Unreleased(run_id, run)
+        async with open_unreleased(database, run_id, identity, shard_rows) as opened:
+            yield opened
     except BaseException:
         if not database.connection.closed:
             await database.fetch(operator_sql.DISCARD, run=run_id)
@@ -171,12 +185,12 @@ async def _new_run(
 @asynccontextmanager
 async def open_unreleased(
     database: OperatorDatabase, run_id: int, identity: Identity, shard_rows: int
-) -> AsyncIterator[Run]:
+) -> AsyncIterator[UnreleasedRun]:
     """Open a run whose rows are to be imported; the log of the preparation is in a directory that is removed again."""
     opened = open_store(database.config, run_id, shard_rows=shard_rows)
     async with on_thread(_temporary_directory()) as directory, opened as store:
         await store.connection.execute(_LOCK_TIMEOUT)
-        yield Run(directory, identity, store)
+        yield UnreleasedRun(run_id, Run(directory, identity, store))
 
 
 @contextmanager
@@ -184,8 +198,3 @@ def _temporary_directory() -> Iterator[OpenDirectory]:
     """Create a directory, and remove it with its content."""
     with tempfile.TemporaryDirectory(prefix="rolecall-submit-") as path, OpenDirectory(Path(path)) as directory:
         yield directory
-
-
-async def _now_ms(database: OperatorDatabase) -> int:
-    ((now,),) = await database.fetch("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-    return int(now)

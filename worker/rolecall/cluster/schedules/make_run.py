@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rolecall.app import find_roles
-from rolecall.app.connection import AppContext, LazyConnection
+from rolecall.app.connection import AppContext
 from rolecall.app.errors import OperatorError, OutputError, RunStopped
 from rolecall.app.find_roles import FindRequest, FindResult
 from rolecall.app.job_names import JobPages
-from rolecall.app.run_directory import RUN_REASON, identity_of, on_thread
-from rolecall.app.run_job import RunRequest, prepare_rows
+from rolecall.app.run_directory import identity_of, on_thread
+from rolecall.app.run_job import RunRequest
 from rolecall.app.run_paths import RunKind
 from rolecall.cluster.database import operator_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
@@ -30,7 +30,8 @@ from rolecall.cluster.runs.settings import (
     settings_from_json,
 )
 from rolecall.cluster.runs.shard_size import choose_shard_size
-from rolecall.cluster.runs.submit import SubmitRequest, open_unreleased, release_run
+from rolecall.cluster.runs.submit import SubmitRequest, import_and_release, open_unreleased
+from rolecall.cluster.schedules.schedules import REMOVED
 from rolecall.cluster.workspaces_file import OtherWorkspaceError, WorkspaceEntry
 from rolecall.engine.directory.find_query import FindQuery
 from rolecall.files.input.job import Job, ReadOptions, open_job
@@ -124,7 +125,7 @@ async def _make(
 ) -> str:
     """Import and release the rows; return what an operator should know, which may be empty. Raises RolecallError."""
     if not plan.source:
-        raise OperatorError("The schedule was removed before its run was made.")
+        raise OperatorError(REMOVED)
     app = replace(context, settings=settings_from_json(plan.settings[ENGINE]))
     limits, reason = limits_from_json(plan.settings[LIMITS]), str(plan.settings.get(REASON, ""))
     run = RunRequest(plan.operation, limits=limits, reason=reason, anew=True, is_unattended=True)
@@ -140,12 +141,8 @@ async def _make(
             return read_pages(job.rows() if job is not None else ())
 
         shard_rows = request.shard_rows or await choose_shard_size(database, entry.name, rows)
-        async with LazyConnection(app) as lazy, open_unreleased(database, run_id, identity, shard_rows) as opened:
-            prepared = await prepare_rows(opened, rows, run, app, lazy)
-            if reason:
-                await opened.store.set_meta(**{RUN_REASON: reason})
-            account = "" if prepared is None else prepared.connection.account.username
-            await release_run(database, run_id, identity, request, account)
+        async with open_unreleased(database, run_id, identity, shard_rows) as new:
+            await import_and_release(database, new, rows, request, app)
     return note
 
 

@@ -152,13 +152,17 @@ class Lane:
         for run in self.runs.values():
             run.stop.request(StopReason.INTERRUPTED, detail)
 
-    async def look_for_stop(self, database: WorkerDatabase, run_id: int) -> None:
-        """End the work on the shards of a run where it is stopped. Raises StoreError."""
-        runs = [run for run in self.runs.values() if run.info is not None and run.info.run_id == run_id]
+    async def look_for_stop(self, database: WorkerDatabase, notified: str) -> None:
+        """End the work on the shards of a run where it is stopped. Raises StoreError.
+
+        `notified`: the id of the run, or any text: each user of the database may send one.
+        """
+        runs = [(run.info.run_id, run) for run in self.runs.values() if run.info is not None]
+        runs = [(run_id, run) for run_id, run in runs if str(run_id) == notified]
         if not runs:
             return
-        word, detail = await database.run_stop(run_id)
-        for run in runs if word else ():
+        word, detail = await database.run_stop(runs[0][0])
+        for _, run in runs if word else ():
             run.stop.request_by_word(word, detail)
 
     def has_answered(self) -> bool:
@@ -222,9 +226,7 @@ class Lane:
         try:
             done, _ = await asyncio.wait([*tasks, *self.runs], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(tasks)
         for task in [task for task in self.runs if task in done]:
             self._rows += self.runs.pop(task).rows
             task.result()
