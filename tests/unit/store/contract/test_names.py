@@ -88,10 +88,13 @@ async def test_rows_have_the_latest_names(store: RunStore) -> None:
         pairs = [(pair.room_name, pair.username) for pair in await store.pairs_by_room(("", ""), 9)]
         assert due in ([], results[:1])
         assert pairs == results[:1]
+        assert await store.pairs_by_user(("", ""), 9) == await store.pairs_by_room(("", ""), 9)
         return results
 
     assert await names() == [("old", "old.name"), ("x", "y")]
     await store.commit(Batch(priors=[PriorRecord(key, Prior(PriorState.HAS_ROLE, 5, "anna"), "finance")]))
+    assert await names() == [("finance", "anna"), ("x", "y")]
+    await store.commit(Batch(priors=[PriorRecord(key, Prior(PriorState.HAS_ROLE, 5, "anna"))]))
     assert await names() == [("finance", "anna"), ("x", "y")]
     await store.commit(Batch(intents=[Intent(key, 1, 1000)]))
     assert await names() == [("finance", "old.name"), ("x", "y")]

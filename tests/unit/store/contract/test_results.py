@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from rolecall.models import Outcome, Prior, PriorState, Result
+from rolecall.models import Outcome, Prior, PriorState, Result, Row
 from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import Batch, Count, Intent, Pause, PauseKind
 from tests.unit.store.contract.backends import Backend
@@ -57,6 +57,19 @@ async def test_an_outcome_is_returned_complete(
             "anna",
         )
     ]
+
+
+async def test_a_row_that_left_the_job_keeps_all_but_its_line(store: RunStore) -> None:
+    """Everything that is recorded of it is in its result, as of a row of the job."""
+    await import_job(store, [Row(2, "R", "u2", {"note": "x"}, "room", "name")])
+    key = (await keys_by_line(store))[2]
+    await store.commit(Batch(intents=[Intent(key, 3, 1000, PRIOR)]))
+    end = settled(key, FAILED, reason="why", message="words", in_doubt=True)
+    await store.commit(outcomes(end._replace(evidence="roles")))
+    before = await all_results(store)
+    await import_job(store, [])
+    assert await all_results(store) == [before[0]._replace(line=None)]
+    assert await store.results_by_key([key]) == [before[0]._replace(line=None)]
 
 
 async def test_an_outcome_without_a_call(store: RunStore) -> None:
