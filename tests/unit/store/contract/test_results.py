@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from rolecall.models import Outcome, Prior, PriorState, Result, Row
+from rolecall.models import Outcome, Prior, PriorState, Result, Row, RowDoubt
 from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import Batch, Count, Intent, Pause, PauseKind
 from tests.unit.store.contract.backends import Backend
@@ -202,6 +202,32 @@ async def test_counts_follow_every_change(store: RunStore) -> None:
     await store.close_session("outage", 5)
     await store.reset_outcomes()
     assert await store.counts() == [(NOT_ATTEMPTED, "outage", 1)]
+
+
+async def test_rows_that_left_the_job_are_counted_apart(store: RunStore) -> None:
+    """A later reading may settle them, in one batch with rows of the job that have the same outcome."""
+    gone, other, stays = await import_lines(store, 2, 3, 4)
+    await store.commit(intents(gone, other, stays))
+    await import_job(store, [row(4)])
+    assert await store.count_removed_in_doubt() == 2
+    assert await store.count_due(retry_failed=False) == (1, 1)
+    await store.commit(outcomes(settled(gone), settled(stays)))
+    assert await store.count_removed_in_doubt() == 1
+    assert await store.count_due(retry_failed=True) == (0, 0)
+    await store.commit(outcomes(settled(other, UNKNOWN, reason="why")))
+    assert await store.count_removed_in_doubt() == 1
+    assert await store.counts() == [Count(REMOVED, "", 2), Count(UNKNOWN, "why", 1)]
+
+
+async def test_counts_follow_a_doubt_of_an_earlier_run(store: RunStore) -> None:
+    """It has no evidence until it is settled, and is then counted with that alone."""
+    doubt = RowDoubt("answer_lost", PRIOR, 700)
+    await import_job(store, [row(2)._replace(doubt=doubt), row(3)._replace(doubt=doubt)])
+    keys = await keys_by_line(store)
+    assert await store.evidence_counts() == {(UNKNOWN, ""): 2}
+    await store.commit(outcomes(settled(keys[2])._replace(evidence="roles")))
+    assert await store.evidence_counts() == {(UNKNOWN, ""): 1, (REMOVED, "roles"): 1}
+    assert await store.counts() == [Count(REMOVED, "", 1), Count(UNKNOWN, "answer_lost", 1)]
 
 
 async def test_a_batch_that_fails_changes_no_counts(store: RunStore) -> None:
