@@ -111,7 +111,8 @@ def _waiting_queues(database: Database, connection: SimulatedConnection, values:
 def _failures(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
     done = failed = 0
     for shard in database.tables.shards.values():
-        outcomes = [entry.outcome for entry in shard.contents.entries.values() if entry.outcome is not None]
+        entries, resumption = shard.contents.entries.values(), shard.contents.resumption
+        outcomes = [entry.outcome for entry in entries if entry.outcome and entry.resumption == resumption]
         done += len(outcomes)
         failed += sum(each is Outcome.FAILED or (each is Outcome.UNKNOWN and shard.is_done) for each in outcomes)
     return [(done, failed)]

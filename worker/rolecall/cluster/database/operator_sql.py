@@ -74,7 +74,7 @@ SESSIONS = """
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
 # Release a run: its rows are complete and confirmed, and no other worker has imported others since.
 RELEASE = """
-    UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
+    UPDATE run SET is_released = true, resumption = 1, settings = settings || %(settings)s::jsonb
     WHERE id = %(run)s AND NOT is_released AND stop = '' AND job_digest = %(digest)s RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"
@@ -88,12 +88,6 @@ REFUSE = f"""
 
 # Lock a run for a change of its state, and read what decides about it.
 LOCK_RUN = "SELECT is_released, stop, ended_at, settings FROM run WHERE id = %(run)s FOR UPDATE"
-# The rows of a run that are done, and those of them that failed.
-BASELINE = """
-    SELECT coalesce(sum(rows), 0)::bigint,
-        coalesce(sum(rows) FILTER (WHERE outcome IN ('failed', 'unknown')), 0)::bigint
-    FROM group_count WHERE run_id = %(run)s AND part = 'job' AND outcome <> ''
-"""
 # Let the shards with due rows be processed again.
 REOPEN_SHARDS = """
     UPDATE shard SET done = false WHERE run_id = %(run)s AND done AND EXISTS (
@@ -104,7 +98,8 @@ REOPEN_SHARDS = """
 """
 # Its account is then that of the first worker that goes on, as the token may be another one now; that of a plan stays.
 RESUME = """
-    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb,
+    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, resumption = resumption + 1,
+        settings = settings || %(settings)s::jsonb,
         account = CASE WHEN settings -> 'follows_plan' = 'true' THEN account ELSE '' END
     WHERE id = %(run)s
 """

@@ -8,7 +8,7 @@ from rolecall.app.errors import OperatorError
 from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.cluster.runs.records import RunState, name_of, read_run
-from rolecall.cluster.runs.settings import BASELINE, ENGINE
+from rolecall.cluster.runs.settings import ENGINE
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.store.postgres.connection import database_errors
@@ -61,9 +61,7 @@ async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: b
             if not shards:
                 raise OperatorError(f"{name_of(run_id).capitalize()} has no row that is due. {_remedy(retry_failed)}")
             engine = {**settings.get(ENGINE, {}), "retry_failed": retry_failed}
-            ((done, failed),) = await database.fetch(operator_sql.BASELINE, run=run_id)
-            changed = orjson.dumps({ENGINE: engine, BASELINE: [done, failed]}).decode()
-            await database.fetch(operator_sql.RESUME, run=run_id, settings=changed)
+            await database.fetch(operator_sql.RESUME, run=run_id, settings=orjson.dumps({ENGINE: engine}).decode())
     due = sum(found.progress.outcomes.get(Outcome(word), 0) for word in (Outcome.NOT_ATTEMPTED.value, *outcomes))
     return Resumption(run_id, due, shards)
 
