@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from rolecall.cluster.database.lease import STALLED
+from rolecall.cluster.database.operator_database import open_operator_database
+from rolecall.cluster.runs.control import Resumption, resume_run
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
@@ -209,6 +212,31 @@ async def test_too_many_failures_over_all_workers_stop_the_run(cluster: Cluster,
     await cluster.wait_until("SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing')")
     results = await require_truth(cluster, run, workspace.world, 400)
     assert {result.outcome.value for result in results} == {"removed", "failed", "not_attempted"}
+
+
+async def test_after_a_takeover_no_failed_row_is_sent_again(cluster: Cluster, workspace: Sandbox) -> None:
+    """With --retry-failed each row is sent once more in all; what was in flight when its worker died is in doubt."""
+    pairs = [(f"room{number}", f"user{number * 25}") for number in range(16)]
+    for room, _ in pairs:
+        workspace.world.rooms[room].archived = True
+    run = await cluster.create_run(pairs, replace(PLAIN, concurrency=1))
+    one = await cluster.start_worker("one", address="127.0.0.2")
+    await cluster.wait_until_ended(run)
+    assert changes(workspace.world) == 16
+    async with open_operator_database(cluster.config) as database:
+        assert await resume_run(database, run, retry_failed=True) == Resumption(run, 16, 1)
+    await cluster.wait_until("SELECT sum(attempts) >= 16 + 5 FROM pair WHERE run_id = %s", run)
+    one.signal(signal.SIGKILL)
+    await one.wait()
+    await cluster.start_worker("two", address="127.0.0.3")
+    await cluster.wait_until_ended(run)
+    calls = [len(workspace.world.calls_for(*pair)) for pair in pairs]
+    assert min(calls) == 2
+    assert sum(calls) <= 2 * 16 + 1
+    results = await require_truth(cluster, run, workspace.world, 16)
+    outcomes = Counter(result.outcome.value for result in results)
+    assert outcomes["failed"] >= 15
+    assert outcomes.keys() <= {"failed", "unknown"}
 
 
 async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) -> None:
