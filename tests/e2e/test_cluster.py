@@ -34,6 +34,12 @@ IN_DOUBT = (
 """The rows in doubt of the first worker's shard."""
 
 
+END_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
 def pairs_of(rows: int, in_room: int = 25) -> list[tuple[str, str]]:
     """Return the pairs of a job."""
     return [(f"room{number // in_room}", f"user{number}") for number in range(rows)]
@@ -270,6 +276,24 @@ async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_pat
                 assert "Traceback" not in worker.log
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_a_database_that_is_read_only_is_waited_for(cluster: Cluster, workspace: Sandbox) -> None:
+    """A worker logs once what to do, tries again by itself, and goes on once the database can be written to."""
+    worker = await cluster.start_worker("one")
+    await worker.wait_for_line("worker started")
+    ((name,),) = await cluster.query("SELECT quote_ident(current_database())")
+    cluster.database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await cluster.query(END_CONNECTIONS)
+    await worker.wait_for_line("target_session_attrs=read-write")
+    await asyncio.sleep(2.0)
+    assert worker.log.count("is read-only") == 1
+    assert "database back" not in worker.log
+    cluster.database.execute(f"BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT")
+    run = await cluster.create_run(pairs_of(5))
+    await worker.wait_for_line("database back")
+    await cluster.wait_until_ended(run)
+    await require_truth(cluster, run, workspace.world, 5)
 
 
 async def test_a_clock_that_is_an_hour_off_changes_nothing(
