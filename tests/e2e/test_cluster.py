@@ -13,6 +13,7 @@ import pytest
 from rolecall.cluster.database.lease import STALLED
 from rolecall.cluster.database.operator_database import open_operator_database
 from rolecall.cluster.runs.control import Resumption, resume_run
+from rolecall.cluster.runs.records import read_run
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
@@ -246,12 +247,19 @@ async def test_after_a_takeover_no_failed_row_is_sent_again(cluster: Cluster, wo
 
 
 async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) -> None:
-    """It logs which account the run is of, and sends no change."""
+    """It logs which account the run is of, and sends no change; the run shows why. Resumed it is of that account."""
     run = await cluster.create_run(pairs_of(50))
     await cluster.query("UPDATE run SET account = 'someone.else' WHERE id = %s RETURNING id", run)
     worker = await cluster.start_worker("one")
     await worker.wait_for_line("the run is of the account someone.else")
     assert await cluster.settled(run) == 0
+    async with open_operator_database(cluster.config) as database:
+        problem = "a worker leaves it to others: the run is of the account someone.else, not of "
+        assert (await read_run(database, run)).problem.startswith(problem)
+        await cluster.stop_run(run)
+        await resume_run(database, run, retry_failed=False)
+        await cluster.wait_until_ended(run)
+        assert (await read_run(database, run)).problem == ""
 
 
 async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ class Tables:
     """The account of the first worker that processed it."""
     stop: str = ""
     stop_detail: str = ""
+    refusal: str = ""
+    """Why a worker left a shard."""
     resumed_at: float = 0.0
     ended_at: float | None = None
     answered_at: float = 0.0

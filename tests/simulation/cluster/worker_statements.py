@@ -71,6 +71,11 @@ def _claim_account(database: Database, connection: SimulatedConnection, values: 
     return [(database.tables.account,)]
 
 
+def _record_refusal(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    database.tables.refusal = values["detail"]
+    return []
+
+
 def stop_run(database: Database, connection: SimulatedConnection | None, values: Mapping[str, Any]) -> Rows:
     """Stop the run; the first reason stays."""
     tables = database.tables
@@ -153,6 +158,7 @@ WORKER_STATEMENTS: dict[str, Answer] = {
     worker_sql.SHARD: _shard,
     worker_sql.RUN_STOP: _run_stop,
     worker_sql.CLAIM_ACCOUNT: _claim_account,
+    worker_sql.RECORD_REFUSAL: _record_refusal,
     worker_sql.STOP_RUN: stop_run,
     worker_sql.END_RUN: _end_run,
     worker_sql.DONE_RUNS: _done_runs,

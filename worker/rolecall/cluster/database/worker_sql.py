@@ -48,6 +48,8 @@ CLAIM_ACCOUNT = """
     UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END WHERE id = %(run)s
     RETURNING account
 """
+# Record why a worker leaves the shards of a run to others.
+RECORD_REFUSAL = "UPDATE run SET refusal = %(detail)s WHERE id = %(run)s AND refusal <> %(detail)s"
 # Stop a run; the first reason stays.
 STOP_RUN = """
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s

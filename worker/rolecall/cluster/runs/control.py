@@ -1,5 +1,6 @@
 """Stop a run of the database for all workers, and resume it."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
@@ -24,16 +25,27 @@ class Resumption(NamedTuple):
     shards: int
 
 
-async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "requested by an operator") -> bool:
-    """Stop a run: no worker sends a further row. Returns False where it was stopped before.
+class StopEffect(StrEnum):
+    """What the request to stop a run has changed."""
 
-    Raises OperatorError for an unknown run, and for one that has ended.
-    """
+    STOPPED = "stopped"
+    """No worker sends a further row."""
+    STOPPED_BEFORE = "stopped_before"
+    """Nothing: it was stopped."""
+    DELETED = "deleted"
+    """It was never released, and the command that submitted it has ended: nothing is left of it."""
+
+
+async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "requested by an operator") -> StopEffect:
+    """Stop a run; delete one whose submission was ended. Raises OperatorError for one that is unknown or has ended."""
     found = await read_run(database, run_id)
+    if await database.fetch(operator_sql.DISCARD_ABANDONED, run=run_id):
+        return StopEffect.DELETED
     if found.state is RunState.FINISHED:
         raise OperatorError(f"{name_of(run_id).capitalize()} has finished: there is nothing to stop.")
     values = {"run": run_id, "stop": StopReason.INTERRUPTED.value, "detail": detail}
-    return bool(await database.fetch(worker_sql.STOP_RUN, **values))
+    is_new = await database.fetch(worker_sql.STOP_RUN, **values)
+    return StopEffect.STOPPED if is_new else StopEffect.STOPPED_BEFORE
 
 
 async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:

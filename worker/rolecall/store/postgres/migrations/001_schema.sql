@@ -35,6 +35,7 @@ CREATE TABLE missed (
 
 -- `parent`: the run that this one verifies or undoes. `is_released`: its rows are complete and may be sent. `stop`: why
 -- no worker sends its rows any more; the first reason stays. `resumption`: how often it was released or resumed.
+-- `refusal`: why a worker left a shard of it, the last one.
 CREATE TABLE run (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workspace text NOT NULL REFERENCES workspace (name),
@@ -50,6 +51,7 @@ CREATE TABLE run (
     stop text NOT NULL DEFAULT '',
     stop_detail text NOT NULL DEFAULT '',
     resumption integer NOT NULL DEFAULT 0,
+    refusal text NOT NULL DEFAULT '',
     created_at bigint NOT NULL,
     ended_at bigint,
     UNIQUE (schedule, due_at)
