@@ -31,7 +31,6 @@ from rolecall.models import DueRow, Outcome, Prior, RowOutcome
 from rolecall.rocketchat.error_table import NOT_AWAITED, Action, Answer, ErrorScope
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.records import IntentRollback
 
 _ENDINGS = {Answer.DONE: Ending.DONE, Answer.NOOP: Ending.NOOP, Answer.REFUSED: Ending.REFUSED}
 
@@ -127,7 +126,7 @@ class RowProcessor:
         elif call.in_doubt:
             self._record(call, call.last, Outcome.UNKNOWN, call.last.rule.reason, "")
         else:
-            self._target.journal.rollback_intent(IntentRollback(call.row.key, call.attempts, in_doubt=False))
+            call.roll_back()
 
     async def _finish(self, call: RowCall, result: CallResult) -> None:
         """Settle a row by its last result, and stop the run where that result is true of every other row."""
@@ -143,19 +142,18 @@ class RowProcessor:
         if ending is None and call.in_doubt:
             ending, is_sure = await self._evidence.ending(call.row, call.prior)
         ending = ending or Ending.EXHAUSTED
-        self._settle(call, result, ending, await self._messages(call, ending), is_sure=is_sure)
+        needs_messages = self._needs_messages(call, ending)
+        messages = await self._evidence.messages(call.row, call.prior) if needs_messages else Messages.NONE
+        self._settle(call, result, ending, messages, is_sure=is_sure)
 
-    async def _messages(self, call: RowCall, ending: Ending) -> Messages:
-        """Return what the system messages show, where the table needs to know."""
+    def _needs_messages(self, call: RowCall, ending: Ending) -> bool:
+        """Return whether the outcome depends on what the system messages show."""
         is_known = can_change(call.prior.state, self._target.operation)
-        matters = (
+        return (
             (ending is Ending.NOOP and (call.in_doubt or is_known))
             or (ending is Ending.AS_WANTED and call.in_doubt)
             or (ending in (Ending.REFUSED, Ending.UNCHANGED) and call.in_doubt and is_known)
         )
-        if not matters:
-            return Messages.NONE
-        return await self._evidence.messages(call.row, call.prior)
 
     def _settle(
         self, call: RowCall, result: CallResult, ending: Ending, messages: Messages, *, is_sure: bool = True

@@ -96,13 +96,20 @@ _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_fa
 _DUE_COLUMNS = f"""
     place, key, line, room_id, user_id, attempts, in_doubt,
     CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session) THEN prior END,
-    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
+    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}, outcome, reason
 """
 
-# The next due rows, in job order; and those of one room or one user, which `+place` keeps from scanning the whole job.
-DUE = f"SELECT {_DUE_COLUMNS} FROM pair WHERE {_DUE} ORDER BY place LIMIT :count"
-DUE_IN_ROOM = f"SELECT {_DUE_COLUMNS} FROM pair WHERE room_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
-DUE_OF_USER = f"SELECT {_DUE_COLUMNS} FROM pair WHERE user_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
+
+def _due_rows(condition: str) -> str:
+    """Return the statement that reads the next due rows as one JSON array: each step of a query waits for the GIL."""
+    keys = f"SELECT key FROM pair WHERE {condition} LIMIT :count"
+    return f"SELECT json_group_array(json_array({_DUE_COLUMNS})) FROM pair WHERE key IN ({keys})"
+
+
+# The next due rows; and those of one room or one user, which `+place` keeps from scanning the whole job.
+DUE = _due_rows(f"{_DUE} ORDER BY place")
+DUE_IN_ROOM = _due_rows(f"room_id = :id AND +{_DUE} ORDER BY +place")
+DUE_OF_USER = _due_rows(f"user_id = :id AND +{_DUE} ORDER BY +place")
 
 # The number of due rows and of their rooms, for the question before the run.
 COUNT_DUE = f"SELECT count(*), count(DISTINCT room_id) FROM pair WHERE {_DUE}"
@@ -119,12 +126,13 @@ WRITE_OUTCOME = """
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
-# Requests that were not sent, or were certainly not carried out: attempts and `in_doubt` are as before. Without any
-# attempt that counts, the row was not started.
+# Requests that were not sent, or were certainly not carried out: attempts, `in_doubt` and the outcome are as before; an
+# outcome that was recorded since stays. Without any attempt that counts, the row was not started.
 ROLLBACK_INTENT = """
     UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2,
         started_at = iif(each.value ->> 1 = 0 AND NOT each.value ->> 2, NULL, started_at),
-        attempted_at = ifnull(each.value ->> 3, attempted_at)
+        attempted_at = ifnull(each.value ->> 3, attempted_at),
+        outcome = ifnull(outcome, each.value ->> 4), reason = iif(outcome IS NULL, each.value ->> 5, reason)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
