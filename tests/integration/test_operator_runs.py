@@ -20,9 +20,9 @@ RUNS = f"""
     INSERT INTO schedule (name, cron, tz, next_at, workspace, source)
         VALUES ('nightly', '0 2 * * *', 'UTC', '2026-05-06 02:00+00', 'main', '{{}}');
     INSERT INTO run (workspace, operation, job_digest, account, settings, reason, created_at, is_released, stop,
-        stop_detail, ended_at)
-        VALUES ('main', 'remove', 'one', 'bot', '{{"a": 1}}', 'leavers', 1000, true, '', '', 5000),
-            ('other', 'remove', 'one', 'bot', '{{}}', '', 2000, true, 'outage', 'no answer', NULL);
+        stop_detail, ended_at, refusal)
+        VALUES ('main', 'remove', 'one', 'bot', '{{"a": 1}}', 'leavers', 1000, true, '', '', 5000, ''),
+            ('other', 'remove', 'one', 'bot', '{{}}', '', 2000, true, 'outage', 'no answer', NULL, 'wrong account');
     INSERT INTO run (workspace, operation, job_digest, parent, schedule, due_at, created_at, is_released)
         VALUES ('main', 'add', 'two', 1, 'nightly', '2026-05-05 02:00+00', 3000, true),
             ('main', 'add', 'two', 1, NULL, NULL, 4000, false);
@@ -77,7 +77,7 @@ async def test_runs_are_listed_the_newest_first(database: OperatorDatabase) -> N
 async def test_a_listed_run_has_all_that_is_recorded_of_it(database: OperatorDatabase) -> None:
     """Its workspace, job, parent, schedule, stop and times, and the number of its own shards."""
     unreleased, scheduled, stopped, ended = [run.record for run in await read_runs(database, None, 9)]
-    assert ended[:-1] == (
+    assert ended[:-3] == (
         1, "main", "https://chat.example.org", "remove", "one", "bot", "leavers", None, None, None, True, "", "", 1000,
         5000, {"a": 1}, 1, 1,
     )  # fmt: skip
@@ -88,6 +88,7 @@ async def test_a_listed_run_has_all_that_is_recorded_of_it(database: OperatorDat
     assert scheduled.due_at.isoformat()[:16] == "2026-05-05T02:00"
     assert (scheduled.shards, scheduled.shards_done) == (4, 1)
     assert (unreleased.is_released, unreleased.shards) == (False, 1)
+    assert (ended.refusal, stopped.refusal) == ("", "wrong account")
     assert ended.at == pytest.approx(time.time() * 1000, abs=60_000)
 
 
@@ -187,7 +188,7 @@ async def test_a_run_is_released_once(
     found = await database.fetch(operator_sql.RELEASE, run=4, digest=digest, settings='{"b": 2}')
     assert found == ([(4,)] if released else [])
     expected = {"a": 1, "b": 2} if released else {"a": 1, "b": 1}
-    assert runs.execute("SELECT settings FROM run WHERE id = 4") == [(expected,)]
+    assert runs.execute("SELECT settings, resumption FROM run WHERE id = 4") == [(expected, int(released))]
     assert (await states(runs))[:3] == before[:3]
     assert (await states(runs))[3][0] is (released or "is_released" in change)
 
@@ -206,6 +207,24 @@ async def test_only_a_run_that_was_not_released_is_discarded_or_refused(
     assert runs.execute(f"SELECT {NOW} - ended_at < 60000 FROM run WHERE id = 4") == [(True,)]
     await database.fetch(operator_sql.DISCARD, run=4)
     assert await states(runs) == before[:3]
+
+
+async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, database: OperatorDatabase) -> None:
+    """A run that was released or stopped, or that a schedule makes, is not; nor one that is locked."""
+    runs.execute(
+        "INSERT INTO run (workspace, schedule, created_at, stop)"
+        " VALUES ('main', 'nightly', 1, ''), ('main', NULL, 1, 'x'), ('main', NULL, 1, '')"
+    )
+    async with open_operator_database(database.config) as submission:
+        await submission.fetch(operator_sql.LOCK_SUBMISSION, run=4)
+        abandoned = {run.record.run_id: run.record.is_abandoned for run in await read_runs(database, None, 9)}
+        assert abandoned == {1: False, 2: False, 3: False, 4: False, 5: False, 6: False, 7: True}
+        found = [await database.fetch(operator_sql.DISCARD_ABANDONED, run=run) for run in range(1, 8)]
+        assert found == [[], [], [], [], [], [], [(7,)]]
+        await submission.fetch("SELECT pg_advisory_unlock_all()")
+    (unreleased,) = [run.record for run in await read_runs(database, None, 9) if run.record.run_id == 4]
+    assert unreleased.is_abandoned
+    assert await database.fetch(operator_sql.DISCARD_ABANDONED, run=4) == [(4,)]
 
 
 async def test_the_runs_of_a_removed_schedule_that_were_not_made_are_refused(
@@ -227,11 +246,9 @@ async def test_the_runs_of_a_removed_schedule_that_were_not_made_are_refused(
 
 
 async def test_what_is_left_of_a_run(runs: Database, database: OperatorDatabase) -> None:
-    """The shards that are not done, and the rows of the job that are done and that failed or are unknown."""
+    """The shards that are not done."""
     assert await database.fetch(operator_sql.SHARDS_TO_DO, run=3) == [(3,), (4,), (6,)]
-    assert await database.fetch(operator_sql.BASELINE, run=1) == [(10, 3)]
-    assert await database.fetch(operator_sql.BASELINE, run=3) == [(1, 1)]
-    assert await database.fetch(operator_sql.BASELINE, run=9) == [(0, 0)]
+    assert await database.fetch(operator_sql.SHARDS_TO_DO, run=1) == []
 
 
 @pytest.mark.parametrize(
@@ -262,14 +279,16 @@ async def test_a_resumed_run_has_no_stop_and_no_account(
 ) -> None:
     """It keeps the account of its plan; other runs stay as they are, and so do the settings that are not named."""
     runs.execute(
-        f"UPDATE run SET stop = 'outage', stop_detail = 'x', account = 'bot', ended_at = 7,"
+        f"UPDATE run SET stop = 'outage', stop_detail = 'x', account = 'bot', ended_at = 7, resumption = 3,"
         f' settings = \'{{"a": 1, "b": 1{planned}}}\''
     )
     before = await states(runs)
     await database.fetch(operator_sql.RESUME, run=2, settings='{"b": 2}')
     assert await states(runs) == [before[0], (True, "", "", False, account), *before[2:]]
-    rows: list[Any] = runs.execute("SELECT settings ->> 'a', settings ->> 'b' FROM run WHERE id IN (1, 2) ORDER BY id")
-    assert rows == [("1", "1"), ("1", "2")]
+    rows = runs.execute(
+        "SELECT settings ->> 'a', settings ->> 'b', resumption, refusal FROM run WHERE id IN (1, 2) ORDER BY id"
+    )
+    assert rows == [("1", "1", 3, ""), ("1", "2", 4, "")]
 
 
 async def test_a_run_that_was_stopped_at_its_end_has_finished(runs: Database, database: OperatorDatabase) -> None:
