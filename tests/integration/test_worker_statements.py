@@ -25,7 +25,7 @@ CONTENTS = f"""
         (1, 8, 11, 0, 'two', true), (2, 9, 12, 0, 'one', false), (3, 1, 0, 0, '', false), (4, 1, 0, 0, '', false),
         (5, 1, 0, 0, '', false), (2, 1, 0, 0, '', false), (1, 1, 0, 0, 'one', true), (1, 1, 0, 0, '', false);
     INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at)
-        VALUES ('one', 'host-1', 'nat', '1.0', '{{main}}', 20, {NOW} - 3000),
+        VALUES ('one', 'host-1', 'nat', '1.0', '{{main}}', 20, {NOW} - 3600000),
             ('two', 'host-2', 'nat', '1.1', '{{}}', 10, 0),
             ('three', 'host-3', 'office', '1.2', '{{}}', 5, {NOW} - 7 * {DAY} + 60000),
             ('four', 'host-4', 'lan', '1.2', '{{}}', 7, {NOW} - 7 * {DAY} - 60000);
@@ -52,7 +52,7 @@ async def test_workers_are_listed_with_their_shards(database: OperatorDatabase) 
     """By address and start, with the seconds since the last heartbeat and the shards that are not done."""
     four, two, one, three = await database.fetch(worker_sql.WORKERS)
     assert one[:6] == ("one", "host-1", "nat", "1.0", ["main"], 20)
-    assert one[6] == pytest.approx(3, abs=60)
+    assert one[6] == pytest.approx(3600, abs=600)
     assert one[7] == ["1/1", "2/3"]
     assert (two[0], two[7], three[0], three[7], four[0]) == ("two", [], "three", [], "four")
     assert three[6] == pytest.approx(7 * 86_400 - 60, abs=60)
@@ -68,7 +68,7 @@ async def test_a_heartbeat_is_that_of_one_worker(server: Database, database: Ope
     assert await database.fetch(worker_sql.SEE_WORKER, id="five") == []
     await database.fetch(worker_sql.ADD_WORKER, id="five", **values)
     found = {worker[0]: worker for worker in await database.fetch(worker_sql.WORKERS)}
-    assert {name for name, worker in found.items() if worker[6] < 2.5} == {"two", "four", "five"}
+    assert {name for name, worker in found.items() if -600 < worker[6] < 600} == {"two", "four", "five"}
     assert found["two"][1:6] == ("host-2", "nat", "1.1", ["main", "other"], 10)
     assert found["five"][1:5] == ("x", "y", "z", ["main", "other"])
     assert found["five"][5] == pytest.approx(time.time() * 1000, abs=60_000)
@@ -102,6 +102,16 @@ async def test_a_run_is_stopped_once(server: Database, database: OperatorDatabas
         assert len(await database.fetch(worker_sql.STOP_RUN, run=run, stop=f"stop {run}", detail="x")) == found
     stops = server.execute("SELECT stop, stop_detail FROM run ORDER BY id")
     assert stops == [("stop 1", "x"), ("", ""), ("", ""), ("outage", ""), ("", "")]
+
+
+async def test_all_workers_are_notified_of_a_stop(database: OperatorDatabase) -> None:
+    """The notification has the id of the run; where a run was stopped before, there is none."""
+    async with open_operator_database(database.config) as worker:
+        await worker.fetch(f"LISTEN {worker_sql.RUN_STOPPED}")
+        for run in (1, 1, 2):
+            await database.fetch(worker_sql.STOP_RUN, run=run, stop="outage", detail="")
+        found = [each.payload async for each in worker.connection.notifies(timeout=60, stop_after=2)]
+    assert found == ["1", "2"]
 
 
 async def test_the_latest_refusal_of_a_run_is_recorded(server: Database, database: OperatorDatabase) -> None:
@@ -266,13 +276,13 @@ async def lease(database: OperatorDatabase, count: int, interval: float) -> tupl
 async def test_the_next_slots_begin_where_the_last_ones_end(server: Database, database: OperatorDatabase) -> None:
     """The first one is now; slots that passed are lost; after a step of the clock back none is far away."""
     first, now = await lease(database, 3, 20.0)
-    assert first == pytest.approx(0, abs=0.01)
+    assert -10 < first <= 0
     assert now == pytest.approx(time.time(), abs=60)
     assert server.execute("SELECT workspace, kind FROM pace") == [("main", "change")]
     second, later = await lease(database, 2, 20.0)
     assert second + later == pytest.approx(first + now + 60, abs=0.001)
     server.execute("UPDATE pace SET next_slot = next_slot - 3600")
-    assert (await lease(database, 1, 20.0))[0] == pytest.approx(-0.003, abs=0.002)
+    assert -10 < (await lease(database, 1, 20.0))[0] < -0.002
     for interval, limit in ((20.0, 64 * 20), (0.001, 64 * 0.25)):
         server.execute("UPDATE pace SET next_slot = next_slot + 36000")
-        assert (await lease(database, 1, interval))[0] == pytest.approx(limit, abs=0.01)
+        assert limit - 10 < (await lease(database, 1, interval))[0] < limit + 0.001
