@@ -8,7 +8,7 @@ import pytest
 
 from rolecall.cluster.database import operator_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
-from rolecall.cluster.runs.records import RunState, WorkingHost, read_runs
+from rolecall.cluster.runs.records import RunState, WorkingHost, read_run, read_runs
 from rolecall.models import Outcome
 from rolecall.store.postgres.connection import DatabaseConfig
 from rolecall.store.records import Count
@@ -112,6 +112,15 @@ async def test_a_listed_run_has_its_own_rows_and_workers(database: OperatorDatab
     assert (ended.state, stopped.state, scheduled.state) == (RunState.FINISHED, RunState.STOPPED, RunState.RUNNING)
     assert scheduled.progress.per_second == pytest.approx(5 / 60)
     assert scheduled.problem == ""
+
+
+async def test_a_single_run_is_as_it_is_listed(database: OperatorDatabase) -> None:
+    """With its own rows and workers, but for the time of the reading."""
+    for listed in await read_runs(database, None, 9):
+        found = await read_run(database, listed.record.run_id)
+        assert found.record._replace(at=0) == listed.record._replace(at=0)
+        assert (sorted(found.counts), list(found.workers)) == (sorted(listed.counts), list(listed.workers))
+        assert (found.state, found.problem) == (listed.state, listed.problem)
 
 
 async def test_live_workers_are_counted_by_workspace(database: OperatorDatabase) -> None:
