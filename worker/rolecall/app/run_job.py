@@ -14,9 +14,9 @@ from rolecall.app.job_names import JobPages, Pages, with_ids
 from rolecall.app.observer import Aborted, Observer, Resumed, RunPreview, ShuttingDown
 from rolecall.app.run_directory import (
     RUN_REASON,
+    STALE_REPORTS,
     Run,
     identity_of,
-    mark_reports_stale,
     operation_of,
     reports_up_to_date,
 )
@@ -201,16 +201,16 @@ async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str,
 
 
 async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
-    """Import the rows of a job into the run. Raises what the rows raise."""
-    await mark_reports_stale(run)
+    """Import the rows of a job into the run, whose reports are stale then. Raises what the rows raise."""
     plan = request.plan
     async with aclosing(rows):
         pages = with_own_doubts(rows, run.identity)
         if plan is None:
-            await run.store.import_rows(run.identity, pages)
+            await run.store.import_rows(run.identity, pages, meta=STALE_REPORTS)
         else:
             presets = plan_guard.preset_outcomes(plan, request.operation)
-            await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
+            meta = {**STALE_REPORTS, plan_guard.PLAN: plan.digest}
+            await run.store.import_rows(run.identity, pages, presets, meta)
 
 
 async def with_own_doubts(

@@ -94,13 +94,12 @@ def drop_reporting(options: dict[str, Any]) -> None:
 def _notify_config(
     given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
 ) -> "NotifyConfig | None":
-    from rolecall.cli.config.credentials import choose_target
+    if not given and file is None:
+        return None
+    from rolecall.app.notifications import NotifyConfig
+    from rolecall.cli.config.notify_target import choose_target
     from rolecall.cli.terminal import console
 
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, console.print_warning, typed=typed, allow_http=allow_http)
-    if target is None:
-        return None
-    from rolecall.app.notifications import NotifyConfig
-
+    target = choose_target(given or "", file, console.print_warning, typed=typed, allow_http=allow_http)
     return NotifyConfig(target, only_failure=only_failure)

@@ -284,7 +284,10 @@ def _read_schema(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
 
 
 def _create(file: DirectoryFile) -> None:
-    """Create an empty store that only its owner can read; it gets its name once it is complete."""
+    """Create an empty store that only its owner can read; it gets its name once it is complete.
+
+    Until then it needs no journal on disk: what a crash leaves is deleted by the next start.
+    """
     new = file.beside(f".{file.name}.new")
     try:
         for left_over in (new, new.beside(f"{new.name}{JOURNAL}")):
@@ -293,7 +296,9 @@ def _create(file: DirectoryFile) -> None:
         database = _connect(new.path, "mode=rw")
         try:
             StorePlacement(new).record_opened(with_helpers=False)
-            database.executescript(f"BEGIN; {schema.SCHEMA} COMMIT;")
+            database.executescript(
+                f"PRAGMA journal_mode = MEMORY; BEGIN; {schema.SCHEMA} COMMIT; PRAGMA journal_mode = WAL;"
+            )
         finally:
             database.close()
         new.rename(file.name)
