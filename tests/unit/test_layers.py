@@ -155,8 +155,11 @@ def test_the_version_needs_only_the_parser_of_options() -> None:
 
 
 def test_the_preflight_waits_for_nothing_that_only_rows_need() -> None:
-    """What a run imports before its first request has neither the logs and the display nor the engine and the page."""
-    late = ("structlog", "rich", "jinja2", "pygal", "rolecall.engine.dispatcher", "rolecall.app.reports")
+    """What a run imports before its first request is neither for rows and reports nor for other kinds of job files."""
+    libraries = ("structlog", "rich", "tenacity", "jinja2", "pygal", "zipfile", "decimal", "difflib")
+    engine = ("engine.dispatcher", "engine.settlement", "engine.throttle.admission", "rocketchat.responses")
+    others = ("app.reports", "app.notifications", "files.input.json_rows", "files.input.workbook")
+    late = (*libraries, *(f"rolecall.{name}" for name in (*engine, *others)))
     program = (
         "import json, sys\n"
         "import rolecall.app.run_job, rolecall.cli.commands.run, rolecall.cli.context\n"
