@@ -208,7 +208,8 @@ def ideal(scenario: Scenario, record: SessionRecord) -> float:
         seconds += calls * each
         if limits is not None:
             full = math.ceil(calls / limits.calls) - 1
-            in_windows = full * (limits.seconds + _round_trip(scenario)) + (calls - full * limits.calls) * each
+            length = math.ceil(limits.seconds)  # where `Date` leaves both, it is taken for a whole number of seconds
+            in_windows = full * (length + _round_trip(scenario)) + (calls - full * limits.calls) * each
             seconds += max(0.0, in_windows - calls * each)
     return seconds
 

@@ -143,19 +143,18 @@ class RowProcessor:
         if ending is None and call.in_doubt:
             ending, is_sure = await self._evidence.ending(call.row, call.prior)
         ending = ending or Ending.EXHAUSTED
-        self._settle(call, result, ending, await self._messages(call, ending), is_sure=is_sure)
+        needs_messages = self._needs_messages(call, ending)
+        messages = await self._evidence.messages(call.row, call.prior) if needs_messages else Messages.NONE
+        self._settle(call, result, ending, messages, is_sure=is_sure)
 
-    async def _messages(self, call: RowCall, ending: Ending) -> Messages:
-        """Return what the system messages show, where the table needs to know."""
+    def _needs_messages(self, call: RowCall, ending: Ending) -> bool:
+        """Return whether the outcome depends on what the system messages show."""
         is_known = can_change(call.prior.state, self._target.operation)
-        matters = (
+        return (
             (ending is Ending.NOOP and (call.in_doubt or is_known))
             or (ending is Ending.AS_WANTED and call.in_doubt)
             or (ending in (Ending.REFUSED, Ending.UNCHANGED) and call.in_doubt and is_known)
         )
-        if not matters:
-            return Messages.NONE
-        return await self._evidence.messages(call.row, call.prior)
 
     def _settle(
         self, call: RowCall, result: CallResult, ending: Ending, messages: Messages, *, is_sure: bool = True

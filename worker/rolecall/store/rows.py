@@ -112,7 +112,7 @@ def to_result(row: tuple[Any, ...], stop: str) -> Result:
     )  # fmt: skip
 
 
-def to_due_row(row: tuple[Any, ...]) -> tuple[int, DueRow]:
+def to_due_row(row: Sequence[Any]) -> tuple[int, DueRow]:
     """Return the due row that a row of the database stands for, with its place."""
     place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *names = row
     prior = None if state is None else to_prior(state, read_at, username, accounts)

@@ -59,7 +59,7 @@ class RouteSchedule:
         self.window = FixedWindowTracker(max_wait, exemption, own_offset)
         self._rate = rate
         self._learnt = learnt
-        self._limiters: tuple[RateSlots, ...] = (rate, learnt.limiter)
+        self._learnt_slots = learnt.limiter
         self._max_wait = max_wait
         self._paused_until = -math.inf
         self._refusals = 0
@@ -78,7 +78,7 @@ class RouteSchedule:
 
     def is_open(self, now: float) -> bool:
         """Return whether nothing limits the calls of this route: no rate, no window and no pause."""
-        allowed = self._rate.allows_ahead and self._learnt.limiter.allows_ahead
+        allowed = self._rate.allows_ahead and self._learnt_slots.allows_ahead
         return allowed and self.window.limits_nothing and now >= self._paused_until
 
     def reserve(self, now: float) -> Delay | None:
@@ -89,17 +89,16 @@ class RouteSchedule:
         delay = self.server_delay(now)
         if delay is not None:
             return delay
-        admitted = max(limiter.next_slot(now) for limiter in self._limiters) - self._rate.lead
+        admitted = max(self._rate.next_slot(now), self._learnt_slots.next_slot(now)) - self._rate.lead
         if admitted > now:
             return Delay(admitted, DelayReason.RATE)
-        for limiter in self._limiters:
-            limiter.reserve(now)
+        self._reserve_slots(now)
         self.window.record_request(now)
         return None
 
     def first_slot(self, now: float) -> float:
         """Return the slot that `assign_slot` would return; infinite where none is known."""
-        return max(limiter.first_slot(now) for limiter in self._limiters)
+        return max(self._rate.first_slot(now), self._learnt_slots.first_slot(now))
 
     def assign_slot(self, now: float, prepared_in: float | None = None) -> float:
         """Return the slot of an admitted call that is prepared: it leaves then, or now where that has passed.
@@ -110,35 +109,36 @@ class RouteSchedule:
         """
         if prepared_in is not None:
             self._rate.record_preparation(prepared_in)
-        slots = [limiter.assign_slot(now) for limiter in self._limiters]
-        latest = max(slots)
-        if latest == math.inf:
-            return latest
-        for limiter, slot in zip(self._limiters, slots, strict=True):
-            if slot < latest:
-                limiter.defer(latest)
-        return latest
+        own, learnt = self._rate.assign_slot(now), self._learnt_slots.assign_slot(now)
+        if own < learnt:
+            self._rate.defer(learnt)
+        elif learnt < own < math.inf:
+            self._learnt_slots.defer(own)
+        return max(own, learnt)
 
     def renew_slot(self, now: float) -> float:
         """Return another slot for a call whose slot has passed unused."""
-        for limiter in self._limiters:
-            limiter.reserve(now)
+        self._reserve_slots(now)
         return self.assign_slot(now)
 
     def record_departure(self, now: float) -> None:
         """Record that a call that had its slot leaves now."""
-        for limiter in self._limiters:
-            limiter.record_departure(now)
+        self._rate.record_departure(now)
+        self._learnt_slots.record_departure(now)
 
     def cancel_reservation(self) -> None:
         """Record that an admitted call could not be prepared."""
-        for limiter in self._limiters:
-            limiter.cancel_reservation()
+        self._rate.cancel_reservation()
+        self._learnt_slots.cancel_reservation()
         self.window.cancel_request()
 
     def cancel(self) -> None:
         """Record that a call that had its slot did not leave."""
         self.window.cancel_request()
+
+    def _reserve_slots(self, now: float) -> None:
+        self._rate.reserve(now)
+        self._learnt_slots.reserve(now)
 
     def record_response(self, reply: Reply | NoReply, *, refused: bool) -> None:
         """Record the end of a call; `refused`: it was 'too many requests'."""

@@ -131,7 +131,8 @@ class SqliteDatabase:
     ) -> list[tuple[int, DueRow]]:
         values = {"id": of, "after": after, "count": count, "retry_failed": retry_failed}
         with self._errors():
-            return list(map(to_due_row, self._db.execute(statement, values)))
+            (rows,) = self._db.execute(statement, values).fetchone()
+        return sorted(map(to_due_row, orjson.loads(rows)))
 
     def _index_by_user(self) -> None:
         """Create the index that reading by user needs, which most runs do not."""

@@ -99,10 +99,17 @@ _DUE_COLUMNS = f"""
     prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
 """
 
-# The next due rows, in job order; and those of one room or one user, which `+place` keeps from scanning the whole job.
-DUE = f"SELECT {_DUE_COLUMNS} FROM pair WHERE {_DUE} ORDER BY place LIMIT :count"
-DUE_IN_ROOM = f"SELECT {_DUE_COLUMNS} FROM pair WHERE room_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
-DUE_OF_USER = f"SELECT {_DUE_COLUMNS} FROM pair WHERE user_id = :id AND +{_DUE} ORDER BY +place LIMIT :count"
+
+def _due_rows(condition: str) -> str:
+    """Return the statement that reads the next due rows as one JSON array: each step of a query waits for the GIL."""
+    keys = f"SELECT key FROM pair WHERE {condition} LIMIT :count"
+    return f"SELECT json_group_array(json_array({_DUE_COLUMNS})) FROM pair WHERE key IN ({keys})"
+
+
+# The next due rows; and those of one room or one user, which `+place` keeps from scanning the whole job.
+DUE = _due_rows(f"{_DUE} ORDER BY place")
+DUE_IN_ROOM = _due_rows(f"room_id = :id AND +{_DUE} ORDER BY +place")
+DUE_OF_USER = _due_rows(f"user_id = :id AND +{_DUE} ORDER BY +place")
 
 # The number of due rows and of their rooms, for the question before the run.
 COUNT_DUE = f"SELECT count(*), count(DISTINCT room_id) FROM pair WHERE {_DUE}"
