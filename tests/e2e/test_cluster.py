@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from rolecall.cluster.database.lease import STALLED
+from rolecall.cluster.database.operator_database import open_operator_database
+from rolecall.cluster.runs.control import Resumption, resume_run
+from rolecall.cluster.runs.records import read_run
 from rolecall.engine.settings import FailureThreshold
 from rolecall.models import Result
 from rolecall.sandbox import Fault, Kind, Sandbox, World, leader_world
@@ -29,6 +33,12 @@ IN_DOUBT = (
     "SELECT id FROM worker WHERE egress = 'one')"
 )
 """The rows in doubt of the first worker's shard."""
+
+
+END_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def pairs_of(rows: int, in_room: int = 25) -> list[tuple[str, str]]:
@@ -211,13 +221,45 @@ async def test_too_many_failures_over_all_workers_stop_the_run(cluster: Cluster,
     assert {result.outcome.value for result in results} == {"removed", "failed", "not_attempted"}
 
 
+async def test_after_a_takeover_no_failed_row_is_sent_again(cluster: Cluster, workspace: Sandbox) -> None:
+    """With --retry-failed each row is sent once more in all; what was in flight when its worker died is in doubt."""
+    pairs = [(f"room{number}", f"user{number * 25}") for number in range(16)]
+    for room, _ in pairs:
+        workspace.world.rooms[room].archived = True
+    run = await cluster.create_run(pairs, replace(PLAIN, concurrency=1))
+    one = await cluster.start_worker("one", address="127.0.0.2")
+    await cluster.wait_until_ended(run)
+    assert changes(workspace.world) == 16
+    async with open_operator_database(cluster.config) as database:
+        assert await resume_run(database, run, retry_failed=True) == Resumption(run, 16, 1)
+    await cluster.wait_until("SELECT sum(attempts) >= 16 + 5 FROM pair WHERE run_id = %s", run)
+    one.signal(signal.SIGKILL)
+    await one.wait()
+    await cluster.start_worker("two", address="127.0.0.3")
+    await cluster.wait_until_ended(run)
+    calls = [len(workspace.world.calls_for(*pair)) for pair in pairs]
+    assert min(calls) == 2
+    assert sum(calls) <= 2 * 16 + 1
+    results = await require_truth(cluster, run, workspace.world, 16)
+    outcomes = Counter(result.outcome.value for result in results)
+    assert outcomes["failed"] >= 15
+    assert outcomes.keys() <= {"failed", "unknown"}
+
+
 async def test_a_worker_of_another_account_refuses_the_shards(cluster: Cluster) -> None:
-    """It logs which account the run is of, and sends no change."""
+    """It logs which account the run is of, and sends no change; the run shows why. Resumed it is of that account."""
     run = await cluster.create_run(pairs_of(50))
     await cluster.query("UPDATE run SET account = 'someone.else' WHERE id = %s RETURNING id", run)
     worker = await cluster.start_worker("one")
     await worker.wait_for_line("the run is of the account someone.else")
     assert await cluster.settled(run) == 0
+    async with open_operator_database(cluster.config) as database:
+        problem = "a worker leaves it to others: the run is of the account someone.else, not of "
+        assert (await read_run(database, run)).problem.startswith(problem)
+        await cluster.stop_run(run)
+        await resume_run(database, run, retry_failed=False)
+        await cluster.wait_until_ended(run)
+        assert (await read_run(database, run)).problem == ""
 
 
 async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_path: Path) -> None:
@@ -242,6 +284,24 @@ async def test_a_database_that_crashes_is_waited_for(workspace: Sandbox, tmp_pat
                 assert "Traceback" not in worker.log
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_a_database_that_is_read_only_is_waited_for(cluster: Cluster, workspace: Sandbox) -> None:
+    """A worker logs once what to do, tries again by itself, and goes on once the database can be written to."""
+    worker = await cluster.start_worker("one")
+    await worker.wait_for_line("worker started")
+    ((name,),) = await cluster.query("SELECT quote_ident(current_database())")
+    cluster.database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await cluster.query(END_CONNECTIONS)
+    await worker.wait_for_line("target_session_attrs=read-write")
+    await asyncio.sleep(2.0)
+    assert worker.log.count("is read-only") == 1
+    assert "database back" not in worker.log
+    cluster.database.execute(f"BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT")
+    run = await cluster.create_run(pairs_of(5))
+    await worker.wait_for_line("database back")
+    await cluster.wait_until_ended(run)
+    await require_truth(cluster, run, workspace.world, 5)
 
 
 async def test_a_clock_that_is_an_hour_off_changes_nothing(

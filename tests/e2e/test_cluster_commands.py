@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rolecall.sandbox import ACCOUNT, Sandbox, World, leader_world
+from rolecall.sandbox import ACCOUNT, EVERY_ROUTE, Fault, FaultMatch, Kind, Sandbox, World, leader_world
 from tests.campaign.harms import faketime_environment, step_clock
 from tests.support.cluster import Cluster, open_cluster
 from tests.support.command import Ended, environment, finish, read_report, rolecall, start, write_job
@@ -320,6 +320,25 @@ async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -
     assert (too_many.code, "Refused before the first change" in too_many.stderr) == (2, True)
     unasked = await operator("submit", operator.job, ROLECALL_YES="0")
     assert (unasked.code, "no terminal to confirm on" in unasked.stderr) == (2, True)
+    assert await operator.json("runs") == []
+
+
+async def test_a_submission_that_is_killed_is_shown_and_deleted(operator: Operator, workspace: Sandbox) -> None:
+    """While it goes on its run is only being prepared; after that it says what to do, and a stop leaves nothing."""
+    workspace.faults.add(Fault(Kind.HANG_BEFORE, FaultMatch(route=EVERY_ROUTE)))
+    env = operator.cluster.environment(ROLECALL_WORKSPACES=str(operator.file), ROLECALL_YES="1")
+    submission = await start("submit", operator.job, cwd=operator.folder, env=env)
+    await operator.cluster.wait_until("SELECT EXISTS (SELECT FROM run)")
+    (before,) = await operator.json("runs")
+    assert (before["state"], before["problem"]) == ("preparing", "")
+    submission.kill()
+    await submission.communicate()
+    await operator.cluster.wait_until("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory')")
+    (after,) = await operator.json("runs")
+    run = str(after["run"])
+    assert after["problem"] == f"its submission was ended, nothing was sent: 'rolecall runs stop {run}' deletes it"
+    stopped = await operator("runs", "stop", run)
+    assert stopped.stdout == f"Deleted run {run}: its submission was ended, and nothing was sent.\n"
     assert await operator.json("runs") == []
 
 

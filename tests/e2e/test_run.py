@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import signal
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,8 +27,17 @@ from rolecall.sandbox import (
     demo_world,
     leader_world,
 )
-from tests.support.command import ROLECALL, environment, read_report, rolecall, start, wait_until_read, write_job
-from tests.support.truth import wait_for_changes
+from tests.support.command import (
+    ROLECALL,
+    environment,
+    finish,
+    read_report,
+    rolecall,
+    start,
+    wait_until_read,
+    write_job,
+)
+from tests.support.truth import changing_calls, wait_for_changes
 
 Pairs = Sequence[tuple[str, str]]
 FAST = ("--rate", "unlimited", "--retry-backoff", "0.01")
@@ -219,6 +229,27 @@ async def test_refused_rows_are_sent_again_only_when_asked(tmp_path: Path) -> No
         mended = await rolecall(*words, "--retry-failed", cwd=tmp_path, env=env)
     assert [refused.code, idle.code, mended.code] == [1, 1, 0]
     assert [row["outcome"] for row in read_report(tmp_path / "o")] == ["removed", "removed"]
+
+
+async def test_a_failed_row_whose_retry_was_stopped_is_still_failed(tmp_path: Path) -> None:
+    """The server rejects the new calls with 'too many requests', Ctrl-C ends them: the report is as before."""
+    pairs = [("room", "user1"), ("other", "user2")]
+    world = leader_world(pairs)
+    world.rooms["room"].archived = world.rooms["other"].archived = True
+    job = write_job(tmp_path / "job.csv", pairs)
+    async with Sandbox(world) as sandbox:
+        env = environment(sandbox.url)
+        words = ("run", job, "--out", "o", *FAST)
+        assert (await rolecall(*words, cwd=tmp_path, env=env)).code == 1
+        before = read_report(tmp_path / "o")
+        sandbox.faults.add(Fault(Kind.TOO_MANY, FaultMatch(route="groups.removeLeader")))
+        calls = len(changing_calls(world))
+        worker = await start(*words, "--retry-failed", cwd=tmp_path, env=env)
+        await wait_for_changes(sandbox, calls + 1)
+        worker.send_signal(signal.SIGINT)
+        assert (await finish(worker)).code == 130
+    assert {(row["outcome"], row["reason"]) for row in before} == {("failed", "room_archived")}
+    assert read_report(tmp_path / "o") == before
 
 
 async def test_invalid_rows_and_duplicates_are_told_with_their_lines(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ async def commit(side: Side, database: WorkerDatabase, number: int) -> object:
         elif kind == 2:
             intents.append(Intent(due.key, due.attempts + 1, number, UNSETTLED))
         elif kind == 3:
-            rollbacks.append(IntentRollback(due.key, max(due.attempts - 1, 0), chance.random() < 0.3))
+            earlier = (due.outcome, due.reason) if chance.random() < 0.5 else (None, "")
+            rollbacks.append(IntentRollback(due.key, max(due.attempts - 1, 0), chance.random() < 0.3, None, *earlier))
         else:
             priors.append(PriorRecord(due.key, Prior(PriorState.MEMBER, number, "berta")))
     pauses = [Pause(PauseKind.OUTAGE, number)] if chance.random() < 0.2 else []

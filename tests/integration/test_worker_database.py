@@ -10,14 +10,13 @@ import pytest
 from rolecall.app.observer import NullLogger
 from rolecall.cluster.database import worker_sql
 from rolecall.cluster.database.worker_database import ShardInfo, WorkerDatabase
-from rolecall.cluster.runs.settings import BASELINE
 from rolecall.cluster.worker import upkeep
 from rolecall.engine.settings import FailureThreshold
-from rolecall.models import Outcome
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Outcome
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore
-from rolecall.store.records import Batch
+from rolecall.store.records import Batch, Intent, IntentRollback
 from tests.support.cluster import PLAIN, WORKSPACE
 from tests.support.shared_database import SharedDatabase
 from tests.unit.store.values import settled
@@ -148,18 +147,56 @@ async def test_slots_that_passed_are_lost_and_none_is_far_away(shared: SharedDat
 
 
 async def test_rows_that_failed_are_counted_over_all_shards(shared: SharedDatabase, two: Two) -> None:
-    """One too many stops the run; those before its last start do not count."""
+    """One too many stops the run; those before it was resumed do not count."""
     settings = PLAIN.__class__(max_failures=FailureThreshold.parse("3"))
-    run = await shared.create_run(PAIRS, settings, shard_rows=5, **{BASELINE: [2, 2]})
+    run = await shared.create_run(PAIRS, settings, shard_rows=5)
     first, second, third = [await info_of(two[0], number) for number in (1, 2, 3)]
-    await record(two[0], first, FAILED, FAILED, FAILED, REMOVED)
+    await record(two[0], first, FAILED, FAILED)
+    await shared.resume()
+    assert await two[0].fetch(worker_sql.FAILURES, run=run) == [(0, 0)]
+    await record(two[0], first, FAILED, REMOVED, job=11)
     await record(two[0], second, FAILED, FAILED)
-    assert await two[0].fetch(worker_sql.FAILURES, run=run) == [(6, 5)]
+    assert await two[0].fetch(worker_sql.FAILURES, run=run) == [(4, 3)]
     await upkeep.stop_failing_runs(two[0], [(first, 0)], LOG)
     assert await two[0].run_stop(run) == ("", "")
     await record(two[0], third, FAILED)
     await upkeep.stop_failing_runs(two[0], [(first, 0), (first, 0)], LOG)
     assert (await two[0].run_stop(run))[0] == "max_failures"
+
+
+async def due_in(store: PostgresStore, *, retry_failed: bool = True) -> list[DueRow]:
+    """Return the due rows of a shard; the count agrees."""
+    rows = [due for _, due in await store.fetch_due(0, 99, retry_failed=retry_failed)]
+    assert (await store.count_due(retry_failed=retry_failed))[0] == len(rows)
+    return rows
+
+
+async def test_a_failed_row_is_sent_once_in_each_resumption(shared: SharedDatabase, two: Two) -> None:
+    """A worker that takes the shard over leaves what failed again, and sends what was not sent; the failure counts."""
+    run = await shared.create_run(PAIRS, shard_rows=20)
+    info = await info_of(two[0], 1)
+    await record(two[0], info, *[FAILED] * 3, *[REMOVED] * 17)
+    for resumption in (1, 2):
+        await shared.resume()
+        lease = ShardLease(1, 100 + 10 * resumption, 0)
+        assert await take_shard(two[0].connection, two[0].config, lease) == run
+        store = PostgresStore(two[0].connection, two[0].config, run, lease)
+        assert await due_in(store, retry_failed=False) == []
+        again, sent, rolled_back = await due_in(store)
+        await store.commit(Batch(intents=[Intent(due.key, 2, 5) for due in (again, sent, rolled_back)]))
+        before = IntentRollback(rolled_back.key, 1, False, None, rolled_back.outcome, rolled_back.reason)
+        await store.commit(Batch([settled(again.key, FAILED)], [before]))
+        lease = ShardLease(1, 101 + 10 * resumption, 0)
+        assert await take_shard(two[1].connection, two[1].config, lease) == run
+        successor = PostgresStore(two[1].connection, two[1].config, run, lease)
+        assert [due.key for due in await due_in(successor)] == [sent.key, rolled_back.key]
+        assert len(await successor.due_in_room("room0", 0, 99, retry_failed=True)) == 2
+        assert await successor.fetch_due(0, 99, retry_failed=False) == [
+            (2, sent._replace(attempts=2, in_doubt=True, outcome=None, reason="", prior=UNKNOWN_PRIOR, attempted_at=5))
+        ]
+        assert await two[1].fetch(worker_sql.FAILURES, run=run) == [(1, 1)]
+        await successor.commit(Batch([settled(sent.key, FAILED), settled(rolled_back.key, FAILED)]))
+        assert await two[1].fetch(worker_sql.FAILURES, run=run) == [(3, 3)]
 
 
 async def test_an_unknown_row_counts_in_the_worker_that_has_it_and_once_its_shard_is_done(

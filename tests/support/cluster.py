@@ -122,7 +122,7 @@ class Cluster:
             identity = Identity(self.url, REMOVE_LEADER.name, "digest")
             await store.import_rows(identity, read_pages(rows))
             async with connection.transaction():
-                await connection.execute("UPDATE run SET is_released = true WHERE id = %s", [run])
+                await connection.execute("UPDATE run SET is_released = true, resumption = 1 WHERE id = %s", [run])
                 shards = await (
                     await connection.execute("SELECT id FROM shard WHERE run_id = %s ORDER BY id", [run])
                 ).fetchall()

@@ -49,6 +49,10 @@ class Entry(NamedTuple):
     room_name: str = ""
     user_name: str = ""
     """As the job or a reading had it; that of the prior state is newer."""
+    former: RowOutcome | None = None
+    """The outcome that the latest intent replaced."""
+    resumption: int = 0
+    """That of the run when the outcome was recorded."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -79,7 +83,8 @@ class Entry(NamedTuple):
         prior = self.prior if self.in_doubt or self.prior_session == session else None
         ids = (self.line, self.room_id, self.user_id)
         names = (self.room_name, self.username)
-        return DueRow(self.key, *ids, self.attempts, self.in_doubt, prior, self.attempted_at, *names)
+        recorded = (self.outcome, self.recorded.reason if self.recorded else "")
+        return DueRow(self.key, *ids, self.attempts, self.in_doubt, prior, self.attempted_at, *names, *recorded)
 
     def to_result(self, stop: str) -> Result:
         """Return the row of the report; `stop` is the stop reason of the latest session."""
@@ -120,6 +125,8 @@ class Contents:
     names: dict[NameKey, FoundName] = field(default_factory=dict)
     groups: Counter[Group] = field(default_factory=Counter)
     """The number of pairs in each group, up to date after each change."""
+    resumption: int = 0
+    """How often the run was released or resumed."""
 
     def with_entries(self, entries: dict[int, Entry]) -> "Contents":
         """Return the contents with other pairs, counted."""
@@ -157,14 +164,18 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
         changed[outcome.key] = old._replace(
             recorded=outcome,
             in_doubt=outcome.in_doubt,
+            resumption=contents.resumption,
             room_name=outcome.room_name or old.room_name,
             user_name=outcome.username or old.user_name,
         )
-    for key, attempts, in_doubt, doubted_at in batch.rollbacks:
+    for key, attempts, in_doubt, doubted_at, earlier, reason in batch.rollbacks:
         old = entry(key)
         at = old.attempted_at if doubted_at is None else doubted_at
         started_at = old.started_at if attempts or in_doubt else None
-        changed[key] = old._replace(attempts=attempts, in_doubt=in_doubt, attempted_at=at, started_at=started_at)
+        recorded = old.recorded or _earlier_outcome(old, earlier, reason)
+        changed[key] = old._replace(
+            attempts=attempts, in_doubt=in_doubt, attempted_at=at, started_at=started_at, recorded=recorded
+        )
     for key, prior, room_name in batch.priors:
         old = entry(key)
         if not old.in_doubt:
@@ -178,6 +189,7 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
             in_doubt=True,
             started_at=intent.at if old.started_at is None else old.started_at,
             recorded=None,
+            former=old.recorded or old.former,
             attempted_at=intent.at,
             prior=intent.prior,
         )
@@ -188,6 +200,14 @@ def apply_batch(contents: Contents, batch: Batch) -> None:
             contents.groups[new.group] += 1
             contents.entries[key] = new
     contents.pauses[:] = pauses
+
+
+def _earlier_outcome(entry: Entry, outcome: Outcome | None, reason: str) -> RowOutcome | None:
+    """Return the outcome that a rollback restores; its words and times are those that the pair had before."""
+    if outcome is None:
+        return None
+    former = entry.former or RowOutcome(entry.key, outcome, reason, None, "", "", 0, None, in_doubt=False)
+    return former._replace(outcome=outcome, reason=reason)
 
 
 def _with_pauses(contents: Contents, added: Sequence[Pause | PauseEnd]) -> list[tuple[int, Pause]]:

@@ -205,7 +205,9 @@ class MemoryStore:
     async def reset_outcomes(self) -> None:
         """Delete the outcomes and doubts of all pairs."""
         contents = await self._open()
-        entries = {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
+        entries = {
+            key: entry._replace(recorded=None, former=None, in_doubt=False) for key, entry in contents.entries.items()
+        }
         self._contents = contents.with_entries(entries)
 
     async def commit(self, batch: Batch) -> None:

@@ -71,7 +71,7 @@ class RealDatabase(Cluster):
 
     async def resume(self) -> None:
         """Resume all runs."""
-        await self.query("UPDATE run SET stop = '', stop_detail = '' RETURNING id")
+        await self.query("UPDATE run SET stop = '', stop_detail = '', resumption = resumption + 1 RETURNING id")
 
     async def age_heartbeats(self, seconds: float) -> None:
         """Make the last heartbeat of each worker older."""

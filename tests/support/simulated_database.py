@@ -114,7 +114,7 @@ class SimulatedDatabase:
 
     async def resume(self) -> None:
         """Resume all runs."""
-        self.tables.stop = self.tables.stop_detail = ""
+        self.tables.resume(self.database.now())
 
     async def age_heartbeats(self, seconds: float) -> None:
         """Make the last heartbeat of each worker older."""

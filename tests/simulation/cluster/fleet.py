@@ -129,8 +129,7 @@ class Fleet:
         tables = self.database.tables
         if tables.ended_at is None and tables.stop:
             self.network.note("resumed", tables.stop)
-            tables.stop = tables.stop_detail = ""
-            tables.resumed_at = self.database.now()
+            tables.resume(self.database.now())
 
     def end_trouble(self) -> None:
         """Let nothing go wrong any more."""

@@ -39,7 +39,8 @@ def _due_rows(wanted: Callable[[Entry, Values], bool]) -> Callable[[Contents, Va
         for entry in contents.job_entries(values["after"]):
             if len(rows) == values.get("count"):
                 break
-            if wanted(entry, values) and is_due(entry.outcome, retry_failed=values["retry_failed"]):
+            is_before = values["shard"] is None or entry.resumption < contents.resumption
+            if wanted(entry, values) and is_due(entry.outcome, retry_failed=values["retry_failed"] and is_before):
                 rows.append((entry.place, *_due_values(entry.to_due_row(len(contents.sessions)))))
         return rows
 
@@ -47,8 +48,8 @@ def _due_rows(wanted: Callable[[Entry, Values], bool]) -> Callable[[Contents, Va
 
 
 def _due_values(row: DueRow) -> tuple[Any, ...]:
-    key, line, room, user, attempts, in_doubt, prior, attempted_at, room_name, username = row
-    return key, line, room, user, attempts, in_doubt, *_prior_values(prior), attempted_at, room_name, username
+    key, line, room, user, attempts, in_doubt, prior, attempted_at, *names, outcome, reason = row
+    return key, line, room, user, attempts, in_doubt, *_prior_values(prior), attempted_at, *names, outcome, reason
 
 
 def _prior_values(prior: Prior | None) -> tuple[Any, ...]:

@@ -109,13 +109,19 @@ def is_stopping(stop: str) -> bool:
 def batch_of(values: Mapping[str, Any]) -> Batch:
     """Return the batch that the store has written as JSON."""
     outcomes = [RowOutcome(each[0], Outcome(each[1]), *each[2:]) for each in _part(values["outcomes"])]
-    rollbacks = [IntentRollback(*each) for each in _part(values["rollbacks"])]
+    rollbacks = [_rollback_of(*each) for each in _part(values["rollbacks"])]
     priors = [PriorRecord(each[0], to_prior(*each[1:5]), each[5]) for each in _part(values["priors"])]
     intents = [Intent(each[0], each[1], each[2], to_prior(*each[3:7])) for each in _part(values["intents"])]
     pauses: list[Pause | PauseEnd] = []
     for kind, *rest in orjson.loads(values["pauses"] or "[]"):
         pauses.append(PauseEnd(PauseKind(kind), *rest) if len(rest) == 1 else Pause(PauseKind(kind), *rest))
     return Batch(outcomes, rollbacks, intents, pauses, priors)
+
+
+def _rollback_of(
+    key: int, attempts: int, in_doubt: bool, at: int | None, outcome: str | None, reason: str
+) -> IntentRollback:
+    return IntentRollback(key, attempts, in_doubt, at, Outcome(outcome) if outcome else None, reason)
 
 
 def _part(text: str | None) -> Iterable[list[Any]]:
@@ -233,7 +239,7 @@ def _without_removed(contents: Contents) -> dict[int, Entry]:
 
 
 def _without_outcomes(contents: Contents) -> dict[int, Entry]:
-    return {key: entry._replace(recorded=None, in_doubt=False) for key, entry in contents.entries.items()}
+    return {key: entry._replace(recorded=None, former=None, in_doubt=False) for key, entry in contents.entries.items()}
 
 
 def _add_name(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:

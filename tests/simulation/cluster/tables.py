@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rolecall.cluster.database.job_queue import PROCESS_SHARD
@@ -89,6 +89,8 @@ class Tables:
     """The account of the first worker that processed it."""
     stop: str = ""
     stop_detail: str = ""
+    refusal: str = ""
+    """Why a worker left a shard."""
     resumed_at: float = 0.0
     ended_at: float | None = None
     answered_at: float = 0.0
@@ -105,6 +107,13 @@ class Tables:
     def is_active(self) -> bool:
         """True while workers may send rows of the run."""
         return not self.stop and self.ended_at is None
+
+    def resume(self, at: float) -> None:
+        """Let the workers go on with the run."""
+        self.stop = self.stop_detail = ""
+        self.resumed_at = at
+        for shard in self.shards.values():
+            shard.contents = replace(shard.contents, resumption=shard.contents.resumption + 1)
 
     def shards_of(self, shard: int | None) -> list[Shard]:
         """Return the shard with an id, if there is one; all shards for None."""
@@ -179,4 +188,4 @@ def _contents(part: Sequence[Entry]) -> Contents:
     entries = {entry.key: entry for entry in part}
     in_job = sorted((entry.place or 0, entry.key) for entry in part)
     groups = Counter(entry.group for entry in part)
-    return Contents(entries=entries, keys=keys_by_pair(entries), in_job=in_job, groups=groups)
+    return Contents(entries=entries, keys=keys_by_pair(entries), in_job=in_job, groups=groups, resumption=1)

@@ -71,6 +71,11 @@ def _claim_account(database: Database, connection: SimulatedConnection, values: 
     return [(database.tables.account,)]
 
 
+def _record_refusal(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
+    database.tables.refusal = values["detail"]
+    return []
+
+
 def stop_run(database: Database, connection: SimulatedConnection | None, values: Mapping[str, Any]) -> Rows:
     """Stop the run; the first reason stays."""
     tables = database.tables
@@ -111,7 +116,8 @@ def _waiting_queues(database: Database, connection: SimulatedConnection, values:
 def _failures(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
     done = failed = 0
     for shard in database.tables.shards.values():
-        outcomes = [entry.outcome for entry in shard.contents.entries.values() if entry.outcome is not None]
+        entries, resumption = shard.contents.entries.values(), shard.contents.resumption
+        outcomes = [entry.outcome for entry in entries if entry.outcome and entry.resumption == resumption]
         done += len(outcomes)
         failed += sum(each is Outcome.FAILED or (each is Outcome.UNKNOWN and shard.is_done) for each in outcomes)
     return [(done, failed)]
@@ -152,6 +158,7 @@ WORKER_STATEMENTS: dict[str, Answer] = {
     worker_sql.SHARD: _shard,
     worker_sql.RUN_STOP: _run_stop,
     worker_sql.CLAIM_ACCOUNT: _claim_account,
+    worker_sql.RECORD_REFUSAL: _record_refusal,
     worker_sql.STOP_RUN: stop_run,
     worker_sql.END_RUN: _end_run,
     worker_sql.DONE_RUNS: _done_runs,

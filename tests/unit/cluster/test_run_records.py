@@ -72,6 +72,30 @@ def test_the_state_of_a_run(changes: dict[str, Any], works: bool, state: RunStat
     assert described(RECORD._replace(**changes), works=works).state is state
 
 
+@pytest.mark.parametrize(
+    ("changes", "works", "problem"),
+    [
+        ({}, False, ""),
+        (
+            {"refusal": "the run is of the account a"},
+            False,
+            "a worker leaves it to others: the run is of the account a",
+        ),
+        ({"refusal": "the run is of the account a"}, True, ""),
+        ({"is_released": False}, False, ""),
+        (
+            {"is_released": False, "is_abandoned": True},
+            False,
+            "its submission was ended, nothing was sent: 'rolecall runs stop 17' deletes it",
+        ),
+        ({"stop": "interrupted", "stop_detail": "by hand", "refusal": "why"}, False, "by hand"),
+    ],
+)
+def test_why_a_run_needs_a_person(changes: dict[str, Any], works: bool, problem: str) -> None:
+    """Only what a person can change is a problem; a run that another worker serves has none."""
+    assert described(RECORD._replace(**changes), works=works).problem == problem
+
+
 def test_rows_in_flight_are_not_done() -> None:
     """While workers work, rows whose call is in flight have no outcome; at rest they are unknown."""
     running, queued = described(works=True), described()

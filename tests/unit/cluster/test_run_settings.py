@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.cluster.runs.settings import BASELINE, ENGINE, exceeds, has_too_many, settings_from_json, settings_to_json
+from rolecall.cluster.runs.settings import ENGINE, exceeds, has_too_many, settings_from_json, settings_to_json
 from rolecall.engine.recorders import FailureCounter
 from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold, Settings
 from rolecall.models import Outcome
@@ -47,9 +47,8 @@ def test_all_workers_together_stop_where_one_machine_would(threshold: str, outco
         assert here is is_exceeded
 
 
-def test_rows_that_failed_before_the_last_start_do_not_count() -> None:
-    """A run that was resumed may fail as often again."""
+def test_a_run_has_too_many_failures_above_its_threshold() -> None:
+    """As many as the threshold are allowed."""
     settings = {ENGINE: settings_to_json(replace(Settings(), max_failures=FailureThreshold.parse("5")))}
     assert has_too_many(settings, 100, 6)
-    assert not has_too_many({**settings, BASELINE: [90, 4]}, 100, 6)
     assert not has_too_many(settings, 100, 5)

@@ -180,10 +180,11 @@ def test_a_result_of_a_row_that_was_never_sent() -> None:
 
 def test_a_due_row_from_its_columns() -> None:
     """With its place; without a prior state it must be read."""
-    full = to_due_row((3, 7, 1, "R", "u", 2, 1, *LED_COLUMNS, 11, "general", "old"))
-    assert full == (3, DueRow(7, 1, "R", "u", 2, True, LED, 11, "general", "old"))
+    full = to_due_row((3, 7, 1, "R", "u", 2, 1, *LED_COLUMNS, 11, "general", "old", "failed", "why"))
+    assert full == (3, DueRow(7, 1, "R", "u", 2, True, LED, 11, "general", "old", Outcome.FAILED, "why"))
+    assert type(full[1].outcome) is Outcome
     assert full[1].in_doubt is True
-    bare = to_due_row((3, 7, 1, "R", "u", 0, 0, *NO_COLUMNS, None, None, None))
+    bare = to_due_row((3, 7, 1, "R", "u", 0, 0, *NO_COLUMNS, None, None, None, None, None))
     assert bare == (3, DueRow(7, 1, "R", "u", 0, False))
     assert (bare[1].prior, bare[1].room_name, bare[1].username) == (None, "", "")
 

@@ -157,7 +157,7 @@ class RowCall:
         if self.is_prepared:
             self.is_prepared = False
             self.attempts -= 1
-            self._roll_back()
+            self.roll_back()
 
     async def send(self) -> Reply | NoReply:
         """Send the request; cancelled meanwhile, the row is in doubt."""
@@ -193,12 +193,12 @@ class RowCall:
     def discard_attempt(self) -> None:
         """Take the attempt back; the row stays in doubt where it was."""
         self.attempts -= 1
-        self._roll_back()
+        self.roll_back()
 
     async def complete_attempt(self, result: CallResult) -> CallResult:
         """Record an attempt that counts; return its result, with the exact reason behind 'no such room'."""
         if result.rule.action is not Action.FINISH and not result.rule.maybe_done:
-            self._roll_back()
+            self.roll_back()
         target = self.target
         if result.rule is ROOM_NOT_FOUND and target.context.stop.reason is None:
             result = self.last = await target.visibility.resolve(result, self.row.room_id)
@@ -213,6 +213,9 @@ class RowCall:
         """Record that the last attempt may have been carried out."""
         self.in_doubt, self.doubted_at = True, self.attempted_at
 
-    def _roll_back(self) -> None:
-        rollback = IntentRollback(self.row.key, self.attempts, self.in_doubt, self.doubted_at)
+    def roll_back(self) -> None:
+        """Roll the last intent back, to the outcome before it unless something may have been carried out since."""
+        row = self.row
+        earlier = (row.outcome, row.reason) if self.in_doubt == row.in_doubt else (None, "")
+        rollback = IntentRollback(row.key, self.attempts, self.in_doubt, self.doubted_at, *earlier)
         self.target.journal.rollback_intent(rollback)

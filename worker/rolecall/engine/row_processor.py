@@ -31,7 +31,6 @@ from rolecall.models import DueRow, Outcome, Prior, RowOutcome
 from rolecall.rocketchat.error_table import NOT_AWAITED, Action, Answer, ErrorScope
 from rolecall.rocketchat.operations import Operation
 from rolecall.rocketchat.response_classifier import CallResult
-from rolecall.store.records import IntentRollback
 
 _ENDINGS = {Answer.DONE: Ending.DONE, Answer.NOOP: Ending.NOOP, Answer.REFUSED: Ending.REFUSED}
 
@@ -127,7 +126,7 @@ class RowProcessor:
         elif call.in_doubt:
             self._record(call, call.last, Outcome.UNKNOWN, call.last.rule.reason, "")
         else:
-            self._target.journal.rollback_intent(IntentRollback(call.row.key, call.attempts, in_doubt=False))
+            call.roll_back()
 
     async def _finish(self, call: RowCall, result: CallResult) -> None:
         """Settle a row by its last result, and stop the run where that result is true of every other row."""

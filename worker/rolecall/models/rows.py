@@ -160,6 +160,10 @@ class DueRow(NamedTuple):
     """Empty if it is not known."""
     username: str = ""
     """Empty if it is not known."""
+    outcome: Outcome | None = None
+    """The recorded outcome, which another attempt may replace; None without one."""
+    reason: str = ""
+    """That of the recorded outcome."""
 
 
 class RowOutcome(NamedTuple):

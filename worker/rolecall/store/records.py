@@ -53,6 +53,10 @@ class IntentRollback(NamedTuple):
     """True when an earlier attempt may have been carried out."""
     doubted_at: int | None = None
     """When that attempt was intended; None leaves the time of the last intent. UTC, milliseconds since the epoch."""
+    outcome: Outcome | None = None
+    """The outcome that the row had before the intent, where it is true again; None leaves what is recorded."""
+    reason: str = ""
+    """That of the outcome."""
 
 
 class PauseKind(StrEnum):

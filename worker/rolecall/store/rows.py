@@ -114,11 +114,13 @@ def to_result(row: tuple[Any, ...], stop: str) -> Result:
 
 def to_due_row(row: Sequence[Any]) -> tuple[int, DueRow]:
     """Return the due row that a row of the database stands for, with its place."""
-    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *names = row
+    place, key, line, room, user, attempts, in_doubt, state, read_at, username, accounts, attempted_at, *rest = row
     prior = None if state is None else to_prior(state, read_at, username, accounts)
-    room_name, user_name = names
+    room_name, user_name, outcome, reason = rest
+    recorded = None if outcome is None else Outcome(outcome)
+    names = (room_name or "", user_name or "")
     return place, DueRow(
-        key, line, room, user, attempts, bool(in_doubt), prior, attempted_at, room_name or "", user_name or ""
+        key, line, room, user, attempts, bool(in_doubt), prior, attempted_at, *names, recorded, reason or ""
     )
 
 

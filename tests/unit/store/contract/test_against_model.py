@@ -97,6 +97,8 @@ class Known:
     doubt: bool = False
     started_at: int | None = None
     end: RowOutcome | None = None
+    former: RowOutcome | None = None
+    """The outcome that the latest intent replaced."""
     attempted_at: int | None = None
     prior: Prior | None = None
     read_in: int = 0
@@ -108,6 +110,11 @@ class Known:
     def names(self) -> tuple[str, str]:
         """Return the latest names."""
         return self.room_name, (self.prior.username if self.prior else "") or self.user_name
+
+    @property
+    def words(self) -> tuple[Outcome | None, str]:
+        """Return the recorded outcome and its reason."""
+        return (self.end.outcome, self.end.reason) if self.end else (None, "")
 
     def learn(self, room_name: str, user_name: str) -> None:
         """Replace the names by those that are known."""
@@ -245,8 +252,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for pair in data.draw(some, "rollback"):
             if pair not in ends:
                 attempts = data.draw(st.integers(0, self.known[pair].attempts))
-                entry = IntentRollback(keys[pair], attempts, data.draw(st.booleans()))
+                former = self.known[pair].former if data.draw(st.booleans()) else None
+                earlier = (former.outcome, former.reason) if former else (None, "")
+                entry = IntentRollback(keys[pair], attempts, data.draw(st.booleans()), None, *earlier)
                 self.known[pair].attempts, self.known[pair].doubt = entry.attempts, entry.in_doubt
+                self.known[pair].end = self.known[pair].end or former
                 if not entry.attempts and not entry.in_doubt:
                     self.known[pair].started_at = None
                 batch = batch._replace(rollbacks=[*batch.rollbacks, entry])
@@ -260,6 +270,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             known = self.known[pair]
             intent = Intent(keys[pair], known.attempts + 1, data.draw(numbers), data.draw(priors))
             known.prior, known.attempted_at = intent.prior, intent.at
+            known.former = known.end or known.former
             known.attempts, known.doubt, known.end = intent.attempt, True, None
             known.started_at = known.started_at or intent.at
             batch = batch._replace(intents=[*batch.intents, intent])
@@ -302,7 +313,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         """Delete the outcomes and doubts of all pairs."""
         self.run(self.store.reset_outcomes())
         for known in self.known.values():
-            known.end, known.doubt = None, False
+            known.end, known.former, known.doubt = None, None, False
 
     @rule(stop=st.sampled_from([None, "", "outage"]))
     def session(self, stop: str | None) -> None:
@@ -353,7 +364,17 @@ class StoreAgainstModel(RuleBasedStateMachine):
         """Due rows are the same, in job order and in pages; their number agrees."""
         for retry_failed in (False, True):
             expected = [
-                (place, known.line, *pair, known.attempts, known.doubt, prior, known.attempted_at, *known.names)
+                (
+                    place,
+                    known.line,
+                    *pair,
+                    known.attempts,
+                    known.doubt,
+                    prior,
+                    known.attempted_at,
+                    *known.names,
+                    *known.words,
+                )
                 for place, pair, known, prior in self.due(retry_failed=retry_failed)
             ]
             found: list[tuple[int, DueRow]] = []

@@ -128,6 +128,46 @@ async def test_a_rollback_restores_attempts_and_doubt(
     assert (due.attempts, due.in_doubt) == (rollback.attempts, rollback.in_doubt)
 
 
+@pytest.mark.parametrize("outcome", [FAILED, UNKNOWN])
+async def test_a_rollback_restores_the_outcome_of_before(store: RunStore, outcome: Outcome) -> None:
+    """A row that failed, whose new request was not sent, is reported, counted and due as before the intent."""
+    (key,) = await import_lines(store, 2)
+    await store.commit(intents(key))
+    await store.commit(outcomes(settled(key, outcome, reason="room_not_found", message="words")))
+    before, counted = await all_results(store), await store.counts()
+    (due,) = [due for _, due in await store.fetch_due(0, 1, retry_failed=True)]
+    assert (due.outcome, due.reason) == (outcome, "room_not_found")
+    await store.commit(intents(key, attempt=2))
+    await store.commit(rollbacks(IntentRollback(key, 1, False, None, due.outcome, due.reason)))
+    assert await all_results(store) == before
+    assert await store.counts() == counted == [(outcome, "room_not_found", 1)]
+    assert await store.evidence_counts() == {(outcome, ""): 1}
+    assert await store.count_settled(0) == 1
+    assert await store.fetch_due(0, 1, retry_failed=True) == [(1, due)]
+
+
+async def test_a_rollback_leaves_an_outcome_that_was_recorded_since(store: RunStore) -> None:
+    """The last attempt of a row is rolled back with its outcome in one batch, or after it: the outcome stays."""
+    one, other = await import_lines(store, 2, 3)
+    await store.commit(outcomes(settled(one, FAILED, reason="old"), settled(other, FAILED, reason="old")))
+    await store.commit(intents(one, other, attempt=2))
+    back = [IntentRollback(key, 1, False, None, FAILED, "old") for key in (one, other)]
+    await store.commit(Batch([settled(one, FAILED, reason="new"), settled(other, reason="new")], back))
+    await store.commit(rollbacks(*back))
+    assert await reported(store) == [(2, FAILED, "new"), (3, REMOVED, "new")]
+
+
+async def test_an_intent_after_a_rollback_hides_the_outcome_again(store: RunStore) -> None:
+    """A row that is rolled back and sent again in one batch is in doubt."""
+    (key,) = await import_lines(store, 2)
+    await store.commit(outcomes(settled(key, FAILED, reason="old")))
+    await store.commit(intents(key))
+    await store.commit(
+        Batch(rollbacks=[IntentRollback(key, 0, False, None, FAILED, "old")], intents=[Intent(key, 1, 5)])
+    )
+    assert await reported(store) == [(2, UNKNOWN, "killed_in_flight")]
+
+
 async def test_the_first_attempt_is_the_start(store: RunStore) -> None:
     """A later attempt does not change when the first one was sent."""
     (key,) = await import_lines(store, 2)

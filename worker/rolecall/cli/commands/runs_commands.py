@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the libraries of the distributed mode are installed with th
     from rolecall.app.reports import ReportSummary
     from rolecall.app.verify_run import VerifyResult
     from rolecall.cluster.database.operator_database import OperatorDatabase
-    from rolecall.cluster.runs.control import Resumption
+    from rolecall.cluster.runs.control import Resumption, StopEffect
     from rolecall.cluster.runs.records import ListedDatabaseRun
     from rolecall.cluster.runs.submit import Submitted
     from rolecall.models import CsvStyle
@@ -68,22 +68,27 @@ def runs_show(run: str, json: bool) -> int:
 @run_argument
 @json_option
 def runs_stop(run: str, json: bool) -> int:
-    """Stop the run with the id RUN: no worker sends a further row, the calls in flight are awaited."""
+    """Stop the run with the id RUN: no worker sends a further row, the calls in flight are awaited.
+
+    A run whose submission was ended before anything was sent is deleted.
+    """
     from rolecall.cli.exit_codes import ExitCode
     from rolecall.cli.terminal import console
 
-    async def stop(database: "OperatorDatabase") -> tuple[int, bool]:
+    async def stop(database: "OperatorDatabase") -> "tuple[int, StopEffect]":
         from rolecall.cluster.runs.control import stop_run
         from rolecall.cluster.runs.records import parse_run_id
 
         run_id = parse_run_id(run)
         return run_id, await stop_run(database, run_id)
 
-    run_id, stopped = with_database("runs stop", "rolecall_submit", stop)
+    run_id, effect = with_database("runs stop", "rolecall_submit", stop)
     if json:
-        console.print_json({"run": run_id, "stopped": stopped})
+        console.print_json({"run": run_id, "stopped": effect == "stopped", "deleted": effect == "deleted"})
+    elif effect == "deleted":
+        console.print_result(f"Deleted run {run_id}: its submission was ended, and nothing was sent.")
     else:
-        what = "Stopped" if stopped else "It was stopped before:"
+        what = "Stopped" if effect == "stopped" else "It was stopped before:"
         console.print_result(f"{what} run {run_id}; 'rolecall runs resume {run_id}' goes on with it.")
     return ExitCode.OK
 

@@ -6,12 +6,23 @@ _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 WORKSPACE_URL = "SELECT url FROM workspace WHERE name = %(name)s"
 WORKSPACE_OF_URL = "SELECT name FROM workspace WHERE url = %(url)s"
 
+# Lock a run while its rows are being prepared: as long as the connection lasts. A run that is not released, and neither
+# locked nor of a schedule, is abandoned.
+LOCK_SUBMISSION = "SELECT pg_advisory_lock(hashtextextended('rolecall submit ' || %(run)s::bigint, 0))"
+_IS_ABANDONED = """
+    NOT is_released AND schedule IS NULL AND stop = '' AND NOT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint)
+            = hashtextextended('rolecall submit ' || run.id, 0)
+    )
+"""
+
 # What is recorded of runs: the newest first, or one of them.
 _RUN = f"""
     SELECT run.id, run.workspace, workspace.url, run.operation, run.job_digest, run.account, run.reason, run.parent,
         run.schedule, run.due_at, run.is_released, run.stop, run.stop_detail, run.created_at, run.ended_at,
         run.settings, (SELECT count(*) FROM shard WHERE run_id = run.id),
-        (SELECT count(*) FROM shard WHERE run_id = run.id AND done), {_NOW_MS}
+        (SELECT count(*) FROM shard WHERE run_id = run.id AND done), {_NOW_MS}, run.refusal, {_IS_ABANDONED}
     FROM run JOIN workspace ON workspace.name = run.workspace
 """
 RUNS = f"""{_RUN}
@@ -74,12 +85,13 @@ SESSIONS = """
 LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('rolecall job ' || %(job)s, 0))"
 # Release a run: its rows are complete and confirmed, and no other worker has imported others since.
 RELEASE = """
-    UPDATE run SET is_released = true, settings = settings || %(settings)s::jsonb
+    UPDATE run SET is_released = true, resumption = 1, settings = settings || %(settings)s::jsonb
     WHERE id = %(run)s AND NOT is_released AND stop = '' AND job_digest = %(digest)s RETURNING id
 """
 SHARDS_TO_DO = "SELECT id FROM shard WHERE run_id = %(run)s AND NOT done ORDER BY id"
-# Delete a run that was not released.
+# Delete a run that was not released; or only where it is abandoned.
 DISCARD = "DELETE FROM run WHERE id = %(run)s AND NOT is_released"
+DISCARD_ABANDONED = f"DELETE FROM run WHERE id = %(run)s AND {_IS_ABANDONED} RETURNING id"
 # End a run that cannot be released, with the reason.
 REFUSE = f"""
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
@@ -88,12 +100,6 @@ REFUSE = f"""
 
 # Lock a run for a change of its state, and read what decides about it.
 LOCK_RUN = "SELECT is_released, stop, ended_at, settings FROM run WHERE id = %(run)s FOR UPDATE"
-# The rows of a run that are done, and those of them that failed.
-BASELINE = """
-    SELECT coalesce(sum(rows), 0)::bigint,
-        coalesce(sum(rows) FILTER (WHERE outcome IN ('failed', 'unknown')), 0)::bigint
-    FROM group_count WHERE run_id = %(run)s AND part = 'job' AND outcome <> ''
-"""
 # Let the shards with due rows be processed again.
 REOPEN_SHARDS = """
     UPDATE shard SET done = false WHERE run_id = %(run)s AND done AND EXISTS (
@@ -104,7 +110,8 @@ REOPEN_SHARDS = """
 """
 # Its account is then that of the first worker that goes on, as the token may be another one now; that of a plan stays.
 RESUME = """
-    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, settings = settings || %(settings)s::jsonb,
+    UPDATE run SET stop = '', stop_detail = '', ended_at = NULL, resumption = resumption + 1, refusal = '',
+        settings = settings || %(settings)s::jsonb,
         account = CASE WHEN settings -> 'follows_plan' = 'true' THEN account ELSE '' END
     WHERE id = %(run)s
 """

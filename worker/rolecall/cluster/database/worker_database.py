@@ -89,6 +89,10 @@ class WorkerDatabase(OperatorDatabase):
         rows = await self.fetch(worker_sql.CLAIM_ACCOUNT, run=info.run_id, account=account)
         return str(rows[0][0]) if rows else account
 
+    async def record_refusal(self, run: int, detail: str) -> None:
+        """Record why this worker leaves the shards of a run to others."""
+        await self.fetch(worker_sql.RECORD_REFUSAL, run=run, detail=detail)
+
     async def record_answer(self, workspace: str) -> None:
         """Record that a workspace gives answers now."""
         await self.fetch(worker_sql.RECORD_ANSWER, workspace=workspace)

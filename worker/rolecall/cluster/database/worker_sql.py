@@ -48,6 +48,8 @@ CLAIM_ACCOUNT = """
     UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END WHERE id = %(run)s
     RETURNING account
 """
+# Record why a worker leaves the shards of a run to others.
+RECORD_REFUSAL = "UPDATE run SET refusal = %(detail)s WHERE id = %(run)s AND refusal <> %(detail)s"
 # Stop a run; the first reason stays.
 STOP_RUN = """
     UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s
@@ -101,13 +103,14 @@ WAITING_QUEUES = """
         AND queue_name LIKE 'ws:%%' AND substr(queue_name, 4) = ANY (%(names)s)
         AND NOT EXISTS (SELECT FROM workspace WHERE name = substr(queue_name, 4) AND paused)
 """
-# The rows of a run that are done, and those of them that failed. Unknown rows of a shard that is not done are tried
-# again where another worker goes on with it.
+# The rows of a run that were done since it was released or last resumed, and those of them that failed. Unknown rows of
+# a shard that is not done are tried again where another worker goes on with it.
 FAILURES = """
     SELECT coalesce(sum(counted.rows), 0)::bigint,
         coalesce(sum(counted.rows) FILTER (WHERE outcome = 'failed' OR (outcome = 'unknown' AND done)), 0)::bigint
-    FROM group_count AS counted LEFT JOIN shard ON shard.id = shard_id
-    WHERE counted.run_id = %(run)s AND part = 'job' AND outcome <> ''
+    FROM run JOIN group_count AS counted ON counted.run_id = run.id AND counted.resumption = run.resumption
+    LEFT JOIN shard ON shard.id = shard_id
+    WHERE run.id = %(run)s AND part = 'job' AND outcome <> ''
 """
 
 # Lease slots of a rate: the first moment, and the clock. A slot that passed is lost; after a step of the clock back no

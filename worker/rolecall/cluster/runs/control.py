@@ -1,5 +1,6 @@
 """Stop a run of the database for all workers, and resume it."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
@@ -8,7 +9,7 @@ from rolecall.app.errors import OperatorError
 from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.cluster.runs.records import RunState, name_of, read_run
-from rolecall.cluster.runs.settings import BASELINE, ENGINE
+from rolecall.cluster.runs.settings import ENGINE
 from rolecall.engine.stop_signal import StopReason
 from rolecall.models import Outcome
 from rolecall.store.postgres.connection import database_errors
@@ -24,16 +25,27 @@ class Resumption(NamedTuple):
     shards: int
 
 
-async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "requested by an operator") -> bool:
-    """Stop a run: no worker sends a further row. Returns False where it was stopped before.
+class StopEffect(StrEnum):
+    """What the request to stop a run has changed."""
 
-    Raises OperatorError for an unknown run, and for one that has ended.
-    """
+    STOPPED = "stopped"
+    """No worker sends a further row."""
+    STOPPED_BEFORE = "stopped_before"
+    """Nothing: it was stopped."""
+    DELETED = "deleted"
+    """It was never released, and the command that submitted it has ended: nothing is left of it."""
+
+
+async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "requested by an operator") -> StopEffect:
+    """Stop a run; delete one whose submission was ended. Raises OperatorError for one that is unknown or has ended."""
     found = await read_run(database, run_id)
+    if await database.fetch(operator_sql.DISCARD_ABANDONED, run=run_id):
+        return StopEffect.DELETED
     if found.state is RunState.FINISHED:
         raise OperatorError(f"{name_of(run_id).capitalize()} has finished: there is nothing to stop.")
     values = {"run": run_id, "stop": StopReason.INTERRUPTED.value, "detail": detail}
-    return bool(await database.fetch(worker_sql.STOP_RUN, **values))
+    is_new = await database.fetch(worker_sql.STOP_RUN, **values)
+    return StopEffect.STOPPED if is_new else StopEffect.STOPPED_BEFORE
 
 
 async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:
@@ -61,9 +73,7 @@ async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: b
             if not shards:
                 raise OperatorError(f"{name_of(run_id).capitalize()} has no row that is due. {_remedy(retry_failed)}")
             engine = {**settings.get(ENGINE, {}), "retry_failed": retry_failed}
-            ((done, failed),) = await database.fetch(operator_sql.BASELINE, run=run_id)
-            changed = orjson.dumps({ENGINE: engine, BASELINE: [done, failed]}).decode()
-            await database.fetch(operator_sql.RESUME, run=run_id, settings=changed)
+            await database.fetch(operator_sql.RESUME, run=run_id, settings=orjson.dumps({ENGINE: engine}).decode())
     due = sum(found.progress.outcomes.get(Outcome(word), 0) for word in (Outcome.NOT_ATTEMPTED.value, *outcomes))
     return Resumption(run_id, due, shards)
 

@@ -63,6 +63,10 @@ class RunRecord(NamedTuple):
     shards_done: int
     at: int
     """The database's time of the reading, UTC, milliseconds since the epoch."""
+    refusal: str = ""
+    """Why a worker left a shard of it to others, the last one; empty where none did since it was resumed."""
+    is_abandoned: bool = False
+    """True where the command that submits it ended before the rows were released."""
 
     @property
     def name(self) -> str:
@@ -154,11 +158,21 @@ def describe_run(
         progress = progress_under_way(counts, LiveState(), lately, seen, at)
     else:
         progress = progress_at_rest(counts, at)
-    problem = record.stop_detail if record.stop else ""
+    return ListedDatabaseRun(record, state, counts, progress, workers, _problem_of(record, state, served))
+
+
+def _problem_of(record: RunRecord, state: RunState, served: Iterable[str]) -> str:
+    """Return why a run does not go on, where a person has to do something."""
+    if record.stop:
+        return record.stop_detail
+    if record.is_abandoned:
+        return f"its submission was ended, nothing was sent: 'rolecall runs stop {record.run_id}' deletes it"
     is_waiting = state in (RunState.QUEUED, RunState.RUNNING) or (state is RunState.PREPARING and record.schedule)
     if is_waiting and record.workspace not in served:
-        problem = f"no worker has credentials for {record.workspace} at {record.url}"
-    return ListedDatabaseRun(record, state, counts, progress, workers, problem)
+        return f"no worker has credentials for {record.workspace} at {record.url}"
+    if state is RunState.QUEUED and record.refusal:
+        return f"a worker leaves it to others: {record.refusal}"
+    return ""
 
 
 def state_of(record: RunRecord, *, is_worked_on: bool) -> RunState:

@@ -9,8 +9,6 @@ from rolecall.engine.settings import PERCENT_AFTER, FailureThreshold, Settings
 
 ENGINE = "engine"
 """The key of the engine's settings among those of a run."""
-BASELINE = "baseline"
-"""The key of the rows that were done and had failed when the run was released or resumed: they stop nothing."""
 SUBMITTED_AS = "submitted_as"
 """The key of the username of the account with which the run was prepared."""
 FOLLOWS_PLAN = "follows_plan"
@@ -41,10 +39,8 @@ def exceeds(threshold: FailureThreshold, done: int, failed: int, percent_after: 
 
 
 def has_too_many(settings: Mapping[str, Any], done: int, failed: int) -> bool:
-    """Return whether so many failed rows are above the threshold; those before the last start do not count."""
-    threshold = settings_from_json(settings.get(ENGINE, {})).max_failures
-    before_done, before_failed = settings.get(BASELINE, (0, 0))
-    return exceeds(threshold, done - before_done, failed - before_failed, PERCENT_AFTER)
+    """Return whether so many failed rows, of those that are done, are above the threshold of the run."""
+    return exceeds(settings_from_json(settings.get(ENGINE, {})).max_failures, done, failed, PERCENT_AFTER)
 
 
 OPERATION, LIMITS, REASON, SHARD_ROWS_KEY = "operation", "limits", "reason", "shard_rows"

@@ -18,7 +18,7 @@ from rolecall.cluster.database import operator_sql, worker_sql
 from rolecall.cluster.database.job_queue import JobQueue, shard_job
 from rolecall.cluster.database.operator_database import OperatorDatabase, register_workspace
 from rolecall.cluster.runs.records import name_of
-from rolecall.cluster.runs.settings import BASELINE, ENGINE, SUBMITTED_AS, settings_to_json
+from rolecall.cluster.runs.settings import ENGINE, SUBMITTED_AS, settings_to_json
 from rolecall.cluster.runs.shard_size import choose_shard_size
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.engine.settings import Settings
@@ -127,8 +127,7 @@ async def release_run(
     was released meanwhile.
     """
     workspace = request.entry.name
-    baseline = await database.fetch(operator_sql.BASELINE, run=run_id)
-    settings = orjson.dumps({BASELINE: list(baseline[0]), SUBMITTED_AS: account}).decode()
+    settings = orjson.dumps({SUBMITTED_AS: account}).decode()
     with database_errors(database.config):
         async with database.connection.transaction():
             await database.fetch(operator_sql.LOCK_JOB, job=" ".join(identity))
@@ -173,6 +172,7 @@ async def _new_run(
         request.entry.name, round(await database.read_time() * 1000), values, request.run.reason, request.parent
     )
     run_id = await create_run(database.connection, database.config, new)
+    await database.fetch(operator_sql.LOCK_SUBMISSION, run=run_id)
     try:
         async with open_unreleased(database, run_id, identity, shard_rows) as opened:
             yield opened

@@ -27,6 +27,7 @@ from rolecall.store.base import StoreError
 from rolecall.store.postgres.reading import ShardLease
 from rolecall.store.postgres.runs import take_shard
 from rolecall.store.postgres.store import PostgresStore
+from rolecall.store.rows import to_text
 
 NEARLY_DONE = 3.0
 """Rows that are left, as a multiple of the calls in flight, from which on the next shard is begun."""
@@ -94,14 +95,15 @@ class ShardRun:
             entry = self.sessions.entry
             self.shared.has_other_url = info.url != entry.url
             if self.shared.has_other_url:
-                return self._refuse(info, OtherWorkspaceError(info.url, entry))
+                return await self._refuse(info, OtherWorkspaceError(info.url, entry))
             return await self._with_session(info)
         finally:
             self.is_nearly_done = True
             self.wake.set()
 
-    def _refuse(self, info: ShardInfo, reason: object) -> ShardEnd:
-        """Leave the shard to other workers; the reason is logged once for a run."""
+    async def _refuse(self, info: ShardInfo, reason: object) -> ShardEnd:
+        """Leave the shard to other workers; the reason is recorded with the run, and logged once for it."""
+        await self.database.record_refusal(info.run_id, to_text(str(reason)))
         if self.shared.is_new_refusal(info.run_id, str(reason)):
             self.log.warning("shard refused", detail=str(reason))
         return ShardEnd.REFUSED
@@ -120,13 +122,13 @@ class ShardRun:
         except RunStopped:
             return ShardEnd.PUT_BACK
         except RolecallError as error:
-            return self._refuse(info, error)
+            return await self._refuse(info, error)
         self.shared.away_since = None
         try:
             account = session.connection.account
             owner = await self.database.claim_account(info, account.user_id)
             if owner not in (account.user_id, account.username):
-                return self._refuse(info, f"the run is of the account {owner}, not of {account.username}")
+                return await self._refuse(info, f"the run is of the account {owner}, not of {account.username}")
             return await self._with_store(info, session, settings)
         finally:
             await self.sessions.release(session, settings)

@@ -26,7 +26,7 @@ SWEEP = 1.0
 RECONCILE = 10.0
 """Seconds between two looks for shards without a job."""
 FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0
-"""Seconds until a database that is away is tried again: doubled each time."""
+"""Seconds until a database that is away is tried again: doubled each time, until it could be used for a while."""
 
 Tick = Callable[[WorkerDatabase], Awaitable[object]]
 """Does something that each worker does from time to time. Raises StoreError."""
@@ -46,6 +46,10 @@ class Worker:
         self._recorded: list[str] = []
         """The workspaces that the database knows it to serve."""
         self._changed = asyncio.Event()
+        self._away = ""
+        """Why the database cannot be used, as it was logged; empty while it can."""
+        self._usable_since: float | None = None
+        """When it could last be used, by the monotonic clock; None before the first time."""
         self.ticks: list[tuple[float, Tick]] = [
             (SWEEP, self._sweep),
             (RECONCILE, self._reconcile),
@@ -71,7 +75,7 @@ class Worker:
 
         Raises StoreError and InvalidStoreError where the database cannot be used at the start.
         """
-        pause, was_connected = FIRST_PAUSE, False
+        pause = FIRST_PAUSE
         try:
             while stop.reason is None:
                 try:
@@ -79,20 +83,31 @@ class Worker:
                         open_database(self._database, self._clock) as database,
                         open_database(self._database, self._clock) as for_heartbeats,
                     ):
-                        if was_connected:
-                            self._log.info("database back")
-                        pause, was_connected = FIRST_PAUSE, True
                         await self._serve(database, for_heartbeats, stop, grace)
                 except StoreError as error:
-                    if not was_connected:
+                    if self._usable_since is None:
                         raise
-                    self._log.warning("database away", detail=str(error), seconds=pause)
+                    if not self._away and self._config.now() - self._usable_since > MAX_PAUSE:
+                        pause = FIRST_PAUSE
+                    self._record_away(str(error), pause)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), pause)
                     pause = min(2 * pause, MAX_PAUSE)
         finally:
             for lane in self._lanes.values():
                 await lane.close()
+
+    def _record_away(self, detail: str, pause: float) -> None:
+        """Record why the database cannot be used; log it where that is new."""
+        if detail != self._away:
+            self._log.warning("database away", detail=detail, seconds=pause)
+        self._away = detail
+
+    def _record_usable(self) -> None:
+        """Record that the database can be used: it can also be written to."""
+        if self._away:
+            self._log.info("database back")
+        self._away, self._usable_since = "", self._config.now()
 
     async def _serve(
         self, database: WorkerDatabase, for_heartbeats: WorkerDatabase, stop: StopSignal, grace: float
@@ -150,6 +165,7 @@ class Worker:
         await self._record(database)
         await database.fetch(worker_sql.FORGET_WORKERS)
         self._config.lease.renew(sent_at)
+        self._record_usable()
         egress = self._config.identity.egress
         self._log.info("worker started", egress=egress, workspaces=len(self._lanes), version=__version__)
         return number

@@ -186,6 +186,11 @@ def _to_store_error(error: psycopg.Error, config: DatabaseConfig) -> StoreError:
         return FencedError(f"The database {config.place} refused the commit: {reason}.")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseError(f"The database {config.place} refused it: {reason}; {config.missing_role}.")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return DatabaseError(
+            f"The database {config.place} is read-only, as a standby is ({reason}): name the primary server in "
+            f"{VARIABLE}, or all servers with target_session_attrs=read-write."
+        )
     if isinstance(error, errors.DiskFull):
         return DatabaseError(f"The disk of the database {config.place} is full: {reason}.")
     if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):

@@ -12,6 +12,7 @@ _WHOLE_RUN = {
     "sessions": "run_id = %(run)s",
     "groups": "run_id = %(run)s",
     "unsent": "run_id = %(run)s",
+    "before": "true",
 }
 _ONE_SHARD = {
     "pairs": "shard_id = %(shard)s",
@@ -19,6 +20,7 @@ _ONE_SHARD = {
     "sessions": "run_id = %(run)s AND shard_id = %(shard)s",
     "groups": "run_id = %(run)s AND shard_id = %(shard)s",
     "unsent": "false",
+    "before": "resumption < (SELECT run.resumption FROM run WHERE id = %(run)s)",
 }
 
 
@@ -89,16 +91,17 @@ RESET_OUTCOMES = """
     WHERE run_id = %(run)s AND (outcome IS NOT NULL OR in_doubt)
 """
 
-# A row is due while it has no outcome, or one that another attempt can settle.
+# A row is due while it has no outcome, or one that another attempt can settle. Workers send a failed row once in each
+# resumption: where it fails again, another worker that goes on with its shard leaves it.
 _DUE = """place > %(after)s AND (
-    outcome IS NULL OR outcome = 'unknown' OR (%(retry_failed)s::boolean AND outcome = 'failed')
+    outcome IS NULL OR outcome = 'unknown' OR (%(retry_failed)s::boolean AND outcome = 'failed' AND {before})
 )"""
 
 # A prior state counts in the session that read it, and for a row in doubt until it is settled.
 _DUE_COLUMNS = f"""
     place, key, line, room_id, user_id, attempts, in_doubt,
     CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session WHERE {{sessions}}) THEN prior END,
-    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
+    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}, outcome, reason
 """
 
 # The next due rows, in job order; and those of one room or one user.

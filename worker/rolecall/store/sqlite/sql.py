@@ -96,7 +96,7 @@ _DUE = "place > :after AND (outcome IS NULL OR outcome = 'unknown' OR (:retry_fa
 _DUE_COLUMNS = f"""
     place, key, line, room_id, user_id, attempts, in_doubt,
     CASE WHEN in_doubt OR prior_session = (SELECT max(id) FROM session) THEN prior END,
-    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}
+    prior_read_at, username, accounts, attempted_at, {_PAIR_NAMES}, outcome, reason
 """
 
 
@@ -126,12 +126,13 @@ WRITE_OUTCOME = """
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
-# Requests that were not sent, or were certainly not carried out: attempts and `in_doubt` are as before. Without any
-# attempt that counts, the row was not started.
+# Requests that were not sent, or were certainly not carried out: attempts, `in_doubt` and the outcome are as before; an
+# outcome that was recorded since stays. Without any attempt that counts, the row was not started.
 ROLLBACK_INTENT = """
     UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2,
         started_at = iif(each.value ->> 1 = 0 AND NOT each.value ->> 2, NULL, started_at),
-        attempted_at = ifnull(each.value ->> 3, attempted_at)
+        attempted_at = ifnull(each.value ->> 3, attempted_at),
+        outcome = ifnull(outcome, each.value ->> 4), reason = iif(outcome IS NULL, each.value ->> 5, reason)
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 

@@ -34,7 +34,8 @@ CREATE TABLE missed (
 );
 
 -- `parent`: the run that this one verifies or undoes. `is_released`: its rows are complete and may be sent. `stop`: why
--- no worker sends its rows any more; the first reason stays.
+-- no worker sends its rows any more; the first reason stays. `resumption`: how often it was released or resumed.
+-- `refusal`: why a worker left a shard of it, the last one.
 CREATE TABLE run (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workspace text NOT NULL REFERENCES workspace (name),
@@ -49,6 +50,8 @@ CREATE TABLE run (
     is_released boolean NOT NULL DEFAULT false,
     stop text NOT NULL DEFAULT '',
     stop_detail text NOT NULL DEFAULT '',
+    resumption integer NOT NULL DEFAULT 0,
+    refusal text NOT NULL DEFAULT '',
     created_at bigint NOT NULL,
     ended_at bigint,
     UNIQUE (schedule, due_at)
@@ -91,7 +94,7 @@ CREATE INDEX shard_not_done ON shard (run_id) WHERE NOT done;
 
 -- One line for each pair, as in the SQLite store. A foreign key would be checked for each row of an import; a trigger
 -- deletes the pairs of a run that is deleted. `place` is its position in the job, NULL where an edited job has it
--- no longer. No index has a column that a commit changes, and a page has room for an intent and an outcome of each of
+-- no longer. `resumption` is that of the run when the outcome was recorded. No index has a column that a commit changes, and a page has room for an intent and an outcome of each of
 -- its rows: no update writes an index, and none has to tidy up its page first.
 CREATE TABLE pair (
     key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -121,6 +124,7 @@ CREATE TABLE pair (
     prior_session bigint,
     room_name text COLLATE "C",
     user_name text,
+    resumption integer NOT NULL DEFAULT 0,
     UNIQUE (run_id, room_id, user_id)
 ) WITH (fillfactor = 25);
 CREATE INDEX pair_in_job_order ON pair (run_id, place);
@@ -172,7 +176,8 @@ CREATE TABLE pause (
 );
 CREATE INDEX pause_of_session ON pause (session_id, id);
 
--- The number of rows of a shard with the same recorded outcome (see rows.Group), up to date with every commit.
+-- The number of rows of a shard with the same recorded outcome (see rows.Group) of one resumption, up to date with every
+-- commit; those without an outcome are of resumption 0.
 CREATE TABLE group_count (
     run_id bigint NOT NULL,
     shard_id bigint NOT NULL,
@@ -182,7 +187,8 @@ CREATE TABLE group_count (
     in_doubt boolean NOT NULL,
     evidence text NOT NULL,
     rows bigint NOT NULL,
-    PRIMARY KEY (run_id, shard_id, part, outcome, reason, in_doubt, evidence)
+    resumption integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (run_id, shard_id, part, outcome, reason, in_doubt, evidence, resumption)
 ) WITH (fillfactor = 50);
 
 -- The changes of the number of rows with an outcome, by the moment of the outcome: only added to. An index on the
@@ -228,7 +234,8 @@ CREATE TABLE pace (
 
 -- The group in which a pair is counted.
 CREATE TYPE pair_group AS (
-    shard_id bigint, part text, outcome text, reason text, in_doubt boolean, evidence text, finished_at bigint
+    shard_id bigint, part text, outcome text, reason text, in_doubt boolean, evidence text, finished_at bigint,
+    resumption integer
 );
 
 -- Return the groups of some pairs of a run, or of one shard of it, as they are now. `+ 0` keeps other indexes out of it.
@@ -241,7 +248,8 @@ BEGIN
             shard_id, CASE WHEN place IS NULL THEN 'removed' ELSE 'job' END, coalesce(outcome, ''),
             coalesce(reason, ''), outcome IS NULL AND in_doubt,
             CASE WHEN outcome IS NULL THEN '' ELSE coalesce(evidence, '') END,
-            CASE WHEN outcome IS NOT NULL THEN finished_at END
+            CASE WHEN outcome IS NOT NULL THEN finished_at END,
+            CASE WHEN outcome IS NULL THEN 0 ELSE resumption END
         )::pair_group)
         FROM pair WHERE key = ANY (keys) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard)
     );
@@ -268,15 +276,17 @@ AS $$
 DECLARE
     before pair_group[];
     latest bigint;
+    current_resumption integer;
     entry jsonb;
 BEGIN
     IF of_shard IS NULL THEN
         IF NOT has_table_privilege(session_user, 'rolecall.pair', 'UPDATE') THEN
             RAISE insufficient_privilege USING MESSAGE = 'permission denied to write without a shard';
         END IF;
-        SELECT run.stop, run.stop_detail INTO stop, stop_detail FROM run WHERE id = of_run;
+        SELECT run.stop, run.stop_detail, run.resumption INTO stop, stop_detail, current_resumption
+        FROM run WHERE id = of_run;
     ELSE
-        SELECT run.stop, run.stop_detail INTO stop, stop_detail
+        SELECT run.stop, run.stop_detail, run.resumption INTO stop, stop_detail, current_resumption
         FROM shard JOIN run ON run.id = shard.run_id
         WHERE shard.id = of_shard AND shard.run_id = of_run AND token_job = job AND token_attempt = attempt
         FOR SHARE OF shard;
@@ -292,7 +302,7 @@ BEGIN
     END IF;
 
     IF outcomes IS NOT NULL THEN
-        UPDATE pair SET (outcome, reason, http_status, error_type, message, finished_at, duration_ms, in_doubt, evidence, room_name, user_name) = (
+        UPDATE pair SET (outcome, reason, http_status, error_type, message, finished_at, duration_ms, in_doubt, evidence, room_name, user_name, resumption) = (
             SELECT
                 each ->> 1,
                 each ->> 2,
@@ -304,18 +314,21 @@ BEGIN
                 (each ->> 8)::boolean,
                 each ->> 9,
                 coalesce(nullif(each ->> 10, ''), room_name),
-                coalesce(nullif(each ->> 11, ''), user_name)
+                coalesce(nullif(each ->> 11, ''), user_name),
+                current_resumption
             FROM (SELECT outcomes -> key::text OFFSET 0) AS entry (each)
         )
         WHERE key = ANY (keys_of(outcomes)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
     END IF;
     IF rollbacks IS NOT NULL THEN
-        UPDATE pair SET (attempts, in_doubt, started_at, attempted_at) = (
+        UPDATE pair SET (attempts, in_doubt, started_at, attempted_at, outcome, reason) = (
             SELECT
                 (each ->> 1)::integer,
                 (each ->> 2)::boolean,
                 CASE WHEN (each ->> 1)::integer > 0 OR (each ->> 2)::boolean THEN started_at END,
-                coalesce((each ->> 3)::bigint, attempted_at)
+                coalesce((each ->> 3)::bigint, attempted_at),
+                coalesce(outcome, each ->> 4),
+                CASE WHEN outcome IS NULL THEN each ->> 5 ELSE reason END
             FROM (SELECT rollbacks -> key::text OFFSET 0) AS entry (each)
         )
         WHERE key = ANY (keys_of(rollbacks)) AND run_id + 0 = of_run AND (of_shard IS NULL OR shard_id + 0 = of_shard);
@@ -393,13 +406,13 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     INSERT INTO group_count AS counted
-    SELECT of_run, shard_id, part, outcome, reason, in_doubt, evidence, sum(rows)
+    SELECT of_run, shard_id, part, outcome, reason, in_doubt, evidence, sum(rows), resumption
     FROM (
-        SELECT shard_id, part, outcome, reason, in_doubt, evidence, -1 AS rows FROM unnest(before)
-        UNION ALL SELECT shard_id, part, outcome, reason, in_doubt, evidence, 1 FROM unnest(after)
+        SELECT shard_id, part, outcome, reason, in_doubt, evidence, -1 AS rows, resumption FROM unnest(before)
+        UNION ALL SELECT shard_id, part, outcome, reason, in_doubt, evidence, 1, resumption FROM unnest(after)
     ) AS shift
-    GROUP BY shard_id, part, outcome, reason, in_doubt, evidence HAVING sum(rows) <> 0
-    ON CONFLICT (run_id, shard_id, part, outcome, reason, in_doubt, evidence)
+    GROUP BY shard_id, part, outcome, reason, in_doubt, evidence, resumption HAVING sum(rows) <> 0
+    ON CONFLICT (run_id, shard_id, part, outcome, reason, in_doubt, evidence, resumption)
     DO UPDATE SET rows = counted.rows + excluded.rows;
 
     INSERT INTO settled
@@ -420,10 +433,11 @@ AS $$
     INSERT INTO group_count
     SELECT run_id, shard_id, CASE WHEN place IS NULL THEN 'removed' ELSE 'job' END, coalesce(outcome, ''),
         coalesce(reason, ''), outcome IS NULL AND in_doubt,
-        CASE WHEN outcome IS NULL THEN '' ELSE coalesce(evidence, '') END, count(*)
-    FROM pair WHERE run_id = of_run GROUP BY 1, 2, 3, 4, 5, 6, 7
+        CASE WHEN outcome IS NULL THEN '' ELSE coalesce(evidence, '') END, count(*),
+        CASE WHEN outcome IS NULL THEN 0 ELSE resumption END AS resumption_of_outcome
+    FROM pair WHERE run_id = of_run GROUP BY 1, 2, 3, 4, 5, 6, 7, resumption_of_outcome
     UNION ALL
-    SELECT run_id, 0, 'unsent', outcome, reason, false, '', count(*) FROM unsent WHERE run_id = of_run
+    SELECT run_id, 0, 'unsent', outcome, reason, false, '', count(*), 0 FROM unsent WHERE run_id = of_run
     GROUP BY run_id, outcome, reason;
     DELETE FROM settled WHERE run_id = of_run;
     INSERT INTO settled

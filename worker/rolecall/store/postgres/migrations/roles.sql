@@ -35,7 +35,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rolecall_worker') THEN
         GRANT UPDATE (token_job, token_attempt, holder, done) ON rolecall.shard TO rolecall_worker;
         GRANT UPDATE (answered_at) ON rolecall.workspace TO rolecall_worker;
-        GRANT UPDATE (stop, stop_detail, account, ended_at) ON rolecall.run TO rolecall_worker;
+        GRANT UPDATE (stop, stop_detail, account, ended_at, refusal) ON rolecall.run TO rolecall_worker;
         GRANT INSERT, UPDATE ON rolecall.session, rolecall.meta, rolecall.pace, rolecall.missed TO rolecall_worker;
         GRANT UPDATE ON rolecall.pause TO rolecall_worker;
         GRANT UPDATE (next_at, last_run, last_error) ON rolecall.schedule TO rolecall_worker;
