@@ -208,7 +208,8 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
 
 def test_a_crash_during_the_creation_is_no_obstacle(path: Path) -> None:
     """A store gets its name only when it is complete; the rest of an interrupted creation is replaced."""
-    path.with_name(f".{path.name}.new").write_bytes(b"SQLite format 3")
+    for end in ("", "-journal", "-wal", "-shm"):
+        path.with_name(f".{path.name}.new{end}").write_bytes(b"SQLite format 3")
     database = SqliteDatabase(path)
     import_rows(database, RUN, [row(2)])
     database.close()

@@ -27,6 +27,7 @@ from rolecall.store.base import (
 from rolecall.store.sqlite import schema, sql
 from rolecall.store.sqlite.store_file import (
     JOURNAL,
+    SHM,
     WAL,
     StorePlacement,
     format_reason,
@@ -290,8 +291,8 @@ def _create(file: DirectoryFile) -> None:
     """
     new = file.beside(f".{file.name}.new")
     try:
-        for left_over in (new, new.beside(f"{new.name}{JOURNAL}")):
-            left_over.unlink(missing_ok=True)
+        for end in ("", JOURNAL, WAL, SHM):
+            new.beside(new.name + end).unlink(missing_ok=True)
         os.close(new.open(os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         database = _connect(new.path, "mode=rw")
         try:
