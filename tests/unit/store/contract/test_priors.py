@@ -148,9 +148,12 @@ async def test_due_rows_of_a_room_and_of_a_user_are_those_of_the_job(store: RunS
     await store.open_session("bot", 2)
     await store.commit(Batch(priors=[PriorRecord(keys[4], OTHER), PriorRecord(keys[8], OTHER)]))
     await store.commit(outcomes(settled(keys[5]), settled(keys[9], Outcome.FAILED)))
+    await store.commit(Batch(intents=[Intent(keys[6], 1, 1002)]))
     for retry_failed in (False, True):
         every = await store.fetch_due(0, EVERY, retry_failed=retry_failed)
         assert [due.prior for _, due in every[:3]] == [None, SENT, OTHER]
+        assert [due.username for _, due in every if due.line in (3, 6)] == ["anna", "name"]
+        assert await store.count_due(retry_failed=retry_failed) == (len(every), 2)
         for room in "AB":
             expected = [each for each in every if each[1].room_id == room]
             assert await store.due_in_room(room, 0, EVERY, retry_failed=retry_failed) == expected

@@ -219,6 +219,17 @@ async def test_rows_that_left_the_job_are_counted_apart(store: RunStore) -> None
     assert await store.counts() == [Count(REMOVED, "", 2), Count(UNKNOWN, "why", 1)]
 
 
+async def test_counts_are_the_same_after_the_next_import(store: RunStore) -> None:
+    """Outcomes of one batch with the same reason are counted apart, and so are reasons of the same outcome."""
+    keys = await import_lines(store, 2, 3, 4, 5, 6)
+    ends = [(REMOVED, "a"), (Outcome.NOT_LEADER, "a"), (FAILED, "a"), (FAILED, "b")]
+    await store.commit(outcomes(*(settled(key, end, reason=why) for key, (end, why) in zip(keys, ends, strict=False))))
+    expected = [*(Count(end, why, 1) for end, why in ends), Count(NOT_ATTEMPTED, "", 1)]
+    assert await store.counts() == expected
+    await import_job(store, [row(line) for line in range(2, 7)])
+    assert await store.counts() == expected
+
+
 async def test_counts_follow_a_doubt_of_an_earlier_run(store: RunStore) -> None:
     """It has no evidence until it is settled, and is then counted with that alone."""
     doubt = RowDoubt("answer_lost", PRIOR, 700)
