@@ -19,7 +19,7 @@ from rolecall.store.postgres.store import open_store
 from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseKind, PresetOutcome, PriorRecord
 from rolecall.store.sqlite.store import FILE_NAME, SqliteStore
 from tests.support.postgres import Database, shared_server
-from tests.unit.store.contract.jobs import EVERY, all_results, import_job, keys_by_line
+from tests.unit.store.contract.jobs import EVERY, all_results, keys_by_line
 from tests.unit.store.values import RUN, outcomes, settled
 
 ENTRY = WorkspaceEntry("main", RUN.workspace, "account", "workspaces.toml", Path("token"))
@@ -66,12 +66,12 @@ async def fill(store: RunStore, begin: int) -> None:
     """Give a store two sessions with all that a store can have."""
     preset = PresetOutcome("other", "user3", Outcome.NOT_LEADER, "planned", "as planned", 77)
 
-    async def pages() -> AsyncIterator[Sequence[Row | BadRow]]:
+    async def pages(rows: Sequence[Row | BadRow]) -> AsyncIterator[Sequence[Row | BadRow]]:
         for name in NAMES:
             await store.add_name(name)
-        yield job()
+        yield rows
 
-    await store.import_rows(RUN, pages(), [preset], {"job_path": "/tmp/job.csv"})
+    await store.import_rows(RUN, pages(job()), [preset], {"job_path": "/tmp/job.csv"})
     keys = await keys_by_line(store)
     await store.open_session("bot", begin)
     await store.commit(Batch(priors=[PriorRecord(keys[line], READ, "ops") for line in (2, 3, 4)], pauses=PAUSES[:2]))
@@ -80,7 +80,7 @@ async def fill(store: RunStore, begin: int) -> None:
     await store.commit(outcomes(end, settled(keys[3], Outcome.FAILED, reason="x"), settled(keys[11])))
     await store.commit(Batch(rollbacks=[IntentRollback(keys[5], 1, False)]))
     await store.close_session("outage", 2000)
-    await import_job(store, job()[:9] + job()[10:], RUN._replace(job_digest="edited"), meta={"more": "é"})
+    await store.import_rows(RUN._replace(job_digest="edited"), pages(job()[:9] + job()[10:]), (), {"more": "é"})
     await store.open_session("bot-2", 3000)
     await store.commit(Batch(priors=[PriorRecord(keys[8], READ, "ops")], pauses=[PAUSES[2]]))
     await store.commit(outcomes(settled(keys[6], Outcome.UNKNOWN, in_doubt=True)._replace(room_name="b", username="c")))
