@@ -31,7 +31,8 @@ RUNS = f"""
     INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at)
         VALUES ('live', 'host-1', 'office', '1', '{{main,third}}', 0, {NOW} + 600000),
             ('standby', 'host-2', 'nat', '1', '{{main}}', 0, {NOW} + 600000),
-            ('dead', 'host-3', 'office', '1', '{{other}}', 0, {NOW} - 600000);
+            ('beside', 'host-4', 'office', '1', '{{main}}', 0, {NOW} + 600000),
+            ('dead', 'host-3', 'office', '1', '{{other}}', 0, {NOW} - 3600000);
     INSERT INTO group_count (run_id, shard_id, part, outcome, reason, in_doubt, evidence, rows)
         VALUES (1, 1, 'job', 'removed', '', false, 'response', 5), (1, 1, 'job', 'removed', '', false, 'roles', 2),
             (1, 1, 'job', 'failed', 'forbidden', false, '', 3), (1, 1, 'job', 'failed', 'gone', false, '', 0),
@@ -40,7 +41,7 @@ RUNS = f"""
             (3, 4, 'removed', 'failed', 'x', false, '', 1), (3, 0, 'unsent', 'invalid', 'bad', false, '', 1),
             (4, 7, 'job', '', '', false, '', 9);
     INSERT INTO settled (run_id, finished_at, rows)
-        VALUES (1, {NOW}, 5), (3, {NOW} + 600000, 3), (3, {NOW} + 599999, 2), (3, {NOW} - 600000, 40);
+        VALUES (1, {NOW}, 5), (3, {NOW} + 600000, 3), (3, {NOW} + 599999, 2), (3, {NOW} - 3600000, 40);
 """
 """Run 1 has ended, 2 is stopped, 3 is being processed, 4 was not released; 3 and 4 undo 1."""
 
@@ -125,10 +126,16 @@ async def test_a_single_run_is_as_it_is_listed(database: OperatorDatabase) -> No
 
 async def test_live_workers_are_counted_by_workspace(database: OperatorDatabase) -> None:
     """A worker counts for each workspace that it has credentials for; a dead one for none."""
-    assert await database.fetch(operator_sql.LIVE_WORKERS, ms=10_000) == [("main", 2), ("third", 1)]
-    assert sorted(await database.fetch(operator_sql.SERVED, ms=10_000)) == [("main",), ("third",)]
-    assert await database.fetch(operator_sql.COUNT_SENDERS, workspace="main", ms=10_000) == [(2,)]
-    assert await database.fetch(operator_sql.COUNT_SENDERS, workspace="other", ms=10_000) == [(0,)]
+    ms = 1_200_000
+    assert await database.fetch(operator_sql.LIVE_WORKERS, ms=ms) == [("main", 3), ("third", 1)]
+    assert sorted(await database.fetch(operator_sql.SERVED, ms=ms)) == [("main",), ("third",)]
+    assert await database.fetch(operator_sql.COUNT_SENDERS, workspace="main", ms=ms) == [(2,)]
+    assert await database.fetch(operator_sql.COUNT_SENDERS, workspace="other", ms=ms) == [(0,)]
+    assert await database.fetch(operator_sql.WORKING, runs=[1, 2, 3], ms=ms) == [
+        (3, "standby", "host-2", "nat", 1),
+        (3, "live", "host-1", "office", 2),
+    ]
+    assert sorted(await database.fetch(operator_sql.LATELY, runs=[1, 3], ms=ms)) == [(1, 5), (3, 5)]
 
 
 @pytest.mark.parametrize(

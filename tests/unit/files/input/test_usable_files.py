@@ -158,6 +158,31 @@ def test_a_file_is_taken_with_the_right_pairs(content: str | bytes, expected: Ta
     assert taken(rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "extra"),
+    [
+        ("| roomId | userId |\n|---|---|\n| R1 | U1 |\n", {}),
+        ("| roomId | userId | note |\n|---|---|---|\n| R1 | U1 | x |\n", {"note": "x"}),
+        ("roomId|userId||note\nR1|U1||x\n", {"column 3": "", "note": "x"}),
+        ("|roomId|userId|note\n|R1|U1|x\n", {"column 1": "", "note": "x"}),
+        ("note|roomId|userId|\nx|R1|U1|\n", {"note": "x", "column 4": ""}),
+        (";roomId;userId;\n;R1;U1;\n", {"column 1": "", "column 4": ""}),
+    ],
+)
+def test_the_lines_around_a_drawn_table_are_no_columns(content: str, extra: dict[str, str]) -> None:
+    """Only a table whose lines all begin and end with `|` is drawn; in others an empty column is one of the file."""
+    (row,) = read(content.encode()).rows
+    assert (row.room_id, row.user_id, row.extra) == ("R1", "U1", extra)
+
+
+def test_the_first_header_counts_with_any_delimiter() -> None:
+    """Where two lines could be headers, each with another delimiter, it is the first one."""
+    for one, other in ((",", ";"), (";", ",")):
+        content = f"roomId{one}userId{one}x\nR1{one}U1{one}roomId{other}userId\n"
+        (row,) = read(content.encode()).rows
+        assert (row.room_id, row.user_id, row.extra) == ("R1", "U1", {"x": f"roomId{other}userId"})
+
+
 def test_names_are_kept_beside_ids_and_alone() -> None:
     """Names have no sign, except those of another server; their columns stay in the row."""
     content = b"roomId,Room,userId,user\nR1,#finance,U1,@alice\n,'=ops,,@bob:remote.example\n#hr,,@eve,\n"

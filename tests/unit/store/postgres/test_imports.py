@@ -1,12 +1,15 @@
 """Imports of jobs into a database with several runs: whole rooms are packed into shards, and other runs stay."""
 
+from collections.abc import AsyncIterator, Sequence
+
 import pytest
 
-from rolecall.models import BadRow, Outcome, Row
+from rolecall.models import BadRow, FoundName, NameKey, NameKind, Outcome, Prior, PriorState, Row, RowDoubt
+from rolecall.store.base import StoreError
 from rolecall.store.postgres.connection import Connection, DatabaseConfig
 from rolecall.store.postgres.runs import NewRun, create_run
 from rolecall.store.postgres.store import PostgresStore
-from rolecall.store.records import PresetOutcome
+from rolecall.store.records import Pause, PauseKind, PresetOutcome
 from tests.support.postgres import Database
 from tests.unit.store.contract.jobs import all_results, import_job, keys_by_line, reported
 from tests.unit.store.values import RUN, bad, intents, outcomes, row, settled
@@ -109,3 +112,60 @@ async def test_the_first_preset_outcome_counts(connection: Connection, config: D
     preset = [PresetOutcome("R", "u2", Outcome.NOT_LEADER, reason, "", 1) for reason in ("one", "two", "three")]
     await import_job(store, [row(2), row(3)], preset=preset)
     assert await reported(store) == [(2, Outcome.NOT_LEADER, "one"), (3, Outcome.NOT_ATTEMPTED, "")]
+
+
+DOUBT = RowDoubt("answer_lost", Prior(PriorState.HAS_ROLE, 500, "anna", ("bot",)), 700)
+TABLES = ("pair", "unsent", "shard", "session", "group_count", "settled", "meta", "name", "run")
+
+
+async def fill(store: PostgresStore) -> None:
+    """Import a job twice, with all kinds of rows, and give the run a session."""
+    name = FoundName(NameKey(NameKind.USER, "zoe"), reason="user_name_not_found", message="There is no user @zoe.")
+    doubts = [row(5)._replace(doubt=DOUBT), row(6)._replace(doubt=DOUBT)]
+    preset = [PresetOutcome("R", "u4", Outcome.NOT_LEADER, "planned", "", 1)]
+
+    async def pages(*rows: Row | BadRow) -> AsyncIterator[Sequence[Row | BadRow]]:
+        await store.add_name(name)
+        yield rows
+
+    await store.import_rows(RUN, pages(row(2), row(3), row(4), *doubts, bad(7), row(8, user="u2"), row(9)), preset)
+    keys = await keys_by_line(store)
+    await store.open_session("bot", 1)
+    await store.commit(intents(keys[2], keys[3])._replace(pauses=[Pause(PauseKind.OUTAGE, 1)]))
+    await store.commit(outcomes(settled(keys[2]), settled(keys[5])))
+    await store.import_rows(RUN, pages(row(3), row(4), *doubts, bad(7), row(8, user="u4")), preset)
+
+
+async def test_an_import_changes_its_run_alone(
+    database: Database, connection: Connection, config: DatabaseConfig
+) -> None:
+    """Rows of the same rooms and users in another run stay as they are, and so do its shards, names and counts."""
+    other = await new_store(connection, config)
+    await fill(other)
+    database.execute("UPDATE shard SET done = true")
+    ran = [f"SELECT * FROM {table} WHERE {'id' if table == 'run' else 'run_id'} = {other.run_id}" for table in TABLES]
+    before = [sorted(map(str, database.execute(statement))) for statement in ran]
+    store = await new_store(connection, config)
+    await fill(store)
+    assert [sorted(map(str, database.execute(statement))) for statement in ran] == before
+    assert await reported(store) == await reported(other)
+    assert await store.counts() == await other.counts()
+    await store.close_session("", 9)
+    await store.reset_outcomes()
+    await store.delete_removed_pairs()
+    await store.delete_names()
+    assert [sorted(map(str, database.execute(statement))) for statement in ran] == before
+
+
+async def test_the_rows_of_a_released_run_cannot_change(
+    database: Database, connection: Connection, config: DatabaseConfig
+) -> None:
+    """Workers may be sending them; another run can still be imported."""
+    released, store = await new_store(connection, config), await new_store(connection, config)
+    await import_job(released, [row(2)])
+    database.execute(f"UPDATE run SET is_released = true WHERE id = {released.run_id}")
+    with pytest.raises(StoreError, match="released to workers"):
+        await import_job(released, [row(3)])
+    assert await reported(released) == [(2, Outcome.NOT_ATTEMPTED, "")]
+    await import_job(store, [row(3)])
+    assert await reported(store) == [(3, Outcome.NOT_ATTEMPTED, "")]
