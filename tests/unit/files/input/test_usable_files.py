@@ -196,6 +196,33 @@ def test_names_are_kept_beside_ids_and_alone() -> None:
     assert taken(rows[2:]) == [("#hr", "@eve")]
 
 
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("userId,roomId,email\nU1,R1,a@example.org\n", ("", "")),
+        ("roomId,userId,email\nR1,U1,a@example.org\n", ("", "")),
+        ("email,roomId\na@example.org,R1\n", ("", "a@example.org")),
+        ("roomName,room,userId\nfinance,Finance Team,U1\n", ("finance", "")),
+        ("room,roomName,userId\nFinance Team,finance,U1\n", ("finance", "")),
+        ("user,username,email,roomId\nAlice A.,alice,a@example.org,R1\n", ("", "alice")),
+    ],
+)
+def test_the_exact_column_of_a_name_counts(content: str, names: tuple[str, str]) -> None:
+    """A vague one counts only where no other has the name, and one of addresses where nothing else names the user."""
+    (row,) = read(content.encode()).rows
+    assert (row.room_name, row.username) == names
+
+
+@pytest.mark.parametrize(
+    ("pair", "ids"), [('[5, "U1"]', ("5", "U1")), ('["R1", 5]', ("R1", "5")), ('[null, {"a": 1}]', ("", '{"a":1}'))]
+)
+def test_a_pair_that_is_no_text_is_reported_as_it_is(pair: str, ids: tuple[str, str]) -> None:
+    """The report shows both ids as they are in the file, and no further column."""
+    _, row = read(f'["R1", "U1"]\n{pair}'.encode()).rows
+    assert isinstance(row, BadRow)
+    assert (row.room_id, row.user_id, row.reason, row.extra) == (*ids, "not_text", {})
+
+
 def test_names_are_kept_in_json() -> None:
     """Names come from texts, nested objects and lists; exact keys win over vague ones."""
     content = (
