@@ -122,6 +122,8 @@ async def test_a_single_run_is_as_it_is_listed(database: OperatorDatabase) -> No
         assert found.record._replace(at=0) == listed.record._replace(at=0)
         assert (sorted(found.counts), list(found.workers)) == (sorted(listed.counts), list(listed.workers))
         assert (found.state, found.problem) == (listed.state, listed.problem)
+        assert found.record.at == pytest.approx(listed.record.at, abs=600_000)
+        assert found.progress.per_second == pytest.approx(listed.progress.per_second)
 
 
 async def test_live_workers_are_counted_by_workspace(database: OperatorDatabase) -> None:
@@ -235,6 +237,7 @@ async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, da
         await submission.fetch(operator_sql.LOCK_SUBMISSION, run=4)
         abandoned = {run.record.run_id: run.record.is_abandoned for run in await read_runs(database, None, 9)}
         assert abandoned == {1: False, 2: False, 3: False, 4: False, 5: False, 6: False, 7: True}
+        assert {run: (await read_run(database, run)).record.is_abandoned for run in abandoned} == abandoned
         found = [await database.fetch(operator_sql.DISCARD_ABANDONED, run=run) for run in range(1, 8)]
         assert found == [[], [], [], [], [], [], [(7,)]]
         await submission.fetch("SELECT pg_advisory_unlock_all()")
@@ -260,6 +263,13 @@ async def test_the_runs_of_a_removed_schedule_that_were_not_made_are_refused(
     assert after[4] == (False, "refused", "removed", True, "")
     assert runs.execute(f"SELECT id FROM run WHERE abs({NOW} - ended_at) < 600000") == [(5,)]
     assert after[:4] + after[5:] == before[:4] + before[5:]
+
+
+async def test_what_decides_about_a_change_of_a_run(database: OperatorDatabase) -> None:
+    """Whether it was released, why and when it ended, and its settings."""
+    assert await database.fetch(operator_sql.LOCK_RUN, run=1) == [(True, "", 5000, {"a": 1})]
+    assert await database.fetch(operator_sql.LOCK_RUN, run=2) == [(True, "outage", None, {})]
+    assert await database.fetch(operator_sql.LOCK_RUN, run=9) == []
 
 
 async def test_what_is_left_of_a_run(runs: Database, database: OperatorDatabase) -> None:

@@ -84,6 +84,7 @@ async def test_a_duplicate_names_its_first_line(store: RunStore) -> None:
     ]
     assert [each.line for each in results] == [2, 3, 4, 9]
     assert results[2].extra == {"note": "x"}
+    assert [(each.room_id, each.user_id) for each in results] == [("R", "a"), ("R", "b"), ("R", "a"), ("R", "a")]
 
 
 @pytest.mark.parametrize(

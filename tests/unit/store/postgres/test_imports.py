@@ -1,4 +1,4 @@
-"""Imports of jobs into a database with several runs: whole rooms are packed into shards, and other runs stay."""
+"""Imports and sessions in a database with several runs: rooms are packed into shards, and other runs stay."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -7,9 +7,10 @@ import pytest
 from rolecall.models import BadRow, FoundName, NameKey, NameKind, Outcome, Prior, PriorState, Row, RowDoubt
 from rolecall.store.base import StoreError
 from rolecall.store.postgres.connection import Connection, DatabaseConfig
-from rolecall.store.postgres.runs import NewRun, create_run
+from rolecall.store.postgres.reading import ShardLease
+from rolecall.store.postgres.runs import NewRun, create_run, take_shard
 from rolecall.store.postgres.store import PostgresStore
-from rolecall.store.records import Pause, PauseKind, PresetOutcome
+from rolecall.store.records import Batch, Pause, PauseEnd, PauseKind, PresetOutcome, PriorRecord
 from tests.support.postgres import Database
 from tests.unit.store.contract.jobs import all_results, import_job, keys_by_line, reported
 from tests.unit.store.values import RUN, bad, intents, outcomes, row, settled
@@ -169,3 +170,43 @@ async def test_the_rows_of_a_released_run_cannot_change(
     assert await reported(released) == [(2, Outcome.NOT_ATTEMPTED, "")]
     await import_job(store, [row(3)])
     assert await reported(store) == [(3, Outcome.NOT_ATTEMPTED, "")]
+
+
+async def test_sessions_of_other_runs_do_not_matter(
+    database: Database, connection: Connection, config: DatabaseConfig
+) -> None:
+    """A run ends its own latest session and pauses, and its prior states count although another one began later."""
+    store, other = await new_store(connection, config), await new_store(connection, config)
+    for each in (store, other):
+        await import_job(each, [row(2)])
+        await each.open_session("bot", 1)
+        await each.commit(Batch(pauses=[Pause(PauseKind.OUTAGE, 1), Pause(PauseKind.WINDOW, 2)]))
+    (key,) = (await keys_by_line(store)).values()
+    await store.commit(Batch(priors=[PriorRecord(key, DOUBT.prior)], pauses=[PauseEnd(PauseKind.WINDOW, 3)]))
+    assert [due.prior for _, due in await store.fetch_due(0, 9, retry_failed=False)] == [DOUBT.prior]
+    assert [pause.kind for pause in await store.open_pauses(5)] == [PauseKind.OUTAGE]
+    assert [pause.ended_at for _, pause in await store.pauses(0, 9)] == [None, 3]
+    await store.close_session("outage", 9)
+    assert [(session.ended_at, session.stop) for session in await store.sessions()] == [(9, "outage")]
+    assert [(session.ended_at, session.stop) for session in await other.sessions()] == [(None, "")]
+    assert [pause.ended_at for _, pause in await store.pauses(0, 9)] == [9, 3]
+    assert [pause.ended_at for _, pause in await other.pauses(0, 9)] == [None, None]
+    assert len(await other.open_pauses(5)) == 2
+
+
+async def test_a_session_of_a_shard_has_the_token_of_its_worker(
+    database: Database, connection: Connection, config: DatabaseConfig
+) -> None:
+    """And the name of the worker, its account and its start; other sessions have none."""
+    store = await new_store(connection, config)
+    await import_job(store, [row(2)])
+    ((shard,),) = database.execute("SELECT id FROM shard")
+    lease = ShardLease(int(str(shard)), 7, 2, "worker")
+    assert await take_shard(connection, config, lease) == store.run_id
+    await PostgresStore(connection, config, store.run_id, lease).open_session("bot", 5)
+    await store.open_session("other", 6)
+    columns = "run_id, shard_id, worker, token_job, token_attempt, account, started_at"
+    assert database.execute(f"SELECT {columns} FROM session ORDER BY id") == [
+        (store.run_id, shard, "worker", 7, 2, "bot", 5),
+        (store.run_id, None, "", 0, 0, "other", 6),
+    ]
