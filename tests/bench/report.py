@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.bench.measure import ROOT
 from tests.bench.plot import bars
+from tests.bench.startup import CLIENT
 
 Found = dict[str, Any]
 DOCS = (ROOT / "docs" / "performance.md",)
@@ -262,16 +263,18 @@ def _parts(found: Sequence[Found]) -> str:
 
 
 def _startup(found: dict[str, list[float]]) -> str:
+    client = median(found[CLIENT])
     rows = [
         [
-            f"`{name}`" if name.endswith(("version", "help")) else f"`run` to its {name}",
+            f"`run` to its {name}" if name in ("preflight", "first row") else f"`{name}`",
             f"{median(times) * 1000:.0f}",
             f"{min(times) * 1000:.0f}",
             f"{max(times) * 1000:.0f}",
+            f"{median(times) / client:.2f}",
         ]
         for name, times in found.items()
     ]
-    return table(("", "ms", "least", "most"), rows)
+    return table(("", "ms", "least", "most", f"of `{CLIENT}`"), rows)
 
 
 def _scale(found: Sequence[Found]) -> str:

@@ -1,5 +1,6 @@
-"""How long the command takes to answer, and a run to send its first request."""
+"""How long the command takes to answer, and a run to send its first request, beside the import of its HTTP client."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,14 +8,19 @@ from tests.bench import measure
 from tests.bench.jobs import write_job
 
 Say = Callable[[str], None]
+CLIENT = "import aiohttp"
+"""What no run can do without: the others are compared with it."""
 
 
 def startup(rounds: int, say: Say) -> dict[str, Any]:
     """Start the command again and again; seconds from its start, each in turn."""
-    taken: dict[str, list[float]] = {"--version": [], "--help": [], "run --help": [], "preflight": [], "first row": []}
+    names = (CLIENT, "--version", "--help", "run --help", "preflight", "first row")
+    taken: dict[str, list[float]] = {name: [] for name in names}
     with measure.running_target() as target, measure.scratch() as folder:
         job = write_job(folder / "job.csv", 100)
         for number in range(rounds):
+            alone = measure.run((sys.executable, "-c", CLIENT), cwd=folder, env=measure.environment())
+            taken[CLIENT].append(alone.seconds)
             for words in ("--version", "--help", "run --help"):
                 command = [str(measure.ROLECALL), *words.split()]
                 taken[words].append(measure.run(command, cwd=folder, env=measure.environment()).seconds)

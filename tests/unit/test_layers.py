@@ -141,9 +141,25 @@ def test_usage_needs_none_of_the_heavy_libraries() -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_the_version_needs_only_the_parser_of_options() -> None:
+    """What `--version` imports of ours is the entry point, the command group and the texts; no command, no layer."""
+    program = (
+        "import json, sys, rolecall.cli.main as cli\n"
+        "assert cli.main(['--version']) == 0\n"
+        "print(json.dumps(sorted(name for name in sys.modules if name.startswith('rolecall.'))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    terminal = ("terminal", "terminal.console", "terminal.early_interrupt")
+    own = ["cli", *(f"cli.{name}" for name in ("main", *terminal)), "text", "version"]
+    assert json.loads(done.stdout.splitlines()[-1]) == [f"rolecall.{name}" for name in own]
+
+
 def test_the_preflight_waits_for_nothing_that_only_rows_need() -> None:
-    """What a run imports before its first request has neither the logs and the display nor the engine and the page."""
-    late = ("structlog", "rich", "jinja2", "pygal", "rolecall.engine.dispatcher", "rolecall.app.reports")
+    """What a run imports before its first request is neither for rows and reports nor for other kinds of job files."""
+    libraries = ("structlog", "rich", "tenacity", "jinja2", "pygal", "zipfile", "decimal", "difflib")
+    engine = ("engine.dispatcher", "engine.settlement", "engine.throttle.admission", "rocketchat.responses")
+    others = ("app.reports", "app.notifications", "files.input.json_rows", "files.input.workbook")
+    late = (*libraries, *(f"rolecall.{name}" for name in (*engine, *others)))
     program = (
         "import json, sys\n"
         "import rolecall.app.run_job, rolecall.cli.commands.run, rolecall.cli.context\n"

@@ -1,7 +1,6 @@
 """Text for people: replace unsafe characters, count things, format durations, suggest a similar word."""
 
 import re
-import textwrap
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -81,6 +80,8 @@ def wrap_words(line: str, width: int) -> str:
     """
     if len(line) <= width or line.startswith(COMMAND_LINES):
         return line
+    import textwrap  # here: few lines are too long for the terminal
+
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rolecall.app.observer import NotUndone
 from rolecall.app.undo_decision import PastUndo, UndoState, refusal_of
-from rolecall.cli.main import format_error
+from rolecall.cli.error_report import format_error
 from rolecall.cli.terminal.progress_reporter import format_notice
 from rolecall.models import Advice, Outcome
 

@@ -9,7 +9,8 @@ import click
 import pytest
 
 import rolecall as package
-from rolecall.cli.main import ADVICE, VERBS, format_error, rolecall
+from rolecall.cli.error_report import ADVICE, format_error
+from rolecall.cli.main import VERBS, rolecall
 from rolecall.models import Advice, RolecallError
 
 PACKAGE = Path(package.__file__).parent

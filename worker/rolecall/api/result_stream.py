@@ -10,7 +10,7 @@ from rolecall.app.errors import RunStopped
 from rolecall.app.job_names import with_ids
 from rolecall.app.removal_guard import PreparedRun, count_removals, require_allowed
 from rolecall.app.removed_rows import settle_removed_rows
-from rolecall.app.run_directory import Run, mark_reports_stale
+from rolecall.app.run_directory import STALE_REPORTS, Run
 from rolecall.app.run_job import with_own_doubts
 from rolecall.app.send_session import open_session
 from rolecall.app.undo_run import Undo
@@ -137,10 +137,9 @@ class ResultStream:
     async def _run(self) -> None:
         app = self._app
         async with self._open_run() as (run, operation, rows):
-            await mark_reports_stale(run)
             async with LazyConnection(app) as lazy:
                 async with aclosing(with_ids(rows(), run, lazy, app, log_file=None)) as pages:
-                    await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity))
+                    await run.store.import_rows(run.identity, with_own_doubts(pages, run.identity), meta=STALE_REPORTS)
                 due = await run.store.count_due(retry_failed=app.settings.retry_failed)
                 if not due[0] and not await run.store.count_removed_in_doubt():
                     await self._yield_finished(run)

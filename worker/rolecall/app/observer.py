@@ -173,6 +173,9 @@ class Observer(Protocol):
     def progress(self, tracker: ProgressSource) -> AbstractAsyncContextManager[None]:
         """Show the progress of the run while the block runs."""
 
+    def prepare_log(self) -> None:
+        """Import what `open_log` needs: on a thread, while the workspace answers the first request."""
+
     def prepare_result(self) -> None:
         """Import what shows the result: on a thread, while the rows are sent."""
 
@@ -221,6 +224,9 @@ class NullObserver:
     async def progress(self, tracker: ProgressSource) -> AsyncIterator[None]:
         """Show nothing."""
         yield
+
+    def prepare_log(self) -> None:
+        """Prepare nothing."""
 
     def prepare_result(self) -> None:
         """Prepare nothing."""

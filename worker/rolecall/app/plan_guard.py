@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rolecall.app.errors import OperatorError
 from rolecall.app.run_directory import Run
-from rolecall.engine.settlement import ADDED_BY_OTHER, NOT_NEEDED, REMOVED_BY_OTHER
 from rolecall.files.plan_file import NEVER_SENT, Plan, PlannedPair, is_plan
 from rolecall.models import Advice, Evidence, Outcome, Result
 from rolecall.rocketchat.operations import NOTHING_TO_DO, Operation
@@ -104,6 +103,8 @@ def _gap(plan: Plan, line: int) -> OperatorError:
 
 def preset_outcomes(plan: Plan, operation: Operation) -> Iterator[PresetOutcome]:
     """Yield the outcomes of the pairs that are not sent. Raises PlanFileError."""
+    from rolecall.engine.settlement import ADDED_BY_OTHER, NOT_NEEDED, REMOVED_BY_OTHER  # here: few runs have a plan
+
     checked_at = plan.header.checked_at
     at = round(datetime.fromisoformat(checked_at).timestamp() * 1000)
     for pair in plan.pairs():

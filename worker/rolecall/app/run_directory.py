@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from rolecall.app.errors import OperatorError
@@ -23,6 +24,8 @@ LOG_FILE = "run.log.jsonl"
 REPORT_FILES = ("report.csv", "report.html")
 REPORTS_STATE = "reported"
 """Key of the store's metadata: whether the reports have everything that the store knows, `yes` or `no`."""
+STALE_REPORTS = MappingProxyType({REPORTS_STATE: "no"})
+"""The metadata of a store that knows more than the reports, or is about to."""
 RUN_REASON = "reason"
 """Key of the store's metadata: why the run is made, in the words of the operator."""
 _CHECK_PREFIX = "check of "
@@ -113,7 +116,7 @@ async def reports_up_to_date(run: Run) -> bool:
 
 async def mark_reports_stale(run: Run) -> None:
     """Record that the store is about to know more than the reports."""
-    await run.store.set_meta(**{REPORTS_STATE: "no"})
+    await run.store.set_meta(**STALE_REPORTS)
 
 
 def require_run(folder: Path) -> None:

@@ -11,12 +11,13 @@ from rolecall.app import plan_guard
 from rolecall.app.connection import AppContext, Connection, LazyConnection, lock_wait
 from rolecall.app.errors import OperatorError
 from rolecall.app.job_names import JobPages, Pages, with_ids
-from rolecall.app.observer import Aborted, Observer, Resumed, RunPreview, ShuttingDown
+from rolecall.app.late_imports import prepare_end, prepare_sending
+from rolecall.app.observer import Aborted, Resumed, RunPreview, ShuttingDown
 from rolecall.app.run_directory import (
     RUN_REASON,
+    STALE_REPORTS,
     Run,
     identity_of,
-    mark_reports_stale,
     operation_of,
     reports_up_to_date,
 )
@@ -135,7 +136,9 @@ async def prepare_rows(
     due, rooms = await run.store.count_due(retry_failed=retry_failed)
     if not due and not await run.store.count_removed_in_doubt():
         return None
+    preparing = asyncio.create_task(asyncio.to_thread(prepare_sending, context.observer), name="prepare the sending")
     connection = await lazy.get()
+    await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported where it is needed
     if request.plan is not None:
         plan_guard.require_same_account(request.plan, connection.account)
     prepared = prepare(run, connection, request, context, (due, rooms))
@@ -201,16 +204,16 @@ async def _room_names(run: Run, rooms: int, *, retry_failed: bool) -> tuple[str,
 
 
 async def import_job(run: Run, rows: Pages, request: RunRequest) -> None:
-    """Import the rows of a job into the run. Raises what the rows raise."""
-    await mark_reports_stale(run)
+    """Import the rows of a job into the run, whose reports are stale then. Raises what the rows raise."""
     plan = request.plan
     async with aclosing(rows):
         pages = with_own_doubts(rows, run.identity)
         if plan is None:
-            await run.store.import_rows(run.identity, pages)
+            await run.store.import_rows(run.identity, pages, meta=STALE_REPORTS)
         else:
             presets = plan_guard.preset_outcomes(plan, request.operation)
-            await run.store.import_rows(run.identity, pages, presets, {plan_guard.PLAN: plan.digest})
+            meta = {**STALE_REPORTS, plan_guard.PLAN: plan.digest}
+            await run.store.import_rows(run.identity, pages, presets, meta)
 
 
 async def with_own_doubts(
@@ -251,7 +254,7 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
         await run.store.set_meta(**{RUN_REASON: request.reason})
     async with open_session(run, connection.account.username, due, context) as session:
         announcing = asyncio.create_task(_announce_shutdown(app, context), name="announce shutdown")
-        preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, app.observer), name="prepare the end")
+        preparing = asyncio.create_task(asyncio.to_thread(prepare_end, app.observer), name="prepare the end")
         try:
             async with app.observer.progress(tracker):
                 await settle_removed_rows(run, connection, request.operation, context)
@@ -277,14 +280,6 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
     finally:  # also where a second signal cuts the reports off
         context.events.session_ended(session.seconds, counts, run.folder, code)
     return result
-
-
-def _prepare_end(observer: Observer) -> None:
-    """Import what writes and what shows the result."""
-    from rolecall.app import reports
-
-    reports.prepare_html_report()
-    observer.prepare_result()
 
 
 async def _announce_shutdown(app: AppContext, context: "RunContext") -> None:

@@ -1,31 +1,18 @@
-"""The command group: runs a command and returns its exit code; each exception becomes one line here, with advice."""
+"""The command group: runs a command and returns its exit code.
+
+What only a command or an error needs is imported where it is used: `--version` needs none of it.
+"""
 
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.config.config_sources import (
-    format_second_meant,
-    format_unknown_second,
-    format_unknown_verb,
-    format_usage_error,
-    read_sources,
-)
-from rolecall.cli.config.setting_names import (
-    find_unknown_variables,
-    flags_of,
-    format_others,
-    require_no_misspelt_variable,
-)
-from rolecall.cli.exit_codes import ExitCode, exit_code_of
 from rolecall.cli.terminal import console
-from rolecall.models import Advice, RolecallError
 from rolecall.version import __version__
 
 if TYPE_CHECKING:
@@ -72,35 +59,6 @@ VERBS = (
 """In the order of the help; each is in a module of rolecall.cli.commands, imported only when it is typed."""
 CLUSTER_VERBS = frozenset(VERBS[VERBS.index("database init") :])
 """Those for several machines."""
-ADVICE = MappingProxyType(
-    {
-        Advice.ALLOW_HTTP: "Use https://, or add --allow-http if you mean it.",
-        Advice.CA_FILE: "Name your own certificate authority with --ca-file; the check cannot be skipped.",
-        Advice.CHECK_URL: "Check ROCKETCHAT_URL and the network.",
-        Advice.CHECK_CREDENTIALS: (
-            "Check ROCKETCHAT_USER_ID and ROCKETCHAT_AUTH_TOKEN; a personal access token may have been revoked. "
-            "Nothing was sent."
-        ),
-        Advice.OTHER_DIRECTORY: "Name another --out.",
-        Advice.OTHER_FILE: "Or name another --out.",
-        Advice.OTHER_PLAN: "Name another --save-plan.",
-        Advice.NAME_PLAN: "Name it with --plan, or name another --out.",
-        Advice.NAME_ENCODING: "Or name its encoding with --encoding.",
-        Advice.WRITE_PLAN: "Write one with 'rolecall check JOB --save-plan FILE'.",
-        Advice.INCLUDE_INFERRED: "Name --include-inferred to undo them.",
-        Advice.NAME_RUN: "--out with its folder goes on with it (rows are known by their pair); "
-        "--new starts another run.",
-        Advice.RESUME_RUN: "'rolecall runs resume RUN' goes on with it; --new submits another run.",
-        Advice.NAME_WORKSPACES: "--workspaces (or ROLECALL_WORKSPACES) names the file.",
-        Advice.START_ANEW: "--new starts another run and leaves that one as it is.",
-        Advice.RETRY_FAILED: "--retry-failed sends the rows that failed again.",
-        Advice.VERIFY: "'rolecall verify' with the folder of the run settles rows that are unknown.",
-        Advice.ALLOW_REMOVALS: (
-            "Look at the list; if it is right, allow it with --max-removals, --max-removals-per-room or --keep-leaders."
-        ),
-    }
-)
-"""The sentence for each advice."""
 
 
 class Verbs(click.Group):
@@ -127,6 +85,12 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of one or two words; for an unknown name, suggest a similar one."""
+        from rolecall.cli.config.config_sources import (
+            format_second_meant,
+            format_unknown_second,
+            format_unknown_verb,
+        )
+
         first, *rest = args
         seconds = [verb.partition(" ")[2] for verb in VERBS if verb.startswith(f"{first} ")]
         if ctx.resilient_parsing and seconds and not rest:
@@ -197,6 +161,10 @@ def rolecall(ctx: click.Context, profile: str | None, config: str | None) -> Non
     verb = ctx.invoked_subcommand
     if verb is None or verb == "completion":  # a shell reads it at its start, in any directory
         return
+    from rolecall.cli import error_report  # noqa: F401 - loaded now: the package may be replaced while a command runs
+    from rolecall.cli.config.config_sources import read_sources
+    from rolecall.cli.config.setting_names import flags_of
+
     words, warnings = ctx.obj, list[str]()
     try:
         ctx.obj = sources = read_sources(profile, config, VERBS, os.environ, warnings.append)
@@ -217,6 +185,8 @@ def _check_variables(ctx: click.Context, verb: str) -> None:
 
     The other commands, which are slow to import, are loaded only if this command does not have it.
     """
+    from rolecall.cli.config.setting_names import find_unknown_variables, format_others, require_no_misspelt_variable
+
     for verbs in ([verb], VERBS):
         commands = [command for name in verbs if (command := rolecall.get_command(ctx, name))]
         unknown = find_unknown_variables(os.environ, commands)
@@ -224,12 +194,6 @@ def _check_variables(ctx: click.Context, verb: str) -> None:
             return
     require_no_misspelt_variable(unknown)
     console.print_warning(format_others(unknown.others))
-
-
-def format_error(error: RolecallError) -> str:
-    """Format an error with its advice, as one line."""
-    text = str(error)
-    return f"{text} {ADVICE[error.advice]}" if error.advice is not None else text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -259,33 +223,8 @@ def wants_json_lines(words: Sequence[str], default: str) -> bool:
 def _run(words: list[str]) -> int:
     try:
         code = rolecall.main(args=words, prog_name="rolecall", standalone_mode=False, obj=tuple(words))
-    except RolecallError as error:
-        code = exit_code_of(error)
-        if code is ExitCode.INTERRUPTED:
-            console.print_interruption()
-        else:
-            console.print_error(format_error(error), code)
-        return code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help())
-        return ExitCode.OK
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "rolecall"
-        console.print_error(f"{format_usage_error(error)} ({command} --help)", ExitCode.USAGE, command)
-        return ExitCode.USAGE
-    except click.ClickException as error:
-        console.print_error(error.format_message(), ExitCode.USAGE)
-        return ExitCode.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        console.print_interruption()
-        return ExitCode.INTERRUPTED
-    except OSError as error:
-        what = error.filename or "a file, or the output,"
-        console.print_error(f"{what} cannot be read or written: {error.strerror or error}.", ExitCode.STOPPED)
-        return ExitCode.STOPPED
-    except Exception as error:  # no traceback at a user
-        what = f"{type(error).__name__}: {error}"
-        text = f"internal error: {what}. What was recorded is safe; please report it."
-        console.print_error(text, ExitCode.STOPPED)
-        return ExitCode.STOPPED
-    return code if isinstance(code, int) else ExitCode.OK
+    except (Exception, KeyboardInterrupt) as error:
+        from rolecall.cli.error_report import report_error
+
+        return report_error(error)
+    return code if isinstance(code, int) else 0

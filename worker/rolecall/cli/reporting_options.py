@@ -75,13 +75,14 @@ class Reporting(NamedTuple):
 
 def pop_reporting(options: dict[str, Any], url: str, operation: str, job: str) -> Reporting:
     """Take the values of these options out of the others. Raises OperatorError for a target or file of no use."""
-    from rolecall.app.notifications import create_metrics_writer
-
     given, file, on, metrics = (options.pop(name) for name in _NAMES)
     allow_http = options["allow_http"]
     config = _notify_config(given, file, only_failure=on == "failure", allow_http=allow_http)
-    writer = create_metrics_writer(metrics, url, operation, job, allow_http=allow_http) if metrics else None
-    return Reporting(config, writer)
+    if not metrics:
+        return Reporting(config, None)
+    from rolecall.app.notifications import create_metrics_writer
+
+    return Reporting(config, create_metrics_writer(metrics, url, operation, job, allow_http=allow_http))
 
 
 def drop_reporting(options: dict[str, Any]) -> None:
@@ -93,10 +94,12 @@ def drop_reporting(options: dict[str, Any]) -> None:
 def _notify_config(
     given: str | None, file: Path | None, *, only_failure: bool, allow_http: bool
 ) -> "NotifyConfig | None":
+    if not given and file is None:
+        return None
     from rolecall.app.notifications import NotifyConfig
-    from rolecall.cli.config.credentials import choose_target
+    from rolecall.cli.config.notify_target import choose_target
     from rolecall.cli.terminal import console
 
     typed = click.get_current_context().get_parameter_source("notify") is ParameterSource.COMMANDLINE
-    target = choose_target(given, file, console.print_warning, typed=typed, allow_http=allow_http)
-    return None if target is None else NotifyConfig(target, only_failure=only_failure)
+    target = choose_target(given or "", file, console.print_warning, typed=typed, allow_http=allow_http)
+    return NotifyConfig(target, only_failure=only_failure)

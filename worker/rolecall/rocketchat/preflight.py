@@ -10,7 +10,6 @@ from rolecall.rocketchat.connection_config import AuthenticationError, InvalidUr
 from rolecall.rocketchat.error_table import TOO_MANY_REQUESTS
 from rolecall.rocketchat.rate_limit_headers import Limits, parse_limits, retry_after
 from rolecall.rocketchat.response_classifier import classify_read, parse_object, rate_limit_delay
-from rolecall.rocketchat.responses import PERMISSIONS, parse_permission
 
 ME = "/api/v1/me"
 INFO = "/api/info"
@@ -53,6 +52,8 @@ async def may_bypass_rate_limit(client: Client, account: Account) -> bool:
     """
     if account.limits is None or not account.roles:
         return False
+    from rolecall.rocketchat.responses import PERMISSIONS, parse_permission  # after the first request
+
     body = classify_read(await client.get_listing(PERMISSIONS)).body
     roles = parse_permission(body, BYPASS_RATE_LIMIT) if body is not None else None
     return roles is not None and not roles.isdisjoint(account.roles)

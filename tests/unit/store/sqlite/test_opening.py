@@ -6,10 +6,12 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from rolecall.file_access import DirectoryFile
 from rolecall.store.base import InvalidStoreError, StoreError
 from rolecall.store.sqlite import schema
 from rolecall.store.sqlite.database import SqliteDatabase
@@ -206,11 +208,28 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
 
 def test_a_crash_during_the_creation_is_no_obstacle(path: Path) -> None:
     """A store gets its name only when it is complete; the rest of an interrupted creation is replaced."""
-    path.with_name(f".{path.name}.new").write_bytes(b"SQLite format 3")
+    for end in ("", "-journal", "-wal", "-shm"):
+        path.with_name(f".{path.name}.new{end}").write_bytes(b"SQLite format 3")
     database = SqliteDatabase(path)
     import_rows(database, RUN, [row(2)])
     database.close()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_new_store_is_complete_when_it_gets_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tables and the mode of the write-ahead log are in the file, without a helper file, before it is renamed."""
+    seen, rename = list[object](), DirectoryFile.rename
+
+    def inspected(file: DirectoryFile, name: str) -> None:
+        seen.append([each.name for each in path.parent.iterdir()])
+        with closing(sqlite3.connect(f"{file.path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            seen.append(database.execute("SELECT count(*) FROM pair").fetchone())
+        seen.append(file.path.read_bytes()[18:20])  # the versions of the format to write and to read
+        rename(file, name)
+
+    monkeypatch.setattr(DirectoryFile, "rename", inspected)
+    SqliteDatabase(path).close()
+    assert seen == [[f".{path.name}.new"], (0,), b"\2\2"]
 
 
 @pytest.mark.parametrize("size", [0, 1000, 4096, 8192, 12_000, 20_000, 30_000, 32_768, 40_000, 50_000, 70_000])

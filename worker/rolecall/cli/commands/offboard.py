@@ -158,8 +158,8 @@ async def _finish(
 ) -> "OffboardResult":
     """Do the work, show its result, and post it; an error is posted too."""
     from rolecall.app.offboard_report import offboard as run_offboard
+    from rolecall.cli.error_report import format_error
     from rolecall.cli.exit_codes import ExitCode, exit_code_of_offboarding
-    from rolecall.cli.main import format_error
     from rolecall.cli.views.offboard_view import show_offboarding
     from rolecall.models import RolecallError
 

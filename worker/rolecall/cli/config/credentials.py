@@ -1,4 +1,4 @@
-"""Secrets: the credentials with the workspace's URL, and the target of notifications; not from the command line.
+"""The credentials with the workspace's URL: not from the command line.
 
 A flag's value is in the shell's history and in the list of processes, where others on the machine can read it.
 """
@@ -23,11 +23,8 @@ from rolecall.rocketchat.connection_config import (
     is_header_safe,
     workspace_url,
 )
-from rolecall.rocketchat.messages import NotifyTargetError, Target, is_url, parse_target
 
 TOKEN, TOKEN_FILE = "ROCKETCHAT_AUTH_TOKEN", "ROCKETCHAT_AUTH_TOKEN_FILE"
-MAX_TARGET_SIZE = 4096
-"""Bytes of a file with the target of notifications."""
 
 
 class ConfigValue(NamedTuple):
@@ -236,33 +233,3 @@ def _read_token(given: ConfigValue, warn: Callable[[str], None]) -> str:
     if not token:
         raise OperatorError(f"The token file {path} ({given.place}) is empty.")
     return token
-
-
-def choose_target(
-    given: str | None, file: Path | None, warn: Callable[[str], None], *, typed: bool, allow_http: bool
-) -> Target | None:
-    """Parse the target of notifications; `typed`: it is on the command line. Raises OperatorError, never with a URL."""
-    if given and typed and is_url(given):
-        raise OperatorError(
-            "--notify on the command line takes only #channel, @user or a room id: a webhook's address is a secret, "
-            "and others could read it there; put it into ROLECALL_NOTIFY, rolecall.toml or a file for --notify-file."
-        )
-    if not given and file is not None:
-        given = _read_target(file, warn)
-    try:
-        return parse_target(given, allow_http=allow_http) if given else None
-    except NotifyTargetError as error:
-        raise OperatorError(f"--notify: {error}") from None
-
-
-def _read_target(file: Path, warn: Callable[[str], None]) -> str:
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(MAX_TARGET_SIZE).decode("utf-8", "replace").strip()
-        if is_url(text):
-            warn_if_readable(file, warn, "a webhook's secret")
-    except OSError as error:
-        raise OperatorError(f"--notify-file {file} cannot be read: {error.strerror}.") from None
-    if not text:
-        raise OperatorError(f"--notify-file {file} is empty.")
-    return text

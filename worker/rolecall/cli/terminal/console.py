@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from rolecall.cli.terminal import early_interrupt
 from rolecall.cli.terminal.early_interrupt import SIGNALS
-from rolecall.models import Json
 from rolecall.text import sanitise, wrap_words
+
+if TYPE_CHECKING:
+    from rolecall.models import Json
 
 MAX_ANSWER_LENGTH = 1024
 MIN_TERMINAL_WIDTH = 80
@@ -70,7 +72,7 @@ def print_result(line: str) -> None:
         print(_for_terminal(sanitise(line), sys.stdout), flush=True)  # noqa: T201 - this is the place that prints
 
 
-def print_json(document: Json) -> None:
+def print_json(document: "Json") -> None:
     """Print a result as one JSON document on stdout. Raises OSError if it cannot be written."""
     from rolecall.files.output.text_files import format_json
 

@@ -126,6 +126,12 @@ class ProgressReporter:
         else:
             console.print_info(sentence)
 
+    def prepare_log(self) -> None:
+        """Import what logs, and what draws where something is drawn."""
+        import_module("rolecall.display.log_setup")
+        if self._draws:
+            import_module("rolecall.display.progress_view")
+
     def prepare_result(self) -> None:
         """Import what shows the result."""
         import_module("rolecall.cli.views.run_view")

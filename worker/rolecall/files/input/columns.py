@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from typing import NamedTuple
 
@@ -223,6 +222,8 @@ def _make_unique(names: Mapping[int, str]) -> tuple[str, ...]:
 
 def _similar(role: ColumnRole, names: Collection[str]) -> list[str]:
     """Return the first name that looks like a misspelt alias of `role`, if there is one."""
+    from difflib import get_close_matches  # here: most headers are right
+
     aliases = [alias for alias, meant in COLUMN_ALIASES.items() if meant is role and len(alias) > 3]
     others = [name for name in names if DEFAULT_ROLES[name] is ColumnRole.EXTRA and len(name) <= MAX_SHOWN_LENGTH]
     return [name for name in others if get_close_matches(normalise_name(name), aliases, n=1, cutoff=0.7)][:1]

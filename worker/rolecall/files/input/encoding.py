@@ -16,8 +16,8 @@ BYTE_ORDER_MARKS = {
 PLAUSIBILITY_SIZE = 64 * 1024 * 1024
 """Bytes of a file that `is_windows_1252` reads at most."""
 
-find_bad_character = re.compile("[\0\udc80-\udcff\udfff]").search
-"""Find a NUL, or what stands for a byte that could not be decoded."""
+_BAD_CHARACTER = "[\0\udc80-\udcff\udfff]"
+"""A NUL, or what stands for a byte that could not be decoded. Most files need this pattern and the next one never."""
 
 WINDOWS_1252 = {
     0xDC00 + byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0x100) if byte not in b"\x81\x8d\x8f\x90\x9d"
@@ -30,13 +30,18 @@ _LETTERS = b"\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xaa\xba" + bytes(
     byte for byte in range(0xC0, 0xFF) if byte not in b"\xd7\xf7"
 )
 _PUNCTUATION = b"\x80\x82\x84\x85\x8b\x91\x92\x93\x94\x95\x96\x97\x99\x9b\xa0\xa7\xa9\xab\xae\xb0\xb4\xb7\xbb"
-_IMPLAUSIBLE = re.compile(
+_IMPLAUSIBLE = (
     rb"[\0-\x08\x0e-\x1a\x1c\x1d\x1f\x81\x8d\x8f\x90\x9d\xff]"  # no text in Windows-1252
     rb"|[\xc0-\xff]{4}"  # a word of another script
     rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # UTF-8, damaged
 )
 
 codecs.register_error("rolecall.files.undecodable", lambda error: (UNDECODABLE, cast(UnicodeDecodeError, error).end))
+
+
+def find_bad_character(text: str) -> re.Match[str] | None:
+    """Find a NUL, or what stands for a byte that could not be decoded."""
+    return re.search(_BAD_CHARACTER, text)
 
 
 def detect_encoding(start: bytes) -> tuple[bytes, str]:
@@ -80,7 +85,7 @@ def is_windows_1252(chunks: Iterable[bytes]) -> bool:
     tail = b""
     for chunk in chunks:
         if not chunk.isascii():
-            if _IMPLAUSIBLE.search(tail + chunk):
+            if re.search(_IMPLAUSIBLE, tail + chunk):
                 return False
             high = chunk.translate(None, _ASCII)
             letters += len(high) - len(high.translate(None, _LETTERS + _PUNCTUATION))

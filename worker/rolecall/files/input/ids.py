@@ -11,7 +11,6 @@ INVISIBLE = (
     "\ufeff\uffa0"
 )
 """Invisible characters, for a class of a regular expression: they come along when text is copied."""
-find_invisible = re.compile(f"[{INVISIBLE}]").search
 WHITE_SPACE = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What `\\s` matches, for such a class."""
 
@@ -28,10 +27,9 @@ _VISIBLE = re.compile("[ -~]*").fullmatch
 is_simple_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}").fullmatch
 """Match an id that needs no trimming and no further check, as nearly every id does. A fast path."""
 
-_is_rounded = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d+").fullmatch
-_is_spreadsheet_error = re.compile(
-    r"#(?:N/A|NV|REF!|BEZUG!|VALUE!|WERT!|NAME\?|DIV/0!|NULL!|NUM!|ZAHL!|SPILL!|CALC!|#+)"
-).fullmatch
+_ROUNDED = r"[+-]?\d(?:[.,]\d+)?[eE]\+\d+"
+"""Only other ids need this pattern and the next one: they are compiled when they are first used, not at every start."""
+_SPREADSHEET_ERROR = r"#(?:N/A|NV|REF!|BEZUG!|VALUE!|WERT!|NAME\?|DIV/0!|NULL!|NUM!|ZAHL!|SPILL!|CALC!|#+)"
 
 BAD_ROW_REASONS = {
     "missing_room_id": "The row has no room: fill in its id or its name, or delete the row.",
@@ -59,7 +57,7 @@ BAD_ROW_REASONS = {
 }
 """Every `BadRow.reason`, with a hint for the person who fixes the row."""
 
-_is_decorated_address = re.compile(r"(?:mailto:|[^<>@]*<)([^@\s:<>]+@[^@\s:<>]+)>?", re.IGNORECASE).fullmatch
+_DECORATED_ADDRESS = r"(?i:mailto:|[^<>@]*<)([^@\s:<>]+@[^@\s:<>]+)>?"
 
 
 class Words(NamedTuple):
@@ -107,7 +105,7 @@ def _split_name(word: str, name: str, sign: str) -> tuple[str, str]:
 
 def bare_address(word: str) -> str:
     """Return the address in a link (`mailto:`) or as mail programs write it (`Ada Lee <ada@b.org>`), else the word."""
-    found = _is_decorated_address(word) if "@" in word else None
+    found = re.fullmatch(_DECORATED_ADDRESS, word) if "@" in word else None
     return found[1] if found is not None else word
 
 
@@ -132,14 +130,23 @@ def _find_problem(kind: str, text: str) -> str:
         return f"missing_{kind}_id"
     if len(text) > MAX_ID_LENGTH:
         return f"{kind}_id_too_long"
-    if UNSAFE.search(text) or find_invisible(text):
+    if _find_unsafe(text):
         return f"{kind}_id_control_character"
-    return "spoiled_by_spreadsheet" if _is_rounded(text) or _is_spreadsheet_error(text) else ""
+    return "spoiled_by_spreadsheet" if re.fullmatch(_ROUNDED, text) or _is_spreadsheet_error(text) else ""
+
+
+def _find_unsafe(text: str) -> re.Match[str] | None:
+    """Find an unsafe or invisible character."""
+    return UNSAFE.search(text) or re.search(f"[{INVISIBLE}]", text)
+
+
+def _is_spreadsheet_error(text: str) -> bool:
+    return re.fullmatch(_SPREADSHEET_ERROR, text) is not None
 
 
 def _describe(reason: str, text: str) -> str:
     """Return the message of a reason, with the character or the value that is wrong."""
     hint = BAD_ROW_REASONS[reason]
-    if reason.endswith("control_character") and (match := UNSAFE.search(text) or find_invisible(text)):
+    if reason.endswith("control_character") and (match := _find_unsafe(text)):
         return f"U+{ord(match[0]):04X} at character {match.start() + 1}. {hint}"
     return f"The value is {text[:40]}. {hint}" if reason == "spoiled_by_spreadsheet" else hint

@@ -1,28 +1,19 @@
 """A job file: a name, a digest, and rows that can be read any number of times."""
 
 import hashlib
-import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
-
-import orjson
 
 from rolecall.files.doubt_columns import take_doubt
 from rolecall.files.input.columns import MAX_EXTRA_COLUMNS, ColumnRoles
 from rolecall.files.input.csv_dialect import detect_dialect
 from rolecall.files.input.csv_rows import read_csv_rows
 from rolecall.files.input.ids import trim
-from rolecall.files.input.json_rows import read_json_document, read_json_lines, read_json_stream
-from rolecall.files.input.json_values import parse_json
 from rolecall.files.input.open_source import open_source
-from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, Source, Warn, count_lines, ignore_warning
-from rolecall.models import JobRow, Json
-
-_starts_nested_array = re.compile(r"\[\s*[\[{]").match
-
-ReadRows = Callable[[], Iterator[JobRow]]
+from rolecall.files.input.source import MAX_ROW_SIZE, READ_SIZE, ReadRows, Source, Warn, ignore_warning
+from rolecall.models import JobRow
 
 
 class ReadOptions(NamedTuple):
@@ -118,36 +109,10 @@ def _select_reader(source: Source, roles: ColumnRoles) -> ReadRows:
     start = trim(head)
     if not start and len(head) == MAX_ROW_SIZE:
         raise source.error("the first 1 MiB of it is blank; remove the blank lines")
-    if start.startswith("["):
-        return partial(read_json_lines if _is_array_per_line(start) else read_json_stream, source, roles)
-    if start.startswith("{"):
-        if len(head) < MAX_ROW_SIZE and (whole := _parse_or_none(start)) is not None:
-            line = count_lines(head[: head.index("{")])
-            return partial(read_json_document, source, whole, line, roles)
-        return partial(read_json_lines if _is_object_per_line(start) else read_json_stream, source, roles)
+    if start.startswith(("[", "{")):
+        from rolecall.files.input.json_rows import select_json_reader  # here: most job files are CSV
+
+        return select_json_reader(source, roles, head)
     head = head[:READ_SIZE]
     del start  # may have a megabyte, as the head had
     return partial(read_csv_rows, source, detect_dialect(source, roles, head))
-
-
-def _is_array_per_line(start: str) -> bool:
-    """Return whether this is JSONL of pairs, `["room", "user"]` on a line, and not an array of objects or pairs."""
-    return not _starts_nested_array(start) and bool(_parse_or_none(_lines(start)[0].rstrip().removesuffix(",")))
-
-
-def _is_object_per_line(start: str) -> bool:
-    """Return whether this is JSONL, and not an object on several lines: the first line or the second is whole."""
-    lines = _lines(start)
-    return _parse_or_none(lines[0].rstrip().removesuffix(",")) is not None or trim(lines[1]).startswith("{")
-
-
-def _lines(start: str) -> list[str]:
-    """Return the first line, the first that is not blank after it (or an empty one), and the rest."""
-    return [*re.split(r"[\r\n]\s*", start, maxsplit=2), ""]
-
-
-def _parse_or_none(text: str) -> Json:
-    try:
-        return parse_json(text)
-    except orjson.JSONDecodeError:
-        return None

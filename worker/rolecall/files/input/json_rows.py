@@ -1,16 +1,51 @@
 """The rows of a JSON job file: an array, lines, or documents one after another; of objects or of pairs."""
 
+import re
 from collections.abc import Iterator
+from functools import partial
 
 import orjson
 
 from rolecall.files.input.columns import DEFAULT_ROLES, ColumnRoles
-from rolecall.files.input.ids import BAD_ROW_REASONS
+from rolecall.files.input.ids import BAD_ROW_REASONS, trim
 from rolecall.files.input.json_parse_row import parse_rows, simple_row
 from rolecall.files.input.json_shapes import EXPECTED, ShapeError, find_element_problem, find_json_problem, row_elements
 from rolecall.files.input.json_values import parse_json, stream_json
-from rolecall.files.input.source import LineReader, Source
+from rolecall.files.input.source import MAX_ROW_SIZE, LineReader, ReadRows, Source, count_lines
 from rolecall.models import BadRow, JobRow, Json
+
+
+def select_json_reader(source: Source, roles: ColumnRoles, head: str) -> ReadRows:
+    """Return the function that reads the rows of a file whose start, `head`, is that of JSON."""
+    start = trim(head)
+    if start.startswith("["):
+        return partial(read_json_lines if _is_array_per_line(start) else read_json_stream, source, roles)
+    if len(head) < MAX_ROW_SIZE and (whole := _parse_or_none(start)) is not None:
+        return partial(read_json_document, source, whole, count_lines(head[: head.index("{")]), roles)
+    return partial(read_json_lines if _is_object_per_line(start) else read_json_stream, source, roles)
+
+
+def _is_array_per_line(start: str) -> bool:
+    """Return whether this is JSONL of pairs, `["room", "user"]` on a line, and not an array of objects or pairs."""
+    return not re.match(r"\[\s*[\[{]", start) and bool(_parse_or_none(_lines(start)[0].rstrip().removesuffix(",")))
+
+
+def _is_object_per_line(start: str) -> bool:
+    """Return whether this is JSONL, and not an object on several lines: the first line or the second is whole."""
+    lines = _lines(start)
+    return _parse_or_none(lines[0].rstrip().removesuffix(",")) is not None or trim(lines[1]).startswith("{")
+
+
+def _lines(start: str) -> list[str]:
+    """Return the first line, the first that is not blank after it (or an empty one), and the rest."""
+    return [*re.split(r"[\r\n]\s*", start, maxsplit=2), ""]
+
+
+def _parse_or_none(text: str) -> Json:
+    try:
+        return parse_json(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def read_json_stream(source: Source, roles: ColumnRoles = DEFAULT_ROLES) -> Iterator[JobRow]:

@@ -8,14 +8,12 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from rolecall.files.input.encoding import find_encoding_problem
-from rolecall.files.input.source import READ_SIZE, JobFileError, Origin, Source, Warn, ignore_warning
-from rolecall.files.input.workbook import ZIP_MAGIC, WorkbookError, write_sheet
+from rolecall.files.input.source import READ_SIZE, ZIP_MAGIC, JobFileError, Origin, Source, Warn, ignore_warning
 
 
 def open_source(path: str, stdin: BinaryIO | None = None, *, encoding: str = "", warn: Warn = ignore_warning) -> Source:
@@ -52,6 +50,8 @@ def _open_detected(file: BinaryIO, origin: Origin) -> Source:
     """Return the source of a file; of a workbook, that of the records of its sheet."""
     if os.pread(file.fileno(), len(ZIP_MAGIC), 0) != ZIP_MAGIC:
         return Source(file, origin)
+    from rolecall.files.input.workbook import WorkbookError, write_sheet  # here: few job files are workbooks
+
     records = tempfile.TemporaryFile()  # noqa: SIM115 - the Source closes it
     try:
         with file:
@@ -98,6 +98,8 @@ def _suggest_name(path: str, error: OSError | ValueError) -> str:
     """Return a question with the most similar file name in the folder of a missing file; empty if there is none."""
     if not isinstance(error, FileNotFoundError):
         return ""
+    from difflib import get_close_matches  # here: most names are right
+
     with suppress(OSError), os.scandir(Path(path).parent) as entries:
         names = [entry.name for entry in islice(entries, 1000) if entry.is_file()]
         if similar := get_close_matches(Path(path).name, names, n=1):

@@ -16,14 +16,14 @@ from rolecall.files.input.encoding import (
     is_marked_as,
     is_windows_1252,
 )
-from rolecall.files.input.workbook import ZIP_MAGIC
-from rolecall.models import Advice, RolecallError
+from rolecall.models import Advice, JobRow, RolecallError
 from rolecall.text import sanitise
 
 READ_SIZE = 64 * 1024
 MAX_ROW_SIZE = 1024 * 1024
 """Characters of one line, and of one row of several lines: so no file can fill the memory."""
 GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGIC = b"PK\x03\x04"
 MAX_BLANK_LINES = 1_048_576
 """Blank lines beyond those between other lines: as many as a spreadsheet has rows."""
 MAX_BLANK_SIZE = 64 * 1024 * 1024
@@ -40,6 +40,8 @@ FOREIGN_FORMATS = {
 _LINE_BREAK = re.compile("\r\n?|\n")
 
 Warn = Callable[[str], object]
+ReadRows = Callable[[], Iterator[JobRow]]
+"""Yields the rows of a job file from the first; may be called again."""
 
 
 def ignore_warning(_: str) -> None:

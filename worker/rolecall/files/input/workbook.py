@@ -8,7 +8,6 @@ import orjson
 
 from rolecall.files.input.workbook_limits import find_size_problem, measure_part
 
-ZIP_MAGIC = b"PK\x03\x04"
 MAX_PACKED_SIZE = 100_000_000
 """Bytes of a workbook: the reader has it in memory as a whole."""
 MAX_UNPACKED_SIZE = 500_000_000

@@ -24,8 +24,9 @@ _DELIMITERS = ",;\t|"
 _BLANKS = "\\s\ufeff\u200b-\u200f\u2060"
 _FORMULA = f"[{_BLANKS}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 """The ASCII and full-width characters that start a formula, after visible or invisible blanks."""
-_starts_formula = re.compile(rf"[\t\r]|{_FORMULA}").match
-_starts_escaped_formula = re.compile(rf"'+{_FORMULA}").match
+_FORMULA_START = rf"[\t\r]|{_FORMULA}"
+"""Few cells need this pattern and those below: they are compiled when they are first used, not at every start."""
+_ESCAPED_FORMULA = f"'+{_FORMULA}"
 _has_separator = re.compile("[;\t|\r\n]").search
 _has_any_separator = re.compile("[,;\t|\r\n]").search
 _GAP = " \x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
@@ -33,23 +34,21 @@ _GAP = " \x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2
 _LATER_FORMULA = rf"'*+[{_GAP}]*+[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _AFTER_SEPARATOR = rf'(?<=[;\t|\r\n])([{_GAP}"]*+)'
 _AFTER_ANY_SEPARATOR = rf'(?<=[,;\t|\r\n])([{_GAP}"]*+)'
-_replace_later_formula = re.compile(f"{_AFTER_SEPARATOR}(?={_LATER_FORMULA})").sub
+_BEFORE_LATER_FORMULA = f"{_AFTER_SEPARATOR}(?={_LATER_FORMULA})"
 """Find the place for an apostrophe inside a cell: after a separator at which another program may split the line, before
 a formula. Quotes around the cell do not stop such a program, because the cell is not the first of the line."""
-_replace_any_later_formula = re.compile(f"{_AFTER_ANY_SEPARATOR}(?={_LATER_FORMULA})").sub
+_BEFORE_ANY_LATER_FORMULA = f"{_AFTER_ANY_SEPARATOR}(?={_LATER_FORMULA})"
 """For ids, and for files in which the comma is no delimiter: another program may split a line at it."""
-_replace_escaped_formula = re.compile(f"{_AFTER_ANY_SEPARATOR}'(?={_LATER_FORMULA})").sub
+_BEFORE_ESCAPED_FORMULA = f"{_AFTER_ANY_SEPARATOR}'(?={_LATER_FORMULA})"
 
 _QUOTES = ('""', "``", "\u201c\u201d", "\u201e\u201c", "\u201e\u201d", "\u201d\u201d", "\u00ab\u00bb", "\u00bb\u00ab")
 _SINGLE_QUOTES = ("\u2018\u2019", "\u201a\u2018", "\u201a\u2019", "\u2039\u203a")
-_unwrap_cell = re.compile(
-    "|".join(
-        [
-            '=\\s*"([^"]*)"',
-            *(f"{first}([^{first}{last}]*){last}" for first, last in map(tuple, _QUOTES + _SINGLE_QUOTES)),
-        ]
-    )
-).fullmatch
+_WRAPPED_CELL = "|".join(
+    [
+        '=\\s*"([^"]*)"',
+        *(f"{first}([^{first}{last}]*){last}" for first, last in map(tuple, _QUOTES + _SINGLE_QUOTES)),
+    ]
+)
 """Match what a spreadsheet or a text program puts around an id: `="id"`, straight and typographic quotes."""
 _unwrap_apostrophes = re.compile(r"'([^']+)'").fullmatch
 
@@ -99,7 +98,7 @@ def csv_writer(file: TextIO, style: CsvStyle = RFC_4180) -> CsvWriter:
 
 
 def _guard_commas(cell: str) -> str:
-    return _replace_any_later_formula(_guard_unless_guarded, cell) if "," in cell else cell
+    return re.sub(_BEFORE_ANY_LATER_FORMULA, _guard_unless_guarded, cell) if "," in cell else cell
 
 
 def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
@@ -111,7 +110,7 @@ def text_cell(value: Json, *, limit: int | None = None, keep: str = "") -> str:
         return ""
     text = sanitise(value if isinstance(value, str) else orjson.dumps(value).decode(), limit=limit, keep=keep)
     if _has_separator(text):
-        text = _replace_later_formula(_guard_unless_guarded, text)
+        text = re.sub(_BEFORE_LATER_FORMULA, _guard_unless_guarded, text)
     return f"'{text}" if _starts_formula(text) else text
 
 
@@ -130,7 +129,7 @@ def id_cell(text: str) -> str:
     if text.isalnum() and text.isascii() and len(text) <= MAX_ID_CELL_LENGTH:  # as Rocket.Chat's own ids are
         return text
     text = sanitise(text, limit=MAX_ID_CELL_LENGTH)
-    cell = _replace_any_later_formula(r"\1'", text) if _has_any_separator(text) else text
+    cell = re.sub(_BEFORE_ANY_LATER_FORMULA, r"\1'", text) if _has_any_separator(text) else text
     return f"'{cell}" if _starts_formula(cell) or parse_id_cell(cell) != text else cell
 
 
@@ -140,11 +139,15 @@ def parse_id_cell(cell: str) -> str:
     That is `="id"`, one apostrophe in front, or quotes of any kind.
     """
     if cell.startswith("'"):
-        quoted = None if _starts_escaped_formula(cell) else _unwrap_apostrophes(cell)
+        quoted = None if re.match(_ESCAPED_FORMULA, cell) else _unwrap_apostrophes(cell)
         cell = quoted[1] if quoted else cell[1:] or cell
-    elif cell and not cell[0].isalnum() and (match := _unwrap_cell(cell)):
+    elif cell and not cell[0].isalnum() and (match := re.fullmatch(_WRAPPED_CELL, cell)):
         cell = match[match.lastindex or 0]
-    return _replace_escaped_formula(r"\1", cell) if _has_any_separator(cell) else cell
+    return re.sub(_BEFORE_ESCAPED_FORMULA, r"\1", cell) if _has_any_separator(cell) else cell
+
+
+def _starts_formula(cell: str) -> bool:
+    return not cell[:1].isalnum() and re.match(_FORMULA_START, cell) is not None
 
 
 def _guard_unless_guarded(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from rolecall.file_access import DirectoryFile, Target, in_open_directory
 from rolecall.models import Json, RolecallError
 from rolecall.text import REPLACEMENT, UNSAFE
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 def format_json(value: Any, *, indent: bool = False) -> str:
@@ -36,7 +36,7 @@ def parse_json_object(text: str | bytes) -> dict[str, Json] | None:
 
 def replace_surrogates(text: str) -> str:
     """Return `text` with each lone surrogate replaced by U+FFFD: JSON cannot represent them."""
-    return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
+    return text if text.isascii() else re.sub(_SURROGATE, REPLACEMENT, text)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -27,6 +27,7 @@ from rolecall.store.base import (
 from rolecall.store.sqlite import schema, sql
 from rolecall.store.sqlite.store_file import (
     JOURNAL,
+    SHM,
     WAL,
     StorePlacement,
     format_reason,
@@ -284,16 +285,21 @@ def _read_schema(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
 
 
 def _create(file: DirectoryFile) -> None:
-    """Create an empty store that only its owner can read; it gets its name once it is complete."""
+    """Create an empty store that only its owner can read; it gets its name once it is complete.
+
+    Until then it needs no journal on disk: what a crash leaves is deleted by the next start.
+    """
     new = file.beside(f".{file.name}.new")
     try:
-        for left_over in (new, new.beside(f"{new.name}{JOURNAL}")):
-            left_over.unlink(missing_ok=True)
+        for end in ("", JOURNAL, WAL, SHM):
+            new.beside(new.name + end).unlink(missing_ok=True)
         os.close(new.open(os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         database = _connect(new.path, "mode=rw")
         try:
             StorePlacement(new).record_opened(with_helpers=False)
-            database.executescript(f"BEGIN; {schema.SCHEMA} COMMIT;")
+            database.executescript(
+                f"PRAGMA journal_mode = MEMORY; BEGIN; {schema.SCHEMA} COMMIT; PRAGMA journal_mode = WAL;"
+            )
         finally:
             database.close()
         new.rename(file.name)
