@@ -154,6 +154,48 @@ async def test_an_interrupt_while_the_loop_closes_changes_nothing(uvloop: str, t
     assert await finish(process) == Ended(7, "", "")
 
 
+REPORTING = """
+import asyncio, os, signal, sys
+from rolecall.app import reports
+from rolecall.cli.entry import main
+
+async def write_report_files(*_):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+    await asyncio.Event().wait()
+
+reports.write_report_files = write_report_files
+sys.exit(main())
+"""
+"""The command, whose reports are written until it is interrupted."""
+
+
+@pytest.mark.parametrize("words", [(), ("--quiet",)])
+async def test_a_second_interrupt_while_the_reports_are_written_names_the_run(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Every outcome is recorded: the line names the command that writes the report, which then has all rows."""
+    write_job(tmp_path / "job.csv", PAIRS)
+    async with Sandbox(leader_world(PAIRS)) as sandbox:
+        env = environment(sandbox.url)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", REPORTING, "run", "job.csv", "--out", "an out", *words),
+            cwd=tmp_path,
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        ended = await finish(process)
+        reported = await rolecall("report", "an out", cwd=tmp_path, env=env)
+    assert ended.code == 130
+    line = "Stopped at once. What was recorded is safe; the report is written by: rolecall report 'an out'"
+    assert ended.stderr.splitlines().count(line) == 1
+    assert "interrupted." not in ended.stderr
+    assert reported.code == 0
+    assert outcomes(tmp_path / "an out") == {("removed", ""): 3}
+
+
 @pytest.mark.parametrize("words", [(), ("--log-format", "json"), ("--quiet",)])
 async def test_an_interrupt_while_removals_are_counted_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
     """A signal before the first change, while the roles are read for the limits, ends with one line and no folder."""

@@ -355,6 +355,17 @@ async def test_a_row_whose_name_has_no_id_is_unusable() -> None:
     assert isinstance(fourth, Row)
 
 
+async def test_the_url_of_a_room_is_not_taken_for_its_name() -> None:
+    """The row says that its cell looks like a URL, also where the room in it exists: a guess could be another room."""
+    url = "https://chat.example.org/group/finance-planning"
+    async with Sandbox(furnished()) as sandbox:
+        (row,) = await import_named(MemoryStore(), [named(2, url, "finance.lead")], sandbox)
+    assert isinstance(row, BadRow)
+    assert row.reason == ROOM_NAME_NOT_FOUND
+    advice = "That looks like a URL: write only the name of the room, or its id."
+    assert row.message == f"There is no private group #{url}. {advice}"
+
+
 async def test_rows_with_ids_need_no_workspace() -> None:
     """A job without names connects nowhere."""
 

@@ -165,6 +165,8 @@ class Judge:
             require("evidence", bool(calls) and only_refusals, "{}: {}", result, statuses)
         elif evidence == Evidence.RESPONSE:
             status = 200 if outcome in DONE else 400
+            if outcome is Outcome.FAILED and self._scenario.repeats_failed:  # a repetition may have been rejected
+                last = next((sent for sent in reversed(calls) if not sent.is_not_done or sent.is_sound), None)
             require("evidence", last is not None and last.is_sound and last.status == status, "{} {}", result, last)
         elif evidence == Evidence.MESSAGE:
             is_ours = outcome in DONE

@@ -10,12 +10,15 @@ from rolecall.rocketchat.responses import (
     ListedRoom,
     ListedUser,
     RoleMessage,
+    UserRoom,
     parse_described_roles,
     parse_listed_room,
     parse_listed_user,
     parse_members,
+    parse_role_holders,
     parse_role_messages,
     parse_room_info,
+    parse_user_info,
 )
 
 JSON = st.recursive(
@@ -26,6 +29,16 @@ JSON = st.recursive(
 ENTRIES = st.dictionaries(
     st.sampled_from(["_id", "username", "emails", "active", "name", "group", "address"]), JSON, max_size=5
 )
+
+
+def test_entries_without_what_is_needed_are_left_out() -> None:
+    """A response of the largest size has room for millions of them: no value is made of one."""
+    user = parse_user_info({"user": {"_id": "u", "rooms": [{}, {"t": "p"}, 7, None, {"rid": "R"}] * 1000}})
+    assert user is not None
+    assert user.rooms == (UserRoom("R", "", "", frozenset()),) * 1000
+    messages = [{}, {"t": "uj"}, {"t": "subscription-role-added"}, {"t": "subscription-role-added", "u": {}}] * 1000
+    assert parse_role_messages({"result": {"updated": messages}}) == []
+    assert parse_role_holders({"roles": [{}, [], {"u": {}}] * 1000}) == []
 
 
 @pytest.mark.parametrize(

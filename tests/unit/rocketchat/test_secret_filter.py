@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -50,6 +50,7 @@ def test_a_mixture_of_spellings_is_hidden(chosen: list[str]) -> None:
 @example("%25" * 10)
 def test_any_token_is_hidden_as_other_programs_escape_it(token: str) -> None:
     """What JSON, URL and HTML encoders make of any token does not give it back when it is decoded."""
+    assume(token != HIDDEN)
     search = SecretFilter(token)
     assert token not in search.hide_text(token)
     assert token not in json.loads(search.hide_text(json.dumps([token])))
@@ -78,7 +79,7 @@ def test_headers_are_hidden() -> None:
     assert search.hide_headers(plain) is plain
 
 
-@pytest.mark.parametrize("filler", [b"\\", b"%25", b"&#0", b"a", b"%", b"\\u00", b"aZ9-tok_"])
+@pytest.mark.parametrize("filler", [b"\\", b"\\" * 8 + b"a", b"%25", b"&#0", b"a", b"%", b"\\u00", b"aZ9-tok_"])
 def test_no_content_takes_long(filler: bytes) -> None:
     """A body of a mebibyte that was made to be slow to search takes less than two seconds."""
     content = filler * (1_048_576 // len(filler))

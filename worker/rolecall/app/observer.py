@@ -77,6 +77,8 @@ class Aborted(NamedTuple):
     """The run was cancelled: calls in flight were not awaited, and there are no reports."""
 
     folder: Path
+    is_recorded: bool = False
+    """True where every call had ended: only the reports are missing or incomplete."""
 
 
 class StoreLocked(NamedTuple):

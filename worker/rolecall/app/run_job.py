@@ -274,6 +274,9 @@ async def send_due(prepared: "PreparedRun", request: RunRequest) -> RunResult:
         result = (await _result(run, request, app.stop, session.failure))._replace(log=log)
         counts = count_by_outcome(result.summary.counts) if result.summary is not None else counts
         code = None if request.exit_code_of is None else request.exit_code_of(result)
+    except asyncio.CancelledError:
+        app.observer.notice(Aborted(run.folder, is_recorded=True))
+        raise
     finally:  # also where a second signal cuts the reports off
         context.events.session_ended(session.seconds, counts, run.folder, code)
     return result

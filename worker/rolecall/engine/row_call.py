@@ -110,6 +110,8 @@ class RowCall:
     """Attempts that count, those of earlier sessions included."""
     in_doubt: bool
     """An attempt may have been carried out whose response is not known."""
+    was_doubted: bool = False
+    """That is so of an attempt of this session."""
     last: CallResult | None = None
     """The last result that says something about the row; 'too many requests' does not."""
     started_at: float = 0.0
@@ -211,11 +213,11 @@ class RowCall:
 
     def _doubt(self) -> None:
         """Record that the last attempt may have been carried out."""
-        self.in_doubt, self.doubted_at = True, self.attempted_at
+        self.in_doubt, self.was_doubted, self.doubted_at = True, True, self.attempted_at
 
     def roll_back(self) -> None:
-        """Roll the last intent back, to the outcome before it unless something may have been carried out since."""
+        """Roll the last intent back, to the outcome of earlier sessions unless this one may have changed something."""
         row = self.row
-        earlier = (row.outcome, row.reason) if self.in_doubt == row.in_doubt else (None, "")
+        earlier = (None, "") if self.was_doubted else (row.outcome, row.reason)
         rollback = IntentRollback(row.key, self.attempts, self.in_doubt, self.doubted_at, *earlier)
         self.target.journal.rollback_intent(rollback)

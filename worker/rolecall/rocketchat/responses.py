@@ -45,6 +45,8 @@ WITH_ROOMS: QueryVariants = ({"includeUserRooms": "true"}, {"fields": '{"userRoo
 Body: TypeAlias = Mapping[str, object]
 """A JSON object in a response."""
 
+_NO_STRINGS: frozenset[str] = frozenset()
+
 
 class UserRoom(NamedTuple):
     """One room of a user."""
@@ -120,8 +122,10 @@ def parse_role_messages(body: Body) -> list[RoleMessage]:
     result = body.get("result")
     messages = []
     for entry in _objects(result.get("updated") if isinstance(result, Mapping) else None):
-        adds, sender, at = _ROLE_MESSAGES.get(_text(entry.get("t"))), entry.get("u"), _time(entry.get("ts"))
-        if adds is not None and isinstance(sender, Mapping) and at is not None:
+        adds, sender = _ROLE_MESSAGES.get(_text(entry.get("t"))), entry.get("u")
+        if adds is None or not isinstance(sender, Mapping):
+            continue
+        if (at := _time(entry.get("ts"))) is not None:
             messages.append(
                 RoleMessage(adds, _text(entry.get("msg")), _text(entry.get("role")), _text(sender.get("_id")), at)
             )
@@ -143,7 +147,7 @@ def parse_members(body: Body) -> tuple[dict[str, str], int]:
 
 
 def parse_user_info(body: Body) -> UserInfo | None:
-    """Parse the response of `users.info`; None if it contains no user."""
+    """Parse the response of `users.info`; None if it contains no user. Rooms without an id are left out."""
     user = body.get("user")
     if not isinstance(user, Mapping) or not (user_id := _text(user.get("_id"))):
         return None
@@ -153,7 +157,7 @@ def parse_user_info(body: Body) -> UserInfo | None:
         _text(user.get("username")),
         _text(user.get("name")),
         user.get("active") is not False,
-        tuple(map(_user_room, _objects(rooms))) if isinstance(rooms, list) else None,
+        tuple(_user_room(room) for room in _objects(rooms) if "rid" in room) if isinstance(rooms, list) else None,
     )
 
 
@@ -228,7 +232,11 @@ def _user_room(room: Body) -> UserRoom:
 
 
 def _objects(value: object) -> Sequence[Body]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+    """Return the objects of a list that have any key. Millions of empty ones, which a response has room for, cost time.
+
+    JSON objects are of the type `dict`, for which there is a faster check than for a mapping.
+    """
+    return [entry for entry in value if entry and isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _time(value: object) -> int | None:
@@ -248,4 +256,4 @@ def _text(value: object) -> str:
 
 
 def _strings(value: object) -> frozenset[str]:
-    return frozenset(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else frozenset()
+    return frozenset(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else _NO_STRINGS

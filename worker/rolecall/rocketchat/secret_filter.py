@@ -41,13 +41,13 @@ class SecretFilter:
 def _spellings(character: str) -> str:
     """Return a pattern for one ASCII character in all spellings.
 
-    Each alternative begins with a fixed character, so that `re` skips all else quickly. Repetitions are bounded: no
-    content takes long.
+    Each alternative begins with a fixed character, so that `re` skips all else quickly. Repetitions are bounded, and
+    those of a character that cannot follow are not tried again with fewer (`+`): no content takes long.
     """
     code = ord(character)
     plain = "|".join(re.escape(each) for each in sorted({character.lower(), character.upper()}))
     hexadecimal = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
-    in_json = rf"\\\\{{0,7}}(?:u00{hexadecimal}|x{hexadecimal}|{plain})"
+    in_json = rf"\\\\{{0,7}}+(?:u00{hexadecimal}|x{hexadecimal}|{plain})"
     in_url = f"%(?:25){{0,4}}{hexadecimal}"
     in_html = f"&#(?:0{{0,7}}{code}|[xX]0{{0,7}}{hexadecimal});?"
     return f"(?:{in_json}|{plain}|{in_url}|{in_html})"

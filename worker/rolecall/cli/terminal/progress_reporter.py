@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, TextIO
 
 from rolecall.app.errors import OperatorError
@@ -246,8 +247,8 @@ def format_notice(notice: Notice) -> str:
             return _format_earlier_run(notice)
         case ShuttingDown(seconds):
             return f"Stopping: the calls in flight have {seconds:g} s to be answered. Ctrl-C again ends at once."
-        case Aborted(folder):
-            return f"Stopped at once. What was recorded is safe; the same command goes on. Run: {folder}"
+        case Aborted():
+            return _format_aborted(notice)
         case StoreLocked(store, seconds):
             what = f"Another program has locked the run store {store}"
             return f"{what}: nothing is sent meanwhile. Waiting for it, {format_duration(seconds)} at most."
@@ -268,6 +269,12 @@ def _format_reading_removals(notice: ReadingRemovals) -> str:
     if notice.estimate is None or notice.estimate.seconds < MIN_REPORTED_SECONDS:
         return ""
     return f"Counting what the run would take: reading {plural(notice.rooms, 'room')}; {notice.estimate}."
+
+
+def _format_aborted(notice: Aborted) -> str:
+    report = f"the report is written by: rolecall report {quote(str(notice.folder))}"
+    rest = report if notice.is_recorded else f"the same command goes on. Run: {notice.folder}"
+    return f"Stopped at once. What was recorded is safe; {rest}"
 
 
 def _format_earlier_run(notice: ResumingEdited | UnreadableRuns) -> str:

@@ -191,7 +191,8 @@ class NameLookup:
         if (await self._reads.read(ROOM_INFO[other], roomName=key.name)).body is not None:
             message = f"#{key.name} is a {_NOUNS[other]}, not a {_NOUNS[self._kind]}."
             return _not_found(key, ROOM_NAME_OF_OTHER_KIND, message)
-        return _not_found(key, ROOM_NAME_NOT_FOUND, f"There is no {_NOUNS[self._kind]} #{key.name}.")
+        is_url = " That looks like a URL: write only the name of the room, or its id." if "://" in key.name else ""
+        return _not_found(key, ROOM_NAME_NOT_FOUND, f"There is no {_NOUNS[self._kind]} #{key.name}.{is_url}")
 
     async def _read_room(self, key: NameKey, kind: str, **room: str) -> ListedRoom | None:
         read = await self._reads.read(ROOM_INFO[kind], **room)
