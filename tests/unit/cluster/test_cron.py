@@ -146,6 +146,7 @@ def test_a_tick_of_the_next_moment_is_not_missed(before: float, zone: str) -> No
     noon, cron = datetime(2026, 5, 6, 12, tzinfo=UTC), parse_cron("0 * * * *", zone)
     assert cron.next_after(noon - timedelta(seconds=before)) == noon
     assert cron.next_after(noon) == noon + timedelta(hours=1)
+    assert cron.next_after(noon).tzinfo is UTC
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,31 @@ def test_a_file_is_taken_with_the_right_pairs(content: str | bytes, expected: Ta
     assert taken(rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "extra"),
+    [
+        ("| roomId | userId |\n|---|---|\n| R1 | U1 |\n", {}),
+        ("| roomId | userId | note |\n|---|---|---|\n| R1 | U1 | x |\n", {"note": "x"}),
+        ("roomId|userId||note\nR1|U1||x\n", {"column 3": "", "note": "x"}),
+        ("|roomId|userId|note\n|R1|U1|x\n", {"column 1": "", "note": "x"}),
+        ("note|roomId|userId|\nx|R1|U1|\n", {"note": "x", "column 4": ""}),
+        (";roomId;userId;\n;R1;U1;\n", {"column 1": "", "column 4": ""}),
+    ],
+)
+def test_the_lines_around_a_drawn_table_are_no_columns(content: str, extra: dict[str, str]) -> None:
+    """Only a table whose lines all begin and end with `|` is drawn; in others an empty column is one of the file."""
+    (row,) = read(content.encode()).rows
+    assert (row.room_id, row.user_id, row.extra) == ("R1", "U1", extra)
+
+
+def test_the_first_header_counts_with_any_delimiter() -> None:
+    """Where two lines could be headers, each with another delimiter, it is the first one."""
+    for one, other in ((",", ";"), (";", ",")):
+        content = f"roomId{one}userId{one}x\nR1{one}U1{one}roomId{other}userId\n"
+        (row,) = read(content.encode()).rows
+        assert (row.room_id, row.user_id, row.extra) == ("R1", "U1", {"x": f"roomId{other}userId"})
+
+
 def test_names_are_kept_beside_ids_and_alone() -> None:
     """Names have no sign, except those of another server; their columns stay in the row."""
     content = b"roomId,Room,userId,user\nR1,#finance,U1,@alice\n,'=ops,,@bob:remote.example\n#hr,,@eve,\n"
@@ -169,6 +194,33 @@ def test_names_are_kept_beside_ids_and_alone() -> None:
     ]
     assert rows[0].extra == {"Room": "#finance", "user": "@alice"}
     assert taken(rows[2:]) == [("#hr", "@eve")]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("userId,roomId,email\nU1,R1,a@example.org\n", ("", "")),
+        ("roomId,userId,email\nR1,U1,a@example.org\n", ("", "")),
+        ("email,roomId\na@example.org,R1\n", ("", "a@example.org")),
+        ("roomName,room,userId\nfinance,Finance Team,U1\n", ("finance", "")),
+        ("room,roomName,userId\nFinance Team,finance,U1\n", ("finance", "")),
+        ("user,username,email,roomId\nAlice A.,alice,a@example.org,R1\n", ("", "alice")),
+    ],
+)
+def test_the_exact_column_of_a_name_counts(content: str, names: tuple[str, str]) -> None:
+    """A vague one counts only where no other has the name, and one of addresses where nothing else names the user."""
+    (row,) = read(content.encode()).rows
+    assert (row.room_name, row.username) == names
+
+
+@pytest.mark.parametrize(
+    ("pair", "ids"), [('[5, "U1"]', ("5", "U1")), ('["R1", 5]', ("R1", "5")), ('[null, {"a": 1}]', ("", '{"a":1}'))]
+)
+def test_a_pair_that_is_no_text_is_reported_as_it_is(pair: str, ids: tuple[str, str]) -> None:
+    """The report shows both ids as they are in the file, and no further column."""
+    _, row = read(f'["R1", "U1"]\n{pair}'.encode()).rows
+    assert isinstance(row, BadRow)
+    assert (row.room_id, row.user_id, row.reason, row.extra) == (*ids, "not_text", {})
 
 
 def test_names_are_kept_in_json() -> None:

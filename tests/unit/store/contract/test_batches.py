@@ -176,15 +176,18 @@ async def test_the_first_attempt_is_the_start(store: RunStore) -> None:
     assert [(result.started_at, result.attempts) for result in await all_results(store)] == [(500, 2)]
 
 
-@pytest.mark.parametrize(("in_doubt", "started_at"), [(False, None), (True, 500)])
+@pytest.mark.parametrize(
+    ("attempts", "in_doubt", "started_at"), [(0, False, None), (0, True, 500), (1, False, 500), (2, True, 500)]
+)
 async def test_a_row_without_an_attempt_was_not_started(
-    store: RunStore, in_doubt: bool, started_at: int | None
+    store: RunStore, attempts: int, in_doubt: bool, started_at: int | None
 ) -> None:
-    """After the rollback of its only intent a row has no start, unless it is in doubt."""
+    """After the rollback of its only intent a row has no start, unless it is in doubt; an intent keeps its time."""
     (key,) = await import_lines(store, 2)
     await store.commit(Batch(intents=[Intent(key, 1, 500)]))
-    await store.commit(rollbacks(IntentRollback(key, 0, in_doubt)))
-    assert [result.started_at for result in await all_results(store)] == [started_at]
+    await store.commit(rollbacks(IntentRollback(key, attempts, in_doubt)))
+    found = [(result.started_at, result.attempted_at) for result in await all_results(store)]
+    assert found == [(started_at, 500)]
 
 
 async def test_intents_come_after_outcomes_and_rollbacks(store: RunStore) -> None:

@@ -2,9 +2,9 @@
 
 from rolecall.models import Outcome, Prior, PriorState, RowDoubt
 from rolecall.store.base import RunStore
-from rolecall.store.records import DOUBT_MESSAGE, PresetOutcome
+from rolecall.store.records import DOUBT_MESSAGE, IntentRollback, PresetOutcome
 from tests.unit.store.contract.jobs import EVERY, all_results, import_job, keys_by_line, reported
-from tests.unit.store.values import intents, outcomes, row, settled
+from tests.unit.store.values import intents, outcomes, rollbacks, row, settled
 
 PRIOR = Prior(PriorState.HAS_ROLE, 500, "anna", ("bot1", "bot2"))
 DOUBT = RowDoubt("answer_lost", PRIOR, 700, "seal")
@@ -36,6 +36,18 @@ async def test_a_doubt_survives_the_next_import(store: RunStore) -> None:
     ]
 
 
+async def test_a_doubt_shows_nothing_of_an_attempt_that_was_rolled_back(store: RunStore) -> None:
+    """Nor of the outcome before it; the row was finished at the time of the attempt in doubt."""
+    await import_job(store, [row(2)])
+    key = (await keys_by_line(store))[2]
+    await store.commit(outcomes(settled(key, Outcome.FAILED, reason="why", message="old")))
+    await store.commit(intents(key))
+    await store.commit(rollbacks(IntentRollback(key, 0, in_doubt=False)))
+    await import_job(store, [row(2)._replace(doubt=DOUBT)])
+    (result,) = await all_results(store)
+    assert result[3:11] == (Outcome.UNKNOWN, "answer_lost", None, "", DOUBT_MESSAGE, 0, None, 700)
+
+
 async def test_a_duplicate_brings_no_doubt(store: RunStore) -> None:
     """Only the first row of a pair counts."""
     await import_job(store, [row(2, user="u"), row(3, user="u")._replace(doubt=DOUBT)])
@@ -55,4 +67,5 @@ async def test_a_preset_outcome_with_evidence_settles_a_doubt(store: RunStore) -
     preset = PresetOutcome("R", "u2", Outcome.NOT_LEADER, "removed_by_other", "", 1, "message")
     await import_job(store, [row(2)._replace(doubt=DOUBT)], preset=[preset])
     assert await reported(store) == [(2, Outcome.NOT_LEADER, "removed_by_other")]
+    assert [pair.in_doubt for pair in await store.pairs_by_room(("", ""), 9)] == [False]
     assert await store.fetch_due(0, EVERY, retry_failed=False) == []

@@ -84,6 +84,7 @@ async def test_a_duplicate_names_its_first_line(store: RunStore) -> None:
     ]
     assert [each.line for each in results] == [2, 3, 4, 9]
     assert results[2].extra == {"note": "x"}
+    assert [(each.room_id, each.user_id) for each in results] == [("R", "a"), ("R", "b"), ("R", "a"), ("R", "a")]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,17 @@ async def test_a_preset_outcome_is_for_rows_without_attempt_and_outcome(store: R
     ]
     assert await due_lines(store) == [3, 5]
     assert (await store.get_meta())["plan"] == "p"
+
+
+async def test_a_preset_outcome_shows_nothing_of_an_attempt_that_was_rolled_back(store: RunStore) -> None:
+    """Nor of the outcome before it, whose status, error type and duration the store still has."""
+    (key,) = await import_lines(store, 2)
+    await store.commit(outcomes(settled(key, FAILED, reason="why", message="old")))
+    await store.commit(intents(key))
+    await store.commit(rollbacks(IntentRollback(key, 0, in_doubt=False)))
+    await import_job(store, [row(2)], RUN, [PresetOutcome("R", "u2", Outcome.NOT_LEADER, "planned", "", 77)])
+    (result,) = await all_results(store)
+    assert result[:12] == (2, "R", "u2", Outcome.NOT_LEADER, "planned", None, "", "", 0, None, 77, None)
 
 
 async def test_a_preset_outcome_does_not_show_an_earlier_response(store: RunStore) -> None:

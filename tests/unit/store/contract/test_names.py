@@ -88,10 +88,13 @@ async def test_rows_have_the_latest_names(store: RunStore) -> None:
         pairs = [(pair.room_name, pair.username) for pair in await store.pairs_by_room(("", ""), 9)]
         assert due in ([], results[:1])
         assert pairs == results[:1]
+        assert await store.pairs_by_user(("", ""), 9) == await store.pairs_by_room(("", ""), 9)
         return results
 
     assert await names() == [("old", "old.name"), ("x", "y")]
     await store.commit(Batch(priors=[PriorRecord(key, Prior(PriorState.HAS_ROLE, 5, "anna"), "finance")]))
+    assert await names() == [("finance", "anna"), ("x", "y")]
+    await store.commit(Batch(priors=[PriorRecord(key, Prior(PriorState.HAS_ROLE, 5, "anna"))]))
     assert await names() == [("finance", "anna"), ("x", "y")]
     await store.commit(Batch(intents=[Intent(key, 1, 1000)]))
     assert await names() == [("finance", "old.name"), ("x", "y")]
@@ -104,11 +107,16 @@ async def test_rows_have_the_latest_names(store: RunStore) -> None:
 async def test_rooms_by_their_rows(store: RunStore) -> None:
     """The rooms with the most rows of an outcome and a reason come first, with their names where they are known."""
     rows = [Row(line, room, f"u{line}", {}, name) for line, (room, name) in enumerate([("A", ""), *[("B", "b")] * 2])]
-    await import_job(store, rows)
+    last = [Row(5, "0", "u5", {}, "a"), Row(6, "0", "u6", {}, "c"), Row(7, "1", "u7", {}), Row(8, "A", "u8", {})]
+    await import_job(store, [*last[:3], *rows, last[3]])
     for _, due in await store.fetch_due(0, 9, retry_failed=False):
-        await store.commit(outcomes(settled(due.key, Outcome.FAILED, reason="why")))
+        outcome = Outcome.REMOVED if due.line > 4 else Outcome.FAILED
+        await store.commit(outcomes(settled(due.key, outcome, reason="why" if due.line < 5 else "else")))
     await import_lines(store, 9)
     assert await store.rooms_by_pairs([Outcome.FAILED], "why", 9) == [RoomCount("B", "b", 2), RoomCount("A", "", 1)]
     assert await store.rooms_by_pairs([Outcome.FAILED], None, 1) == [RoomCount("B", "b", 2)]
     assert await store.rooms_by_pairs([Outcome.FAILED], "other", 9) == []
     assert await store.rooms_by_pairs([Outcome.REMOVED], "why", 9) == []
+    await import_job(store, [last[2], *last[:2], *rows, last[3]])
+    expected = [RoomCount("0", "c", 2), RoomCount("1", "", 1), RoomCount("A", "", 1)]
+    assert await store.rooms_by_pairs([Outcome.REMOVED], None, 9) == expected

@@ -58,6 +58,17 @@ async def test_a_pair_has_its_recorded_outcome(store: RunStore, by_room: bool) -
     ]
 
 
+async def test_a_pair_that_is_sent_again_has_no_outcome(store: RunStore) -> None:
+    """Nothing of its earlier outcome is left, nor of one that was deleted."""
+    one, other = await import_lines(store, 2, 3)
+    await store.commit(outcomes(settled(one, FAILED, reason="why"), settled(other, FAILED, reason="why")))
+    await store.commit(intents(one))
+    assert (await store.pairs_by_room(("", ""), 1))[0][4:7] == (None, "", True)
+    await store.reset_outcomes()
+    assert [pair[4:7] for pair in await store.pairs_by_room(("", ""), 9)] == [(None, "", False)] * 2
+    assert await store.evidence_counts() == {}
+
+
 async def test_pages_of_pairs_are_stable_while_outcomes_are_committed(store: RunStore) -> None:
     """Outcomes that are committed between two pages make no pair vanish or come twice."""
     await import_job(store, [row(line, f"R{line % 3}") for line in range(2, 20)])

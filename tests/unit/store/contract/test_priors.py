@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rolecall.models import UNKNOWN_PRIOR, DueRow, Evidence, Outcome, Prior, PriorState
+from rolecall.models import UNKNOWN_PRIOR, DueRow, Evidence, Outcome, Prior, PriorState, Row
 from rolecall.store.base import RunStore
 from rolecall.store.records import Batch, Intent, IntentRollback, PresetOutcome, PriorRecord
 from tests.unit.store.contract.backends import Backend
@@ -137,6 +137,32 @@ async def test_due_rows_of_a_room_and_of_a_user(store: RunStore) -> None:
     assert sorted(of_all) == everything
 
 
+async def test_due_rows_of_a_room_and_of_a_user_are_those_of_the_job(store: RunStore) -> None:
+    """They have the same names, attempts and doubt, and the prior state of this session or of a row in doubt."""
+    places = ((room, user) for room in "AB" for user in "uvwx")
+    await import_job(store, [Row(line, *pair, {}, "room", "name") for line, pair in enumerate(places, start=2)])
+    keys = await keys_by_line(store)
+    await store.open_session("bot", 1)
+    await store.commit(Batch(priors=[PriorRecord(keys[2], READ), PriorRecord(keys[6], READ)]))
+    await store.commit(Batch(intents=[Intent(keys[3], 3, 1000, SENT), Intent(keys[7], 4, 1001, SENT)]))
+    await store.open_session("bot", 2)
+    await store.commit(Batch(priors=[PriorRecord(keys[4], OTHER), PriorRecord(keys[8], OTHER)]))
+    await store.commit(outcomes(settled(keys[5]), settled(keys[9], Outcome.FAILED)))
+    await store.commit(Batch(intents=[Intent(keys[6], 1, 1002)]))
+    for retry_failed in (False, True):
+        every = await store.fetch_due(0, EVERY, retry_failed=retry_failed)
+        assert [due.prior for _, due in every[:3]] == [None, SENT, OTHER]
+        assert [due.username for _, due in every if due.line in (3, 6)] == ["anna", "name"]
+        assert await store.count_due(retry_failed=retry_failed) == (len(every), 2)
+        for room in "AB":
+            expected = [each for each in every if each[1].room_id == room]
+            assert await store.due_in_room(room, 0, EVERY, retry_failed=retry_failed) == expected
+        for user in "uvwx":
+            expected = [each for each in every if each[1].user_id == user]
+            assert await store.due_of_user(user, 0, EVERY, retry_failed=retry_failed) == expected
+            assert await store.due_of_user(user, 0, 1, retry_failed=retry_failed) == expected[:1]
+
+
 async def test_users_are_counted_once(store: RunStore) -> None:
     """The number of users with due rows; users whose rows are finished or left the job do not count."""
     await import_job(store, [row(1, "A", "u"), row(2, "B", "u"), row(3, "A", "v"), row(4, "A", "w"), row(5, "A", "x")])
@@ -144,6 +170,9 @@ async def test_users_are_counted_once(store: RunStore) -> None:
     await store.commit(outcomes(settled(keys[3]), settled(keys[4], Outcome.FAILED)))
     assert await store.count_due_users(retry_failed=False) == 2
     assert await store.count_due_users(retry_failed=True) == 3
+    await store.commit(outcomes(settled(keys[5], Outcome.UNKNOWN), settled(keys[1]), settled(keys[2])))
+    assert await store.count_due_users(retry_failed=False) == 1
+    assert await store.count_due_users(retry_failed=True) == 2
     await import_job(store, [row(3, "A", "v"), row(4, "A", "w")])
     assert await store.count_due_users(retry_failed=True) == 1
 

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from rolecall.models import Outcome, Prior, PriorState, Result
+from rolecall.models import Outcome, Prior, PriorState, Result, Row, RowDoubt
 from rolecall.store.base import RunStore, StoreError
 from rolecall.store.records import Batch, Count, Intent, Pause, PauseKind
 from tests.unit.store.contract.backends import Backend
@@ -57,6 +57,19 @@ async def test_an_outcome_is_returned_complete(
             "anna",
         )
     ]
+
+
+async def test_a_row_that_left_the_job_keeps_all_but_its_line(store: RunStore) -> None:
+    """Everything that is recorded of it is in its result, as of a row of the job."""
+    await import_job(store, [Row(2, "R", "u2", {"note": "x"}, "room", "name")])
+    key = (await keys_by_line(store))[2]
+    await store.commit(Batch(intents=[Intent(key, 3, 1000, PRIOR)]))
+    end = settled(key, FAILED, reason="why", message="words", in_doubt=True)
+    await store.commit(outcomes(end._replace(evidence="roles")))
+    before = await all_results(store)
+    await import_job(store, [])
+    assert await all_results(store) == [before[0]._replace(line=None)]
+    assert await store.results_by_key([key]) == [before[0]._replace(line=None)]
 
 
 async def test_an_outcome_without_a_call(store: RunStore) -> None:
@@ -189,6 +202,43 @@ async def test_counts_follow_every_change(store: RunStore) -> None:
     await store.close_session("outage", 5)
     await store.reset_outcomes()
     assert await store.counts() == [(NOT_ATTEMPTED, "outage", 1)]
+
+
+async def test_rows_that_left_the_job_are_counted_apart(store: RunStore) -> None:
+    """A later reading may settle them, in one batch with rows of the job that have the same outcome."""
+    gone, other, stays = await import_lines(store, 2, 3, 4)
+    await store.commit(intents(gone, other, stays))
+    await import_job(store, [row(4)])
+    assert await store.count_removed_in_doubt() == 2
+    assert await store.count_due(retry_failed=False) == (1, 1)
+    await store.commit(outcomes(settled(gone), settled(stays)))
+    assert await store.count_removed_in_doubt() == 1
+    assert await store.count_due(retry_failed=True) == (0, 0)
+    await store.commit(outcomes(settled(other, UNKNOWN, reason="why")))
+    assert await store.count_removed_in_doubt() == 1
+    assert await store.counts() == [Count(REMOVED, "", 2), Count(UNKNOWN, "why", 1)]
+
+
+async def test_counts_are_the_same_after_the_next_import(store: RunStore) -> None:
+    """Outcomes of one batch with the same reason are counted apart, and so are reasons of the same outcome."""
+    keys = await import_lines(store, 2, 3, 4, 5, 6)
+    ends = [(REMOVED, "a"), (Outcome.NOT_LEADER, "a"), (FAILED, "a"), (FAILED, "b")]
+    await store.commit(outcomes(*(settled(key, end, reason=why) for key, (end, why) in zip(keys, ends, strict=False))))
+    expected = [*(Count(end, why, 1) for end, why in ends), Count(NOT_ATTEMPTED, "", 1)]
+    assert await store.counts() == expected
+    await import_job(store, [row(line) for line in range(2, 7)])
+    assert await store.counts() == expected
+
+
+async def test_counts_follow_a_doubt_of_an_earlier_run(store: RunStore) -> None:
+    """It has no evidence until it is settled, and is then counted with that alone."""
+    doubt = RowDoubt("answer_lost", PRIOR, 700)
+    await import_job(store, [row(2)._replace(doubt=doubt), row(3)._replace(doubt=doubt)])
+    keys = await keys_by_line(store)
+    assert await store.evidence_counts() == {(UNKNOWN, ""): 2}
+    await store.commit(outcomes(settled(keys[2])._replace(evidence="roles")))
+    assert await store.evidence_counts() == {(UNKNOWN, ""): 1, (REMOVED, "roles"): 1}
+    assert await store.counts() == [Count(REMOVED, "", 1), Count(UNKNOWN, "answer_lost", 1)]
 
 
 async def test_a_batch_that_fails_changes_no_counts(store: RunStore) -> None:

@@ -1,5 +1,6 @@
 """Bring the run of a directory into the database: identity, outcomes, doubts, sessions, pauses and names."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ async def import_run(database: OperatorDatabase, folder: Path, entry: WorkspaceE
     directory, InvalidStoreError for one without a run, OperatorError for a check and for a run that was brought in
     before.
     """
-    require_run(folder)
+    await asyncio.to_thread(require_run, folder)
     async with open_store(folder) as (_, store):
         identity, sessions = await store.identity(), await store.sessions()
         if identity is None:
