@@ -34,8 +34,9 @@ lint: $(READY) ## run the linter
 type: $(READY) ## run the type checker
 	$(BIN)/mypy
 
+# Three at once, also on two cores: tests often wait for a window of the server or for another process.
 test: $(READY) ## run all tests
-	$(BIN)/pytest -m 'not bench and not browser' --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m 'not bench and not browser' --numprocesses 3 --dist loadfile
 
 e2e: $(READY) ## run only the tests of the installed command
 	$(BIN)/pytest -m e2e

@@ -294,13 +294,11 @@ async def test_a_database_that_is_read_only_is_waited_for(cluster: Cluster, work
     cluster.database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     await cluster.query(END_CONNECTIONS)
     await worker.wait_for_line("target_session_attrs=read-write")
-    await asyncio.sleep(2.0)
-    assert worker.log.count("is read-only") == 1
-    assert "database back" not in worker.log
     cluster.database.execute(f"BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT")
     run = await cluster.create_run(pairs_of(5))
     await worker.wait_for_line("database back")
     await cluster.wait_until_ended(run)
+    assert worker.log.count("is read-only") == 1
     await require_truth(cluster, run, workspace.world, 5)
 
 

@@ -323,19 +323,31 @@ async def test_a_submission_that_is_refused_leaves_nothing(operator: Operator) -
     assert await operator.json("runs") == []
 
 
-async def test_a_submission_that_is_killed_is_shown_and_deleted(operator: Operator, workspace: Sandbox) -> None:
-    """While it goes on its run is only being prepared; after that it says what to do, and a stop leaves nothing."""
+@pytest.mark.parametrize("is_stopped_before", [False, True])
+async def test_a_submission_that_is_killed_is_shown_and_deleted(
+    operator: Operator, workspace: Sandbox, is_stopped_before: bool
+) -> None:
+    """While it goes on its run is only being prepared; after that it says what to do, and a stop leaves nothing.
+
+    So it is too where the run was stopped while its submission was open.
+    """
     workspace.faults.add(Fault(Kind.HANG_BEFORE, FaultMatch(route=EVERY_ROUTE)))
     env = operator.cluster.environment(ROLECALL_WORKSPACES=str(operator.file), ROLECALL_YES="1")
     submission = await start("submit", operator.job, cwd=operator.folder, env=env)
     await operator.cluster.wait_until("SELECT EXISTS (SELECT FROM run)")
     (before,) = await operator.json("runs")
     assert (before["state"], before["problem"]) == ("preparing", "")
+    run = str(before["run"])
+    if is_stopped_before:
+        early = await operator("runs", "stop", run)
+        assert early.stdout == f"Stopped run {run} before it was released: nothing was sent.\n"
     submission.kill()
     await submission.communicate()
-    await operator.cluster.wait_until("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory')")
+    await operator.cluster.wait_until(
+        "SELECT NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE locktype = 'advisory' AND datname = current_database())"
+    )
     (after,) = await operator.json("runs")
-    run = str(after["run"])
     assert after["problem"] == f"its submission was ended, nothing was sent: 'rolecall runs stop {run}' deletes it"
     stopped = await operator("runs", "stop", run)
     assert stopped.stdout == f"Deleted run {run}: its submission was ended, and nothing was sent.\n"

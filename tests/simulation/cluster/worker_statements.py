@@ -68,6 +68,8 @@ def _run_stop(database: Database, connection: SimulatedConnection, values: Mappi
 
 def _claim_account(database: Database, connection: SimulatedConnection, values: Mapping[str, Any]) -> Rows:
     database.tables.account = database.tables.account or values["account"]
+    if database.tables.account == values["account"]:
+        database.tables.refusal = ""
     return [(database.tables.account,)]
 
 

@@ -21,14 +21,14 @@ def modules_after(function: str) -> list[str]:
     return list(json.loads(done.stdout))
 
 
-def test_what_sends_and_logs_is_loaded_before_the_first_row() -> None:
-    """While the first request is answered, the engine, the guards and the logs are imported, and no report."""
+def test_what_sends_and_logs_is_loaded() -> None:
+    """The engine, the guards and the logs are imported, and no report."""
     loaded = modules_after("prepare_sending")
     assert {f"rolecall.{name}" for name in (*SENDING, "display.log_setup")} <= set(loaded)
     assert not {"jinja2", "pygal", "rolecall.app.reports"} & set(loaded)
 
 
-def test_what_reports_is_loaded_before_the_last_row() -> None:
-    """While the rows are sent, the reports, the page and the view of the result are imported."""
+def test_what_reports_and_shows_the_result_is_loaded() -> None:
+    """The reports, the page and the view of the result are imported."""
     loaded = modules_after("prepare_end")
     assert {"jinja2", "pygal", "rolecall.app.reports", "rolecall.cli.views.run_view"} <= set(loaded)

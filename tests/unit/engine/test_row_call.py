@@ -7,7 +7,7 @@ import pytest
 from rolecall.engine.context import Caller, RunContext
 from rolecall.engine.row_call import RowCall, RowTarget
 from rolecall.engine.settings import Settings
-from rolecall.models import DueRow, NoReply, Prior, PriorState, Reply
+from rolecall.models import DueRow, NoReply, Outcome, Prior, PriorState, Reply
 from rolecall.rocketchat.operations import REMOVE_LEADER
 from rolecall.rocketchat.response_classifier import CallResult
 from rolecall.store.batch_writer import BatchWriter
@@ -173,3 +173,17 @@ async def test_every_account_that_sends_is_stored_with_the_intent(
         ((_, row),) = await store.fetch_due(0, 1, retry_failed=False)
         assert row.prior == READ._replace(accounts=after)
         assert row.attempted_at == virtual_clock().wall_ms()
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"), [((TOO_MANY,), Outcome.UNKNOWN), ((TIMEOUT, TOO_MANY), None)], ids=["rejected", "doubted"]
+)
+async def test_an_earlier_outcome_returns_unless_this_session_may_have_changed_something(
+    store: MemoryStore, answers: tuple[Reply | NoReply, ...], outcome: Outcome | None
+) -> None:
+    """A row in doubt gets its outcome of an earlier session back, but not after an attempt that was perhaps done."""
+    row = due(in_doubt=True, attempted_at=5)._replace(outcome=Outcome.UNKNOWN, reason="timeout")
+    async with BatchWriter(store) as journal:
+        await answer(call_of(row, journal), *answers)
+    ((_, after),) = await store.fetch_due(0, 1, retry_failed=False)
+    assert after.outcome is outcome

@@ -137,8 +137,10 @@ async def prepare_rows(
     if not due and not await run.store.count_removed_in_doubt():
         return None
     preparing = asyncio.create_task(asyncio.to_thread(prepare_sending, context.observer), name="prepare the sending")
-    connection = await lazy.get()
-    await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported where it is needed
+    try:
+        connection = await lazy.get()
+    finally:
+        await asyncio.gather(preparing, return_exceptions=True)  # what fails is reported where it is needed
     if request.plan is not None:
         plan_guard.require_same_account(request.plan, connection.account)
     prepared = prepare(run, connection, request, context, (due, rooms))

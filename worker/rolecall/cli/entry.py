@@ -8,7 +8,7 @@ from rolecall.cli.terminal.early_interrupt import handle_early_signals, ignore_s
 def main() -> int:
     """Run the command and return its exit code, which no later signal can change."""
     handle_early_signals()
-    gc.set_threshold(100_000)  # what is imported stays: examining it again and again finds nothing
+    gc.set_threshold(100_000)  # what is imported stays and need not be examined; event_loop.run sets another one
     from rolecall.cli.main import main as run
 
     try:

@@ -84,9 +84,12 @@ def runs_stop(run: str, json: bool) -> int:
 
     run_id, effect = with_database("runs stop", "rolecall_submit", stop)
     if json:
-        console.print_json({"run": run_id, "stopped": effect == "stopped", "deleted": effect == "deleted"})
+        stopped = effect in ("stopped", "cancelled")
+        console.print_json({"run": run_id, "stopped": stopped, "deleted": effect == "deleted"})
     elif effect == "deleted":
         console.print_result(f"Deleted run {run_id}: its submission was ended, and nothing was sent.")
+    elif effect == "cancelled":
+        console.print_result(f"Stopped run {run_id} before it was released: nothing was sent.")
     else:
         what = "Stopped" if effect == "stopped" else "It was stopped before:"
         console.print_result(f"{what} run {run_id}; 'rolecall runs resume {run_id}' goes on with it.")

@@ -10,10 +10,11 @@ WORKSPACE_OF_URL = "SELECT name FROM workspace WHERE url = %(url)s"
 # locked nor of a schedule, is abandoned.
 LOCK_SUBMISSION = "SELECT pg_advisory_lock(hashtextextended('rolecall submit ' || %(run)s::bigint, 0))"
 _IS_ABANDONED = """
-    NOT is_released AND schedule IS NULL AND stop = '' AND NOT EXISTS (
+    NOT is_released AND schedule IS NULL AND NOT EXISTS (
         SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint)
-            = hashtextextended('rolecall submit ' || run.id, 0)
+        WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid::bigint << 32 | objid::bigint) = hashtextextended('rolecall submit ' || run.id, 0)
+            AND objsubid = 1
     )
 """
 

@@ -43,9 +43,11 @@ SHARD = """
 """
 # Whether a run is stopped.
 RUN_STOP = "SELECT stop, stop_detail FROM run WHERE id = %(run)s"
-# Make an account that of a run that has none yet; returns the run's.
+# Make an account that of a run that has none yet; returns the run's. A worker of this account goes on with the run.
 CLAIM_ACCOUNT = """
-    UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END WHERE id = %(run)s
+    UPDATE run SET account = CASE WHEN account = '' THEN %(account)s ELSE account END,
+        refusal = CASE WHEN account IN ('', %(account)s) THEN '' ELSE refusal END
+    WHERE id = %(run)s
     RETURNING account
 """
 # Record why a worker leaves the shards of a run to others.
@@ -56,7 +58,8 @@ STOP_RUN = """
     WHERE id = %(run)s AND stop = '' AND ended_at IS NULL
     RETURNING id, pg_notify('rolecall_stop', id::text)
 """
-# End a shard with no row left, by the worker that has it; and end a run whose shards are all done.
+# End a shard with no row left, by the worker that has it; and end a run whose shards are all done. (A failed row whose
+# repetition was not sent has its outcome again, but then the run is being stopped.)
 FINISH_SHARD = """
     UPDATE shard SET done = true, holder = ''
     WHERE id = %(shard)s AND (token_job, token_attempt) = (%(job)s, %(attempt)s)

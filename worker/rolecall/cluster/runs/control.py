@@ -30,6 +30,8 @@ class StopEffect(StrEnum):
 
     STOPPED = "stopped"
     """No worker sends a further row."""
+    CANCELLED = "cancelled"
+    """Its submission, which is still open, does not release it any more."""
     STOPPED_BEFORE = "stopped_before"
     """Nothing: it was stopped."""
     DELETED = "deleted"
@@ -44,8 +46,9 @@ async def stop_run(database: OperatorDatabase, run_id: int, detail: str = "reque
     if found.state is RunState.FINISHED:
         raise OperatorError(f"{name_of(run_id).capitalize()} has finished: there is nothing to stop.")
     values = {"run": run_id, "stop": StopReason.INTERRUPTED.value, "detail": detail}
-    is_new = await database.fetch(worker_sql.STOP_RUN, **values)
-    return StopEffect.STOPPED if is_new else StopEffect.STOPPED_BEFORE
+    if not await database.fetch(worker_sql.STOP_RUN, **values):
+        return StopEffect.STOPPED_BEFORE
+    return StopEffect.STOPPED if found.record.is_released or found.record.schedule else StopEffect.CANCELLED
 
 
 async def resume_run(database: OperatorDatabase, run_id: int, *, retry_failed: bool) -> Resumption:

@@ -163,10 +163,10 @@ def describe_run(
 
 def _problem_of(record: RunRecord, state: RunState, served: Iterable[str]) -> str:
     """Return why a run does not go on, where a person has to do something."""
-    if record.stop:
-        return record.stop_detail
     if record.is_abandoned:
         return f"its submission was ended, nothing was sent: 'rolecall runs stop {record.run_id}' deletes it"
+    if record.stop:
+        return record.stop_detail
     is_waiting = state in (RunState.QUEUED, RunState.RUNNING) or (state is RunState.PREPARING and record.schedule)
     if is_waiting and record.workspace not in served:
         return f"no worker has credentials for {record.workspace} at {record.url}"

@@ -171,8 +171,9 @@ async def _new_run(
     new = NewRun(
         request.entry.name, round(await database.read_time() * 1000), values, request.run.reason, request.parent
     )
-    run_id = await create_run(database.connection, database.config, new)
-    await database.fetch(operator_sql.LOCK_SUBMISSION, run=run_id)
+    async with database.connection.transaction():  # so that no other command sees the run without its lock
+        run_id = await create_run(database.connection, database.config, new)
+        await database.fetch(operator_sql.LOCK_SUBMISSION, run=run_id)
     try:
         async with open_unreleased(database, run_id, identity, shard_rows) as opened:
             yield opened

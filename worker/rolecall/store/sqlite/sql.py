@@ -126,8 +126,9 @@ WRITE_OUTCOME = """
     FROM json_each(?) AS each WHERE pair.key = each.value ->> 0
 """
 
-# Requests that were not sent, or were certainly not carried out: attempts, `in_doubt` and the outcome are as before; an
-# outcome that was recorded since stays. Without any attempt that counts, the row was not started.
+# Requests that were not sent, or were certainly not carried out: attempts, doubt and outcome are as before, the prior
+# state is that of the intent. An outcome that was recorded since stays. A row without an attempt that counts was not
+# started.
 ROLLBACK_INTENT = """
     UPDATE pair SET attempts = each.value ->> 1, in_doubt = each.value ->> 2,
         started_at = iif(each.value ->> 1 = 0 AND NOT each.value ->> 2, NULL, started_at),

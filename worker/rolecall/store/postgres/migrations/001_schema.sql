@@ -94,8 +94,9 @@ CREATE INDEX shard_not_done ON shard (run_id) WHERE NOT done;
 
 -- One line for each pair, as in the SQLite store. A foreign key would be checked for each row of an import; a trigger
 -- deletes the pairs of a run that is deleted. `place` is its position in the job, NULL where an edited job has it
--- no longer. `resumption` is that of the run when the outcome was recorded. No index has a column that a commit changes, and a page has room for an intent and an outcome of each of
--- its rows: no update writes an index, and none has to tidy up its page first.
+-- no longer. `resumption` is that of the run when the outcome was recorded. No index has a column that a commit
+-- changes, and a page has room for an intent and an outcome of each of its rows: no update writes an index, and none
+-- has to tidy up its page first.
 CREATE TABLE pair (
     key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id bigint NOT NULL,
