@@ -228,7 +228,7 @@ async def test_only_a_run_that_was_not_released_is_discarded_or_refused(
 
 
 async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, database: OperatorDatabase) -> None:
-    """A run that was released or stopped, or that a schedule makes, is not; nor one that is locked."""
+    """Stopped or not; one that was released, that a schedule makes, or that is locked, is not abandoned."""
     runs.execute(
         "INSERT INTO run (workspace, schedule, created_at, stop)"
         " VALUES ('main', 'nightly', 1, ''), ('main', NULL, 1, 'x'), ('main', NULL, 1, '')"
@@ -236,10 +236,10 @@ async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, da
     async with open_operator_database(database.config) as submission:
         await submission.fetch(operator_sql.LOCK_SUBMISSION, run=4)
         abandoned = {run.record.run_id: run.record.is_abandoned for run in await read_runs(database, None, 9)}
-        assert abandoned == {1: False, 2: False, 3: False, 4: False, 5: False, 6: False, 7: True}
+        assert abandoned == {1: False, 2: False, 3: False, 4: False, 5: False, 6: True, 7: True}
         assert {run: (await read_run(database, run)).record.is_abandoned for run in abandoned} == abandoned
         found = [await database.fetch(operator_sql.DISCARD_ABANDONED, run=run) for run in range(1, 8)]
-        assert found == [[], [], [], [], [], [], [(7,)]]
+        assert found == [[], [], [], [], [], [(6,)], [(7,)]]
         await submission.fetch("SELECT pg_advisory_unlock_all()")
     (unreleased,) = [run.record for run in await read_runs(database, None, 9) if run.record.run_id == 4]
     assert unreleased.is_abandoned
