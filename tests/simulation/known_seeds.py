@@ -18,6 +18,7 @@ REGRESSIONS = {
     360_161_904: "the judge: the last row had no attempt left, as the server restarted during the check of the token",
     500_021_983: "the judge: a window of 2.5 s was taken for one of 3 s, which its `Date` headers did not contradict",
     500_154_810: "the judge: a row had failed, and its repetition was rejected without a token",
+    500_192_967: "the simulated world: an administrator gave a role to a user without a username",
 }
 """Each seed that broke a rule of the judge with the engine of its time, and the reason."""
 

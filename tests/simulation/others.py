@@ -76,6 +76,8 @@ class Others:
     def _change(self, what: OtherChange) -> None:
         world, role = self._scenario.world, str(self._scenario.operation.role)
         room, user = what.pair
+        if world.users[user].username is None:
+            return  # the server refuses such a change to everybody
         if user in world.rooms[room].members and world.rooms[room].has_role(user, role) is not what.adds:
             world.now = self.server_time()
             apply_role_change(world, ADMIN, room, user, role, adds=what.adds)
