@@ -213,7 +213,7 @@ async def test_a_run_under_many_eyes_is_not_disturbed(tmp_path: Path) -> None:
     """Looked at again and again from its start to its end, a run does its work, and its folder is as it always is."""
     pairs = many(300)
     job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(leader_world(pairs), latency=0.01) as sandbox:
+    async with Sandbox(leader_world(pairs), latency=0.05) as sandbox:
         words = ("run", job, "--out", "o", "--rate", "unlimited")
         worker = asyncio.create_task(rolecall(*words, cwd=tmp_path, env=environment(sandbox.url)))
         states: set[str] = set()
