@@ -142,7 +142,8 @@ class Judge:
         is_true = took if outcome in DONE else not (took and outcome in NOT_CHANGED)
         if is_true or result.evidence == Evidence.INFERRED:
             return
-        if result.evidence == Evidence.ROLES and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
+        by_roles = result.evidence == Evidence.ROLES or outcome is Outcome.FAILED  # whose role is as before
+        if by_roles and self._was_changed_by_others(pair) and not self._read_messages(pair[0]):
             return
         if self._was_changed_back_at_the_reading(result):
             return

@@ -19,6 +19,7 @@ REGRESSIONS = {
     500_021_983: "the judge: a window of 2.5 s was taken for one of 3 s, which its `Date` headers did not contradict",
     500_154_810: "the judge: a row had failed, and its repetition was rejected without a token",
     500_192_967: "the simulated world: an administrator gave a role to a user without a username",
+    600_024_382: "the judge: `Date` was of a clock ahead, and a row failed whose role was given back at once",
 }
 """Each seed that broke a rule of the judge with the engine of its time, and the reason."""
 
