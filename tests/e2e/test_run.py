@@ -125,7 +125,7 @@ async def test_a_window_is_filled_and_never_overrun(tmp_path: Path) -> None:
     pairs = [(f"room{number % 5}", f"user{number}") for number in range(35)]
     world = leader_world(pairs, roles=("user",))
     job = write_job(tmp_path / "job.csv", pairs)
-    async with Sandbox(world, limiter=Limiter(10, 1.0), skew=-90) as sandbox:
+    async with Sandbox(world, limiter=Limiter(10, 2.0), skew=-90) as sandbox:
         words = ("run", job, "--out", "o", "--rate", "unlimited", "--concurrency", "64")
         ended = await rolecall(*words, cwd=tmp_path, env=environment(sandbox.url))
     assert ended.code == 0, ended.stderr
