@@ -1,20 +1,18 @@
 """What the statements of operators find and change in a database with several runs: always their own run alone."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from rolecall.cluster.database import operator_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
+from rolecall.cluster.database.worker_sql import NOW_MS
 from rolecall.cluster.runs.records import RunState, WorkingHost, read_run, read_runs
 from rolecall.models import Outcome
-from rolecall.store.postgres.connection import DatabaseConfig
 from rolecall.store.records import Count
-from tests.support.postgres import Database, shared_server
+from tests.support.postgres import Database
 
-NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 RUNS = f"""
     INSERT INTO workspace (name, url) VALUES ('main', 'https://chat.example.org'), ('other', 'https://other.example.org');
     INSERT INTO schedule (name, cron, tz, next_at, workspace, source)
@@ -29,10 +27,10 @@ RUNS = f"""
     INSERT INTO shard (run_id, done, holder) VALUES (1, true, 'live'), (2, false, 'dead'), (3, false, 'live'),
         (3, false, 'live'), (3, true, 'live'), (3, false, 'standby'), (4, false, '');
     INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at)
-        VALUES ('live', 'host-1', 'office', '1', '{{main,third}}', 0, {NOW} + 600000),
-            ('standby', 'host-2', 'nat', '1', '{{main}}', 0, {NOW} + 600000),
-            ('beside', 'host-4', 'office', '1', '{{main}}', 0, {NOW} + 600000),
-            ('dead', 'host-3', 'office', '1', '{{other}}', 0, {NOW} - 3600000);
+        VALUES ('live', 'host-1', 'office', '1', '{{main,third}}', 0, {NOW_MS} + 600000),
+            ('standby', 'host-2', 'nat', '1', '{{main}}', 0, {NOW_MS} + 600000),
+            ('beside', 'host-4', 'office', '1', '{{main}}', 0, {NOW_MS} + 600000),
+            ('dead', 'host-3', 'office', '1', '{{other}}', 0, {NOW_MS} - 3600000);
     INSERT INTO group_count (run_id, shard_id, part, outcome, reason, in_doubt, evidence, rows)
         VALUES (1, 1, 'job', 'removed', '', false, 'response', 5), (1, 1, 'job', 'removed', '', false, 'roles', 2),
             (1, 1, 'job', 'failed', 'forbidden', false, '', 3), (1, 1, 'job', 'failed', 'gone', false, '', 0),
@@ -41,7 +39,7 @@ RUNS = f"""
             (3, 4, 'removed', 'failed', 'x', false, '', 1), (3, 0, 'unsent', 'invalid', 'bad', false, '', 1),
             (4, 7, 'job', '', '', false, '', 9);
     INSERT INTO settled (run_id, finished_at, rows)
-        VALUES (1, {NOW}, 5), (3, {NOW} + 600000, 3), (3, {NOW} + 599999, 2), (3, {NOW} - 3600000, 40);
+        VALUES (1, {NOW_MS}, 5), (3, {NOW_MS} + 600000, 3), (3, {NOW_MS} + 599999, 2), (3, {NOW_MS} - 3600000, 40);
 """
 """Run 1 has ended, 2 is stopped, 3 is being processed, 4 was not released; 3 and 4 undo 1."""
 
@@ -50,18 +48,9 @@ END = "UPDATE run SET ended_at = 1 WHERE id = 3"
 
 
 @pytest.fixture
-def runs() -> Database:
-    """Return a database with four runs."""
-    database = shared_server().initialised_database()
-    database.execute(RUNS)
-    return database
-
-
-@pytest.fixture
-async def database(runs: Database) -> AsyncIterator[OperatorDatabase]:
-    """Return the connection of an operator."""
-    async with open_operator_database(DatabaseConfig.parse(runs.url)) as opened:
-        yield opened
+def contents() -> str:
+    """Return the statements that add four runs."""
+    return RUNS
 
 
 async def test_runs_are_listed_the_newest_first(database: OperatorDatabase) -> None:
@@ -159,15 +148,15 @@ async def test_live_workers_are_counted_by_workspace(database: OperatorDatabase)
     ],
 )  # fmt: skip
 async def test_an_unfinished_run_of_the_same_job(
-    runs: Database, database: OperatorDatabase, change: str, values: dict[str, str], found: list[tuple[int]]
+    server: Database, database: OperatorDatabase, change: str, values: dict[str, str], found: list[tuple[int]]
 ) -> None:
     """The newest one that was released, and has not ended or has rows of the job without an outcome or in doubt."""
-    runs.execute(change or "SELECT 1")
+    server.execute(change or "SELECT 1")
     job = {"workspace": "main", "operation": "add", "digest": "two", **values}
     assert await database.fetch(operator_sql.SAME_JOB, **job) == found
 
 
-async def test_the_undo_of_a_run(runs: Database, database: OperatorDatabase) -> None:
+async def test_the_undo_of_a_run(server: Database, database: OperatorDatabase) -> None:
     """The newest one that was released counts; another one of the same rows is not the run itself."""
     assert await database.fetch(operator_sql.UNDO_OF, run=1) == [(3, "two")]
     assert await database.fetch(operator_sql.UNDO_OF, run=3) == []
@@ -175,17 +164,17 @@ async def test_the_undo_of_a_run(runs: Database, database: OperatorDatabase) -> 
     assert await database.fetch(operator_sql.UNDONE_BY, parent=1, digest="two", run=3) == []
     assert await database.fetch(operator_sql.UNDONE_BY, parent=1, digest="one", run=4) == []
     assert await database.fetch(operator_sql.UNDONE_BY, parent=2, digest="two", run=4) == []
-    runs.execute("UPDATE run SET is_released = true")
+    server.execute("UPDATE run SET is_released = true")
     assert await database.fetch(operator_sql.UNDO_OF, run=1) == [(4, "two")]
-    runs.execute(
+    server.execute(
         "INSERT INTO run (workspace, job_digest, parent, created_at, is_released) VALUES ('main', 'two', 1, 1, true)"
     )
     assert await database.fetch(operator_sql.UNDONE_BY, parent=1, digest="two", run=9) == [(5,)]
 
 
-async def states(runs: Database) -> list[Any]:
+async def states(server: Database) -> list[Any]:
     """Return what changes of each run: released, stop, detail, whether it has ended, account."""
-    return runs.execute("SELECT is_released, stop, stop_detail, ended_at IS NOT NULL, account FROM run ORDER BY id")
+    return server.execute("SELECT is_released, stop, stop_detail, ended_at IS NOT NULL, account FROM run ORDER BY id")
 
 
 @pytest.mark.parametrize(
@@ -198,38 +187,38 @@ async def states(runs: Database) -> list[Any]:
     ],
 )
 async def test_a_run_is_released_once(
-    runs: Database, database: OperatorDatabase, change: str, digest: str, released: bool
+    server: Database, database: OperatorDatabase, change: str, digest: str, released: bool
 ) -> None:
     """Not where it was stopped, or where another worker has imported another job into it meanwhile."""
-    runs.execute('UPDATE run SET settings = \'{"a": 1, "b": 1}\' WHERE id = 4; ' + change)
-    before = await states(runs)
+    server.execute('UPDATE run SET settings = \'{"a": 1, "b": 1}\' WHERE id = 4; ' + change)
+    before = await states(server)
     found = await database.fetch(operator_sql.RELEASE, run=4, digest=digest, settings='{"b": 2}')
     assert found == ([(4,)] if released else [])
     expected = {"a": 1, "b": 2} if released else {"a": 1, "b": 1}
-    assert runs.execute("SELECT settings, resumption FROM run WHERE id = 4") == [(expected, int(released))]
-    assert (await states(runs))[:3] == before[:3]
-    assert (await states(runs))[3][0] is (released or "is_released" in change)
+    assert server.execute("SELECT settings, resumption FROM run WHERE id = 4") == [(expected, int(released))]
+    assert (await states(server))[:3] == before[:3]
+    assert (await states(server))[3][0] is (released or "is_released" in change)
 
 
 async def test_only_a_run_that_was_not_released_is_discarded_or_refused(
-    runs: Database, database: OperatorDatabase
+    server: Database, database: OperatorDatabase
 ) -> None:
     """A run with rows to send stays; the first reason of a stop stays too."""
-    before = await states(runs)
+    before = await states(server)
     assert await database.fetch(operator_sql.REFUSE, run=3, stop="refused", detail="why") == []
     await database.fetch(operator_sql.DISCARD, run=3)
-    assert await states(runs) == before
+    assert await states(server) == before
     assert await database.fetch(operator_sql.REFUSE, run=4, stop="refused", detail="why") == [(4,)]
     assert await database.fetch(operator_sql.REFUSE, run=4, stop="refused", detail="again") == []
-    assert await states(runs) == [*before[:3], (False, "refused", "why", True, "")]
-    assert runs.execute(f"SELECT abs({NOW} - ended_at) < 600000 FROM run WHERE id = 4") == [(True,)]
+    assert await states(server) == [*before[:3], (False, "refused", "why", True, "")]
+    assert server.execute(f"SELECT abs({NOW_MS} - ended_at) < 600000 FROM run WHERE id = 4") == [(True,)]
     await database.fetch(operator_sql.DISCARD, run=4)
-    assert await states(runs) == before[:3]
+    assert await states(server) == before[:3]
 
 
-async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, database: OperatorDatabase) -> None:
+async def test_a_run_is_abandoned_unless_it_is_being_prepared(server: Database, database: OperatorDatabase) -> None:
     """Stopped or not; one that was released, that a schedule makes, or that is locked, is not abandoned."""
-    runs.execute(
+    server.execute(
         "INSERT INTO run (workspace, schedule, created_at, stop)"
         " VALUES ('main', 'nightly', 1, ''), ('main', NULL, 1, 'x'), ('main', NULL, 1, '')"
     )
@@ -247,21 +236,21 @@ async def test_a_run_is_abandoned_unless_it_is_being_prepared(runs: Database, da
 
 
 async def test_the_runs_of_a_removed_schedule_that_were_not_made_are_refused(
-    runs: Database, database: OperatorDatabase
+    server: Database, database: OperatorDatabase
 ) -> None:
     """Runs that were made, that have ended, that were stopped or that belong to another schedule stay as they are."""
-    runs.execute(
+    server.execute(
         "INSERT INTO run (workspace, schedule, due_at, created_at, is_released, stop, ended_at)"
         " SELECT 'main', schedule, now() + each * interval '1 hour', 1, released, stop, ended FROM (VALUES"
         " (1, 'nightly', false, '', NULL::bigint), (2, 'nightly', true, '', NULL),"
         " (3, 'nightly', false, 'outage', NULL),"
         " (4, 'nightly', false, '', 7), (5, 'weekly', false, '', NULL)) AS row (each, schedule, released, stop, ended)"
     )
-    before = await states(runs)
+    before = await states(server)
     assert await database.fetch(operator_sql.REFUSE_UNMADE, name="nightly", stop="refused", detail="removed") == [(5,)]
-    after = await states(runs)
+    after = await states(server)
     assert after[4] == (False, "refused", "removed", True, "")
-    assert runs.execute(f"SELECT id FROM run WHERE abs({NOW} - ended_at) < 600000") == [(5,)]
+    assert server.execute(f"SELECT id FROM run WHERE abs({NOW_MS} - ended_at) < 600000") == [(5,)]
     assert after[:4] + after[5:] == before[:4] + before[5:]
 
 
@@ -272,7 +261,7 @@ async def test_what_decides_about_a_change_of_a_run(database: OperatorDatabase) 
     assert await database.fetch(operator_sql.LOCK_RUN, run=9) == []
 
 
-async def test_what_is_left_of_a_run(runs: Database, database: OperatorDatabase) -> None:
+async def test_what_is_left_of_a_run(server: Database, database: OperatorDatabase) -> None:
     """The shards that are not done."""
     assert await database.fetch(operator_sql.SHARDS_TO_DO, run=3) == [(3,), (4,), (6,)]
     assert await database.fetch(operator_sql.SHARDS_TO_DO, run=1) == []
@@ -283,10 +272,10 @@ async def test_what_is_left_of_a_run(runs: Database, database: OperatorDatabase)
     [(["unknown"], [8]), (["unknown", "failed"], [1, 8]), (["removed"], [1]), ([], [])],
 )
 async def test_shards_with_rows_to_send_are_opened_again(
-    runs: Database, database: OperatorDatabase, outcomes: list[str], reopened: list[int]
+    server: Database, database: OperatorDatabase, outcomes: list[str], reopened: list[int]
 ) -> None:
     """A shard that is done, of this run, with a row of the job that has one of the outcomes."""
-    runs.execute(
+    server.execute(
         "INSERT INTO shard (run_id, done) VALUES (1, true), (1, true), (1, true), (2, true);"
         " INSERT INTO group_count (run_id, shard_id, part, outcome, reason, in_doubt, evidence, rows) VALUES"
         " (1, 8, 'job', 'unknown', '', false, '', 1), (1, 9, 'removed', 'unknown', '', false, '', 1),"
@@ -294,7 +283,7 @@ async def test_shards_with_rows_to_send_are_opened_again(
     )
     found = await database.fetch(operator_sql.REOPEN_SHARDS, run=1, outcomes=outcomes)
     assert sorted(found) == [(shard,) for shard in reopened]
-    done = runs.execute("SELECT id FROM shard WHERE NOT done ORDER BY id")
+    done = server.execute("SELECT id FROM shard WHERE NOT done ORDER BY id")
     assert done == [(shard,) for shard in sorted([2, 3, 4, 6, 7, *reopened])]
 
 
@@ -302,29 +291,29 @@ async def test_shards_with_rows_to_send_are_opened_again(
     ("planned", "account"), [("", ""), (', "follows_plan": false', ""), (', "follows_plan": true', "bot")]
 )
 async def test_a_resumed_run_has_no_stop_and_no_account(
-    runs: Database, database: OperatorDatabase, planned: str, account: str
+    server: Database, database: OperatorDatabase, planned: str, account: str
 ) -> None:
     """It keeps the account of its plan; other runs stay as they are, and so do the settings that are not named."""
-    runs.execute(
+    server.execute(
         f"UPDATE run SET stop = 'outage', stop_detail = 'x', account = 'bot', ended_at = 7, resumption = 3,"
         f' settings = \'{{"a": 1, "b": 1{planned}}}\''
     )
-    before = await states(runs)
+    before = await states(server)
     await database.fetch(operator_sql.RESUME, run=2, settings='{"b": 2}')
-    assert await states(runs) == [before[0], (True, "", "", False, account), *before[2:]]
-    rows = runs.execute(
+    assert await states(server) == [before[0], (True, "", "", False, account), *before[2:]]
+    rows = server.execute(
         "SELECT settings ->> 'a', settings ->> 'b', resumption, refusal FROM run WHERE id IN (1, 2) ORDER BY id"
     )
     assert rows == [("1", "1", 3, ""), ("1", "2", 4, "")]
 
 
-async def test_a_run_that_was_stopped_at_its_end_has_finished(runs: Database, database: OperatorDatabase) -> None:
+async def test_a_run_that_was_stopped_at_its_end_has_finished(server: Database, database: OperatorDatabase) -> None:
     """The time of its end stays where there is one."""
-    runs.execute("UPDATE run SET stop = 'outage', stop_detail = 'x'")
+    server.execute("UPDATE run SET stop = 'outage', stop_detail = 'x'")
     for run in (1, 2):
         await database.fetch(operator_sql.FINISH, run=run)
-    found = runs.execute(
-        f"SELECT stop, stop_detail, ended_at = 5000, abs({NOW} - ended_at) < 600000 FROM run ORDER BY id"
+    found = server.execute(
+        f"SELECT stop, stop_detail, ended_at = 5000, abs({NOW_MS} - ended_at) < 600000 FROM run ORDER BY id"
     )
     assert found == [
         ("", "", True, False),
@@ -334,11 +323,11 @@ async def test_a_run_that_was_stopped_at_its_end_has_finished(runs: Database, da
     ]
 
 
-async def test_a_run_that_was_brought_in_before_is_known(runs: Database, database: OperatorDatabase) -> None:
+async def test_a_run_that_was_brought_in_before_is_known(server: Database, database: OperatorDatabase) -> None:
     """By its workspace, operation, job and beginning; a run of workers is none."""
     values: dict[str, object] = {"workspace": "main", "operation": "remove", "digest": "one", "created_at": 1000}
     assert await database.fetch(operator_sql.IMPORTED_BEFORE, **values) == []
-    runs.execute('UPDATE run SET settings = \'{"imported_from": "folder"}\'')
+    server.execute('UPDATE run SET settings = \'{"imported_from": "folder"}\'')
     assert await database.fetch(operator_sql.IMPORTED_BEFORE, **values) == [(1,)]
     for name, other in (("workspace", "other"), ("operation", "add"), ("digest", "two"), ("created_at", 2000)):
         assert await database.fetch(operator_sql.IMPORTED_BEFORE, **{**values, name: other}) == []
@@ -352,10 +341,10 @@ async def test_workspaces_are_known_by_name_and_by_url(database: OperatorDatabas
 
 
 async def test_the_sessions_of_a_run_come_in_the_order_of_their_starts(
-    runs: Database, database: OperatorDatabase
+    server: Database, database: OperatorDatabase
 ) -> None:
     """Those of other runs do not come; a session of the whole run has the shard 0."""
-    runs.execute(
+    server.execute(
         "INSERT INTO session (run_id, shard_id, worker, account, started_at, ended_at, stop) VALUES"
         " (3, 3, 'live', 'bot', 30, 40, 'outage'), (3, NULL, '', 'bot', 10, NULL, ''), (3, 4, 'x', 'b', 10, 11, ''),"
         " (1, 1, 'live', 'bot', 5, 6, '')"

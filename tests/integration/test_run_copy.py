@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 
 from rolecall.app.errors import OperatorError
-from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
+from rolecall.cluster.database.operator_database import OperatorDatabase
 from rolecall.cluster.runs import import_run as import_module
 from rolecall.cluster.runs.import_run import import_run
 from rolecall.cluster.workspaces_file import WorkspaceEntry
 from rolecall.models import BadRow, FoundName, NameKey, NameKind, Outcome, Prior, PriorState, Row, RowDoubt
 from rolecall.store.base import RunStore
-from rolecall.store.postgres.connection import DatabaseConfig
 from rolecall.store.postgres.store import open_store
 from rolecall.store.records import Batch, Intent, IntentRollback, Pause, PauseKind, PresetOutcome, PriorRecord
 from rolecall.store.sqlite.store import FILE_NAME, SqliteStore
-from tests.support.postgres import Database, shared_server
+from tests.support.postgres import Database
 from tests.unit.store.contract.jobs import EVERY, all_results, keys_by_line
 from tests.unit.store.values import RUN, outcomes, settled
 
@@ -35,19 +34,6 @@ PAUSES = [
     Pause(PauseKind.OUTAGE, 300),
     Pause(PauseKind.REFUSED, 200, 230, 220),
 ]
-
-
-@pytest.fixture
-def server() -> Database:
-    """Return a new database with the tables."""
-    return shared_server().initialised_database()
-
-
-@pytest.fixture
-async def database(server: Database) -> AsyncIterator[OperatorDatabase]:
-    """Return the connection of an operator."""
-    async with open_operator_database(DatabaseConfig.parse(server.url)) as opened:
-        yield opened
 
 
 def job() -> list[Row | BadRow]:

@@ -1,15 +1,13 @@
 """What the statements of schedules find and change in a database with several schedules: their own alone."""
 
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
 from rolecall.cluster.database import operator_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
-from rolecall.store.postgres.connection import DatabaseConfig
-from tests.support.postgres import Database, shared_server
+from tests.support.postgres import Database
 
 CONTENTS = """
     INSERT INTO workspace (name, url) VALUES ('main', 'https://chat.example.org'), ('other', 'https://other.example.org');
@@ -27,18 +25,9 @@ NIGHTLY = datetime(2026, 5, 6, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def server() -> Database:
-    """Return a database with a schedule that is due and one that is paused."""
-    database = shared_server().initialised_database()
-    database.execute(CONTENTS)
-    return database
-
-
-@pytest.fixture
-async def database(server: Database) -> AsyncIterator[OperatorDatabase]:
-    """Return a connection to it."""
-    async with open_operator_database(DatabaseConfig.parse(server.url)) as opened:
-        yield opened
+def contents() -> str:
+    """Return the statements that add a schedule that is due and one that is paused."""
+    return CONTENTS
 
 
 async def test_schedules_are_listed_with_their_last_missed_ticks(database: OperatorDatabase) -> None:

@@ -1,17 +1,15 @@
 """What the statements of workers find and change in a database with several runs and workers: their own alone."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from rolecall.cluster.database import worker_sql
 from rolecall.cluster.database.operator_database import OperatorDatabase, open_operator_database
-from rolecall.store.postgres.connection import DatabaseConfig
-from tests.support.postgres import Database, shared_server
+from rolecall.cluster.database.worker_sql import NOW_MS
+from tests.support.postgres import Database
 
-NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 DAY = 86_400_000
 CONTENTS = f"""
     INSERT INTO workspace (name, url, rate) VALUES ('main', 'https://chat.example.org', 2.5),
@@ -25,27 +23,18 @@ CONTENTS = f"""
         (1, 8, 11, 0, 'two', true), (2, 9, 12, 0, 'one', false), (3, 1, 0, 0, '', false), (4, 1, 0, 0, '', false),
         (5, 1, 0, 0, '', false), (2, 1, 0, 0, '', false), (1, 1, 0, 0, 'one', true), (1, 1, 0, 0, '', false);
     INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at)
-        VALUES ('one', 'host-1', 'nat', '1.0', '{{main}}', 20, {NOW} - 3600000),
+        VALUES ('one', 'host-1', 'nat', '1.0', '{{main}}', 20, {NOW_MS} - 3600000),
             ('two', 'host-2', 'nat', '1.1', '{{}}', 10, 0),
-            ('three', 'host-3', 'office', '1.2', '{{}}', 5, {NOW} - 7 * {DAY} + 60000),
-            ('four', 'host-4', 'lan', '1.2', '{{}}', 7, {NOW} - 7 * {DAY} - 60000);
+            ('three', 'host-3', 'office', '1.2', '{{}}', 5, {NOW_MS} - 7 * {DAY} + 60000),
+            ('four', 'host-4', 'lan', '1.2', '{{}}', 7, {NOW_MS} - 7 * {DAY} - 60000);
 """
 """Runs 1 and 2 are processed, 3 was not released, 4 is stopped, 5 has ended."""
 
 
 @pytest.fixture
-def server() -> Database:
-    """Return a database with five runs."""
-    database = shared_server().initialised_database()
-    database.execute(CONTENTS)
-    return database
-
-
-@pytest.fixture
-async def database(server: Database) -> AsyncIterator[OperatorDatabase]:
-    """Return a connection to it."""
-    async with open_operator_database(DatabaseConfig.parse(server.url)) as opened:
-        yield opened
+def contents() -> str:
+    """Return the statements that add five runs."""
+    return CONTENTS
 
 
 async def test_workers_are_listed_with_their_shards(database: OperatorDatabase) -> None:
@@ -192,7 +181,7 @@ async def test_runs_end_with_their_shards(
     assert sorted(await database.fetch(worker_sql.DONE_RUNS)) == [(run,) for run in [*ended, *stopped]]
     for run in (1, 2, 3, 5):
         assert await database.fetch(worker_sql.END_RUN, run=run) == ([(run,)] if run in ended else [])
-    found = server.execute(f"SELECT id FROM run WHERE abs({NOW} - ended_at) < 600000 ORDER BY id")
+    found = server.execute(f"SELECT id FROM run WHERE abs({NOW_MS} - ended_at) < 600000 ORDER BY id")
     assert found == [(run,) for run in ended]
     for run in (1, 2, 5):
         assert await database.fetch(worker_sql.HAS_ENDED, run=run) == [(run in (*ended, 5),)]

@@ -1,6 +1,6 @@
 """The statements of commands on runs and schedules, beside those of the run store and of the workers."""
 
-_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+from rolecall.cluster.database.worker_sql import NOW_MS
 
 # The workspaces, by name and by URL.
 WORKSPACE_URL = "SELECT url FROM workspace WHERE name = %(name)s"
@@ -23,7 +23,7 @@ _RUN = f"""
     SELECT run.id, run.workspace, workspace.url, run.operation, run.job_digest, run.account, run.reason, run.parent,
         run.schedule, run.due_at, run.is_released, run.stop, run.stop_detail, run.created_at, run.ended_at,
         run.settings, (SELECT count(*) FROM shard WHERE run_id = run.id),
-        (SELECT count(*) FROM shard WHERE run_id = run.id AND done), {_NOW_MS}, run.refusal, {_IS_ABANDONED}
+        (SELECT count(*) FROM shard WHERE run_id = run.id AND done), {NOW_MS}, run.refusal, {_IS_ABANDONED}
     FROM run JOIN workspace ON workspace.name = run.workspace
 """
 RUNS = f"""{_RUN}
@@ -61,20 +61,20 @@ GROUPS = """
 # The rows of these runs that were finished in the last minute.
 LATELY = f"""
     SELECT run_id, sum(rows)::bigint FROM settled
-    WHERE run_id = ANY (%(runs)s) AND finished_at >= {_NOW_MS} - %(ms)s GROUP BY run_id
+    WHERE run_id = ANY (%(runs)s) AND finished_at >= {NOW_MS} - %(ms)s GROUP BY run_id
 """
 # The live workers that have a shard of these runs, with the number of their shards.
 WORKING = f"""
     SELECT run_id, worker.id, worker.host, worker.egress, count(*) FROM shard JOIN worker ON worker.id = shard.holder
-    WHERE run_id = ANY (%(runs)s) AND NOT done AND seen_at > {_NOW_MS} - %(ms)s
+    WHERE run_id = ANY (%(runs)s) AND NOT done AND seen_at > {NOW_MS} - %(ms)s
     GROUP BY run_id, worker.id, worker.host, worker.egress ORDER BY worker.egress, worker.id
 """
 # The workspaces that a live worker has credentials for.
-SERVED = f"SELECT DISTINCT unnest(workspaces) FROM worker WHERE seen_at > {_NOW_MS} - %(ms)s"
+SERVED = f"SELECT DISTINCT unnest(workspaces) FROM worker WHERE seen_at > {NOW_MS} - %(ms)s"
 # The live workers that can send rows of a workspace at the same time: of those behind one address one is active.
 COUNT_SENDERS = f"""
     SELECT count(DISTINCT egress) FROM worker
-    WHERE %(workspace)s = ANY (workspaces) AND seen_at > {_NOW_MS} - %(ms)s
+    WHERE %(workspace)s = ANY (workspaces) AND seen_at > {NOW_MS} - %(ms)s
 """
 # The sessions of a run with the workers that had them.
 SESSIONS = """
@@ -95,7 +95,7 @@ DISCARD = "DELETE FROM run WHERE id = %(run)s AND NOT is_released"
 DISCARD_ABANDONED = f"DELETE FROM run WHERE id = %(run)s AND {_IS_ABANDONED} RETURNING id"
 # End a run that cannot be released, with the reason.
 REFUSE = f"""
-    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
+    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {NOW_MS}
     WHERE id = %(run)s AND NOT is_released AND stop = '' RETURNING id
 """
 
@@ -119,7 +119,7 @@ RESUME = """
 
 # End a run that was stopped at its end: no row of it is due.
 FINISH = f"""
-    UPDATE run SET stop = '', stop_detail = '', ended_at = coalesce(ended_at, {_NOW_MS}) WHERE id = %(run)s
+    UPDATE run SET stop = '', stop_detail = '', ended_at = coalesce(ended_at, {NOW_MS}) WHERE id = %(run)s
 """
 
 # Schedules.
@@ -132,7 +132,7 @@ ADD_SCHEDULE = """
 REMOVE_SCHEDULE = "DELETE FROM schedule WHERE name = %(name)s RETURNING name"
 # End the runs of a schedule that were not made yet: a schedule that gets its name later has another source.
 REFUSE_UNMADE = f"""
-    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {_NOW_MS}
+    UPDATE run SET stop = %(stop)s, stop_detail = %(detail)s, ended_at = {NOW_MS}
     WHERE schedule = %(name)s AND NOT is_released AND stop = '' AND ended_at IS NULL RETURNING id
 """
 PAUSE_SCHEDULE = "UPDATE schedule SET paused = %(paused)s WHERE name = %(name)s RETURNING cron, tz, next_at, now()"
@@ -156,7 +156,7 @@ DUE_SCHEDULES = """
 UNFINISHED_OF_SCHEDULE = "SELECT EXISTS (SELECT FROM run WHERE schedule = %(name)s AND ended_at IS NULL AND stop = '')"
 ADD_SCHEDULED_RUN = f"""
     INSERT INTO run (workspace, settings, reason, schedule, due_at, created_at)
-    VALUES (%(workspace)s, %(settings)s::jsonb, %(reason)s, %(name)s, %(due_at)s, {_NOW_MS})
+    VALUES (%(workspace)s, %(settings)s::jsonb, %(reason)s, %(name)s, %(due_at)s, {NOW_MS})
     ON CONFLICT (schedule, due_at) DO NOTHING RETURNING id
 """
 ADD_MISSED = """
@@ -194,7 +194,7 @@ UNMADE_RUNS = """
 """
 # The live workers, by the workspaces that they have credentials for.
 LIVE_WORKERS = f"""
-    SELECT name, count(*) FROM worker, unnest(workspaces) AS name WHERE seen_at > {_NOW_MS} - %(ms)s
+    SELECT name, count(*) FROM worker, unnest(workspaces) AS name WHERE seen_at > {NOW_MS} - %(ms)s
     GROUP BY name ORDER BY name
 """
 # A run that was brought in from one machine before.

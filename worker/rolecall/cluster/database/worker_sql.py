@@ -3,25 +3,25 @@
 RUN_STOPPED = "rolecall_stop"
 """The channel on which the id of a run is sent when it is stopped."""
 
-_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 # Record that a worker is there; with its next heartbeats only the moment changes.
 ADD_WORKER = f"""
     INSERT INTO worker (id, host, egress, version, workspaces, started_at, seen_at)
-    VALUES (%(id)s, %(host)s, %(egress)s, %(version)s, %(workspaces)s, {_NOW_MS}, {_NOW_MS})
+    VALUES (%(id)s, %(host)s, %(egress)s, %(version)s, %(workspaces)s, {NOW_MS}, {NOW_MS})
     ON CONFLICT (id) DO UPDATE SET workspaces = excluded.workspaces, seen_at = excluded.seen_at
     RETURNING extract(epoch FROM clock_timestamp())::double precision
 """
 SEE_WORKER = f"""
-    UPDATE worker SET seen_at = {_NOW_MS} WHERE id = %(id)s
+    UPDATE worker SET seen_at = {NOW_MS} WHERE id = %(id)s
     RETURNING extract(epoch FROM clock_timestamp())::double precision
 """
 DELETE_WORKER = "DELETE FROM worker WHERE id = %(id)s"
 # Delete the workers that were last seen long ago.
-FORGET_WORKERS = f"DELETE FROM worker WHERE seen_at < {_NOW_MS} - 7 * 86400 * 1000"
+FORGET_WORKERS = f"DELETE FROM worker WHERE seen_at < {NOW_MS} - 7 * 86400 * 1000"
 # The workers, with the seconds since their last heartbeats.
 WORKERS = f"""
-    SELECT id, host, egress, version, workspaces, started_at, ({_NOW_MS} - seen_at) / 1000.0::double precision,
+    SELECT id, host, egress, version, workspaces, started_at, ({NOW_MS} - seen_at) / 1000.0::double precision,
         ARRAY(SELECT run_id::text || '/' || id FROM shard WHERE holder = worker.id AND NOT done ORDER BY id)
     FROM worker ORDER BY egress, started_at
 """
@@ -75,7 +75,7 @@ RELEASE_SHARD = """
 RELEASE_SHARDS = "UPDATE shard SET holder = '' WHERE holder = %(worker)s"
 # `xmin`: a statement that had to wait for a resumption sees the run as it is then, and its shards as they were before.
 END_RUN = f"""
-    UPDATE run SET ended_at = {_NOW_MS}
+    UPDATE run SET ended_at = {NOW_MS}
     WHERE id = %(run)s AND ended_at IS NULL AND is_released
         AND xmin = (SELECT seen.xmin FROM run AS seen WHERE seen.id = run.id)
         AND NOT EXISTS (SELECT FROM shard WHERE run_id = run.id AND NOT done)
@@ -131,8 +131,8 @@ LEASE_SLOTS = """
     RETURNING next_slot - %(count)s * %(interval)s, extract(epoch FROM clock_timestamp())::double precision
 """
 # Record that a workspace gave an answer, and whether it did within so many seconds, to any worker.
-RECORD_ANSWER = f"UPDATE workspace SET answered_at = {_NOW_MS} WHERE name = %(workspace)s"
-ANSWERED_WITHIN = f"SELECT answered_at > {_NOW_MS} - %(ms)s FROM workspace WHERE name = %(workspace)s"
+RECORD_ANSWER = f"UPDATE workspace SET answered_at = {NOW_MS} WHERE name = %(workspace)s"
+ANSWERED_WITHIN = f"SELECT answered_at > {NOW_MS} - %(ms)s FROM workspace WHERE name = %(workspace)s"
 
 # Whether every shard of a run is done.
 HAS_ENDED = "SELECT ended_at IS NOT NULL FROM run WHERE id = %(run)s"

@@ -49,7 +49,7 @@ class Worker:
         self._away = ""
         """Why the database cannot be used, as it was logged; empty while it can."""
         self._usable_since: float | None = None
-        """When it could last be used, by the monotonic clock; None before the first time."""
+        """Since when it can be used, or could the last time, by the monotonic clock; None before the first time."""
         self.ticks: list[tuple[float, Tick]] = [
             (SWEEP, self._sweep),
             (RECONCILE, self._reconcile),
